@@ -1,0 +1,81 @@
+"""What the contract says of an operation, as plain data: written by codegen, read by the runtime and the sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind: TypeAlias = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"]
+"""The JSON type of a value; `any` is whatever JSON can say, `file` is bytes in a multipart form."""
+
+Result: TypeAlias = Literal["page", "one", "many", "object", "array", "none", "file"]
+"""What a call gives back.
+
+`page`: a walk over an envelope's results; `one`: the single result of an envelope; `many`: all results of one envelope;
+`object`: a plain JSON object; `array`: a bare JSON array of objects, walked as one page; `none`: nothing; `file`: bytes.
+"""
+
+
+class Parameter(NamedTuple):
+    """A query parameter, or a property of a body."""
+
+    kind: Kind
+    many: bool = False
+    """A list: comma-separated in the query, an array in a body."""
+    required: bool = False
+    values: tuple[str, ...] = ()
+    """What it accepts, where the contract lists it (of each item, when `many`)."""
+    default: str | int | bool | None = None
+    """What the service assumes when it is not sent."""
+    maximum: int | None = None
+    """Largest number, or, when `many`, most items."""
+    fields: Mapping[str, Parameter] | None = None
+    """The properties of an `object`, where the contract lists them."""
+
+
+class Body(NamedTuple):
+    """The body of a write: `{wrapper: {property: value}}`, or `{property: value}` without a wrapper."""
+
+    fields: Mapping[str, Parameter]
+    wrapper: str | None = None
+    plural: str | None = None
+    """Key of the array form, `{plural: [{…}, …]}`, where the operation takes many objects at once."""
+    multipart: bool = False
+    """Sent as a multipart form (`wrapper[property]`) instead of JSON."""
+
+
+class Operation(NamedTuple):
+    """One operation of the contract; `kantata_client.api.OPERATIONS` has them all by `"METHOD /path"`."""
+
+    method: str
+    path: str
+    """Below the base URL, with `{id}` placeholders, in the contract's spelling."""
+    resource: str
+    """The attribute of `Kantata` that it belongs to, such as `stories`."""
+    name: str
+    """The method of that resource, such as `list`."""
+    summary: str
+    tags: tuple[str, ...]
+    result: Result
+    model: str | None = None
+    """Class in `kantata_client.models` of what it returns."""
+    key: str | None = None
+    """Envelope key of the results."""
+    keys: Mapping[str, str] = {}
+    """Envelope key → class in `kantata_client.models`, where it differs from `kantata_client.models.KEYS`."""
+    path_parameters: tuple[str, ...] = ()
+    query: Mapping[str, Parameter] = {}
+    body: Body | None = None
+    bulk_limit: int | None = None
+    """Most objects (bulk creation, bulk update) or ids (bulk deletion) in one request."""
+    own_rate_limit: bool = False
+    """Limited on its own, besides the limit of the whole API."""
+    external_reference: bool = False
+    """A creation that takes an `external_reference`, by which the resource's list filters."""
+
+    @property
+    def id(self) -> str:
+        """`"METHOD /path"`: its key in `OPERATIONS`, and its name in errors and logs."""
+        return f"{self.method} {self.path}"
