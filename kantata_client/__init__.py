@@ -1,0 +1,1 @@
+"""Async, typed client of the Kantata OX REST API."""
