@@ -22,7 +22,7 @@ test: $(READY) ## run the tests (on loopback only)
 check: $(READY) ## format, lint, types, whether the generated code is up to date, examples in the docs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/basedpyright --warnings
+	$(BIN)/basedpyright --warnings --pythonpath $(BIN)/python
 	$(BIN)/python -m codegen check
 	$(if $(wildcard tests/test_docs.py),$(BIN)/python -m pytest -q tests/test_docs.py)
 
