@@ -1,0 +1,154 @@
+"""Load a contract or an overlay: YAML or JSON in, plain JSON data out, checked before anything relies on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+import yaml
+
+from codegen.errors import CodegenError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from pathlib import Path
+
+    _Base = yaml.SafeLoader
+else:
+    _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one by libyaml is some ten times faster
+
+_OPENAPI_3 = re.compile(r"3\.[01]\.\d+")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a contract.
+
+    Args:
+        path: A Swagger 2.0 or OpenAPI 3.0/3.1 document in one file, as YAML or JSON.
+
+    Returns:
+        The document as JSON data: keys are strings (responses too: `"200"`), dates are text.
+
+    Raises:
+        CodegenError: It can't be read, is something else, gives a key twice, or has a `$ref` that leads nowhere.
+    """
+    document = load_data(path)
+    swagger, openapi = document.get("swagger"), document.get("openapi")
+    if swagger != "2.0" and not _OPENAPI_3.fullmatch(str(openapi)):
+        said = f"swagger: {swagger}" if swagger else f"openapi: {openapi}" if openapi else "neither swagger nor openapi"
+        msg = f"{path}: expected `swagger: '2.0'` or `openapi: 3.0.x or 3.1.x`, but it says {said}"
+        raise CodegenError(msg)
+    if not isinstance(document.get("paths"), dict):
+        msg = f"{path}: the contract has no `paths`"
+        raise CodegenError(msg)
+    check_references(document, str(path))
+    return document
+
+
+def load_data(path: Path) -> dict[str, Any]:
+    """Read any YAML or JSON file whose top is a mapping, by JSON's rules: string keys, each once; no dates.
+
+    Raises:
+        CodegenError: It can't be read, or gives a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            data = json.loads(text, object_pairs_hook=_object)
+        else:
+            data = yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"{path} can't be read: {error}"
+        raise CodegenError(msg) from error
+    if not isinstance(data, dict):
+        msg = f"{path}: the top of the document is not a mapping"
+        raise CodegenError(msg)
+    return cast("dict[str, Any]", data)
+
+
+def check_references(document: dict[str, Any], name: str) -> None:
+    """Follow every `$ref`.
+
+    Raises:
+        CodegenError: One leads nowhere, or out of the document; the message says where it stands.
+    """
+    checked: set[str] = set()
+    for where, target in _references(document, ()):
+        if target in checked:
+            continue
+        if not target.startswith("#/"):
+            msg = f"{name}: {where} refers to {target!r}, which is not in this document: bundle the contract first"
+            raise CodegenError(msg)
+        if not _resolves(document, target):
+            msg = f"{name}: {where} refers to {target!r}, which the document does not have"
+            raise CodegenError(msg)
+        checked.add(target)
+
+
+def place(parts: tuple[str | int, ...]) -> str:
+    """A place in the document, for people: `paths > /stories > get`."""
+    return " > ".join(str(part) for part in parts)
+
+
+def _references(node: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for key, value in cast("dict[str, Any]", node).items():
+            if key == "$ref" and isinstance(value, str):
+                yield place(parts), value
+            else:
+                yield from _references(value, (*parts, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(cast("list[Any]", node)):
+            yield from _references(value, (*parts, index))
+
+
+def _resolves(document: dict[str, Any], target: str) -> bool:
+    node: Any = document
+    for part in target[2:].split("/"):
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict) and key in node:
+            node = cast("dict[str, Any]", node)[key]
+        elif isinstance(node, list) and key.isdecimal() and int(key) < len(cast("list[Any]", node)):
+            node = cast("list[Any]", node)[int(key)]
+        else:
+            return False
+    return True
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            msg = f"key {key!r} is given twice in one object"
+            raise ValueError(msg)
+        found[key] = value
+    return found
+
+
+class _Loader(_Base):
+    """Safe YAML, cut down to what JSON can say."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        self.flatten_mapping(node)
+        mapping: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a string or a number", key_node.start_mark
+                )
+            key = str(key_node.value)  # as written: a status given as the number 200 is the key "200"
+            if key in mapping:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
+
+
+# Dates stay text, as JSON would have them.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+}
