@@ -2,4 +2,4 @@
 
 
 class CodegenError(Exception):
-    """Something in the contract, or in `overrides/`, can't be compiled; the message names it and says where to act."""
+    """Something in the contract or in `overrides/` can't compile; the message names it and where to act."""

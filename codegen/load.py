@@ -1,4 +1,4 @@
-"""Load a contract or an overlay: YAML or JSON in, plain JSON data out, checked before anything relies on it."""
+"""Load: YAML or JSON in, plain JSON data out, checked before anything relies on it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,18 @@ def load(path: Path) -> dict[str, Any]:
         The document as JSON data: keys are strings (responses too: `"200"`), dates are text.
 
     Raises:
-        CodegenError: It can't be read, is something else, gives a key twice, or has a `$ref` that leads nowhere.
+        CodegenError: It can't be read, is something else, gives a key twice, or a `$ref` leads nowhere.
     """
     document = load_data(path)
     swagger, openapi = document.get("swagger"), document.get("openapi")
     if swagger != "2.0" and not _OPENAPI_3.fullmatch(str(openapi)):
-        said = f"swagger: {swagger}" if swagger else f"openapi: {openapi}" if openapi else "neither swagger nor openapi"
+        said = (
+            f"swagger: {swagger}"
+            if swagger
+            else f"openapi: {openapi}"
+            if openapi
+            else "neither swagger nor openapi"
+        )
         msg = f"{path}: expected `swagger: '2.0'` or `openapi: 3.0.x or 3.1.x`, but it says {said}"
         raise CodegenError(msg)
     if not isinstance(document.get("paths"), dict):
@@ -79,7 +85,7 @@ def check_references(document: dict[str, Any], name: str) -> None:
         if target in checked:
             continue
         if not target.startswith("#/"):
-            msg = f"{name}: {where} refers to {target!r}, which is not in this document: bundle the contract first"
+            msg = f"{name}: {where} refers to {target!r}, outside of this document: bundle the contract first"
             raise CodegenError(msg)
         if not _resolves(document, target):
             msg = f"{name}: {where} refers to {target!r}, which the document does not have"
@@ -132,19 +138,15 @@ class _Loader(_Base):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         self.flatten_mapping(node)
-        mapping: dict[Hashable, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a string or a number", key_node.start_mark
-                )
-            key = str(key_node.value)  # as written: a status given as the number 200 is the key "200"
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            mapping[key] = self.construct_object(value_node, deep=deep)
-        return mapping
+        seen: set[str] = set()
+        for key, _ in node.value:
+            scalar = isinstance(key, yaml.ScalarNode)
+            if not scalar or key.value in seen:
+                problem = f"key {key.value!r} is given twice" if scalar else "a key must be a word"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+            key.tag = "tag:yaml.org,2002:str"  # as written: a status given as the number 200 is the key "200"
+        return super().construct_mapping(node, deep=deep)
 
 
 # Dates stay text, as JSON would have them.

@@ -1,8 +1,7 @@
-"""Correct: apply an OpenAPI Overlay 1.0 document to the contract, and notice corrections that no longer apply."""
+"""Correct: apply an OpenAPI Overlay 1.0 document, and notice corrections that no longer apply."""
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from jsonpath import JSONPathEnvironment
@@ -21,20 +20,21 @@ _REQUIRED = ("overlay", "info", "actions")
 def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """The corrected document.
 
-    Actions apply in order, each to what the ones before made of the document. `update` merges into every object that the
-    target selects: objects recursively, lists are concatenated, anything else is replaced; of a list that the target
-    selects, `update` is the entry, or the list of entries, to append. `remove` takes the selected objects and lists out.
+    Actions apply in order, each to what the ones before made of the document. `update` merges into every
+    object that the target selects: objects recursively, lists are concatenated, anything else is replaced.
+    Where the target selects a list, `update` is the entry, or the list of entries, to append. `remove` takes
+    the selected objects and lists out.
 
     Args:
         document: A contract as `codegen.load.load` returns it; not changed.
         overlay: A document by the OpenAPI Overlay Specification 1.0.
 
     Raises:
-        CodegenError: The overlay is not one, or an action's target selects nothing, or the action changes nothing: the
-            contract has moved, and the correction has to be looked at.
+        CodegenError: The overlay is not one, or an action's target selects nothing, or the action changes
+            nothing: the contract has moved, and the correction has to be looked at.
     """
     _check(overlay)
-    corrected = copy.deepcopy(dict(document))
+    corrected = _copy(document)
     for number, action in enumerate(overlay["actions"], start=1):
         _apply_action(corrected, action, f"overlay action {number} ({action['target']})")
     check_references(corrected, "the corrected contract")
@@ -67,7 +67,10 @@ def _check_keys(where: str, mapping: Any, required: Sequence[str], optional: Seq
     missing = [key for key in required if key not in keys]
     unknown = [key for key in keys if key not in (*required, *optional) and not key.startswith("x-")]
     if missing or unknown:
-        words = [*(f"lacks `{key}`" for key in missing), *(f"has `{key}`, which is unknown" for key in unknown)]
+        words = [
+            *(f"lacks `{key}`" for key in missing),
+            *(f"has `{key}`, which is unknown" for key in unknown),
+        ]
         msg = f"{where} {', '.join(words)}"
         raise CodegenError(msg)
 
@@ -79,20 +82,23 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
         msg = f"{where}: the target is not a JSONPath: {error}"
         raise CodegenError(msg) from error
     if not matches:
-        msg = f"{where} selects nothing: has the contract changed? Look at the place and correct or delete the action"
+        msg = f"{where} selects nothing: the contract has changed there; correct or delete the action"
         raise CodegenError(msg)
     nodes = [(match.parts, cast("Any", match.obj)) for match in matches]
     for parts, node in nodes:
         if not isinstance(node, dict | list):
-            msg = f"{where} selects {place(parts)}, which is neither an object nor a list: select what it is in"
+            msg = (
+                f"{where} selects {place(parts)}, which is neither an object nor a list: select what it is in"
+            )
             raise CodegenError(msg)
     if "update" in action:
         for parts, node in nodes:
-            if not _update(node, copy.deepcopy(action["update"]), f"{where}, at {place(parts)}"):
-                msg = f"{where} changes nothing at {place(parts)}: the contract says so itself now; delete the action"
+            if not _update(node, _copy(action["update"]), f"{where}, at {place(parts)}"):
+                msg = f"{where} changes nothing at {place(parts)}: the contract says so now; delete it"
                 raise CodegenError(msg)
         return
-    for parts, _ in sorted(nodes, key=lambda found: _order(found[0]), reverse=True):  # later entries of a list first
+    last_first = sorted((parts for parts, _ in nodes), key=_order, reverse=True)  # so that indices stay true
+    for parts in last_first:
         if not parts:
             msg = f"{where} would remove the whole document"
             raise CodegenError(msg)
@@ -102,39 +108,52 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
 def _update(node: dict[str, Any] | list[Any], value: Any, where: str) -> bool:
     """Merge `value` into `node`; whether that changed anything."""
     if isinstance(node, list):
-        return _append(node, value if isinstance(value, list) else [value], where)
+        return _append(node, cast("list[Any]", value) if isinstance(value, list) else [value], where)
     if not isinstance(value, dict):
         msg = f"{where}: an object can only be updated with an object"
         raise CodegenError(msg)
     changed = False
     for key, new in cast("dict[str, Any]", value).items():
-        old = node.get(key)
-        if (isinstance(old, dict) and isinstance(new, dict)) or (isinstance(old, list) and isinstance(new, list)):
-            changed |= _update(cast("Any", old), new, where)
-        elif key not in node or old != new or type(old) is not type(new):
+        if _can_merge(node.get(key), new):
+            changed |= _update(node[key], new, where)
+        elif key not in node or not _is_equal(node[key], new):
             node[key] = new
             changed = True
     return changed
 
 
+def _can_merge(old: Any, new: Any) -> bool:
+    return type(old) is type(new) and isinstance(new, dict | list)
+
+
+def _is_equal(old: Any, new: Any) -> bool:
+    return type(old) is type(new) and old == new  # to JSON, true is not 1
+
+
 def _append(entries: list[Any], new: list[Any], where: str) -> bool:
     """Concatenate; an entry that is there already would be a correction made upstream."""
     for entry in new:
-        if entry in entries or any(_same_parameter(entry, old) for old in entries):
-            named = cast("dict[str, Any]", entry).get("name", entry) if isinstance(entry, dict) else entry
-            msg = f"{where}: the list has {named!r} already; delete the action, or update that entry"
+        if any(_is_same(entry, old) for old in entries):
+            msg = f"{where}: the list has {entry!r} already; delete the action, or update that entry"
             raise CodegenError(msg)
     entries.extend(new)
     return bool(new)
 
 
-def _same_parameter(one: Any, other: Any) -> bool:
-    return (
-        isinstance(one, dict)
-        and isinstance(other, dict)
-        and "in" in one
-        and all(one.get(key) == other.get(key) for key in ("in", "name"))
-    )
+def _is_same(one: Any, other: Any) -> Any:
+    """Equal, or two declarations of the same parameter."""
+    if isinstance(one, dict) and isinstance(other, dict) and {"in", "name"} <= one.keys() & other.keys():
+        return (one["in"], one["name"]) == (other["in"], other["name"])
+    return one == other
+
+
+def _copy(node: Any) -> Any:
+    """A copy that shares nothing, not even with itself: YAML's anchors put one object in two places."""
+    if isinstance(node, dict):
+        return {key: _copy(value) for key, value in cast("dict[str, Any]", node).items()}
+    if isinstance(node, list):
+        return [_copy(value) for value in cast("list[Any]", node)]
+    return node
 
 
 def _order(parts: Sequence[str | int]) -> list[tuple[int, str]]:

@@ -1,0 +1,220 @@
+"""What people know of the contract besides: `overrides/semantics.yaml` as checked, immutable facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, cast, get_args
+
+import attrs
+
+from codegen.errors import CodegenError
+from codegen.load import load_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Result: TypeAlias = Literal["page", "one", "many", "object", "array", "none", "file"]
+"""As in `kantata_client._operation`, which describes them."""
+
+_METHODS = ("get", "post", "put", "delete", "patch")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@attrs.frozen
+class Alternative:
+    """A second shape of a successful response."""
+
+    definition: str
+    when: str
+    """The property of the body that asks for it."""
+
+
+@attrs.frozen
+class Semantics:
+    """The facts; operations are written `"METHOD /path"`, definitions as the contract spells them."""
+
+    names: Mapping[str, str]
+    """Operation → method name, where the rule gets it wrong."""
+    results: Mapping[str, Result]
+    """Operation → what it gives back, where its declared response or its path misleads."""
+    alternatives: Mapping[str, Alternative]
+    """Operation → second shape of its response."""
+    bulk_create: Mapping[str, int | None]
+    """Operation that takes many objects, wrapped in the plural → most in one request; None: not stated."""
+    bulk_update: Mapping[str, int | None]
+    """Operation → most objects in one request; None: not stated."""
+    bulk_delete: Mapping[str, int | None]
+    """Operation → most ids in one request; None: not stated."""
+    bulk_limit_unless_stated: int
+    upserts: frozenset[str]
+    """Creations that change what is there already."""
+    own_rate_limit: frozenset[str]
+    associations: Mapping[tuple[str, str], Mapping[str, str]]
+    """(definition, association) → its true `type`, `field` and `key`, as far as the prose gets them wrong."""
+    types: Mapping[str, str]
+    """Type of a polymorphic subject → envelope key, where it isn't the definition that the key holds."""
+
+    def bulk_limit(self, operation: str) -> int | None:
+        """Most objects or ids to send in one request; None where the operation takes no more than one."""
+        for limits in (self.bulk_create, self.bulk_update, self.bulk_delete):
+            if operation in limits:
+                return limits[operation] or self.bulk_limit_unless_stated
+        return None
+
+    def association(self, definition: str, name: str) -> Mapping[str, str]:
+        """What to believe of an association instead of the prose: `type`, `field`, `key`, or none of them."""
+        return self.associations.get((definition, name), _NOTHING)
+
+
+def load_semantics(path: Path, contract: Mapping[str, Any]) -> Semantics:
+    """Read and check the facts.
+
+    Args:
+        path: `overrides/semantics.yaml`.
+        contract: The corrected contract, which the facts must fit.
+
+    Raises:
+        CodegenError: A key is unknown or missing, a value is not what its key takes, or an operation, a
+            definition or a field is named that the contract does not have.
+    """
+    return _Reader(str(path), contract).read(load_data(path))
+
+
+class _Reader:
+    def __init__(self, name: str, contract: Mapping[str, Any]) -> None:
+        self._name = name
+        self._operations = {
+            f"{method.upper()} {path}"
+            for path, item in contract["paths"].items()
+            for method in item
+            if method in _METHODS
+        }
+        self._definitions = cast(
+            "Mapping[str, Any]",
+            contract.get("definitions") or contract.get("components", {}).get("schemas", {}),
+        )
+
+    def read(self, data: Mapping[str, Any]) -> Semantics:
+        self._keys("the file", data, required=[each.name for each in attrs.fields(Semantics)])
+        return Semantics(
+            names=self._names(data["names"]),
+            results=self._results(data["results"]),
+            alternatives=self._alternatives(data["alternatives"]),
+            bulk_create=self._limits("bulk_create", "POST", data),
+            bulk_update=self._limits("bulk_update", "PUT", data),
+            bulk_delete=self._limits("bulk_delete", "DELETE", data),
+            bulk_limit_unless_stated=self._number(
+                "bulk_limit_unless_stated", data["bulk_limit_unless_stated"]
+            ),
+            upserts=self._set_of_operations("upserts", data["upserts"]),
+            own_rate_limit=self._set_of_operations("own_rate_limit", data["own_rate_limit"]),
+            associations=self._associations(data["associations"]),
+            types=self._types(data["types"]),
+        )
+
+    def _names(self, data: Any) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for operation, name in self._by_operation("names", data):
+            if not isinstance(name, str) or not name.isidentifier():
+                self._fail(f"names: {operation}: {name!r} can't be the name of a method")
+            found[operation] = name
+        return MappingProxyType(found)
+
+    def _results(self, data: Any) -> Mapping[str, Result]:
+        found: dict[str, Result] = {}
+        for operation, result in self._by_operation("results", data):
+            if result not in get_args(Result):
+                self._fail(f"results: {operation}: {result!r} is not one of {', '.join(get_args(Result))}")
+            found[operation] = cast("Result", result)
+        return MappingProxyType(found)
+
+    def _alternatives(self, data: Any) -> Mapping[str, Alternative]:
+        found: dict[str, Alternative] = {}
+        for operation, alternative in self._by_operation("alternatives", data):
+            where = f"alternatives: {operation}"
+            self._keys(where, alternative, required=["definition", "when"])
+            self._definition(where, alternative["definition"])
+            found[operation] = Alternative(alternative["definition"], str(alternative["when"]))
+        return MappingProxyType(found)
+
+    def _limits(self, section: str, method: str, data: Mapping[str, Any]) -> Mapping[str, int | None]:
+        found: dict[str, int | None] = {}
+        for operation, limit in self._by_operation(section, data[section]):
+            if not operation.startswith(method + " "):
+                self._fail(f"{section}: {operation} is no {method}")
+            found[operation] = None if limit is None else self._number(f"{section}: {operation}", limit)
+        return MappingProxyType(found)
+
+    def _set_of_operations(self, section: str, data: Any) -> frozenset[str]:
+        if not isinstance(data, list):
+            self._fail(f"{section} is not a list of operations")
+        listed = cast("list[Any]", data)
+        for operation in listed:
+            self._operation(section, operation)
+            if listed.count(operation) > 1:
+                self._fail(f"{section}: {operation} is listed twice")
+        return frozenset(listed)
+
+    def _associations(self, data: Any) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        found: dict[tuple[str, str], Mapping[str, str]] = {}
+        for definition, named in self._mapping("associations", data).items():
+            self._definition("associations", definition)
+            properties = self._definitions[definition].get("properties", {})
+            for name, facts in self._mapping(f"associations: {definition}", named).items():
+                where = f"associations: {definition}.{name}"
+                self._keys(where, facts, required=[], optional=["type", "field", "key"])
+                if "field" in facts and facts["field"] not in properties:
+                    self._fail(f"{where}: {definition} has no field {facts['field']!r}")
+                if facts.get("type", "polymorphic") != "polymorphic":
+                    self._definition(where, facts["type"])
+                found[definition, name] = MappingProxyType(dict(facts))
+        return MappingProxyType(found)
+
+    def _types(self, data: Any) -> Mapping[str, str]:
+        types = self._mapping("types", data)
+        for name, key in types.items():
+            if not isinstance(key, str):
+                self._fail(f"types: {name}: {key!r} is not an envelope key")
+        return MappingProxyType(types)
+
+    # --- checks ---
+
+    def _by_operation(self, section: str, data: Any) -> Iterator[tuple[str, Any]]:
+        for operation, value in self._mapping(section, data).items():
+            self._operation(section, operation)
+            yield operation, value
+
+    def _operation(self, section: str, operation: Any) -> None:
+        if operation not in self._operations:
+            self._fail(f"{section}: the contract has no operation {operation!r}")
+
+    def _definition(self, where: str, definition: Any) -> None:
+        if definition not in self._definitions:
+            self._fail(f"{where}: the contract has no definition {definition!r}")
+
+    def _number(self, where: str, value: Any) -> int:
+        if type(value) is not int or value < 1:
+            self._fail(f"{where}: {value!r} is not a number of objects")
+        return value
+
+    def _mapping(self, where: str, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self._fail(f"{where} is not a mapping")
+        return cast("dict[str, Any]", data)
+
+    def _keys(self, where: str, data: Any, *, required: list[str], optional: list[str] | None = None) -> None:
+        keys = self._mapping(where, data)
+        missing = [key for key in required if key not in keys]
+        unknown = [key for key in keys if key not in required and key not in (optional or ())]
+        if missing or unknown:
+            words = [
+                *(f"lacks {key!r}" for key in missing),
+                *(f"has {key!r}, which is unknown" for key in unknown),
+            ]
+            self._fail(f"{where} {', '.join(words)}")
+
+    def _fail(self, what: str) -> NoReturn:
+        msg = f"{self._name}: {what}"
+        raise CodegenError(msg)
