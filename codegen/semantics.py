@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 
 import attrs
 
 from codegen.errors import CodegenError
 from codegen.load import load_data
+from kantata_client._operation import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-Result: TypeAlias = Literal["page", "one", "many", "object", "array", "none", "file"]
-"""As in `kantata_client._operation`, which describes them."""
 
 _METHODS = ("get", "post", "put", "delete", "patch")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -117,7 +116,7 @@ class _Reader:
     def _names(self, data: Any) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for operation, name in self._by_operation("names", data):
-            if not isinstance(name, str) or not name.isidentifier():
+            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
                 self._fail(f"names: {operation}: {name!r} can't be the name of a method")
             found[operation] = name
         return MappingProxyType(found)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"]
 """The JSON type of a value; `any` is whatever JSON can say, `file` is bytes in a multipart form."""
 
-Result: TypeAlias = Literal["page", "one", "many", "object", "array", "none", "file"]
+Result: TypeAlias = Literal["page", "one", "many", "keyed", "object", "array", "none", "file"]
 """What a call gives back.
 
 `page`: a walk over an envelope's results; `one`: the single result of an envelope; `many`: all results of one envelope;
-`object`: a plain JSON object; `array`: a bare JSON array of objects, walked as one page; `none`: nothing; `file`: bytes.
+`keyed`: the single object of a bare map by id; `object`: a plain JSON object; `array`: a bare JSON array of objects, walked as one page; `none`: nothing; `file`: bytes.
 """
 
 

@@ -1,0 +1,71 @@
+"""The compiler from end to end: load → correct → normalise → describe → render → format."""
+
+from __future__ import annotations
+
+import filecmp
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codegen.describe import Facts, describe
+from codegen.load import load, load_data
+from codegen.normalise import normalise
+from codegen.overlay import apply
+from codegen.render import render
+from codegen.semantics import load_semantics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+CONTRACT = ROOT / "openapi" / "specification.yaml"
+OVERRIDES = ROOT / "overrides"
+PACKAGE = ROOT / "kantata_client"
+GENERATED = ("api", "models")
+
+
+def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
+    """Everything that the contract and the overrides say, ready to be printed."""
+    document = apply(load(contract), load_data(overrides / "overlay.yaml"))
+    semantics = load_semantics(overrides / "semantics.yaml", document)
+    return describe(normalise(document, semantics), semantics, PACKAGE)
+
+
+def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
+    """Generate `api/` and `models/` into an existing folder."""
+    facts = understand(contract, overrides)
+    render(facts, overrides / "templates", output)
+    folders = [str(output / name) for name in GENERATED]
+    _ruff("check", "--fix-only", "--quiet", "--select=I,F401,UP037", *folders)
+    _ruff("format", "--quiet", *folders)
+    return facts
+
+
+def _ruff(command: str, *arguments: str) -> None:
+    subprocess.run(  # noqa: S603 - our own arguments
+        [sys.executable, "-m", "ruff", command, "--no-cache", "--config", str(ROOT / "pyproject.toml"), *arguments],
+        check=True,
+    )
+
+
+@contextmanager
+def generated() -> Iterator[tuple[Path, Facts]]:
+    """A temporary folder with what would be generated now."""
+    with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
+        yield Path(folder), write(Path(folder))
+
+
+def differences(fresh: Path, committed: Path = PACKAGE) -> list[str]:
+    """What differs between generated folders: `changed api/stories.py`, `missing …`, `left over …`."""
+    found: list[str] = []
+    for name in GENERATED:
+        new = {path.name for path in (fresh / name).glob("*.py")}
+        old = {path.name for path in (committed / name).glob("*.py")}
+        found += [f"missing {name}/{each}" for each in sorted(new - old)]
+        found += [f"left over {name}/{each}" for each in sorted(old - new)]
+        _, changed, unreadable = filecmp.cmpfiles(fresh / name, committed / name, sorted(new & old), shallow=False)
+        found += [f"changed {name}/{each}" for each in (*changed, *unreadable)]
+    return found

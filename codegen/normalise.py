@@ -1,0 +1,526 @@
+"""Normalise: the corrected contract as one regular OpenAPI 3 document that a generator can take literally.
+
+Swagger 2.0 becomes OpenAPI 3, names become Python's, prose that states a type becomes that type, each inline object gets a
+name, every field of a response may be missing or null, and the envelope around every answer is described once, as data
+(`x-result`, `x-envelope`, `x-associations`), instead of by one response class for each operation.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codegen import names
+from codegen.errors import CodegenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from codegen.semantics import Semantics
+
+Json = dict[str, Any]
+
+METHODS = ("get", "post", "put", "delete", "patch")
+ENVELOPE = frozenset({"count", "results"})
+_BOOKKEEPING = frozenset({"count", "meta", "results"})
+_SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "minimum", "maxItems")
+_REF = "#/components/schemas/"
+
+_VALID_VALUES = re.compile(r"Valid values: ((?:`[^`]+`[^`.;]*)+)")
+_COMMA_SEPARATED = re.compile(
+    r"^(?:Csv|Comma-separated)\b(?! file| geography)|\bcsv or array\b|\bcsv in URL\b", re.IGNORECASE
+)
+_AT_MOST = re.compile(r"\b(?:at most|max) (\d+)\b")
+_ASSOCIATION = re.compile(
+    r"^- `(?P<name>\w+)` \((?P<type>[\w:]+)\)(?: - (?P<text>.*))?$",
+)
+_REFERENCED_BY = re.compile(r"^referenced by `(\w+)`")
+_FOUND_UNDER = re.compile(r"\bfound under `(\w+)`")
+
+
+def normalise(contract: Json, semantics: Semantics) -> Json:
+    """A regular OpenAPI 3 document of the contract.
+
+    Args:
+        contract: The corrected contract, Swagger 2.0 or OpenAPI 3.x; not changed.
+        semantics: What people know of it besides.
+
+    Raises:
+        CodegenError: Something can't be expressed; the message names the operation, parameter or definition.
+    """
+    document = to_openapi_3(contract)
+    _name_definitions(document)
+    _name_operations(document, semantics)
+    _read_prose(document)
+    _name_inline_bodies(document)
+    _describe_results(document, semantics)
+    _relax_responses(document)
+    return document
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Each operation as (upper-case method, path, operation), in the document's order."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method.upper(), path, item[method]
+
+
+# --- Swagger 2.0 → OpenAPI 3 ---------------------------------------------------------------------------------------
+
+
+def to_openapi_3(contract: Json) -> Json:
+    """The same contract in OpenAPI 3.0's words; an OpenAPI 3.x contract is only copied.
+
+    Every operation asks for authorization, which the published contract declares and applies to none.
+    """
+    if "openapi" in contract:
+        document = copy.deepcopy(contract)
+        document.setdefault("components", {}).setdefault("schemas", {})
+        for path, item in document["paths"].items():
+            document["paths"][path] = _spread_path_parameters(item)
+    else:
+        document = {
+            "openapi": "3.0.3",
+            "info": contract["info"],
+            "servers": [{"url": f"https://{contract['host']}{contract.get('basePath', '')}"}],
+            "paths": {
+                path: {
+                    method: _operation_from_swagger(f"{method.upper()} {path}", operation, contract)
+                    for method, operation in _spread_path_parameters(item).items()
+                }
+                for path, item in contract["paths"].items()
+            },
+            "components": {"schemas": copy.deepcopy(contract.get("definitions", {}))},
+        }
+        document = _rewrite_refs(document)
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}]
+    return document
+
+
+def _spread_path_parameters(item: Json) -> Json:
+    shared = item.get("parameters", [])
+    spread: Json = {}
+    for method in METHODS:
+        if method in item:
+            operation = dict(item[method])
+            own = {(each.get("in"), each.get("name")) for each in operation.get("parameters", [])}
+            operation["parameters"] = [
+                *operation.get("parameters", []),
+                *(each for each in shared if (each.get("in"), each.get("name")) not in own),
+            ]
+            spread[method] = operation
+    return spread
+
+
+def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json:
+    converted: Json = {key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation}
+    converted["parameters"] = []
+    form: Json = {"type": "object", "properties": {}}
+    body: Json | None = None
+    consumes = operation.get("consumes", contract.get("consumes", ["application/json"]))
+    for parameter in operation.get("parameters", []):
+        place = parameter["in"]
+        if place == "body":
+            body = parameter["schema"]
+            required = parameter.get("required", False)
+        elif place == "formData":
+            schema = _parameter_schema(parameter)
+            if schema.get("type") == "file":
+                schema |= {"type": "string", "format": "binary"}
+            schema["description"] = parameter.get("description", "")
+            form["properties"][parameter["name"]] = schema
+            if parameter.get("required"):
+                form.setdefault("required", []).append(parameter["name"])
+        elif place in ("query", "path", "header"):
+            moved = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
+            converted["parameters"].append({**moved, "schema": _parameter_schema(parameter)})
+        else:
+            msg = f"{where}: parameter {parameter['name']!r} is in {place!r}, which codegen does not know"
+            raise CodegenError(msg)
+    if body is not None:
+        converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
+    elif form["properties"]:
+        converted["requestBody"] = {
+            "required": "required" in form,
+            "content": {"multipart/form-data": {"schema": form}},
+        }
+    converted["responses"] = {}
+    produces = operation.get("produces", contract.get("produces", ["application/json"]))
+    for status, response in operation["responses"].items():
+        moved = {"description": response.get("description", "")}
+        if "schema" in response:
+            moved["content"] = {produces[0]: {"schema": response["schema"]}}
+        converted["responses"][status] = moved
+    return converted
+
+
+def _parameter_schema(parameter: Json) -> Json:
+    return {key: copy.deepcopy(parameter[key]) for key in _SCHEMA_KEYS if key in parameter}
+
+
+def _rewrite_refs(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: value.replace("#/definitions/", _REF) if key == "$ref" else _rewrite_refs(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_rewrite_refs(each) for each in node]
+    return node
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+def _name_definitions(document: Json) -> None:
+    """Give every definition its class name, and drop the titles: the generator would prefer them, and they collide."""
+    schemas: Json = document["components"]["schemas"]
+    renamed = {name: names.class_name(name) for name in schemas}
+    for name, times in Counter(renamed.values()).items():
+        if times > 1:
+            clashing = sorted(old for old, new in renamed.items() if new == name)
+            msg = f"definitions {', '.join(clashing)} would all be the class {name}: tell them apart in codegen/names.py"
+            raise CodegenError(msg)
+    document["components"]["schemas"] = {renamed[name]: schema for name, schema in schemas.items()}
+
+    def visit(node: Any) -> None:
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str) and node["$ref"].startswith(_REF):
+                old = node["$ref"].removeprefix(_REF)
+                if old not in renamed:
+                    msg = f"a reference points to definition {old!r}, which does not exist"
+                    raise CodegenError(msg)
+                node["$ref"] = _REF + renamed[old]
+            if isinstance(node.get("title"), str) and "type" in node:
+                del node["title"]
+            for value in node.values():
+                visit(value)
+        elif isinstance(node, list):
+            for value in node:
+                visit(value)
+
+    visit(document["components"]["schemas"])
+    visit(document["paths"])
+    document["x-class-names"] = renamed
+
+
+def _name_operations(document: Json, semantics: Semantics) -> None:
+    collections = names.find_collections(document["paths"])
+    taken: dict[tuple[str, str], str] = {}
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        resource, name = names.resource_and_method(method.lower(), path, collections)
+        name = semantics.names.get(where, name)
+        if (resource, name) in taken:
+            msg = f"{where} and {taken[resource, name]} would both be {resource}.{name}: name one in overrides/semantics.yaml"
+            raise CodegenError(msg)
+        taken[resource, name] = where
+        operation["x-tags"] = operation.get("tags", [])
+        operation["x-resource"], operation["x-name"] = resource, name
+        operation["tags"] = [resource]
+        operation["operationId"] = f"{resource}__{name}"
+
+
+# --- prose that states a type --------------------------------------------------------------------------------------
+
+
+def _read_prose(document: Json) -> None:
+    for method, path, operation in operations(document):
+        for parameter in operation["parameters"]:
+            if parameter["in"] != "query":
+                continue
+            schema, prose = parameter["schema"], parameter.get("description", "")
+            if parameter["name"] == "include":
+                entries = _associations(f"{method} {path}", prose)
+                operation["x-associations"] = entries
+                parameter["schema"] = _comma_separated({"type": "string", "enum": [each["name"] for each in entries]})
+                parameter["description"] = prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
+                continue
+            text = schema if schema.get("type") != "array" else schema["items"]
+            if text.get("type") == "string" and (values := _VALID_VALUES.search(prose)) and "enum" not in text:
+                text["enum"] = re.findall(r"`([^`]+)`", values[1])
+                parameter["description"] = (prose[: values.start()] + prose[values.end() :].lstrip(". ")).strip()
+            if schema.get("type") == "string" and "format" not in schema:
+                if parameter["name"] == "only" or _COMMA_SEPARATED.search(prose):
+                    default = {"default": schema.pop("default")} if "default" in schema else {}
+                    parameter["schema"] = schema = _comma_separated(schema) | default
+                if most := _AT_MOST.search(prose):
+                    schema["maxItems" if schema["type"] == "array" else "maxLength"] = int(most[1])
+            # A default is what the service assumes, not what the client sends: kept out of the generator's sight.
+            if "default" in schema:
+                parameter["x-default"] = schema.pop("default")
+
+
+def _comma_separated(item: Json) -> Json:
+    return {"type": "array", "items": item}
+
+
+def _associations(where: str, prose: str) -> list[Json]:
+    """The associations that the description of an `include` parameter lists, one a line."""
+    entries: list[Json] = []
+    for line in prose.split("\n")[1:]:
+        if not line.startswith("- "):
+            msg = f"{where}: line {line!r} of the include parameter does not describe an association"
+            raise CodegenError(msg)
+        if not (entry := _ASSOCIATION.match(line)):
+            msg = f"{where}: association {line!r} can't be read"
+            raise CodegenError(msg)
+        text = entry["text"] or ""
+        field, key = _REFERENCED_BY.match(text), _FOUND_UNDER.search(text)
+        notes = [part for part in re.split(r"; |, (?=found under)|(?<=`)\.$", text) if part]
+        note = "; ".join(part for part in notes if not re.match(r"(referenced by|found under) `", part)).rstrip(".")
+        entries.append(
+            {
+                "name": entry["name"],
+                "type": entry["type"],
+                "field": field and field[1],
+                "key": key and key[1],
+                "note": note,
+            }
+        )
+    return entries
+
+
+# --- inline bodies -------------------------------------------------------------------------------------------------
+
+
+def _name_inline_bodies(document: Json) -> None:
+    """Unwrap each body (`x-wrapper`, `x-plural`) and make its object, and the objects inside, named components."""
+    naming = _Naming(document["components"]["schemas"])
+    for method, path, operation in operations(document):
+        if "requestBody" not in operation:
+            continue
+        where = f"{method} {path}"
+        ((media, content),) = operation["requestBody"]["content"].items()
+        wrapper, plural, schema = _unwrap(where, content["schema"])
+        owner = names.pascal(names.singular(operation["x-resource"]))
+        verb = names.pascal(operation["x-name"])
+        naming.take(owner, verb, schema)
+        operation["x-wrapper"], operation["x-plural"] = wrapper, plural
+        content["schema"] = schema
+        operation["requestBody"]["content"] = {media: content}
+    naming.name_all()
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            (content,) = operation["requestBody"]["content"].values()
+            owner = names.pascal(names.singular(operation["x-resource"]))
+            name = names.pascal(operation["x-name"]) + owner
+            if name in document["components"]["schemas"]:
+                msg = f"{method} {path}: its body would be named {name}, which exists"
+                raise CodegenError(msg)
+            document["components"]["schemas"][name] = {**content["schema"], "x-input": True}
+            content["schema"] = {"$ref": _REF + name}
+
+
+def _unwrap(where: str, schema: Json) -> tuple[str | None, str | None, Json]:
+    """(wrapper, plural, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
+    properties: Json = schema.get("properties", {})
+    objects = {name: each for name, each in properties.items() if each.get("type") == "object" and "properties" in each}
+    arrays = {name: each for name, each in properties.items() if each.get("type") == "array"}
+    if len(objects) == 1 and len(objects) + len(arrays) == len(properties) and len(arrays) <= 1:
+        ((wrapper, inner),) = objects.items()
+        return wrapper, next(iter(arrays), None), inner
+    if not properties:
+        msg = f"{where}: its body has no properties"
+        raise CodegenError(msg)
+    return None, None, schema
+
+
+class _Found(NamedTuple):
+    name: str
+    owner: str
+    verb: str
+    structure: str
+    schema: Json
+
+
+class _Naming:
+    """Names for the objects inside bodies: the same structure gets one name, `ExternalReferenceInput`."""
+
+    def __init__(self, schemas: Json) -> None:
+        self._schemas = schemas
+        self._found: list[_Found] = []
+
+    def take(self, owner: str, verb: str, schema: Json) -> None:
+        for name, value in schema.get("properties", {}).items():
+            for inner in _objects_in(value):
+                self.take(owner, verb, inner)
+                self._found.append(_Found(names.pascal(names.singular(name)), owner, verb, _structure(inner), inner))
+
+    def name_all(self) -> None:
+        shapes: dict[str, Counter[str]] = {}
+        for each in self._found:
+            shapes.setdefault(each.name, Counter())[each.structure] += 1
+        chosen: dict[tuple[str, str], str] = {}
+        for each in self._found:
+            if (each.name, each.structure) not in chosen:
+                candidates = [f"{each.owner}{each.name}Input", f"{each.verb}{each.owner}{each.name}Input"]
+                if shapes[each.name].most_common(1)[0][0] == each.structure:
+                    candidates.insert(0, f"{each.name}Input")
+                name = next(candidate for candidate in candidates if candidate not in self._schemas)
+                chosen[each.name, each.structure] = name
+                self._schemas[name] = {"x-input": True}
+        for each in self._found:  # inner objects come before the objects that hold them
+            name = chosen[each.name, each.structure]
+            self._schemas[name].update(each.schema)
+            description = each.schema.get("description")
+            each.schema.clear()
+            each.schema.update({"$ref": _REF + name} | ({"description": description} if description else {}))
+
+
+def _objects_in(schema: Json) -> Iterator[Json]:
+    """The objects with properties that a property's value is, or holds in its arrays and maps."""
+    if schema.get("type") == "object" and schema.get("properties"):
+        yield schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _objects_in(schema[key])
+
+
+def _structure(schema: Json) -> str:
+    def bare(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: bare(value) for key, value in sorted(node.items()) if key != "description" or isinstance(value, dict)}
+        return [bare(each) for each in node] if isinstance(node, list) else node
+
+    return json.dumps(bare(schema))
+
+
+# --- results -------------------------------------------------------------------------------------------------------
+
+
+def _describe_results(document: Json, semantics: Semantics) -> None:
+    """Say of each operation what it gives back, and take the response classes away."""
+    schemas: Json = document["components"]["schemas"]
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        status, response = _success(where, operation)
+        operation["x-status"] = int(status)
+        schema = _json_schema(response)
+        name, owner = operation["x-name"], names.pascal(names.singular(operation["x-resource"]))
+        plain = owner if name in ("list", "get", "create", "update") else f"{owner}{names.pascal(name)}Result"
+        if where in semantics.results and semantics.results[where] in ("file", "none"):
+            operation["x-result"] = semantics.results[where]
+        elif schema is None:
+            operation["x-result"] = "none"
+        elif schema.get("type") == "array":
+            operation["x-result"] = "array"
+            operation["x-model"] = _component(where, plain, schema["items"], schemas)
+        elif set(schema.get("properties", {})) >= ENVELOPE:
+            _describe_envelope(where, operation, schema["properties"], schemas)
+            operation["x-result"] = semantics.results.get(where) or _result_in_envelope(method, path, operation)
+        elif "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
+            operation["x-result"] = "keyed"
+            operation["x-model"] = _component(where, plain, schema["additionalProperties"], schemas)
+        else:
+            operation["x-result"] = "object"
+            operation["x-model"] = _component(where, plain, schema, schemas)
+        operation["responses"] = {status: {"description": response.get("description", "")}}
+
+
+def _success(where: str, operation: Json) -> tuple[str, Json]:
+    found = [(status, response) for status, response in operation["responses"].items() if str(status).startswith("2")]
+    if len(found) != 1:
+        msg = f"{where}: {len(found)} success responses are declared; correct it in overrides/overlay.yaml"
+        raise CodegenError(msg)
+    return found[0]
+
+
+def _json_schema(response: Json) -> Json | None:
+    contents = list(response.get("content", {}).values())
+    return contents[0].get("schema") if contents else None
+
+
+def _describe_envelope(where: str, operation: Json, properties: Json, schemas: Json) -> None:
+    envelope: dict[str, str] = {}
+    for key, schema in properties.items():
+        if key in _BOOKKEEPING:
+            continue
+        values = schema.get("additionalProperties")
+        if not isinstance(values, dict):
+            msg = f"{where}: the objects under {key!r} are not declared as a map by id; correct it in overrides/overlay.yaml"
+            raise CodegenError(msg)
+        envelope[key] = _component(where, names.pascal(names.singular(key)), values, schemas)
+    if not envelope:
+        msg = f"{where}: its envelope holds no objects"
+        raise CodegenError(msg)
+    operation["x-envelope"] = envelope
+    key = operation["x-resource"] if operation["x-resource"] in envelope else next(iter(envelope))
+    operation["x-key"], operation["x-model"] = key, envelope[key]
+
+
+def _result_in_envelope(method: str, path: str, operation: Json) -> str:
+    if method == "GET":
+        walked = operation["x-name"] == "list" or any(each["name"] == "page" for each in operation["parameters"])
+        return "page" if walked else "one"
+    custom = operation["x-name"] not in ("create", "update")
+    return "many" if custom and "{" not in path else "one"
+
+
+def _component(where: str, name: str, schema: Json, schemas: Json) -> str:
+    """The name of the component that a response's object is; an inline object becomes one."""
+    if "$ref" in schema:
+        return schema["$ref"].removeprefix(_REF)
+    if name in schemas:
+        if _structure(schemas[name]) != _structure(schema):
+            msg = f"{where}: its object would be named {name}, which is something else; name it in codegen/normalise.py"
+            raise CodegenError(msg)
+    else:
+        schemas[name] = schema
+    return name
+
+
+# --- responses -----------------------------------------------------------------------------------------------------
+
+
+def _relax_responses(document: Json) -> None:
+    """In every model: an id, no required field, null anywhere, and a component for each object inside."""
+    schemas: Json = document["components"]["schemas"]
+    in_envelopes = {model for _, _, operation in operations(document) for model in operation.get("x-envelope", {}).values()}
+    definitions = set(document["x-class-names"].values())
+    for name in [name for name, schema in schemas.items() if not schema.get("x-input")]:
+        properties = schemas[name].setdefault("properties", {})
+        if (name in in_envelopes or name in definitions) and "Error" not in name and "id" not in properties:
+            schemas[name]["properties"] = {"id": {"type": "string"}, **properties}
+        _relax(name, schemas[name], schemas)
+
+
+def _relax(owner: str, schema: Json, schemas: Json) -> None:
+    schema.pop("required", None)
+    for name, value in schema["properties"].items():
+        schema["properties"][name] = _nullable(_name_objects(f"{owner}{names.pascal(name)}", value, schemas))
+
+
+def _name_objects(name: str, schema: Json, schemas: Json) -> Json:
+    if schema.get("type") == "object" and schema.get("properties"):
+        if set(schema["properties"]) == {"id", "key"}:  # the form of every polymorphic reference
+            name = "Reference"
+        elif name in schemas:
+            msg = f"the object {name} would be named like a definition"
+            raise CodegenError(msg)
+        if name not in schemas:
+            schemas[name] = {key: value for key, value in schema.items() if key != "description"}
+            _relax(name, schemas[name], schemas)
+        return {"$ref": _REF + name, "description": schema.get("description", "")}
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict) and schema[key]:
+            one = names.singular(name)
+            schema[key] = _name_objects(one if one != name else f"{name}Entry", schema[key], schemas)
+    return schema
+
+
+def _nullable(schema: Json) -> Json:
+    if "$ref" in schema:
+        return {
+            "nullable": True,
+            "allOf": [{"$ref": schema["$ref"]}],
+            **({"description": schema["description"]} if schema.get("description") else {}),
+        }
+    if schema.get("type") == "object":  # a map: the generator would make a class of its nullable form
+        return schema
+    return {**schema, "nullable": True}

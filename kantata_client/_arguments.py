@@ -1,0 +1,282 @@
+"""From arguments to the parts of a request: each value checked against the contract and put as the service wants it.
+
+Pure functions; whatever they refuse, nothing was sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+from urllib.parse import quote
+
+from kantata_client._lazy import similar
+from kantata_client._unset import UNSET
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from kantata_client._http import Form
+    from kantata_client._operation import Body, Operation, Parameter
+
+FIRST_PAGE = 1
+
+
+def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
+    """The path below the base URL, its placeholders filled.
+
+    Raises:
+        UsageError: An id is empty, or none.
+    """
+    path = operation.path
+    for name, value in zip(operation.path_parameters, values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            _refuse(operation, name, f"an id is a number or a text, not {_shown(value)}")
+        text = str(value).strip()
+        if not text:
+            _refuse(operation, name, "the id is empty; an object that was not created yet has none")
+        if text in (".", ".."):
+            _refuse(operation, name, f"{text!r} is no id")
+        path = path.replace(f"{{{name}}}", quote(text, safe=":"))
+    return path
+
+
+def query_of(operation: Operation, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The query parameters that were given, as text; `None` means not given.
+
+    Raises:
+        UsageError: A value is none that the parameter takes, or a required one is missing.
+    """
+    query: list[tuple[str, str]] = []
+    for name, parameter in operation.query.items():
+        value = given.get(name)
+        if value is None or value is UNSET:
+            if parameter.required:
+                _refuse(operation, name, "is required")
+            continue
+        if parameter.many:
+            items = items_of(operation, name, parameter, value)
+            if items:
+                query.append((name, ",".join(items)))
+        else:
+            query.append((name, _in_query(_checked(operation, name, parameter, value))))
+    return query
+
+
+def items_of(operation: Operation, name: str, parameter: Parameter, value: Any) -> list[str]:
+    """The items of a comma-separated parameter, given as one value, as text with commas, or as several values."""
+    if isinstance(value, str):
+        given: list[Any] = [each.strip() for each in value.split(",") if each.strip()]
+    elif isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping)):
+        given = list(cast("Iterable[Any]", value))
+    else:
+        given = [value]
+    if not given and name not in ("include", "optional_fields"):
+        _refuse(operation, name, "is empty; leave it out, or do not send the request at all")
+    if parameter.maximum is not None and len(given) > parameter.maximum:
+        _refuse(operation, name, f"has {len(given)} items, the service takes {parameter.maximum} at most")
+    return [_in_query(_checked(operation, name, parameter, each)) for each in given]
+
+
+def body_of(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of the body that were given, as JSON has them; `None` is null, `UNSET` is left out.
+
+    Raises:
+        UsageError: A property is unknown, is missing, or has a value that it does not take.
+    """
+    return _object(operation, "", _body(operation).fields, given)
+
+
+def wrapped(operation: Operation, properties: dict[str, Any]) -> dict[str, Any]:
+    """The body around one object."""
+    wrapper = _body(operation).wrapper
+    return {wrapper: properties} if wrapper else properties
+
+
+def item_of(operation: Operation, item: object, where: str) -> dict[str, Any]:
+    """One object of a bulk body: from a mapping, or from a model, of which the properties that the body takes are used.
+
+    Args:
+        operation: The creation or update.
+        item: A mapping, a typed dictionary or a model.
+        where: Place in the input, such as `items[7]`, for the error.
+    """
+    from kantata_client._model import Model
+
+    fields = _body(operation).fields
+    if isinstance(item, Model):
+        given: Mapping[str, Any] = {name: value for name, value in item.to_dict().items() if name in fields}
+    elif isinstance(item, Mapping):
+        given = cast("Mapping[str, Any]", item)
+    else:
+        _refuse(operation, where, f"a mapping or a model is needed, not {_shown(item)}")
+    return _object(operation, where, fields, given)
+
+
+def form_of(operation: Operation, given: Mapping[str, Any]) -> Form:
+    """The body as a multipart form: files are bytes, or a `File` with its name."""
+    from kantata_client._http import File, Form
+
+    body = _body(operation)
+    fields: list[tuple[str, str]] = []
+    files: list[File] = []
+    for name, value in _object(operation, "", body.fields, given).items():
+        field = f"{body.wrapper}[{name}]" if body.wrapper else name
+        if isinstance(value, File):
+            files.append(value._replace(name=field))
+        elif isinstance(value, bytes):
+            files.append(File(field, name, value))
+        else:
+            fields.append((field, _in_query(value)))
+    return Form(fields, files)
+
+
+def _body(operation: Operation) -> Body:
+    assert operation.body is not None, operation.id  # noqa: S101 - generated code gives a body only where there is one
+    return operation.body
+
+
+def _object(
+    operation: Operation, where: str, fields: Mapping[str, Parameter], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    prefix = f"{where}." if where else ""
+    properties: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is UNSET:
+            continue
+        if name not in fields:
+            _refuse(operation, f"{prefix}{name}", f"is not a property of it{similar(name, tuple(fields))}")
+        parameter = fields[name]
+        if value is None:
+            if parameter.required:
+                _refuse(operation, f"{prefix}{name}", "is required and can't be None")
+            properties[name] = None
+        elif parameter.many:
+            if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+                _refuse(operation, f"{prefix}{name}", f"a list is needed, not {_shown(value)}")
+            properties[name] = [
+                _checked(operation, f"{prefix}{name}[{index}]", parameter, each)
+                for index, each in enumerate(cast("Iterable[Any]", value))
+            ]
+        else:
+            properties[name] = _checked(operation, f"{prefix}{name}", parameter, value)
+    for name, parameter in fields.items():
+        if parameter.required and name not in properties:
+            _refuse(operation, f"{prefix}{name}", "is required")
+    return properties
+
+
+def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) -> Any:  # noqa: PLR0912, C901 - one case a kind
+    """A single value as JSON has it."""
+    kind = parameter.kind
+    if parameter.values and value not in parameter.values:
+        text = str(value)
+        listed = ", ".join(parameter.values)
+        hint = similar(text, parameter.values) or f"; it takes {listed}"
+        _refuse(operation, name, f"{text!r} is not one of its values{hint}")
+    if isinstance(value, bool) and kind not in ("boolean", "any"):
+        _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
+    match kind:
+        case "string":
+            if isinstance(value, str):
+                return value
+            if isinstance(value, int):
+                return str(value)
+        case "integer":
+            if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+                value = int(value)
+            if isinstance(value, int):
+                if parameter.maximum is not None and value > parameter.maximum:
+                    _refuse(operation, name, f"is {value}, the service gives {parameter.maximum} at most")
+                if name in ("page", "per_page") and value < FIRST_PAGE:
+                    _refuse(operation, name, f"is {value}, it begins at {FIRST_PAGE}")
+                return value
+        case "number":
+            if isinstance(value, Decimal):
+                value = float(value)
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                return value
+        case "boolean":
+            if isinstance(value, bool):
+                return value
+        case "date":
+            if isinstance(value, datetime):
+                return value.date().isoformat()
+            if isinstance(value, date):
+                return value.isoformat()
+            if isinstance(value, str) and _parses(value, date.fromisoformat):
+                return value
+        case "datetime":
+            if isinstance(value, datetime):
+                return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
+            if isinstance(value, date):
+                return datetime(value.year, value.month, value.day, tzinfo=timezone.utc).isoformat()
+            if isinstance(value, str) and _parses(value, datetime.fromisoformat):
+                return value
+        case "object":
+            if isinstance(value, Mapping):
+                mapping = cast("Mapping[str, Any]", value)
+                return _object(operation, name, parameter.fields, mapping) if parameter.fields else _json(mapping)
+        case "file":
+            from kantata_client._http import File
+
+            if isinstance(value, (bytes, File)):
+                return value
+        case "any":
+            return _json(value)
+    _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
+
+
+def _parses(text: str, parse: Any) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _json(value: Any) -> Any:
+    """A value of no declared type, its dates as text."""
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(key): _json(each) for key, each in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [_json(each) for each in cast("Iterable[Any]", value)]
+    return value
+
+
+def _in_query(value: Any) -> str:
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return "" if value is None else str(value)
+
+
+def _expected(kind: str) -> str:
+    return {
+        "string": "text",
+        "integer": "a whole number",
+        "number": "a finite number",
+        "boolean": "True or False",
+        "date": "a date (or YYYY-MM-DD)",
+        "datetime": "a datetime (or ISO 8601 text)",
+        "object": "a mapping",
+        "file": "bytes or a File",
+    }[kind]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
+
+
+def _refuse(operation: Operation, name: str, problem: str) -> NoReturn:
+    msg = f"{operation.resource}.{operation.name}: {name} {problem}. Nothing was sent."
+    if not problem.startswith(("is ", "has ", "takes ")):
+        msg = f"{operation.resource}.{operation.name}: {name}: {problem}. Nothing was sent."
+    raise UsageError(msg)

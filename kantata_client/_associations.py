@@ -1,0 +1,132 @@
+"""Associations as typed attributes: they look into the envelope that the object came in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
+
+from kantata_client.errors import NotIncludedError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from kantata_client._envelope import Envelope
+    from kantata_client._model import Model
+
+T = TypeVar("T")
+
+
+class Association:
+    """What an object says of others: the field with their ids, and where in the envelope they are."""
+
+    __slots__ = ("ids", "key", "name")
+
+    many = False
+    """Several objects, or one."""
+
+    def __init__(self, ids: str, key: str | None) -> None:
+        self.name = ""
+        self.ids = ids
+        """Field with the id, with the ids, or, when polymorphic, with `{key, id}`."""
+        self.key = key
+        """Envelope key of the objects; `None` when polymorphic."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, model: Model, value: object) -> NoReturn:
+        msg = f"{type(model).__name__}.{self.name} can't be set: set {self.ids!r}"
+        raise AttributeError(msg)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {self.ids} → {self.key or 'any type'}>"
+
+    def _asked(self, model: Model) -> bool:
+        """Whether the request asked for it; objects loaded along with others did not have a say."""
+        envelope = model._envelope
+        return envelope is not None and envelope.asked(type(model), self.name)
+
+    def _envelope(self, model: Model) -> Envelope:
+        envelope = model._envelope
+        if envelope is None:
+            raise NotIncludedError(type(model).__name__, self.name)
+        return envelope
+
+
+class One(Association, Generic[T]):
+    """An association with at most one object.
+
+    It reads as `None` when there is none, and when the service kept it back for lack of permission; the id in its field
+    tells these apart.
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> T | None: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | T | None:
+        if model is None:
+            return self
+        envelope = self._envelope(model)
+        reference = model.__dict__.get(self.ids)
+        if reference is not None:
+            found = envelope.find(cast("str", self.key), reference)
+            if found is not None:
+                return cast("T", found)
+        if not self._asked(model):
+            raise NotIncludedError(type(model).__name__, self.name)
+        return None
+
+
+class Many(Association, Generic[T]):
+    """An association with any number of objects, in the order of their ids.
+
+    Objects that the service kept back for lack of permission are left out; their ids stay in the field.
+    """
+
+    __slots__ = ()
+    many = True
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> list[T]: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | list[T]:
+        if model is None:
+            return self
+        envelope = self._envelope(model)
+        references: Any = model.__dict__.get(self.ids)
+        if not isinstance(references, list):
+            references = [] if references is None else [references]
+        found = envelope.find_all(cast("str", self.key), cast("list[Any]", references))
+        if (not found or len(found) < len(references)) and not self._asked(model):
+            raise NotIncludedError(type(model).__name__, self.name)
+        return cast("list[T]", found)
+
+
+class Polymorphic(Association):
+    """An association with one object of any type; its reference says which."""
+
+    __slots__ = ()
+
+    def __init__(self, ids: str) -> None:
+        super().__init__(ids, None)
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> Model | None: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | Model | None:
+        if model is None:
+            return self
+        envelope = self._envelope(model)
+        reference: Any = model.__dict__.get(self.ids)
+        if isinstance(reference, dict):
+            parts = cast("dict[str, Any]", reference)
+            found = envelope.find_of_type(parts.get("key"), parts.get("id"))
+            if found is not None:
+                return found
+        if not self._asked(model):
+            raise NotIncludedError(type(model).__name__, self.name)
+        return None

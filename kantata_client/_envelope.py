@@ -1,0 +1,202 @@
+"""The envelope: decoding it, its results in their order, and the objects that came along, one for each type and id.
+
+An envelope is held by its objects and holds them weakly: no reference cycle, so a page is gone as soon as its last
+object is. Objects of a request without `include` share an envelope that holds nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
+from weakref import ref
+
+import msgspec
+
+from kantata_client import models
+from kantata_client._model import Model, around
+from kantata_client.errors import MalformedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kantata_client._operation import Operation
+
+M = TypeVar("M", bound=Model)
+
+_decode = msgspec.json.Decoder().decode
+_NOTHING: dict[str, Any] = {}
+
+
+class Envelope:
+    """The objects of one response by type and id."""
+
+    __slots__ = ("_asked", "_made", "_operation", "_received")
+
+    def __init__(self, operation: Operation, asked: frozenset[str], received: dict[str, Any]) -> None:
+        self._operation = operation
+        self._asked = asked
+        self._received = received
+        self._made: dict[str, dict[str, ref[Model]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Envelope, (self._operation, self._asked, self._received)
+
+    def asked(self, cls: type[Model], association: str) -> bool:
+        """Whether the request asked for an association of the objects of this class."""
+        return association in self._asked and cls.__name__ == self._operation.model
+
+    def find(self, key: str, identifier: Any) -> Model | None:
+        """The object of that type and id, the same one each time, or `None`."""
+        if type(identifier) is not str:
+            identifier = str(identifier)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = {}
+        known = made.get(identifier)
+        if known is not None and (model := known()) is not None:
+            return model
+        received = self._received.get(key, _NOTHING).get(identifier)
+        if type(received) is not dict:
+            return None
+        model = around(class_under(key, self._operation.keys), cast("dict[str, Any]", received), self)
+        made[identifier] = ref(model)
+        return model
+
+    def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
+        """The objects of that type and these ids, as far as they are there."""
+        return [model for identifier in identifiers if (model := self.find(key, identifier)) is not None]
+
+    def find_of_type(self, name: Any, identifier: Any) -> Model | None:
+        """The object that a polymorphic reference points to; its type is an envelope key or a type's name."""
+        if not isinstance(name, str) or identifier is None:
+            return None
+        return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
+
+    def results(self, references: list[Any]) -> tuple[list[Model], list[Any]]:
+        """The objects that `results` names, in its order, and the references whose objects are not there."""
+        objects: list[Model] = []
+        absent: list[Any] = []
+        for reference in references:
+            model = self.find(reference["key"], reference["id"])
+            if model is None:
+                absent.append(reference)
+            else:
+                objects.append(model)
+        return objects, absent
+
+    def results_alone(self, key: str, cls: type[M], references: list[Any]) -> list[M]:
+        """The same where nothing came along: faster, and the objects do not keep the response alive.
+
+        Raises:
+            KeyError: The object of a reference, or of another type, is not there.
+        """
+        own: dict[str, Any] = self._received[key] if references else _NOTHING
+        objects = [around(cls, own[reference["id"]], self) for reference in references if reference["key"] == key]
+        if len(objects) != len(references):
+            raise KeyError(key)
+        self._received = _NOTHING
+        return objects
+
+
+def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
+    """The class of the objects under an envelope key; `Model` itself for types that the contract does not know."""
+    name = keys.get(key) or models.KEYS.get(key)
+    if name is None:
+        return Model
+    cls = _classes.get(name)
+    if cls is None:
+        cls = _classes[name] = getattr(models, name)
+    return cls
+
+
+_classes: dict[str, type[Model]] = {}
+
+
+class Decoded(NamedTuple):
+    """The results of one envelope."""
+
+    items: list[Any]
+    count: int | None
+    """Objects of the whole query, when the service tells."""
+    absent: list[Any]
+    """Entries of `results` whose object is not in the response."""
+
+
+def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
+    """The JSON of a response.
+
+    Raises:
+        MalformedResponseError: It is none.
+    """
+    try:
+        return _decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        what = "is empty" if not content.strip() else f"is not JSON ({error})"
+        malformed(f"the response {what}", operation, request_id)
+
+
+def decode_envelope(
+    content: bytes, cls: type[Model], operation: Operation, asked: frozenset[str], request_id: str | None
+) -> Decoded:
+    """The results of an envelope as objects.
+
+    Raises:
+        MalformedResponseError: The response is not an envelope.
+    """
+    received: Any = decode(content, operation, request_id)
+    if type(received) is not dict:
+        malformed(f"an envelope was expected, not {_kind(received)}", operation, request_id)
+    response = cast("dict[str, Any]", received)
+    references: Any = response.pop("results", None)
+    if type(references) is not list:
+        malformed(f"`results` should be a list of references, not {_kind(references)}", operation, request_id)
+    references = cast("list[Any]", references)
+    meta, count = response.pop("meta", None), response.pop("count", None)
+    if type(count) is not int and type(meta) is dict:
+        count = cast("dict[str, Any]", meta).get("count")
+    envelope = Envelope(operation, asked, response)
+    total = count if type(count) is int else None
+    key = operation.key
+    try:
+        alone = key is not None and len(response) == 1 and len(response[key]) == len(references)
+        if key is not None and alone:
+            return Decoded(envelope.results_alone(key, cls, references), total, [])
+    except (KeyError, TypeError):
+        pass  # something is absent, or not as it should be: the careful way tells what
+    try:
+        items, absent = envelope.results(references)
+    except (KeyError, TypeError, AttributeError):
+        malformed("an entry of `results` is not {key, id}, or its objects are not a map by id", operation, request_id)
+    return Decoded(items, total, absent)
+
+
+def decode_object(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> M:
+    """A plain object; or, when the operation's result is `keyed`, the single object of a map."""
+    received: Any = decode(content, operation, request_id)
+    if operation.result == "keyed" and type(received) is dict and len(cast("dict[str, Any]", received)) == 1:
+        (received,) = cast("dict[str, Any]", received).values()
+    if type(received) is not dict:
+        malformed(f"an object was expected, not {_kind(received)}", operation, request_id)
+    return around(cls, cast("dict[str, Any]", received), None)
+
+
+def decode_array(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> list[M]:
+    """A bare array of objects."""
+    received: Any = decode(content, operation, request_id)
+    if type(received) is not list:
+        malformed(f"an array was expected, not {_kind(received)}", operation, request_id)
+    for each in cast("list[Any]", received):
+        if type(each) is not dict:
+            malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
+    return [around(cls, each, None) for each in cast("list[dict[str, Any]]", received)]
+
+
+def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:
+    """Raise that a response is not what the operation returns."""
+    msg = f"{operation.id}: {what}. If it happens again, report it to Kantata's support with the request id {request_id}."
+    raise MalformedResponseError(msg, method=operation.method, path=operation.path, request_id=request_id) from None
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "an array", str: "text", type(None): "nothing"}.get(
+        cast("type[Any]", type(value)), f"a {type(value).__name__}"
+    )

@@ -1,0 +1,108 @@
+"""The base of the generated resources: it performs operations and makes objects of the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kantata_client._model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable, Mapping
+
+    from kantata_client._bulk import BulkRun
+    from kantata_client._operation import Operation
+    from kantata_client._paginator import Paginator
+    from kantata_client._session import Session
+
+M = TypeVar("M", bound=Model)
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Resource:
+    """A collection of the API, such as `kantata.stories`; its methods are the operations of the contract."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._session.base_url}>"
+
+    def _page(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+    ) -> Paginator[M]:
+        from kantata_client._paginator import Paginator
+
+        return Paginator(self._session, operation, cls, path, query)
+
+    async def _one(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> M:
+        return await self._session.one(operation, cls, path, query, body)
+
+    async def _many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> list[M]:
+        return await self._session.many(operation, cls, path, query, body)
+
+    async def _none(
+        self,
+        operation: Operation,
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        await self._session.perform(operation, path, query, body)
+
+    async def _file(
+        self,
+        operation: Operation,
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        return (await self._session.perform(operation, path, query, body)).content
+
+    def _create_many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        concurrency: int,
+    ) -> BulkRun[M]:
+        from kantata_client._bulk import create_many
+
+        return create_many(self._session, operation, cls, items, concurrency)
+
+    def _delete_many(
+        self,
+        operation: Operation,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int,
+    ) -> BulkRun[None]:
+        from kantata_client._bulk import delete_many
+
+        return delete_many(self._session, operation, ids, concurrency)
