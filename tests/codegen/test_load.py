@@ -1,0 +1,104 @@
+"""Loading the contract: what comes out, and what is refused with the place named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codegen.errors import CodegenError
+from codegen.load import load, load_data
+
+CONTRACT = Path(__file__).parents[2] / "openapi" / "specification.yaml"
+
+
+def write(folder: Path, text: str, name: str = "contract.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_vendored_contract_is_whole() -> None:
+    document = load(CONTRACT)
+    assert document["swagger"] == "2.0"
+    assert len(document["paths"]) == 218
+    assert sum(len(item) for item in document["paths"].values()) == 419
+    assert len(document["definitions"]) == 129
+
+
+def test_keys_are_text_and_dates_stay_text(tmp_path: Path) -> None:
+    text = """
+swagger: '2.0'
+paths:
+  /a:
+    get:
+      responses:
+        200: {description: 2026-08-01, x-at: 2026-08-01T10:00:00Z, x-on: yes-but-text}
+        null: {description: ok}
+"""
+    responses = load(write(tmp_path, text))["paths"]["/a"]["get"]["responses"]
+    assert responses == {
+        "200": {"description": "2026-08-01", "x-at": "2026-08-01T10:00:00Z", "x-on": "yes-but-text"},
+        "null": {"description": "ok"},
+    }
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_json_and_openapi_3(tmp_path: Path, version: str) -> None:
+    contract = {"openapi": version, "paths": {"/a": {"$ref": "#/x~1y/z%20z/0"}}, "x/y": {"z z": [{}]}}
+    assert load(write(tmp_path, json.dumps(contract), "contract.json")) == contract
+    assert load(write(tmp_path, json.dumps(contract))) == contract
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("openapi: 2.9.0\npaths: {}", "openapi: 2.9.0"),
+        ("swagger: '1.2'\npaths: {}", "swagger: 1.2"),
+        ("overlay: 1.0.0", "neither swagger nor openapi"),
+        ("swagger: '2.0'", "no `paths`"),
+        ("- 1", "not a mapping"),
+        ("a: [", "can't be read"),
+        ("swagger: '2.0'\npaths: {/a: {}, /b: {}, /a: {}}", "'/a' is given twice"),
+        ("swagger: '2.0'\npaths: {/a: {get: {[1]: 2}}}", "a key must be a word"),
+    ],
+)
+def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(CodegenError, match=r"contract\.yaml") as caught:
+        load(write(tmp_path, text))
+    assert said in str(caught.value)
+
+
+def test_a_key_given_twice_is_refused_in_json_too(tmp_path: Path) -> None:
+    with pytest.raises(CodegenError, match="'x' is given twice"):
+        load_data(write(tmp_path, '{"a": {"x": 1, "x": 2}}', "twice.json"))
+
+
+def test_a_duplicate_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(CodegenError, match="line 3, column 1"):
+        load_data(write(tmp_path, "a: 1\nb: 2\na: 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            "#/definitions/Storey",
+            "paths > /stories > get > responses > 200 > schema refers to '#/definitions/Storey'",
+        ),
+        ("#/paths/~1stories/get/tags/7", "which the document does not have"),
+        ("models.yaml#/Story", "bundle the contract first"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_refused(tmp_path: Path, target: str, said: str) -> None:
+    operation = {"tags": ["a"], "responses": {"200": {"schema": {"$ref": target}}}}
+    contract = {"swagger": "2.0", "paths": {"/stories": {"get": operation}}, "definitions": {"Story": {}}}
+    with pytest.raises(CodegenError) as caught:
+        load(write(tmp_path, json.dumps(contract), "contract.json"))
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CodegenError, match="can't be read"):
+        load(tmp_path / "nothing.yaml")
