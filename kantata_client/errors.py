@@ -147,8 +147,8 @@ class KantataTimeoutError(KantataConnectionError):
 class UnknownOutcomeError(KantataError):
     """A write may or may not have happened: the request got out, and no answer tells.
 
-    It was not repeated, since a second POST could create a duplicate. Look whether it happened (by the record's
-    `external_reference`, or by listing what was created lately) before sending it again.
+    It was not repeated, since a second POST could create a duplicate. Look whether it happened (by the
+    record's `external_reference`, or by listing what was created lately) before sending it again.
     """
 
     def __init__(
@@ -165,14 +165,14 @@ class UnknownOutcomeError(KantataError):
         self.method = method
         self.path = path
         self.sent = sent
-        """The body: decoded JSON, or bytes when it is something else; of a form its fields, and the names of its files."""
+        """The body: decoded JSON, or bytes when it is something else; of a form its fields and file names."""
         self.status = status
         """Status of the answer, if there was one: 5xx, or 2xx when its body was cut off."""
         self.request_id = request_id
 
 
 class MalformedResponseError(KantataError):
-    """The answer is not what the API sends: cut off, not JSON, or not the shape that the operation returns."""
+    """The answer is not what the API sends: no JSON, or of another shape than the operation's."""
 
     def __init__(self, message: str, *, method: str, path: str, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -182,7 +182,7 @@ class MalformedResponseError(KantataError):
 
 
 class OAuthError(KantataError):
-    """Authorization failed; nothing was stored. `error` is the code of the OAuth standard, where there is one."""
+    """Authorization failed; nothing was stored. `error` is the OAuth standard's code, if any."""
 
     def __init__(self, message: str, *, error: str | None = None) -> None:
         super().__init__(message)
@@ -212,15 +212,15 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 _ADVICE = {
     400: "Check the parameters against the operation's documentation.",
-    401: "The token is wrong, or its user revoked it: get a new one, and check that it belongs to this base URL.",
-    403: "The token's user lacks the permission, or the account lacks the feature: ask an account administrator.",
+    401: "The token is wrong, or its user revoked it: get a new one, made for this base URL.",
+    403: "The token's user may not do this, or the account lacks the feature: ask its administrator.",
     404: "There is no such record, or the user may not see it, or a default filter of the operation hides it "
-    "(an archived workspace, a disabled member): try a filter such as include_archived=True where the operation has it.",
+    "(an archived workspace, a disabled member): try a filter such as include_archived=True if it has one.",
     422: "Correct the values, then send it again.",
     429: "Send fewer requests at once, or wait some minutes; other programs of the account count too.",
     503: "The service is down or busy: try again later, and see Kantata's status page.",
-    504: "The service gives up after three minutes: ask for fewer records a page (per_page), fewer includes, or a "
-    "narrower date filter.",
+    504: "The service gives up after three minutes: ask for fewer records a page (per_page), "
+    "fewer includes, or a narrower date filter.",
 }
 
 
@@ -229,12 +229,15 @@ def error_from_response(
 ) -> APIError:
     """The error that an answer without success stands for.
 
-    `headers` are looked up by lower-case names. Any `content` will do: the API's errors, those of the OAuth endpoints, an
-    HTML page of something in between, nothing.
+    `headers` are looked up by lower-case names. Any `content` will do: the API's errors, those of the OAuth
+    endpoints, an HTML page of something in between, nothing.
     """
     location = headers.get("location")
     if 300 <= status < 400:
-        kind, advice = APIError, "Redirects are not followed, since they could carry the token away: check base_url."
+        kind, advice = (
+            APIError,
+            "Redirects are not followed, since they could carry the token away: check base_url.",
+        )
         # A target may be a signed URL: its host tells enough.
         details = (ErrorDetail("", f"redirect to {_origin(location)}"),) if location else ()
     else:
@@ -248,9 +251,7 @@ def error_from_response(
         message += f" {advice}"
     if request_id:
         message += f" (request id {request_id})"
-    error = kind(
-        message, status=status, method=method, path=path, errors=details, request_id=request_id
-    )
+    error = kind(message, status=status, method=method, path=path, errors=details, request_id=request_id)
     if isinstance(error, RateLimitedError):
         error.retry_after = retry_after(headers)
     return error
@@ -318,7 +319,7 @@ def _text(content: bytes) -> str:
     text = content[:20_000].decode("utf-8", "replace")
     if "<" in text:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        text = title[1] if title else re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.I | re.S)
+        text = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", text)
         text = unescape(text)
     return _shortened(" ".join(text.split()))
 

@@ -1,0 +1,78 @@
+"""When a failed attempt is repeated: a policy, and one pure decision.
+
+Written by hand, since retry libraries (stamina, tenacity) decide by exception alone, while here method,
+status and how far the request got decide together, and the outcome can be a third one: unknown.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Outcome: TypeAlias = int | Literal["unsent", "lost"]
+"""How an attempt ended: with a status; `unsent`: no byte left; `lost`: some did, and no answer came."""
+
+Decision: TypeAlias = Literal["retry", "fail", "unknown"]
+
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods that do no more when they are carried out twice."""
+
+
+class RetryPolicy(NamedTuple):
+    """How often, how long and on what a request is repeated.
+
+    `RetryPolicy(attempts=1)` never repeats. A POST is repeated only when it certainly was not carried out,
+    whatever the policy says.
+    """
+
+    attempts: int = 5
+    """Most attempts, the first one included."""
+    initial: float = 0.5
+    """Longest wait after the first failed attempt, in seconds; doubled after each further one."""
+    maximum: float = 30.0
+    """Longest wait, in seconds, unless the service asks for a longer one (`Retry-After`)."""
+    deadline: float = 300.0
+    """No attempt starts later than this many seconds after the first one."""
+    statuses: frozenset[int] = frozenset({429, 502, 503, 504})
+    """Answers after which a request is repeated."""
+
+    def check(self) -> None:
+        """Raise `UsageError` if the numbers make no sense."""
+        if self.attempts < 1 or min(self.initial, self.maximum, self.deadline) < 0:
+            raise UsageError(f"{self!r}: at least one attempt is needed, and no time may be negative.")
+
+    def delay(
+        self,
+        attempt: int,
+        retry_after: float | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float:
+        """Seconds to wait after failed attempt number `attempt`.
+
+        Anything up to the doubled time, so that clients which failed together do not come back together; but
+        no less than the service asked for.
+        """
+        # The exponent is bounded because a float overflows at 2**1024.
+        longest = min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 60))
+        return max(uniform(0.0, longest), retry_after or 0.0)
+
+
+def decide(
+    policy: RetryPolicy, method: str, outcome: Outcome, attempt: int, *, replayable: bool = True
+) -> Decision:
+    """What follows attempt number `attempt` (1 for the first), which did not end in a success.
+
+    `replayable` is false once the body was a stream that began and cannot be rewound.
+    """
+    # A refusal (3xx, 4xx) is proof that nothing was done; a 5xx is not: the write may be behind it. Nor is a
+    # connection that was reset right away: the server may have read the body before.
+    done = outcome == "lost" or (isinstance(outcome, int) and (outcome >= 500 or outcome < 300))
+    if done and method not in _REPEATABLE:
+        return "unknown"
+    worthwhile = isinstance(outcome, str) or outcome in policy.statuses
+    return "retry" if worthwhile and replayable and attempt < policy.attempts else "fail"

@@ -1,0 +1,414 @@
+"""From a request to a response or an error: authorization, throttle, retries. One place sends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from kantata_client._auth import current, replaced
+from kantata_client._http import Download, Failure, Link, Request, Response, Timeouts
+from kantata_client._retry import RetryPolicy, decide
+from kantata_client._throttle import AdaptiveThrottle, Throttle
+from kantata_client.errors import (
+    KantataConnectionError,
+    KantataError,
+    KantataTimeoutError,
+    UnknownOutcomeError,
+    UsageError,
+    error_from_response,
+    retry_after,
+)
+from kantata_client.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, ThrottleEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+
+    import anyio
+    from anyio.lowlevel import RunVar
+
+    from kantata_client._auth import Secret, TokenProvider
+    from kantata_client._http import AsyncTransport, Prepared
+
+BASE_URL = "https://api.mavenlink.com/api/v1"
+
+logger = logging.getLogger("kantata_client")
+
+
+class StreamedResponse:
+    """A successful answer whose body is read piece by piece: `async for chunk in response`."""
+
+    def __init__(self, download: Download, request: Request, path: str) -> None:
+        self.status = download.status
+        self.headers: Mapping[str, str] = download.headers
+        self.request_id = download.request_id
+        self._download = download
+        self._request = request
+        self._path = path
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body as it was sent: compressed, if the header `content-encoding` says so."""
+        async for chunk in self._download.chunks():
+            if isinstance(chunk, Failure):
+                raise _connection_error(chunk, self._request, self._path, "Resume or repeat the download.")
+            yield chunk
+
+
+class _Loop:
+    """What belongs to one event loop: connections, and places for requests under way."""
+
+    def __init__(self, link: Link, most: int) -> None:
+        self.link = link
+        self._most = most
+        self.places = _semaphore(most)
+        self._own: dict[str, anyio.Semaphore] = {}
+
+    def own_places(self, operation: str) -> anyio.Semaphore:
+        """Half of the places: who waits for a limit of its own must not keep all others waiting."""
+        places = self._own.get(operation)
+        if places is None:
+            places = self._own[operation] = _semaphore(max(1, self._most // 2))
+        return places
+
+
+def _semaphore(value: int) -> anyio.Semaphore:
+    import anyio
+
+    return anyio.Semaphore(value, fast_acquire=True)
+
+
+class Transport:
+    """Sends for a client and all its `with_token` copies: one throttle, one pool of connections.
+
+    Making one costs next to nothing and needs no event loop; httpx and TLS are set up by the first request.
+    It may be used in several event loops one after the other (`asyncio.run` twice): each has connections of
+    its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float | Timeouts | None = None,
+        retries: RetryPolicy | None = None,
+        throttle: Throttle | None = None,
+        max_concurrency: int = 32,
+        transport: AsyncTransport | None = None,
+        hooks: Hooks | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        """Make a transport; nothing is opened yet.
+
+        `timeout` in seconds is for connecting, reading and writing each; `max_concurrency` bounds the
+        requests under way, save for downloads whose headers have come; `transport` replaces the network, by
+        any async transport of httpx; `clock` (seconds) and `sleep` are for tests. Raises `UsageError`.
+        """
+        self.base_url = _checked(base_url)
+        self.throttle: Throttle = AdaptiveThrottle() if throttle is None else throttle
+        self.hooks = hooks or Hooks()
+        if isinstance(timeout, (int, float)):
+            timeout = Timeouts(timeout, timeout, timeout)
+        self._timeouts = timeout or Timeouts()
+        self._timeouts.check()
+        self._retries = retries or RetryPolicy()
+        self._retries.check()
+        if max_concurrency < 1:
+            raise UsageError(
+                f"max_concurrency is {max_concurrency}, but at least one request has to be possible."
+            )
+        self._max_concurrency = max_concurrency
+        self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
+        self._loops: RunVar[_Loop] | None = None
+        self._closed = False
+
+    async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
+        """Send, again if need be, and return the answer, whose status is 2xx.
+
+        Raises `APIError` (by status), `KantataConnectionError`, `KantataTimeoutError`, `UnknownOutcomeError`
+        (only POST and PATCH), `UsageError` before anything is sent, and what the token provider raises.
+        """
+        return await self._perform(request, auth, stream=False)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, auth: TokenProvider | None = None
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Like `send`, but the body is still to be read. What breaks there is not tried again."""
+        response = await self._perform(request, auth, stream=True)
+        assert isinstance(response, Download)  # noqa: S101 - a success with `stream`
+        try:
+            yield StreamedResponse(response, request, self._path(request))
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; nothing can be sent afterwards. May be called again."""
+        self._closed = True
+        loops, self._loops = self._loops, None
+        loop = loops and loops.get(None)
+        if loop:
+            import anyio
+
+            # A cancelled task closes its connections too, but does not wait for ever for its peers.
+            with anyio.move_on_after(5, shield=True):
+                await loop.link.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Transport to {self.base_url}{', closed' if self._closed else ''}>"
+
+    async def _perform(self, request: Request, auth: TokenProvider | None, *, stream: bool) -> Response:
+        self._admit(request, auth)
+        prepared = self._loop().link.prepare(request)
+        started = self._clock()
+        attempt, refreshed, lost = 1, False, False
+        secret: Secret | None = None
+        while True:
+            if auth is not None:
+                secret = await current(auth)
+                prepared.authorize(secret)
+            outcome = await self._attempt(request, prepared, attempt, stream=stream)
+            if isinstance(outcome, Failure):
+                wish, ending = None, "unsent" if outcome.unsent else "lost"
+            elif 200 <= outcome.status < 300:
+                return outcome
+            else:
+                wish, ending = retry_after(outcome.headers), outcome.status
+                if outcome.status == 401 and auth and secret and not refreshed and prepared.replayable:
+                    refreshed = True
+                    if await replaced(auth, secret):
+                        continue
+            decision = decide(self._retries, request.method, ending, attempt, replayable=prepared.replayable)
+            delay = self._retries.delay(attempt, wish)
+            late = self._clock() - started + delay > self._retries.deadline
+            if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
+                break
+            lost = lost or ending == "lost" or outcome.status in (502, 503, 504)
+            await self._pause(request, outcome, attempt, delay)
+            attempt += 1
+        raise self._error(request, outcome, secret, attempt, unknown=decision == "unknown", lost=lost)
+
+    async def _attempt(
+        self, request: Request, prepared: Prepared, attempt: int, *, stream: bool
+    ) -> Response | Failure:
+        loop = self._loop()
+        if not request.own_limit:
+            async with loop.places:
+                return await self._once(loop.link, request, prepared, attempt, stream=stream)
+        async with loop.own_places(request.operation), loop.places:
+            return await self._once(loop.link, request, prepared, attempt, stream=stream)
+
+    async def _once(
+        self, link: Link, request: Request, prepared: Prepared, attempt: int, *, stream: bool
+    ) -> Response | Failure:
+        operation, own_limit, hooks, clock = request.operation, request.own_limit, self.hooks, self._clock
+        ours = self._ours(request)
+        start = clock()
+        if ours:
+            # In its place and not before: a 429 has to slow the requests that wait for a place, too.
+            await self.throttle.acquire(operation, own_limit)
+            waited = clock() - start
+            if waited > 0.001:
+                start += waited
+                logger.debug("%s waited %.3f s for the throttle", operation, waited)
+                if hooks.on_throttle:
+                    _tell(
+                        hooks.on_throttle,
+                        ThrottleEvent(operation, request.method, self._path(request), waited),
+                    )
+        if hooks.on_request:
+            _tell(hooks.on_request, RequestEvent(operation, request.method, self._path(request), attempt))
+        outcome = await link.exchange(prepared, stream=stream)
+        seconds = clock() - start
+        if ours and not isinstance(outcome, Failure):
+            if outcome.status == 429:
+                self.throttle.limited(operation, own_limit, retry_after(outcome.headers), seconds)
+            else:
+                self.throttle.succeeded(operation, own_limit)
+        if hooks.on_response:
+            path, status, request_id = self._path(request), outcome.status, outcome.request_id
+            event = ResponseEvent(operation, request.method, path, attempt, status, seconds, request_id)
+            _tell(hooks.on_response, event)
+        if logger.isEnabledFor(logging.DEBUG):
+            what = outcome.reason if isinstance(outcome, Failure) else outcome.status
+            path, request_id = self._path(request), outcome.request_id
+            logger.debug(
+                "%s %s: %s in %.3f s (attempt %d, request id %s)",
+                request.method, path, what, seconds, attempt, request_id,
+            )  # fmt: skip
+        return outcome
+
+    async def _pause(self, request: Request, outcome: Response | Failure, attempt: int, delay: float) -> None:
+        path, reason = self._path(request), _reason(outcome)
+        logger.info(
+            "%s %s: %s; attempt %d follows in %.1f s", request.method, path, reason, attempt + 1, delay
+        )
+        if self.hooks.on_retry:
+            status, request_id = outcome.status, outcome.request_id
+            event = RetryEvent(
+                request.operation, request.method, path, attempt, status, delay, reason, request_id
+            )
+            _tell(self.hooks.on_retry, event)
+        if self._sleep:
+            await self._sleep(delay)
+        else:
+            import anyio
+
+            await anyio.sleep(delay)
+
+    def _error(
+        self,
+        request: Request,
+        outcome: Response | Failure,
+        secret: Secret | None,
+        attempts: int,
+        *,
+        unknown: bool,
+        lost: bool,
+    ) -> KantataError:
+        method, path = request.method, self._path(request)
+        if unknown:
+            reason = _reason(outcome)
+            if isinstance(outcome, Response):
+                content = secret.redact(outcome.content) if secret else outcome.content
+                reason = str(error_from_response(outcome.status, outcome.headers, content, method, path))
+            return UnknownOutcomeError(
+                f"{method} {path} may or may not have been carried out: {reason.rstrip('.')}. "
+                "It was not sent again, since that could create a duplicate: look whether it happened first.",
+                method=method,
+                path=path,
+                sent=_sent(request),
+                status=outcome.status,
+                request_id=outcome.request_id,
+            )
+        tries = f" ({attempts} attempts)" if attempts > 1 else ""
+        if isinstance(outcome, Failure):
+            advice = "Nothing was carried out." if outcome.unsent and not lost else ""
+            if outcome.hopeless:
+                advice += " This machine does not trust the certificate that came back."
+            elif outcome.unsent:
+                advice += " Check base_url, the network and the proxy settings."
+            elif method in ("PUT", "DELETE"):
+                advice = "It may have been carried out; sending it again does no harm."
+            elif outcome.timeout:
+                advice = "Ask for less at once (per_page, includes, a narrower filter), or try later."
+            else:
+                advice = "Try again later."
+            return _connection_error(outcome, request, path, advice.strip(), tries)
+        content = secret.redact(outcome.content) if secret else outcome.content
+        error = error_from_response(outcome.status, outcome.headers, content, method, path)
+        error.answer_was_lost = lost
+        if tries:
+            error.add_note(f"It was the answer to the last of {attempts} attempts.")
+        if lost and method not in ("GET", "HEAD"):
+            error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
+        return error
+
+    def _loop(self) -> _Loop:
+        if self._closed:
+            raise UsageError(
+                "This client is closed: make a new one, or send inside of its `async with` block."
+            )
+        if self._loops is None:
+            from anyio.lowlevel import RunVar
+
+            self._loops = RunVar("kantata_client")
+        loop = self._loops.get(None)
+        if loop is None:
+            # Through a proxy, a request over plain HTTP would leave this machine with its token.
+            proxies = self.base_url.startswith("https:")
+            link = Link(self._transport, self._timeouts, self._max_concurrency, use_proxies=proxies)
+            loop = _Loop(link, self._max_concurrency)
+            self._loops.set(loop)
+        return loop
+
+    def _ours(self, request: Request) -> bool:
+        """Whether the request goes to the API itself, not to a download's or an upload's host."""
+        base = self.base_url
+        return request.url.startswith(base) and request.url[len(base) : len(base) + 1] in ("", "/")
+
+    def _admit(self, request: Request, auth: TokenProvider | None) -> None:
+        if self._ours(request):
+            return
+        if auth is not None:
+            raise UsageError(f"{request!r} is not below {self.base_url}: the token goes to no other address.")
+        _checked(request.url.partition("?")[0])
+
+    def _path(self, request: Request) -> str:
+        return (request.url.partition("?")[0]).removeprefix(self.base_url) or "/"
+
+
+class _Told(Protocol):
+    @property
+    def operation(self) -> str: ...
+
+
+def _tell(hook: Callable[[Any], object], event: _Told) -> None:
+    try:
+        hook(event)
+    except Exception:
+        logger.exception("The hook for %s failed at %s", type(event).__name__, event.operation)
+
+
+def _checked(url: str) -> str:
+    """The URL without a last slash, if tokens may go there."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        problem = str(error)
+    else:
+        if not host or parts.scheme not in ("https", "http"):
+            problem = "it has to begin with https:// and a host"
+        elif parts.username is not None or parts.query or parts.fragment:
+            problem = "it must hold no user name, password, query or fragment"
+        elif parts.scheme == "http" and not _loopback(host):
+            problem = "tokens go over https:// only, and over http:// to this very machine"
+        elif any(character.isspace() or character == "\\" for character in url):
+            problem = "it has a character that no address has"
+        else:
+            return url.rstrip("/")
+        # Not repeated as it is: there may be a password in it.
+        problem = f"{parts.scheme}://{host or ''}: {problem}"
+    raise UsageError(f"Not an address to send to: {problem}.")
+
+
+def _loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reason(outcome: Response | Failure) -> str:
+    return outcome.reason if isinstance(outcome, Failure) else f"status {outcome.status}"
+
+
+def _connection_error(
+    failure: Failure, request: Request, path: str, advice: str, tries: str = ""
+) -> KantataConnectionError:
+    kind = KantataTimeoutError if failure.timeout else KantataConnectionError
+    message = f"{request.method} {path}: {failure.reason.rstrip('.')}{tries}. {advice}"
+    return kind(message, method=request.method, path=path)
+
+
+def _sent(request: Request) -> Any:
+    """The body as `UnknownOutcomeError` tells it."""
+    if request.confidential:
+        return None
+    if request.form is not None:
+        return dict(request.form.fields) | {file.name: file.filename for file in request.form.files}
+    if request.content is None:
+        return None
+    import json
+
+    try:
+        return json.loads(request.content)
+    except ValueError:
+        return request.content

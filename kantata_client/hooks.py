@@ -1,0 +1,77 @@
+"""What a client tells while it works: events for metrics and tracing.
+
+    requests = Counter()
+    kantata = Kantata(hooks=Hooks(on_response=lambda event: requests.update([event.operation])))
+
+Events carry no header, no query and no body. A hook is an ordinary function, is called in the task that
+sends, and should be quick; what it raises is logged under `kantata_client` and otherwise ignored, since a
+request may have been carried out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class RequestEvent(NamedTuple):
+    """An attempt is about to be sent."""
+
+    operation: str
+    """The operation's id, such as `GET /stories/{id}`: few values, so good for a metric's label."""
+    method: str
+    path: str
+    """Below the base URL, such as `/stories/7`."""
+    attempt: int
+    """1 for the first."""
+
+
+class ResponseEvent(NamedTuple):
+    """An attempt is over: an answer came, with whatever status, or none."""
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+    status: int | None
+    """`None` when no answer came."""
+    seconds: float
+    """From sending to the end of the answer's body; of a download to its headers. Without waits."""
+    request_id: str | None
+
+
+class RetryEvent(NamedTuple):
+    """An attempt failed and another one follows."""
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+    """The one that failed."""
+    status: int | None
+    """`None` when no answer came."""
+    delay: float
+    """Seconds until the next attempt."""
+    reason: str
+    request_id: str | None
+
+
+class ThrottleEvent(NamedTuple):
+    """The throttle held a request back; told when the wait is over."""
+
+    operation: str
+    method: str
+    path: str
+    delay: float
+    """Seconds that the request waited."""
+
+
+class Hooks(NamedTuple):
+    """What to call on which event; `None` calls nothing and costs nothing."""
+
+    on_request: Callable[[RequestEvent], object] | None = None
+    on_response: Callable[[ResponseEvent], object] | None = None
+    on_retry: Callable[[RetryEvent], object] | None = None
+    on_throttle: Callable[[ThrottleEvent], object] | None = None
