@@ -103,6 +103,8 @@ class OperationFacts:
     bulk_limit: int | None
     own_rate_limit: bool
     external_reference: bool
+    alternative: tuple[str, str] | None
+    """(argument that asks for it, model) of a second shape of the answer."""
 
     @property
     def id(self) -> str:
@@ -206,7 +208,7 @@ def describe(document: Json, semantics: Semantics, output: Path) -> Facts:
     reader = _Reader(data, document)
     keys = _envelope_keys(document)
     found = [
-        _operation(method, path, operation, endpoints, keys, reader, semantics)
+        _operation(method, path, operation, endpoints, keys, reader, document, semantics)
         for method, path, operation in operations(document)
     ]
     found = _link_external_references(found)
@@ -252,6 +254,7 @@ def _operation(
     endpoints: dict[str, Endpoint],
     keys: dict[str, str],
     reader: _Reader,
+    document: Json,
     semantics: Semantics,
 ) -> OperationFacts:
     where = f"{method} {path}"
@@ -285,14 +288,20 @@ def _operation(
             arguments[part.strip("{}")] for part in names.segments(path) if names.is_placeholder(part)
         ),
         query=tuple(arguments[name] for name, parameter in declared.items() if parameter["in"] == "query"),
-        body=_body(where, operation, reader),
+        body=_body(where, operation, reader, bulk=where in semantics.bulk_create),
         bulk_limit=semantics.bulk_limit(where),
         own_rate_limit=where in semantics.own_rate_limit,
         external_reference=False,
+        alternative=_alternative(where, document, semantics),
     )
 
 
-def _body(where: str, operation: Json, reader: _Reader) -> BodyFacts | None:
+def _alternative(where: str, document: Json, semantics: Semantics) -> tuple[str, str] | None:
+    known = semantics.alternatives.get(where)
+    return (known.when, document["x-class-names"][known.definition]) if known else None
+
+
+def _body(where: str, operation: Json, reader: _Reader, *, bulk: bool) -> BodyFacts | None:
     if "requestBody" not in operation:
         return None
     ((media, content),) = operation["requestBody"]["content"].items()
@@ -300,7 +309,7 @@ def _body(where: str, operation: Json, reader: _Reader) -> BodyFacts | None:
     return BodyFacts(
         arguments=reader.arguments(where, name),
         wrapper=operation["x-wrapper"],
-        plural=operation["x-plural"] or (operation["x-resource"] if operation["x-name"] == "create" else None),
+        plural=operation["x-resource"] if bulk else None,
         multipart=media == "multipart/form-data",
         input_class=name,
     )
@@ -422,7 +431,7 @@ def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
     def aliased(argument: Argument, operation: OperationFacts) -> Argument:
         if not argument.values:
             return argument
-        base = names.pascal(names.singular(argument.name) if argument.many else argument.name)
+        base = names.pascal(names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_"))
         for alias in (base, names.pascal(operation.name) + base):
             if aliases.setdefault(alias, argument.values) == argument.values:
                 annotation = argument.annotation.replace(literal(argument.values), alias)

@@ -81,8 +81,9 @@ def singular(plural: str) -> str:
 
 
 def python_name(name: str) -> str:
-    """A wire name as a Python keyword argument: as it is, `except` → `except_`."""
-    safe = re.sub(r"\W", "_", name)
+    """A wire name as a Python keyword argument: as it is, `except` → `except_`, `attachment[type]` → `type`."""
+    inner = re.fullmatch(r"\w+\[(\w+)\]", name)
+    safe = re.sub(r"\W", "_", inner[1] if inner else name)
     if safe[0].isdigit():
         safe = "_" + safe
     return safe + "_" if keyword.iskeyword(safe) else safe

@@ -241,10 +241,7 @@ def _read_prose(document: Json) -> None:
                 parameter["schema"] = _comma_separated({"type": "string", "enum": [each["name"] for each in entries]})
                 parameter["description"] = prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
                 continue
-            text = schema if schema.get("type") != "array" else schema["items"]
-            if text.get("type") == "string" and (values := _VALID_VALUES.search(prose)) and "enum" not in text:
-                text["enum"] = re.findall(r"`([^`]+)`", values[1])
-                parameter["description"] = (prose[: values.start()] + prose[values.end() :].lstrip(". ")).strip()
+            parameter["description"] = prose = _read_values(schema, prose)
             if schema.get("type") == "string" and "format" not in schema:
                 if parameter["name"] == "only" or _COMMA_SEPARATED.search(prose):
                     default = {"default": schema.pop("default")} if "default" in schema else {}
@@ -254,6 +251,24 @@ def _read_prose(document: Json) -> None:
             # A default is what the service assumes, not what the client sends: kept out of the generator's sight.
             if "default" in schema:
                 parameter["x-default"] = schema.pop("default")
+
+
+def _read_values(schema: Json, prose: str) -> str:
+    """Make an enum of the values that prose lists for a text; the prose without them."""
+    text = schema["items"] if schema.get("type") == "array" else schema
+    values = _VALID_VALUES.search(prose)
+    if text.get("type") != "string" or "enum" in text or not values:
+        return prose
+    text["enum"] = re.findall(r"`([^`]+)`", values[1])
+    return (prose[: values.start()] + prose[values.end() :].lstrip(". ")).strip()
+
+
+def _read_values_inside(schema: Json) -> None:
+    for value in schema.get("properties", {}).values():
+        if value.get("description"):
+            value["description"] = _read_values(value, value["description"])
+        for inner in _objects_in(value):
+            _read_values_inside(inner)
 
 
 def _comma_separated(item: Json) -> Json:
@@ -290,18 +305,19 @@ def _associations(where: str, prose: str) -> list[Json]:
 
 
 def _name_inline_bodies(document: Json) -> None:
-    """Unwrap each body (`x-wrapper`, `x-plural`) and make its object, and the objects inside, named components."""
+    """Unwrap each body (`x-wrapper`) and make its object, and the objects inside, named components."""
     naming = _Naming(document["components"]["schemas"])
     for method, path, operation in operations(document):
         if "requestBody" not in operation:
             continue
         where = f"{method} {path}"
         ((media, content),) = operation["requestBody"]["content"].items()
-        wrapper, plural, schema = _unwrap(where, content["schema"])
+        wrapper, schema = _unwrap(where, content["schema"])
+        _read_values_inside(schema)
         owner = names.pascal(names.singular(operation["x-resource"]))
         verb = names.pascal(operation["x-name"])
         naming.take(owner, verb, schema)
-        operation["x-wrapper"], operation["x-plural"] = wrapper, plural
+        operation["x-wrapper"] = wrapper
         content["schema"] = schema
         operation["requestBody"]["content"] = {media: content}
     naming.name_all()
@@ -317,18 +333,18 @@ def _name_inline_bodies(document: Json) -> None:
             content["schema"] = {"$ref": _REF + name}
 
 
-def _unwrap(where: str, schema: Json) -> tuple[str | None, str | None, Json]:
-    """(wrapper, plural, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
+def _unwrap(where: str, schema: Json) -> tuple[str | None, Json]:
+    """(wrapper, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
     properties: Json = schema.get("properties", {})
     objects = {name: each for name, each in properties.items() if each.get("type") == "object" and "properties" in each}
     arrays = {name: each for name, each in properties.items() if each.get("type") == "array"}
     if len(objects) == 1 and len(objects) + len(arrays) == len(properties) and len(arrays) <= 1:
         ((wrapper, inner),) = objects.items()
-        return wrapper, next(iter(arrays), None), inner
+        return wrapper, inner
     if not properties:
         msg = f"{where}: its body has no properties"
         raise CodegenError(msg)
-    return None, None, schema
+    return None, schema
 
 
 class _Found(NamedTuple):

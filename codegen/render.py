@@ -188,7 +188,7 @@ class OperationView(_View):
             "many": f"builtins.list[{self._facts.model}]",
             "none": "None",
             "file": "bytes",
-        }.get(self._facts.result, str(self._facts.model))
+        }.get(self._facts.result, " | ".join(filter(None, (self._facts.model, (self._facts.alternative or ("", ""))[1]))))
 
     @property
     def documentation(self) -> str:
@@ -208,6 +208,9 @@ class OperationView(_View):
             return f"The `{model}` objects that the service answers with, in its order."
         if result == "file":
             return "The file's content."
+        if self._facts.alternative:
+            asks, other = self._facts.alternative
+            return f"The `{model}`; with `{asks}`, the `{other}`."
         return None if result == "none" else f"The `{model}`."
 
 

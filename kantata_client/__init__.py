@@ -1,1 +1,98 @@
-"""Async, typed client of the Kantata OX REST API."""
+"""Async, typed client of the Kantata OX REST API.
+
+    from kantata_client import Kantata
+
+    async with Kantata(token="…") as kantata:
+        async for story in kantata.stories.list(workspace_id=10, include=["assignees"]):
+            print(story.title, [user.full_name for user in story.assignees])
+
+What is listed in `__all__` is public, and so are `kantata_client.models`, `kantata_client.api`, `kantata_client.errors`,
+`kantata_client.hooks` and `kantata_client.sandbox`. Everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kantata_client._lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from kantata_client._auth import TokenProvider as TokenProvider
+    from kantata_client._bulk import BulkResult as BulkResult
+    from kantata_client._bulk import BulkRun as BulkRun
+    from kantata_client._bulk import Outcome as Outcome
+    from kantata_client._http import File as File
+    from kantata_client._http import Timeouts as Timeouts
+    from kantata_client._model import Model as Model
+    from kantata_client._operation import Operation as Operation
+    from kantata_client._paginator import Page as Page
+    from kantata_client._paginator import Paginator as Paginator
+    from kantata_client._retry import RetryPolicy as RetryPolicy
+    from kantata_client._throttle import AdaptiveThrottle as AdaptiveThrottle
+    from kantata_client._throttle import FixedRate as FixedRate
+    from kantata_client._throttle import Throttle as Throttle
+    from kantata_client._unset import UNSET as UNSET
+    from kantata_client.client import Kantata as Kantata
+    from kantata_client.errors import APIError as APIError
+    from kantata_client.errors import AuthenticationError as AuthenticationError
+    from kantata_client.errors import BadRequestError as BadRequestError
+    from kantata_client.errors import BulkError as BulkError
+    from kantata_client.errors import ErrorDetail as ErrorDetail
+    from kantata_client.errors import KantataConnectionError as KantataConnectionError
+    from kantata_client.errors import KantataError as KantataError
+    from kantata_client.errors import KantataTimeoutError as KantataTimeoutError
+    from kantata_client.errors import MalformedResponseError as MalformedResponseError
+    from kantata_client.errors import NotFoundError as NotFoundError
+    from kantata_client.errors import NotIncludedError as NotIncludedError
+    from kantata_client.errors import NotOneError as NotOneError
+    from kantata_client.errors import OAuthError as OAuthError
+    from kantata_client.errors import PermissionDeniedError as PermissionDeniedError
+    from kantata_client.errors import RateLimitedError as RateLimitedError
+    from kantata_client.errors import ServerError as ServerError
+    from kantata_client.errors import UnknownOutcomeError as UnknownOutcomeError
+    from kantata_client.errors import UsageError as UsageError
+    from kantata_client.errors import ValidationError as ValidationError
+    from kantata_client.hooks import Hooks as Hooks
+
+_MODULES = {
+    "APIError": "errors",
+    "AdaptiveThrottle": "_throttle",
+    "AuthenticationError": "errors",
+    "BadRequestError": "errors",
+    "BulkError": "errors",
+    "BulkResult": "_bulk",
+    "BulkRun": "_bulk",
+    "ErrorDetail": "errors",
+    "File": "_http",
+    "FixedRate": "_throttle",
+    "Hooks": "hooks",
+    "Kantata": "client",
+    "KantataConnectionError": "errors",
+    "KantataError": "errors",
+    "KantataTimeoutError": "errors",
+    "MalformedResponseError": "errors",
+    "Model": "_model",
+    "NotFoundError": "errors",
+    "NotIncludedError": "errors",
+    "NotOneError": "errors",
+    "OAuthError": "errors",
+    "Operation": "_operation",
+    "Outcome": "_bulk",
+    "Page": "_paginator",
+    "Paginator": "_paginator",
+    "PermissionDeniedError": "errors",
+    "RateLimitedError": "errors",
+    "RetryPolicy": "_retry",
+    "ServerError": "errors",
+    "Throttle": "_throttle",
+    "Timeouts": "_http",
+    "TokenProvider": "_auth",
+    "UNSET": "_unset",
+    "UnknownOutcomeError": "errors",
+    "UsageError": "errors",
+    "ValidationError": "errors",
+}
+
+__all__ = sorted(_MODULES)
+
+__getattr__, __dir__ = lazy_attributes(__name__, _MODULES)

@@ -257,6 +257,12 @@ def _in_query(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def untyped(value: Any) -> str:
+    """A query value of no declared type as text; several are joined by commas."""
+    plain = _json(value)
+    return ",".join(_in_query(each) for each in plain) if isinstance(plain, list) else _in_query(plain)
+
+
 def _expected(kind: str) -> str:
     return {
         "string": "text",

@@ -6,7 +6,7 @@ object is. Objects of a request without `include` share an envelope that holds n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
 
 import msgspec
@@ -111,14 +111,17 @@ def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
 _classes: dict[str, type[Model]] = {}
 
 
-class Decoded(NamedTuple):
-    """The results of one envelope."""
+class Decoded(Generic[M]):
+    """The objects of one response."""
 
-    items: list[Any]
-    count: int | None
-    """Objects of the whole query, when the service tells."""
-    absent: list[Any]
-    """Entries of `results` whose object is not in the response."""
+    __slots__ = ("absent", "count", "items")
+
+    def __init__(self, items: list[M], count: int | None, absent: list[Any]) -> None:
+        self.items = items
+        self.count = count
+        """Objects of the whole query, when the service tells."""
+        self.absent = absent
+        """Entries of `results` whose object is not in the response."""
 
 
 def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
@@ -135,8 +138,8 @@ def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
 
 
 def decode_envelope(
-    content: bytes, cls: type[Model], operation: Operation, asked: frozenset[str], request_id: str | None
-) -> Decoded:
+    content: bytes, cls: type[M], operation: Operation, asked: frozenset[str], request_id: str | None
+) -> Decoded[M]:
     """The results of an envelope as objects.
 
     Raises:
@@ -166,7 +169,7 @@ def decode_envelope(
         items, absent = envelope.results(references)
     except (KeyError, TypeError, AttributeError):
         malformed("an entry of `results` is not {key, id}, or its objects are not a map by id", operation, request_id)
-    return Decoded(items, total, absent)
+    return Decoded(cast("list[M]", items), total, absent)
 
 
 def decode_object(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> M:
@@ -179,7 +182,7 @@ def decode_object(content: bytes, cls: type[M], operation: Operation, request_id
     return around(cls, cast("dict[str, Any]", received), None)
 
 
-def decode_array(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> list[M]:
+def decode_array(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> Decoded[M]:
     """A bare array of objects."""
     received: Any = decode(content, operation, request_id)
     if type(received) is not list:
@@ -187,7 +190,8 @@ def decode_array(content: bytes, cls: type[M], operation: Operation, request_id:
     for each in cast("list[Any]", received):
         if type(each) is not dict:
             malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
-    return [around(cls, each, None) for each in cast("list[dict[str, Any]]", received)]
+    items = [around(cls, each, None) for each in cast("list[dict[str, Any]]", received)]
+    return Decoded(items, len(items), [])
 
 
 def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:

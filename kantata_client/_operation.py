@@ -75,6 +75,9 @@ class Operation(NamedTuple):
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
 
+    alternative: tuple[str, str] | None = None
+    """(argument that asks for it, class in `kantata_client.models`) of a plain object that it can return instead."""
+
     @property
     def id(self) -> str:
         """`"METHOD /path"`: its key in `OPERATIONS`, and its name in errors and logs."""

@@ -226,7 +226,6 @@ CREATE = Operation(
             "user_id": Parameter("integer", required=True),
         },
         wrapper="access_group_membership",
-        plural="access_group_memberships",
     ),
 )
 GET = Operation(

@@ -34,6 +34,15 @@ Order: TypeAlias = Literal[
     "permission:asc",
     "permission:desc",
 ]
+Permission: TypeAlias = Literal[
+    "administrator",
+    "reports_viewer_with_cost",
+    "reports_viewer",
+    "project_lead",
+    "project_creator",
+    "collaborator",
+    "punch_clock",
+]
 
 
 class AccountInvitations(Resource):
@@ -101,7 +110,7 @@ class AccountInvitations(Resource):
         default_read_only: bool | None | Unset = UNSET,
         default_role_id: int | str | None | Unset = UNSET,
         headline: str | None | Unset = UNSET,
-        permission: str | None | Unset = UNSET,
+        permission: Permission | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> AccountInvitation:
@@ -122,8 +131,7 @@ class AccountInvitations(Resource):
             default_read_only: Default read only.
             default_role_id: Default role id.
             headline: Headline.
-            permission: Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`,
-                `project_lead`, `project_creator`, `collaborator`, and `punch_clock`.
+            permission: Permission.
             external_reference: External reference.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
@@ -194,7 +202,7 @@ class AccountInvitations(Resource):
         bill_rate_in_cents: int | None | Unset = UNSET,
         cost_rate_in_cents: int | None | Unset = UNSET,
         default_role_id: int | str | None | Unset = UNSET,
-        permission: str | None | Unset = UNSET,
+        permission: Permission | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> AccountInvitation:
         """Updating an existing Account Invitation.
@@ -206,8 +214,7 @@ class AccountInvitations(Resource):
                 only. In cents.
             cost_rate_in_cents: Default; set by administrators only. In cents.
             default_role_id: Default role id.
-            permission: Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`,
-                `project_lead`, `project_creator`, `collaborator`, and `punch_clock`.
+            permission: Permission.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:
@@ -382,14 +389,14 @@ CREATE = Operation(
             "email_address": Parameter("string", required=True),
             "full_name": Parameter("string", required=True),
             "headline": Parameter("string"),
-            "permission": Parameter("string"),
+            "permission": Parameter("string", values=get_args(Permission)),
             "external_reference": Parameter(
                 "object",
                 fields={
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -438,7 +445,7 @@ UPDATE = Operation(
             "bill_rate_in_cents": Parameter("integer"),
             "cost_rate_in_cents": Parameter("integer"),
             "default_role_id": Parameter("integer"),
-            "permission": Parameter("string"),
+            "permission": Parameter("string", values=get_args(Permission)),
         },
         wrapper="account_invitation",
     ),

@@ -212,7 +212,6 @@ CREATE = Operation(
             "archived": Parameter("boolean"),
         },
         wrapper="account_location",
-        plural="account_locations",
     ),
 )
 UPDATE = Operation(

@@ -49,6 +49,17 @@ Order: TypeAlias = Literal[
     "updated_at:asc",
     "updated_at:desc",
 ]
+Permission: TypeAlias = Literal[
+    "administrator",
+    "reports_viewer",
+    "reports_viewer_with_cost",
+    "project_lead",
+    "project_creator",
+    "punch_clock",
+    "external_collaborator",
+    "collaborator",
+]
+ChangeRoleOption: TypeAlias = Literal["update_with_new_role", "add_another_role", "keep_existing_role"]
 
 
 class AccountMemberships(Resource):
@@ -188,14 +199,14 @@ class AccountMemberships(Resource):
         bill_rate_in_cents: int | None | Unset = UNSET,
         cost_rate_in_cents: int | None | Unset = UNSET,
         default_role_id: int | str | None | Unset = UNSET,
-        permission: str | None | Unset = UNSET,
+        permission: Permission | None | Unset = UNSET,
         billability_target: int | None | Unset = UNSET,
         default_read_only: bool | None | Unset = UNSET,
         manager_id: int | str | None | Unset = UNSET,
         manager_can_approve: bool | None | Unset = UNSET,
         manager_can_edit_skills: bool | None | Unset = UNSET,
         should_show_alert_on_timesheet_submission: bool | None | Unset = UNSET,
-        change_role_option: str | None | Unset = UNSET,
+        change_role_option: ChangeRoleOption | None | Unset = UNSET,
         enforce_workweek_minimum_on_timesheet_submission: bool | None | Unset = UNSET,
         enforce_workweek_maximum_on_timesheet_submission: bool | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -208,17 +219,14 @@ class AccountMemberships(Resource):
             bill_rate_in_cents: Bill rate in cents. In cents.
             cost_rate_in_cents: Cost rate in cents. In cents.
             default_role_id: Default role id.
-            permission: Valid values: `administrator`, `reports_viewer`, `reports_viewer_with_cost`,
-                `project_lead`, `project_creator`, `punch_clock`, `external_collaborator`, and
-                `collaborator`.
+            permission: Permission.
             billability_target: Billability target.
             default_read_only: Always read-only in workspaces.
             manager_id: A user id.
             manager_can_approve: Time and expenses.
             manager_can_edit_skills: Manager can edit skills.
             should_show_alert_on_timesheet_submission: Should show alert on timesheet submission.
-            change_role_option: Without it another role is added. Valid values:
-                `update_with_new_role`, `add_another_role`, and `keep_existing_role`.
+            change_role_option: Without it another role is added.
             enforce_workweek_minimum_on_timesheet_submission: Enforce workweek minimum on timesheet
                 submission.
             enforce_workweek_maximum_on_timesheet_submission: Enforce workweek maximum on timesheet
@@ -442,14 +450,14 @@ UPDATE = Operation(
             "bill_rate_in_cents": Parameter("integer"),
             "cost_rate_in_cents": Parameter("integer"),
             "default_role_id": Parameter("integer"),
-            "permission": Parameter("string"),
+            "permission": Parameter("string", values=get_args(Permission)),
             "billability_target": Parameter("integer"),
             "default_read_only": Parameter("boolean"),
             "manager_id": Parameter("integer"),
             "manager_can_approve": Parameter("boolean"),
             "manager_can_edit_skills": Parameter("boolean"),
             "should_show_alert_on_timesheet_submission": Parameter("boolean"),
-            "change_role_option": Parameter("string"),
+            "change_role_option": Parameter("string", values=get_args(ChangeRoleOption)),
             "enforce_workweek_minimum_on_timesheet_submission": Parameter("boolean"),
             "enforce_workweek_maximum_on_timesheet_submission": Parameter("boolean"),
         },

@@ -394,7 +394,6 @@ CREATE = Operation(
             ),
         },
         wrapper="assignment",
-        plural="assignments",
     ),
     external_reference=True,
 )

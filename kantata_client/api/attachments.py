@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk import BulkRun
     from kantata_client._http import File
 
-Attachment[type]: TypeAlias = Literal["receipt", "post_attachment"]
+Type: TypeAlias = Literal["receipt", "post_attachment"]
 
 
 class Attachments(Resource):
@@ -29,11 +29,11 @@ class Attachments(Resource):
     async def create(
         self,
         *,
-        attachment_type_: Attachment[type],
-        attachment_data_: bytes | File | None | Unset = UNSET,
-        attachment_filename_: str | None | Unset = UNSET,
+        type: Type,
+        data: bytes | File | None | Unset = UNSET,
+        filename: str | None | Unset = UNSET,
         direct: bool | None | Unset = UNSET,
-    ) -> Attachment:
+    ) -> Attachment | DirectUpload:
         """Creating a new Attachment.
 
         Either multipart upload to the server (<10MB: attachment[type], attachment[data]) or direct CDN
@@ -42,15 +42,14 @@ class Attachments(Resource):
         /attachments/{id}/sync. CDN filename: no spaces, no specials but _ and -.
 
         Args:
-            attachment_type_: A receipt belongs to an expense, a post attachment to a post.
-            attachment_data_: The file, less than 10 MB; left out when direct.
-            attachment_filename_: Only when direct: letters, digits, `_`, `-` and the dot of the
-                extension.
+            type: A receipt belongs to an expense, a post attachment to a post.
+            data: The file, less than 10 MB; left out when direct.
+            filename: Only when direct: letters, digits, `_`, `-` and the dot of the extension.
             direct: True asks where to upload the file directly (a DirectUpload), instead of sending
                 it here.
 
         Returns:
-            The `Attachment`.
+            The `Attachment`; with `direct`, the `DirectUpload`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -62,9 +61,9 @@ class Attachments(Resource):
             CREATE,
             Attachment,
             body={
-                "attachment[type]": attachment_type_,
-                "attachment[data]": attachment_data_,
-                "attachment[filename]": attachment_filename_,
+                "attachment[type]": type,
+                "attachment[data]": data,
+                "attachment[filename]": filename,
                 "direct": direct,
             },
         )
@@ -181,14 +180,14 @@ CREATE = Operation(
     key="attachments",
     body=Body(
         {
-            "attachment[type]": Parameter("string", required=True, values=get_args(Attachment[type])),
+            "attachment[type]": Parameter("string", required=True, values=get_args(Type)),
             "attachment[data]": Parameter("file"),
             "attachment[filename]": Parameter("string"),
             "direct": Parameter("boolean"),
         },
-        plural="attachments",
         multipart=True,
     ),
+    alternative=("direct", "DirectUpload"),
 )
 UPDATE = Operation(
     "PUT",

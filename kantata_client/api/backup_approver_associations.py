@@ -263,7 +263,6 @@ CREATE = Operation(
             "end_date": Parameter("date", required=True),
         },
         wrapper="backup_approver_association",
-        plural="backup_approver_associations",
     ),
 )
 GET = Operation(

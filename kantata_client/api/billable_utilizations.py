@@ -270,7 +270,6 @@ CREATE = Operation(
             "account_membership_id": Parameter("integer", required=True),
         },
         wrapper="billable_utilization",
-        plural="billable_utilizations",
     ),
 )
 GET = Operation(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["external_references", "invoices", "story", "workspace"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc"]
+BillingType: TypeAlias = Literal["fixed_date", "upon_completion"]
 
 
 class BillingMilestones(Resource):
@@ -115,7 +116,7 @@ class BillingMilestones(Resource):
         workspace_id: int | str,
         date_to_invoice: date | None | Unset = UNSET,
         story_id: int | str | None | Unset = UNSET,
-        billing_type: str | None | Unset = UNSET,
+        billing_type: BillingType | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BillingMilestone:
@@ -129,7 +130,7 @@ class BillingMilestones(Resource):
             workspace_id: Workspace id.
             date_to_invoice: Becomes invoiceable then.
             story_id: Required when billing_type is upon_completion.
-            billing_type: Valid values: `fixed_date`, and `upon_completion`.
+            billing_type: Billing type.
             external_reference: External reference.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
@@ -196,7 +197,7 @@ class BillingMilestones(Resource):
         title: str | None | Unset = UNSET,
         amount_in_cents: int | None | Unset = UNSET,
         date_to_invoice: date | None | Unset = UNSET,
-        billing_type: str | None | Unset = UNSET,
+        billing_type: BillingType | None | Unset = UNSET,
         story_id: int | str | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -210,7 +211,7 @@ class BillingMilestones(Resource):
             title: Title.
             amount_in_cents: Currency subunits. In cents.
             date_to_invoice: Becomes invoiceable then.
-            billing_type: Valid values: `fixed_date`, and `upon_completion`.
+            billing_type: Billing type.
             story_id: Required when billing_type is upon_completion.
             external_reference: External reference.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
@@ -362,14 +363,14 @@ CREATE = Operation(
             "date_to_invoice": Parameter("date"),
             "workspace_id": Parameter("integer", required=True),
             "story_id": Parameter("integer"),
-            "billing_type": Parameter("string"),
+            "billing_type": Parameter("string", values=get_args(BillingType)),
             "external_reference": Parameter(
                 "object",
                 fields={
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -417,7 +418,7 @@ UPDATE = Operation(
             "title": Parameter("string"),
             "amount_in_cents": Parameter("integer"),
             "date_to_invoice": Parameter("date"),
-            "billing_type": Parameter("string"),
+            "billing_type": Parameter("string", values=get_args(BillingType)),
             "story_id": Parameter("integer"),
             "external_reference": Parameter(
                 "object",
@@ -425,7 +426,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

@@ -312,7 +312,6 @@ CREATE = Operation(
             "show_roles": Parameter("boolean"),
         },
         wrapper="client_invoice_default",
-        plural="client_invoice_defaults",
     ),
 )
 GET = Operation(

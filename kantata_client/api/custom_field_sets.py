@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Include: TypeAlias = Literal["custom_fields", "external_references"]
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc", "created_at:asc", "created_at:desc"]
 WithSubjectType: TypeAlias = Literal["Workspace", "Story", "User", "WorkspaceGroup"]
+SubjectType: TypeAlias = Literal["Workspace", "Story", "User", "WorkspaceGroup"]
 
 
 class CustomFieldSets(Resource):
@@ -121,7 +122,7 @@ class CustomFieldSets(Resource):
         self,
         *,
         name: str,
-        subject_type: str,
+        subject_type: SubjectType,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomFieldSet:
         """Creating a new Custom Field Set.
@@ -130,7 +131,7 @@ class CustomFieldSets(Resource):
 
         Args:
             name: Name.
-            subject_type: Valid values: `Workspace`, `Story`, `User`, and `WorkspaceGroup`.
+            subject_type: Subject type.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:
@@ -316,10 +317,9 @@ CREATE = Operation(
     body=Body(
         {
             "name": Parameter("string", required=True),
-            "subject_type": Parameter("string", required=True),
+            "subject_type": Parameter("string", required=True, values=get_args(SubjectType)),
         },
         wrapper="custom_field_set",
-        plural="custom_field_sets",
     ),
 )
 GET = Operation(

@@ -142,7 +142,7 @@ class CustomFieldValues(Resource):
     async def create(
         self,
         *,
-        subject_type: str,
+        subject_type: SubjectType,
         subject_id: int | str,
         custom_field_id: int | str,
         value: object,
@@ -157,8 +157,7 @@ class CustomFieldValues(Resource):
         It has a rate limit of its own.
 
         Args:
-            subject_type: Valid values: `Estimate`, `Story`, `User`, `Workspace`, `WorkspaceGroup`,
-                and `Resource`.
+            subject_type: Subject type.
             subject_id: Subject id.
             custom_field_id: Custom field id.
             value: By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency
@@ -377,7 +376,7 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "subject_type": Parameter("string", required=True),
+            "subject_type": Parameter("string", required=True, values=get_args(SubjectType)),
             "subject_id": Parameter("integer", required=True),
             "custom_field_id": Parameter("integer", required=True),
             "value": Parameter("any", required=True),

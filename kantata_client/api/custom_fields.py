@@ -23,6 +23,31 @@ if TYPE_CHECKING:
 Include: TypeAlias = Literal["choices", "creator", "custom_field_set", "external_references"]
 Order: TypeAlias = Literal["name:asc", "name:desc", "updated_at:asc", "updated_at:desc"]
 SubjectType: TypeAlias = Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
+ValueType: TypeAlias = Literal["string", "date", "number", "currency", "single", "multi"]
+WriteAccess: TypeAlias = Literal[
+    "project_collaboration",
+    "time_logging",
+    "financial",
+    "project_admin",
+    "account_collaboration",
+    "project_creator",
+    "project_lead",
+    "reports_viewer",
+    "reports_viewer_with_cost",
+    "account_admin",
+]
+ReadAccess: TypeAlias = Literal[
+    "project_collaboration",
+    "time_logging",
+    "financial",
+    "project_admin",
+    "account_collaboration",
+    "project_creator",
+    "project_lead",
+    "reports_viewer",
+    "reports_viewer_with_cost",
+    "account_admin",
+]
 
 
 class CustomFields(Resource):
@@ -125,35 +150,30 @@ class CustomFields(Resource):
         self,
         *,
         name: str,
-        value_type: str | None | Unset = UNSET,
+        value_type: ValueType | None | Unset = UNSET,
         default_text: str | None | Unset = UNSET,
         unique_constraint: bool | None | Unset = UNSET,
         choices: Sequence[ChoiceInput] | None | Unset = UNSET,
         custom_field_set_id: int | str | None | Unset = UNSET,
-        write_access: str | None | Unset = UNSET,
-        read_access: str | None | Unset = UNSET,
+        write_access: WriteAccess | None | Unset = UNSET,
+        read_access: ReadAccess | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomField:
         """Creating a new Custom Field.
 
         Args:
             name: Name.
-            value_type: String unless given. Valid values: `string`, `date`, `number`, `currency`,
-                `single`, and `multi`.
+            value_type: String unless given.
             default_text: UI placeholder; string, date, number, currency fields only.
             unique_constraint: False unless given.
             choices: UI shows them in array order.
             custom_field_set_id: Without it, goes to 'Default Project Set'.
-            write_access: Valid values: `project_collaboration`, `time_logging`, `financial`,
-                `project_admin`, `account_collaboration`, `project_creator`, `project_lead`,
-                `reports_viewer`, `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace,
-                Resource and Story take the first four (default project_admin); fields of Estimate,
-                WorkspaceGroup and User the rest (default account_admin).
-            read_access: Valid values: `project_collaboration`, `time_logging`, `financial`,
-                `project_admin`, `account_collaboration`, `project_creator`, `project_lead`,
-                `reports_viewer`, `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace,
-                Resource and Story take the first four (default project_collaboration); fields of
-                Estimate, WorkspaceGroup and User the rest (default account_admin).
+            write_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
+                account_admin).
+            read_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest
+                (default account_admin).
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:
@@ -191,8 +211,8 @@ class CustomFields(Resource):
         default_text: str | None | Unset = UNSET,
         choices: Sequence[CustomFieldChoiceInput] | None | Unset = UNSET,
         custom_field_set_id: int | str | None | Unset = UNSET,
-        write_access: str | None | Unset = UNSET,
-        read_access: str | None | Unset = UNSET,
+        write_access: WriteAccess | None | Unset = UNSET,
+        read_access: ReadAccess | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomField:
         """Updating an existing Custom Field.
@@ -205,16 +225,12 @@ class CustomFields(Resource):
             default_text: UI placeholder; string, date, number, currency fields only.
             choices: Replaces whole list; omitted choices get deleted; UI shows array order.
             custom_field_set_id: Without it, goes to 'Default Project Set'.
-            write_access: Valid values: `project_collaboration`, `time_logging`, `financial`,
-                `project_admin`, `account_collaboration`, `project_creator`, `project_lead`,
-                `reports_viewer`, `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace,
-                Resource and Story take the first four (default project_admin); fields of Estimate,
-                WorkspaceGroup and User the rest (default account_admin).
-            read_access: Valid values: `project_collaboration`, `time_logging`, `financial`,
-                `project_admin`, `account_collaboration`, `project_creator`, `project_lead`,
-                `reports_viewer`, `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace,
-                Resource and Story take the first four (default project_collaboration); fields of
-                Estimate, WorkspaceGroup and User the rest (default account_admin).
+            write_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
+                account_admin).
+            read_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest
+                (default account_admin).
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:
@@ -338,7 +354,7 @@ CREATE = Operation(
     body=Body(
         {
             "name": Parameter("string", required=True),
-            "value_type": Parameter("string"),
+            "value_type": Parameter("string", values=get_args(ValueType)),
             "default_text": Parameter("string"),
             "unique_constraint": Parameter("boolean"),
             "choices": Parameter(
@@ -349,11 +365,10 @@ CREATE = Operation(
                 },
             ),
             "custom_field_set_id": Parameter("integer"),
-            "write_access": Parameter("string"),
-            "read_access": Parameter("string"),
+            "write_access": Parameter("string", values=get_args(WriteAccess)),
+            "read_access": Parameter("string", values=get_args(ReadAccess)),
         },
         wrapper="custom_field",
-        plural="custom_fields",
     ),
 )
 UPDATE = Operation(
@@ -383,8 +398,8 @@ UPDATE = Operation(
                 },
             ),
             "custom_field_set_id": Parameter("integer"),
-            "write_access": Parameter("string"),
-            "read_access": Parameter("string"),
+            "write_access": Parameter("string", values=get_args(WriteAccess)),
+            "read_access": Parameter("string", values=get_args(ReadAccess)),
         },
         wrapper="custom_field",
     ),

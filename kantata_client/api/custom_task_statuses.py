@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kantata_client._paginator import Paginator
 
 Include: TypeAlias = Literal["task_status_set"]
+Category: TypeAlias = Literal["not started", "started", "needs info", "completed"]
 
 
 class CustomTaskStatuses(Resource):
@@ -67,7 +68,7 @@ class CustomTaskStatuses(Resource):
         self,
         *,
         status: str,
-        category: str,
+        category: Category,
         status_set_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusSetOption:
@@ -75,7 +76,7 @@ class CustomTaskStatuses(Resource):
 
         Args:
             status: Name, unique within the set.
-            category: Valid values: `not started`, `started`, `needs info`, and `completed`.
+            category: Category.
             status_set_id: Status set id.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
@@ -250,11 +251,10 @@ CREATE = Operation(
     body=Body(
         {
             "status": Parameter("string", required=True),
-            "category": Parameter("string", required=True),
+            "category": Parameter("string", required=True, values=get_args(Category)),
             "status_set_id": Parameter("integer", required=True),
         },
         wrapper="custom_task_status",
-        plural="custom_task_statuses",
     ),
 )
 GET = Operation(

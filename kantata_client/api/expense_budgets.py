@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["expenses", "external_references", "fixed_fee_items", "story", "workspace"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc"]
+MarkupType: TypeAlias = Literal["percentage", "flat_fee"]
 
 
 class ExpenseBudgets(Resource):
@@ -131,7 +132,7 @@ class ExpenseBudgets(Resource):
         cost_per_unit_in_subunits: int | None | Unset = UNSET,
         markup_per_unit_in_subunits: int | None | Unset = UNSET,
         quantity: int | None | Unset = UNSET,
-        markup_type: str | None | Unset = UNSET,
+        markup_type: MarkupType | None | Unset = UNSET,
         markup_percentage: float | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -154,7 +155,7 @@ class ExpenseBudgets(Resource):
             cost_per_unit_in_subunits: Currency subunits.
             markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
             quantity: Quantity.
-            markup_type: No markup when unset. Valid values: `percentage`, and `flat_fee`.
+            markup_type: No markup when unset.
             markup_percentage: For markup_type percentage; of total cost.
             external_reference: External reference.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
@@ -235,7 +236,7 @@ class ExpenseBudgets(Resource):
         story_id: int | str | None | Unset = UNSET,
         cost_per_unit_in_subunits: int | None | Unset = UNSET,
         quantity: int | None | Unset = UNSET,
-        markup_type: str | None | Unset = UNSET,
+        markup_type: MarkupType | None | Unset = UNSET,
         markup_percentage: float | None | Unset = UNSET,
         markup_per_unit_in_subunits: int | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
@@ -254,7 +255,7 @@ class ExpenseBudgets(Resource):
             story_id: Story id.
             cost_per_unit_in_subunits: Currency subunits.
             quantity: Quantity.
-            markup_type: No markup when unset. Valid values: `percentage`, and `flat_fee`.
+            markup_type: No markup when unset.
             markup_percentage: For markup_type percentage; of total cost.
             markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
             external_reference: External reference.
@@ -397,7 +398,7 @@ CREATE = Operation(
             "cost_per_unit_in_subunits": Parameter("integer"),
             "markup_per_unit_in_subunits": Parameter("integer"),
             "quantity": Parameter("integer"),
-            "markup_type": Parameter("string"),
+            "markup_type": Parameter("string", values=get_args(MarkupType)),
             "markup_percentage": Parameter("number"),
             "external_reference": Parameter(
                 "object",
@@ -405,7 +406,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -414,7 +415,6 @@ CREATE = Operation(
             ),
         },
         wrapper="expense_budget",
-        plural="expense_budgets",
     ),
     external_reference=True,
 )
@@ -458,7 +458,7 @@ UPDATE = Operation(
             "story_id": Parameter("integer"),
             "cost_per_unit_in_subunits": Parameter("integer"),
             "quantity": Parameter("integer"),
-            "markup_type": Parameter("string"),
+            "markup_type": Parameter("string", values=get_args(MarkupType)),
             "markup_percentage": Parameter("number"),
             "markup_per_unit_in_subunits": Parameter("integer"),
             "external_reference": Parameter(
@@ -467,7 +467,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

@@ -206,7 +206,6 @@ CREATE = Operation(
             "name": Parameter("string", required=True),
         },
         wrapper="expense_category",
-        plural="expense_categories",
     ),
 )
 UPDATE = Operation(

@@ -255,7 +255,6 @@ CREATE = Operation(
             "export_definition": Parameter("object", required=True),
         },
         wrapper="export",
-        plural="exports",
     ),
 )
 AVAILABLE_DATASETS = Operation(

@@ -258,7 +258,6 @@ CREATE = Operation(
             "message": Parameter("string"),
         },
         wrapper="external_payment",
-        plural="external_payments",
     ),
 )
 GET = Operation(

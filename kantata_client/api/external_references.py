@@ -153,12 +153,12 @@ class ExternalReferences(Resource):
     async def create_or_update(
         self,
         *,
-        subject_type: str,
+        subject_type: SubjectType,
         subject_id: int | str,
         service_name: str,
         service_model: str,
         service_model_ref: str,
-        status: str | None | Unset = UNSET,
+        status: Status | None | Unset = UNSET,
         external_link: str | None | Unset = UNSET,
         external_status: str | None | Unset = UNSET,
         external_message: str | None | Unset = UNSET,
@@ -168,18 +168,12 @@ class ExternalReferences(Resource):
         """Create or update an external reference.
 
         Args:
-            subject_type: Valid values: `Assignment`, `BillingMilestone`, `CustomField`,
-                `CustomFieldChoice`, `CustomFieldSet`, `CustomFieldValue`, `Estimate`, `EstimateScenario`,
-                `EstimateScenarioResource`, `Expense`, `ExpenseBudget`, `Invoice`, `Participation`,
-                `Post`, `RateCard`, `Role`, `Skill`, `StatusReport`, `Story`, `StoryAllocationDay`,
-                `Submission`, `SurveyAnswer`, `SurveyQuestion`, `SurveyResponse`, `SurveyTemplate`,
-                `TimeEntry`, `TimeOffEntry`, `User`, `Vendor`, `Workspace`, `WorkspaceAllocation`,
-                `WorkspaceGroup`, and `WorkspaceResource`.
+            subject_type: Subject type.
             subject_id: Subject id.
             service_name: Integration's provider name.
             service_model: External object's type.
             service_model_ref: External object's id.
-            status: Valid values: `pending`, `successful`, and `failed`.
+            status: Status.
             external_link: URL of the external object or event.
             external_status: Status in the external system.
             external_message: External message.
@@ -306,12 +300,12 @@ CREATE_OR_UPDATE = Operation(
     },
     body=Body(
         {
-            "subject_type": Parameter("string", required=True),
+            "subject_type": Parameter("string", required=True, values=get_args(SubjectType)),
             "subject_id": Parameter("integer", required=True),
             "service_name": Parameter("string", required=True),
             "service_model": Parameter("string", required=True),
             "service_model_ref": Parameter("string", required=True),
-            "status": Parameter("string"),
+            "status": Parameter("string", values=get_args(Status)),
             "external_link": Parameter("string"),
             "external_status": Parameter("string"),
             "external_message": Parameter("string"),

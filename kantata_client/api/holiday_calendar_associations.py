@@ -215,7 +215,6 @@ CREATE = Operation(
             "holiday_calendar_id": Parameter("integer", required=True),
         },
         wrapper="holiday_calendar_association",
-        plural="holiday_calendar_associations",
     ),
 )
 GET = Operation(

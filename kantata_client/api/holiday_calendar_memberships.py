@@ -286,7 +286,6 @@ CREATE = Operation(
             "user_id": Parameter("integer", required=True),
         },
         wrapper="holiday_calendar_membership",
-        plural="holiday_calendar_memberships",
     ),
 )
 GET = Operation(

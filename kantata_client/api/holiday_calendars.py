@@ -223,7 +223,6 @@ CREATE = Operation(
             "name": Parameter("string", required=True),
         },
         wrapper="holiday_calendar",
-        plural="holiday_calendars",
     ),
 )
 GET = Operation(

@@ -296,7 +296,6 @@ CREATE = Operation(
             "holiday_calendar_ids": Parameter("integer", many=True),
         },
         wrapper="holiday",
-        plural="holidays",
     ),
 )
 GET = Operation(

@@ -281,7 +281,6 @@ CREATE = Operation(
             "insights_access_group_id": Parameter("integer", required=True),
         },
         wrapper="insights_access_group_membership",
-        plural="insights_access_group_memberships",
     ),
 )
 GET = Operation(

@@ -250,13 +250,12 @@ CREATE = Operation(
                 "object",
                 required=True,
                 fields={
-                    "cadence": Parameter("string", required=True),
+                    "cadence": Parameter("string", required=True, values=("hourly", "daily")),
                     "start_time": Parameter("datetime"),
                 },
             ),
         },
         wrapper="insights_report_export",
-        plural="insights_report_exports",
     ),
 )
 GET = Operation(
@@ -288,7 +287,7 @@ UPDATE = Operation(
             "recurrence": Parameter(
                 "object",
                 fields={
-                    "cadence": Parameter("string", required=True),
+                    "cadence": Parameter("string", required=True, values=("hourly", "daily")),
                     "start_time": Parameter("datetime"),
                 },
             ),

@@ -162,7 +162,6 @@ CREATE = Operation(
             "locked_to": Parameter("date", required=True),
         },
         wrapper="line_item_lock",
-        plural="line_item_locks",
     ),
 )
 GET = Operation(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["department", "geography"]
 MemberType: TypeAlias = Literal["user", "workspace"]
+CreateMemberType: TypeAlias = Literal["workspace", "user"]
 
 
 class OrganizationMemberships(Resource):
@@ -103,7 +104,7 @@ class OrganizationMemberships(Resource):
         geography_id: int | str,
         department_id: int | str,
         member_id: int | str,
-        member_type: str,
+        member_type: CreateMemberType,
         include: Include | Iterable[Include] | None = None,
     ) -> OrganizationMembership:
         """Creating a new Organization Membership.
@@ -114,7 +115,7 @@ class OrganizationMemberships(Resource):
             geography_id: Geography id.
             department_id: Department id.
             member_id: Project or user id.
-            member_type: The file's example spells it User. Valid values: `workspace`, and `user`.
+            member_type: The file's example spells it User.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:
@@ -321,7 +322,7 @@ CREATE = Operation(
             "geography_id": Parameter("integer", required=True),
             "department_id": Parameter("integer", required=True),
             "member_id": Parameter("integer", required=True),
-            "member_type": Parameter("string", required=True),
+            "member_type": Parameter("string", required=True, values=get_args(CreateMemberType)),
         },
         wrapper="organization_membership",
         plural="organization_memberships",

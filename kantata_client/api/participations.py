@@ -37,6 +37,19 @@ OptionalField: TypeAlias = Literal[
     "permissions_label",
 ]
 Order: TypeAlias = Literal["updated_at:asc", "updated_at:desc", "user_name:asc", "user_name:desc"]
+AccessLevel: TypeAlias = Literal[
+    "edit_tasks",
+    "view_tasks",
+    "edit_time_and_expenses",
+    "view_time_and_expenses",
+    "edit_financials",
+    "view_financials",
+    "admin",
+    "financial",
+    "time_logging",
+    "collaboration",
+]
+Role: TypeAlias = Literal["maven", "buyer"]
 
 
 class Participations(Resource):
@@ -156,12 +169,12 @@ class Participations(Resource):
         self,
         *,
         workspace_id: int | str,
-        role: str,
+        role: Role,
         can_invite: bool | None | Unset = UNSET,
         can_schedule_their_hours: bool | None | Unset = UNSET,
         can_schedule_team_hours: bool | None | Unset = UNSET,
         can_edit_todos: bool | None | Unset = UNSET,
-        access_level: str | None | Unset = UNSET,
+        access_level: AccessLevel | None | Unset = UNSET,
         user_id: int | str | None | Unset = UNSET,
         permissions: str | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
@@ -174,14 +187,12 @@ class Participations(Resource):
 
         Args:
             workspace_id: Workspace id.
-            role: Maven = provider team, buyer = client team. Valid values: `maven`, and `buyer`.
+            role: Maven = provider team, buyer = client team.
             can_invite: Can invite.
             can_schedule_their_hours: Can schedule their hours.
             can_schedule_team_hours: Can schedule team hours.
             can_edit_todos: Can edit todos.
-            access_level: Last three are legacy. Valid values: `edit_tasks`, `view_tasks`,
-                `edit_time_and_expenses`, `view_time_and_expenses`, `edit_financials`, `view_financials`,
-                `admin`, `financial`, `time_logging`, and `collaboration`.
+            access_level: Last three are legacy.
             user_id: User id.
             permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
                 can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours; last three
@@ -261,7 +272,7 @@ class Participations(Resource):
         can_schedule_their_hours: bool | None | Unset = UNSET,
         can_schedule_team_hours: bool | None | Unset = UNSET,
         can_edit_todos: bool | None | Unset = UNSET,
-        access_level: str | None | Unset = UNSET,
+        access_level: AccessLevel | None | Unset = UNSET,
         team_lead: bool | None | Unset = UNSET,
         cost_in_cents: int | None | Unset = UNSET,
         rate_in_cents: int | None | Unset = UNSET,
@@ -279,9 +290,7 @@ class Participations(Resource):
             can_schedule_their_hours: Can schedule their hours.
             can_schedule_team_hours: Can schedule team hours.
             can_edit_todos: Can edit todos.
-            access_level: Last three are legacy. Valid values: `edit_tasks`, `view_tasks`,
-                `edit_time_and_expenses`, `view_time_and_expenses`, `edit_financials`, `view_financials`,
-                `admin`, `financial`, `time_logging`, and `collaboration`.
+            access_level: Last three are legacy.
             team_lead: Makes the participant team lead.
             cost_in_cents: Cost rate per hour. In cents.
             rate_in_cents: Bill rate per hour; ignored when rate cards are enabled. In cents.
@@ -453,9 +462,9 @@ CREATE = Operation(
             "can_schedule_their_hours": Parameter("boolean"),
             "can_schedule_team_hours": Parameter("boolean"),
             "can_edit_todos": Parameter("boolean"),
-            "access_level": Parameter("string"),
+            "access_level": Parameter("string", values=get_args(AccessLevel)),
             "workspace_id": Parameter("integer", required=True),
-            "role": Parameter("string", required=True),
+            "role": Parameter("string", required=True, values=get_args(Role)),
             "user_id": Parameter("integer"),
             "permissions": Parameter("string"),
             "external_reference": Parameter(
@@ -464,7 +473,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -515,7 +524,7 @@ UPDATE = Operation(
             "can_schedule_their_hours": Parameter("boolean"),
             "can_schedule_team_hours": Parameter("boolean"),
             "can_edit_todos": Parameter("boolean"),
-            "access_level": Parameter("string"),
+            "access_level": Parameter("string", values=get_args(AccessLevel)),
             "team_lead": Parameter("boolean"),
             "cost_in_cents": Parameter("integer"),
             "rate_in_cents": Parameter("integer"),
@@ -527,7 +536,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

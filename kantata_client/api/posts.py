@@ -34,6 +34,7 @@ Include: TypeAlias = Literal[
     "workspace",
 ]
 Order: TypeAlias = Literal["newest_reply_at:asc", "newest_reply_at:desc"]
+SubjectType: TypeAlias = Literal["Post"]
 
 
 class Posts(Resource):
@@ -154,7 +155,7 @@ class Posts(Resource):
         workspace_id: int | str,
         message: str,
         subject_id: int | str | None | Unset = UNSET,
-        subject_type: str | None | Unset = UNSET,
+        subject_type: SubjectType | None | Unset = UNSET,
         story_id: int | str | None | Unset = UNSET,
         recipient_ids: Sequence[int | str] | None | Unset = UNSET,
         attachment_ids: Sequence[int | str] | None | Unset = UNSET,
@@ -170,7 +171,7 @@ class Posts(Resource):
             workspace_id: Workspace id.
             message: Message.
             subject_id: Post being replied to; needed for replies.
-            subject_type: Needed for replies. Valid values: `Post`.
+            subject_type: Needed for replies.
             story_id: Story id.
             recipient_ids: User ids, project participants; makes the post private.
             attachment_ids: PostAttachment ids from the attachments endpoint.
@@ -407,7 +408,7 @@ CREATE = Operation(
             "workspace_id": Parameter("integer", required=True),
             "message": Parameter("string", required=True),
             "subject_id": Parameter("integer"),
-            "subject_type": Parameter("string"),
+            "subject_type": Parameter("string", values=get_args(SubjectType)),
             "story_id": Parameter("integer"),
             "recipient_ids": Parameter("integer", many=True),
             "attachment_ids": Parameter("integer", many=True),

@@ -27,6 +27,8 @@ Statu: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
 Type: TypeAlias = Literal[
     "Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"
 ]
+LaborType: TypeAlias = Literal["Labor", "Non-Labor"]
+Status: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
 
 
 class ProjectAccountingRecords(Resource):
@@ -136,7 +138,7 @@ class ProjectAccountingRecords(Resource):
         start_date: date,
         end_date: date,
         currency: str,
-        type: str | None | Unset = UNSET,
+        type: Type | None | Unset = UNSET,
         amount: float | None | Unset = UNSET,
         amount_to_date: float | None | Unset = UNSET,
         budget: float | None | Unset = UNSET,
@@ -150,12 +152,12 @@ class ProjectAccountingRecords(Resource):
         hours_etc: float | None | Unset = UNSET,
         total_estimated_hours: float | None | Unset = UNSET,
         total_hours_to_date: float | None | Unset = UNSET,
-        labor_type: str | None | Unset = UNSET,
+        labor_type: LaborType | None | Unset = UNSET,
         notes: str | None | Unset = UNSET,
         percent_complete: float | None | Unset = UNSET,
         role_id: int | str | None | Unset = UNSET,
         service_type: str | None | Unset = UNSET,
-        status: str | None | Unset = UNSET,
+        status: Status | None | Unset = UNSET,
         story_id: int | str | None | Unset = UNSET,
         user_id: int | str | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
@@ -170,8 +172,7 @@ class ProjectAccountingRecords(Resource):
             start_date: Accounting period's start.
             end_date: Accounting period's end.
             currency: ISO currency code.
-            type: Recognition when unset; keep the spaces. Valid values: `Baseline`, `Earned Value`,
-                `Earned Value Forecasting`, `Forecasting`, and `Recognition`.
+            type: Recognition when unset; keep the spaces.
             amount: Within the period; 2 decimals, may be negative.
             amount_to_date: All periods; 2 decimals, may be negative.
             budget: 2 decimals, may be negative.
@@ -185,12 +186,12 @@ class ProjectAccountingRecords(Resource):
             hours_etc: Hours_eac minus hours; 2 decimals, may be negative.
             total_estimated_hours: Initial estimate; 2 decimals, may be negative.
             total_hours_to_date: 2 decimals, may be negative.
-            labor_type: Valid values: `Labor`, and `Non-Labor`.
+            labor_type: Labor type.
             notes: Notes.
             percent_complete: Decimal fraction such as 0.75; 2 decimals, may be negative.
             role_id: Role id.
             service_type: Organization's own service category.
-            status: Valid values: `Draft`, `Pending Approval`, `Approved`, and `Cancelled`.
+            status: Status.
             story_id: Story id.
             user_id: User id.
             external_reference: External reference.
@@ -454,7 +455,7 @@ CREATE = Operation(
             "start_date": Parameter("date", required=True),
             "end_date": Parameter("date", required=True),
             "currency": Parameter("string", required=True),
-            "type": Parameter("string"),
+            "type": Parameter("string", values=get_args(Type)),
             "amount": Parameter("number"),
             "amount_to_date": Parameter("number"),
             "budget": Parameter("number"),
@@ -468,12 +469,12 @@ CREATE = Operation(
             "hours_etc": Parameter("number"),
             "total_estimated_hours": Parameter("number"),
             "total_hours_to_date": Parameter("number"),
-            "labor_type": Parameter("string"),
+            "labor_type": Parameter("string", values=get_args(LaborType)),
             "notes": Parameter("string"),
             "percent_complete": Parameter("number"),
             "role_id": Parameter("integer"),
             "service_type": Parameter("string"),
-            "status": Parameter("string"),
+            "status": Parameter("string", values=get_args(Status)),
             "story_id": Parameter("integer"),
             "user_id": Parameter("integer"),
             "external_reference": Parameter(
@@ -482,7 +483,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

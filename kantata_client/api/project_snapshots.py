@@ -214,7 +214,6 @@ CREATE = Operation(
             "replace_baseline": Parameter("boolean"),
         },
         wrapper="project_snapshot",
-        plural="project_snapshots",
     ),
     own_rate_limit=True,
 )

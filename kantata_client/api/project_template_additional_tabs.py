@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kantata_client._paginator import Paginator
 
 Order: TypeAlias = Literal["updated_at:asc", "updated_at:desc"]
+TabType: TypeAlias = Literal["form", "dashboard"]
 
 
 class ProjectTemplateAdditionalTabs(Resource):
@@ -69,14 +70,14 @@ class ProjectTemplateAdditionalTabs(Resource):
         self,
         *,
         project_template_id: int | str,
-        tab_type: str,
+        tab_type: TabType,
         associated_tab_id: int | str,
     ) -> ProjectTemplateAdditionalTab:
         """Creating a new Project Template Additional Tab.
 
         Args:
             project_template_id: Project template id.
-            tab_type: Dashboard = Insights dynamic dashboard. Valid values: `form`, and `dashboard`.
+            tab_type: Dashboard = Insights dynamic dashboard.
             associated_tab_id: Id of the form or dashboard.
 
         Returns:
@@ -173,11 +174,10 @@ CREATE = Operation(
     body=Body(
         {
             "project_template_id": Parameter("integer", required=True),
-            "tab_type": Parameter("string", required=True),
+            "tab_type": Parameter("string", required=True, values=get_args(TabType)),
             "associated_tab_id": Parameter("integer", required=True),
         },
         wrapper="project_template_additional_tab",
-        plural="project_template_additional_tabs",
     ),
 )
 DELETE = Operation(

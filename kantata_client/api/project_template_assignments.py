@@ -266,7 +266,6 @@ CREATE = Operation(
             "project_template_id": Parameter("integer", required=True),
         },
         wrapper="project_template_assignment",
-        plural="project_template_assignments",
     ),
 )
 GET = Operation(

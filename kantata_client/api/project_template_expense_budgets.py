@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["project_template"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "title:asc", "title:desc"]
+MarkupType: TypeAlias = Literal["percentage", "flat_fee"]
 
 
 class ProjectTemplateExpenseBudgets(Resource):
@@ -98,7 +99,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         fixed_fee: bool,
         description: str | None | Unset = UNSET,
         cost_per_unit_in_subunits: int | None | Unset = UNSET,
-        markup_type: str | None | Unset = UNSET,
+        markup_type: MarkupType | None | Unset = UNSET,
         markup_per_unit_in_subunits: int | None | Unset = UNSET,
         markup_percentage: float | None | Unset = UNSET,
         quantity: int | None | Unset = UNSET,
@@ -118,7 +119,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             fixed_fee: Fixed fee.
             description: Description.
             cost_per_unit_in_subunits: Currency subunits.
-            markup_type: Valid values: `percentage`, and `flat_fee`.
+            markup_type: Markup type.
             markup_per_unit_in_subunits: Currency subunits.
             markup_percentage: Applies when markup_type is percentage.
             quantity: Expected units.
@@ -196,7 +197,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         fixed_fee: bool | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
         cost_per_unit_in_subunits: int | None | Unset = UNSET,
-        markup_type: str | None | Unset = UNSET,
+        markup_type: MarkupType | None | Unset = UNSET,
         markup_per_unit_in_subunits: int | None | Unset = UNSET,
         markup_percentage: float | None | Unset = UNSET,
         quantity: int | None | Unset = UNSET,
@@ -213,7 +214,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             fixed_fee: Fixed fee.
             description: Description.
             cost_per_unit_in_subunits: Currency subunits.
-            markup_type: Valid values: `percentage`, and `flat_fee`.
+            markup_type: Markup type.
             markup_per_unit_in_subunits: Currency subunits.
             markup_percentage: Applies when markup_type is percentage.
             quantity: Expected units.
@@ -369,7 +370,7 @@ CREATE = Operation(
             "burns_budget": Parameter("boolean", required=True),
             "fixed_fee": Parameter("boolean", required=True),
             "cost_per_unit_in_subunits": Parameter("integer"),
-            "markup_type": Parameter("string"),
+            "markup_type": Parameter("string", values=get_args(MarkupType)),
             "markup_per_unit_in_subunits": Parameter("integer"),
             "markup_percentage": Parameter("number"),
             "quantity": Parameter("integer"),
@@ -417,7 +418,7 @@ UPDATE = Operation(
             "fixed_fee": Parameter("boolean"),
             "description": Parameter("string"),
             "cost_per_unit_in_subunits": Parameter("integer"),
-            "markup_type": Parameter("string"),
+            "markup_type": Parameter("string", values=get_args(MarkupType)),
             "markup_per_unit_in_subunits": Parameter("integer"),
             "markup_percentage": Parameter("number"),
             "quantity": Parameter("integer"),

@@ -336,7 +336,6 @@ CREATE = Operation(
             "raw_json": Parameter("string"),
         },
         wrapper="project_template",
-        plural="project_templates",
     ),
 )
 GET = Operation(

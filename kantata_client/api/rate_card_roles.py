@@ -291,7 +291,6 @@ CREATE = Operation(
             "rate": Parameter("integer", required=True),
         },
         wrapper="rate_card_role",
-        plural="rate_card_roles",
     ),
 )
 GET = Operation(

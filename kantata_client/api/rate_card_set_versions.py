@@ -324,7 +324,6 @@ CREATE = Operation(
             "effective_date": Parameter("date"),
         },
         wrapper="rate_card_set_version",
-        plural="rate_card_set_versions",
     ),
 )
 GET = Operation(

@@ -296,7 +296,6 @@ CREATE = Operation(
             "title": Parameter("string", required=True),
         },
         wrapper="rate_card_set",
-        plural="rate_card_sets",
     ),
 )
 GET = Operation(

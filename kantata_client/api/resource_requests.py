@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import CustomFieldInput
 
 Include: TypeAlias = Literal["approvers", "creator", "resource"]
+RequestResolutionStatus: TypeAlias = Literal["approve", "reject", "cancel"]
 
 
 class ResourceRequests(Resource):
@@ -175,7 +176,7 @@ class ResourceRequests(Resource):
         self,
         id: int | str,
         *,
-        request_resolution_status: str,
+        request_resolution_status: RequestResolutionStatus,
         user_id: int | str | None | Unset = UNSET,
         allocations_state: bool | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -184,7 +185,7 @@ class ResourceRequests(Resource):
 
         Args:
             id: Id of the resource request.
-            request_resolution_status: Valid values: `approve`, `reject`, and `cancel`.
+            request_resolution_status: Request resolution status.
             user_id: User to staff on the unnamed resource.
             allocations_state: Hard or soft allocation on naming; hard when omitted.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
@@ -303,7 +304,6 @@ CREATE = Operation(
             ),
         },
         wrapper="resource_request",
-        plural="resource_requests",
     ),
 )
 GET = Operation(
@@ -337,7 +337,9 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "request_resolution_status": Parameter("string", required=True),
+            "request_resolution_status": Parameter(
+                "string", required=True, values=get_args(RequestResolutionStatus)
+            ),
             "user_id": Parameter("integer"),
             "allocations_state": Parameter("boolean"),
         },

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["external_references", "skill_category"]
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc"]
+MaxLevel: TypeAlias = Literal["1", "5"]
 
 
 class Skills(Resource):
@@ -144,7 +145,7 @@ class Skills(Resource):
         self,
         *,
         name: str,
-        max_level: str,
+        max_level: MaxLevel,
         skill_category_id: int | str,
         description: str | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
@@ -157,7 +158,7 @@ class Skills(Resource):
 
         Args:
             name: Name.
-            max_level: Number of levels. Valid values: `1`, and `5`.
+            max_level: Number of levels.
             skill_category_id: Skill category id.
             description: Description.
             external_reference: External reference.
@@ -222,7 +223,7 @@ class Skills(Resource):
         id: int | str,
         *,
         name: str | None | Unset = UNSET,
-        max_level: str | None | Unset = UNSET,
+        max_level: MaxLevel | None | Unset = UNSET,
         skill_category_id: int | str | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
@@ -233,7 +234,7 @@ class Skills(Resource):
         Args:
             id: Id of the skill.
             name: Name.
-            max_level: Number of levels. Valid values: `1`, and `5`.
+            max_level: Number of levels.
             skill_category_id: Skill category id.
             description: Description.
             external_reference: External reference.
@@ -387,7 +388,7 @@ CREATE = Operation(
     body=Body(
         {
             "name": Parameter("string", required=True),
-            "max_level": Parameter("string", required=True),
+            "max_level": Parameter("string", required=True, values=get_args(MaxLevel)),
             "skill_category_id": Parameter("integer", required=True),
             "description": Parameter("string"),
             "external_reference": Parameter(
@@ -396,7 +397,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -442,7 +443,7 @@ UPDATE = Operation(
     body=Body(
         {
             "name": Parameter("string"),
-            "max_level": Parameter("string"),
+            "max_level": Parameter("string", values=get_args(MaxLevel)),
             "skill_category_id": Parameter("integer"),
             "description": Parameter("string"),
             "external_reference": Parameter(
@@ -451,7 +452,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

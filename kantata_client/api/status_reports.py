@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import AssignmentExternalReferenceInput, DetailInput
 
 Include: TypeAlias = Literal["creator", "external_references", "updater", "workspace"]
+Color: TypeAlias = Literal["green", "yellow", "red"]
 
 
 class StatusReports(Resource):
@@ -117,7 +118,7 @@ class StatusReports(Resource):
         self,
         *,
         workspace_id: int | str,
-        color: str,
+        color: Color,
         description: str,
         details: Sequence[DetailInput] | None | Unset = UNSET,
         external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
@@ -127,7 +128,7 @@ class StatusReports(Resource):
 
         Args:
             workspace_id: Workspace id.
-            color: Overall color. Valid values: `green`, `yellow`, and `red`.
+            color: Overall color.
             description: Description.
             details: Optional per-category statuses.
             external_reference: External reference.
@@ -191,7 +192,7 @@ class StatusReports(Resource):
         self,
         id: int | str,
         *,
-        color: str | None | Unset = UNSET,
+        color: Color | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
         details: Sequence[DetailInput] | None | Unset = UNSET,
         external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
@@ -201,7 +202,7 @@ class StatusReports(Resource):
 
         Args:
             id: Id of the status report.
-            color: Overall color. Valid values: `green`, `yellow`, and `red`.
+            color: Overall color.
             description: Description.
             details: Categories left out are deleted.
             external_reference: External reference.
@@ -322,14 +323,16 @@ CREATE = Operation(
     body=Body(
         {
             "workspace_id": Parameter("string", required=True),
-            "color": Parameter("string", required=True),
+            "color": Parameter("string", required=True, values=get_args(Color)),
             "description": Parameter("string", required=True),
             "details": Parameter(
                 "object",
                 many=True,
                 fields={
-                    "category": Parameter("string", required=True),
-                    "color": Parameter("string", required=True),
+                    "category": Parameter(
+                        "string", required=True, values=("Scope", "Budget", "Schedule", "Client")
+                    ),
+                    "color": Parameter("string", required=True, values=("green", "yellow", "red")),
                     "description": Parameter("string"),
                 },
             ),
@@ -347,7 +350,6 @@ CREATE = Operation(
             ),
         },
         wrapper="status_report",
-        plural="status_reports",
     ),
     external_reference=True,
 )
@@ -382,14 +384,16 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "color": Parameter("string"),
+            "color": Parameter("string", values=get_args(Color)),
             "description": Parameter("string"),
             "details": Parameter(
                 "object",
                 many=True,
                 fields={
-                    "category": Parameter("string", required=True),
-                    "color": Parameter("string", required=True),
+                    "category": Parameter(
+                        "string", required=True, values=("Scope", "Budget", "Schedule", "Client")
+                    ),
+                    "color": Parameter("string", required=True, values=("green", "yellow", "red")),
                     "description": Parameter("string"),
                 },
             ),

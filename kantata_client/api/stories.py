@@ -95,6 +95,8 @@ State: TypeAlias = Literal[
     "won't fix",
 ]
 CreatePriority: TypeAlias = Literal["low", "normal", "high", "critical"]
+UpdateStoryType: TypeAlias = Literal["task", "deliverable", "milestone", "issue"]
+UpdatePriority: TypeAlias = Literal["low", "normal", "high", "critical"]
 
 
 class Stories(Resource):
@@ -493,11 +495,11 @@ class Stories(Resource):
         id: int | str,
         *,
         title: str | None | Unset = UNSET,
-        story_type: str | None | Unset = UNSET,
+        story_type: UpdateStoryType | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
         start_date: date | None | Unset = UNSET,
         due_date: date | None | Unset = UNSET,
-        state: str | None | Unset = UNSET,
+        state: State | None | Unset = UNSET,
         status: str | None | Unset = UNSET,
         follower_ids: Sequence[int | str] | None | Unset = UNSET,
         parent_id: int | str | None | Unset = UNSET,
@@ -510,7 +512,7 @@ class Stories(Resource):
         fixed_fee: bool | None | Unset = UNSET,
         billable: bool | None | Unset = UNSET,
         weight: int | None | Unset = UNSET,
-        priority: str | None | Unset = UNSET,
+        priority: UpdatePriority | None | Unset = UNSET,
         time_trackable: bool | None | Unset = UNSET,
         external_reference: ExternalReferenceInput | None | Unset = UNSET,
         custom_fields: Sequence[CustomFieldInput] | None | Unset = UNSET,
@@ -522,13 +524,11 @@ class Stories(Resource):
         Args:
             id: Id of the story.
             title: May not be blank.
-            story_type: Valid values: `task`, `deliverable`, `milestone`, and `issue`.
+            story_type: Story type.
             description: Under 1000 characters.
             start_date: YYYY-MM-DD.
             due_date: YYYY-MM-DD.
-            state: Depends on story_type; prefer status; ignored if status given. Valid values: `not
-                started`, `started`, `needs info`, `completed`, `new`, `reopened`, `in progress`,
-                `blocked`, `fixed`, `duplicate`, `can't repro`, `resolved`, and `won't fix`.
+            state: Depends on story_type; prefer status; ignored if status given.
             status: Name from task status set, else not started|started|needs info|completed; sets
                 state.
             follower_ids: User ids.
@@ -542,7 +542,7 @@ class Stories(Resource):
             fixed_fee: Budgeted workspace and budget permissions only.
             billable: Budgeted workspace and budget permissions only.
             weight: Parent-level milestone only, consultant with budget permissions.
-            priority: Normal when omitted. Valid values: `low`, `normal`, `high`, and `critical`.
+            priority: Normal when omitted.
             time_trackable: Rights and default from Time & Expense Settings.
             external_reference: External reference.
             custom_fields: Custom fields.
@@ -789,7 +789,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -850,11 +850,11 @@ UPDATE = Operation(
     body=Body(
         {
             "title": Parameter("string"),
-            "story_type": Parameter("string"),
+            "story_type": Parameter("string", values=get_args(UpdateStoryType)),
             "description": Parameter("string"),
             "start_date": Parameter("date"),
             "due_date": Parameter("date"),
-            "state": Parameter("string"),
+            "state": Parameter("string", values=get_args(State)),
             "status": Parameter("string"),
             "follower_ids": Parameter("integer", many=True),
             "parent_id": Parameter("integer"),
@@ -867,7 +867,7 @@ UPDATE = Operation(
             "fixed_fee": Parameter("boolean"),
             "billable": Parameter("boolean"),
             "weight": Parameter("integer"),
-            "priority": Parameter("string"),
+            "priority": Parameter("string", values=get_args(UpdatePriority)),
             "time_trackable": Parameter("boolean"),
             "external_reference": Parameter(
                 "object",
@@ -875,7 +875,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

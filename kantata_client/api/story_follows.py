@@ -209,7 +209,6 @@ CREATE = Operation(
             "follower_id": Parameter("integer", required=True),
         },
         wrapper="story_follow",
-        plural="story_follows",
     ),
 )
 GET = Operation(

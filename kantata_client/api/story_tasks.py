@@ -302,7 +302,6 @@ CREATE = Operation(
             "position": Parameter("integer"),
         },
         wrapper="story_task",
-        plural="story_tasks",
     ),
 )
 GET = Operation(

@@ -300,7 +300,6 @@ CREATE = Operation(
             "choice_ids": Parameter("integer", many=True),
         },
         wrapper="survey_answer",
-        plural="survey_answers",
     ),
 )
 UPDATE = Operation(

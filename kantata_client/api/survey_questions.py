@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Include: TypeAlias = Literal["choices", "external_references"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]
+QuestionType: TypeAlias = Literal["single", "multi", "date", "string", "integer", "decimal"]
 
 
 class SurveyQuestions(Resource):
@@ -104,7 +105,7 @@ class SurveyQuestions(Resource):
         self,
         *,
         text: str,
-        question_type: str,
+        question_type: QuestionType,
         choices: Sequence[ChoiceInput] | None | Unset = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyQuestion:
@@ -112,8 +113,7 @@ class SurveyQuestions(Resource):
 
         Args:
             text: Text.
-            question_type: Valid values: `single`, `multi`, `date`, `string`, `integer`, and
-                `decimal`.
+            question_type: Question type.
             choices: Single and multi only.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
@@ -262,7 +262,7 @@ CREATE = Operation(
     body=Body(
         {
             "text": Parameter("string", required=True),
-            "question_type": Parameter("string", required=True),
+            "question_type": Parameter("string", required=True, values=get_args(QuestionType)),
             "choices": Parameter(
                 "object",
                 many=True,
@@ -272,7 +272,6 @@ CREATE = Operation(
             ),
         },
         wrapper="survey_question",
-        plural="survey_questions",
     ),
 )
 UPDATE = Operation(

@@ -23,6 +23,7 @@ Include: TypeAlias = Literal[
     "external_references", "owner", "respondent", "subject", "survey_answers", "survey_template", "workspace"
 ]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]
+SubjectType: TypeAlias = Literal["User", "Story", "Workspace"]
 
 
 class SurveyResponses(Resource):
@@ -143,7 +144,7 @@ class SurveyResponses(Resource):
         title: str | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
         status: str | None | Unset = UNSET,
-        subject_type: str | None | Unset = UNSET,
+        subject_type: SubjectType | None | Unset = UNSET,
         subject_id: int | str | None | Unset = UNSET,
         owner_id: int | str | None | Unset = UNSET,
         respondent_id: int | str | None | Unset = UNSET,
@@ -160,7 +161,7 @@ class SurveyResponses(Resource):
             title: Title.
             description: Description.
             status: Status.
-            subject_type: Valid values: `User`, `Story`, and `Workspace`.
+            subject_type: Subject type.
             subject_id: Subject id.
             owner_id: User id.
             respondent_id: User who answers.
@@ -355,7 +356,7 @@ CREATE = Operation(
             "title": Parameter("string"),
             "description": Parameter("string"),
             "status": Parameter("string"),
-            "subject_type": Parameter("string"),
+            "subject_type": Parameter("string", values=get_args(SubjectType)),
             "subject_id": Parameter("integer"),
             "owner_id": Parameter("integer"),
             "respondent_id": Parameter("integer"),
@@ -365,7 +366,6 @@ CREATE = Operation(
             "due_date": Parameter("date"),
         },
         wrapper="survey_response",
-        plural="survey_responses",
     ),
 )
 UPDATE = Operation(

@@ -29,6 +29,7 @@ Include: TypeAlias = Literal[
     "workspace",
 ]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]
+SubjectType: TypeAlias = Literal["User", "Story", "Workspace"]
 
 
 class SurveyTemplates(Resource):
@@ -142,7 +143,7 @@ class SurveyTemplates(Resource):
         survey_question_ids: Sequence[int | str],
         title: str | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
-        subject_type: str | None | Unset = UNSET,
+        subject_type: SubjectType | None | Unset = UNSET,
         subject_id: int | str | None | Unset = UNSET,
         owner_id: int | str | None | Unset = UNSET,
         respondent_id: int | str | None | Unset = UNSET,
@@ -158,7 +159,7 @@ class SurveyTemplates(Resource):
             survey_question_ids: Survey question ids.
             title: Title.
             description: Description.
-            subject_type: Valid values: `User`, `Story`, and `Workspace`.
+            subject_type: Subject type.
             subject_id: Subject id.
             owner_id: User id.
             respondent_id: User who answers.
@@ -346,7 +347,7 @@ CREATE = Operation(
             "survey_question_ids": Parameter("integer", many=True, required=True),
             "title": Parameter("string"),
             "description": Parameter("string"),
-            "subject_type": Parameter("string"),
+            "subject_type": Parameter("string", values=get_args(SubjectType)),
             "subject_id": Parameter("integer"),
             "owner_id": Parameter("integer"),
             "respondent_id": Parameter("integer"),
@@ -356,7 +357,6 @@ CREATE = Operation(
             "due_date": Parameter("date"),
         },
         wrapper="survey_template",
-        plural="survey_templates",
     ),
 )
 UPDATE = Operation(

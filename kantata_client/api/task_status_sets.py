@@ -276,7 +276,6 @@ CREATE = Operation(
             "name": Parameter("string", required=True),
         },
         wrapper="task_status_set",
-        plural="task_status_sets",
     ),
 )
 GET = Operation(

@@ -69,6 +69,5 @@ CREATE = Operation(
             "submission_ids": Parameter("integer", many=True, required=True),
         },
         wrapper="resolution",
-        plural="timesheet_cancellations",
     ),
 )

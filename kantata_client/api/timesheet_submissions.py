@@ -398,7 +398,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -407,7 +407,6 @@ CREATE = Operation(
             ),
         },
         wrapper="timesheet_submission",
-        plural="timesheet_submissions",
     ),
     external_reference=True,
 )

@@ -435,7 +435,7 @@ class Users(Resource):
         self,
         id: int | str,
         *,
-        user_profile_photo_attachment_file_: bytes | File,
+        profile_photo_attachment_file: bytes | File,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> User:
@@ -443,7 +443,7 @@ class Users(Resource):
 
         Args:
             id: Id of the user.
-            user_profile_photo_attachment_file_: The picture.
+            profile_photo_attachment_file: The picture.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             optional_fields: Fields that are left out unless named here.
 
@@ -465,7 +465,7 @@ class Users(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "user[profile_photo_attachment_file]": user_profile_photo_attachment_file_,
+                "user[profile_photo_attachment_file]": profile_photo_attachment_file,
             },
         )
 
@@ -626,7 +626,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),

@@ -278,7 +278,6 @@ CREATE = Operation(
             ),
         },
         wrapper="vendor",
-        plural="vendors",
     ),
     external_reference=True,
 )

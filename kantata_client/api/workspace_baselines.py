@@ -266,7 +266,6 @@ CREATE = Operation(
             "workspace_id": Parameter("integer"),
         },
         wrapper="workspace_baseline",
-        plural="workspace_baselines",
     ),
 )
 GET = Operation(

@@ -157,7 +157,6 @@ CREATE = Operation(
             "consultant_invoice_address": Parameter("string"),
         },
         wrapper="workspace_invoice_preference",
-        plural="workspace_invoice_preferences",
     ),
 )
 GET = Operation(

@@ -270,7 +270,6 @@ CREATE = Operation(
             "level": Parameter("integer"),
         },
         wrapper="workspace_resource_skill",
-        plural="workspace_resource_skills",
     ),
 )
 GET = Operation(

@@ -195,7 +195,6 @@ CREATE = Operation(
             "to_status_key": Parameter("integer", required=True),
         },
         wrapper="workspace_status_change",
-        plural="workspace_status_changes",
     ),
 )
 GET = Operation(

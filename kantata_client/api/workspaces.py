@@ -107,6 +107,7 @@ Order: TypeAlias = Literal[
 Stage: TypeAlias = Literal["estimate", "project"]
 AccessLevel: TypeAlias = Literal["invitation", "open", "admins"]
 CreatorRole: TypeAlias = Literal["client", "consultant"]
+InviteeRole: TypeAlias = Literal["maven", "buyer"]
 
 
 class Workspaces(Resource):
@@ -857,7 +858,7 @@ class Workspaces(Resource):
         *,
         full_name: str,
         email_address: str,
-        invitee_role: str,
+        invitee_role: InviteeRole,
         subject: str | None | Unset = UNSET,
         message: str | None | Unset = UNSET,
     ) -> WorkspaceInvitation:
@@ -872,8 +873,7 @@ class Workspaces(Resource):
             id: Id of the workspace.
             full_name: Becomes the name of a new user.
             email_address: Email address.
-            invitee_role: Maven = provider team, buyer = client team. Valid values: `maven`, and
-                `buyer`.
+            invitee_role: Maven = provider team, buyer = client team.
             subject: Default subject if unset.
             message: Default message if unset.
 
@@ -1255,7 +1255,7 @@ CREATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -1417,7 +1417,7 @@ UPDATE = Operation(
                     "service_name": Parameter("string", required=True),
                     "service_model": Parameter("string", required=True),
                     "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string"),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                     "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
                     "external_status": Parameter("string"),
@@ -1518,7 +1518,7 @@ INVITE = Operation(
         {
             "full_name": Parameter("string", required=True),
             "email_address": Parameter("string", required=True),
-            "invitee_role": Parameter("string", required=True),
+            "invitee_role": Parameter("string", required=True, values=get_args(InviteeRole)),
             "subject": Parameter("string"),
             "message": Parameter("string"),
         },

@@ -374,7 +374,6 @@ CREATE = Operation(
             "saturday_minutes": Parameter("integer"),
         },
         wrapper="workweek_membership",
-        plural="workweek_memberships",
     ),
 )
 STANDARDIZE_TO_DEFAULT = Operation(

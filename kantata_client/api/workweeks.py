@@ -324,7 +324,6 @@ CREATE = Operation(
             "saturday_minutes": Parameter("integer"),
         },
         wrapper="workweek",
-        plural="workweeks",
     ),
 )
 GET = Operation(

@@ -136,9 +136,18 @@ class CreateAccountInvitation(TypedDict):
     """Invitation is sent there."""
     full_name: str
     headline: NotRequired[str | None]
-    permission: NotRequired[str | None]
-    """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
-    `project_creator`, `collaborator`, and `punch_clock`."""
+    permission: NotRequired[
+        Literal[
+            "administrator",
+            "reports_viewer_with_cost",
+            "reports_viewer",
+            "project_lead",
+            "project_creator",
+            "collaborator",
+            "punch_clock",
+        ]
+        | None
+    ]
     external_reference: NotRequired[ExternalReferenceInput | None]
 
 
@@ -208,8 +217,7 @@ class CreateBillingMilestone(TypedDict):
     workspace_id: int | str
     story_id: NotRequired[int | str | None]
     """Required when billing_type is upon_completion."""
-    billing_type: NotRequired[str | None]
-    """Valid values: `fixed_date`, and `upon_completion`."""
+    billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     external_reference: NotRequired[ExternalReferenceInput | None]
 
 
@@ -252,8 +260,8 @@ class CreateCustomField(TypedDict):
     """Create custom field."""
 
     name: str
-    value_type: NotRequired[str | None]
-    """String unless given. Valid values: `string`, `date`, `number`, `currency`, `single`, and `multi`."""
+    value_type: NotRequired[Literal["string", "date", "number", "currency", "single", "multi"] | None]
+    """String unless given."""
     default_text: NotRequired[str | None]
     """UI placeholder; string, date, number, currency fields only."""
     unique_constraint: NotRequired[bool | None]
@@ -262,33 +270,53 @@ class CreateCustomField(TypedDict):
     """UI shows them in array order."""
     custom_field_set_id: NotRequired[int | str | None]
     """Without it, goes to 'Default Project Set'."""
-    write_access: NotRequired[str | None]
-    """Valid values: `project_collaboration`, `time_logging`, `financial`, `project_admin`,
-    `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-    `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace, Resource and Story take the
-    first four (default project_admin); fields of Estimate, WorkspaceGroup and User the rest (default
-    account_admin)."""
-    read_access: NotRequired[str | None]
-    """Valid values: `project_collaboration`, `time_logging`, `financial`, `project_admin`,
-    `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-    `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace, Resource and Story take the
-    first four (default project_collaboration); fields of Estimate, WorkspaceGroup and User the rest
-    (default account_admin)."""
+    write_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
+    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    read_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_collaboration),
+    fields of Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
 
 
 class CreateCustomFieldSet(TypedDict):
     """Create custom field set."""
 
     name: str
-    subject_type: str
-    """Valid values: `Workspace`, `Story`, `User`, and `WorkspaceGroup`."""
+    subject_type: Literal["Workspace", "Story", "User", "WorkspaceGroup"]
 
 
 class CreateCustomFieldValue(TypedDict):
     """Create custom field value."""
 
-    subject_type: str
-    """Valid values: `Estimate`, `Story`, `User`, `Workspace`, `WorkspaceGroup`, and `Resource`."""
+    subject_type: Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
     subject_id: int | str
     custom_field_id: int | str
     value: object
@@ -300,8 +328,7 @@ class CreateCustomTaskStatus(TypedDict):
 
     status: str
     """Name, unique within the set."""
-    category: str
-    """Valid values: `not started`, `started`, `needs info`, and `completed`."""
+    category: Literal["not started", "started", "needs info", "completed"]
     status_set_id: int | str
 
 
@@ -385,8 +412,8 @@ class CreateExpenseBudget(TypedDict):
     markup_per_unit_in_subunits: NotRequired[int | None]
     """For markup_type flat_fee; times quantity, added to cost."""
     quantity: NotRequired[int | None]
-    markup_type: NotRequired[str | None]
-    """No markup when unset. Valid values: `percentage`, and `flat_fee`."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """No markup when unset."""
     markup_percentage: NotRequired[float | None]
     """For markup_type percentage; of total cost."""
     external_reference: NotRequired[ExternalReferenceInput | None]
@@ -517,13 +544,41 @@ class CreateLineItemLock(TypedDict):
 class CreateOrUpdateExternalReference(TypedDict):
     """Create or update external reference."""
 
-    subject_type: str
-    """Valid values: `Assignment`, `BillingMilestone`, `CustomField`, `CustomFieldChoice`, `CustomFieldSet`,
-    `CustomFieldValue`, `Estimate`, `EstimateScenario`, `EstimateScenarioResource`, `Expense`,
-    `ExpenseBudget`, `Invoice`, `Participation`, `Post`, `RateCard`, `Role`, `Skill`, `StatusReport`,
-    `Story`, `StoryAllocationDay`, `Submission`, `SurveyAnswer`, `SurveyQuestion`, `SurveyResponse`,
-    `SurveyTemplate`, `TimeEntry`, `TimeOffEntry`, `User`, `Vendor`, `Workspace`, `WorkspaceAllocation`,
-    `WorkspaceGroup`, and `WorkspaceResource`."""
+    subject_type: Literal[
+        "Assignment",
+        "BillingMilestone",
+        "CustomField",
+        "CustomFieldChoice",
+        "CustomFieldSet",
+        "CustomFieldValue",
+        "Estimate",
+        "EstimateScenario",
+        "EstimateScenarioResource",
+        "Expense",
+        "ExpenseBudget",
+        "Invoice",
+        "Participation",
+        "Post",
+        "RateCard",
+        "Role",
+        "Skill",
+        "StatusReport",
+        "Story",
+        "StoryAllocationDay",
+        "Submission",
+        "SurveyAnswer",
+        "SurveyQuestion",
+        "SurveyResponse",
+        "SurveyTemplate",
+        "TimeEntry",
+        "TimeOffEntry",
+        "User",
+        "Vendor",
+        "Workspace",
+        "WorkspaceAllocation",
+        "WorkspaceGroup",
+        "WorkspaceResource",
+    ]
     subject_id: int | str
     service_name: str
     """Integration's provider name."""
@@ -531,8 +586,7 @@ class CreateOrUpdateExternalReference(TypedDict):
     """External object's type."""
     service_model_ref: str
     """External object's id."""
-    status: NotRequired[str | None]
-    """Valid values: `pending`, `successful`, and `failed`."""
+    status: NotRequired[Literal["pending", "successful", "failed"] | None]
     external_link: NotRequired[str | None]
     """URL of the external object or event."""
     external_status: NotRequired[str | None]
@@ -556,8 +610,8 @@ class CreateOrganizationMembership(TypedDict):
     department_id: int | str
     member_id: int | str
     """Project or user id."""
-    member_type: str
-    """The file's example spells it User. Valid values: `workspace`, and `user`."""
+    member_type: Literal["workspace", "user"]
+    """The file's example spells it User."""
 
 
 class CreateParticipation(TypedDict):
@@ -567,13 +621,25 @@ class CreateParticipation(TypedDict):
     can_schedule_their_hours: NotRequired[bool | None]
     can_schedule_team_hours: NotRequired[bool | None]
     can_edit_todos: NotRequired[bool | None]
-    access_level: NotRequired[str | None]
-    """Last three are legacy. Valid values: `edit_tasks`, `view_tasks`, `edit_time_and_expenses`,
-    `view_time_and_expenses`, `edit_financials`, `view_financials`, `admin`, `financial`, `time_logging`,
-    and `collaboration`."""
+    access_level: NotRequired[
+        Literal[
+            "edit_tasks",
+            "view_tasks",
+            "edit_time_and_expenses",
+            "view_time_and_expenses",
+            "edit_financials",
+            "view_financials",
+            "admin",
+            "financial",
+            "time_logging",
+            "collaboration",
+        ]
+        | None
+    ]
+    """Last three are legacy."""
     workspace_id: int | str
-    role: str
-    """Maven = provider team, buyer = client team. Valid values: `maven`, and `buyer`."""
+    role: Literal["maven", "buyer"]
+    """Maven = provider team, buyer = client team."""
     user_id: NotRequired[int | str | None]
     permissions: NotRequired[str | None]
     """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
@@ -589,8 +655,8 @@ class CreatePost(TypedDict):
     message: str
     subject_id: NotRequired[int | str | None]
     """Post being replied to; needed for replies."""
-    subject_type: NotRequired[str | None]
-    """Needed for replies. Valid values: `Post`."""
+    subject_type: NotRequired[Literal["Post"] | None]
+    """Needed for replies."""
     story_id: NotRequired[int | str | None]
     recipient_ids: NotRequired[Sequence[int | str] | None]
     """User ids, project participants; makes the post private."""
@@ -611,9 +677,10 @@ class CreateProjectAccountingRecord(TypedDict):
     """Accounting period's end."""
     currency: str
     """ISO currency code."""
-    type: NotRequired[str | None]
-    """Recognition when unset; keep the spaces. Valid values: `Baseline`, `Earned Value`, `Earned Value
-    Forecasting`, `Forecasting`, and `Recognition`."""
+    type: NotRequired[
+        Literal["Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"] | None
+    ]
+    """Recognition when unset; keep the spaces."""
     amount: NotRequired[float | None]
     """Within the period; 2 decimals, may be negative."""
     amount_to_date: NotRequired[float | None]
@@ -639,16 +706,14 @@ class CreateProjectAccountingRecord(TypedDict):
     """Initial estimate; 2 decimals, may be negative."""
     total_hours_to_date: NotRequired[float | None]
     """2 decimals, may be negative."""
-    labor_type: NotRequired[str | None]
-    """Valid values: `Labor`, and `Non-Labor`."""
+    labor_type: NotRequired[Literal["Labor", "Non-Labor"] | None]
     notes: NotRequired[str | None]
     percent_complete: NotRequired[float | None]
     """Decimal fraction such as 0.75; 2 decimals, may be negative."""
     role_id: NotRequired[int | str | None]
     service_type: NotRequired[str | None]
     """Organization's own service category."""
-    status: NotRequired[str | None]
-    """Valid values: `Draft`, `Pending Approval`, `Approved`, and `Cancelled`."""
+    status: NotRequired[Literal["Draft", "Pending Approval", "Approved", "Cancelled"] | None]
     story_id: NotRequired[int | str | None]
     user_id: NotRequired[int | str | None]
     external_reference: NotRequired[ExternalReferenceInput | None]
@@ -687,8 +752,8 @@ class CreateProjectTemplateAdditionalTab(TypedDict):
     """Create project template additional tab."""
 
     project_template_id: int | str
-    tab_type: str
-    """Dashboard = Insights dynamic dashboard. Valid values: `form`, and `dashboard`."""
+    tab_type: Literal["form", "dashboard"]
+    """Dashboard = Insights dynamic dashboard."""
     associated_tab_id: int | str
     """Id of the form or dashboard."""
 
@@ -713,8 +778,7 @@ class CreateProjectTemplateExpenseBudget(TypedDict):
     fixed_fee: bool
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_type: NotRequired[str | None]
-    """Valid values: `percentage`, and `flat_fee`."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
     markup_percentage: NotRequired[float | None]
@@ -791,8 +855,8 @@ class CreateSkill(TypedDict):
     """Create skill."""
 
     name: str
-    max_level: str
-    """Number of levels. Valid values: `1`, and `5`."""
+    max_level: Literal["1", "5"]
+    """Number of levels."""
     skill_category_id: int | str
     description: NotRequired[str | None]
     external_reference: NotRequired[ExternalReferenceInput | None]
@@ -811,8 +875,8 @@ class CreateStatusReport(TypedDict):
     """Create status report."""
 
     workspace_id: int | str
-    color: str
-    """Overall color. Valid values: `green`, `yellow`, and `red`."""
+    color: Literal["green", "yellow", "red"]
+    """Overall color."""
     description: str
     details: NotRequired[Sequence[DetailInput] | None]
     """Optional per-category statuses."""
@@ -926,8 +990,7 @@ class CreateSurveyQuestion(TypedDict):
     """Create survey question."""
 
     text: str
-    question_type: str
-    """Valid values: `single`, `multi`, `date`, `string`, `integer`, and `decimal`."""
+    question_type: Literal["single", "multi", "date", "string", "integer", "decimal"]
     choices: NotRequired[Sequence[ChoiceInput] | None]
     """Single and multi only."""
 
@@ -939,8 +1002,7 @@ class CreateSurveyResponse(TypedDict):
     title: NotRequired[str | None]
     description: NotRequired[str | None]
     status: NotRequired[str | None]
-    subject_type: NotRequired[str | None]
-    """Valid values: `User`, `Story`, and `Workspace`."""
+    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
     subject_id: NotRequired[int | str | None]
     owner_id: NotRequired[int | str | None]
     """User id."""
@@ -958,8 +1020,7 @@ class CreateSurveyTemplate(TypedDict):
     survey_question_ids: Sequence[int | str]
     title: NotRequired[str | None]
     description: NotRequired[str | None]
-    subject_type: NotRequired[str | None]
-    """Valid values: `User`, `Story`, and `Workspace`."""
+    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
     subject_id: NotRequired[int | str | None]
     owner_id: NotRequired[int | str | None]
     """User id."""
@@ -1312,10 +1373,8 @@ class DataInput(TypedDict):
 class DetailInput(TypedDict):
     """Detail input."""
 
-    category: str
-    """Valid values: `Scope`, `Budget`, `Schedule`, and `Client`."""
-    color: str
-    """Valid values: `green`, `yellow`, and `red`."""
+    category: Literal["Scope", "Budget", "Schedule", "Client"]
+    color: Literal["green", "yellow", "red"]
     description: NotRequired[str | None]
 
 
@@ -1364,8 +1423,7 @@ class ExternalReferenceInput(TypedDict):
     """Unique per object."""
     service_model: str
     service_model_ref: str
-    status: NotRequired[str | None]
-    """Valid values: `successful`, `pending`, and `failed`."""
+    status: NotRequired[Literal["successful", "pending", "failed"] | None]
     external_message: NotRequired[str | None]
     external_link: NotRequired[str | None]
     external_status: NotRequired[str | None]
@@ -1429,8 +1487,8 @@ class InviteWorkspace(TypedDict):
     full_name: str
     """Becomes the name of a new user."""
     email_address: str
-    invitee_role: str
-    """Maven = provider team, buyer = client team. Valid values: `maven`, and `buyer`."""
+    invitee_role: Literal["maven", "buyer"]
+    """Maven = provider team, buyer = client team."""
     subject: NotRequired[str | None]
     """Default subject if unset."""
     message: NotRequired[str | None]
@@ -1513,8 +1571,7 @@ class RateInput(TypedDict):
 class RecurrenceInput(TypedDict):
     """Recurrence input."""
 
-    cadence: str
-    """Valid values: `hourly`, and `daily`."""
+    cadence: Literal["hourly", "daily"]
     start_time: NotRequired[datetime | None]
     """Required unless hourly; daily recurrence time."""
 
@@ -1564,9 +1621,18 @@ class UpdateAccountInvitation(TypedDict):
     cost_rate_in_cents: NotRequired[int | None]
     """Default; set by administrators only."""
     default_role_id: NotRequired[int | str | None]
-    permission: NotRequired[str | None]
-    """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
-    `project_creator`, `collaborator`, and `punch_clock`."""
+    permission: NotRequired[
+        Literal[
+            "administrator",
+            "reports_viewer_with_cost",
+            "reports_viewer",
+            "project_lead",
+            "project_creator",
+            "collaborator",
+            "punch_clock",
+        ]
+        | None
+    ]
 
 
 class UpdateAccountLocation(TypedDict):
@@ -1582,9 +1648,19 @@ class UpdateAccountMembership(TypedDict):
     bill_rate_in_cents: NotRequired[int | None]
     cost_rate_in_cents: NotRequired[int | None]
     default_role_id: NotRequired[int | str | None]
-    permission: NotRequired[str | None]
-    """Valid values: `administrator`, `reports_viewer`, `reports_viewer_with_cost`, `project_lead`,
-    `project_creator`, `punch_clock`, `external_collaborator`, and `collaborator`."""
+    permission: NotRequired[
+        Literal[
+            "administrator",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "project_lead",
+            "project_creator",
+            "punch_clock",
+            "external_collaborator",
+            "collaborator",
+        ]
+        | None
+    ]
     billability_target: NotRequired[int | None]
     default_read_only: NotRequired[bool | None]
     """Always read-only in workspaces."""
@@ -1594,9 +1670,10 @@ class UpdateAccountMembership(TypedDict):
     """Time and expenses."""
     manager_can_edit_skills: NotRequired[bool | None]
     should_show_alert_on_timesheet_submission: NotRequired[bool | None]
-    change_role_option: NotRequired[str | None]
-    """Without it another role is added. Valid values: `update_with_new_role`, `add_another_role`, and
-    `keep_existing_role`."""
+    change_role_option: NotRequired[
+        Literal["update_with_new_role", "add_another_role", "keep_existing_role"] | None
+    ]
+    """Without it another role is added."""
     enforce_workweek_minimum_on_timesheet_submission: NotRequired[bool | None]
     enforce_workweek_maximum_on_timesheet_submission: NotRequired[bool | None]
 
@@ -1655,8 +1732,7 @@ class UpdateBillingMilestone(TypedDict):
     """Currency subunits."""
     date_to_invoice: NotRequired[date | None]
     """Becomes invoiceable then."""
-    billing_type: NotRequired[str | None]
-    """Valid values: `fixed_date`, and `upon_completion`."""
+    billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     story_id: NotRequired[int | str | None]
     """Required when billing_type is upon_completion."""
     external_reference: NotRequired[ExternalReferenceInput | None]
@@ -1702,18 +1778,40 @@ class UpdateCustomField(TypedDict):
     """Replaces whole list; omitted choices get deleted; UI shows array order."""
     custom_field_set_id: NotRequired[int | str | None]
     """Without it, goes to 'Default Project Set'."""
-    write_access: NotRequired[str | None]
-    """Valid values: `project_collaboration`, `time_logging`, `financial`, `project_admin`,
-    `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-    `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace, Resource and Story take the
-    first four (default project_admin); fields of Estimate, WorkspaceGroup and User the rest (default
-    account_admin)."""
-    read_access: NotRequired[str | None]
-    """Valid values: `project_collaboration`, `time_logging`, `financial`, `project_admin`,
-    `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-    `reports_viewer_with_cost`, and `account_admin`. Fields of Workspace, Resource and Story take the
-    first four (default project_collaboration); fields of Estimate, WorkspaceGroup and User the rest
-    (default account_admin)."""
+    write_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
+    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    read_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_collaboration),
+    fields of Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
 
 
 class UpdateCustomFieldSet(TypedDict):
@@ -1820,8 +1918,8 @@ class UpdateExpenseBudget(TypedDict):
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
     quantity: NotRequired[int | None]
-    markup_type: NotRequired[str | None]
-    """No markup when unset. Valid values: `percentage`, and `flat_fee`."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """No markup when unset."""
     markup_percentage: NotRequired[float | None]
     """For markup_type percentage; of total cost."""
     markup_per_unit_in_subunits: NotRequired[int | None]
@@ -1928,10 +2026,22 @@ class UpdateParticipation(TypedDict):
     can_schedule_their_hours: NotRequired[bool | None]
     can_schedule_team_hours: NotRequired[bool | None]
     can_edit_todos: NotRequired[bool | None]
-    access_level: NotRequired[str | None]
-    """Last three are legacy. Valid values: `edit_tasks`, `view_tasks`, `edit_time_and_expenses`,
-    `view_time_and_expenses`, `edit_financials`, `view_financials`, `admin`, `financial`, `time_logging`,
-    and `collaboration`."""
+    access_level: NotRequired[
+        Literal[
+            "edit_tasks",
+            "view_tasks",
+            "edit_time_and_expenses",
+            "view_time_and_expenses",
+            "edit_financials",
+            "view_financials",
+            "admin",
+            "financial",
+            "time_logging",
+            "collaboration",
+        ]
+        | None
+    ]
+    """Last three are legacy."""
     team_lead: NotRequired[bool | None]
     """Makes the participant team lead."""
     cost_in_cents: NotRequired[int | None]
@@ -2005,8 +2115,7 @@ class UpdateProjectTemplateExpenseBudget(TypedDict):
     description: NotRequired[str | None]
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_type: NotRequired[str | None]
-    """Valid values: `percentage`, and `flat_fee`."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
     markup_percentage: NotRequired[float | None]
@@ -2061,8 +2170,7 @@ class UpdateRateCardVersion(TypedDict):
 class UpdateResourceRequest(TypedDict):
     """Update resource request."""
 
-    request_resolution_status: str
-    """Valid values: `approve`, `reject`, and `cancel`."""
+    request_resolution_status: Literal["approve", "reject", "cancel"]
     user_id: NotRequired[int | str | None]
     """User to staff on the unnamed resource."""
     allocations_state: NotRequired[bool | None]
@@ -2081,8 +2189,8 @@ class UpdateSkill(TypedDict):
     """Update skill."""
 
     name: NotRequired[str | None]
-    max_level: NotRequired[str | None]
-    """Number of levels. Valid values: `1`, and `5`."""
+    max_level: NotRequired[Literal["1", "5"] | None]
+    """Number of levels."""
     skill_category_id: NotRequired[int | str | None]
     description: NotRequired[str | None]
     external_reference: NotRequired[ExternalReferenceInput | None]
@@ -2098,8 +2206,8 @@ class UpdateSkillMembership(TypedDict):
 class UpdateStatusReport(TypedDict):
     """Update status report."""
 
-    color: NotRequired[str | None]
-    """Overall color. Valid values: `green`, `yellow`, and `red`."""
+    color: NotRequired[Literal["green", "yellow", "red"] | None]
+    """Overall color."""
     description: NotRequired[str | None]
     details: NotRequired[Sequence[DetailInput] | None]
     """Categories left out are deleted."""
@@ -2111,18 +2219,32 @@ class UpdateStory(TypedDict):
 
     title: NotRequired[str | None]
     """May not be blank."""
-    story_type: NotRequired[str | None]
-    """Valid values: `task`, `deliverable`, `milestone`, and `issue`."""
+    story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
     description: NotRequired[str | None]
     """Under 1000 characters."""
     start_date: NotRequired[date | None]
     """YYYY-MM-DD."""
     due_date: NotRequired[date | None]
     """YYYY-MM-DD."""
-    state: NotRequired[str | None]
-    """Depends on story_type; prefer status; ignored if status given. Valid values: `not started`, `started`,
-    `needs info`, `completed`, `new`, `reopened`, `in progress`, `blocked`, `fixed`, `duplicate`, `can't
-    repro`, `resolved`, and `won't fix`."""
+    state: NotRequired[
+        Literal[
+            "not started",
+            "started",
+            "needs info",
+            "completed",
+            "new",
+            "reopened",
+            "in progress",
+            "blocked",
+            "fixed",
+            "duplicate",
+            "can't repro",
+            "resolved",
+            "won't fix",
+        ]
+        | None
+    ]
+    """Depends on story_type; prefer status; ignored if status given."""
     status: NotRequired[str | None]
     """Name from task status set, else not started|started|needs info|completed; sets state."""
     follower_ids: NotRequired[Sequence[int | str] | None]
@@ -2145,8 +2267,8 @@ class UpdateStory(TypedDict):
     """Budgeted workspace and budget permissions only."""
     weight: NotRequired[int | None]
     """Parent-level milestone only, consultant with budget permissions."""
-    priority: NotRequired[str | None]
-    """Normal when omitted. Valid values: `low`, `normal`, `high`, and `critical`."""
+    priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
+    """Normal when omitted."""
     time_trackable: NotRequired[bool | None]
     """Rights and default from Time & Expense Settings."""
     external_reference: NotRequired[ExternalReferenceInput | None]

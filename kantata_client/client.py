@@ -1,0 +1,134 @@
+"""`Kantata`: the client that a program makes, and copies for each of its users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client._auth import as_provider
+from kantata_client._session import Session
+from kantata_client._transport import BASE_URL, Transport
+from kantata_client.api import Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from kantata_client._auth import TokenProvider
+    from kantata_client._http import AsyncTransport, Timeouts
+    from kantata_client._retry import RetryPolicy
+    from kantata_client._throttle import Throttle
+    from kantata_client.hooks import Hooks
+
+
+class Kantata(Resources):
+    """A client of the Kantata OX API.
+
+        async with Kantata(token="…") as kantata:
+            me = await kantata.users.me()
+
+    Making one costs next to nothing; connections are opened by the first request, and closed by `aclose()` or at the end
+    of the `async with` block. It works on asyncio and on trio, and may be used by many tasks at once.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(
+        self,
+        token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider | None = None,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float | Timeouts | None = None,
+        retries: RetryPolicy | None = None,
+        throttle: Throttle | None = None,
+        max_concurrency: int = 32,
+        transport: AsyncTransport | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """Make a client.
+
+        Args:
+            token: An access token, a function or coroutine function that gives one, or a `TokenProvider`; without, the
+                environment variable `KANTATA_ACCESS_TOKEN` is read.
+            base_url: Where the API is. HTTPS, or plain HTTP to this machine itself.
+            timeout: Seconds for connecting, for each write and each read; 190 seconds for reading unless told otherwise,
+                since the service works on a request for up to three minutes.
+            retries: How often and how long to try again.
+            throttle: How to keep below the rate limit; adaptive unless told otherwise.
+            max_concurrency: Most requests under way at once.
+            transport: Any async transport of httpx instead of the network.
+            hooks: What to tell of requests, responses, retries and throttling.
+
+        Raises:
+            UsageError: There is no token, or an option is wrong.
+        """
+        shared = Transport(
+            base_url=base_url,
+            timeout=timeout,
+            retries=retries,
+            throttle=throttle,
+            max_concurrency=max_concurrency,
+            transport=transport,
+            hooks=hooks,
+        )
+        self._become(shared, as_provider(token))
+
+    def _become(self, transport: Transport, tokens: TokenProvider) -> None:
+        self._transport = transport
+        self._session = Session(transport, tokens)
+        self._resources = {}
+
+    def with_token(
+        self, token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider
+    ) -> Self:
+        """The same client for another user: connections and throttle are shared, and closed with either of the two.
+
+        Raises:
+            UsageError: The token can't be one.
+        """
+        other = object.__new__(type(self))
+        other._become(self._transport, as_provider(token))
+        return other
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> Any:
+        """Send what the contract does not know yet.
+
+        Args:
+            method: HTTP method, such as `"GET"`.
+            path: Below the base URL, such as `"/stories"`.
+            params: Query parameters; lists are joined by commas, `None` is left out.
+            json: The body.
+
+        Returns:
+            The decoded JSON of the answer; `None` when it has no body.
+
+        Raises:
+            UsageError: The path is none; nothing was sent.
+            APIError: The service refused.
+            MalformedResponseError: The answer is not JSON.
+        """
+        from kantata_client._raw import request
+
+        return await request(self._session, method, path, params, json)
+
+    async def aclose(self) -> None:
+        """Close all connections; the copies made by `with_token` can't send any more either."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Kantata at {self._transport.base_url}>"
