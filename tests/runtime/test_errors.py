@@ -1,0 +1,150 @@
+"""Errors: from any answer to a sentence, and through pickle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+
+from kantata_client import errors
+from kantata_client.errors import ErrorDetail, error_from_response, retry_after
+
+BY_STATUS = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.APIError,
+    422: errors.ValidationError,
+    429: errors.RateLimitedError,
+    500: errors.ServerError,
+    503: errors.ServerError,
+    504: errors.ServerError,
+}
+
+
+def body(*entries: object) -> bytes:
+    return json.dumps({"errors": entries}).encode()
+
+
+@pytest.mark.parametrize("status", BY_STATUS)
+def test_the_status_decides_the_class_and_the_message_says_all(status):
+    content = body({"type": "system", "message": "Broken."})
+    error = error_from_response(status, {"x-request-id": "abc"}, content, "GET", "/stories/7")
+    assert type(error) is BY_STATUS[status]
+    assert (error.status, error.method, error.path, error.request_id) == (status, "GET", "/stories/7", "abc")
+    assert error.errors == (ErrorDetail("system", "Broken."),)
+    assert str(error).startswith(f"GET /stories/7 failed with {status}: Broken. ")
+    assert str(error).endswith("(request id abc)")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(401, "revoked"), (403, "administrator"), (404, "include_archived"), (504, "per_page")],
+)
+def test_the_message_says_what_to_do(status, word):
+    assert word in str(error_from_response(status, {}, b"", "GET", "/stories"))
+
+
+def test_validation_errors_are_told_by_field():
+    content = body(
+        {"type": "validation", "message": "can't be blank", "field": "title"},
+        {"type": "validation", "message": "is too short", "field": "title"},
+        {"type": "validation", "message": "No such project."},
+    )
+    error = error_from_response(422, {}, content, "POST", "/stories")
+    assert isinstance(error, errors.ValidationError)
+    assert error.fields == {"title": ["can't be blank", "is too short"]}
+    assert "title: can't be blank; title: is too short; No such project." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no explanation was given"),
+        (b"{}", "no explanation was given"),
+        (b"null", "no explanation was given"),
+        (b"[1]", "[1]"),
+        (b"<html><head><title>502 Bad &amp; Gateway</title></head><body>x</body></html>", "502 Bad & Gateway"),
+        (b"<h1>Gone</h1>\n<script>if (a < b) {}</script> away", "Gone away"),
+        (b"\xff\xfe not text", "\ufffd\ufffd not text"),
+        (b"x" * 10_000, "x" * 300 + "…"),
+        (b"[" * 100_000, "[" * 300 + "…"),
+        (b'{"errors": {"title": ["is bad", "is long"], "base": "no"}}', "title: is bad; title: is long; base: no"),
+        (b'{"errors": ["one", {"message": null}]}', "one; no message"),
+        (b'{"errors": "alone"}', "alone"),
+        (b'{"error": "invalid_grant", "error_description": "The code is used up"}', "The code is used up"),
+        (b'{"error": "invalid_client"}', "invalid_client"),
+        (b'{"message": "short"}', "short"),
+    ],
+    ids=str,
+)
+def test_any_body_will_do(content, said):
+    message = str(error_from_response(500, {}, content, "GET", "/x"))
+    assert message.startswith(f"GET /x failed with 500: {said}"), message
+    assert len(message) < 500
+
+
+def test_a_redirect_tells_its_host_and_nothing_more():
+    headers = {"location": "https://cdn.example/file?signature=hidden"}
+    error = error_from_response(302, headers, b"", "GET", "/x")
+    assert type(error) is errors.APIError
+    assert "https://cdn.example" in str(error)
+    assert "hidden" not in str(error)
+    assert "base_url" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 5 ", 5.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("-3", None),
+        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert retry_after({"retry-after": value}, now=10.0) == seconds
+    if seconds == 120.0:
+        error = error_from_response(429, {"retry-after": value}, b"", "GET", "/x")
+        assert isinstance(error, errors.RateLimitedError)
+        assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_from_response(422, {"x-request-id": "r"}, body({"message": "no", "field": "title"}), "POST", "/x"),
+        errors.UsageError("wrong"),
+        errors.KantataTimeoutError("late", method="GET", path="/x"),
+        errors.UnknownOutcomeError("who knows", method="POST", path="/x", sent={"a": [1]}, status=502),
+        errors.MalformedResponseError("garbled", method="GET", path="/x", request_id="r"),
+        errors.OAuthError("denied", error="access_denied"),
+        errors.NotIncludedError("Story", "assignees"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickle_and_copy(error):
+    error.add_note("and a note")
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is type(error)
+        assert str(other) == str(error)
+        assert vars(other) == vars(error)
+
+
+def test_the_tree():
+    assert issubclass(errors.UsageError, ValueError)
+    assert issubclass(errors.KantataTimeoutError, errors.KantataConnectionError)
+    for name, kind in vars(errors).items():
+        if name.endswith("Error"):
+            assert issubclass(kind, errors.KantataError), name
+
+
+def test_an_association_that_was_not_included_names_the_include():
+    assert 'include=["assignees"]' in str(errors.NotIncludedError("Story", "assignees"))

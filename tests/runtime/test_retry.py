@@ -1,0 +1,63 @@
+"""What is repeated, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from kantata_client._retry import RetryPolicy, decide
+from kantata_client.errors import UsageError
+
+POLICY = RetryPolicy()
+SAFE, WRITES = ("GET", "HEAD", "PUT", "DELETE"), ("POST", "PATCH")
+
+
+@pytest.mark.parametrize("method", SAFE + WRITES)
+@pytest.mark.parametrize("outcome", ["unsent", 429])
+def test_what_certainly_was_not_done_is_repeated(method, outcome):
+    assert decide(POLICY, method, outcome, 1) == "retry"
+    assert decide(POLICY, method, outcome, POLICY.attempts) == "fail"
+    assert decide(POLICY, method, outcome, 1, replayable=False) == "fail"
+
+
+@pytest.mark.parametrize("outcome", ["lost", 502, 503, 504])
+def test_what_may_have_been_done_is_repeated_only_if_that_does_no_harm(outcome):
+    assert {decide(POLICY, method, outcome, 1) for method in SAFE} == {"retry"}
+    assert {decide(POLICY, method, outcome, POLICY.attempts) for method in SAFE} == {"fail"}
+    for attempt in (1, POLICY.attempts):
+        assert {decide(POLICY, method, outcome, attempt) for method in WRITES} == {"unknown"}
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 413, 422])
+def test_refusals_are_final(status):
+    assert {decide(POLICY, method, status, 1) for method in SAFE + WRITES} == {"fail"}
+
+
+@pytest.mark.parametrize("status", [500, 501, 505, 599, 200])
+def test_a_post_that_failed_inside_of_the_service_is_unknown(status):
+    # 200 stands for an answer whose body was cut off.
+    assert decide(POLICY, "POST", status, 1) == "unknown"
+    assert decide(POLICY, "GET", status, 1) == "fail"
+
+
+def test_no_policy_makes_a_post_unsafe():
+    eager = RetryPolicy(attempts=99, statuses=frozenset(range(600)))
+    assert {decide(eager, "POST", outcome, 1) for outcome in ("lost", 500, 502, 503, 504)} == {"unknown"}
+
+
+def test_waits_are_jittered_doubled_and_bounded():
+    longest = [POLICY.delay(attempt, uniform=lambda low, high: high) for attempt in range(1, 10)]
+    assert longest == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert POLICY.delay(3, uniform=lambda low, high: low) == 0
+    assert POLICY.delay(10_000, uniform=lambda low, high: high) == 30
+    assert all(0 <= POLICY.delay(2) <= 1 for _ in range(100))
+
+
+def test_the_service_may_ask_for_a_longer_wait():
+    assert POLICY.delay(1, 120) == 120
+    assert POLICY.delay(5, 1, lambda low, high: high) == 8
+
+
+@pytest.mark.parametrize("change", [{"attempts": 0}, {"initial": -1}, {"deadline": -1}])
+def test_a_policy_that_makes_no_sense_is_refused(change):
+    with pytest.raises(UsageError):
+        RetryPolicy(**change).check()
