@@ -1,0 +1,13 @@
+"""An emulator of the Kantata OX API for tests and first steps: stateful, in process or on a loopback socket.
+
+Needs the extra `sandbox` (starlette and uvicorn). What it does not emulate it answers with 501 and a reason.
+"""
+
+from __future__ import annotations
+
+from kantata_client.sandbox._sandbox import Sandbox
+from kantata_client.sandbox._server import Server
+from kantata_client.sandbox._store import Store
+from kantata_client.sandbox._web import RecordedRequest
+
+__all__ = ["RecordedRequest", "Sandbox", "Server", "Store"]

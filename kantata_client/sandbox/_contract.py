@@ -1,0 +1,166 @@
+"""What the sandbox knows of the contract: routes, and the fields and associations of each envelope key."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+
+from kantata_client import models
+from kantata_client.api import OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kantata_client._operation import Operation
+
+BASE_PATH = "/api/v1"
+
+TIMES = ("created_at", "updated_at")
+
+SHOWN_LISTS = frozenset({"ancestor_ids"})
+"""Lists of references that are part of the object; others appear only when their association is included."""
+
+
+class Reference(NamedTuple):
+    """An association: where the ids are, and the envelope key they point into (None: each says its own)."""
+
+    ids: str
+    key: str | None
+    many: bool
+
+
+class Model(NamedTuple):
+    """The type of the objects under one envelope key."""
+
+    key: str
+    name: str
+    kinds: Mapping[str, str]
+    """Field → `str`, `int`, `float`, `bool`, `date`, `datetime`, `dict`, …; of a list, that of its items."""
+    lists: frozenset[str]
+    references: Mapping[str, Reference]
+    optional: frozenset[str]
+    """Fields that have to be asked for through `optional_fields`."""
+    hidden: frozenset[str]
+    """Fields that are not in an object unless asked for, by `optional_fields` or `include`."""
+
+    def reference_of(self, field: str) -> Reference | None:
+        """The association whose ids are in `field`."""
+        return next((reference for reference in self.references.values() if reference.ids == field), None)
+
+
+class Route(NamedTuple):
+    """An operation found for a request, with the values of the path's placeholders."""
+
+    operation: Operation
+    parameters: dict[str, str]
+
+
+@cache
+def model(key: str) -> Model:
+    """The model under an envelope key; one without fields when the contract does not describe it."""
+    name = _class_of(key)
+    if name is None:
+        return Model(key, key, {}, frozenset(), {}, frozenset(), frozenset())
+    cls = getattr(models, name)
+    kinds: dict[str, str] = {}
+    lists: set[str] = set()
+    for field in attrs.fields(cls):
+        kind = str(field.type).removesuffix(" | None")
+        if kind.startswith("list["):
+            lists.add(field.name)
+            kind = kind[5:-1].removesuffix(" | None")
+        kinds[field.name] = kind.partition("[")[0]
+    kinds.pop("id", None)
+    references = {
+        name: Reference(association.ids, association.key, association.many)
+        for name, association in cls.ASSOCIATIONS.items()
+    }
+    optional = frozenset(
+        value
+        for operation in operations_of(key)
+        if "optional_fields" in operation.query
+        for value in operation.query["optional_fields"].values
+    )
+    # Every record has the time of its writes, to be filtered and sorted by, whether its type shows it or not.
+    asked = set(TIMES) - set(kinds)
+    asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
+    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked)
+
+
+def _class_of(key: str) -> str | None:
+    """The class of an envelope key: the general one, or the one that its own operations name."""
+    for operation in operations_of(key):
+        if operation.model is not None:
+            return operation.model
+    return models.KEYS.get(key)
+
+
+@cache
+def operations_of(key: str) -> tuple[Operation, ...]:
+    """The operations whose results are under an envelope key."""
+    # Looking an operation up imports its module: try those first whose path names the key.
+    near = [name for name in OPERATIONS if key in name.split("/")]
+    found = tuple(operation for operation in map(OPERATIONS.__getitem__, near) if operation.key == key)
+    return found or tuple(operation for operation in OPERATIONS.values() if operation.key == key)
+
+
+@cache
+def list_of(key: str) -> Operation | None:
+    """The operation that lists an envelope key; its filters hold on the by-id route too."""
+    return next(
+        (
+            operation
+            for operation in operations_of(key)
+            if operation.result == "page" and operation.name == "list"
+        ),
+        None,
+    )
+
+
+def find_route(method: str, path: str) -> Route | None:
+    """The operation for a path below the base path, literal words before placeholders; `.json` may follow."""
+    words = path.removesuffix(".json").strip("/").split("/")
+    for node, values in _walk(_tree(), words, ()):
+        if method in node:
+            operation = OPERATIONS[node[method]]
+            return Route(operation, dict(zip(operation.path_parameters, values, strict=True)))
+    return None
+
+
+def methods_of(path: str) -> list[str]:
+    """The methods that a path takes, for the message of a 404."""
+    words = path.removesuffix(".json").strip("/").split("/")
+    return sorted({method for node, _ in _walk(_tree(), words, ()) for method in node})
+
+
+class _Node(NamedTuple):
+    words: dict[str, _Node]
+    operations: dict[str, str]
+    """Method → name in OPERATIONS."""
+
+
+@cache
+def _tree() -> _Node:
+    root = _Node({}, {})
+    for name in OPERATIONS:
+        method, _, path = name.partition(" ")
+        node = root
+        for word in path.strip("/").split("/"):
+            node = node.words.setdefault("{}" if word.startswith("{") else word, _Node({}, {}))
+        node.operations[method] = name
+    return root
+
+
+def _walk(
+    node: _Node, words: list[str], values: tuple[str, ...]
+) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
+    if not words:
+        yield node.operations, values
+        return
+    word, rest = words[0], words[1:]
+    if word in node.words:
+        yield from _walk(node.words[word], rest, values)
+    if word and "{}" in node.words:
+        yield from _walk(node.words["{}"], rest, (*values, word))

@@ -1,0 +1,97 @@
+"""The envelope of an answer: results in order, the objects they name, and the objects that were included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox import _contract
+from kantata_client.sandbox._errors import not_emulated
+from kantata_client.sandbox._relations import DERIVED, UNKNOWN, Scope, referred
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kantata_client.sandbox._query import Query
+    from kantata_client.sandbox._store import Record
+
+
+def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, Any]:
+    """One page out of all ids that a query selects."""
+    part = ids[query.offset : query.offset + query.limit]
+    return envelope(scope, key, part, query, count=len(ids))
+
+
+def envelope(
+    scope: Scope, key: str, ids: Sequence[str], query: Query, *, count: int | None = None
+) -> dict[str, Any]:
+    """The envelope around some records; `count` is that of the whole query."""
+    model = _contract.model(key)
+    count = len(ids) if count is None else count
+    size = query.limit
+    maps: dict[str, dict[str, Any]] = {key: {}}
+    for name in query.include:
+        if (key, name) in UNKNOWN:
+            raise not_emulated(f"the include `{name}` of {key}")
+        reference = model.references.get(name)
+        if reference is not None and reference.key is not None:
+            maps.setdefault(reference.key, {})
+    references = [model.references[name] for name in query.include if name in model.references]
+    sideloads: dict[tuple[str, str], None] = {}
+    found_ids: list[str] = []
+    own = maps[key]
+    for identity in ids:
+        record = scope.store.get(key, identity)
+        if record is None:
+            continue
+        found_ids.append(identity)
+        shown: dict[str, Any] = {field: record.get(field) for field in query.optional}
+        for reference in references:
+            pairs = referred(scope, key, record, reference)
+            sideloads.update(dict.fromkeys(pairs))
+            _refer(shown, key, record, reference, pairs)
+        own[identity] = (
+            (scope.store.shown(key, record) | shown) if shown else scope.store.encoded(key, identity)
+        )
+    for target, identity in sideloads:
+        found = maps.setdefault(target, {})
+        if identity not in found:
+            found[identity] = scope.store.encoded(target, identity)
+    return {
+        "count": count,
+        "meta": {
+            "count": count,
+            "page_count": -(-count // size),
+            "page_number": query.number,
+            "page_size": size,
+        },
+        "results": [{"key": key, "id": identity} for identity in found_ids],
+        **maps,
+    }
+
+
+def _refer(
+    shown: dict[str, Any],
+    key: str,
+    record: Record,
+    reference: _contract.Reference,
+    pairs: list[tuple[str, str]],
+) -> None:
+    """Put the reference into the object, unless it stands there already and its target exists."""
+    field = reference.ids
+    if reference.key is None:
+        shown[field] = (
+            [{"key": target, "id": identity} for target, identity in pairs]
+            if reference.many
+            else ({"key": pairs[0][0], "id": pairs[0][1]} if pairs else None)
+        )
+    elif reference.many or field.endswith("_ids"):
+        shown[field] = [identity for _, identity in pairs]
+    elif (key, field) in DERIVED or not pairs or field not in record:
+        shown[field] = _like(key, field, pairs[0][1]) if pairs else None
+
+
+def _like(key: str, field: str, identity: str) -> str | int:
+    """An id as the contract types the field: a string mostly, a number in some places."""
+    return (
+        int(identity) if _contract.model(key).kinds.get(field) == "int" and identity.isdigit() else identity
+    )

@@ -1,0 +1,45 @@
+"""Refusals: every answer of the sandbox that is not a success, as an exception with the API's error body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer of the API, not a fault of the program
+    """An error answer: HTTP status and the entries of the body's `errors` array."""
+
+    def __init__(self, status: int, *errors: dict[str, Any]) -> None:
+        super().__init__(status, *errors)
+        self.status = status
+        self.errors = list(errors)
+
+
+def system(status: int, message: str) -> Refusal:
+    """An error of the request as a whole."""
+    return Refusal(status, {"type": "system", "message": message})
+
+
+def bad_request(message: str) -> Refusal:
+    """400: the query or the shape of the body makes no sense."""
+    return system(400, message)
+
+
+def unauthorized() -> Refusal:
+    """401, in the service's words for a missing or wrong token."""
+    return Refusal(401, {"type": "oauth", "message": "Invalid OAuth 2 Request"})
+
+
+def not_found(message: str) -> Refusal:
+    """404: no such route or record, or a record that a default filter hides."""
+    return system(404, message)
+
+
+def not_emulated(message: str) -> Refusal:
+    """501: the contract has it, the sandbox does not."""
+    return system(501, f"The sandbox does not emulate {message}.")
+
+
+def invalid(field: str, message: str, item: int | None = None) -> dict[str, Any]:
+    """One entry of a 422 body: what is wrong with a field; `item` is the index (from 0) in a bulk request."""
+    place = "" if item is None else f"Item {item}: "
+    return {"type": "validation", "message": f"{place}{message}", "field": field}

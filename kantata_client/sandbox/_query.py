@@ -1,0 +1,215 @@
+"""The query of a request: its parameters, checked against the contract, and the ids that they select."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kantata_client._operation import Parameter
+from kantata_client.sandbox import _contract, _filters
+from kantata_client.sandbox._errors import bad_request, not_emulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from kantata_client._operation import Operation
+    from kantata_client.sandbox._relations import Scope
+    from kantata_client.sandbox._store import Record
+
+LARGEST_PAGE = 200
+
+_SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", "offset", "order", "only"})
+
+
+class Query(NamedTuple):
+    """The parameters of a request, taken apart."""
+
+    include: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
+    only: tuple[str, ...] | None = None
+    order: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
+    """(parameter, value) of the filters and whatever else the operation takes, in order of name."""
+    offset: int = 0
+    limit: int = 20
+    number: int = 1
+    """Of the page, from 1."""
+
+
+def parse(operation: Operation, sent: Iterable[tuple[str, str]]) -> Query:
+    """Check the query against the contract: unknown names and values of a wrong type are refused with 400.
+
+    A list may come as `a,b` or as `name[]=a&name[]=b`.
+    """
+    values: dict[str, str] = {}
+    for name, value in sent:
+        name = name.removesuffix("[]")
+        values[name] = f"{values[name]},{value}" if name in values else value
+    known = _parameters(operation)
+    for name, value in values.items():
+        if name not in known:
+            raise bad_request(f"{operation.id} takes no query parameter `{name}`.")
+        _check(name, value, known[name])
+    missing = [
+        name for name, parameter in operation.query.items() if parameter.required and name not in values
+    ]
+    if missing:
+        raise bad_request(f"{operation.id} needs the query parameter {', '.join(missing)}.")
+    number, offset, limit = _window(values)
+    return Query(
+        include=_words(values.get("include")),
+        optional=frozenset(_words(values.get("optional_fields"))),
+        only=_words(values["only"]) if "only" in values else None,
+        order=values.get("order"),
+        filters=tuple(sorted((name, value) for name, value in values.items() if name not in _SHAPING)),
+        offset=offset,
+        limit=limit,
+        number=number,
+    )
+
+
+def _parameters(operation: Operation) -> Mapping[str, Parameter]:
+    """What a request may say: the operation's own, and on the by-id route the filters of the list."""
+    known = dict(operation.query)
+    if operation.result == "page":
+        known |= {"limit": Parameter("integer"), "offset": Parameter("integer")}
+    elif operation.name == "get" and operation.key is not None:
+        listing = _contract.list_of(operation.key)
+        if listing is not None:
+            known = {name: p for name, p in listing.query.items() if name not in _SHAPING} | known
+    return known
+
+
+def _check(name: str, value: str, parameter: Parameter) -> None:
+    if name == "order" or parameter.kind == "any":
+        return
+    items = _words(value) if parameter.many or name in {"include", "only"} else (value,)
+    for item in items:
+        if parameter.values and item not in parameter.values:
+            raise bad_request(f"`{name}` does not take {item!r}; it takes {', '.join(parameter.values)}.")
+        if not _fits(item, parameter.kind):
+            raise bad_request(f"`{name}` has to be of type {parameter.kind}, not {item!r}.")
+
+
+def _fits(value: str, kind: str) -> bool:
+    try:
+        match kind:
+            case "integer":
+                int(value)
+            case "number":
+                float(value)
+            case "boolean":
+                return value in _filters.BOOLEANS
+            case "date":
+                date.fromisoformat(value[:10])
+            case "datetime":
+                datetime.fromisoformat(value)
+            case _:
+                pass
+    except ValueError:
+        return False
+    return True
+
+
+def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
+    """Number of the page, first record, most records. More than 200 a page is refused with 400."""
+    try:
+        numbers = {
+            name: int(values[name]) for name in ("page", "per_page", "limit", "offset") if name in values
+        }
+    except ValueError as error:
+        raise bad_request("page, per_page, limit and offset are whole numbers.") from error
+    if "limit" in numbers and "offset" in numbers:
+        size, offset = numbers["limit"], numbers["offset"]
+        number = offset // max(size, 1) + 1
+    else:
+        size, number = numbers.get("per_page", 20), numbers.get("page", 1)
+        offset = (number - 1) * size
+    if not 1 <= size <= LARGEST_PAGE or number < 1 or offset < 0:
+        raise bad_request(f"A page has 1 to {LARGEST_PAGE} records; pages count from 1, offsets from 0.")
+    return number, offset, size
+
+
+def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
+    """The ids of all records that the query asks for, in its order."""
+    if query.only is not None:
+        return _select(scope, operation, key, query)
+    what = (operation.id, key, scope.viewer, query.order, query.filters)
+    return scope.store.remembered(what, lambda: _select(scope, operation, key, query))
+
+
+def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
+    records = _filters.apply(scope, operation, key, dict(query.filters), query.only)
+    order = query.order
+    declared = operation.query.get("order")
+    if order is not None and declared is not None and declared.values and order not in declared.values:
+        raise bad_request(f"`order` does not take {order!r}; it takes {', '.join(declared.values)}.")
+    if order is None and declared is not None and declared.default is not None:
+        order = str(declared.default)
+        if _sorting(scope, key, order) is None:
+            order = None
+    if order is not None:
+        rank = _sorting(scope, key, order)
+        if rank is None:
+            raise not_emulated(f"the order {order!r} of {operation.id}")
+        # Records come by id, and sorting is stable both ways: equal ones stay so.
+        records = sorted(records, key=rank, reverse=order.lower().endswith(":desc"))
+    return [record["id"] for record in records]
+
+
+_ORDERS: Mapping[str, tuple[str, ...]] = {
+    "alphabetical": ("title", "full_name", "name", "label"),
+    "alphabetically": ("title", "full_name", "name", "label"),
+    "parent_and_position": ("position",),
+    "importance": ("position",),
+    "priority_level": ("priority",),
+    "task_status_set": ("task_status_set_name",),
+    "is_budgeted": ("budgeted",),
+    "date": ("date", "start_date"),
+    "amount": ("amount_in_cents", "line_item_total_in_cents"),
+    "default": ("id",),
+}
+_ORDERS_ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
+    "user_name": ("user_id", "users", "full_name"),
+    "full_name": ("user_id", "users", "full_name"),
+    "skill_name": ("skill_id", "skills", "name"),
+    "vendor_name": ("vendor_id", "vendors", "name"),
+    "workspace_title": ("workspace_id", "workspaces", "title"),
+    "color_name": ("account_color_id", "account_colors", "name"),
+}
+_PRIORITIES = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+
+
+def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | None:
+    """What to sort by for an order such as `due_date:asc`; nulls come first. None when it is not emulated."""
+    name = order.partition(":")[0].lower()
+    kinds = _contract.model(key).kinds
+    for field in (*_ORDERS.get(name, ()), name, f"{name}_in_cents", f"{name}_date", f"{name}_at"):
+        if field == "priority":
+            return lambda record: _PRIORITIES.get(str(record.get("priority")), -1)
+        if field == "id":
+            return lambda record: _number(record["id"])
+        if field in _contract.TIMES or kinds.get(field, "dict") not in {"dict", "Any"}:
+            if name == "parent_and_position":
+                return lambda record: (_number(record.get("parent_id")), _number(record.get("position")))
+            return lambda record: _rank(record.get(field))
+    if name in _ORDERS_ELSEWHERE:
+        link, target, field = _ORDERS_ELSEWHERE[name]
+        if link in kinds:
+            return lambda record: _rank((scope.store.get(target, record.get(link)) or {}).get(field))
+    return None
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    if value is None:
+        return 0, 0, ""
+    return (2, 0, value.casefold()) if isinstance(value, str) else (1, float(value), "")
+
+
+def _number(value: Any) -> int:
+    text = str(value or 0)
+    return int(text) if text.isdigit() else 0
+
+
+def _words(value: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if value else ()

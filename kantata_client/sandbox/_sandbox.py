@@ -1,0 +1,79 @@
+"""The sandbox as its users hold it: a store with an account in it, the application, a client, a server."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from kantata_client.sandbox._contract import BASE_PATH
+from kantata_client.sandbox._server import Server
+from kantata_client.sandbox._store import Store
+from kantata_client.sandbox._web import RecordedRequest, make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.applications import Starlette
+
+    from kantata_client import Kantata
+
+REMEMBERED_REQUESTS = 10_000
+
+
+class Sandbox:
+    """An emulated Kantata account.
+
+    A page of more than 200 records is refused with 400; what the service does is not documented.
+    """
+
+    app: Starlette
+    """The ASGI application."""
+    store: Store
+    """The records, to be looked into by tests."""
+    requests: deque[RecordedRequest]
+    """The last 10,000 requests, oldest first."""
+
+    def __init__(
+        self,
+        seed: Literal["demo", "empty"] | None = "demo",
+        *,
+        token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this emulator
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Open an account.
+
+        Args:
+            seed: `demo` is a consultancy with 60 users, 40 projects, 2,000 tasks and 20,000 time entries, and
+                a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
+            token: The token that the API accepts.
+            clock: The time of what is written from now on, as an aware datetime.
+        """
+        from kantata_client.sandbox import _demo
+
+        records = _demo.demo() if seed == "demo" else _demo.empty()
+        self.store = Store(records, clock=clock)
+        self.token = token
+        self.requests = deque(maxlen=REMEMBERED_REQUESTS)
+        self.app = make_app(self.store, {token: _demo.OWNER}, self.requests)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.store!r}>"
+
+    def client(self, **options: Any) -> Kantata:
+        """A client of this sandbox, without a socket; `options` are those of `Kantata`."""
+        import httpx
+
+        from kantata_client import Kantata
+
+        transport = httpx.ASGITransport(app=self.app)
+        return Kantata(self.token, base_url=f"http://127.0.0.1{BASE_PATH}", transport=transport, **options)
+
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+        """A server for `async with`, on asyncio and trio; `server.url` and `server.token` tell the rest.
+
+        Args:
+            host: The address to listen on. Other than loopback opens the sandbox to the network.
+            port: 0 takes a free one.
+        """
+        return Server(self.app, self.token, host, port)

@@ -1,0 +1,98 @@
+"""The sandbox on a socket: uvicorn in a thread of its own, so that any event loop can talk to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import uvicorn
+
+from kantata_client.sandbox._contract import BASE_PATH
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from starlette.applications import Starlette
+
+START_SECONDS = 10.0
+
+
+class Server:
+    """A listening sandbox, between entering and leaving `async with`."""
+
+    def __init__(self, app: Starlette, token: str, host: str, port: int) -> None:
+        """Prepare to serve `app`; nothing listens yet."""
+        self.token = token
+        """The token that the API accepts."""
+        self._app = app
+        self._host = host
+        self._port = port
+        self._running: tuple[_Uvicorn, threading.Thread, socket.socket] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url if self._running else 'not listening'}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, such as `http://127.0.0.1:49152/api/v1`."""
+        if self._running is None:
+            raise RuntimeError(
+                "The sandbox is not listening: enter `async with sandbox.serve() as server` first."
+            )
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}{BASE_PATH}"
+
+    async def __aenter__(self) -> Self:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self._port), family=family, backlog=1024)
+        self._port = listener.getsockname()[1]
+        server = _Uvicorn(
+            uvicorn.Config(
+                self._app,
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="kantata-sandbox", daemon=True
+        )
+        self._running = server, thread, listener
+        thread.start()
+        if not await anyio.to_thread.run_sync(server.ready.wait, START_SECONDS):
+            await self.__aexit__(None, None, None)
+            raise RuntimeError(f"The sandbox did not start within {START_SECONDS:g} seconds.")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._running is None:
+            return
+        server, thread, listener = self._running
+        server.should_exit = True
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(thread.join)
+        listener.close()
+        self._running = None
+
+
+class _Uvicorn(uvicorn.Server):
+    """A server that says when it listens, instead of being asked again and again."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()

@@ -1,0 +1,215 @@
+"""The records of the sandbox: one collection per envelope key, with indexes, in memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import msgspec
+
+from kantata_client.sandbox import _contract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+Record: TypeAlias = "Mapping[str, Any]"
+"""A record as it is stored: JSON values, `id` a string. Never changed in place, a write replaces it."""
+
+FIRST_NEW_ID = 9_000_001
+CACHED_QUERIES = 64
+
+
+class _Collection:
+    """The records under one envelope key."""
+
+    __slots__ = ("encoded", "indexes", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
+        self.encoded: dict[str, msgspec.Raw] = {}
+
+    def put(self, record: Record) -> None:
+        identity = record["id"]
+        old = self.records.get(identity)
+        for field, index in self.indexes.items():
+            now = dict.fromkeys(_values(record, field))
+            if old is not None:
+                for value in _values(old, field):
+                    if value not in now:
+                        index[value].pop(identity, None)
+            for value in now:
+                index.setdefault(value, {}).setdefault(identity)
+        self.records[identity] = record
+        self.encoded.pop(identity, None)
+
+    def remove(self, identity: str) -> None:
+        record = self.records.pop(identity)
+        self.encoded.pop(identity, None)
+        for field, index in self.indexes.items():
+            for value in _values(record, field):
+                index.get(value, {}).pop(identity, None)
+
+    def index(self, field: str) -> dict[Any, dict[str, None]]:
+        index = self.indexes.get(field)
+        if index is None:
+            index = self.indexes[field] = {}
+            for identity, record in self.records.items():
+                for value in _values(record, field):
+                    index.setdefault(value, {})[identity] = None
+        return index
+
+
+class Store:
+    """All records of a sandbox, for tests to look into; changes go through the API, or `put` and `remove`."""
+
+    def __init__(
+        self,
+        records: Mapping[str, Iterable[Record]] | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Start with `records` by envelope key; `clock` tells the time of writes (an aware datetime)."""
+        self._collections: dict[str, _Collection] = {}
+        self._clock = clock
+        self._ids = itertools.count(FIRST_NEW_ID)
+        self._queries: OrderedDict[object, Sequence[str]] = OrderedDict()
+        self._journal: list[tuple[str, str, Record | None]] | None = None
+        for key, rows in (records or {}).items():
+            self._collection(key).records = {record["id"]: record for record in rows}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{key}={count}" for key, count in self.counts().items())
+        return f"<Store {counts or 'empty'}>"
+
+    def counts(self) -> dict[str, int]:
+        """Envelope key → number of records, of the collections that have any."""
+        return {key: len(c.records) for key, c in self._collections.items() if c.records}
+
+    def count(self, key: str) -> int:
+        """How many records there are under an envelope key."""
+        return len(self._collection(key).records)
+
+    def all(self, key: str) -> list[Record]:
+        """The records under an envelope key, in order of creation. Look, don't change."""
+        return list(self._collection(key).records.values())
+
+    def get(self, key: str, identity: object) -> Record | None:
+        """One record, by id (number or string)."""
+        return self._collection(key).records.get(str(identity))
+
+    def ids(self, key: str) -> list[str]:
+        """The ids under an envelope key, in order of creation."""
+        return list(self._collection(key).records)
+
+    def find(self, key: str, field: str, value: object) -> list[str]:
+        """The ids of the records whose `field` is `value` (or `{key, id}`), or has it in its list."""
+        return list(self._collection(key).index(field).get(_indexed(value), ()))
+
+    def where(self, key: str, field: str, value: object) -> list[Record]:
+        """As `find`, the records."""
+        records = self._collection(key).records
+        return [records[identity] for identity in self.find(key, field, value)]
+
+    def put(self, key: str, record: Record) -> Record:
+        """Write a whole record (given an id when it has none) and return it."""
+        if "id" not in record:
+            record = {"id": self.new_id(), **record}
+        self._note(key, record["id"])
+        self._collection(key).put(record)
+        self._queries.clear()
+        return record
+
+    def change(self, key: str, identity: str, **changes: Any) -> Record:
+        """Write some fields of a record, and `updated_at`."""
+        record = self._collection(key).records[identity]
+        return self.put(key, {**record, "updated_at": self.now(), **changes})
+
+    def remove(self, key: str, identity: str) -> None:
+        """Take a record out."""
+        self._note(key, identity)
+        self._collection(key).remove(identity)
+        self._queries.clear()
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Take back every write of the block when it raises."""
+        journal: list[tuple[str, str, Record | None]] = []
+        self._journal = journal
+        try:
+            yield
+        except BaseException:
+            for key, identity, old in reversed(journal):
+                if old is not None:
+                    self._collection(key).put(old)
+                elif identity in self._collection(key).records:
+                    self._collection(key).remove(identity)
+            self._queries.clear()
+            raise
+        finally:
+            self._journal = None
+
+    def _note(self, key: str, identity: str) -> None:
+        if self._journal is not None:
+            self._journal.append((key, identity, self._collection(key).records.get(identity)))
+
+    def new_id(self) -> str:
+        """The next id: unique in the whole sandbox, and higher than those before it."""
+        return str(next(self._ids))
+
+    def now(self) -> str:
+        """The time, in UTC, as ISO 8601 with seconds."""
+        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def today(self) -> str:
+        """The date, in UTC."""
+        return self.now()[:10]
+
+    def shown(self, key: str, record: Record) -> dict[str, Any]:
+        """A record without the fields that have to be asked for."""
+        hidden = _contract.model(key).hidden
+        return {field: value for field, value in record.items() if field not in hidden}
+
+    def encoded(self, key: str, identity: str) -> msgspec.Raw:
+        """As `shown`, in JSON, kept until the record is written."""
+        collection = self._collection(key)
+        raw = collection.encoded.get(identity)
+        if raw is None:
+            raw = msgspec.Raw(msgspec.json.encode(self.shown(key, collection.records[identity])))
+            collection.encoded[identity] = raw
+        return raw
+
+    def remembered(self, query: object, select: Callable[[], Sequence[str]]) -> Sequence[str]:
+        """The ids that `select` gives for `query`, kept until the next write: each page of a walk asks it."""
+        ids = self._queries.get(query)
+        if ids is None:
+            ids = self._queries[query] = select()
+            if len(self._queries) > CACHED_QUERIES:
+                self._queries.popitem(last=False)
+        else:
+            self._queries.move_to_end(query)
+        return ids
+
+    def _collection(self, key: str) -> _Collection:
+        collection = self._collections.get(key)
+        if collection is None:
+            collection = self._collections[key] = _Collection()
+        return collection
+
+
+def _values(record: Record, field: str) -> Iterable[Any]:
+    value = record.get(field)
+    if isinstance(value, list):
+        return cast("list[Any]", value)
+    return () if value is None else (_indexed(value),)
+
+
+def _indexed(value: Any) -> Any:
+    """What an index has for a value: a pair for `{key, id}`, which can't be a dictionary's key."""
+    if isinstance(value, dict):
+        reference = cast("dict[str, str]", value)
+        return reference["key"], reference["id"]
+    return value
