@@ -18,7 +18,7 @@ from codegen.render import render
 from codegen.semantics import load_semantics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "openapi" / "specification.yaml"
@@ -46,13 +46,22 @@ def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) 
 
 def _ruff(command: str, *arguments: str) -> None:
     subprocess.run(  # noqa: S603 - our own arguments
-        [sys.executable, "-m", "ruff", command, "--no-cache", "--config", str(ROOT / "pyproject.toml"), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            command,
+            "--no-cache",
+            "--config",
+            str(ROOT / "pyproject.toml"),
+            *arguments,
+        ],
         check=True,
     )
 
 
 @contextmanager
-def generated() -> Iterator[tuple[Path, Facts]]:
+def generated() -> Generator[tuple[Path, Facts]]:
     """A temporary folder with what would be generated now."""
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
         yield Path(folder), write(Path(folder))
@@ -66,6 +75,8 @@ def differences(fresh: Path, committed: Path = PACKAGE) -> list[str]:
         old = {path.name for path in (committed / name).glob("*.py")}
         found += [f"missing {name}/{each}" for each in sorted(new - old)]
         found += [f"left over {name}/{each}" for each in sorted(old - new)]
-        _, changed, unreadable = filecmp.cmpfiles(fresh / name, committed / name, sorted(new & old), shallow=False)
+        _, changed, unreadable = filecmp.cmpfiles(
+            fresh / name, committed / name, sorted(new & old), shallow=False
+        )
         found += [f"changed {name}/{each}" for each in (*changed, *unreadable)]
     return found

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from openapi_python_client import Config
-from openapi_python_client.config import ConfigFile, MetaType
-from openapi_python_client.parser import GeneratorData
-from openapi_python_client.parser.properties import (
-    AnyProperty,
-    BooleanProperty,
-    DateProperty,
-    DateTimeProperty,
-    FileProperty,
-    FloatProperty,
-    IntProperty,
-    ListProperty,
-    LiteralEnumProperty,
-    ModelProperty,
-    NoneProperty,
-    StringProperty,
-    UnionProperty,
-)
+from openapi_python_client.config import Config, ConfigFile, MetaType
+from openapi_python_client.parser.openapi import GeneratorData
+from openapi_python_client.parser.properties.any import AnyProperty
+from openapi_python_client.parser.properties.boolean import BooleanProperty
+from openapi_python_client.parser.properties.date import DateProperty
+from openapi_python_client.parser.properties.datetime import DateTimeProperty
+from openapi_python_client.parser.properties.file import FileProperty
+from openapi_python_client.parser.properties.float import FloatProperty
+from openapi_python_client.parser.properties.int import IntProperty
+from openapi_python_client.parser.properties.list_property import ListProperty
+from openapi_python_client.parser.properties.literal_enum_property import LiteralEnumProperty
+from openapi_python_client.parser.properties.model_property import ModelProperty
+from openapi_python_client.parser.properties.none import NoneProperty
+from openapi_python_client.parser.properties.string import StringProperty
+from openapi_python_client.parser.properties.union import UnionProperty
 
 from codegen import names
 from codegen.errors import CodegenError
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openapi_python_client.parser.openapi import Endpoint
-    from openapi_python_client.parser.properties import Property
+    from openapi_python_client.parser.properties.protocol import PropertyProtocol
 
     from codegen.semantics import Semantics
 
@@ -334,12 +331,14 @@ class _Reader:
             for name, value in schema["properties"].items()
         )
 
-    def argument(self, where: str, parsed: Property, schema: Json, *, described: Json) -> Argument:
+    def argument(self, where: str, parsed: PropertyProtocol, schema: Json, *, described: Json) -> Argument:
         name = _text(parsed.name)
         kind, annotation, models = self.type(where, parsed, schema, given=True)
         many = schema.get("type") == "array"
         item = schema["items"] if many else schema
-        if kind in ("integer", "string") and (name in ("id", "ids", "only") or name.endswith(("_id", "_ids"))):
+        if kind in ("integer", "string") and (
+            name in ("id", "ids", "only") or name.endswith(("_id", "_ids"))
+        ):
             annotation = annotation.replace("int" if kind == "integer" else "str", "int | str")
         return Argument(
             name=name,
@@ -356,7 +355,9 @@ class _Reader:
             models=models,
         )
 
-    def type(self, where: str, parsed: Property, schema: Json, *, given: bool) -> tuple[str, str, frozenset[str]]:
+    def type(
+        self, where: str, parsed: PropertyProtocol, schema: Json, *, given: bool
+    ) -> tuple[str, str, frozenset[str]]:
         """(kind, annotation, classes in it) of a property that is given, or received; `None` is left to the templates."""
         if isinstance(parsed, UnionProperty):
             rest = [each for each in parsed.inner_properties if not isinstance(each, NoneProperty)]
@@ -365,7 +366,9 @@ class _Reader:
             annotations = [self.type(where, each, {}, given=given)[1] for each in rest]
             return "any", " | ".join(dict.fromkeys(annotations)), frozenset()
         if isinstance(parsed, ListProperty):
-            kind, annotation, models = self.type(where, parsed.inner_property, schema.get("items", {}), given=given)
+            kind, annotation, models = self.type(
+                where, parsed.inner_property, schema.get("items", {}), given=given
+            )
             return kind, f"Sequence[{annotation}]" if given else f"list[{annotation}]", models
         if isinstance(parsed, LiteralEnumProperty):
             return "string", literal(schema["enum"]), frozenset()
@@ -377,20 +380,27 @@ class _Reader:
         msg = f"{where}: property {_text(parsed.name)!r} has a type that codegen does not know ({type(parsed).__name__})"
         raise CodegenError(msg)
 
-    def _object(self, where: str, parsed: ModelProperty, schema: Json, *, given: bool) -> tuple[str, str, frozenset[str]]:
+    def _object(
+        self, where: str, parsed: ModelProperty, schema: Json, *, given: bool
+    ) -> tuple[str, str, frozenset[str]]:
         name = str(parsed.class_info.name)
         if name in self.schemas:
             return "object", name, frozenset({name})
         mapping = "Mapping" if given else "dict"
-        values = schema.get("additionalProperties")
+        values: Any = schema.get("additionalProperties")
         if not isinstance(values, dict) or parsed.additional_properties is None:
             return "object", f"{mapping}[str, object]", frozenset()
-        _, annotation, models = self.type(where, parsed.additional_properties, values, given=given)
+        _, annotation, models = self.type(
+            where, parsed.additional_properties, cast("Json", values), given=given
+        )
         return "object", f"{mapping}[str, {annotation}]", models
 
 
-def _by_name(model: ModelProperty) -> dict[str, Property]:
-    return {_text(each.name): each for each in (*(model.required_properties or []), *(model.optional_properties or []))}
+def _by_name(model: ModelProperty) -> dict[str, PropertyProtocol]:
+    return {
+        _text(each.name): each
+        for each in (*(model.required_properties or []), *(model.optional_properties or []))
+    }
 
 
 def literal(values: Iterable[str]) -> str:
@@ -431,7 +441,9 @@ def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
     def aliased(argument: Argument, operation: OperationFacts) -> Argument:
         if not argument.values:
             return argument
-        base = names.pascal(names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_"))
+        base = names.pascal(
+            names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_")
+        )
         for alias in (base, names.pascal(operation.name) + base):
             if aliases.setdefault(alias, argument.values) == argument.values:
                 annotation = argument.annotation.replace(literal(argument.values), alias)
@@ -439,7 +451,7 @@ def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
         msg = f"{operation.id}: no free name for the values of {argument.name!r}"
         raise CodegenError(msg)
 
-    listed = []
+    listed: list[OperationFacts] = []
     for operation in found:
         body = operation.body
         if body is not None:
@@ -490,7 +502,13 @@ def _models(reader: _Reader, document: Json, keys: dict[str, str], semantics: Se
         for each in missing:
             annotation = "list[str]" if each.many else "str"
             model.fields.append(
-                FieldFacts(each.ids, f"{annotation} | None", "None", f"Present when `{each.name}` is included.", frozenset())
+                FieldFacts(
+                    each.ids,
+                    f"{annotation} | None",
+                    "None",
+                    f"Present when `{each.name}` is included.",
+                    frozenset(),
+                )
             )
         model.fields.sort(key=lambda each: (each.name != "id", each.name))
         names_of_fields = {each.name for each in model.fields}
@@ -516,7 +534,7 @@ def _model(name: str, reader: _Reader) -> ModelFacts:
     return ModelFacts(name, " ".join(schema.get("description", "").split()), fields)
 
 
-def _field(owner: str, wire: str, parsed: Property, schema: Json, reader: _Reader) -> FieldFacts:
+def _field(owner: str, wire: str, parsed: PropertyProtocol, schema: Json, reader: _Reader) -> FieldFacts:
     kind, annotation, models = reader.type(f"{owner}.{wire}", parsed, schema, given=False)
     if wire == "id" and kind in ("string", "integer"):
         return FieldFacts(wire, annotation, '""' if kind == "string" else "0", "", frozenset())
@@ -557,17 +575,25 @@ def _association(
     model: ModelFacts, entry: Json, schema: Json, keys: dict[str, str], semantics: Semantics, document: Json
 ) -> AssociationFacts:
     name, properties = entry["name"], schema["properties"]
-    definition = next((old for old, new in document["x-class-names"].items() if new == model.name), model.name)
+    definition = next(
+        (old for old, new in document["x-class-names"].items() if new == model.name), model.name
+    )
     corrected = semantics.association(definition, name)
     type_name = corrected.get("type", entry["type"])
     polymorphic = type_name == "polymorphic"
     told = [
         field_name
         for field_name, value in properties.items()
-        if f"`include` names `{name}`" in value.get("description", "") and field_name.endswith(("_id", "_ids", "_ref"))
+        if f"`include` names `{name}`" in value.get("description", "")
+        and field_name.endswith(("_id", "_ids", "_ref"))
     ]
     by_name = [f"{name}_ref"] if polymorphic else [f"{name}_id", f"{names.singular(name)}_ids"]
-    candidates = [corrected.get("field"), entry["field"], *told, *(each for each in by_name if each in properties)]
+    candidates = [
+        corrected.get("field"),
+        entry["field"],
+        *told,
+        *(each for each in by_name if each in properties),
+    ]
     ids = next((each for each in candidates if each), None)
     if ids is None:
         msg = f"{model.name}.{name}: the field that refers to it can't be told; name it in overrides/semantics.yaml"
@@ -593,8 +619,14 @@ def _key_of(target: str | None, name: str, envelope: dict[str, str], keys: dict[
 def _nest(found: dict[str, ModelFacts], document: Json) -> list[ModelFacts]:
     """Put each class that only one other class's fields use into that class's module."""
     own = set(document["x-class-names"].values())
-    own |= {model for _, _, operation in operations(document) for model in (operation.get("x-model"),) if model}
-    own |= {model for _, _, operation in operations(document) for model in operation.get("x-envelope", {}).values()}
+    own |= {
+        model for _, _, operation in operations(document) for model in (operation.get("x-model"),) if model
+    }
+    own |= {
+        model
+        for _, _, operation in operations(document)
+        for model in operation.get("x-envelope", {}).values()
+    }
     users: dict[str, set[str]] = {}
     for model in found.values():
         for each in model.fields:
@@ -618,6 +650,8 @@ def _inputs(reader: _Reader) -> list[InputFacts]:
         msg = f"bodies {sorted(missing)} can't be expressed"
         raise CodegenError(msg)
     return [
-        InputFacts(name, " ".join(reader.schemas[name].get("description", "").split()), reader.arguments(name, name))
+        InputFacts(
+            name, " ".join(reader.schemas[name].get("description", "").split()), reader.arguments(name, name)
+        )
         for name in sorted(taken)
     ]

@@ -49,7 +49,9 @@ def find_collections(paths: Iterable[str]) -> frozenset[str]:
     every = [segments(path) for path in paths]
     found = {parts[0] for parts in every if len(parts) == 1}
     for parts in every:
-        found.update(word for word, after in pairwise(parts) if is_placeholder(after) and not is_placeholder(word))
+        found.update(
+            word for word, after in pairwise(parts) if is_placeholder(after) and not is_placeholder(word)
+        )
     found.update(parts[0] for parts in every if found.isdisjoint(parts))
     return frozenset(found)
 

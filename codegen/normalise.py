@@ -11,7 +11,7 @@ import copy
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codegen import names
 from codegen.errors import CodegenError
@@ -77,6 +77,7 @@ def to_openapi_3(contract: Json) -> Json:
 
     Every operation asks for authorization, which the published contract declares and applies to none.
     """
+    document: Json
     if "openapi" in contract:
         document = copy.deepcopy(contract)
         document.setdefault("components", {}).setdefault("schemas", {})
@@ -96,7 +97,7 @@ def to_openapi_3(contract: Json) -> Json:
             },
             "components": {"schemas": copy.deepcopy(contract.get("definitions", {}))},
         }
-        document = _rewrite_refs(document)
+        _rewrite_refs(document)
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     return document
@@ -118,10 +119,13 @@ def _spread_path_parameters(item: Json) -> Json:
 
 
 def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json:
-    converted: Json = {key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation}
-    converted["parameters"] = []
+    converted: Json = {
+        key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation
+    }
+    parameters: list[Json] = []
     form: Json = {"type": "object", "properties": {}}
     body: Json | None = None
+    required = False
     consumes = operation.get("consumes", contract.get("consumes", ["application/json"]))
     for parameter in operation.get("parameters", []):
         place = parameter["in"]
@@ -137,8 +141,10 @@ def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json
             if parameter.get("required"):
                 form.setdefault("required", []).append(parameter["name"])
         elif place in ("query", "path", "header"):
-            moved = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
-            converted["parameters"].append({**moved, "schema": _parameter_schema(parameter)})
+            moved: Json = {
+                key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter
+            }
+            parameters.append({**moved, "schema": _parameter_schema(parameter)})
         else:
             msg = f"{where}: parameter {parameter['name']!r} is in {place!r}, which codegen does not know"
             raise CodegenError(msg)
@@ -149,13 +155,13 @@ def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json
             "required": "required" in form,
             "content": {"multipart/form-data": {"schema": form}},
         }
-    converted["responses"] = {}
+    converted["parameters"], converted["responses"] = parameters, {}
     produces = operation.get("produces", contract.get("produces", ["application/json"]))
     for status, response in operation["responses"].items():
-        moved = {"description": response.get("description", "")}
+        answer: Json = {"description": response.get("description", "")}
         if "schema" in response:
-            moved["content"] = {produces[0]: {"schema": response["schema"]}}
-        converted["responses"][status] = moved
+            answer["content"] = {produces[0]: {"schema": response["schema"]}}
+        converted["responses"][status] = answer
     return converted
 
 
@@ -163,15 +169,21 @@ def _parameter_schema(parameter: Json) -> Json:
     return {key: copy.deepcopy(parameter[key]) for key in _SCHEMA_KEYS if key in parameter}
 
 
-def _rewrite_refs(node: Any) -> Any:
+def _rewrite_refs(node: Any) -> None:
+    for each in _objects(node):
+        if "$ref" in each:
+            each["$ref"] = each["$ref"].replace("#/definitions/", _REF)
+
+
+def _objects(node: Any) -> Iterator[Json]:
+    """Every object in a document, the outer ones first."""
     if isinstance(node, dict):
-        return {
-            key: value.replace("#/definitions/", _REF) if key == "$ref" else _rewrite_refs(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_rewrite_refs(each) for each in node]
-    return node
+        yield cast("Json", node)
+        for value in cast("Json", node).values():
+            yield from _objects(value)
+    elif isinstance(node, list):
+        for value in cast("list[Any]", node):
+            yield from _objects(value)
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
@@ -188,24 +200,15 @@ def _name_definitions(document: Json) -> None:
             raise CodegenError(msg)
     document["components"]["schemas"] = {renamed[name]: schema for name, schema in schemas.items()}
 
-    def visit(node: Any) -> None:
-        if isinstance(node, dict):
-            if isinstance(node.get("$ref"), str) and node["$ref"].startswith(_REF):
-                old = node["$ref"].removeprefix(_REF)
-                if old not in renamed:
-                    msg = f"a reference points to definition {old!r}, which does not exist"
-                    raise CodegenError(msg)
-                node["$ref"] = _REF + renamed[old]
-            if isinstance(node.get("title"), str) and "type" in node:
-                del node["title"]
-            for value in node.values():
-                visit(value)
-        elif isinstance(node, list):
-            for value in node:
-                visit(value)
-
-    visit(document["components"]["schemas"])
-    visit(document["paths"])
+    for each in _objects([document["components"]["schemas"], document["paths"]]):
+        if isinstance(reference := each.get("$ref"), str) and reference.startswith(_REF):
+            old = reference.removeprefix(_REF)
+            if old not in renamed:
+                msg = f"a reference points to definition {old!r}, which does not exist"
+                raise CodegenError(msg)
+            each["$ref"] = _REF + renamed[old]
+        if isinstance(each.get("title"), str) and "type" in each:
+            del each["title"]
     document["x-class-names"] = renamed
 
 
@@ -238,8 +241,12 @@ def _read_prose(document: Json) -> None:
             if parameter["name"] == "include":
                 entries = _associations(f"{method} {path}", prose)
                 operation["x-associations"] = entries
-                parameter["schema"] = _comma_separated({"type": "string", "enum": [each["name"] for each in entries]})
-                parameter["description"] = prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
+                parameter["schema"] = _comma_separated(
+                    {"type": "string", "enum": [each["name"] for each in entries]}
+                )
+                parameter["description"] = (
+                    prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
+                )
                 continue
             parameter["description"] = prose = _read_values(schema, prose)
             if schema.get("type") == "string" and "format" not in schema:
@@ -288,7 +295,9 @@ def _associations(where: str, prose: str) -> list[Json]:
         text = entry["text"] or ""
         field, key = _REFERENCED_BY.match(text), _FOUND_UNDER.search(text)
         notes = [part for part in re.split(r"; |, (?=found under)|(?<=`)\.$", text) if part]
-        note = "; ".join(part for part in notes if not re.match(r"(referenced by|found under) `", part)).rstrip(".")
+        note = "; ".join(
+            part for part in notes if not re.match(r"(referenced by|found under) `", part)
+        ).rstrip(".")
         entries.append(
             {
                 "name": entry["name"],
@@ -336,7 +345,11 @@ def _name_inline_bodies(document: Json) -> None:
 def _unwrap(where: str, schema: Json) -> tuple[str | None, Json]:
     """(wrapper, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
     properties: Json = schema.get("properties", {})
-    objects = {name: each for name, each in properties.items() if each.get("type") == "object" and "properties" in each}
+    objects = {
+        name: each
+        for name, each in properties.items()
+        if each.get("type") == "object" and "properties" in each
+    }
     arrays = {name: each for name, each in properties.items() if each.get("type") == "array"}
     if len(objects) == 1 and len(objects) + len(arrays) == len(properties) and len(arrays) <= 1:
         ((wrapper, inner),) = objects.items()
@@ -366,7 +379,9 @@ class _Naming:
         for name, value in schema.get("properties", {}).items():
             for inner in _objects_in(value):
                 self.take(owner, verb, inner)
-                self._found.append(_Found(names.pascal(names.singular(name)), owner, verb, _structure(inner), inner))
+                self._found.append(
+                    _Found(names.pascal(names.singular(name)), owner, verb, _structure(inner), inner)
+                )
 
     def name_all(self) -> None:
         shapes: dict[str, Counter[str]] = {}
@@ -399,12 +414,12 @@ def _objects_in(schema: Json) -> Iterator[Json]:
 
 
 def _structure(schema: Json) -> str:
-    def bare(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: bare(value) for key, value in sorted(node.items()) if key != "description" or isinstance(value, dict)}
-        return [bare(each) for each in node] if isinstance(node, list) else node
-
-    return json.dumps(bare(schema))
+    """A schema without its descriptions, to compare."""
+    bare = copy.deepcopy(schema)
+    for each in _objects(bare):
+        if isinstance(each.get("description"), str):
+            del each["description"]
+    return json.dumps(bare, sort_keys=True)
 
 
 # --- results -------------------------------------------------------------------------------------------------------
@@ -429,7 +444,9 @@ def _describe_results(document: Json, semantics: Semantics) -> None:
             operation["x-model"] = _component(where, plain, schema["items"], schemas)
         elif set(schema.get("properties", {})) >= ENVELOPE:
             _describe_envelope(where, operation, schema["properties"], schemas)
-            operation["x-result"] = semantics.results.get(where) or _result_in_envelope(method, path, operation)
+            operation["x-result"] = semantics.results.get(where) or _result_in_envelope(
+                method, path, operation
+            )
         elif "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
             operation["x-result"] = "keyed"
             operation["x-model"] = _component(where, plain, schema["additionalProperties"], schemas)
@@ -440,7 +457,11 @@ def _describe_results(document: Json, semantics: Semantics) -> None:
 
 
 def _success(where: str, operation: Json) -> tuple[str, Json]:
-    found = [(status, response) for status, response in operation["responses"].items() if str(status).startswith("2")]
+    found = [
+        (status, response)
+        for status, response in operation["responses"].items()
+        if str(status).startswith("2")
+    ]
     if len(found) != 1:
         msg = f"{where}: {len(found)} success responses are declared; correct it in overrides/overlay.yaml"
         raise CodegenError(msg)
@@ -448,7 +469,7 @@ def _success(where: str, operation: Json) -> tuple[str, Json]:
 
 
 def _json_schema(response: Json) -> Json | None:
-    contents = list(response.get("content", {}).values())
+    contents: list[Json] = list(response.get("content", {}).values())
     return contents[0].get("schema") if contents else None
 
 
@@ -457,11 +478,11 @@ def _describe_envelope(where: str, operation: Json, properties: Json, schemas: J
     for key, schema in properties.items():
         if key in _BOOKKEEPING:
             continue
-        values = schema.get("additionalProperties")
+        values: Any = schema.get("additionalProperties")
         if not isinstance(values, dict):
             msg = f"{where}: the objects under {key!r} are not declared as a map by id; correct it in overrides/overlay.yaml"
             raise CodegenError(msg)
-        envelope[key] = _component(where, names.pascal(names.singular(key)), values, schemas)
+        envelope[key] = _component(where, names.pascal(names.singular(key)), cast("Json", values), schemas)
     if not envelope:
         msg = f"{where}: its envelope holds no objects"
         raise CodegenError(msg)
@@ -472,7 +493,9 @@ def _describe_envelope(where: str, operation: Json, properties: Json, schemas: J
 
 def _result_in_envelope(method: str, path: str, operation: Json) -> str:
     if method == "GET":
-        walked = operation["x-name"] == "list" or any(each["name"] == "page" for each in operation["parameters"])
+        walked = operation["x-name"] == "list" or any(
+            each["name"] == "page" for each in operation["parameters"]
+        )
         return "page" if walked else "one"
     custom = operation["x-name"] not in ("create", "update")
     return "many" if custom and "{" not in path else "one"
@@ -497,7 +520,11 @@ def _component(where: str, name: str, schema: Json, schemas: Json) -> str:
 def _relax_responses(document: Json) -> None:
     """In every model: an id, no required field, null anywhere, and a component for each object inside."""
     schemas: Json = document["components"]["schemas"]
-    in_envelopes = {model for _, _, operation in operations(document) for model in operation.get("x-envelope", {}).values()}
+    in_envelopes = {
+        model
+        for _, _, operation in operations(document)
+        for model in operation.get("x-envelope", {}).values()
+    }
     definitions = set(document["x-class-names"].values())
     for name in [name for name, schema in schemas.items() if not schema.get("x-input")]:
         properties = schemas[name].setdefault("properties", {})

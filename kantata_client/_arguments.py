@@ -154,7 +154,9 @@ def _object(
             properties[name] = None
         elif parameter.many:
             if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-                _refuse(operation, f"{prefix}{name}", f"a list is needed, not {_shown(value)}")
+                _refuse(
+                    operation, f"{prefix}{name}", f"a list is needed, not {_shown(cast('object', value))}"
+                )
             properties[name] = [
                 _checked(operation, f"{prefix}{name}[{index}]", parameter, each)
                 for index, each in enumerate(cast("Iterable[Any]", value))
@@ -217,7 +219,11 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         case "object":
             if isinstance(value, Mapping):
                 mapping = cast("Mapping[str, Any]", value)
-                return _object(operation, name, parameter.fields, mapping) if parameter.fields else _json(mapping)
+                return (
+                    _object(operation, name, parameter.fields, mapping)
+                    if parameter.fields
+                    else _json(mapping)
+                )
         case "file":
             from kantata_client._http import File
 
@@ -260,7 +266,8 @@ def _in_query(value: Any) -> str:
 def untyped(value: Any) -> str:
     """A query value of no declared type as text; several are joined by commas."""
     plain = _json(value)
-    return ",".join(_in_query(each) for each in plain) if isinstance(plain, list) else _in_query(plain)
+    several = cast("list[Any]", plain if isinstance(plain, list) else [plain])
+    return ",".join(_in_query(each) for each in several)
 
 
 def _expected(kind: str) -> str:

@@ -42,11 +42,11 @@ class Association:
 
     def _asked(self, model: Model) -> bool:
         """Whether the request asked for it; objects loaded along with others did not have a say."""
-        envelope = model._envelope
+        envelope = model.__envelope__
         return envelope is not None and envelope.asked(type(model), self.name)
 
     def _envelope(self, model: Model) -> Envelope:
-        envelope = model._envelope
+        envelope = model.__envelope__
         if envelope is None:
             raise NotIncludedError(type(model).__name__, self.name)
         return envelope
@@ -96,10 +96,9 @@ class Many(Association, Generic[T]):
         if model is None:
             return self
         envelope = self._envelope(model)
-        references: Any = model.__dict__.get(self.ids)
-        if not isinstance(references, list):
-            references = [] if references is None else [references]
-        found = envelope.find_all(cast("str", self.key), cast("list[Any]", references))
+        value: Any = model.__dict__.get(self.ids)
+        references = cast("list[Any]", value if isinstance(value, list) else [] if value is None else [value])
+        found = envelope.find_all(cast("str", self.key), references)
         if (not found or len(found) < len(references)) and not self._asked(model):
             raise NotIncludedError(type(model).__name__, self.name)
         return cast("list[T]", found)

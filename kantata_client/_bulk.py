@@ -6,14 +6,21 @@ outcomes, and outcomes come in the order of the input.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from kantata_client._arguments import item_of, path_of, query_of
 from kantata_client._concurrency import in_order
-from kantata_client.errors import BulkError, KantataError, MalformedResponseError, UnknownOutcomeError, UsageError
+from kantata_client.errors import (
+    BulkError,
+    KantataError,
+    MalformedResponseError,
+    UnknownOutcomeError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from kantata_client._model import Model
@@ -26,7 +33,19 @@ M = TypeVar("M", bound="Model")
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 
-class Outcome(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class _Item:
+    index: int
+    given: Any
+    ready: Any
+    """As it is sent."""
+
+
+_Send: TypeAlias = Callable[[list[_Item]], Awaitable[list[T]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
     """What became of one item."""
 
     index: int
@@ -84,7 +103,7 @@ class BulkRun(Generic[T]):
     """A bulk write that has not begun: `await` it, or iterate it."""
 
     def __init__(
-        self, source: Source, prepare: Callable[[int, Any], Any], size: int, send: Send[T], concurrency: int
+        self, source: Source, prepare: Callable[[int, Any], Any], size: int, send: _Send[T], concurrency: int
     ) -> None:
         if concurrency < 1:
             msg = f"concurrency is {concurrency}, it begins at 1"
@@ -103,7 +122,7 @@ class BulkRun(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         """The outcomes in the order of the input, as they become known."""
-        return _Outcomes(self)
+        return _Outcomes(self._begin, self._send, self._concurrency)
 
     def _begin(self) -> _Chunks:
         source = self._source
@@ -113,17 +132,9 @@ class BulkRun(Generic[T]):
             msg = f"a collection of items is needed, not {type(source).__name__}"
             raise UsageError(msg)
         # All is checked before anything is sent.
-        return _ReadyChunks([_Item(index, item, self._prepare(index, item)) for index, item in enumerate(source)], self._size)
-
-
-class _Item(NamedTuple):
-    index: int
-    given: Any
-    ready: Any
-    """As it is sent."""
-
-
-Send: TypeAlias = "Callable[[list[_Item]], Any]"
+        return _ReadyChunks(
+            [_Item(index, item, self._prepare(index, item)) for index, item in enumerate(source)], self._size
+        )
 
 
 class _ReadyChunks:
@@ -158,8 +169,10 @@ _Chunks: TypeAlias = _ReadyChunks | _AsyncChunks
 
 
 class _Outcomes(Generic[T]):
-    def __init__(self, run: BulkRun[T]) -> None:
-        self._run = run
+    def __init__(self, begin: Callable[[], _Chunks], send: _Send[T], concurrency: int) -> None:
+        self._begin = begin
+        self._send = send
+        self._concurrency = concurrency
         self._chunks: _Chunks | None = None
         self._ready: list[Outcome[T]] = []
 
@@ -175,16 +188,16 @@ class _Outcomes(Generic[T]):
 
     async def _fill(self) -> None:
         if self._chunks is None:
-            self._chunks = self._run._begin()
+            self._chunks = self._begin()
         chunks: list[list[_Item]] = []
-        while len(chunks) < self._run._concurrency and (chunk := await self._chunks.next()):
+        while len(chunks) < self._concurrency and (chunk := await self._chunks.next()):
             chunks.append(chunk)
         if chunks:
-            told = await in_order([partial(_outcomes, self._run._send, chunk) for chunk in chunks])
+            told = await in_order([partial(_outcomes, self._send, chunk) for chunk in chunks])
             self._ready = [outcome for outcomes in reversed(told) for outcome in reversed(outcomes)]
 
 
-async def _outcomes(send: Send[T], chunk: list[_Item]) -> list[Outcome[T]]:
+async def _outcomes(send: _Send[T], chunk: list[_Item]) -> list[Outcome[T]]:
     """What became of a chunk; errors of the service are outcomes, and leave the other chunks alone."""
     try:
         results = await send(chunk)
@@ -192,7 +205,9 @@ async def _outcomes(send: Send[T], chunk: list[_Item]) -> list[Outcome[T]]:
         return [Outcome(item.index, item.given, "unknown", error=error) for item in chunk]
     except KantataError as error:
         return [Outcome(item.index, item.given, "failed", error=error) for item in chunk]
-    return [Outcome(item.index, item.given, "done", result) for item, result in zip(chunk, results, strict=True)]
+    return [
+        Outcome(item.index, item.given, "done", result) for item, result in zip(chunk, results, strict=True)
+    ]
 
 
 def create_many(
@@ -211,7 +226,9 @@ def create_many(
                 f"{operation.id}: {len(chunk)} objects were sent and {len(found)} came back, so it is unsure which were "
                 f"created (request id {response.request_id})."
             )
-            raise MalformedResponseError(msg, method=operation.method, path=path, request_id=response.request_id)
+            raise MalformedResponseError(
+                msg, method=operation.method, path=path, request_id=response.request_id
+            )
         return found
 
     def prepare(index: int, item: Any) -> dict[str, Any]:
@@ -225,7 +242,11 @@ def delete_many(session: Session, operation: Operation, ids: Source, concurrency
     by_ids = not operation.path_parameters
 
     def prepare(index: int, identifier: Any) -> str:
-        if isinstance(identifier, bool) or not isinstance(identifier, (int, str)) or not str(identifier).strip():
+        if (
+            isinstance(identifier, bool)
+            or not isinstance(identifier, (int, str))
+            or not str(identifier).strip()
+        ):
             msg = f"{operation.resource}.delete_many: ids[{index}] is {identifier!r}, which is no id. Nothing was sent."
             raise UsageError(msg)
         return str(identifier).strip()

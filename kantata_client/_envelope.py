@@ -90,7 +90,9 @@ class Envelope:
             KeyError: The object of a reference, or of another type, is not there.
         """
         own: dict[str, Any] = self._received[key] if references else _NOTHING
-        objects = [around(cls, own[reference["id"]], self) for reference in references if reference["key"] == key]
+        objects = [
+            around(cls, own[reference["id"]], self) for reference in references if reference["key"] == key
+        ]
         if len(objects) != len(references):
             raise KeyError(key)
         self._received = _NOTHING
@@ -147,12 +149,12 @@ def decode_envelope(
     """
     received: Any = decode(content, operation, request_id)
     if type(received) is not dict:
-        malformed(f"an envelope was expected, not {_kind(received)}", operation, request_id)
+        malformed(f"an envelope was expected, not {_kind(cast('object', received))}", operation, request_id)
     response = cast("dict[str, Any]", received)
-    references: Any = response.pop("results", None)
-    if type(references) is not list:
-        malformed(f"`results` should be a list of references, not {_kind(references)}", operation, request_id)
-    references = cast("list[Any]", references)
+    results: Any = response.pop("results", None)
+    if type(results) is not list:
+        malformed(f"`results` should be a list of references, not {_kind(results)}", operation, request_id)
+    references = cast("list[Any]", results)
     meta, count = response.pop("meta", None), response.pop("count", None)
     if type(count) is not int and type(meta) is dict:
         count = cast("dict[str, Any]", meta).get("count")
@@ -168,7 +170,11 @@ def decode_envelope(
     try:
         items, absent = envelope.results(references)
     except (KeyError, TypeError, AttributeError):
-        malformed("an entry of `results` is not {key, id}, or its objects are not a map by id", operation, request_id)
+        malformed(
+            "an entry of `results` is not {key, id}, or its objects are not a map by id",
+            operation,
+            request_id,
+        )
     return Decoded(cast("list[M]", items), total, absent)
 
 
@@ -178,7 +184,7 @@ def decode_object(content: bytes, cls: type[M], operation: Operation, request_id
     if operation.result == "keyed" and type(received) is dict and len(cast("dict[str, Any]", received)) == 1:
         (received,) = cast("dict[str, Any]", received).values()
     if type(received) is not dict:
-        malformed(f"an object was expected, not {_kind(received)}", operation, request_id)
+        malformed(f"an object was expected, not {_kind(cast('object', received))}", operation, request_id)
     return around(cls, cast("dict[str, Any]", received), None)
 
 
@@ -186,7 +192,7 @@ def decode_array(content: bytes, cls: type[M], operation: Operation, request_id:
     """A bare array of objects."""
     received: Any = decode(content, operation, request_id)
     if type(received) is not list:
-        malformed(f"an array was expected, not {_kind(received)}", operation, request_id)
+        malformed(f"an array was expected, not {_kind(cast('object', received))}", operation, request_id)
     for each in cast("list[Any]", received):
         if type(each) is not dict:
             malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
@@ -197,10 +203,12 @@ def decode_array(content: bytes, cls: type[M], operation: Operation, request_id:
 def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:
     """Raise that a response is not what the operation returns."""
     msg = f"{operation.id}: {what}. If it happens again, report it to Kantata's support with the request id {request_id}."
-    raise MalformedResponseError(msg, method=operation.method, path=operation.path, request_id=request_id) from None
+    raise MalformedResponseError(
+        msg, method=operation.method, path=operation.path, request_id=request_id
+    ) from None
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return {dict: "an object", list: "an array", str: "text", type(None): "nothing"}.get(
-        cast("type[Any]", type(value)), f"a {type(value).__name__}"
+        type(value), f"a {type(value).__name__}"
     )

@@ -32,7 +32,9 @@ class _AttrsFields:
         import attrs
 
         annotations = {name: vars(owner)["__annotations__"][name] for name in owner.FIELDS}
-        fields = {name: attrs.field(default=None, kw_only=True, type=annotations[name]) for name in owner.FIELDS}
+        fields = {
+            name: attrs.field(default=None, kw_only=True, type=annotations[name]) for name in owner.FIELDS
+        }
         made = attrs.fields(attrs.make_class(owner.__name__, fields))
         owner.__attrs_attrs__ = made
         return made
@@ -46,7 +48,7 @@ class Model:
     of class and id.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_envelope")
+    __slots__ = ("__dict__", "__envelope__", "__weakref__")
 
     KEY: ClassVar[str | None] = None
     """Key of the envelope under which the service sends objects of this class."""
@@ -57,18 +59,18 @@ class Model:
 
     __attrs_attrs__: ClassVar[Any] = _AttrsFields()
 
-    _envelope: Envelope | None
+    __envelope__: Envelope | None
 
     def __init_subclass__(cls) -> None:
         own = vars(cls)
-        cls.FIELDS = tuple(
-            name for name, annotation in own["__annotations__"].items() if not annotation.startswith("ClassVar")
-        )
-        cls.ASSOCIATIONS = {name: value for name, value in own.items() if isinstance(value, Association)}
-        cls.__attrs_attrs__ = _AttrsFields()
+        fields = (name for name, text in own["__annotations__"].items() if not text.startswith("ClassVar"))
+        associations = {name: value for name, value in own.items() if isinstance(value, Association)}
+        facts = {"FIELDS": tuple(fields), "ASSOCIATIONS": associations, "__attrs_attrs__": _AttrsFields()}
+        for name, value in facts.items():
+            setattr(cls, name, value)
 
     def __init__(self, **fields: Any) -> None:
-        self._envelope = None
+        self.__envelope__ = None
         for name, value in fields.items():
             if name not in self.FIELDS:
                 known = similar(name, self.FIELDS)
@@ -99,7 +101,9 @@ class Model:
         shown = [f"id={present['id']!r}"] if "id" in present else []
         if label := next((each for each in _LABELS if isinstance(present.get(each), str)), None):
             text = present[label]
-            shown.append(f"{label}={text if len(text) <= _LABEL_LENGTH else text[: _LABEL_LENGTH - 1] + '…'!r}")
+            shown.append(
+                f"{label}={text if len(text) <= _LABEL_LENGTH else text[: _LABEL_LENGTH - 1] + '…'!r}"
+            )
         if more := len(present) - len(shown):
             shown.append(f"+{more} fields" if more > 1 else "+1 field")
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -113,7 +117,7 @@ def around(cls: type[M], received: dict[str, Any], envelope: Envelope | None) ->
     """An instance around a received object, which becomes its `__dict__`."""
     model = cls.__new__(cls)
     model.__dict__ = received
-    model._envelope = envelope
+    model.__envelope__ = envelope
     return model
 
 
@@ -183,7 +187,11 @@ class _Nested(_Field):
         return self._one(value, model)
 
     def _one(self, value: Any, model: Model) -> Any:
-        return around(self._cls, cast("dict[str, Any]", value), model._envelope) if type(value) is dict else value
+        return (
+            around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
+            if type(value) is dict
+            else value
+        )
 
 
 class _NestedList(_Nested):

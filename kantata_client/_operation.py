@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind: TypeAlias = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"]
+Kind: TypeAlias = Literal[
+    "string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"
+]
 """The JSON type of a value; `any` is whatever JSON can say, `file` is bytes in a multipart form."""
 
 Result: TypeAlias = Literal["page", "one", "many", "keyed", "object", "array", "none", "file"]

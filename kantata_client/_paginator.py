@@ -16,7 +16,7 @@ from kantata_client._model import Model
 from kantata_client.errors import NotOneError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 
     from kantata_client._operation import Operation
     from kantata_client._session import Session
@@ -98,7 +98,7 @@ class Paginator(Generic[M]):
         if concurrency < 1:
             msg = f"concurrency is {concurrency}, it begins at 1"
             raise UsageError(msg)
-        return _Pages(self, concurrency)
+        return _Pages(self._fetch, self._first_page, self._page_size, concurrency)
 
     async def first(self) -> M | None:
         """The first object, or `None` when there is none."""
@@ -138,7 +138,9 @@ class Paginator(Generic[M]):
         items: list[M] = []
         if limit is not None and limit < 1:
             return items
-        pages = self.pages(concurrency=CONCURRENCY if limit is None else -(-min(limit, 1_000) // LARGEST_PAGE))
+        pages = self.pages(
+            concurrency=CONCURRENCY if limit is None else -(-min(limit, 1_000) // LARGEST_PAGE)
+        )
         async for page in pages:
             items += page.items
             if limit is not None and len(items) >= limit:
@@ -158,16 +160,23 @@ class Paginator(Generic[M]):
     @property
     def _page_size(self) -> int | None:
         """Objects on a full page; `None` when the list comes as a whole."""
-        return int(self._sent["per_page"]) if "page" in self._operation.query and "per_page" in self._sent else None
+        return (
+            int(self._sent["per_page"])
+            if "page" in self._operation.query and "per_page" in self._sent
+            else None
+        )
 
 
 class _Pages(Generic[M]):
     """A walk page by page."""
 
-    def __init__(self, paginator: Paginator[M], concurrency: int) -> None:
-        self._paginator = paginator
+    def __init__(
+        self, fetch: Callable[[int], Awaitable[Page[M]]], first: int, size: int | None, concurrency: int
+    ) -> None:
+        self._fetch = fetch
+        self._next = first
+        self._size = size
         self._concurrency = concurrency
-        self._next = paginator._first_page
         self._last: int | None = None
         self._buffer: list[Page[M]] = []
         self._seen = _SeenIds()
@@ -190,14 +199,14 @@ class _Pages(Generic[M]):
             return
         several = 1 if self._last is None else min(self._concurrency, self._last - self._next + 1)
         numbers = range(self._next, self._next + several)
-        pages = await in_order([partial(self._paginator._fetch, number) for number in numbers])
+        pages = await in_order([partial(self._fetch, number) for number in numbers])
         self._next += several
         self._last = self._last_page(pages)
         self._buffer = pages[::-1]
 
     def _last_page(self, pages: list[Page[M]]) -> int:
         """The last page as the newest answer tells: the list may have grown or shrunk."""
-        size, newest = self._paginator._page_size, pages[-1]
+        size, newest = self._size, pages[-1]
         if size is None:
             return newest.number
         if newest.count is None:

@@ -114,7 +114,9 @@ class Session:
         response = await self.perform(operation, path, query, body)
         return self.read(response, operation, cls, query).items
 
-    def read(self, response: Response, operation: Operation, cls: type[M], query: Mapping[str, Any]) -> Decoded[M]:
+    def read(
+        self, response: Response, operation: Operation, cls: type[M], query: Mapping[str, Any]
+    ) -> Decoded[M]:
         """The objects in an answer."""
         if operation.result == "array":
             return decode_array(response.content, cls, operation, response.request_id)
@@ -136,4 +138,8 @@ def asked_for(query: Mapping[str, Any]) -> frozenset[str]:
     include = query.get("include")
     if not include:
         return frozenset()
-    return frozenset(part.strip() for part in include.split(",")) if isinstance(include, str) else frozenset(include)
+    return (
+        frozenset(part.strip() for part in include.split(","))
+        if isinstance(include, str)
+        else frozenset(include)
+    )

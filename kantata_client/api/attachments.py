@@ -11,6 +11,7 @@ from kantata_client._operation import Body, Operation, Parameter
 from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.attachment import Attachment
+from kantata_client.models.direct_upload import DirectUpload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable

@@ -176,11 +176,11 @@ class CreateAssignment(TypedDict):
 class CreateAttachment(TypedDict):
     """Create attachment."""
 
-    attachment[type]: Literal["receipt", "post_attachment"]
+    type: Literal["receipt", "post_attachment"]
     """A receipt belongs to an expense, a post attachment to a post."""
-    attachment[data]: NotRequired[bytes | File | None]
+    data: NotRequired[bytes | File | None]
     """The file, less than 10 MB; left out when direct."""
-    attachment[filename]: NotRequired[str | None]
+    filename: NotRequired[str | None]
     """Only when direct: letters, digits, `_`, `-` and the dot of the extension."""
     direct: NotRequired[bool | None]
     """True asks where to upload the file directly (a DirectUpload), instead of sending it here."""
@@ -2065,7 +2065,7 @@ class UpdatePost(TypedDict):
 class UpdateProfilePhotoUser(TypedDict):
     """Update profile photo user."""
 
-    user[profile_photo_attachment_file]: bytes | File
+    profile_photo_attachment_file: bytes | File
     """The picture."""
 
 
