@@ -185,7 +185,7 @@ def _listed(prose: str) -> str | None:
     return values[-1] if values else None
 
 
-# --- a well-formed answer ------------------------------------------------------------------------------------------
+# --- a well-formed answer --------------------------------------------------------------
 
 
 def answer(declared: Declared) -> Any:

@@ -40,7 +40,7 @@ BULK_CREATION = {
     "project_accounting_records": None,
     "time_off_entries": None,
 }
-"""Collection → most objects in one request, by the service's documentation; None where it states no number."""
+"""Collection → most objects in one request, as documented; None where no number is stated."""
 BULK_DELETION = (
     "custom_field_values",
     "expenses",
