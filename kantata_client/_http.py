@@ -142,24 +142,22 @@ class Failure(NamedTuple):
 
 
 class Download(Response):
-    """A response whose body is still to be read, by `chunks`; `content` is empty."""
+    """A response whose body is still to be read, chunk by chunk; `content` is empty."""
 
-    __slots__ = ("_link", "_raw")
+    __slots__ = ("_link", "_pieces", "_raw")
 
     def __init__(self, link: Link, raw: httpx.Response) -> None:
         super().__init__(raw.status_code, raw.headers, b"")
         self._link = link
         self._raw = raw
+        self._pieces = raw.aiter_raw()
 
-    async def chunks(self) -> AsyncIterator[bytes | Failure]:
-        """The body as it was sent (compressed, if `content-encoding` says so); a failure comes last."""
+    async def chunk(self) -> bytes | Failure | None:
+        """More of the body as it was sent (compressed, if `content-encoding` says so); `None` at the end."""
         try:
-            async for chunk in self._raw.aiter_raw():
-                yield chunk
-            return
+            return await anext(self._pieces, None)
         except self._link.broken as error:
-            failure = self._link.failure(error, self._raw)
-        yield failure
+            return self._link.failure(error, self._raw)
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if something is left to read."""
@@ -345,9 +343,8 @@ class _FormBody:
         try:
             async for chunk in content:
                 sent += len(chunk)
-                if file.size is not None and sent > file.size:
-                    break
-                yield chunk
+                if file.size is None or sent <= file.size:
+                    yield chunk
             if file.size is not None and sent != file.size:
                 raise UsageError(
                     f"{file.filename}: {file.size} bytes were announced, but the stream has "

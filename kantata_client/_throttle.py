@@ -127,7 +127,7 @@ class _AdaptiveGate(_Gate):
     def observed(self, now: float) -> float:
         """Requests a second that left lately."""
         recent = [start for start in self.starts if start > now - 10]
-        return (len(recent) - 1) / max(now - recent[0], 0.001) if len(recent) > 1 else 1.0
+        return (len(recent) - 1) / max(now - recent[0], 0.001) if len(recent) > 1 else 10.0
 
 
 class AdaptiveThrottle:
@@ -145,7 +145,7 @@ class AdaptiveThrottle:
         *,
         decrease: float = 0.5,
         recovery: float = 30.0,
-        slowest: float = 0.2,
+        slowest: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = _sleep,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from kantata_client._auth import current, replaced
@@ -24,7 +24,7 @@ from kantata_client.errors import (
 from kantata_client.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, ThrottleEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     import anyio
     from anyio.lowlevel import RunVar
@@ -48,12 +48,17 @@ class StreamedResponse:
         self._request = request
         self._path = path
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body as it was sent: compressed, if the header `content-encoding` says so."""
-        async for chunk in self._download.chunks():
-            if isinstance(chunk, Failure):
-                raise _connection_error(chunk, self._request, self._path, "Resume or repeat the download.")
-            yield chunk
+    def __aiter__(self) -> Self:
+        """Pieces of the body as it was sent: compressed, if the header `content-encoding` says so."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._download.chunk()
+        if chunk is None:
+            raise StopAsyncIteration
+        if isinstance(chunk, Failure):
+            raise _connection_error(chunk, self._request, self._path, "Resume or repeat the download.")
+        return chunk
 
 
 class _Loop:
@@ -253,7 +258,7 @@ class Transport:
                 request.operation, request.method, path, attempt, status, delay, reason, request_id
             )
             _tell(self.hooks.on_retry, event)
-        if self._sleep:
+        if self._sleep is not None:
             await self._sleep(delay)
         else:
             import anyio

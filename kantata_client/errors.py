@@ -15,7 +15,9 @@
     ├── UnknownOutcomeError                   a write that may or may not have happened
     ├── MalformedResponseError                an answer that is not what the API sends
     ├── OAuthError                            authorization failed
-    └── NotIncludedError                      an association that the request did not include
+    ├── NotIncludedError                      an association that the request did not include
+    ├── NotOneError                           one object was expected, and there are none or several
+    └── BulkError                             some items of a bulk write failed
 
 All of them can be pickled and copied. None holds request headers or a token.
 """
@@ -26,6 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from kantata_client._bulk import BulkResult
 
 _LONGEST_MESSAGE = 300
 """Characters of a foreign text (an HTML page of a proxy, say) that a message of ours repeats."""
@@ -199,6 +203,19 @@ class NotIncludedError(KantataError):
         )
         self.model = model
         self.association = association
+
+
+class NotOneError(KantataError):
+    """One object was expected, and the service found none or several."""
+
+
+class BulkError(KantataError):
+    """Some items of a bulk write failed, or may have; raised by `BulkResult.raise_for_failures`."""
+
+    def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
+        super().__init__(message)
+        self.result = result
+        """What became of every item."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

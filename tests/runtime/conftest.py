@@ -41,15 +41,16 @@ class Seen:
 class FaultyServer:
     """Does one act for each request; the last one is repeated.
 
-    Acts: bytes are answered as they are; `unread` resets when the first bytes came; `half` resets after a part of the body;
-    `reset` after the whole request; `close` closes then; `silence` says nothing; `cut` stops in the middle of an
-    answer; `refuse` answers 413 before the body came.
+    Acts: bytes are answered as they are; `unread` resets when the first bytes came; `half` resets after a
+    part of the body; `reset` after the whole request; `close` closes then; `silence` says nothing; `cut` closes in
+    the middle of an answer.
     """
 
     acts: list[bytes | str]
     seen: list[Seen] = field(default_factory=list[Seen])
     port: int = 0
     connections: int = 0
+    reached: anyio.Event = field(default_factory=anyio.Event)
     gone: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -77,6 +78,7 @@ class FaultyServer:
         method, target, _ = first.split(" ")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         self.seen.append(Seen(method, target, headers, body))
+        self.reached.set()
         if act == "half":
             return _reset(stream)
         while not _complete(headers, body):
@@ -88,12 +90,12 @@ class FaultyServer:
             return False
         if act == "silence":
             await stream.receive()
-        elif act == "cut":
-            await stream.send(answer(200, b"x" * 100)[:-50])
             return False
+        if act == "cut":
+            act = answer(200, b"x" * 100)[:-50]
         assert isinstance(act, bytes)
         await stream.send(act)
-        return True
+        return b"x" * 50 not in act  # the rest of what was cut never comes
 
 
 def _complete(headers: dict[str, str], body: bytes) -> bool:
@@ -131,15 +133,3 @@ def serving_fixture():
 def answer_fixture():
     """`answer(status, body, header="…")`: the bytes of a response."""
     return answer
-
-
-@pytest.fixture
-def naps():
-    """A `sleep` that takes no time, and writes down for how long it was asked."""
-
-    class Naps(list[float]):
-        async def __call__(self, seconds: float) -> None:
-            self.append(seconds)
-            await anyio.lowlevel.checkpoint()
-
-    return Naps()

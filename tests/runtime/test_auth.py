@@ -65,7 +65,9 @@ async def test_the_environment_is_the_default(monkeypatch):
         as_provider(None)
 
 
-@pytest.mark.parametrize("bad", ["", TOKEN + "\n", TOKEN + "\r\nx: y", "Bearer " + TOKEN, TOKEN + "é", "\0"], ids=ascii)
+@pytest.mark.parametrize(
+    "bad", ["", TOKEN + "\n", TOKEN + "\r\nx: y", "Bearer " + TOKEN, TOKEN + "é", "\0"], ids=ascii
+)
 async def test_a_token_that_is_none_is_refused_unseen(bad):
     with pytest.raises(UsageError) as caught:
         as_provider(bad)

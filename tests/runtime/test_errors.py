@@ -67,12 +67,18 @@ def test_validation_errors_are_told_by_field():
         (b"{}", "no explanation was given"),
         (b"null", "no explanation was given"),
         (b"[1]", "[1]"),
-        (b"<html><head><title>502 Bad &amp; Gateway</title></head><body>x</body></html>", "502 Bad & Gateway"),
+        (
+            b"<html><head><title>502 Bad &amp; Gateway</title></head><body>x</body></html>",
+            "502 Bad & Gateway",
+        ),
         (b"<h1>Gone</h1>\n<script>if (a < b) {}</script> away", "Gone away"),
         (b"\xff\xfe not text", "\ufffd\ufffd not text"),
         (b"x" * 10_000, "x" * 300 + "…"),
         (b"[" * 100_000, "[" * 300 + "…"),
-        (b'{"errors": {"title": ["is bad", "is long"], "base": "no"}}', "title: is bad; title: is long; base: no"),
+        (
+            b'{"errors": {"title": ["is bad", "is long"], "base": "no"}}',
+            "title: is bad; title: is long; base: no",
+        ),
         (b'{"errors": ["one", {"message": null}]}', "one; no message"),
         (b'{"errors": "alone"}', "alone"),
         (b'{"error": "invalid_grant", "error_description": "The code is used up"}', "The code is used up"),
@@ -120,7 +126,9 @@ def test_retry_after(value, seconds):
 @pytest.mark.parametrize(
     "error",
     [
-        error_from_response(422, {"x-request-id": "r"}, body({"message": "no", "field": "title"}), "POST", "/x"),
+        error_from_response(
+            422, {"x-request-id": "r"}, body({"message": "no", "field": "title"}), "POST", "/x"
+        ),
         errors.UsageError("wrong"),
         errors.KantataTimeoutError("late", method="GET", path="/x"),
         errors.UnknownOutcomeError("who knows", method="POST", path="/x", sent={"a": [1]}, status=502),
