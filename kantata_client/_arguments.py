@@ -289,7 +289,7 @@ def _shown(value: object) -> str:
 
 
 def _refuse(operation: Operation, name: str, problem: str) -> NoReturn:
-    msg = f"{operation.resource}.{operation.name}: {name} {problem}. Nothing was sent."
-    if not problem.startswith(("is ", "has ", "takes ")):
-        msg = f"{operation.resource}.{operation.name}: {name}: {problem}. Nothing was sent."
+    space = " " if problem.startswith(("is ", "has ")) else ": "
+    end = "" if problem.endswith("?") else "."
+    msg = f"{operation.resource}.{operation.name}: {name}{space}{problem}{end} Nothing was sent."
     raise UsageError(msg)

@@ -181,8 +181,9 @@ def decode_envelope(
 def decode_object(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> M:
     """A plain object; or, when the operation's result is `keyed`, the single object of a map."""
     received: Any = decode(content, operation, request_id)
-    if operation.result == "keyed" and type(received) is dict and len(cast("dict[str, Any]", received)) == 1:
-        (received,) = cast("dict[str, Any]", received).values()
+    if operation.result == "keyed" and type(received) is dict:
+        objects = list(cast("dict[str, Any]", received).values())
+        received = objects[0] if len(objects) == 1 else None
     if type(received) is not dict:
         malformed(f"an object was expected, not {_kind(cast('object', received))}", operation, request_id)
     return around(cls, cast("dict[str, Any]", received), None)
@@ -209,6 +210,5 @@ def malformed(what: str, operation: Operation, request_id: str | None) -> NoRetu
 
 
 def _kind(value: object) -> str:
-    return {dict: "an object", list: "an array", str: "text", type(None): "nothing"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    names = {"dict": "an object", "list": "an array", "str": "text", "NoneType": "nothing"}
+    return names.get(type(value).__name__, f"a {type(value).__name__}")
