@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kantata_client._bulk import BulkResult as BulkResult
     from kantata_client._bulk import BulkRun as BulkRun
     from kantata_client._bulk import Outcome as Outcome
+    from kantata_client._drift import Drift as Drift
+    from kantata_client._drift import DriftRow as DriftRow
     from kantata_client._http import File as File
     from kantata_client._http import Timeouts as Timeouts
     from kantata_client._model import Model as Model
@@ -62,6 +64,8 @@ _MODULES = {
     "BulkError": "errors",
     "BulkResult": "_bulk",
     "BulkRun": "_bulk",
+    "Drift": "_drift",
+    "DriftRow": "_drift",
     "ErrorDetail": "errors",
     "File": "_http",
     "FixedRate": "_throttle",
@@ -101,6 +105,8 @@ __all__ = [
     "BulkError",
     "BulkResult",
     "BulkRun",
+    "Drift",
+    "DriftRow",
     "ErrorDetail",
     "File",
     "FixedRate",

@@ -18,6 +18,7 @@ from kantata_client.errors import MalformedResponseError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from kantata_client._drift import Drift
     from kantata_client._operation import Operation
 
 M = TypeVar("M", bound=Model)
@@ -35,7 +36,7 @@ class Envelope:
         self._operation = operation
         self._asked = asked
         self._received = received
-        self._made: dict[str, dict[str, ref[Model]]] = {}
+        self._made: dict[str, dict[str, ref[Any]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Envelope, (self._operation, self._asked, self._received)
@@ -71,32 +72,42 @@ class Envelope:
             return None
         return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
 
-    def results(self, references: list[Any]) -> tuple[list[Model], list[Any]]:
-        """The objects that `results` names, in its order, and the references whose objects are not there."""
-        objects: list[Model] = []
+    def results(self, cls: type[M], references: list[Any]) -> tuple[list[M], list[Any]]:
+        """The objects that `results` names, in its order, and the references whose objects are not there.
+
+        The loop does what `find` does, without a call for each object: every object of every page comes through here.
+        """
+        objects: list[M] = []
         absent: list[Any] = []
+        key: Any = None
+        received: dict[str, Any] = _NOTHING
+        made: dict[str, ref[Any]] = {}
+        made_as: Any = cls
         for reference in references:
-            model = self.find(reference["key"], reference["id"])
-            if model is None:
+            if reference["key"] != key:
+                key = reference["key"]
+                received = self._received.get(key, _NOTHING)
+                made = self._made.setdefault(key, {})
+                made_as = cast(
+                    "type[M]", cls if key == self._operation.key else class_under(key, self._operation.keys)
+                )
+            identifier = reference["id"]
+            own = received.get(identifier)
+            if type(own) is not dict:
                 absent.append(reference)
+            elif identifier in made:
+                objects.append(cast("M", self.find(key, identifier)))
             else:
+                model = made_as.__new__(made_as)
+                model.__dict__ = own
+                model.__envelope__ = self
+                made[identifier] = ref(model)
                 objects.append(model)
         return objects, absent
 
-    def results_alone(self, key: str, cls: type[M], references: list[Any]) -> list[M]:
-        """The same where nothing came along: faster, and the objects do not keep the response alive.
-
-        Raises:
-            KeyError: The object of a reference, or of another type, is not there.
-        """
-        own: dict[str, Any] = self._received[key] if references else _NOTHING
-        objects = [
-            around(cls, own[reference["id"]], self) for reference in references if reference["key"] == key
-        ]
-        if len(objects) != len(references):
-            raise KeyError(key)
+    def forget(self) -> None:
+        """Let go of what was received: nothing came along that an association could lead to."""
         self._received = _NOTHING
-        return objects
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
@@ -116,14 +127,12 @@ _classes: dict[str, type[Model]] = {}
 class Decoded(Generic[M]):
     """The objects of one response."""
 
-    __slots__ = ("absent", "count", "items")
+    __slots__ = ("count", "items")
 
-    def __init__(self, items: list[M], count: int | None, absent: list[Any]) -> None:
+    def __init__(self, items: list[M], count: int | None) -> None:
         self.items = items
         self.count = count
         """Objects of the whole query, when the service tells."""
-        self.absent = absent
-        """Entries of `results` whose object is not in the response."""
 
 
 def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
@@ -140,65 +149,76 @@ def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
 
 
 def decode_envelope(
-    content: bytes, cls: type[M], operation: Operation, asked: frozenset[str], request_id: str | None
+    content: bytes,
+    cls: type[M],
+    operation: Operation,
+    asked: frozenset[str],
+    request_id: str | None,
+    drift: Drift,
 ) -> Decoded[M]:
     """The results of an envelope as objects.
 
     Raises:
         MalformedResponseError: The response is not an envelope.
     """
-    received: Any = decode(content, operation, request_id)
-    if type(received) is not dict:
-        malformed(f"an envelope was expected, not {_kind(cast('object', received))}", operation, request_id)
-    response = cast("dict[str, Any]", received)
-    results: Any = response.pop("results", None)
+    decoded: Any = decode(content, operation, request_id)
+    if type(decoded) is not dict:
+        malformed(f"an envelope was expected, not {_kind(decoded)}", operation, request_id)
+    received = cast("dict[str, Any]", decoded)
+    results: Any = received.pop("results", None)
     if type(results) is not list:
         malformed(f"`results` should be a list of references, not {_kind(results)}", operation, request_id)
     references = cast("list[Any]", results)
-    meta, count = response.pop("meta", None), response.pop("count", None)
+    meta, count = received.pop("meta", None), received.pop("count", None)
     if type(count) is not int and type(meta) is dict:
         count = cast("dict[str, Any]", meta).get("count")
-    envelope = Envelope(operation, asked, response)
-    total = count if type(count) is int else None
-    key = operation.key
+    if not drift.ignored:
+        drift.check(received, lambda key: class_under(key, operation.keys), asked, operation, request_id)
+    envelope = Envelope(operation, asked, received)
     try:
-        alone = key is not None and len(response) == 1 and len(response[key]) == len(references)
-        if key is not None and alone:
-            return Decoded(envelope.results_alone(key, cls, references), total, [])
-    except (KeyError, TypeError):
-        pass  # something is absent, or not as it should be: the careful way tells what
-    try:
-        items, absent = envelope.results(references)
+        items, absent = envelope.results(cls, references)
     except (KeyError, TypeError, AttributeError):
         malformed(
             "an entry of `results` is not {key, id}, or its objects are not a map by id",
             operation,
             request_id,
         )
-    return Decoded(cast("list[M]", items), total, absent)
+    for reference in absent:
+        drift.note(
+            "envelope", "results", "the ids of objects in the response", reference, operation, request_id
+        )
+    if len(received) <= 1 and len(items) == len(received.get(operation.key or "", _NOTHING)):
+        envelope.forget()
+    return Decoded(items, count if type(count) is int else None)
 
 
-def decode_object(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> M:
+def decode_object(
+    content: bytes, cls: type[M], operation: Operation, request_id: str | None, drift: Drift
+) -> M:
     """A plain object; or, when the operation's result is `keyed`, the single object of a map."""
     received: Any = decode(content, operation, request_id)
     if operation.result == "keyed" and type(received) is dict:
         objects = list(cast("dict[str, Any]", received).values())
         received = objects[0] if len(objects) == 1 else None
     if type(received) is not dict:
-        malformed(f"an object was expected, not {_kind(cast('object', received))}", operation, request_id)
+        malformed(f"an object was expected, not {_kind(received)}", operation, request_id)
+    drift.check_plain([received], cls, operation, request_id)
     return around(cls, cast("dict[str, Any]", received), None)
 
 
-def decode_array(content: bytes, cls: type[M], operation: Operation, request_id: str | None) -> Decoded[M]:
+def decode_array(
+    content: bytes, cls: type[M], operation: Operation, request_id: str | None, drift: Drift
+) -> Decoded[M]:
     """A bare array of objects."""
     received: Any = decode(content, operation, request_id)
     if type(received) is not list:
-        malformed(f"an array was expected, not {_kind(cast('object', received))}", operation, request_id)
-    for each in cast("list[Any]", received):
+        malformed(f"an array was expected, not {_kind(received)}", operation, request_id)
+    objects = cast("list[Any]", received)
+    for each in objects:
         if type(each) is not dict:
             malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
-    items = [around(cls, each, None) for each in cast("list[dict[str, Any]]", received)]
-    return Decoded(items, len(items), [])
+    drift.check_plain(objects, cls, operation, request_id)
+    return Decoded([around(cls, each, None) for each in objects], len(objects))
 
 
 def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:

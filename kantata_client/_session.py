@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._arguments import body_of, form_of, path_of, query_of, wrapped
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kantata_client._auth import TokenProvider
+    from kantata_client._drift import Drift
     from kantata_client._envelope import Decoded
     from kantata_client._http import Form, Response
     from kantata_client._model import Model
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Model")
 
-logger = logging.getLogger("kantata_client")
-
 
 class Session:
     """One user's way to the service."""
 
-    __slots__ = ("tokens", "transport")
+    __slots__ = ("drift", "tokens", "transport")
 
-    def __init__(self, transport: Transport, tokens: TokenProvider) -> None:
+    def __init__(self, transport: Transport, tokens: TokenProvider, drift: Drift) -> None:
         self.transport = transport
         self.tokens = tokens
+        self.drift = drift
 
     @property
     def base_url(self) -> str:
@@ -93,10 +92,10 @@ class Session:
         if operation.alternative and body and body.get(operation.alternative[0]):
             from kantata_client import models
 
-            other = getattr(models, operation.alternative[1])
-            return decode_object(response.content, other, operation, response.request_id)
+            cls = getattr(models, operation.alternative[1])
+            return decode_object(response.content, cls, operation, response.request_id, self.drift)
         if operation.result in ("object", "keyed"):
-            return decode_object(response.content, cls, operation, response.request_id)
+            return decode_object(response.content, cls, operation, response.request_id, self.drift)
         found = self.read(response, operation, cls, query).items
         if not found:
             malformed("one result was expected, but there is none", operation, response.request_id)
@@ -119,18 +118,10 @@ class Session:
     ) -> Decoded[M]:
         """The objects in an answer."""
         if operation.result == "array":
-            return decode_array(response.content, cls, operation, response.request_id)
-        asked = asked_for(query)
-        decoded = decode_envelope(response.content, cls, operation, asked, response.request_id)
-        if decoded.absent:
-            logger.warning(
-                "%s: `results` names %d objects that the response does not hold, such as %s; they were left out (request id %s)",
-                operation.id,
-                len(decoded.absent),
-                decoded.absent[0],
-                response.request_id,
-            )
-        return decoded
+            return decode_array(response.content, cls, operation, response.request_id, self.drift)
+        return decode_envelope(
+            response.content, cls, operation, asked_for(query), response.request_id, self.drift
+        )
 
 
 def asked_for(query: Mapping[str, Any]) -> frozenset[str]:

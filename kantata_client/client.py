@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kantata_client._auth import as_provider
+from kantata_client._drift import Drift
 from kantata_client._session import Session
 from kantata_client._transport import BASE_URL, Transport
 from kantata_client.api import Resources
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kantata_client._auth import TokenProvider
+    from kantata_client._drift import OnDrift
     from kantata_client._http import AsyncTransport, Timeouts
     from kantata_client._retry import RetryPolicy
     from kantata_client._throttle import Throttle
@@ -44,6 +46,7 @@ class Kantata(Resources):
         max_concurrency: int = 32,
         transport: AsyncTransport | None = None,
         hooks: Hooks | None = None,
+        on_drift: OnDrift = "warn",
     ) -> None:
         """Make a client.
 
@@ -58,6 +61,8 @@ class Kantata(Resources):
             max_concurrency: Most requests under way at once.
             transport: Any async transport of httpx instead of the network.
             hooks: What to tell of requests, responses, retries and throttling.
+            on_drift: What to do when the service's objects differ from the contract: `"warn"` checks a sample and logs each
+                difference once, `"raise"` checks all objects and raises `MalformedResponseError`, `"ignore"` checks none.
 
         Raises:
             UsageError: There is no token, or an option is wrong.
@@ -71,12 +76,17 @@ class Kantata(Resources):
             transport=transport,
             hooks=hooks,
         )
-        self._become(shared, as_provider(token))
+        self._become(shared, as_provider(token), Drift(on_drift))
 
-    def _become(self, transport: Transport, tokens: TokenProvider) -> None:
+    def _become(self, transport: Transport, tokens: TokenProvider, drift: Drift) -> None:
         self._transport = transport
-        self._session = Session(transport, tokens)
+        self._session = Session(transport, tokens, drift)
         self._resources = {}
+
+    @property
+    def drift(self) -> Drift:
+        """Where the service was seen to differ from the contract; print it for a table. Shared by `with_token` copies."""
+        return self._session.drift
 
     def with_token(
         self, token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider
@@ -87,7 +97,7 @@ class Kantata(Resources):
             UsageError: The token can't be one.
         """
         other = object.__new__(type(self))
-        other._become(self._transport, as_provider(token))
+        other._become(self._transport, as_provider(token), self.drift)
         return other
 
     async def request(
