@@ -19,6 +19,11 @@ BASE_PATH = "/api/v1"
 
 TIMES = ("created_at", "updated_at")
 
+UNSHOWN: Mapping[str, tuple[str, ...]] = {"custom_fields": ("subject_type",)}
+"""Fields of the records that the contract has a filter for, but does not show."""
+
+SCALARS = frozenset({"str", "int", "float", "bool", "date", "datetime"})
+
 SHOWN_LISTS = frozenset({"ancestor_ids"})
 """Lists of references that are part of the object; others appear only when their association is included."""
 
@@ -37,7 +42,7 @@ class Model(NamedTuple):
     key: str
     name: str
     kinds: Mapping[str, str]
-    """Field → `str`, `int`, `float`, `bool`, `date`, `datetime`, `dict`, …; of a list, that of its items."""
+    """Field → one of `SCALARS`, `dict` or the name of a class; of a list, that of its items."""
     lists: frozenset[str]
     references: Mapping[str, Reference]
     optional: frozenset[str]
@@ -83,8 +88,8 @@ def model(key: str) -> Model:
         if "optional_fields" in operation.query
         for value in operation.query["optional_fields"].values
     )
-    # Every record has the time of its writes, to be filtered and sorted by, whether its type shows it or not.
-    asked = set(TIMES) - set(kinds)
+    # Some fields are only there to filter and sort by, such as the time of a write, which not all types show.
+    asked = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
     asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
     return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked)
 

@@ -518,7 +518,6 @@ class _Demo(_Builder):
                         created,
                         filename=f"agenda-{workspace['id']}.pdf",
                         filesize=self.random.randrange(20_000, 900_000),
-                        content_type="application/pdf",
                     )
                 above = {}
                 if index == 2:
@@ -572,7 +571,7 @@ class _Demo(_Builder):
                 currency_base_unit=100,
                 notes="",
                 reimbursable=True,
-                approved=False,
+                is_billable=True,
                 is_invoiced=False,
             )
         for index, (name, kind, about) in enumerate(

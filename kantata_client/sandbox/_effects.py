@@ -77,7 +77,7 @@ def _story(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> 
     if "state" in changes and "status" not in changes:
         record["status"] = record["state"]
     if record.get("position") is None:
-        record["position"] = len(store.find("stories", "workspace_id", record["workspace_id"])) + 1
+        record["position"] = store.number("stories", "workspace_id", record["workspace_id"]) + 1
 
 
 def _workspace(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -142,10 +142,22 @@ def _open_submission(scope: Scope, record: dict[str, Any], changes: Mapping[str,
         record["status"] = "new"
 
 
+def _custom_field(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    fields = scope.store.get("custom_field_sets", record.get("custom_field_set_id")) or {}
+    record["subject_type"] = fields.get("subject_type")
+
+
+def _expense(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for field, value in (("is_billable", True), ("is_invoiced", False)):
+        if record.get(field) is None:
+            record[field] = value
+
+
 PREPARE: Mapping[str, tuple[Callable[[Scope, dict[str, Any], Mapping[str, Any]], None], ...]] = {
     "custom_field_values": (_subject,),
     "expense_report_submissions": (_money, _open_submission),
-    "expenses": (_money,),
+    "custom_fields": (_custom_field,),
+    "expenses": (_expense, _money),
     "external_references": (_subject,),
     "invoices": (_money,),
     "posts": (_post,),
@@ -205,47 +217,39 @@ CREATED: Mapping[str, tuple[Callable[[Scope, Record, Mapping[str, Any]], None], 
 }
 
 
-# After a record was created, changed or deleted
+# After a record was created (no old one), changed or deleted (no new one)
 
 
-def _below(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
+def _tree(scope: Scope, old: Record | None, new: Record | None) -> None:
     """Move the tasks below along with a task, and count them in those above."""
     store = scope.store
-    if "parent_id" in body:
-        for child in store.where("stories", "parent_id", record["id"]):
-            ancestors = [*record["ancestor_ids"], record["id"]]
-            root = ancestors[0]
-            moved = {"ancestor_ids": ancestors, "root_id": root, "ancestry_depth": len(ancestors)}
-            _below(scope, store.change("stories", child["id"], **moved), {"parent_id": record["id"]})
-    for above in record["ancestor_ids"] or ():
-        story = store.get("stories", above)
-        count = len(store.find("stories", "ancestor_ids", above))
-        if story is not None and story.get("sub_story_count") != count:
-            store.put("stories", {**story, "sub_story_count": count})
+    before: list[str] = old["ancestor_ids"] if old else []
+    after: list[str] = new["ancestor_ids"] if new else []
+    if old and new and before != after:
+        for child in store.where("stories", "parent_id", new["id"]):
+            ancestors = [*after, new["id"]]
+            moved = {"ancestor_ids": ancestors, "root_id": ancestors[0], "ancestry_depth": len(ancestors)}
+            _tree(scope, child, store.change("stories", child["id"], **moved))
+    for identity in dict.fromkeys((*before, *after)):
+        above = store.get("stories", identity)
+        count = store.number("stories", "ancestor_ids", identity)
+        if above is not None and above.get("sub_story_count") != count:
+            store.put("stories", {**above, "sub_story_count": count})
 
 
-def _logged(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
-    """Sum up the time that is logged on a task."""
-    store = scope.store
-    story = store.get("stories", record.get("story_id"))
-    if story is None:
-        return
-    sums = {True: 0, False: 0}
-    for entry in store.where("time_entries", "story_id", story["id"]):
-        sums[bool(entry.get("billable"))] += entry.get("time_in_minutes") or 0
-    store.put(
-        "stories",
-        {
-            **story,
-            "logged_billable_time_in_minutes": sums[True],
-            "logged_nonbillable_time_in_minutes": sums[False],
-        },
-    )
+def _logged(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Keep the sums of time on a task."""
+    for entry, sign in ((old, -1), (new, 1)):
+        story = scope.store.get("stories", entry.get("story_id")) if entry else None
+        if entry and story:
+            field = f"logged_{'' if entry.get('billable') else 'non'}billable_time_in_minutes"
+            minutes = (story.get(field) or 0) + sign * (entry.get("time_in_minutes") or 0)
+            scope.store.put("stories", {**story, field: minutes})
 
 
-WRITTEN: Mapping[str, tuple[Callable[[Scope, Record, Mapping[str, Any]], None], ...]] = {
-    "stories": (_below,),
-    "time_entries": (_logged,),
+WRITTEN: Mapping[str, Callable[[Scope, Record | None, Record | None], None]] = {
+    "stories": _tree,
+    "time_entries": _logged,
 }
 
 
@@ -387,6 +391,10 @@ def _allocated(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, **place)
 
 
+def _billable(scope: Scope, key: str, identity: str, value: Any) -> None:
+    scope.store.change(key, identity, is_billable=value)
+
+
 def _add_workspaces(scope: Scope, key: str, identity: str, value: Any) -> None:
     _regroup(scope, identity, value, member=True)
 
@@ -409,6 +417,7 @@ BODY_FIELDS: Mapping[tuple[str, str], Callable[[Scope, str, str, Any], Any]] = {
     ("*", "tag_list"): _tags,
     ("custom_fields", "choices"): _choices,
     ("expense_report_submissions", "line_item_ids"): _submit("expenses"),
+    ("expenses", "billable"): _billable,
     ("invoices", "workspace_id"): _invoiced_workspace,
     ("participations", "team_lead"): _team_lead,
     ("stories", "assignee_ids"): _assignees,

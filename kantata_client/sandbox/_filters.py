@@ -297,7 +297,7 @@ def _one(name: str) -> str:
 def _equal(key: str, field: str, kind: str) -> Callable[[Scope, str], Match] | None:
     if kind == "bool":
         return _either(lambda _, record: bool(record.get(field)))
-    if (key, field) in DERIVED or kind in {"dict", "Any"}:
+    if (key, field) in DERIVED or kind not in _contract.SCALARS:
         return None
     if field.endswith(("_id", "_ids")):
         find = _indexed(field)
@@ -331,7 +331,9 @@ def _invoiced(scope: Scope, record: Record) -> bool:
 
 
 def _approved(scope: Scope, record: Record) -> bool:
-    if record.get("approved"):
+    submissions = "expense_report_submissions" if "amount_in_cents" in record else "timesheet_submissions"
+    submission = scope.store.get(submissions, record.get("active_submission_id")) or {}
+    if record.get("approved") or submission.get("status") == "approved":
         return True
     workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
     field = "require_expense_approvals" if "amount_in_cents" in record else "require_time_approvals"

@@ -289,7 +289,8 @@ def _resolve(call: Call, key: str, identity: str, status: str, description: Any)
     )
     for row in store.where(_LINES[key], "recent_submission_id", identity):
         active = identity if status == "approved" else None
-        store.change(_LINES[key], row["id"], approved=status == "approved", active_submission_id=active)
+        decided = {"approved": status == "approved"} if key == "timesheet_submissions" else {}
+        store.change(_LINES[key], row["id"], active_submission_id=active, **decided)
     kind = {"approved": "approval", "rejected": "rejection", "cancelled": "cancellation"}[status]
     target = {"target_id": int(identity), "target_type": _contract.model(key).name}
     who = {"user_id": int(call.scope.viewer), "description": description}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kantata_client._operation import Parameter
 from kantata_client.sandbox import _contract, _filters
@@ -189,7 +189,11 @@ def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | No
             return lambda record: _PRIORITIES.get(str(record.get("priority")), -1)
         if field == "id":
             return lambda record: _number(record["id"])
-        if field in _contract.TIMES or kinds.get(field, "dict") not in {"dict", "Any"}:
+        if (
+            field in _contract.TIMES
+            or (field == "status" and field in kinds)
+            or kinds.get(field) in _contract.SCALARS
+        ):
             if name == "parent_and_position":
                 return lambda record: (_number(record.get("parent_id")), _number(record.get("position")))
             return lambda record: _rank(record.get(field))
@@ -201,6 +205,8 @@ def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | No
 
 
 def _rank(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, dict):  # the status of a workspace
+        value = cast("dict[str, Any]", value).get("key")
     if value is None:
         return 0, 0, ""
     return (2, 0, value.casefold()) if isinstance(value, str) else (1, float(value), "")

@@ -109,6 +109,10 @@ class Store:
         """The ids of the records whose `field` is `value` (or `{key, id}`), or has it in its list."""
         return list(self._collection(key).index(field).get(_indexed(value), ()))
 
+    def number(self, key: str, field: str, value: object) -> int:
+        """How many `find` gives."""
+        return len(self._collection(key).index(field).get(_indexed(value), ()))
+
     def where(self, key: str, field: str, value: object) -> list[Record]:
         """As `find`, the records."""
         records = self._collection(key).records

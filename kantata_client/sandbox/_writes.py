@@ -89,8 +89,10 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], aside: dict[str, Any
     for prepare in PREPARE.get(key, ()):
         prepare(scope, record, fields)
     identity = store.put(key, record)["id"]
-    for follow in (*CREATED.get(key, ()), *WRITTEN.get(key, ())):
-        follow(scope, store.get(key, identity) or record, fields | aside)
+    for follow in CREATED.get(key, ()):
+        follow(scope, record, fields | aside)
+    if key in WRITTEN:
+        WRITTEN[key](scope, None, record)
     _aside(scope, key, identity, aside)
     return identity
 
@@ -117,13 +119,14 @@ def _same(scope: Scope, key: str, fields: tuple[str, ...], given: Mapping[str, A
 
 def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], aside: dict[str, Any]) -> None:
     store = scope.store
-    record = dict(store.get(key, identity) or {}) | fields
+    old = store.get(key, identity) or {}
+    record = {**old, **fields}
     for prepare in PREPARE.get(key, ()):
         prepare(scope, record, fields)
     record["updated_at"] = store.now()
     store.put(key, record)
-    for follow in WRITTEN.get(key, ()):
-        follow(scope, record, fields | aside)
+    if key in WRITTEN:
+        WRITTEN[key](scope, old, record)
     _aside(scope, key, identity, aside)
 
 
@@ -149,7 +152,7 @@ OWNED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "workspaces": tuple(
         (target, "workspace_id")
         for target in (
-            *("stories", "time_entries", "expenses", "participations", "workspace_resources", "posts"),
+            *("time_entries", "stories", "expenses", "participations", "workspace_resources", "posts"),
             *("timesheet_submissions", "status_reports", "billing_milestones", "expense_budgets"),
         )
     ),
@@ -161,6 +164,12 @@ OWNED: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 """Envelope key → (envelope key, field) of the records that go with a deleted one."""
+
+LOOSENED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "stories": tuple((target, "story_id") for target in ("time_entries", "expenses", "posts")),
+    "invoices": (("time_entries", "invoice_id"), ("expenses", "invoice_id")),
+}
+"""Envelope key → (envelope key, field) of the references to a deleted one that become null."""
 
 
 def _delete(scope: Scope, key: str, record: Record) -> None:
@@ -176,9 +185,12 @@ def _delete(scope: Scope, key: str, record: Record) -> None:
         for belonging in store.where(target, field, value):
             if store.get(target, belonging["id"]) is not None:
                 _delete(scope, target, belonging)
+    for target, field in LOOSENED.get(key, ()):
+        for other in store.find(target, field, identity):
+            store.change(target, other, **{field: None})
     store.remove(key, identity)
-    for follow in WRITTEN.get(key, ()):
-        follow(scope, record, {})
+    if key in WRITTEN:
+        WRITTEN[key](scope, record, None)
 
 
 def _aside(scope: Scope, key: str, identity: str, aside: Mapping[str, Any]) -> None:
@@ -214,7 +226,7 @@ def _check_item(
     partial: bool,
     index: int | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    described: Mapping[str, Parameter] = operation.body.fields if operation.body else {}
+    described: Mapping[str, Parameter] = operation.body.fields if operation.body else operation.query
     model = _contract.model(key)
     fields: dict[str, Any] = {}
     aside: dict[str, Any] = {}

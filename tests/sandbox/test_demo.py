@@ -1,0 +1,113 @@
+"""The demo account: the same everywhere, consistent in itself, and in the contract's words."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+
+from kantata_client.sandbox import Sandbox, _contract, _demo, _relations
+
+DIGEST = """
+import hashlib, msgspec
+from kantata_client.sandbox import _demo
+print(hashlib.sha256(msgspec.json.encode(_demo.demo())).hexdigest())
+"""
+
+
+def test_it_has_the_promised_size() -> None:
+    counts = Sandbox().store.counts()
+    assert counts["time_entries"] == 20_000
+    assert sum(not row["archived"] for row in Sandbox().store.all("workspaces")) == 40
+    live = {row["id"] for row in Sandbox().store.all("workspaces") if not row["archived"]}
+    assert sum(row["workspace_id"] in live for row in Sandbox().store.all("stories")) == 2_000
+    assert counts["users"] == 61  # one of them has left
+
+
+def test_it_is_the_same_in_another_process() -> None:
+    here = hashlib.sha256(msgspec.json.encode(_demo.demo())).hexdigest()
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland"}
+    there = subprocess.run(
+        [sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True, env=environment
+    )
+    assert there.stdout.strip() == here
+
+
+def test_it_is_built_quickly() -> None:
+    _demo.demo.cache_clear()
+    start = time.process_time()
+    Sandbox()
+    assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("key", sorted(_demo.demo()))
+def test_its_fields_are_the_contracts(key: str) -> None:
+    model = _contract.model(key)
+    known = {
+        "id",
+        *_contract.TIMES,
+        *model.kinds,
+        *model.hidden,
+        *(reference.ids for reference in model.references.values()),
+    }
+    for record in _demo.demo()[key]:
+        assert record.keys() <= known
+
+
+@pytest.mark.parametrize("key", sorted(_demo.demo()))
+def test_its_references_exist(key: str) -> None:
+    store = Sandbox().store
+    scope = _relations.Scope(store, _demo.OWNER)
+    for record in store.all(key)[:500]:
+        for reference in _contract.model(key).references.values():
+            stored = record.get(reference.ids)
+            if stored and (key, reference.ids) not in _relations.DERIVED:
+                expected = len(stored) if isinstance(stored, list) else 1
+                assert len(_relations.referred(scope, key, record, reference)) == expected, reference
+
+
+def test_tasks_form_trees() -> None:
+    store = Sandbox().store
+    for story in store.all("stories"):
+        parent = store.get("stories", story["parent_id"])
+        if parent is None:
+            assert story["ancestor_ids"] == []
+            assert story["root_id"] is None
+        else:
+            assert story["ancestor_ids"] == [*parent["ancestor_ids"], parent["id"]]
+            assert story["root_id"] == story["ancestor_ids"][0]
+            assert story["workspace_id"] == parent["workspace_id"]
+        assert story["ancestry_depth"] == len(story["ancestor_ids"])
+        assert story["sub_story_count"] == len(store.find("stories", "ancestor_ids", story["id"]))
+
+
+def test_time_is_sensible_and_adds_up() -> None:
+    store = Sandbox().store
+    days: dict[tuple[str, str], int] = {}
+    logged: dict[str, int] = {}
+    for entry in store.all("time_entries"):
+        story = store.get("stories", entry["story_id"])
+        assert story is not None
+        assert story["workspace_id"] == entry["workspace_id"]
+        assert str(_demo.FIRST_DAY) <= entry["date_performed"] <= str(_demo.LAST_DAY)
+        assert entry["time_in_minutes"] % 15 == 0
+        place = entry["user_id"], entry["date_performed"]
+        days[place] = days.get(place, 0) + entry["time_in_minutes"]
+        logged[story["id"]] = logged.get(story["id"], 0) + entry["time_in_minutes"]
+    assert max(days.values()) <= 10 * 60
+    for identity, minutes in logged.items():
+        story = store.get("stories", identity)
+        assert story is not None
+        assert minutes == (
+            story["logged_billable_time_in_minutes"] + story["logged_nonbillable_time_in_minutes"]
+        )
+
+
+def test_an_empty_account_has_its_owner() -> None:
+    assert Sandbox("empty").store.counts() == {"users": 1, "account_memberships": 1}
+    assert Sandbox(None).store.counts() == Sandbox("empty").store.counts()

@@ -1,0 +1,73 @@
+"""The sandbox with the client of this package, in process and on a socket, on asyncio and trio."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+
+from kantata_client import Kantata
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox import Sandbox
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+async def test_the_client_works_in_process(sandbox: Sandbox) -> None:
+    async with sandbox.client() as kantata:
+        assert (await kantata.users.me()).full_name == "Ada Thornvale"
+        entries = kantata.time_entries.list(include=["user", "story", "workspace"], workspace_id=10002)
+        seen = [(entry.user.full_name, entry.story.title, entry.workspace.title) async for entry in entries]
+        assert len(seen) == len(sandbox.store.find("time_entries", "workspace_id", "10002"))
+        story = await kantata.stories.create(workspace_id=10002, title="Kick-off")
+        assert sandbox.store.get("stories", story.id) is not None
+
+
+async def test_the_client_works_on_a_socket(sandbox: Sandbox) -> None:
+    threads = set(threading.enumerate())
+    async with sandbox.serve() as server:
+        assert server.url.startswith("http://127.0.0.1:")
+        async with Kantata(server.token, base_url=server.url) as kantata:
+            pages = kantata.stories.list(workspace_id=10003, per_page=10).pages(concurrency=4)
+            assert [len(page.items) async for page in pages] == [10] * 5
+    assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "kantata-sandbox"]
+    with pytest.raises(RuntimeError, match="not listening"):
+        _ = server.url
+
+
+async def test_many_connections_and_a_free_port_afterwards(sandbox: Sandbox) -> None:
+    async with sandbox.serve() as server:
+        port = int(server.url.split(":")[2].partition("/")[0])
+        headers = {"authorization": f"Bearer {server.token}"}
+        async with httpx.AsyncClient(headers=headers) as client, anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(client.get, f"{server.url}/users/me")
+        assert len(sandbox.requests) == 20
+        assert server.token not in repr(server)
+    socket.create_server(("127.0.0.1", port)).close()
+    async with sandbox.serve(port=port) as server:
+        assert f":{port}/" in server.url
+
+
+async def test_a_cancelled_program_still_stops_the_server(sandbox: Sandbox) -> None:
+    with anyio.move_on_after(0.3) as scope:
+        async with sandbox.serve():
+            await anyio.sleep(10)
+    assert scope.cancelled_caught
+    assert not [thread for thread in threading.enumerate() if thread.name == "kantata-sandbox"]
+
+
+async def test_a_taken_port_is_an_error(sandbox: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"(?i)in use"):
+        async with sandbox.serve(port=taken.getsockname()[1]):
+            pass

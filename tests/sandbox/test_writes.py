@@ -1,0 +1,307 @@
+"""Creating, changing, deleting, one by one and in bulk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import API
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = {"workspace_id": 10002, "date_performed": "2026-06-30", "time_in_minutes": 45}
+REFERENCE = {"service_name": "deskbook", "service_model": "Slot", "service_model_ref": "S-1"}
+Only = "Callable[[Any], dict[str, Any]]"
+
+
+async def test_a_record_lives(api: API, only: Only) -> None:
+    made = only(await api.post("/stories", {"story": {"workspace_id": 10002, "title": "Kick-off"}}))
+    assert made["created_at"] == made["updated_at"] == "2026-07-01T09:30:00Z"
+    assert (made["story_type"], made["state"], made["workspace_id"]) == ("task", "not started", "10002")
+    changed = only(
+        await api.put(f"/stories/{made['id']}", {"story": {"title": "Kick-off!", "due_date": "2026-08-01"}})
+    )
+    assert (changed["title"], changed["due_date"], changed["state"]) == (
+        "Kick-off!",
+        "2026-08-01",
+        "not started",
+    )
+    cleared = only(await api.put(f"/stories/{made['id']}", {"story": {"due_date": None}}))
+    assert cleared["due_date"] is None
+    await api.delete(f"/stories/{made['id']}")
+    await api.get(f"/stories/{made['id']}", status=404)
+    await api.delete(f"/stories/{made['id']}", status=404)
+
+
+async def test_ids_rise_and_are_not_reused(api: API, only: Only) -> None:
+    first = only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"]
+    await api.delete(f"/time_entries/{first}")
+    second = only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"]
+    assert int(second) > int(first) > 9_000_000
+
+
+async def test_the_service_fills_in_what_it_knows(api: API, only: Only) -> None:
+    entry = only(await api.post("/time_entries", {"time_entry": ENTRY}))
+    assert (entry["user_id"], entry["currency"], entry["billable"]) == ("1001", "GBP", True)
+    assert entry["rate_in_cents"] == 32_000
+    other = only(
+        await api.post("/time_entries", {"time_entry": {**ENTRY, "user_id": 1005, "rate_in_cents": 0}})
+    )
+    assert (other["user_id"], other["rate_in_cents"]) == ("1005", 0)
+
+
+async def test_time_adds_up_on_its_task(api: API, only: Only) -> None:
+    story = api.sandbox.store.where("stories", "workspace_id", "10002")[2]
+    before = story["logged_billable_time_in_minutes"]
+    entry = only(
+        await api.post("/time_entries", {"time_entry": {**ENTRY, "story_id": story["id"], "billable": True}})
+    )
+    path = f"/stories/{story['id']}"
+    assert only(await api.get(path))["logged_billable_time_in_minutes"] == before + 45
+    await api.put(f"/time_entries/{entry['id']}", {"time_entry": {"time_in_minutes": 60}})
+    assert only(await api.get(path))["logged_billable_time_in_minutes"] == before + 60
+    await api.put(f"/time_entries/{entry['id']}", {"time_entry": {"billable": False}})
+    assert only(await api.get(path))["logged_billable_time_in_minutes"] == before
+    assert only(await api.get(path))["logged_nonbillable_time_in_minutes"] == 60
+    await api.delete(f"/time_entries/{entry['id']}")
+    assert only(await api.get(path))["logged_nonbillable_time_in_minutes"] == 0
+
+
+async def test_time_outlives_its_task(api: API, only: Only) -> None:
+    entry = next(row for row in api.sandbox.store.all("time_entries") if row["workspace_id"] == "10002")
+    await api.delete(f"/stories/{entry['story_id']}")
+    assert only(await api.get(f"/time_entries/{entry['id']}"))["story_id"] is None
+
+
+async def test_trees_stay_consistent(api: API, only: Only) -> None:
+    store = api.sandbox.store
+
+    async def create(title: str, parent: str | None) -> str:
+        body = {"workspace_id": 10002, "title": title, "parent_id": parent}
+        return only(await api.post("/stories", {"story": body}))["id"]
+
+    top, other = await create("Top", None), await create("Other", None)
+    middle = await create("Middle", top)
+    leaf = await create("Leaf", middle)
+    assert store.get("stories", leaf)["ancestor_ids"] == [top, middle]
+    assert store.get("stories", top)["sub_story_count"] == 2
+    await api.put(f"/stories/{middle}", {"story": {"parent_id": other}})
+    assert (store.get("stories", top)["sub_story_count"], store.get("stories", other)["sub_story_count"]) == (
+        0,
+        2,
+    )
+    moved = store.get("stories", leaf)
+    assert (moved["ancestor_ids"], moved["root_id"], moved["ancestry_depth"]) == ([other, middle], other, 2)
+    await api.put(f"/stories/{other}", {"story": {"parent_id": leaf}}, status=422)
+    await api.post("/stories", {"story": {"workspace_id": 10003, "title": "x", "parent_id": top}}, status=422)
+    await api.delete(f"/stories/{other}")
+    assert store.get("stories", leaf) is None
+
+
+async def test_assignees_become_assignments(api: API, only: Only) -> None:
+    body = {"workspace_id": 10002, "title": "Pair work", "assignee_ids": [1005, 1006]}
+    story = only(await api.post("/stories", {"story": body}, include="assignees,current_assignments"))
+    assert story["assignee_ids"] == ["1005", "1006"]
+    kept = story["current_assignment_ids"][1]
+    answer = await api.put(
+        f"/stories/{story['id']}",
+        {"story": {"assignee_ids": [1006, 1007]}},
+        include="assignees,current_assignments",
+    )
+    assert sorted(only(answer)["assignee_ids"]) == ["1006", "1007"]
+    assert kept in only(answer)["current_assignment_ids"]
+
+
+async def test_tags_checklists_and_custom_fields(api: API, only: Only) -> None:
+    body = {
+        "workspace_id": 10002,
+        "title": "With extras",
+        "tag_list": "red, blue",
+        "checklist": ["one", "two"],
+        "custom_fields": [{"id": 3803, "value": "4"}],
+    }
+    answer = await api.post("/stories", {"story": body}, include="tags,story_tasks,custom_field_values")
+    assert sorted(tag["name"] for tag in answer["tags"].values()) == ["blue", "red"]
+    assert [task["name"] for task in answer["story_tasks"].values()] == ["one", "two"]
+    [value] = answer["custom_field_values"].values()
+    assert (value["value"], value["custom_field_id"]) == ("4", "3803")
+    assert (await api.get("/stories", by_any_tag="red"))["count"] == 1
+
+
+async def test_external_references_come_with_a_creation(api: API, only: Only) -> None:
+    query = {
+        "external_reference_service_name": "deskbook",
+        "external_reference_service_model_refs": "S-1,S-2",
+    }
+    assert (await api.get("/time_entries", **query))["count"] == 0
+    entry = only(await api.post("/time_entries", {"time_entry": {**ENTRY, "external_reference": REFERENCE}}))
+    assert await api.ids("/time_entries", **query) == [entry["id"]]
+    shown = await api.get(f"/time_entries/{entry['id']}", include="external_references")
+    [reference] = shown["external_references"].values()
+    assert reference["service_model_ref"] == "S-1"
+    assert reference["subject_ref"] == {"key": "time_entries", "id": entry["id"]}
+    await api.delete(f"/time_entries/{entry['id']}")
+    assert (await api.get("/time_entries", **query))["count"] == 0
+    assert not api.sandbox.store.where("external_references", "service_model_ref", "S-1")
+
+
+async def test_references_are_changed_in_place(api: API, only: Only) -> None:
+    body = {"subject_type": "Story", "subject_id": 20001, **REFERENCE}
+    first = only(await api.post("/external_references/create_or_update", {"external_reference": body}))
+    body["service_model_ref"] = "S-9"
+    second = only(await api.post("/external_references/create_or_update", {"external_reference": body}))
+    assert (second["id"], second["service_model_ref"]) == (first["id"], "S-9")
+    body["subject_id"] = 1
+    await api.post("/external_references/create_or_update", {"external_reference": body}, status=422)
+
+
+async def test_bulk_creation_keeps_the_order(api: API) -> None:
+    rows = [{**ENTRY, "time_in_minutes": minutes} for minutes in range(1, 101)]
+    answer = await api.post("/time_entries", {"time_entries": rows})
+    minutes = [answer["time_entries"][result["id"]]["time_in_minutes"] for result in answer["results"]]
+    assert minutes == list(range(1, 101))
+
+
+async def test_bulk_creation_is_all_or_nothing(api: API) -> None:
+    before = api.sandbox.store.counts()
+    rows = [{**ENTRY, "external_reference": REFERENCE}, ENTRY, {**ENTRY, "time_in_minutes": "long"}]
+    answer = await api.post("/time_entries", {"time_entries": rows}, status=422)
+    [error] = answer["errors"]
+    assert error["field"] == "time_in_minutes"
+    assert error["message"].startswith("Item 2: ")
+    # The task is in another project: found out only while writing.
+    rows = [{**ENTRY, "external_reference": REFERENCE}, {**ENTRY, "story_id": 20001}]
+    answer = await api.post("/time_entries", {"time_entries": rows}, status=422)
+    assert answer["errors"][0]["message"].startswith("Item 1: ")
+    assert api.sandbox.store.counts() == before
+    await api.post("/time_entries", {"time_entries": [ENTRY] * 101}, status=422)
+    await api.post("/time_entries", {"time_entries": []}, status=422)
+    assert api.sandbox.store.counts() == before
+
+
+async def test_bulk_deletion_is_all_or_nothing(api: API) -> None:
+    answer = await api.post("/time_entries", {"time_entries": [ENTRY] * 4})
+    ids = [result["id"] for result in answer["results"]]
+    before = api.sandbox.store.count("time_entries")
+    invoiced = next(row["id"] for row in api.sandbox.store.all("time_entries") if row["invoice_id"])
+    refused = await api.delete("/time_entries", ids=f"{ids[0]},777,{invoiced}", status=422)
+    assert [error["message"] for error in refused["errors"]] == [
+        "can't be deleted, there is no such record: 777.",
+        f"can't be deleted, it is on an invoice: {invoiced}.",
+    ]
+    assert api.sandbox.store.count("time_entries") == before
+    await api.delete("/time_entries", ids=",".join(ids[:2]))
+    await api.delete("/time_entries", body={"ids": ",".join(ids[2:])})
+    assert api.sandbox.store.count("time_entries") == before - 4
+    await api.delete("/time_entries", status=400)
+    await api.delete("/time_entries", ids=",".join(map(str, range(101))), status=422)
+
+
+async def test_a_deleted_workspace_takes_its_records_along(api: API) -> None:
+    await api.delete("/workspaces/10002")
+    store = api.sandbox.store
+    for key in ("stories", "time_entries", "participations"):
+        assert not store.find(key, "workspace_id", "10002")
+    answer = await api.get("/time_entries", include="workspace,story", per_page=200)
+    assert "10002" not in answer["workspaces"]
+
+
+async def test_validation_names_every_field(api: API) -> None:
+    body = {"title": "", "due_date": "tomorrow", "story_type": "novel", "colour": "red", "parent_id": 5}
+    answer = await api.post("/stories", {"story": body}, status=422)
+    assert {error["field"] for error in answer["errors"]} == {"workspace_id", "title", *body}
+    assert all(error["type"] == "validation" for error in answer["errors"])
+    await api.put("/stories/20001", {"story": {"priority": "urgent"}}, status=422)
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"title": "unwrapped"}, {"stories": {"title": "x"}}])
+async def test_bodies_of_a_wrong_shape(api: API, body: Any) -> None:
+    await api.post("/stories", body, status=400)
+
+
+async def test_properties_without_effect_are_refused(api: API) -> None:
+    body = {"workspace": {"title": "From a template", "project_tracker_template_id": 1}}
+    answer = await api.post("/workspaces", body, status=501)
+    assert "project_tracker_template_id" in answer["errors"][0]["message"]
+
+
+async def test_the_creator_takes_part(api: API, only: Only) -> None:
+    workspace = only(await api.post("/workspaces", {"workspace": {"title": "Mine"}}, include="participants"))
+    assert workspace["participant_ids"] == ["1001"]
+    assert (await api.get(f"/workspaces/{workspace['id']}/permissions"))["can_edit_project_settings"] is True
+
+
+async def test_timesheets_are_submitted_and_decided(api: API, only: Only) -> None:
+    made = await api.post("/time_entries", {"time_entries": [ENTRY] * 2})
+    ids = [int(result["id"]) for result in made["results"]]
+    body = {"workspace_id": 10002, "title": "June", "line_item_ids": ids}
+    sheet = only(
+        await api.post("/timesheet_submissions", {"timesheet_submission": body}, include="time_entries")
+    )
+    assert (sheet["status"], sheet["time_entry_ids"]) == ("new", [str(i) for i in ids])
+    assert sheet["id"] in await api.ids("/timesheet_submissions", statuses="new", per_page=200)
+    approved = only(await api.put(f"/timesheet_submissions/{sheet['id']}/approve", {"resolution": {}}))
+    assert approved["status"] == "approved"
+    assert api.sandbox.store.get("time_entries", ids[0])["approved"] is True
+    rejection = {"resolution": {"submission_ids": [int(sheet["id"])], "description": "Too long"}}
+    answer = await api.post("/timesheet_rejections", rejection)
+    assert [row["type"] for row in answer["resolutions"]] == ["rejection"]
+    assert api.sandbox.store.get("time_entries", ids[0])["active_submission_id"] is None
+    await api.post("/timesheet_rejections", rejection, status=422)
+
+
+async def test_invoices_take_time_off_the_market(api: API, only: Only) -> None:
+    entry = only(await api.post("/time_entries", {"time_entry": ENTRY}))
+    body = {"payment_schedule": 30, "workspace_id": 10002, "time_entry_ids": [int(entry["id"])]}
+    invoice = only(await api.post("/invoices", {"invoice": body}, include="time_entries,workspaces"))
+    assert (invoice["time_entry_ids"], invoice["workspace_ids"]) == ([entry["id"]], ["10002"])
+    assert invoice["balance_in_cents"] == 45 * 32_000 // 60
+    await api.post("/invoices", {"invoice": body}, status=422)
+    await api.put(f"/invoices/{invoice['id']}/cancel")
+    assert only(await api.get(f"/time_entries/{entry['id']}"))["invoice_id"] is None
+
+
+async def test_upserts(api: API, only: Only) -> None:
+    body = {"subject_type": "Workspace", "subject_id": 10002, "custom_field_id": 3801, "value": "West"}
+    before = api.sandbox.store.count("custom_field_values")
+    value = only(await api.post("/custom_field_values", {"custom_field_value": body}, include="subject"))
+    assert (value["value"], value["subject_ref"]) == ("West", {"key": "workspaces", "id": "10002"})
+    assert api.sandbox.store.count("custom_field_values") == before
+
+
+async def test_exchange_tables(api: API, only: Only) -> None:
+    table = only(
+        await api.post("/foreign_exchange/exchange_tables", None, name="Quarter", account_default=True)
+    )
+    path = f"/foreign_exchange/exchange_tables/{table['id']}"
+    row = {
+        "source_currency": "USD",
+        "target_currency": "EUR",
+        "effective_date": "2026-07-01",
+        "exchange_rate": "0.9",
+    }
+    await api.post(f"{path}/rates", {"exchange_rates": [row]})
+    rates = await api.post(f"{path}/rates", {"exchange_rates": [{**row, "exchange_rate": "0.91"}]})
+    assert only(rates)["rate"] == "0.91"
+    assert (await api.get(f"{path}/rates", source_currency="USD"))["count"] == 1
+    assert (await api.get(path))[table["id"]]["name"] == "Quarter"
+    assert only(await api.put(path, None, name="Half"))["name"] == "Half"
+
+
+async def test_members_are_disabled_and_enabled(api: API) -> None:
+    await api.put("/account_memberships/2005/disable")
+    await api.get("/users/1005", status=404)
+    await api.put("/account_memberships/2005/enable")
+    await api.get("/users/1005")
+
+
+async def test_an_empty_account_can_be_filled(empty: API, only: Only) -> None:
+    workspace = only(await empty.post("/workspaces", {"workspace": {"title": "First"}}))
+    body = {"workspace_id": workspace["id"], "title": "Task"}
+    story = only(await empty.post("/stories", {"story": body}))
+    body = {**ENTRY, "workspace_id": workspace["id"], "story_id": int(story["id"])}
+    await empty.post("/time_entries", {"time_entry": body})
+    answer = await empty.get("/time_entries", include="story,workspace,user")
+    assert answer["count"] == len(answer["stories"]) == len(answer["workspaces"]) == len(answer["users"]) == 1
