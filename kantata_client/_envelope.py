@@ -72,31 +72,29 @@ class Envelope:
             return None
         return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
 
-    def results(self, cls: type[M], references: list[Any]) -> tuple[list[M], list[Any]]:
+    def results(self, cls: type[Model], references: list[Any]) -> tuple[list[Any], list[Any]]:
         """The objects that `results` names, in its order, and the references whose objects are not there.
 
         The loop does what `find` does, without a call for each object: every object of every page comes through here.
         """
-        objects: list[M] = []
+        objects: list[Any] = []
         absent: list[Any] = []
         key: Any = None
         received: dict[str, Any] = _NOTHING
         made: dict[str, ref[Any]] = {}
-        made_as: Any = cls
+        made_as: type[Model] = cls
         for reference in references:
             if reference["key"] != key:
                 key = reference["key"]
                 received = self._received.get(key, _NOTHING)
                 made = self._made.setdefault(key, {})
-                made_as = cast(
-                    "type[M]", cls if key == self._operation.key else class_under(key, self._operation.keys)
-                )
+                made_as = cls if key == self._operation.key else class_under(key, self._operation.keys)
             identifier = reference["id"]
             own = received.get(identifier)
             if type(own) is not dict:
                 absent.append(reference)
             elif identifier in made:
-                objects.append(cast("M", self.find(key, identifier)))
+                objects.append(self.find(key, identifier))
             else:
                 model = made_as.__new__(made_as)
                 model.__dict__ = own
