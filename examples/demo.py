@@ -1,0 +1,136 @@
+"""The main job in small: walk an account's time entries, sum them up, write a few and take them back.
+
+`make demo` runs it against the sandbox, an emulator of the API that comes with the package, on a real socket.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import anyio
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from kantata_client import Kantata
+from kantata_client.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from kantata_client.models import TimeEntry
+
+MONTHS, WORKSPACES = 3, 12
+"""How much of the table is shown."""
+
+console = Console()
+
+
+class Sums:
+    """Hours and value by workspace and month."""
+
+    def __init__(self) -> None:
+        self.hours: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self.value: defaultdict[tuple[str, str], float] = defaultdict(float)
+
+    def add(self, entry: TimeEntry) -> None:
+        """Count a time entry; its workspace came along with it."""
+        workspace, day = entry.workspace, entry.date_performed
+        if workspace is None or day is None:
+            return
+        place = (workspace.title or workspace.id, f"{day:%Y-%m}")
+        hours = (entry.time_in_minutes or 0) / 60
+        self.hours[place] += hours
+        if entry.billable:
+            self.value[place] += hours * (entry.rate_in_cents or 0) / 100
+
+    def table(self) -> Table:
+        """The workspaces with the most hours in the latest months."""
+        months = sorted({month for _, month in self.hours})[-MONTHS:]
+        totals: defaultdict[str, float] = defaultdict(float)
+        for (workspace, month), hours in self.hours.items():
+            totals[workspace] += hours if month in months else 0
+        table = Table(
+            title="Hours and value by workspace and month", box=SIMPLE, padding=(0, 1), title_justify="left"
+        )
+        table.add_column("workspace", no_wrap=True, max_width=28)
+        for month in months:
+            table.add_column(f"{month}\nhours", justify="right", no_wrap=True)
+            table.add_column("\nvalue", justify="right", no_wrap=True, style="green")
+        for workspace in sorted(totals, key=lambda name: -totals[name])[:WORKSPACES]:
+            cells: list[str] = []
+            for month in months:
+                cells += [f"{self.hours[workspace, month]:,.0f}", f"{self.value[workspace, month]:,.0f}"]
+            table.add_row(workspace, *cells)
+        if len(totals) > WORKSPACES:
+            table.add_row(f"… {len(totals) - WORKSPACES} more", style="dim")
+        return table
+
+
+async def walk(kantata: Kantata) -> Sums:
+    """Every time entry with its user, story and workspace, eight pages at once."""
+    entries = kantata.time_entries.list(include=["user", "story", "workspace"])
+    sums, requests, began = Sums(), 0, time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("time entries", total=None)
+        async for page in entries.pages(concurrency=8):
+            for entry in page.items:
+                sums.add(entry)
+            requests += 1
+            progress.update(bar, total=page.count, advance=len(page.items))
+    seconds = time.perf_counter() - began
+    console.print(
+        f"{requests} pages in {seconds:.1f} s, each object typed, its user, story and workspace at hand.\n"
+    )
+    return sums
+
+
+async def write_and_take_back(kantata: Kantata) -> None:
+    """Create time entries in bulk, read one back, delete them in bulk."""
+    me = await kantata.users.me()
+    story = await kantata.stories.list(include=["workspace"], order="created_at:desc").first()
+    if story is None:
+        return
+    days = [f"2026-03-{day:02}" for day in range(2, 7)]
+    rows = [
+        {
+            "workspace_id": story.workspace_id,
+            "story_id": story.id,
+            "date_performed": day,
+            "time_in_minutes": 90,
+        }
+        for day in days
+    ]
+    created = await kantata.time_entries.create_many(rows)
+    created.raise_for_failures()
+    first = await kantata.time_entries.get(created.created[0].id, include=["story", "user"])
+    console.print(
+        f"Created {len(created.done)} time entries in one request; the first is {first.id}, "
+        f"{first.time_in_minutes} minutes of {me.full_name} on “{story.title}”, {first.date_performed}."
+    )
+    deleted = await kantata.time_entries.delete_many(entry.id for entry in created.created)
+    deleted.raise_for_failures()
+    console.print(f"Deleted {len(deleted.done)} of them in one request.\n")
+
+
+async def main() -> None:
+    """Run it all."""
+    with console.status("starting the sandbox with the demo account"):
+        sandbox = Sandbox(seed="demo")
+    async with sandbox.serve(port=0) as server, Kantata(server.token, base_url=server.url) as kantata:
+        console.print(f"The sandbox serves a consultancy's account at {server.url}\n")
+        sums = await walk(kantata)
+        console.print(sums.table(), "")
+        await write_and_take_back(kantata)
+        if kantata.drift:
+            console.print(str(kantata.drift))
+    console.print(
+        "Where to go next: README.md for your own account (KANTATA_ACCESS_TOKEN=… and Kantata()), "
+        "docs/ for the guide, kantata_client/api/ for every operation."
+    )
+
+
+if __name__ == "__main__":
+    anyio.run(main)
