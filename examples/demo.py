@@ -52,12 +52,15 @@ class Sums:
         for (workspace, month), hours in self.hours.items():
             totals[workspace] += hours if month in months else 0
         table = Table(
-            title="Hours and value by workspace and month", box=SIMPLE, padding=(0, 1), title_justify="left"
+            title="Hours and value by workspace and month",
+            box=SIMPLE,
+            padding=(0, 1, 0, 0),
+            title_justify="left",
         )
         table.add_column("workspace", no_wrap=True, max_width=28)
         for month in months:
-            table.add_column(f"{month}\nhours", justify="right", no_wrap=True)
-            table.add_column("\nvalue", justify="right", no_wrap=True, style="green")
+            table.add_column(f"{month}\nhours", justify="right", min_width=7)
+            table.add_column("\nvalue", justify="right", min_width=7, style="green")
         for workspace in sorted(totals, key=lambda name: -totals[name])[:WORKSPACES]:
             cells: list[str] = []
             for month in months:
