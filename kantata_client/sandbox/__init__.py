@@ -5,6 +5,17 @@ Needs the extra `sandbox` (starlette and uvicorn). What it does not emulate it a
 
 from __future__ import annotations
 
+try:
+    import starlette
+    import uvicorn
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"The sandbox needs {error.name}: install the extra, as in `pip install kantata-client[sandbox]`.",
+        name=error.name,
+    ) from error
+else:
+    del starlette, uvicorn
+
 from kantata_client.sandbox._sandbox import Sandbox
 from kantata_client.sandbox._server import Server
 from kantata_client.sandbox._store import Store

@@ -19,7 +19,11 @@ BASE_PATH = "/api/v1"
 
 TIMES = ("created_at", "updated_at")
 
-UNSHOWN: Mapping[str, tuple[str, ...]] = {"custom_fields": ("subject_type",)}
+UNSHOWN: Mapping[str, tuple[str, ...]] = {
+    "custom_fields": ("subject_type",),
+    "survey_responses": ("subject_type", "subject_id"),
+    "survey_templates": ("subject_type", "subject_id"),
+}
 """Fields of the records that the contract has a filter for, but does not show."""
 
 SCALARS = frozenset({"str", "int", "float", "bool", "date", "datetime"})

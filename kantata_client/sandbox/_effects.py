@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox import _contract
@@ -162,6 +163,8 @@ PREPARE: Mapping[str, tuple[Callable[[Scope, dict[str, Any], Mapping[str, Any]],
     "invoices": (_money,),
     "posts": (_post,),
     "stories": (_story,),
+    "survey_responses": (_subject,),
+    "survey_templates": (_subject,),
     "time_entries": (_time_entry, _money),
     "timesheet_submissions": (_money, _open_submission),
     "workspaces": (_workspace,),
@@ -391,6 +394,41 @@ def _allocated(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, **place)
 
 
+def _backdate(scope: Scope, key: str, identity: str, value: Any) -> None:
+    moment = datetime.fromisoformat(str(value)).astimezone(UTC)
+    scope.store.change(key, identity, created_at=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _answer(scope: Scope, key: str, identity: str, value: Any) -> None:
+    scope.store.change(key, identity, text=str(value))
+
+
+def _on_calendars(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Put a holiday on the calendars named, and on no other."""
+    store = scope.store
+    wanted = [str(calendar) for calendar in cast("list[Any]", value)]
+    for row in store.where("holiday_calendar_associations", "holiday_id", identity):
+        store.remove("holiday_calendar_associations", row["id"])
+    for calendar in wanted:
+        found = store.get("holiday_calendars", calendar)
+        if found is None:
+            raise Refusal(422, invalid("holiday_calendar_ids", f"names no calendar: {calendar}."))
+        names = {
+            "holiday_name": (store.get(key, identity) or {}).get("name"),
+            "holiday_calendar_name": found["name"],
+        }
+        ids = {"holiday_id": identity, "holiday_calendar_id": calendar}
+        key_of_row = "holiday_calendar_associations"
+        store.put(key_of_row, fresh(scope, key_of_row, **ids, **names))
+
+
+def _card_version(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Give a rate card its version in a version of the set."""
+    row = fresh(scope, "rate_card_versions", rate_card_id=identity, rate_card_set_version_id=str(value))
+    scope.store.put("rate_card_versions", row)
+    scope.store.change(key, identity, effective_rate_card_version_id=row["id"])
+
+
 def _billable(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, is_billable=value)
 
@@ -419,6 +457,13 @@ BODY_FIELDS: Mapping[tuple[str, str], Callable[[Scope, str, str, Any], Any]] = {
     ("expense_report_submissions", "line_item_ids"): _submit("expenses"),
     ("expenses", "billable"): _billable,
     ("invoices", "workspace_id"): _invoiced_workspace,
+    ("holidays", "holiday_calendar_ids"): _on_calendars,
+    ("posts", "backdated_to"): _backdate,
+    ("rate_cards", "rate_card_set_version_id"): _card_version,
+    ("survey_answers", "date_value"): _answer,
+    ("survey_answers", "decimal_value"): _answer,
+    ("survey_answers", "integer_value"): _answer,
+    ("survey_answers", "string_value"): _answer,
     ("participations", "team_lead"): _team_lead,
     ("stories", "assignee_ids"): _assignees,
     ("stories", "checklist"): _checklist,

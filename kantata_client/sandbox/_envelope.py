@@ -26,7 +26,9 @@ def envelope(
 ) -> dict[str, Any]:
     """The envelope around some records; `count` is that of the whole query."""
     model = _contract.model(key)
-    count = len(ids) if count is None else count
+    if count is None:
+        count = len(ids)
+        query = query._replace(limit=max(query.limit, count))
     size = query.limit
     maps: dict[str, dict[str, Any]] = {key: {}}
     for name in query.include:

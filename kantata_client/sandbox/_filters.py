@@ -135,10 +135,7 @@ def _indexed(field: str) -> Callable[[Scope, str, str], frozenset[str]]:
     """As `_in`, for references: answered from an index."""
 
     def find(scope: Scope, key: str, value: str) -> frozenset[str]:
-        words = _csv(value)
-        # References are strings in most types and numbers in some.
-        asked = [*words, *(int(word) for word in words if word.isdigit())]
-        return frozenset(identity for word in asked for identity in scope.store.find(key, field, word))
+        return frozenset(identity for word in _csv(value) for identity in scope.store.find(key, field, word))
 
     return find
 
@@ -358,7 +355,7 @@ def _participates(link: str) -> Callable[[Scope, str], Match]:
 
     def rule(scope: Scope, value: str) -> Match:
         users = _participants(scope, value)
-        return _where(lambda record: record.get(link) in users)
+        return _where(lambda record: str(record.get(link)) in users)
 
     return rule
 
@@ -575,6 +572,12 @@ RULES: Mapping[tuple[str, str], Callable[[Scope, str], Match]] = {
     ("time_entries", "uninvoiced"): _always(lambda scope, r: not _invoiced(scope, r)),
     ("time_entries", "with_timesheet_id"): _in("active_submission_id"),
     ("time_entries", "with_recent_timesheet_ids"): _in("recent_submission_id"),
+    ("survey_responses", "subject_id"): _in("subject_id"),
+    ("survey_responses", "subject_type"): _in("subject_type"),
+    ("survey_templates", "subject_id"): _in("subject_id"),
+    ("survey_templates", "subject_type"): _in("subject_type"),
+    ("time_off_entries", "start_date"): _later("requested_date"),
+    ("time_off_entries", "end_date"): _sooner("requested_date"),
     ("time_off_entries", "workspace_id"): _participates("user_id"),
     ("timesheet_submissions", "active"): _test(lambda _, r: r.get("status") in {"new", "approved"}),
     ("timesheet_submissions", "not_cancelled"): _test(lambda _, r: r.get("status") != "cancelled"),
@@ -598,6 +601,9 @@ RULES: Mapping[tuple[str, str], Callable[[Scope, str], Match]] = {
     ("workspace_allocations", "overlaps_with_date_range"): _overlap,
     ("workspace_allocations", "user_ids"): _linked(
         "workspace_resource_id", "workspace_resources", _in("user_id")
+    ),
+    ("workspace_allocations", "type"): lambda _, value: _where(
+        lambda r: bool(r.get("hard")) == (value == "hard")
     ),
     ("workspace_allocations", "named_resources_only"): _test(_named),
     ("workspace_allocations", "unnamed_resources_only"): _test(lambda scope, r: not _named(scope, r)),

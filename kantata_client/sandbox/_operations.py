@@ -66,7 +66,7 @@ class Call:
     def key(self) -> str:
         """The envelope key of the records: of the results, or else the path's collection."""
         words = [word for word in self.operation.path.strip("/").split("/") if not word.startswith("{")]
-        return self.operation.key or words[0]
+        return self.operation.key or words[-1 if self.operation.path.endswith("}") else 0]
 
     @property
     def identity(self) -> str:
@@ -440,30 +440,28 @@ def _import_rates(call: Call) -> dict[str, Any]:
 
 
 def _table_rows(call: Call) -> dict[str, Any]:
-    version = int(call.parameters["rate_card_set_version_id"])
-    ids = call.scope.store.find("rate_card_table_rows", "rate_card_set_version_id", version)
+    version = _writes.existing(call.scope, "rate_card_set_versions", call.identity)
+    ids = call.scope.store.find("rate_card_table_rows", "rate_card_set_version_id", version["id"])
     return _envelope.page(call.scope, "rate_card_table_rows", ids, call.query)
 
 
 def _table_row(call: Call) -> dict[str, Any]:
     """Set what a role costs in the rate cards of a version."""
-    version, role = (int(value) for value in call.parameters.values())
     scope = call.scope
-    found = _writes.existing(scope, "roles", str(role))
-    of = _writes.existing(scope, "rate_card_set_versions", str(version))
-    rates: dict[str, Any] = call.fields().get("rates") or {}
+    version = _writes.existing(scope, "rate_card_set_versions", call.parameters["rate_card_set_version_id"])
+    role = _writes.existing(scope, "roles", call.parameters["role_id"])
+    rates: list[dict[str, Any]] = call.fields().get("rates") or []
     row = scope.store.get(call.key, call.identity) or fresh(
         scope,
         call.key,
-        rate_card_set_id=int(of["rate_card_set_id"]),
-        rate_card_set_version_id=version,
-        role_id=role,
-        name=found["name"],
+        rate_card_set_id=int(version["rate_card_set_id"]),
+        rate_card_set_version_id=int(version["id"]),
+        role_id=int(role["id"]),
+        name=role["name"],
         removable=True,
     )
     cells = dict(row.get("cells") or {})
-    for currency, rate in rates.items():
-        cells[currency] = {"rate": rate}
+    cells |= {rate.get("currency"): {"rate": rate.get("rate")} for rate in rates}
     scope.store.put(call.key, {**row, "id": call.identity, "cells": cells})
     return call.envelope([call.identity])
 

@@ -60,8 +60,9 @@ def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
     """A new record, not yet stored: an id, the time, and of `fields` those that the type has."""
     model = _contract.model(key)
     references = {reference.ids for reference in model.references.values()}
+    known = {*model.kinds, *references, *_contract.UNSHOWN.get(key, ())}
     times = dict.fromkeys(_contract.TIMES, scope.store.now())
-    given = {field: value for field, value in fields.items() if field in model.kinds or field in references}
+    given = {field: value for field, value in fields.items() if field in known}
     return {"id": scope.store.new_id(), **blank(key), **times, **given}
 
 
@@ -126,6 +127,10 @@ def _resources(scope: Scope, workspace: Record) -> list[Record]:
 DERIVED: Mapping[tuple[str, str], Callable[[Scope, Record], list[Any]]] = {
     ("stories", "assignee_ids"): lambda s, r: [row.get("assignee_id") for row in _assignments(s, r)],
     ("stories", "current_assignment_ids"): lambda s, r: [row["id"] for row in _assignments(s, r)],
+    ("stories", "follower_ids"): lambda s, r: [
+        *(r.get("follower_ids") or ()),
+        *(row["follower_id"] for row in s.store.where("story_follows", "story_id", r["id"])),
+    ],
     ("stories", "sub_story_ids"): lambda s, r: s.store.find("stories", "parent_id", r["id"]),
     ("stories", "descendant_ids"): lambda s, r: s.store.find("stories", "ancestor_ids", r["id"]),
     ("stories", "source_dependency_ids"): lambda s, r: s.store.find(

@@ -207,13 +207,13 @@ class Store:
 def _values(record: Record, field: str) -> Iterable[Any]:
     value = record.get(field)
     if isinstance(value, list):
-        return cast("list[Any]", value)
+        return map(_indexed, cast("list[Any]", value))
     return () if value is None else (_indexed(value),)
 
 
 def _indexed(value: Any) -> Any:
-    """What an index has for a value: a pair for `{key, id}`, which can't be a dictionary's key."""
+    """What an index has for a value: a pair for `{key, id}`, digits for numbers, as ids come as both."""
     if isinstance(value, dict):
         reference = cast("dict[str, str]", value)
         return reference["key"], reference["id"]
-    return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

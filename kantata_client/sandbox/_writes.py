@@ -243,15 +243,25 @@ def _check_item(
             errors.append(invalid(name, problem, index))
         elif (key, name) in BODY_FIELDS or ("*", name) in BODY_FIELDS:
             aside[name] = value
-        elif name in model.kinds:
+        elif name in model.kinds or name in _contract.UNSHOWN.get(key, ()):
             fields[name] = _stored(model, name, value)
         elif name not in QUIET and value is not None:
             raise not_emulated(f"the property `{name}` in the body of {operation.id}")
     return fields, aside
 
 
-QUIET = frozenset({"suppress_emails", "change_role_option", "change_orders", "auto_update_label"})
-"""Properties without an effect that a client could see."""
+QUIET = frozenset(
+    {
+        *("suppress_emails", "change_role_option", "change_orders", "auto_update_label", "default_read_only"),
+        *(
+            "enforce_workweek_minimum_on_timesheet_submission",
+            "enforce_workweek_maximum_on_timesheet_submission",
+        ),
+        *("client_account_id", "can_edit_todos", "permissions", "invoice_preference"),
+        *(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wednes", "thurs", "fri", "satur")),
+    }
+)
+"""Properties whose effect no answer of the API would show."""
 
 
 def wrong(name: str, value: Any, parameter: Parameter) -> str | None:
@@ -325,7 +335,7 @@ def _dangling(scope: Scope, model: _contract.Model, name: str, value: Any) -> st
 
 
 def _stored(model: _contract.Model, name: str, value: Any) -> Any:
-    kind = model.kinds[name]
+    kind = model.kinds.get(name, "Any")
     if isinstance(value, list):
         return [_typed(kind, item) for item in cast("list[Any]", value)]
     return _typed(kind, value)

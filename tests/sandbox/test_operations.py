@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,3 +177,73 @@ async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any])
             stored = api.sandbox.store.all(target)
         made[name] = [int(stored[-1]["id"])] if isinstance(value, list) else int(stored[-1]["id"])
     return made
+
+
+ODD: tuple[Any, ...] = (
+    *(
+        "",
+        "x",
+        "0",
+        "-1",
+        "1",
+        "10002",
+        "1001,1002",
+        "true",
+        "2026-01-01",
+        "2026-01-01:2026-02-01",
+        ":",
+        "a:b:c",
+    ),
+    *("2026-01-01T00:00:00Z", "9" * 30, "ä/ö", "1:2", "(1:a):(2:b)", "\x00"),
+)
+ODD_VALUES: tuple[Any, ...] = (
+    *(
+        None,
+        True,
+        0,
+        1,
+        -1,
+        10002,
+        1.5,
+        "",
+        "x",
+        "1",
+        "2026-01-01",
+        [],
+        [1],
+        ["x", None],
+        {},
+        {"id": 1},
+        [{}],
+    ),
+    *(
+        [{"id": 3801, "value": 1}],
+        10**30,
+        {"service_name": "a", "service_model": "b", "service_model_ref": "c"},
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None:
+    """Whatever is sent, the answer is one of the API's: a failure of the sandbox would be raised here."""
+    choose = random.Random(seed).choice
+    chance = random.Random(seed).random
+    ids = {"stories": "20060", "users": "1005", "workspaces": "10002", "time_entries": "100001"}
+    for operation in OPERATIONS.values():
+        collection = operation.path.split("/")[1]
+        path = operation.path
+        for name in operation.path_parameters:
+            path = path.replace(f"{{{name}}}", ids.get(collection, choose(("1", "x", "1:2"))))
+        query = {name: choose(ODD) for name in operation.query if chance() < 0.15}
+        body: Any = None
+        if operation.body is not None:
+            fields = {name: choose(ODD_VALUES) for name in operation.body.fields if chance() < 0.4}
+            good = _required(operation.body.fields) if chance() < 0.7 else {}
+            item = choose((good, good | fields, fields))
+            wrapper, plural = operation.body.wrapper, operation.body.plural
+            body = choose(
+                [{wrapper: item} if wrapper else item] * 6 + [{plural or "x": [item, item]}, item, []]
+            )
+        response = await api.client.request(operation.method, path.lstrip("/"), params=query, json=body)
+        assert response.status_code in {200, 204, 400, 404, 422, 501}, (operation.id, response.text)

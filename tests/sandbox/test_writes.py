@@ -162,6 +162,7 @@ async def test_bulk_creation_keeps_the_order(api: API) -> None:
     answer = await api.post("/time_entries", {"time_entries": rows})
     minutes = [answer["time_entries"][result["id"]]["time_in_minutes"] for result in answer["results"]]
     assert minutes == list(range(1, 101))
+    assert answer["meta"]["page_count"] == 1
 
 
 async def test_bulk_creation_is_all_or_nothing(api: API) -> None:
@@ -290,11 +291,50 @@ async def test_exchange_tables(api: API, only: Only) -> None:
     assert only(await api.put(path, None, name="Half"))["name"] == "Half"
 
 
+async def test_rates_of_roles_have_ids_of_two_parts(api: API, only: Only) -> None:
+    cards = only(await api.post("/rate_card_sets", {"rate_card_set": {"title": "Standard"}}))
+    body = {"rate_card_set_id": int(cards["id"]), "effective_date": "2026-07-01"}
+    version = only(await api.post("/rate_card_set_versions", {"rate_card_set_version": body}))
+    path = f"/rate_card_set_versions/{version['id']}/rate_card_table_rows"
+    rates = {"rates": [{"currency": "USD", "rate": 20_000}]}
+    row = only(await api.put(f"{path}/3002", {"rate_card_table_row": rates}))
+    assert row["id"] == f"{version['id']}:3002"
+    assert row["cells"] == {"USD": {"rate": 20_000}}
+    assert await api.ids(path) == [row["id"]]
+    await api.delete(f"{path}/3002")
+    assert await api.ids(path) == []
+    assert await api.put(f"/rate_card_set_versions/{version['id']}/publish") == {"activated": True}
+    assert only(await api.get(f"/rate_card_set_versions/{version['id']}"))["active"] is True
+
+
+async def test_plain_objects_and_bare_arrays(api: API) -> None:
+    job = {"title": "Weekly", "external_report_object_identifier": "r1", "recurrence": {"cadence": "daily"}}
+    made = await api.post("/scheduled_jobs/insights_report_exports", {"insights_report_export": job})
+    assert [row["id"] for row in await api.get("/scheduled_jobs/insights_report_exports")] == [made["id"]]
+    await api.delete(f"/scheduled_jobs/insights_report_exports/{made['id']}")
+    assert [row["iso_code"] for row in await api.get("/currencies")] == ["EUR", "GBP", "USD"]
+    assert await api.get("/account_rate_cards_activations") == {"activated": False}
+
+
 async def test_members_are_disabled_and_enabled(api: API) -> None:
     await api.put("/account_memberships/2005/disable")
     await api.get("/users/1005", status=404)
     await api.put("/account_memberships/2005/enable")
     await api.get("/users/1005")
+
+
+async def test_holidays_are_put_on_calendars(api: API, only: Only) -> None:
+    calendar = only(await api.post("/holiday_calendars", {"holiday_calendar": {"name": "North"}}))
+    body = {"name": "Founding day", "holiday_calendar_ids": [int(calendar["id"])]}
+    body |= {"start_date": "2026-09-01", "end_date": "2026-09-01"}
+    answer = await api.post("/holidays", {"holiday": body}, include="holiday_calendar_associations")
+    [row] = answer["holiday_calendar_associations"].values()
+    assert (row["holiday_calendar_id"], row["holiday_id"]) == (calendar["id"], only(answer)["id"])
+
+
+async def test_followers(api: API, only: Only) -> None:
+    await api.post("/story_follows", {"story_follow": {"story_id": 20060, "follower_id": 1050}})
+    assert "1050" in only(await api.get("/stories/20060", include="followers"))["follower_ids"]
 
 
 async def test_an_empty_account_can_be_filled(empty: API, only: Only) -> None:
