@@ -76,7 +76,7 @@ class Model:
                 known = similar(name, self.FIELDS)
                 msg = f"{type(self).__name__} has no field {name!r}{known}"
                 raise TypeError(msg)
-            if value is not None:
+            if value is not None and (value or name != "id"):  # a missing id reads as empty, and stays missing
                 setattr(self, name, value)
 
     @property
