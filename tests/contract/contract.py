@@ -63,6 +63,13 @@ def associations(prose: str) -> list[tuple[str, str]]:
     return re.findall(r"^- `(\w+)` \(([\w:]+)\)", prose, re.MULTILINE)
 
 
+def class_name(definition: str) -> str:
+    """The class that a definition should be."""
+    return (
+        "Attachment" if definition == "Attachments::Base" else definition.rpartition("::")[2].replace(" ", "")
+    )
+
+
 def keyword(name: str) -> str:
     inner = name.rsplit("[", maxsplit=1)[-1].rstrip("]")
     return {"except": "except_", "from": "from_"}.get(inner, inner)

@@ -14,7 +14,16 @@ import pytest
 
 from kantata_client import Kantata
 from kantata_client.api import OPERATIONS
-from tests.contract.contract import Declared, answer, argument, contract, keyword, operations, query_argument
+from tests.contract.contract import (
+    Declared,
+    answer,
+    argument,
+    class_name,
+    contract,
+    keyword,
+    operations,
+    query_argument,
+)
 
 EVERY = list(operations().values())
 BASE_PATH = "/api/v1"
@@ -166,8 +175,8 @@ def check_result(declared: Declared, result: Any) -> None:
         reference = (
             declared.response["properties"][key]["additionalProperties"].get("$ref", "").rpartition("/")[2]
         )
-        if reference and not reference.endswith("::Base"):
-            assert type(first).__name__ == reference.rpartition("::")[2].replace(" ", "")
+        if reference:
+            assert type(first).__name__ == class_name(reference)
 
 
 @pytest.mark.asyncio
