@@ -1,0 +1,214 @@
+"""A token from a store as a client's token provider: renewed once, however many tasks find it expired."""
+
+from __future__ import annotations
+
+import copy
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
+
+from kantata_client._auth import Secret
+from kantata_client.errors import AuthenticationError, KantataError, OAuthError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import anyio
+    from anyio.lowlevel import RunVar
+
+    from kantata_client._oauth_token import Token
+    from kantata_client.oauth import OAuthApp
+    from kantata_client.stores import TokenStore
+
+PAUSE = 10.0
+"""Seconds after a failed renewal in which the next one is not tried, but fails the same way."""
+LONGEST = 120.0
+"""Seconds that a renewal goes on after the task that began it was cancelled."""
+
+
+class StoredToken:
+    """The token under a key of a store, for `Kantata(token=…)` and `kantata.with_token(…)`.
+
+    It is read when it is first needed, and again when the service refuses it or it has expired: somebody else
+    may have replaced it. With an `app`, a token that has a refresh token is then renewed and stored, once,
+    however many tasks, copies of this object and (with a `LockingStore`) processes need it. Making one costs
+    nothing.
+
+    Requests raise `OAuthError` if nothing is stored under the key, and `AuthenticationError` if a new sign-in
+    is needed.
+    """
+
+    def __init__(self, store: TokenStore, key: str, *, app: OAuthApp | None = None) -> None:
+        """Use the token under `key`; `app` is the application that it was given to."""
+        self._key = key
+        self._app = app
+        self._token: Token | None = None
+        self._flight = _Flight.of(store, key)
+
+    async def token(self) -> str:
+        """The access token."""
+        token = self._token
+        if token is None or (self._renewable(token) and token.expired()):
+            token = await self._usable(None)
+        return token.access_token
+
+    async def refused(self, token: str) -> bool:
+        """True if there is another token now.
+
+        Raises:
+            AuthenticationError: A new sign-in is needed; the message tells why.
+            OAuthError: It could not be renewed.
+        """
+        refused = Secret(token)
+        del token
+        await self._usable(refused)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<StoredToken {self._key!r}>"
+
+    def _renewable(self, token: Token) -> bool:
+        return self._app is not None and token.refreshable
+
+    def _good(self, token: Token | None, refused: Secret | None) -> bool:
+        if token is None or (refused and token.access_token == refused.reveal()):
+            return False
+        # An expired token that nobody can renew is left to the service: this machine's clock may be wrong.
+        return not (self._renewable(token) and token.expired())
+
+    async def _usable(self, refused: Secret | None) -> Token:
+        flight = self._flight
+        async with flight.alone():
+            if self._token is not None and self._good(self._token, refused):
+                return self._token  # another task was faster
+            token = await self._load()
+            if not self._good(token, refused):
+                flight.fail_again(token)
+                token = await self._renewed(token, refused)
+            self._token = token
+            return token
+
+    async def _load(self) -> Token:
+        token = await self._flight.store.load(self._key)
+        if token is None:
+            raise OAuthError(f"No token is stored under {self._key!r}: sign in first.")
+        return token
+
+    async def _renewed(self, token: Token, refused: Secret | None) -> Token:
+        import anyio
+
+        flight, app = self._flight, self._app
+        try:
+            if app is None or not token.refreshable:
+                raise await self._hopeless(token)
+            async with flight.alone_among_processes():
+                token = await self._load()
+                if self._good(token, refused):
+                    return token
+                # Cancelled in between, the new token would be lost, and the old one is used up.
+                with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LONGEST):
+                    # Kept here first: should storing it fail, this object at least goes on working.
+                    self._token = fresh = await app.refresh(token)
+                    await flight.store.save(self._key, fresh)
+                    return fresh
+                raise OAuthError(f"The token under {self._key!r} could not be renewed in time: try again.")
+        except OAuthError as error:
+            failure = self._revoked() if error.error == "invalid_grant" else error
+        except KantataError as error:
+            failure = error
+        flight.failed(token, failure)
+        raise copy.copy(failure)
+
+    def _revoked(self) -> AuthenticationError:
+        return _authentication_error(
+            f"The service no longer renews the token under {self._key!r} (invalid_grant): the user revoked "
+            f"the "
+            "access, or the refresh token was used up elsewhere. They have to sign in again."
+        )
+
+    async def _hopeless(self, token: Token) -> KantataError:
+        """Why the service refuses a token that can't be renewed, as far as it tells."""
+        again = "sign in again, and store the new token under the same key."
+        who = f"The token under {self._key!r} was refused (401)"
+        if token.expired():
+            return _authentication_error(
+                f"{who}: it has expired, and nothing is there to renew it with; {again}"
+            )
+        if self._app is None:
+            return _authentication_error(
+                f"{who}: its user revoked it, or it belongs to another server than base_url; {again} "
+                "(StoredToken(…, app=…) can ask the server which.)"
+            )
+        try:
+            active = (await self._app.introspect(token)).active
+        except KantataError:
+            return _authentication_error(
+                f"{who}: its user revoked it, or it belongs to another server than base_url; {again} "
+                "(The authorization server did not say which.)"
+            )
+        if active:
+            return _authentication_error(
+                f"{who}, but the authorization server calls it valid: check that base_url belongs to the "
+                f"server "
+                "that the user signed in to."
+            )
+        return _authentication_error(f"{who}: it was revoked, by its user or an administrator; {again}")
+
+
+class _Flight:
+    """What all providers of one token share: who renews it, and how that failed."""
+
+    _all: ClassVar[WeakValueDictionary[tuple[int, str], _Flight]] = WeakValueDictionary()
+
+    @classmethod
+    def of(cls, store: TokenStore, key: str) -> _Flight:
+        """The flight of a token; it keeps the store alive, so that the store's id stays its own."""
+        found = cls._all.get((id(store), key))
+        if found is None:
+            found = cls._all[id(store), key] = cls(store, key)
+        return found
+
+    def __init__(self, store: TokenStore, key: str) -> None:
+        self.store = store
+        self._key = key
+        self._locks: RunVar[anyio.Lock] | None = None
+        self._failure: tuple[Token, KantataError, float] | None = None
+
+    def alone(self) -> anyio.Lock:
+        """Keeps this event loop's other tasks waiting."""
+        import anyio
+        from anyio.lowlevel import RunVar
+
+        if self._locks is None:
+            self._locks = RunVar("kantata_client.stored")
+        lock = self._locks.get(None)
+        if lock is None:
+            lock = anyio.Lock()
+            self._locks.set(lock)
+        return lock
+
+    @asynccontextmanager
+    async def alone_among_processes(self) -> AsyncGenerator[None]:
+        """Keeps other processes waiting, if the store can."""
+        lock: Any = getattr(self.store, "lock", None)
+        if lock is None:
+            yield
+        else:
+            async with lock(self._key):
+                yield
+
+    def failed(self, token: Token, failure: KantataError) -> None:
+        """Remember that a token could not be renewed."""
+        lasting = isinstance(failure, AuthenticationError)
+        # A copy has no traceback, which would keep the task's frames alive.
+        self._failure = token, copy.copy(failure), float("inf") if lasting else time.monotonic() + PAUSE
+
+    def fail_again(self, token: Token) -> None:
+        """Raise what became of this very token, instead of asking the server once for every task."""
+        if self._failure and self._failure[0] == token and time.monotonic() < self._failure[2]:
+            raise copy.copy(self._failure[1])
+
+
+def _authentication_error(message: str) -> AuthenticationError:
+    return AuthenticationError(message, status=401, method="POST", path="/oauth/token")
