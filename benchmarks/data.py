@@ -5,16 +5,32 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from kantata_client import Model
 from kantata_client.models import Story, User, Workspace
 
+if TYPE_CHECKING:
+    from kantata_client import Model
+
 STORIES, USERS, WORKSPACES = 200, 60, 20
+
 _START = datetime(2026, 1, 5, 9, tzinfo=UTC)
-_WORDS = "review plan design build test ship café scope budget risk kick-off data – migration report".split()
+_WORDS = [
+    "review",
+    "plan",
+    "design",
+    "build",
+    "test",
+    "ship",
+    "café",
+    "scope",
+    "budget",
+    "risk",
+    "data",
+    "naïve report",
+]
 
 
 def page(*, nulls: bool = True) -> bytes:
@@ -25,7 +41,9 @@ def page(*, nulls: bool = True) -> bytes:
     """
     chance = random.Random(7)
     users = {str(1000 + n): _object(User, str(1000 + n), chance, nulls=nulls) for n in range(USERS)}
-    workspaces = {str(50 + n): _object(Workspace, str(50 + n), chance, nulls=nulls) for n in range(WORKSPACES)}
+    workspaces = {
+        str(50 + n): _object(Workspace, str(50 + n), chance, nulls=nulls) for n in range(WORKSPACES)
+    }
     stories: dict[str, Any] = {}
     for n in range(STORIES):
         story = _object(Story, str(7000 + n), chance, nulls=nulls)
@@ -59,7 +77,9 @@ def _object(cls: type[Model], identifier: str, chance: random.Random, *, nulls: 
     for field in attrs.fields(cls):
         if field.name == "id" or field.name in absent:
             continue
-        made[field.name] = None if nulls and chance.random() < 0.2 else _value(field.name, str(field.type), chance)
+        made[field.name] = (
+            None if nulls and chance.random() < 0.2 else _value(field.name, str(field.type), chance)
+        )
     return made
 
 

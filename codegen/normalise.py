@@ -220,7 +220,8 @@ def _name_operations(document: Json, semantics: Semantics) -> None:
         resource, name = names.resource_and_method(method.lower(), path, collections)
         name = semantics.names.get(where, name)
         if (resource, name) in taken:
-            msg = f"{where} and {taken[resource, name]} would both be {resource}.{name}: name one in overrides/semantics.yaml"
+            both = f"{where} and {taken[resource, name]}"
+            msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
             raise CodegenError(msg)
         taken[resource, name] = where
         operation["x-tags"] = operation.get("tags", [])

@@ -230,7 +230,10 @@ class OperationView(_View):
     def returning(self) -> str | None:
         model, result = self.facts.model, self.facts.result
         if result in ("page", "array"):
-            return f"A walk over `{model}` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`. Nothing is sent before."
+            return (
+                f"A walk over `{model}` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`. "
+                "Nothing is sent before."
+            )
         if result == "many":
             return f"The `{model}` objects that the service answers with, in its order."
         if result == "file":
@@ -304,7 +307,8 @@ class ResourceView(_View):
                         f"Iterable[{item}] | AsyncIterable[{item}]",
                         str(operation.facts.model),
                         f"Create many, {limit} in one request.",
-                        f"What to create, each with the arguments of `create`: dictionaries, or `{operation.facts.model}` objects.",
+                        "What to create, each with the arguments of `create`: dictionaries, or "
+                        f"`{operation.facts.model}` objects.",
                     )
                 )
         several = next((each for each in self.operations if each.facts.name == "delete_many"), None)
@@ -316,8 +320,8 @@ class ResourceView(_View):
             and operation.facts.method == "DELETE"
         ):
             how = (
-                f"Delete many, {operation.facts.bulk_limit} in one request: all of a request's or, when one is refused, none; "
-                "then the request is split until the culprits are found."
+                f"Delete many, {operation.facts.bulk_limit} in one request. When the service refuses one of a request, "
+                "it deletes none of them."
                 if several
                 else "Delete many, one request each."
             )

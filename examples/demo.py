@@ -57,7 +57,7 @@ class Sums:
             padding=(0, 1, 0, 0),
             title_justify="left",
         )
-        table.add_column("workspace", no_wrap=True, max_width=28)
+        table.add_column("workspace", no_wrap=True, max_width=22)
         for month in months:
             table.add_column(f"{month}\nhours", justify="right", min_width=7)
             table.add_column("\nvalue", justify="right", min_width=7, style="green")

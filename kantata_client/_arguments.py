@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import quote
@@ -169,7 +169,7 @@ def _object(
     return properties
 
 
-def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) -> Any:  # noqa: PLR0912, C901 - one case a kind
+def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) -> Any:
     """A single value as JSON has it."""
     kind = parameter.kind
     if parameter.values and value not in parameter.values:
@@ -211,9 +211,9 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "datetime":
             if isinstance(value, datetime):
-                return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
+                return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
             if isinstance(value, date):
-                return datetime(value.year, value.month, value.day, tzinfo=timezone.utc).isoformat()
+                return datetime(value.year, value.month, value.day, tzinfo=UTC).isoformat()
             if isinstance(value, str) and _parses(value, datetime.fromisoformat):
                 return value
         case "object":
@@ -231,7 +231,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "any":
             return _json(value)
-    _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
+    return _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
 
 
 def _parses(text: str, parse: Any) -> bool:

@@ -215,7 +215,9 @@ def create_many(
 ) -> BulkRun[M]:
     """Create objects by the array form of a creation."""
     body, limit = operation.body, operation.bulk_limit
-    assert body and body.plural and limit, operation.id  # noqa: S101 - generated only for operations that have it
+    if body is None or body.plural is None or limit is None:
+        msg = f"{operation.id} takes one object at a time"
+        raise UsageError(msg)
     plural, path = body.plural, path_of(operation, ())
 
     async def send(chunk: list[_Item]) -> list[M]:

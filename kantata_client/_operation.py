@@ -16,7 +16,8 @@ Result: TypeAlias = Literal["page", "one", "many", "keyed", "object", "array", "
 """What a call gives back.
 
 `page`: a walk over an envelope's results; `one`: the single result of an envelope; `many`: all results of one envelope;
-`keyed`: the single object of a bare map by id; `object`: a plain JSON object; `array`: a bare JSON array of objects, walked as one page; `none`: nothing; `file`: bytes.
+`keyed`: the single object of a bare map by id; `object`: a plain JSON object; `array`: a bare JSON array of objects,
+walked as one page; `none`: nothing; `file`: bytes.
 """
 
 

@@ -73,8 +73,8 @@ class AccountLocations(Resource):
     async def create(
         self,
         *,
-        name: str | None | Unset = UNSET,
-        archived: bool | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        archived: bool | Unset | None = UNSET,
     ) -> AccountLocation:
         """Creating a new Account Location.
 
@@ -104,8 +104,8 @@ class AccountLocations(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        archived: bool | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        archived: bool | Unset | None = UNSET,
     ) -> AccountLocation:
         """Updating an existing Account Location.
 

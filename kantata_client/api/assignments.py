@@ -153,11 +153,11 @@ class Assignments(Resource):
         self,
         *,
         story_id: int | str,
-        assignee_id: int | str | None | Unset = UNSET,
-        resource_id: int | str | None | Unset = UNSET,
-        current: bool | None | Unset = UNSET,
-        estimated_minutes: int | None | Unset = UNSET,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        assignee_id: int | str | Unset | None = UNSET,
+        resource_id: int | str | Unset | None = UNSET,
+        current: bool | Unset | None = UNSET,
+        estimated_minutes: int | Unset | None = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Assignment:
         """Creating a new Assignment.
@@ -230,11 +230,11 @@ class Assignments(Resource):
         self,
         id: int | str,
         *,
-        assignee_id: int | str | None | Unset = UNSET,
-        resource_id: int | str | None | Unset = UNSET,
-        current: bool | None | Unset = UNSET,
-        estimated_minutes: int | None | Unset = UNSET,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        assignee_id: int | str | Unset | None = UNSET,
+        resource_id: int | str | Unset | None = UNSET,
+        current: bool | Unset | None = UNSET,
+        estimated_minutes: int | Unset | None = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Assignment:
         """Updating an existing Assignment.

@@ -31,9 +31,9 @@ class Attachments(Resource):
         self,
         *,
         type: Type,
-        data: bytes | File | None | Unset = UNSET,
-        filename: str | None | Unset = UNSET,
-        direct: bool | None | Unset = UNSET,
+        data: bytes | File | Unset | None = UNSET,
+        filename: str | Unset | None = UNSET,
+        direct: bool | Unset | None = UNSET,
     ) -> Attachment | DirectUpload:
         """Creating a new Attachment.
 
@@ -73,7 +73,7 @@ class Attachments(Resource):
         self,
         id: int | str,
         *,
-        filename: str | None | Unset = UNSET,
+        filename: str | Unset | None = UNSET,
     ) -> Attachment:
         """Updating an existing Attachment.
 

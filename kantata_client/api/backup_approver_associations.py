@@ -141,10 +141,10 @@ class BackupApproverAssociations(Resource):
         self,
         id: int | str,
         *,
-        backup_approver_id: int | str | None | Unset = UNSET,
-        approver_id: int | str | None | Unset = UNSET,
-        start_date: date | None | Unset = UNSET,
-        end_date: date | None | Unset = UNSET,
+        backup_approver_id: int | str | Unset | None = UNSET,
+        approver_id: int | str | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        end_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BackupApproverAssociation:
         """Updating an existing Backup Approver Association.

@@ -114,10 +114,10 @@ class BillingMilestones(Resource):
         title: str,
         amount_in_cents: int,
         workspace_id: int | str,
-        date_to_invoice: date | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        billing_type: BillingType | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        date_to_invoice: date | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        billing_type: BillingType | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BillingMilestone:
         """Creating one or many Billing Milestones.
@@ -194,12 +194,12 @@ class BillingMilestones(Resource):
         self,
         id: int | str,
         *,
-        title: str | None | Unset = UNSET,
-        amount_in_cents: int | None | Unset = UNSET,
-        date_to_invoice: date | None | Unset = UNSET,
-        billing_type: BillingType | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
+        amount_in_cents: int | Unset | None = UNSET,
+        date_to_invoice: date | Unset | None = UNSET,
+        billing_type: BillingType | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BillingMilestone:
         """Updating an existing Billing Milestone.

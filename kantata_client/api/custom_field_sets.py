@@ -189,8 +189,8 @@ class CustomFieldSets(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        subject_type: str | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        subject_type: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomFieldSet:
         """Updating an existing Custom Field Set.

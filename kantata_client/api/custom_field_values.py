@@ -306,8 +306,8 @@ class CustomFieldValues(Resource):
         *,
         concurrency: int = 4,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request: all of a request's or, when one is refused, none; then the
-        request is split until the culprits are found.
+        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
+        them.
 
         Args:
             ids: Ids of the custom field value objects.

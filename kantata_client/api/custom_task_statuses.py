@@ -136,8 +136,8 @@ class CustomTaskStatuses(Resource):
         self,
         id: int | str,
         *,
-        status: str | None | Unset = UNSET,
-        position: int | None | Unset = UNSET,
+        status: str | Unset | None = UNSET,
+        position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusSetOption:
         """Updating an existing Custom Task Status.

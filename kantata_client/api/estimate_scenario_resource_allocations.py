@@ -28,9 +28,9 @@ class EstimateScenarioResourceAllocations(Resource):
         self,
         id: int | str,
         *,
-        duration_days: int | None | Unset = UNSET,
-        percent_allocated: float | None | Unset = UNSET,
-        relative_start_day: int | None | Unset = UNSET,
+        duration_days: int | Unset | None = UNSET,
+        percent_allocated: float | Unset | None = UNSET,
+        relative_start_day: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenarioResourceAllocation:
         """Updating an existing Estimate Scenario Resource Allocation.

@@ -131,9 +131,9 @@ class EstimateScenarioResources(Resource):
         *,
         estimate_scenario_id: int | str,
         role_id: int | str,
-        label: str | None | Unset = UNSET,
-        allocation_attributes: AllocationAttributeInput | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        label: str | Unset | None = UNSET,
+        allocation_attributes: AllocationAttributeInput | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenarioResource:
         """Creating a new Estimate Scenario Resource.
@@ -205,8 +205,8 @@ class EstimateScenarioResources(Resource):
         id: int | str,
         *,
         role_id: int | str,
-        label: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        label: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenarioResource:
         """Updating an existing Estimate Scenario Resource.

@@ -120,9 +120,9 @@ class EstimateScenarios(Resource):
         name: str,
         estimate_id: int | str,
         start_date: date,
-        budget_in_cents: int | None | Unset = UNSET,
-        rate_card_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        budget_in_cents: int | Unset | None = UNSET,
+        rate_card_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenario:
         """Creating a new Estimate Scenario.
@@ -195,11 +195,11 @@ class EstimateScenarios(Resource):
         self,
         id: int | str,
         *,
-        budget_in_cents: int | None | Unset = UNSET,
-        name: str | None | Unset = UNSET,
-        rate_card_id: int | str | None | Unset = UNSET,
-        start_date: date | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        budget_in_cents: int | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
+        rate_card_id: int | str | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenario:
         """Updating an existing Estimate Scenario.

@@ -157,9 +157,9 @@ class Estimates(Resource):
         *,
         name: str,
         currency: str,
-        workspace_group_id: int | str | None | Unset = UNSET,
-        estimate_scenario: EstimateScenarioInput | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        workspace_group_id: int | str | Unset | None = UNSET,
+        estimate_scenario: EstimateScenarioInput | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Estimate:
         """Creating a new Estimate.
@@ -230,10 +230,10 @@ class Estimates(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        workspace_group_id: int | str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        workspace_group_id: int | str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Estimate:
         """Updating an existing Estimate.

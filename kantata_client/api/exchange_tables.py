@@ -187,7 +187,7 @@ class ExchangeTables(Resource):
         self,
         id: int | str,
         *,
-        exchange_rates: Sequence[ExchangeRateInput] | None | Unset = UNSET,
+        exchange_rates: Sequence[ExchangeRateInput] | Unset | None = UNSET,
         csv_file: str | None = None,
     ) -> builtins.list[ExchangeRate]:
         """Import Exchange Rates.

@@ -100,7 +100,7 @@ class ExpenseCategories(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
     ) -> ExpenseCategory:
         """Updating an existing Expense Category.
 

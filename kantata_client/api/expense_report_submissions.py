@@ -155,9 +155,9 @@ class ExpenseReportSubmissions(Resource):
         line_item_ids: Sequence[int | str],
         title: str,
         workspace_id: int | str,
-        user_id: int | str | None | Unset = UNSET,
-        comment: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        comment: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseReportSubmission:
         """Creating a new Expense Report Submission.
@@ -230,7 +230,7 @@ class ExpenseReportSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseReportSubmission:
         """Approve an Expense Report Submission.
@@ -265,7 +265,7 @@ class ExpenseReportSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseReportSubmission:
         """Cancel an Expense Report Submission.
@@ -300,7 +300,7 @@ class ExpenseReportSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseReportSubmission:
         """Reject an Expense Report Submission.

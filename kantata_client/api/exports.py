@@ -154,7 +154,7 @@ class Exports(Resource):
         self,
         id: int | str,
         *,
-        canceled: bool | None | Unset = UNSET,
+        canceled: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> AccountDataExportResult:
         """Cancel a Data Export.

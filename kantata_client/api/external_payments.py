@@ -99,9 +99,9 @@ class ExternalPayments(Resource):
         self,
         *,
         workspace_id: int | str,
-        invoice_id: int | str | None | Unset = UNSET,
-        amount_in_cents: int | None | Unset = UNSET,
-        message: str | None | Unset = UNSET,
+        invoice_id: int | str | Unset | None = UNSET,
+        amount_in_cents: int | Unset | None = UNSET,
+        message: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExternalPayment:
         """Creating a new External Payment.

@@ -158,11 +158,11 @@ class ExternalReferences(Resource):
         service_name: str,
         service_model: str,
         service_model_ref: str,
-        status: Status | None | Unset = UNSET,
-        external_link: str | None | Unset = UNSET,
-        external_status: str | None | Unset = UNSET,
-        external_message: str | None | Unset = UNSET,
-        locked: bool | None | Unset = UNSET,
+        status: Status | Unset | None = UNSET,
+        external_link: str | Unset | None = UNSET,
+        external_status: str | Unset | None = UNSET,
+        external_message: str | Unset | None = UNSET,
+        locked: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExternalReference:
         """Create or update an external reference.

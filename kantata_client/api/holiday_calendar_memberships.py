@@ -162,8 +162,8 @@ class HolidayCalendarMemberships(Resource):
         self,
         id: int | str,
         *,
-        start_date: date | None | Unset = UNSET,
-        holiday_calendar_id: int | str | None | Unset = UNSET,
+        start_date: date | Unset | None = UNSET,
+        holiday_calendar_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> HolidayCalendarMembership:
         """Updating an existing Holiday Calendar Membership.

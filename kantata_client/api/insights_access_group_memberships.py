@@ -157,7 +157,7 @@ class InsightsAccessGroupMemberships(Resource):
         self,
         id: int | str,
         *,
-        can_edit: bool | None | Unset = UNSET,
+        can_edit: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> InsightsAccessGroupMembership:

@@ -53,8 +53,8 @@ class InsightsReportExports(Resource):
         *,
         external_report_object_identifier: str,
         recurrence: RecurrenceInput,
-        title: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
     ) -> InsightsReportExport:
         """Create a new Scheduled Report Export.
 
@@ -116,10 +116,10 @@ class InsightsReportExports(Resource):
         self,
         id: int | str,
         *,
-        title: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        external_report_object_identifier: str | None | Unset = UNSET,
-        recurrence: RecurrenceInput | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        external_report_object_identifier: str | Unset | None = UNSET,
+        recurrence: RecurrenceInput | Unset | None = UNSET,
     ) -> InsightsReportExport:
         """Update a Scheduled Report Export.
 

@@ -175,8 +175,8 @@ class OrganizationMemberships(Resource):
         self,
         id: int | str,
         *,
-        geography_id: int | str | None | Unset = UNSET,
-        department_id: int | str | None | Unset = UNSET,
+        geography_id: int | str | Unset | None = UNSET,
+        department_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> OrganizationMembership:
         """Updating an existing Organization Membership.

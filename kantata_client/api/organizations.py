@@ -150,8 +150,8 @@ class Organizations(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        parent_id: int | str | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        parent_id: int | str | Unset | None = UNSET,
     ) -> Organization:
         """Updating an existing Organization.
 

@@ -154,13 +154,13 @@ class Posts(Resource):
         *,
         workspace_id: int | str,
         message: str,
-        subject_id: int | str | None | Unset = UNSET,
-        subject_type: SubjectType | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        recipient_ids: Sequence[int | str] | None | Unset = UNSET,
-        attachment_ids: Sequence[int | str] | None | Unset = UNSET,
-        google_documents: Sequence[GoogleDocumentInput] | None | Unset = UNSET,
-        backdated_to: datetime | None | Unset = UNSET,
+        subject_id: int | str | Unset | None = UNSET,
+        subject_type: SubjectType | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        recipient_ids: Sequence[int | str] | Unset | None = UNSET,
+        attachment_ids: Sequence[int | str] | Unset | None = UNSET,
+        google_documents: Sequence[GoogleDocumentInput] | Unset | None = UNSET,
+        backdated_to: datetime | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Post:
         """Creating a new Post.
@@ -248,8 +248,8 @@ class Posts(Resource):
         self,
         id: int | str,
         *,
-        message: str | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
+        message: str | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Post:
         """Updating an existing Post.

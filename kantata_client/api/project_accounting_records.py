@@ -40,7 +40,6 @@ class ProjectAccountingRecords(Resource):
         self,
         *,
         created_at: datetime | None = None,
-        end_date: date | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -55,12 +54,13 @@ class ProjectAccountingRecords(Resource):
         page: int | None = None,
         per_page: int | None = None,
         show_deleted: bool | None = None,
-        start_date: date | None = None,
         status: Statu | Iterable[Statu] | None = None,
         type: Type | None = None,
         user_id: int | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
     ) -> Paginator[ProjectAccountingRecord]:
         """Fetching a list of Project Accounting Records.
 
@@ -68,7 +68,6 @@ class ProjectAccountingRecords(Resource):
 
         Args:
             created_at: On or after. Without a time zone it is taken as UTC.
-            end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -85,12 +84,13 @@ class ProjectAccountingRecords(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             show_deleted: True = only deleted; default false.
-            start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
             status: Never finds records without status.
             type: Type.
             user_id: User id.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_ids: Csv of ids.
+            start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
+            end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
 
         Returns:
             A walk over `ProjectAccountingRecord` objects: `async for`, `pages`, `first`, `one`, `count`,
@@ -107,7 +107,6 @@ class ProjectAccountingRecords(Resource):
             ProjectAccountingRecord,
             query={
                 "created_at": created_at,
-                "end_date": end_date,
                 "external_reference_external_message": external_reference_external_message,
                 "external_reference_external_status": external_reference_external_status,
                 "external_reference_service_model": external_reference_service_model,
@@ -122,12 +121,13 @@ class ProjectAccountingRecords(Resource):
                 "page": page,
                 "per_page": per_page,
                 "show_deleted": show_deleted,
-                "start_date": start_date,
                 "status": status,
                 "type": type,
                 "user_id": user_id,
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_ids": workspace_ids,
+                "start_date": start_date,
+                "end_date": end_date,
             },
         )
 
@@ -138,29 +138,29 @@ class ProjectAccountingRecords(Resource):
         start_date: date,
         end_date: date,
         currency: str,
-        type: Type | None | Unset = UNSET,
-        amount: float | None | Unset = UNSET,
-        amount_to_date: float | None | Unset = UNSET,
-        budget: float | None | Unset = UNSET,
-        contract_date: date | None | Unset = UNSET,
-        cost: float | None | Unset = UNSET,
-        cost_eac: float | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        fees: float | None | Unset = UNSET,
-        hours: float | None | Unset = UNSET,
-        hours_eac: float | None | Unset = UNSET,
-        hours_etc: float | None | Unset = UNSET,
-        total_estimated_hours: float | None | Unset = UNSET,
-        total_hours_to_date: float | None | Unset = UNSET,
-        labor_type: LaborType | None | Unset = UNSET,
-        notes: str | None | Unset = UNSET,
-        percent_complete: float | None | Unset = UNSET,
-        role_id: int | str | None | Unset = UNSET,
-        service_type: str | None | Unset = UNSET,
-        status: Status | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        user_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        type: Type | Unset | None = UNSET,
+        amount: float | Unset | None = UNSET,
+        amount_to_date: float | Unset | None = UNSET,
+        budget: float | Unset | None = UNSET,
+        contract_date: date | Unset | None = UNSET,
+        cost: float | Unset | None = UNSET,
+        cost_eac: float | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        fees: float | Unset | None = UNSET,
+        hours: float | Unset | None = UNSET,
+        hours_eac: float | Unset | None = UNSET,
+        hours_etc: float | Unset | None = UNSET,
+        total_estimated_hours: float | Unset | None = UNSET,
+        total_hours_to_date: float | Unset | None = UNSET,
+        labor_type: LaborType | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        percent_complete: float | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        service_type: str | Unset | None = UNSET,
+        status: Status | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectAccountingRecord:
         """Creating a new Project Accounting Records.
@@ -413,7 +413,6 @@ LIST = Operation(
     key="project_accounting_records",
     query={
         "created_at": Parameter("datetime"),
-        "end_date": Parameter("date"),
         "external_reference_external_message": Parameter("string"),
         "external_reference_external_status": Parameter("string"),
         "external_reference_service_model": Parameter("string"),
@@ -428,12 +427,13 @@ LIST = Operation(
         "page": Parameter("integer", default=1),
         "per_page": Parameter("integer", default=20, maximum=200),
         "show_deleted": Parameter("boolean"),
-        "start_date": Parameter("date"),
         "status": Parameter("string", many=True, values=get_args(Statu)),
         "type": Parameter("string", values=get_args(Type)),
         "user_id": Parameter("integer"),
         "without_external_reference_service_name": Parameter("string"),
         "workspace_ids": Parameter("integer", many=True),
+        "start_date": Parameter("string"),
+        "end_date": Parameter("string"),
     },
 )
 CREATE = Operation(

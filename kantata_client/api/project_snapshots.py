@@ -87,9 +87,9 @@ class ProjectSnapshots(Resource):
         self,
         *,
         workspace_id: int | str,
-        title: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        replace_baseline: bool | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        replace_baseline: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectSnapshot:
         """Creating a Project Snapshot.
@@ -132,9 +132,9 @@ class ProjectSnapshots(Resource):
         self,
         id: int | str,
         *,
-        title: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        replace_baseline: bool | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        replace_baseline: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectSnapshot:
         """Updating a Project Snapshot.

@@ -168,7 +168,7 @@ class RateCardRoles(Resource):
         self,
         id: int | str,
         *,
-        rate: int | None | Unset = UNSET,
+        rate: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCardRole:
         """Updating an existing Rate Card Role.

@@ -97,7 +97,7 @@ class RateCardSetVersions(Resource):
         self,
         *,
         rate_card_set_id: int | str,
-        effective_date: date | None | Unset = UNSET,
+        effective_date: date | Unset | None = UNSET,
         clone_id: int | str | None = None,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCardSetVersion:
@@ -170,7 +170,7 @@ class RateCardSetVersions(Resource):
         self,
         id: int | str,
         *,
-        effective_date: date | None | Unset = UNSET,
+        effective_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCardSetVersion:
         """Updating an existing Rate Card Set Version.

@@ -173,7 +173,7 @@ class RateCardSets(Resource):
         self,
         id: int | str,
         *,
-        title: str | None | Unset = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCardSet:
         """Updating an existing Rate Card Set.

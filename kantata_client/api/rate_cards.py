@@ -138,8 +138,8 @@ class RateCards(Resource):
         *,
         rate_card_set_id: int | str,
         currency: str,
-        rate_card_set_version_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        rate_card_set_version_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCard:
         """Creating a new Rate Card.
@@ -214,8 +214,8 @@ class RateCards(Resource):
         self,
         id: int | str,
         *,
-        currency: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        currency: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCard:
         """Updating an existing Rate Card.

@@ -93,13 +93,13 @@ class ResourceRequests(Resource):
         self,
         *,
         approver_ids: Sequence[int | str],
-        resource_id: int | str | None | Unset = UNSET,
-        resource_workspace_id: int | str | None | Unset = UNSET,
-        resource_role_id: int | str | None | Unset = UNSET,
-        workspace_allocation_start_date: date | None | Unset = UNSET,
-        workspace_allocation_end_date: date | None | Unset = UNSET,
-        workspace_allocation_percentage: int | None | Unset = UNSET,
-        custom_fields: Sequence[CustomFieldInput] | None | Unset = UNSET,
+        resource_id: int | str | Unset | None = UNSET,
+        resource_workspace_id: int | str | Unset | None = UNSET,
+        resource_role_id: int | str | Unset | None = UNSET,
+        workspace_allocation_start_date: date | Unset | None = UNSET,
+        workspace_allocation_end_date: date | Unset | None = UNSET,
+        workspace_allocation_percentage: int | Unset | None = UNSET,
+        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ResourceRequest:
         """Creating a new Resource Requests.
@@ -177,8 +177,8 @@ class ResourceRequests(Resource):
         id: int | str,
         *,
         request_resolution_status: RequestResolutionStatus,
-        user_id: int | str | None | Unset = UNSET,
-        allocations_state: bool | None | Unset = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        allocations_state: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ResourceRequest:
         """Updating an existing Resource Requests.

@@ -141,7 +141,7 @@ class Roles(Resource):
         self,
         *,
         name: str,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Role:
         """Creating a new Role.
@@ -206,8 +206,8 @@ class Roles(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Role:
         """Updating an existing Role.

@@ -115,7 +115,7 @@ class SkillMemberships(Resource):
         *,
         skill_id: int | str,
         user_id: int | str,
-        level: int | None | Unset = UNSET,
+        level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SkillMembership:
         """Creating a new Skill Membership.
@@ -184,7 +184,7 @@ class SkillMemberships(Resource):
         self,
         id: int | str,
         *,
-        level: int | None | Unset = UNSET,
+        level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SkillMembership:
         """Updating an existing Skill Membership.

@@ -147,8 +147,8 @@ class Skills(Resource):
         name: str,
         max_level: MaxLevel,
         skill_category_id: int | str,
-        description: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Skill:
         """Creating a new Skill.
@@ -222,11 +222,11 @@ class Skills(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        max_level: MaxLevel | None | Unset = UNSET,
-        skill_category_id: int | str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        max_level: MaxLevel | Unset | None = UNSET,
+        skill_category_id: int | str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Skill:
         """Updating an existing Skill.

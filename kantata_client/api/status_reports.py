@@ -120,8 +120,8 @@ class StatusReports(Resource):
         workspace_id: int | str,
         color: Color,
         description: str,
-        details: Sequence[DetailInput] | None | Unset = UNSET,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        details: Sequence[DetailInput] | Unset | None = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusReport:
         """Creating a new Status Report.
@@ -192,10 +192,10 @@ class StatusReports(Resource):
         self,
         id: int | str,
         *,
-        color: Color | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
-        details: Sequence[DetailInput] | None | Unset = UNSET,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        color: Color | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        details: Sequence[DetailInput] | Unset | None = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusReport:
         """Updating an existing Status Report.

@@ -169,7 +169,7 @@ class StoryAllocationDays(Resource):
         assignment_id: int | str,
         date: date,
         minutes: int,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryAllocationDay:
         """Creating a new Daily Scheduled Hours (Story Allocation Day).
@@ -239,7 +239,7 @@ class StoryAllocationDays(Resource):
         id: int | str,
         *,
         minutes: int,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryAllocationDay:
         """Updating an existing Daily Scheduled Hours (Story Allocation Day).
@@ -298,8 +298,8 @@ class StoryAllocationDays(Resource):
         *,
         concurrency: int = 4,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request: all of a request's or, when one is refused, none; then the
-        request is split until the culprits are found.
+        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
+        them.
 
         Args:
             ids: Ids of the story allocation day objects.

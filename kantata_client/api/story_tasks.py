@@ -104,8 +104,8 @@ class StoryTasks(Resource):
         *,
         story_id: int | str,
         name: str,
-        completed: bool | None | Unset = UNSET,
-        position: int | None | Unset = UNSET,
+        completed: bool | Unset | None = UNSET,
+        position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryTask:
         """Creating a new Story Task.
@@ -174,9 +174,9 @@ class StoryTasks(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        completed: bool | None | Unset = UNSET,
-        position: int | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        completed: bool | Unset | None = UNSET,
+        position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryTask:
         """Updating an existing Story Task.

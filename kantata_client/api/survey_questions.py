@@ -106,7 +106,7 @@ class SurveyQuestions(Resource):
         *,
         text: str,
         question_type: QuestionType,
-        choices: Sequence[ChoiceInput] | None | Unset = UNSET,
+        choices: Sequence[ChoiceInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyQuestion:
         """Creating a new Survey Question.
@@ -143,7 +143,7 @@ class SurveyQuestions(Resource):
         self,
         id: int | str,
         *,
-        text: str | None | Unset = UNSET,
+        text: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyQuestion:
         """Updating an existing Survey Question.

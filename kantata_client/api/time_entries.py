@@ -187,14 +187,14 @@ class TimeEntries(Resource):
         workspace_id: int | str,
         date_performed: date,
         time_in_minutes: int,
-        billable: bool | None | Unset = UNSET,
-        rate_in_cents: int | None | Unset = UNSET,
-        notes: str | None | Unset = UNSET,
-        role_id: int | str | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        user_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
-        location: str | None | Unset = UNSET,
+        billable: bool | Unset | None = UNSET,
+        rate_in_cents: int | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        location: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> TimeEntry:
@@ -287,17 +287,17 @@ class TimeEntries(Resource):
         self,
         id: int | str,
         *,
-        workspace_id: int | str | None | Unset = UNSET,
-        date_performed: date | None | Unset = UNSET,
-        time_in_minutes: int | None | Unset = UNSET,
-        billable: bool | None | Unset = UNSET,
-        rate_in_cents: int | None | Unset = UNSET,
-        notes: str | None | Unset = UNSET,
-        role_id: int | str | None | Unset = UNSET,
-        story_id: int | str | None | Unset = UNSET,
-        user_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
-        location: str | None | Unset = UNSET,
+        workspace_id: int | str | Unset | None = UNSET,
+        date_performed: date | Unset | None = UNSET,
+        time_in_minutes: int | Unset | None = UNSET,
+        billable: bool | Unset | None = UNSET,
+        rate_in_cents: int | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        location: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> TimeEntry:
@@ -403,8 +403,8 @@ class TimeEntries(Resource):
         *,
         concurrency: int = 4,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request: all of a request's or, when one is refused, none; then the
-        request is split until the culprits are found.
+        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
+        them.
 
         Args:
             ids: Ids of the time entry objects.

@@ -133,7 +133,7 @@ class TimeOffEntries(Resource):
         user_id: int | str,
         hours: float,
         requested_date: date,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimeOffEntry:
         """Creating one or many Time Off Entries.
@@ -176,7 +176,7 @@ class TimeOffEntries(Resource):
         id: int | str,
         *,
         hours: float,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimeOffEntry:
         """Updating an existing Time Off Entry.
@@ -262,8 +262,8 @@ class TimeOffEntries(Resource):
         *,
         concurrency: int = 4,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request: all of a request's or, when one is refused, none; then the
-        request is split until the culprits are found.
+        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
+        them.
 
         Args:
             ids: Ids of the time off entry objects.

@@ -25,7 +25,7 @@ class TimesheetApprovals(Resource):
         self,
         *,
         submission_ids: Sequence[int | str],
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
     ) -> TimesheetApproval:
         """Approve Multiple Timesheet Submissions.
 

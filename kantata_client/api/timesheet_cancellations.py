@@ -25,7 +25,7 @@ class TimesheetCancellations(Resource):
         self,
         *,
         submission_ids: Sequence[int | str],
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
     ) -> TimesheetCancellation:
         """Cancel Multiple Timesheet Submissions.
 

@@ -25,7 +25,7 @@ class TimesheetRejections(Resource):
         self,
         *,
         submission_ids: Sequence[int | str],
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
     ) -> TimesheetRejection:
         """Reject Multiple Timesheet Submissions.
 

@@ -147,9 +147,9 @@ class TimesheetSubmissions(Resource):
         line_item_ids: Sequence[int | str],
         title: str,
         workspace_id: int | str,
-        user_id: int | str | None | Unset = UNSET,
-        comment: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        comment: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimesheetSubmission:
         """Create a Timesheet Submission.
@@ -224,7 +224,7 @@ class TimesheetSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimesheetSubmission:
         """Approve a Single Timesheet Submission.
@@ -261,7 +261,7 @@ class TimesheetSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimesheetSubmission:
         """Cancel a Single Timesheet Submission.
@@ -298,7 +298,7 @@ class TimesheetSubmissions(Resource):
         self,
         id: int | str,
         *,
-        description: str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimesheetSubmission:
         """Reject a Single Timesheet Submission.

@@ -104,7 +104,7 @@ class Vendors(Resource):
         self,
         *,
         name: str,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Vendor:
         """Creating a new Vendor.
@@ -139,9 +139,9 @@ class Vendors(Resource):
         self,
         id: int | str,
         *,
-        name: str | None | Unset = UNSET,
-        archived: bool | None | Unset = UNSET,
-        external_reference: AssignmentExternalReferenceInput | None | Unset = UNSET,
+        name: str | Unset | None = UNSET,
+        archived: bool | Unset | None = UNSET,
+        external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Vendor:
         """Updating an existing Vendor.

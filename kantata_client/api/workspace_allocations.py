@@ -144,9 +144,9 @@ class WorkspaceAllocations(Resource):
         start_date: date,
         end_date: date,
         minutes: int,
-        hard: bool | None | Unset = UNSET,
-        notes: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        hard: bool | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceAllocation:
         """Creating a new Workspace Allocation.
@@ -259,12 +259,12 @@ class WorkspaceAllocations(Resource):
         self,
         id: int | str,
         *,
-        start_date: date | None | Unset = UNSET,
-        end_date: date | None | Unset = UNSET,
-        minutes: int | None | Unset = UNSET,
-        hard: bool | None | Unset = UNSET,
-        notes: str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        start_date: date | Unset | None = UNSET,
+        end_date: date | Unset | None = UNSET,
+        minutes: int | Unset | None = UNSET,
+        hard: bool | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceAllocation:
         """Updating an existing Workspace Allocation.

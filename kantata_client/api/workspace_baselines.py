@@ -76,8 +76,8 @@ class WorkspaceBaselines(Resource):
         self,
         *,
         title: str,
-        description: str | None | Unset = UNSET,
-        workspace_id: int | str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
+        workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceBaseline:
         """Creating a new Workspace Baseline.
@@ -147,8 +147,8 @@ class WorkspaceBaselines(Resource):
         id: int | str,
         *,
         title: str,
-        description: str | None | Unset = UNSET,
-        workspace_id: int | str | None | Unset = UNSET,
+        description: str | Unset | None = UNSET,
+        workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceBaseline:
         """Updating an existing Workspace Baseline.

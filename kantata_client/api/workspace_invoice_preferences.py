@@ -25,12 +25,12 @@ class WorkspaceInvoicePreferences(Resource):
         self,
         *,
         workspace_id: int | str,
-        purchase_order: str | None | Unset = UNSET,
-        project_code: str | None | Unset = UNSET,
-        client_invoice_name: str | None | Unset = UNSET,
-        client_invoice_address: str | None | Unset = UNSET,
-        consultant_invoice_name: str | None | Unset = UNSET,
-        consultant_invoice_address: str | None | Unset = UNSET,
+        purchase_order: str | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        client_invoice_name: str | Unset | None = UNSET,
+        client_invoice_address: str | Unset | None = UNSET,
+        consultant_invoice_name: str | Unset | None = UNSET,
+        consultant_invoice_address: str | Unset | None = UNSET,
     ) -> WorkspaceInvoicePreference:
         """Creating a new Workspace Invoice Preference.
 
@@ -94,12 +94,12 @@ class WorkspaceInvoicePreferences(Resource):
         self,
         id: int | str,
         *,
-        purchase_order: str | None | Unset = UNSET,
-        project_code: str | None | Unset = UNSET,
-        client_invoice_name: str | None | Unset = UNSET,
-        client_invoice_address: str | None | Unset = UNSET,
-        consultant_invoice_name: str | None | Unset = UNSET,
-        consultant_invoice_address: str | None | Unset = UNSET,
+        purchase_order: str | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        client_invoice_name: str | Unset | None = UNSET,
+        client_invoice_address: str | Unset | None = UNSET,
+        consultant_invoice_name: str | Unset | None = UNSET,
+        consultant_invoice_address: str | Unset | None = UNSET,
     ) -> WorkspaceInvoicePreference:
         """Updating an existing Workspace Invoice Preference.
 

@@ -86,7 +86,7 @@ class WorkspaceResourceSkills(Resource):
         *,
         skill_id: int | str,
         workspace_resource_id: int | str,
-        level: int | None | Unset = UNSET,
+        level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceResourceSkill:
         """Creating a new Workspace Resource Skill.
@@ -153,7 +153,7 @@ class WorkspaceResourceSkills(Resource):
         self,
         id: int | str,
         *,
-        level: int | None | Unset = UNSET,
+        level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceResourceSkill:
         """Updating an existing Workspace Resource Skill.

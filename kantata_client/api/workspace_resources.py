@@ -206,9 +206,9 @@ class WorkspaceResources(Resource):
         self,
         *,
         workspace_id: int | str,
-        user_id: int | str | None | Unset = UNSET,
-        role_id: int | str | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResource:
@@ -252,7 +252,7 @@ class WorkspaceResources(Resource):
     async def allocations_matching_scheduled_hours(
         self,
         *,
-        data: Sequence[DataInput] | None | Unset = UNSET,
+        data: Sequence[DataInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursResult:
@@ -324,11 +324,11 @@ class WorkspaceResources(Resource):
         self,
         id: int | str,
         *,
-        label: str | None | Unset = UNSET,
-        user_id: int | str | None | Unset = UNSET,
-        role_id: int | str | None | Unset = UNSET,
-        auto_update_label: bool | None | Unset = UNSET,
-        external_reference: ExternalReferenceInput | None | Unset = UNSET,
+        label: str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        auto_update_label: bool | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResource:
@@ -396,7 +396,7 @@ class WorkspaceResources(Resource):
         self,
         id: int | str,
         *,
-        data: Sequence[WorkspaceResourceDataInput] | None | Unset = UNSET,
+        data: Sequence[WorkspaceResourceDataInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult:

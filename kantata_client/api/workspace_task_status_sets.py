@@ -27,7 +27,7 @@ class WorkspaceTaskStatusSets(Resource):
     async def bulk_update(
         self,
         *,
-        workspace_task_status_sets: Sequence[WorkspaceTaskStatusSetInput] | None | Unset = UNSET,
+        workspace_task_status_sets: Sequence[WorkspaceTaskStatusSetInput] | Unset | None = UNSET,
     ) -> builtins.list[WorkspaceStatusSet]:
         """Update task status set on multiple workspaces.
 

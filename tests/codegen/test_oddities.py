@@ -249,6 +249,13 @@ def test_cells_are_keyed_by_currency() -> None:
     assert cells["additionalProperties"]["properties"].keys() == {"rate_card_role_id", "rate"}
 
 
+@pytest.mark.parametrize("name", ["start_date", "end_date"])
+def test_filters_by_period_take_ranges(name: str) -> None:
+    parameter = parameters("GET /project_accounting_records")[name]
+    assert parameter["type"] == "string"
+    assert "format" not in parameter
+
+
 def test_report_dates_are_not_swapped() -> None:
     report = response("GET /insights_reports")["items"]["properties"]
     assert "created" in report["created_at"]["description"]
