@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from kantata_client.sandbox import _contract
 from kantata_client.sandbox._relations import blank, subject
 
 if TYPE_CHECKING:
@@ -104,11 +105,15 @@ class _Builder:
     def __init__(self) -> None:
         self.records: dict[str, list[dict[str, Any]]] = {}
         self._blanks: dict[str, dict[str, Any]] = {}
+        self._numbers: dict[str, list[str]] = {}
+        """References that are numbers, as they are in some types."""
 
     def add(self, key: str, identity: int | str, created: str, /, **fields: Any) -> dict[str, Any]:
         """A record created at a time (ISO 8601, UTC)."""
         if key not in self._blanks:
             self._blanks[key] = {"id": None, **blank(key)}
+            kinds = _contract.model(key).kinds
+            self._numbers[key] = [f for f, kind in kinds.items() if kind == "int" and f.endswith("_id")]
         row = {
             **self._blanks[key],
             "id": str(identity),
@@ -116,6 +121,9 @@ class _Builder:
             "updated_at": created,
             **fields,
         }
+        for field in self._numbers[key]:
+            if row.get(field) is not None:
+                row[field] = int(row[field])
         self.records.setdefault(key, []).append(row)
         return row
 

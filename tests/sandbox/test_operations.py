@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kantata_client.api import OPERATIONS
+from kantata_client.sandbox import _contract
 from kantata_client.sandbox._operations import CUSTOM, NOT_EMULATED
+from kantata_client.sandbox._relations import UNKNOWN
 
 if TYPE_CHECKING:
     from kantata_client._operation import Operation, Parameter
+    from kantata_client.sandbox import Sandbox
 
     from .conftest import API
 
@@ -154,8 +157,6 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
 
 async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any]) -> dict[str, Any]:
     """Records that a creation refers to and the demo account lacks."""
-    from kantata_client.sandbox import _contract
-
     made: dict[str, Any] = {}
     model = _contract.model(operation.key or "")
     targets = {name: reference.key for name in fields if (reference := model.reference_of(name)) is not None}
@@ -247,3 +248,22 @@ async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None
             )
         response = await api.client.request(operation.method, path.lstrip("/"), params=query, json=body)
         assert response.status_code in {200, 204, 400, 404, 422, 501}, (operation.id, response.text)
+
+
+async def test_objects_are_what_the_contract_says(sandbox: Sandbox) -> None:
+    """The client checks each object of the first page of each list, with what it includes of other types."""
+    async with sandbox.client(on_drift="raise") as kantata:
+        for operation in _walks():
+            if operation.id in NOT_EMULATED or operation.result != "page":
+                continue
+            query = {name: NEEDED.get(name, 1) for name, p in operation.query.items() if p.required}
+            if "include" in operation.query:
+                references = _contract.model(operation.key or "").references
+                query["include"] = [
+                    name
+                    for name in operation.query["include"].values
+                    if references[name].key != operation.key and (operation.key, name) not in UNKNOWN
+                ]
+            walk = getattr(getattr(kantata, operation.resource), operation.name)(**query)
+            async for _ in walk.pages():
+                break
