@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from kantata_client._auth import current, replaced
 from kantata_client._http import Download, Failure, Link, Request, Response, Timeouts
@@ -78,6 +80,22 @@ class _Loop:
         return places
 
 
+@cache
+def _run_var() -> RunVar[WeakKeyDictionary[Transport, _Loop]]:
+    from anyio.lowlevel import RunVar
+
+    return RunVar("kantata_client")
+
+
+def _of_this_loop() -> WeakKeyDictionary[Transport, _Loop]:
+    """What the transports hold in the running event loop; it goes with either of the two."""
+    loops = _run_var().get(None)
+    if loops is None:
+        loops = WeakKeyDictionary["Transport", _Loop]()
+        _run_var().set(loops)
+    return loops
+
+
 def _semaphore(value: int) -> anyio.Semaphore:
     import anyio
 
@@ -128,7 +146,6 @@ class Transport:
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
-        self._loops: RunVar[_Loop] | None = None
         self._closed = False
 
     async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
@@ -154,9 +171,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections of this event loop; nothing can be sent afterwards. May be called again."""
         self._closed = True
-        loops, self._loops = self._loops, None
-        loop = loops and loops.get(None)
-        if loop:
+        loop = _of_this_loop().pop(self, None)
+        if loop is not None:
             import anyio
 
             # A cancelled task closes its connections too, but does not wait for ever for its peers.
@@ -318,17 +334,13 @@ class Transport:
             raise UsageError(
                 "This client is closed: make a new one, or send inside of its `async with` block."
             )
-        if self._loops is None:
-            from anyio.lowlevel import RunVar
-
-            self._loops = RunVar("kantata_client")
-        loop = self._loops.get(None)
+        loops = _of_this_loop()
+        loop = loops.get(self)
         if loop is None:
             # Through a proxy, a request over plain HTTP would leave this machine with its token.
             proxies = self.base_url.startswith("https:")
             link = Link(self._transport, self._timeouts, self._max_concurrency, use_proxies=proxies)
-            loop = _Loop(link, self._max_concurrency)
-            self._loops.set(loop)
+            loop = loops[self] = _Loop(link, self._max_concurrency)
         return loop
 
     def _ours(self, request: Request) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import logging
 import socket
 import traceback
+import weakref
 
 import anyio
 import httpx
@@ -625,6 +627,17 @@ def test_one_client_works_in_several_event_loops(serving, answer):
     asyncio.run(run(close=False))
     anyio.run(run, False, backend="trio")
     asyncio.run(run(close=True))
+
+
+async def test_a_client_that_was_only_dropped_is_gone():
+    transport = Transport(
+        base_url="https://api.example", transport=httpx.MockTransport(lambda _: httpx.Response(200))
+    )
+    await transport.send(request(transport))
+    link = weakref.ref(transport._loop().link)
+    del transport
+    gc.collect()
+    assert link() is None
 
 
 @pytest.mark.parametrize(
