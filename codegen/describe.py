@@ -100,6 +100,7 @@ class OperationFacts:
     bulk_limit: int | None
     own_rate_limit: bool
     external_reference: bool
+    stable_by: str | None
     alternative: tuple[str, str] | None
     """(argument that asks for it, model) of a second shape of the answer."""
 
@@ -289,8 +290,21 @@ def _operation(
         bulk_limit=semantics.bulk_limit(where),
         own_rate_limit=where in semantics.own_rate_limit,
         external_reference=False,
+        stable_by=_stable_by(operation, arguments, document),
         alternative=_alternative(where, document, semantics),
     )
+
+
+def _stable_by(operation: Json, arguments: dict[str, Argument], document: Json) -> str | None:
+    """The time by which a list can be sorted and filtered, and which its objects have; that of creation never changes."""
+    if operation["x-result"] != "page" or not {"order", "page", "per_page"} <= arguments.keys():
+        return None
+    fields = document["components"]["schemas"][operation["x-model"]]["properties"]
+    for by, after in (("created_at", "created_after"), ("updated_at", "updated_after")):
+        timed = fields.get(by, {}).get("format") == "date-time" and after in arguments
+        if timed and f"{by}:asc" in arguments["order"].values:
+            return by
+    return None
 
 
 def _alternative(where: str, document: Json, semantics: Semantics) -> tuple[str, str] | None:

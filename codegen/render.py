@@ -233,6 +233,7 @@ class OperationView(_View):
             return (
                 f"A walk over `{model}` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`. "
                 "Nothing is sent before."
+                + (f" Its `stable()` walk goes by `{self.facts.stable_by}`." if self.facts.stable_by else "")
             )
         if result == "many":
             return f"The `{model}` objects that the service answers with, in its order."

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kantata_client.errors import RateLimitedError as RateLimitedError
     from kantata_client.errors import ServerError as ServerError
     from kantata_client.errors import UnknownOutcomeError as UnknownOutcomeError
+    from kantata_client.errors import UnstableListError as UnstableListError
     from kantata_client.errors import UsageError as UsageError
     from kantata_client.errors import ValidationError as ValidationError
     from kantata_client.hooks import Hooks as Hooks
@@ -93,11 +94,13 @@ _MODULES = {
     "TokenProvider": "_auth",
     "UNSET": "_unset",
     "UnknownOutcomeError": "errors",
+    "UnstableListError": "errors",
     "UsageError": "errors",
     "ValidationError": "errors",
 }
 
 __all__ = [
+    "UNSET",
     "APIError",
     "AdaptiveThrottle",
     "AuthenticationError",
@@ -132,8 +135,8 @@ __all__ = [
     "Throttle",
     "Timeouts",
     "TokenProvider",
-    "UNSET",
     "UnknownOutcomeError",
+    "UnstableListError",
     "UsageError",
     "ValidationError",
 ]

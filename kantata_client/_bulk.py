@@ -193,7 +193,9 @@ class _Outcomes(Generic[T]):
         while len(chunks) < self._concurrency and (chunk := await self._chunks.next()):
             chunks.append(chunk)
         if chunks:
-            told = await in_order([partial(_outcomes, self._send, chunk) for chunk in chunks])
+            told, error = await in_order([partial(_outcomes, self._send, chunk) for chunk in chunks])
+            if error is not None:
+                raise error
             self._ready = [outcome for outcomes in reversed(told) for outcome in reversed(outcomes)]
 
 

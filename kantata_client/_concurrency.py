@@ -10,30 +10,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Run all calls at once; their results in the order of the calls.
+async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T], Exception | None]:
+    """Run all calls at once.
 
-    Raises:
-        Exception: What the first call (in that order) to fail raised, as it is and not in a group. The others are
-            cancelled, and have ended by then.
+    Returns:
+        The results in the order of the calls, up to the first call (in that order) that failed, and what it raised. The
+        calls behind a failure are cancelled, and have ended by then.
     """
     if len(calls) == 1:
-        return [await calls[0]()]
+        try:
+            return [await calls[0]()], None
+        except Exception as error:
+            return [], error
     import anyio
 
     results: dict[int, T] = {}
     failures: dict[int, Exception] = {}
-    async with anyio.create_task_group() as group:
+    scopes = [anyio.CancelScope() for _ in calls]
 
-        async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
+    async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
+        with scopes[index]:
             try:
                 results[index] = await call()
-            except Exception as error:  # noqa: BLE001 - raised below, without the group around it
+            except Exception as error:
                 failures[index] = error
-                group.cancel_scope.cancel()
+                for scope in scopes[index + 1 :]:
+                    scope.cancel()
 
+    async with anyio.create_task_group() as group:
         for index, call in enumerate(calls):
             group.start_soon(run, index, call)
-    if failures:
-        raise failures[min(failures)]
-    return [results[index] for index in range(len(calls))]
+    first = min(failures, default=len(calls))
+    return [results[index] for index in range(first)], failures.get(first)

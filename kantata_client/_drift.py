@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from kantata_client.errors import MalformedResponseError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kantata_client._model import Model
     from kantata_client._operation import Operation
@@ -106,18 +106,18 @@ class Drift:
         self,
         objects: dict[str, Any],
         class_under: Callable[[str], type[Model]],
-        asked: Iterable[str],
         operation: Operation,
         request_id: str | None,
+        absent: Sequence[str] = (),
     ) -> None:
         """Check the objects of a response.
 
         Args:
             objects: Envelope key → id → object, as received.
             class_under: Envelope key → class.
-            asked: Associations that were to be included.
             operation: What was asked.
             request_id: Of the response.
+            absent: Fields of the operation's model that should be there and are not.
 
         Raises:
             MalformedResponseError: There is a difference, and `on_drift` is `"raise"`.
@@ -129,8 +129,7 @@ class Drift:
         self._known_operations.add(operation.id)
         self._turn += 1
         for key, value in objects.items():
-            own = key == operation.key
-            if type(value) is not dict or not (everything or own or self._turn % _RARE == 0):
+            if type(value) is not dict or not (everything or key == operation.key or self._turn % _RARE == 0):
                 continue
             mapping = cast("dict[str, Any]", value)
             place = self._turn % (len(mapping) or 1)
@@ -140,8 +139,10 @@ class Drift:
                 continue
             for received in mapping.values() if everything else islice(mapping.values(), place, place + 1):
                 self._check_object(received, cls, operation, request_id)
-                if own and type(received) is dict:
-                    self._check_asked(cast("dict[str, Any]", received), cls, asked, operation, request_id)
+        for field in absent:
+            self.note(
+                operation.model or "", field, "there, since it is included", ABSENT, operation, request_id
+            )
         if self._on_drift == "raise" and len(self._rows) > before:
             found = ", ".join(f"{row.model}.{row.field}" for row in islice(self, before, None))
             msg = f"{operation.id}: the response differs from the contract ({found}), and on_drift is 'raise'.\n{self}"
@@ -153,7 +154,7 @@ class Drift:
         self, objects: list[Any], cls: type[Model], operation: Operation, request_id: str | None
     ) -> None:
         """Check objects that came without an envelope."""
-        self.check({"": dict(enumerate(objects))}, lambda _: cls, (), operation, request_id)
+        self.check({"": dict(enumerate(objects))}, lambda _: cls, operation, request_id)
 
     def note(
         self,
@@ -169,27 +170,13 @@ class Drift:
         if row is not None:
             row.times += 1
             return
-        shown = received if isinstance(received, Words) else kind_of(received)
-        self._rows[model, field] = DriftRow(model, field, expected, str(shown), operation.id, request_id)
+        shown = "absent" if received is ABSENT else kind_of(received)
+        self._rows[model, field] = DriftRow(model, field, expected, shown, operation.id, request_id)
         if self._on_drift == "warn":
             logger.warning(
                 "%s: the service differs from the contract: %s.%s should be %s, and is %s (request id %s); told once",
                 operation.id, model, field, expected, shown, request_id,
             )  # fmt: skip
-
-    def _check_asked(
-        self,
-        received: dict[str, Any],
-        cls: type[Model],
-        asked: Iterable[str],
-        operation: Operation,
-        request_id: str | None,
-    ) -> None:
-        for name in asked:
-            association = cls.ASSOCIATIONS.get(name)
-            if association is not None and association.ids not in received:
-                expected = f"there when {name} is included"
-                self.note(cls.__name__, association.ids, expected, Words("absent"), operation, request_id)
 
     def _check_object(
         self, received: Any, cls: type[Model], operation: Operation, request_id: str | None
@@ -217,10 +204,8 @@ class Drift:
                 self.note(cls.__name__, name, "no field", fields[name], operation, request_id)
 
 
-class Words(str):
-    """Text of ours, shown as it is."""
-
-    __slots__ = ()
+ABSENT = object()
+"""Stands for what was not received."""
 
 
 @dataclass(frozen=True, slots=True)

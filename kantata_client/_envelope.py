@@ -170,18 +170,22 @@ def decode_envelope(
     meta, count = received.pop("meta", None), received.pop("count", None)
     if type(count) is not int and type(meta) is dict:
         count = cast("dict[str, Any]", meta).get("count")
-    if not drift.ignored:
-        drift.check(received, lambda key: class_under(key, operation.keys), asked, operation, request_id)
     envelope = Envelope(operation, asked, received)
     try:
-        items, absent = envelope.results(cls, references)
+        items, missing = envelope.results(cls, references)
     except (KeyError, TypeError, AttributeError):
         malformed(
             "an entry of `results` is not {key, id}, or its objects are not a map by id",
             operation,
             request_id,
         )
-    for reference in absent:
+    absent = [
+        association.ids
+        for name in asked
+        if items and (association := cls.ASSOCIATIONS.get(name)) and association.ids not in items[0].__dict__
+    ]
+    drift.check(received, lambda key: class_under(key, operation.keys), operation, request_id, absent)
+    for reference in missing:
         drift.note(
             "envelope", "results", "the ids of objects in the response", reference, operation, request_id
         )

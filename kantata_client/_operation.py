@@ -78,6 +78,8 @@ class Operation(NamedTuple):
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
 
+    stable_by: Literal["created_at", "updated_at"] | None = None
+    """A list that can be walked without a loss (`Paginator.stable`), by the order of this field."""
     alternative: tuple[str, str] | None = None
     """(argument that asks for it, class in `kantata_client.models`) of a plain object that it can return instead."""
 

@@ -7,9 +7,9 @@ early leaves nothing behind, neither a task nor a connection, on any event loop.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
-from kantata_client._arguments import path_of, query_of
+from kantata_client._arguments import items_of, path_of, query_of
 from kantata_client._concurrency import in_order
 from kantata_client._envelope import malformed
 from kantata_client._model import Model
@@ -26,6 +26,11 @@ M = TypeVar("M", bound=Model)
 LARGEST_PAGE = 200
 CONCURRENCY = 4
 """Pages fetched at once unless told otherwise."""
+_LONGEST_ONLY = 4_000
+"""Characters of ids in one request: a longer URL is refused by some proxies."""
+
+Progress: TypeAlias = "Callable[[int, int | None], None]"
+"""Told after each page: objects delivered so far, objects in all (`None`: not known)."""
 
 
 class Page(Generic[M]):
@@ -48,13 +53,32 @@ class Page(Generic[M]):
         return f"<Page {self.number}: {len(self.items)} of {self.count}>"
 
 
+class Source(Protocol[M]):
+    """Where a walk gets its pages from."""
+
+    async def next(self, concurrency: int) -> tuple[list[Page[M]], Exception | None]:
+        """The next pages, fetched at once; none when the walk is over; and what kept the page behind them from coming."""
+        ...
+
+
 class Paginator(Generic[M]):
     """A list that is not fetched yet: iterate it, or await one of its methods.
 
     Several walks over one paginator are independent of each other.
     """
 
-    __slots__ = ("_cls", "_first_page", "_operation", "_path", "_query", "_sent", "_session")
+    __slots__ = (
+        "_chunks",
+        "_cls",
+        "_first_page",
+        "_operation",
+        "_path",
+        "_query",
+        "_sent",
+        "_session",
+        "_skipped",
+        "_stable",
+    )
 
     def __init__(
         self,
@@ -70,17 +94,20 @@ class Paginator(Generic[M]):
         self._path = path_of(operation, path)
         self._query = query
         sent = dict(query_of(operation, query))
+        self._chunks = _chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
         if "per_page" in operation.query:
             sent.setdefault("per_page", str(LARGEST_PAGE))
         self._sent = sent
+        self._skipped = 0
+        self._stable = False
 
     def __repr__(self) -> str:
         return f"<Paginator of {self._operation.id}>"
 
     def __aiter__(self) -> AsyncIterator[M]:
         """Every object, in order, each id once."""
-        return _Items(self.pages())
+        return self.items()
 
     def __await__(self) -> Generator[Any, None, Any]:
         msg = (
@@ -89,21 +116,94 @@ class Paginator(Generic[M]):
         )
         raise TypeError(msg)
 
-    def pages(self, *, concurrency: int = CONCURRENCY) -> AsyncIterator[Page[M]]:
+    # --- other walks over the same list ---
+
+    def skip(self, count: int) -> Paginator[M]:
+        """The list without its first objects: to resume a walk that ended after `count` of them.
+
+        Raises:
+            UsageError: The number is negative, or the walk can't be resumed so.
+        """
+        if count < 0 or self._stable or self._first_page != 1:
+            msg = (
+                f"skip({count}): a walk from its first page on can skip 0 or more objects; a stable one can't"
+            )
+            raise UsageError(msg)
+        other = self._copy()
+        other._skipped = count
+        return other
+
+    def stable(self) -> Paginator[M]:
+        """The list in a walk that loses nothing, whatever happens to it meanwhile.
+
+        Everything that is in the list when the walk begins and still is when it ends is delivered, exactly once, in the
+        order of creation (or of the last update). Ordinary walks, whose pages are places in a list that moves, may skip
+        a record when another one is deleted. Pages are read in windows of time that are over, so that nothing can
+        enter them, and a window is read again from where its count moved.
+
+        Raises:
+            UsageError: The list has no such order and filters (see `docs/walks.md`), or it is ordered, searched or begun
+                otherwise already.
+        """
+        from kantata_client._stable import check_stable
+
+        check_stable(self._operation, self._query)
+        if self._skipped:
+            msg = f"{self._operation.id}: a stable walk begins at the beginning, not behind {self._skipped} objects"
+            raise UsageError(msg)
+        other = self._copy()
+        other._stable = True
+        return other
+
+    # --- iterating ---
+
+    def pages(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> Pages[M]:
         """Every page, in order.
 
         Args:
             concurrency: Most pages to fetch at once; that many are held in memory.
+            limit: Most objects to deliver.
+            progress: Called after each page with the objects delivered so far and those in all.
+
+        Raises:
+            UsageError: A number is too small.
         """
         if concurrency < 1:
             msg = f"concurrency is {concurrency}, it begins at 1"
             raise UsageError(msg)
-        return _Pages(self._fetch, self._first_page, self._page_size, concurrency)
+        if limit is not None and limit < 1:
+            msg = f"limit is {limit}, it begins at 1"
+            raise UsageError(msg)
+        size = self._page_size
+        if limit is not None and size:
+            concurrency = min(concurrency, -(-limit // size))
+        return Pages(
+            self._source(),
+            concurrency,
+            limit,
+            progress,
+            skipped=self._skipped % size if size else self._skipped,
+        )
+
+    def items(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> AsyncIterator[M]:
+        """Every object, in order, each id once; the arguments are those of `pages`."""
+        return _Items(self.pages(concurrency=concurrency, limit=limit, progress=progress))
+
+    def dicts(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every object as the plain dictionary that was received; the arguments are those of `pages`."""
+        return _Dicts(self.items(concurrency=concurrency, limit=limit, progress=progress))
+
+    # --- awaiting ---
 
     async def first(self) -> M | None:
         """The first object, or `None` when there is none."""
-        page = await self._fetch(self._first_page, 1)
-        return page.items[0] if page.items else None
+        return await anext(self.items(concurrency=1, limit=1), None)
 
     async def one(self) -> M:
         """The only object.
@@ -111,45 +211,76 @@ class Paginator(Generic[M]):
         Raises:
             NotOneError: There is none, or there are several.
         """
-        page = await self._fetch(self._first_page, 2)
-        if len(page.items) != 1:
-            found = "none" if not page.items else f"{page.count or 'several'}"
-            msg = f"{self._operation.id}: exactly one object was expected, but there are {found}: check the filters."
-            raise NotOneError(msg)
-        return page.items[0]
+        found = [item async for item in self.items(concurrency=1, limit=2)]
+        if len(found) != 1:
+            msg = f"{self._operation.id}: exactly one object was expected, but there are {'several' if found else 'none'}"
+            raise NotOneError(f"{msg}: check the filters.")
+        return found[0]
 
     async def count(self) -> int:
-        """The number of objects that the service finds.
+        """The number of objects that the service finds, without `skip`.
 
         Raises:
             MalformedResponseError: The service does not tell.
         """
-        page = await self._fetch(1, 1)
-        if page.count is None:
+        counts = [
+            (await self._fetch(1, per_page=1, chunk=chunk)).count
+            for chunk in range(max(1, len(self._chunks)))
+        ]
+        if None in counts:
             malformed("its response tells no count", self._operation, None)
-        return page.count
+        return sum(count for count in counts if count is not None)
 
-    async def collect(self, limit: int | None = None) -> list[M]:
+    async def collect(self, limit: int | None = None, *, concurrency: int = CONCURRENCY) -> list[M]:
         """All objects, or the first ones, in a list.
 
         Args:
             limit: Most objects to fetch.
+            concurrency: Most pages to fetch at once.
         """
         items: list[M] = []
-        if limit is not None and limit < 1:
-            return items
-        pages = self.pages(
-            concurrency=CONCURRENCY if limit is None else -(-min(limit, 1_000) // LARGEST_PAGE)
-        )
-        async for page in pages:
+        async for page in self.pages(concurrency=concurrency, limit=limit):
             items += page.items
-            if limit is not None and len(items) >= limit:
-                return items[:limit]
         return items
 
-    async def _fetch(self, number: int, per_page: int | None = None) -> Page[M]:
-        query = dict(self._sent)
-        if "page" in self._operation.query and number != 1:
+    # --- inside ---
+
+    def _copy(self) -> Paginator[M]:
+        other: Paginator[M] = object.__new__(type(self))
+        for name in Paginator.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
+    def _source(self) -> Source[M]:
+        if self._chunks:
+            return _Numbered(partial(self._fetch_chunk), 1, last=len(self._chunks), size=None)
+        if self._stable:
+            from kantata_client._stable import Windows
+
+            return Windows(self._operation, self._query, self._fetch_window, self._page_size or LARGEST_PAGE)
+        size = self._page_size
+        first = self._first_page + (self._skipped // size if size else 0)
+        return _Numbered(self._fetch, first, last=None, size=size)
+
+    async def _fetch_chunk(self, number: int) -> Page[M]:
+        page = await self._fetch(1, chunk=number - 1)
+        return Page(page.items, number, None)
+
+    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Page[M]:
+        return await self._fetch(number, window=window)
+
+    async def _fetch(
+        self,
+        number: int,
+        *,
+        per_page: int | None = None,
+        chunk: int = 0,
+        window: Mapping[str, str] | None = None,
+    ) -> Page[M]:
+        query = {**self._sent, **(window or {})}
+        if self._chunks:
+            query["only"] = self._chunks[chunk]
+        if number != 1:
             query["page"] = str(number)
         if per_page is not None and "per_page" in query:
             query["per_page"] = str(per_page)
@@ -160,64 +291,124 @@ class Paginator(Generic[M]):
     @property
     def _page_size(self) -> int | None:
         """Objects on a full page; `None` when the list comes as a whole."""
-        return (
-            int(self._sent["per_page"])
-            if "page" in self._operation.query and "per_page" in self._sent
-            else None
-        )
+        paged = "page" in self._operation.query and "per_page" in self._sent
+        return int(self._sent["per_page"]) if paged else None
 
 
-class _Pages(Generic[M]):
-    """A walk page by page."""
+def _chunks_of_only(operation: Operation, query: Mapping[str, Any], sent: dict[str, str]) -> list[str]:
+    """The ids of `only` in chunks that one request takes, if they are too many for one; they are taken out of `sent`."""
+    only = operation.query.get("only")
+    if only is None or "only" not in sent:
+        return []
+    ids = list(dict.fromkeys(items_of(operation, "only", only, query["only"])))
+    size = int(sent.get("per_page", LARGEST_PAGE))
+    if len(ids) <= size and len(sent["only"]) <= _LONGEST_ONLY:
+        return []
+    del sent["only"]
+    chunks: list[str] = []
+    chunk: list[str] = []
+    for identifier in ids:
+        if len(chunk) == size or sum(map(len, chunk)) + len(chunk) + len(identifier) > _LONGEST_ONLY:
+            chunks.append(",".join(chunk))
+            chunk = []
+        chunk.append(identifier)
+    return [*chunks, ",".join(chunk)]
+
+
+class _Numbered(Generic[M]):
+    """Pages by their numbers."""
 
     def __init__(
-        self, fetch: Callable[[int], Awaitable[Page[M]]], first: int, size: int | None, concurrency: int
+        self, fetch: Callable[[int], Awaitable[Page[M]]], first: int, *, last: int | None, size: int | None
     ) -> None:
         self._fetch = fetch
         self._next = first
+        self._last = last
         self._size = size
-        self._concurrency = concurrency
-        self._last: int | None = None
-        self._buffer: list[Page[M]] = []
-        self._seen = _SeenIds()
 
-    def __aiter__(self) -> AsyncIterator[Page[M]]:
+    async def next(self, concurrency: int) -> tuple[list[Page[M]], Exception | None]:
+        if self._last is not None and self._next > self._last:
+            return [], None
+        several = 1 if self._last is None else min(concurrency, self._last - self._next + 1)
+        calls = [partial(self._fetch, number) for number in range(self._next, self._next + several)]
+        pages, error = await in_order(calls)
+        self._next += len(pages)
+        if pages and self._size:
+            self._last = self._last_page(pages[-1], self._size)
+        elif pages and self._last is None:
+            self._last = pages[-1].number
+        if error is not None:
+            error.add_note(
+                f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
+            )
+        return pages, error
+
+    def _last_page(self, newest: Page[M], size: int) -> int:
+        """The last page as the newest answer tells: the list may have grown or shrunk."""
+        if newest.count is None:
+            return newest.number if len(newest.items) < size else newest.number + 1
+        return max(-(-newest.count // size), newest.number)
+
+
+class Pages(Generic[M]):
+    """A walk page by page: an async iterator."""
+
+    def __init__(
+        self,
+        source: Source[M],
+        concurrency: int,
+        limit: int | None,
+        progress: Progress | None,
+        *,
+        skipped: int = 0,
+    ) -> None:
+        self._source = source
+        self._concurrency = concurrency
+        self._left = limit
+        self._limit = limit
+        self._progress = progress
+        self._skip = skipped
+        self._ready: list[Page[M]] = []
+        self._error: Exception | None = None
+        self._seen = _SeenIds()
+        self.delivered = 0
+        """Objects delivered so far."""
+        self.total: int | None = None
+        """Objects in all, known from the first page on, if the service tells; a page may correct it."""
+
+    def __aiter__(self) -> Pages[M]:
         return self
 
     async def __anext__(self) -> Page[M]:
-        if not self._buffer:
-            await self._fill()
-        if not self._buffer:
+        if self._left == 0:
             raise StopAsyncIteration
-        page = self._buffer.pop()
+        if not self._ready and self._error is None:
+            pages, self._error = await self._source.next(self._concurrency)
+            self._ready = pages[::-1]
+        if not self._ready:
+            error, self._error = self._error, None
+            raise StopAsyncIteration if error is None else error
+        return self._delivered(self._ready.pop())
+
+    def _delivered(self, page: Page[M]) -> Page[M]:
         page.items = self._seen.new(page.items)
+        if self._skip:
+            page.items, self._skip = page.items[self._skip :], max(0, self._skip - len(page.items))
+        if self._left is not None:
+            del page.items[self._left :]
+            self._left -= len(page.items)
+        self.delivered += len(page.items)
+        if page.count is not None:
+            self.total = page.count if self._limit is None else min(page.count, self._limit)
+        if self._progress is not None:
+            self._progress(self.delivered, self.total)
         return page
-
-    async def _fill(self) -> None:
-        """Fetch the next pages, as many as may be fetched at once and are known to be there."""
-        if self._last is not None and self._next > self._last:
-            return
-        several = 1 if self._last is None else min(self._concurrency, self._last - self._next + 1)
-        numbers = range(self._next, self._next + several)
-        pages = await in_order([partial(self._fetch, number) for number in numbers])
-        self._next += several
-        self._last = self._last_page(pages)
-        self._buffer = pages[::-1]
-
-    def _last_page(self, pages: list[Page[M]]) -> int:
-        """The last page as the newest answer tells: the list may have grown or shrunk."""
-        size, newest = self._size, pages[-1]
-        if size is None:
-            return newest.number
-        if newest.count is None:
-            return newest.number if len(newest.items) < size else newest.number + 1
-        return max(-(-newest.count // size), newest.number if newest.items else 0)
 
 
 class _Items(Generic[M]):
     """A walk object by object."""
 
-    def __init__(self, pages: AsyncIterator[Page[M]]) -> None:
+    def __init__(self, pages: Pages[M]) -> None:
         self._pages = pages
         self._items: list[M] = []
 
@@ -228,6 +419,19 @@ class _Items(Generic[M]):
         while not self._items:
             self._items = (await anext(self._pages)).items[::-1]
         return self._items.pop()
+
+
+class _Dicts(Generic[M]):
+    """A walk object by object, each as it was received."""
+
+    def __init__(self, items: AsyncIterator[M]) -> None:
+        self._items = items
+
+    def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        return (await anext(self._items)).to_dict()
 
 
 class _SeenIds:

@@ -17,6 +17,7 @@
     ├── OAuthError                            authorization failed
     ├── NotIncludedError                      an association that the request did not include
     ├── NotOneError                           one object was expected, and there are none or several
+    ├── UnstableListError                     a list kept changing while it was walked
     └── BulkError                             some items of a bulk write failed
 
 All of them can be pickled and copied. None holds request headers or a token.
@@ -207,6 +208,10 @@ class NotIncludedError(KantataError):
 
 class NotOneError(KantataError):
     """One object was expected, and the service found none or several."""
+
+
+class UnstableListError(KantataError):
+    """A list kept changing, so that a stable walk could not go on without losing records."""
 
 
 class BulkError(KantataError):

@@ -122,7 +122,7 @@ class AccountMemberships(Resource):
 
         Returns:
             A walk over `AccountMembership` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -412,6 +412,7 @@ LIST = Operation(
         "with_user_ids": Parameter("string", many=True),
         "is_active": Parameter("boolean"),
     },
+    stable_by="created_at",
 )
 GET = Operation(
     "GET",

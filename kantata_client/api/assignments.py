@@ -106,7 +106,7 @@ class Assignments(Resource):
 
         Returns:
             A walk over `Assignment` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -359,6 +359,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

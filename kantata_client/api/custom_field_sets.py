@@ -84,7 +84,7 @@ class CustomFieldSets(Resource):
 
         Returns:
             A walk over `CustomFieldSet` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -300,6 +300,7 @@ LIST = Operation(
         "with_subject_type": Parameter("string", values=get_args(WithSubjectType)),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -102,7 +102,7 @@ class CustomFieldValues(Resource):
 
         Returns:
             A walk over `CustomFieldValue` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -360,6 +360,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
     },
     own_rate_limit=True,
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -111,7 +111,7 @@ class CustomFields(Resource):
 
         Returns:
             A walk over `CustomField` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `updated_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -337,6 +337,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="updated_at",
 )
 CREATE = Operation(
     "POST",

@@ -92,7 +92,7 @@ class EstimateScenarioResources(Resource):
 
         Returns:
             A walk over `EstimateScenarioResource` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -319,6 +319,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -110,7 +110,7 @@ class Estimates(Resource):
 
         Returns:
             A walk over `Estimate` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -355,6 +355,7 @@ LIST = Operation(
         "with_workspace_group_ids": Parameter("string", many=True),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

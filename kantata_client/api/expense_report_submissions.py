@@ -109,7 +109,7 @@ class ExpenseReportSubmissions(Resource):
 
         Returns:
             A walk over `ExpenseReportSubmission` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -369,6 +369,7 @@ LIST = Operation(
         "workspace_id": Parameter("integer"),
         "workspace_ids": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

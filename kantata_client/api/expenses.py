@@ -145,7 +145,7 @@ class Expenses(Resource):
 
         Returns:
             A walk over `Expense` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -514,6 +514,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

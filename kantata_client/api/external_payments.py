@@ -68,7 +68,7 @@ class ExternalPayments(Resource):
 
         Returns:
             A walk over `ExternalPayment` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -236,6 +236,7 @@ LIST = Operation(
         "user_id": Parameter("integer"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

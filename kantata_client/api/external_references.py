@@ -116,7 +116,7 @@ class ExternalReferences(Resource):
 
         Returns:
             A walk over `ExternalReference` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -284,6 +284,7 @@ LIST = Operation(
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
     },
+    stable_by="created_at",
 )
 CREATE_OR_UPDATE = Operation(
     "POST",

@@ -113,7 +113,7 @@ class Invoices(Resource):
 
         Returns:
             A walk over `Invoice` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -468,6 +468,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("string", many=True),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -64,7 +64,7 @@ class Organizations(Resource):
 
         Returns:
             A walk over `Organization` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -271,6 +271,7 @@ LIST = Operation(
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -125,7 +125,7 @@ class Participations(Resource):
 
         Returns:
             A walk over `Participation` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `updated_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -441,6 +441,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer", required=True),
     },
+    stable_by="updated_at",
 )
 CREATE = Operation(
     "POST",

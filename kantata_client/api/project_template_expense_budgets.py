@@ -64,7 +64,7 @@ class ProjectTemplateExpenseBudgets(Resource):
 
         Returns:
             A walk over `ProjectTemplateExpenseBudget` objects: `async for`, `pages`, `first`, `one`,
-            `count`, `collect`. Nothing is sent before.
+            `count`, `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -347,6 +347,7 @@ LIST = Operation(
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

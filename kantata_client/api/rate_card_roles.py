@@ -66,7 +66,7 @@ class RateCardRoles(Resource):
 
         Returns:
             A walk over `RateCardRole` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -270,6 +270,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "with_role_ids": Parameter("integer", many=True),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

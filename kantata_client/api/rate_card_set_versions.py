@@ -67,7 +67,7 @@ class RateCardSetVersions(Resource):
 
         Returns:
             A walk over `RateCardSetVersion` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -303,6 +303,7 @@ LIST = Operation(
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

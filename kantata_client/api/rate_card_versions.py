@@ -68,7 +68,7 @@ class RateCardVersions(Resource):
 
         Returns:
             A walk over `RateCardVersion` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -191,6 +191,7 @@ LIST = Operation(
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
     },
+    stable_by="created_at",
 )
 GET = Operation(
     "GET",

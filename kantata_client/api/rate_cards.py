@@ -95,7 +95,7 @@ class RateCards(Resource):
 
         Returns:
             A walk over `RateCard` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -332,6 +332,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

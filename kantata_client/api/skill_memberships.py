@@ -79,7 +79,7 @@ class SkillMemberships(Resource):
 
         Returns:
             A walk over `SkillMembership` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -314,6 +314,7 @@ LIST = Operation(
         "user_ids": Parameter("integer", many=True),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

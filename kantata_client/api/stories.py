@@ -260,7 +260,7 @@ class Stories(Resource):
 
         Returns:
             A walk over `Story` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`. Nothing
-            is sent before.
+            is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -744,6 +744,7 @@ LIST = Operation(
         "without_past_completed": Parameter("boolean"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

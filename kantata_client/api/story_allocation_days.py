@@ -118,7 +118,7 @@ class StoryAllocationDays(Resource):
 
         Returns:
             A walk over `StoryAllocationDay` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -359,6 +359,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -71,7 +71,7 @@ class StoryDependencies(Resource):
 
         Returns:
             A walk over `StoryDependency` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `updated_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -159,6 +159,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="updated_at",
 )
 GET = Operation(
     "GET",

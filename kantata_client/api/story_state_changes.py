@@ -62,7 +62,7 @@ class StoryStateChanges(Resource):
 
         Returns:
             A walk over `StoryStateChange` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -140,6 +140,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "story_id": Parameter("integer", required=True),
     },
+    stable_by="created_at",
 )
 GET = Operation(
     "GET",

@@ -115,7 +115,7 @@ class SubscribedEvents(Resource):
 
         Returns:
             A walk over `SubscribedEvent` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -192,6 +192,7 @@ LIST = Operation(
         "subject_type": Parameter("string", values=get_args(SubjectType)),
         "user_ids": Parameter("string", many=True),
     },
+    stable_by="created_at",
 )
 EVENT_TYPES = Operation(
     "GET",

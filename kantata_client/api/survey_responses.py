@@ -97,7 +97,7 @@ class SurveyResponses(Resource):
 
         Returns:
             A walk over `SurveyResponse` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -336,6 +336,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -132,7 +132,7 @@ class TimeEntries(Resource):
 
         Returns:
             A walk over `TimeEntry` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -468,6 +468,7 @@ LIST = Operation(
         "workspace_id": Parameter("integer"),
         "workspace_ids": Parameter("string", many=True),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

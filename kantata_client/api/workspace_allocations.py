@@ -97,7 +97,7 @@ class WorkspaceAllocations(Resource):
 
         Returns:
             A walk over `WorkspaceAllocation` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `updated_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -411,6 +411,7 @@ LIST = Operation(
         "workspace_ids": Parameter("string"),
         "workspace_resource_ids": Parameter("string"),
     },
+    stable_by="updated_at",
 )
 CREATE = Operation(
     "POST",

@@ -103,7 +103,7 @@ class WorkspaceGroups(Resource):
 
         Returns:
             A walk over `WorkspaceGroup` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -380,6 +380,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "without_external_reference_service_name": Parameter("string"),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -62,7 +62,7 @@ class WorkspaceStatusChanges(Resource):
 
         Returns:
             A walk over `WorkspaceStatusChange` objects: `async for`, `pages`, `first`, `one`, `count`,
-            `collect`. Nothing is sent before.
+            `collect`. Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -175,6 +175,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "workspace_id": Parameter("integer", required=True),
     },
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",

@@ -269,7 +269,7 @@ class Workspaces(Resource):
 
         Returns:
             A walk over `Workspace` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.
-            Nothing is sent before.
+            Nothing is sent before. Its `stable()` walk goes by `created_at`.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
@@ -1183,6 +1183,7 @@ LIST = Operation(
         "workspace_groups": Parameter("string", many=True),
     },
     own_rate_limit=True,
+    stable_by="created_at",
 )
 CREATE = Operation(
     "POST",
