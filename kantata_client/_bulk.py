@@ -224,7 +224,7 @@ def create_many(
 
     async def send(chunk: list[_Item]) -> list[M]:
         response = await session.send(operation, path, (), {plural: [item.ready for item in chunk]})
-        found = session.read(response, operation, cls, {}).items
+        found = session.read(response, operation, cls, frozenset()).items
         if len(found) != len(chunk):
             msg = (
                 f"{operation.id}: {len(chunk)} objects were sent and {len(found)} came back, so it is unsure which were "

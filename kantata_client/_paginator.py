@@ -6,13 +6,15 @@ early leaves nothing behind, neither a task nor a connection, on any event loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from kantata_client._arguments import items_of, path_of, query_of
 from kantata_client._concurrency import in_order
 from kantata_client._envelope import malformed
 from kantata_client._model import Model
+from kantata_client._session import asked_for
 from kantata_client.errors import NotOneError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Paginator(Generic[M]):
     """
 
     __slots__ = (
+        "_asked",
         "_chunks",
         "_cls",
         "_first_page",
@@ -92,8 +95,10 @@ class Paginator(Generic[M]):
         self._operation = operation
         self._cls = cls
         self._path = path_of(operation, path)
+        query = {name: _kept(value) for name, value in query.items()}
         self._query = query
         sent = dict(query_of(operation, query))
+        self._asked = asked_for(sent.items())
         self._chunks = _chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
         if "per_page" in operation.query:
@@ -285,7 +290,7 @@ class Paginator(Generic[M]):
         if per_page is not None and "per_page" in query:
             query["per_page"] = str(per_page)
         response = await self._session.send(self._operation, self._path, list(query.items()))
-        decoded = self._session.read(response, self._operation, self._cls, self._query)
+        decoded = self._session.read(response, self._operation, self._cls, self._asked)
         return Page(decoded.items, number, decoded.count)
 
     @property
@@ -293,6 +298,11 @@ class Paginator(Generic[M]):
         """Objects on a full page; `None` when the list comes as a whole."""
         paged = "page" in self._operation.query and "per_page" in self._sent
         return int(self._sent["per_page"]) if paged else None
+
+
+def _kept(value: Any) -> Any:
+    """An iterator as what it gives: a walk looks at its arguments more than once."""
+    return list(cast("Iterator[Any]", value)) if isinstance(value, Iterator) else value
 
 
 def _chunks_of_only(operation: Operation, query: Mapping[str, Any], sent: dict[str, str]) -> list[str]:

@@ -82,7 +82,8 @@ class Resource:
         query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return (await self._session.perform(operation, path, query, body)).content
+        response, _ = await self._session.perform(operation, path, query, body)
+        return response.content
 
     def _create_many(
         self,

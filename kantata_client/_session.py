@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._arguments import body_of, form_of, path_of, query_of, wrapped
-from kantata_client._envelope import decode_array, decode_envelope, decode_object, malformed
 from kantata_client._http import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._auth import TokenProvider
     from kantata_client._drift import Drift
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from kantata_client._transport import Transport
 
 M = TypeVar("M", bound="Model")
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Session:
@@ -40,22 +41,26 @@ class Session:
         self,
         operation: Operation,
         path: tuple[int | str, ...] = (),
-        query: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
-    ) -> Response:
-        """Check the arguments, send the operation, return the answer.
+    ) -> tuple[Response, frozenset[str]]:
+        """Check the arguments and send the operation.
+
+        Returns:
+            The answer, and the associations that were asked for.
 
         Raises:
             UsageError: An argument is wrong; nothing was sent.
             KantataError: What `Transport.send` raises.
         """
-        below = path_of(operation, path)
-        pairs = query_of(operation, query or {})
+        below, sent = path_of(operation, path), query_of(operation, query)
         if body is None or operation.body is None:
-            return await self.send(operation, below, pairs)
-        if operation.body.multipart:
-            return await self.send(operation, below, pairs, form=form_of(operation, body))
-        return await self.send(operation, below, pairs, wrapped(operation, body_of(operation, body)))
+            response = await self.send(operation, below, sent)
+        elif operation.body.multipart:
+            response = await self.send(operation, below, sent, form=form_of(operation, body))
+        else:
+            response = await self.send(operation, below, sent, wrapped(operation, body_of(operation, body)))
+        return response, asked_for(sent)
 
     async def send(
         self,
@@ -88,7 +93,9 @@ class Session:
         body: Mapping[str, Any] | None,
     ) -> M:
         """The single object that an operation answers with."""
-        response = await self.perform(operation, path, query, body)
+        from kantata_client._envelope import decode_object, malformed
+
+        response, asked = await self.perform(operation, path, query, body)
         if operation.alternative and body and body.get(operation.alternative[0]):
             from kantata_client import models
 
@@ -96,7 +103,7 @@ class Session:
             return decode_object(response.content, cls, operation, response.request_id, self.drift)
         if operation.result in ("object", "keyed"):
             return decode_object(response.content, cls, operation, response.request_id, self.drift)
-        found = self.read(response, operation, cls, query).items
+        found = self.read(response, operation, cls, asked).items
         if not found:
             malformed("one result was expected, but there is none", operation, response.request_id)
         return found[0]
@@ -110,27 +117,20 @@ class Session:
         body: Mapping[str, Any] | None,
     ) -> list[M]:
         """All objects that an operation answers with."""
-        response = await self.perform(operation, path, query, body)
-        return self.read(response, operation, cls, query).items
+        response, asked = await self.perform(operation, path, query, body)
+        return self.read(response, operation, cls, asked).items
 
     def read(
-        self, response: Response, operation: Operation, cls: type[M], query: Mapping[str, Any]
+        self, response: Response, operation: Operation, cls: type[M], asked: frozenset[str]
     ) -> Decoded[M]:
         """The objects in an answer."""
+        from kantata_client._envelope import decode_array, decode_envelope
+
         if operation.result == "array":
             return decode_array(response.content, cls, operation, response.request_id, self.drift)
-        return decode_envelope(
-            response.content, cls, operation, asked_for(query), response.request_id, self.drift
-        )
+        return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
 
 
-def asked_for(query: Mapping[str, Any]) -> frozenset[str]:
-    """The associations that a call's `include` asks for."""
-    include = query.get("include")
-    if not include:
-        return frozenset()
-    return (
-        frozenset(part.strip() for part in include.split(","))
-        if isinstance(include, str)
-        else frozenset(include)
-    )
+def asked_for(sent: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The associations that a query asks for."""
+    return frozenset(name for key, value in sent if key == "include" for name in value.split(","))
