@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from kantata_client._http import Failure, Request
 from kantata_client._oauth_token import Secrets
@@ -162,6 +162,6 @@ def _redacted(content: bytes, request: Request) -> bytes:
 
         secrets += [basic, unquote_plus(b64decode(basic).decode().partition(":")[2])]
     for value in secrets:
-        for form in {value, quote(value, safe=""), json.dumps(value)[1:-1]}:
+        for form in {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}:
             content = content.replace(form.encode(), b"[secret]") if len(form) > 3 else content
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -82,7 +83,8 @@ def write_private(path: Path, text: Secret) -> None:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OAuthError(f"{path} can't be written: {error.strerror}. Nothing was stored.") from error
     _sweep(path)
 
@@ -99,6 +101,8 @@ def make_directory(directory: Path) -> None:
         mode = directory.stat().st_mode
     except OSError as error:
         raise OAuthError(f"{directory} can't be made: {error.strerror}.") from error
+    if not stat.S_ISDIR(mode):
+        raise OAuthError(f"{directory} can't be made: there is a file of that name.")
     if os.name == "posix" and mode & _OTHERS_WRITE:
         raise OAuthError(
             f"{directory} is for tokens, and other users of this machine can write to it "

@@ -85,12 +85,13 @@ class OAuthApp:
         """
         self._secret = Secret(client_secret) if client_secret else None
         del client_secret  # an error below must not show it
+        self.client_id = client_id
+        self.endpoints = endpoints or Endpoints()
         if not client_id:
             raise OAuthError("An application needs its client_id: its registration with Kantata shows it.")
-        self.client_id = client_id
+        _check(self.endpoints)
         self.redirect_uri = secured(redirect_uri, "redirect URI") if redirect_uri else None
         self.scopes = _scopes(scopes)
-        self.endpoints = _checked(endpoints or Endpoints())
         self._in_body = client_authentication == "body"
         self._wire = Wire(origin(self.endpoints.token), timeout, transport)
 
@@ -263,8 +264,10 @@ class OAuthApp:
             address if isinstance(address, str) else known
             for address, known in zip(found, self.endpoints, strict=True)
         )
-        self.endpoints = _checked(Endpoints(*addresses))
-        return self.endpoints
+        endpoints = Endpoints(*addresses)
+        _check(endpoints)
+        self.endpoints = endpoints
+        return endpoints
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -294,10 +297,9 @@ def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(scopes.split()) if isinstance(scopes, str) else tuple(scopes)
 
 
-def _checked(endpoints: Endpoints) -> Endpoints:
+def _check(endpoints: Endpoints) -> None:
     for name, url in zip(Endpoints._fields, endpoints, strict=True):
         secured(url, f"{name} endpoint")
-    return endpoints
 
 
 def _basic(client_id: str, secret: Secret) -> Secret:

@@ -1,0 +1,194 @@
+"""Many tasks, one renewal; a failing one fails all of them, once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError
+from kantata_client.oauth import OAuthApp, Token
+from kantata_client.stores import MemoryStore, StoredToken
+
+if TYPE_CHECKING:
+    from tests.oauth.independent import Independent
+
+pytestmark = pytest.mark.anyio
+
+
+class SlowStore(MemoryStore):
+    """A store that lets other tasks run in between."""
+
+    async def load(self, key: str) -> Token | None:
+        await anyio.lowlevel.checkpoint()
+        return await super().load(key)
+
+
+def grant(server: Independent, *, lasts: float = 3600.0) -> Token:
+    """A token of alice that the server does not know, with a refresh token that it takes."""
+    server.validator.refresh["refresh-1"] = {"scopes": ["api_only", "offline_access"], "user": "alice"}
+    return Token("stale", "refresh-1", expires_at=time.time() + lasts)
+
+
+async def many(kantata: Kantata, count: int) -> list[KantataError]:
+    """The errors of that many tasks at once."""
+    errors: list[KantataError] = []
+
+    async def call() -> None:
+        try:
+            await kantata.users.me()
+        except KantataError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(call)
+    return errors
+
+
+@pytest.mark.parametrize("lasts", [3600.0, -1.0], ids=["refused", "expired"])
+async def test_a_thousand_tasks_renew_once(independent: Independent, app: OAuthApp, lasts: float) -> None:
+    store = SlowStore()
+    await store.save("alice", grant(independent, lasts=lasts))
+    async with (
+        app,
+        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+    ):
+        assert await many(kantata, 1000) == []
+    assert independent.refreshes == 1
+    renewed = await store.load("alice")
+    assert renewed is not None
+    assert renewed.access_token in independent.validator.access
+
+
+async def test_providers_of_one_user_renew_once(independent: Independent, app: OAuthApp) -> None:
+    store = SlowStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    async with app, Kantata("none", base_url=f"{independent.url}/api/v1") as kantata:
+        copies = [kantata.with_token(StoredToken(store, "alice", app=app)) for _ in range(50)]
+        async with anyio.create_task_group() as group:
+            for copied in copies:
+                group.start_soon(copied.users.me)
+    assert independent.refreshes == 1
+
+
+@pytest.mark.parametrize("lasts", [3600.0, -1.0], ids=["refused", "expired"])
+async def test_a_revoked_grant_fails_all_once(independent: Independent, app: OAuthApp, lasts: float) -> None:
+    store = SlowStore()
+    old = grant(independent, lasts=lasts)
+    await store.save("alice", old)
+    independent.validator.refresh.clear()
+    async with (
+        app,
+        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+    ):
+        errors = await many(kantata, 1000)
+        assert len(errors) == len({id(error) for error in errors}) == 1000
+        assert {type(error) for error in errors} == {AuthenticationError}
+        assert "They have to sign in again" in str(errors[0])
+        await many(kantata, 10)
+        assert independent.refreshes == 1
+        assert await store.load("alice") == old
+
+        await store.save("alice", grant(independent, lasts=-1))  # signed in again
+        independent.validator.refresh["refresh-2"] = independent.validator.refresh["refresh-1"]
+        await store.save("alice", Token("stale-2", "refresh-2", expires_at=0))
+        assert await many(kantata, 10) == []
+    assert independent.refreshes == 2
+
+
+async def test_a_server_that_is_down_is_not_stormed(independent: Independent, app: OAuthApp) -> None:
+    store = SlowStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    app.endpoints = app.endpoints._replace(token=f"{independent.url}/nothing/here")
+    async with (
+        app,
+        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+    ):
+        errors = await many(kantata, 1000)
+        assert {type(error) for error in errors} == {OAuthError}
+        assert len(errors) == 1000
+        app.endpoints = app.endpoints._replace(token=f"{independent.url}/oauth/token")
+        assert len(await many(kantata, 3)) == 3  # within the pause
+    assert independent.refreshes == 0
+
+
+async def test_a_revoked_token_is_asked_about_once(independent: Independent, app: OAuthApp) -> None:
+    store = SlowStore()
+    await store.save("alice", Token("revoked"))
+    asked = 0
+    introspect = app.introspect
+
+    async def counted(token):
+        nonlocal asked
+        asked += 1
+        return await introspect(token)
+
+    app.introspect = counted  # type: ignore[method-assign]
+    async with (
+        app,
+        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+    ):
+        errors = await many(kantata, 200)
+    assert {type(error) for error in errors} == {AuthenticationError}
+    assert len(errors) == 200
+    assert asked == 1
+
+
+async def test_a_cancelled_task_does_not_lose_the_new_token(independent: Independent, app: OAuthApp) -> None:
+    store = MemoryStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    independent.seconds = 0.3
+    provider = StoredToken(store, "alice", app=app)
+    async with app:
+        with anyio.move_on_after(0.1) as scope:
+            await provider.token()
+        assert scope.cancel_called
+        renewed = await store.load("alice")
+        assert renewed is not None
+        assert await provider.token() == renewed.access_token
+    assert renewed.access_token in independent.validator.access
+    assert independent.refreshes == 1
+
+
+async def test_many_users_share_one_client(independent: Independent, app: OAuthApp) -> None:
+    store = MemoryStore()
+    for number in range(20):
+        token = f"token-{number}"
+        independent.validator.access[token] = {
+            "scopes": [],
+            "user": f"user {number}",
+            "expires": time.time() + 9,
+        }
+        await store.save(str(number), Token(token))
+    names: dict[int, str | None] = {}
+    async with Kantata("none", base_url=f"{independent.url}/api/v1") as kantata:
+
+        async def ask(number: int) -> None:
+            names[number] = (await kantata.with_token(StoredToken(store, str(number))).users.me()).full_name
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(ask, number)
+    assert names == {number: f"user {number}" for number in range(20)}
+
+
+def test_one_provider_in_two_event_loops() -> None:
+    store = MemoryStore()
+    anyio.run(store.save, "alice", Token("t"))
+    provider = StoredToken(store, "alice")
+    assert anyio.run(provider.token, backend="asyncio") == "t"
+    provider = StoredToken(store, "alice")
+    assert anyio.run(provider.token, backend="trio") == "t"
+
+
+async def test_a_new_sign_in_under_the_key_of_another_user_is_seen() -> None:
+    store = MemoryStore()
+    await store.save("session", Token("alice's"))
+    kept = StoredToken(store, "session")
+    assert await kept.token() == "alice's"
+    await store.save("session", Token("bob's"))
+    assert await StoredToken(store, "session").token() == "bob's"
