@@ -350,7 +350,7 @@ async def test_days_in_a_body(kantata: Kantata, recorder: Recorder) -> None:
         "workspace,assignees",
         "workspace, assignees",
         ["workspace", "assignees"],
-        iter(("workspace", "assignees")),
+        ("workspace", "assignees"),
     ],
 )
 async def test_an_include_in_any_form(given: Any, kantata: Kantata, recorder: Recorder) -> None:
