@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from kantata_client._auth import as_provider
@@ -39,7 +40,7 @@ class Kantata(Resources):
         self,
         token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider | None = None,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         timeout: float | Timeouts | None = None,
         retries: RetryPolicy | None = None,
         throttle: Throttle | None = None,
@@ -53,7 +54,8 @@ class Kantata(Resources):
         Args:
             token: An access token, a function or coroutine function that gives one, or a `TokenProvider`; without, the
                 environment variable `KANTATA_ACCESS_TOKEN` is read.
-            base_url: Where the API is. HTTPS, or plain HTTP to this machine itself.
+            base_url: Where the API is: HTTPS, or plain HTTP to this machine itself. Without, the environment variable
+                `KANTATA_BASE_URL` is read, and without that it is the service.
             timeout: Seconds for connecting, for each write and each read; 190 seconds for reading unless told otherwise,
                 since the service works on a request for up to three minutes.
             retries: How often and how long to try again.
@@ -68,7 +70,7 @@ class Kantata(Resources):
             UsageError: There is no token, or an option is wrong.
         """
         shared = Transport(
-            base_url=base_url,
+            base_url=base_url or os.environ.get("KANTATA_BASE_URL") or BASE_URL,
             timeout=timeout,
             retries=retries,
             throttle=throttle,
