@@ -63,7 +63,7 @@ class Validator(RequestValidator):
         return client_id == CLIENT
 
     def validate_redirect_uri(self, client_id, redirect_uri, request, *args, **kwargs):
-        return redirect_uri == REDIRECT
+        return redirect_uri.startswith("http://127.0.0.1:") and redirect_uri.endswith("/callback")
 
     def get_default_redirect_uri(self, client_id, request, *args, **kwargs):
         return REDIRECT
@@ -150,7 +150,7 @@ class Independent:
     def __init__(self) -> None:
         self.validator = Validator()
         self.server = Server(self.validator)
-        self.lasts = 3600
+        self.declines = False
         self.refreshes = 0
         self.api_requests = 0
         self.seconds = 0.0
@@ -170,7 +170,10 @@ class Independent:
         return str(request.url), request.method, body, dict(request.headers)
 
     async def authorize(self, request: Request) -> Response:
-        """The user agrees at once."""
+        """The user agrees at once, unless told to decline."""
+        if self.declines:
+            query = f"error=access_denied&error_description=No+thanks&state={request.query_params['state']}"
+            return Response("", 302, {"location": f"{request.query_params['redirect_uri']}?{query}"})
         uri, method, body, headers = await self._asked(request)
         try:
             scopes, _ = self.server.validate_authorization_request(uri, method, body, headers)

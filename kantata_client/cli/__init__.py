@@ -1,0 +1,14 @@
+"""The command `kantata`. Needs the extra `cli`."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from kantata_client.cli._app import app
+    except ImportError as error:
+        raise SystemExit(
+            f"kantata needs {error.name}, which is not installed: pip install 'kantata-client[cli]'"
+        ) from None
+    app()

@@ -1,0 +1,217 @@
+"""The commands: login, logout, whoami, token."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import webbrowser
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+from kantata_client import Kantata, KantataError, OAuthError
+from kantata_client._auth import Secret
+from kantata_client.cli._callback import CallbackServer
+from kantata_client.cli._profile import Profile
+from kantata_client.stores import StoredToken
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+PORT = 8484
+SECRET = "KANTATA_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they could hold a token
+    help="Sign in to Kantata OX and use its API.",
+)
+_errors = Console(stderr=True, highlight=False)
+
+ProfileName = Annotated[
+    str,
+    typer.Option("--profile", envvar="KANTATA_PROFILE", help="One name for each user you sign in as."),
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Sign in to Kantata OX and use its API."""
+
+
+@app.command()
+def login(
+    client_id: Annotated[
+        str, typer.Option(envvar="KANTATA_CLIENT_ID", prompt=True, help="Id of the registered application.")
+    ],
+    profile: ProfileName = "default",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What to ask for; can be given several times.")
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="KANTATA_LOGIN_PORT",
+            min=1,
+            max=65535,
+            help="The redirect URI to register is http://127.0.0.1:PORT/callback.",
+        ),
+    ] = PORT,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KANTATA_SERVER", help="Another server than Kantata's, such as a sandbox's origin."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser, or only print the address.")] = True,
+    keyring: Annotated[
+        bool, typer.Option(help="Keep the token in the desktop's keyring, not in a file.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for the browser to come back.")
+    ] = 300,
+) -> None:
+    """Sign in by the browser.
+
+    The application's secret is read from the variable KANTATA_CLIENT_SECRET, or asked for; it is no option,
+    since the arguments of a process are for all users of a machine to see. It is not stored.
+    """
+    with _told():
+        if not _name(profile):
+            raise OAuthError(f"A profile's name has letters, digits, - and _ only: {profile!r} has others.")
+        chosen = Profile(profile, client_id, server.rstrip("/") if server else None, keyring)
+        name = anyio.run(_login, chosen, _secret(ask=True), scope or [], port, browser, timeout)
+    typer.echo(f"Signed in as {name}.")
+
+
+@app.command()
+def logout(profile: ProfileName = "default") -> None:
+    """Revoke the token, and forget it."""
+    with _told():
+        kept = _profile(profile)
+        problem = anyio.run(_logout, kept)
+    if problem:
+        _errors.print(f"The token is deleted here, but could not be revoked: {problem}", markup=False)
+        raise typer.Exit(1)
+    typer.echo("Signed out.")
+
+
+@app.command()
+def whoami(profile: ProfileName = "default") -> None:
+    """Show who is signed in."""
+    with _told():
+        kept = _profile(profile)
+        name = anyio.run(_whoami, kept)
+    typer.echo(f"{name} at {kept.base_url}")
+
+
+@app.command()
+def token(profile: ProfileName = "default") -> None:
+    """Print the access token, for other programs: KANTATA_ACCESS_TOKEN=$(kantata token)."""
+    with _told():
+        found = anyio.run(_token, _profile(profile))
+    sys.stdout.write(f"{found.reveal()}\n")
+
+
+async def _login(
+    profile: Profile, secret: Secret | None, scopes: list[str], port: int, browser: bool, timeout: float
+) -> str:
+    redirect_uri = f"http://127.0.0.1:{port}/callback"
+    async with profile.app(secret.reveal() if secret else None, redirect_uri, scopes) as oauth:
+        request = oauth.authorization_url()
+        with CallbackServer(request, redirect_uri) as callback:
+            if browser:
+                # Not waited for: some browsers run in the foreground until the user leaves them.
+                threading.Thread(target=webbrowser.open, args=(callback.start_url,), daemon=True).start()
+                _errors.print("Your browser opens. If it does not, go to this address on this machine:")
+            else:
+                _errors.print("Go to this address in a browser on this machine:")
+            _errors.print(request.url, markup=False, soft_wrap=True)
+            try:
+                came = await anyio.to_thread.run_sync(callback.wait, timeout, abandon_on_cancel=True)
+                kept = await oauth.exchange(came.reveal(), request)
+                name = await _name_of(profile, kept.access_token)
+                await profile.store.save(profile.name, kept)
+                profile.save()
+            except KantataError as error:
+                callback.tell(ok=False, text=str(error))
+                raise
+            callback.tell(
+                ok=True, text=f"Welcome, {name}. You can close this page and go back to the terminal."
+            )
+    return name
+
+
+async def _logout(profile: Profile) -> str | None:
+    problem = None
+    store = profile.store
+    kept = await store.load(profile.name)
+    if kept is not None:
+        secret = _secret(ask=False)
+        async with profile.app(secret.reveal() if secret else None) as oauth:
+            try:
+                await oauth.revoke(kept)
+            except KantataError as error:
+                problem = f"{error} Set {SECRET}, or revoke it in Kantata's own settings."
+    await store.delete(profile.name)
+    profile.delete()
+    return problem
+
+
+async def _whoami(profile: Profile) -> str:
+    secret = _secret(ask=False)
+    async with (
+        profile.app(secret.reveal() if secret else None) as oauth,
+        Kantata(StoredToken(profile.store, profile.name, app=oauth), base_url=profile.base_url) as kantata,
+    ):
+        me = await kantata.users.me()
+        return me.full_name or f"user {me.id}"
+
+
+async def _token(profile: Profile) -> Secret:
+    secret = _secret(ask=False)
+    async with profile.app(secret.reveal() if secret else None) as oauth:
+        return Secret(await StoredToken(profile.store, profile.name, app=oauth).token())
+
+
+async def _name_of(profile: Profile, access_token: str) -> str:
+    async with Kantata(access_token, base_url=profile.base_url) as kantata:
+        del access_token
+        me = await kantata.users.me()
+        return me.full_name or f"user {me.id}"
+
+
+def _profile(name: str) -> Profile:
+    profile = Profile.load(name) if _name(name) else None
+    if profile is None:
+        raise OAuthError(f"Nobody is signed in as profile {name!r}: kantata login.")
+    return profile
+
+
+def _name(name: str) -> bool:
+    return name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+
+
+def _secret(*, ask: bool) -> Secret | None:
+    """The application's secret; None for an application without."""
+    value = os.environ.get(SECRET)
+    if value is None and ask and sys.stdin.isatty():
+        value = typer.prompt(
+            "Client secret (empty for none)", default="", hide_input=True, show_default=False
+        )
+    return Secret(value) if value else None
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """An error as a sentence, without a traceback."""
+    try:
+        yield
+    except KantataError as error:
+        _errors.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None

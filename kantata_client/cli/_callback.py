@@ -1,0 +1,161 @@
+"""The end of a sign-in on this very machine: a web server on loopback that waits for the browser to come back."""
+
+from __future__ import annotations
+
+import html
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from kantata_client._auth import Secret
+from kantata_client.errors import OAuthError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from kantata_client.oauth import AuthorizationRequest
+
+_RESULT = "/done"
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem; color:
+#222 }} h1 {{ font-size: 1.5rem; color: {color} }}
+</style>
+</head>
+<body><h1>{title}</h1><p>{text}</p></body>
+</html>
+"""
+
+
+class CallbackServer:
+    """Listens at a redirect URI such as `http://127.0.0.1:8484/callback`, within a `with` block."""
+
+    def __init__(self, request: AuthorizationRequest, redirect_uri: str) -> None:
+        """Prepare; nothing listens yet."""
+        parts = urlsplit(redirect_uri)
+        self.path = parts.path
+        self.request = request
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._callback: Secret | None = None
+        self._came = threading.Event()
+        self._told = threading.Event()
+        self._shown = threading.Event()
+        self._outcome: tuple[bool, str] = (False, "The sign-in was broken off.")
+        self._server: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> Self:
+        problem = None
+        try:
+            self._server = _Listener((self._host, self._port), self)
+        except OSError as error:
+            problem = error.strerror
+        if self._server is None:
+            raise OAuthError(
+                f"Port {self._port} of {self._host} can't be used ({problem}): end the program that has it, "
+                f"or choose "
+                "another by --port, and register that redirect URI too."
+            )
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server  # noqa: S101 - entered
+        if not self._told.is_set():
+            self.tell(ok=False, text="The sign-in was broken off. Start it again.")
+        if self._callback is not None:
+            self._shown.wait(5)  # the browser is still to be told
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def start_url(self) -> str:
+        """Leads to the authorization URL, and is what a browser is started with.
+
+        The arguments of a process are for all users of the machine to see, so the state must not be among
+        them.
+        """
+        return f"http://{self._host}:{self._port}/"
+
+    def wait(self, seconds: float) -> Secret:
+        """The path and query with which the browser came back.
+
+        Raises:
+            OAuthError: It did not, in time.
+        """
+        if not self._came.wait(seconds) or self._callback is None:
+            raise OAuthError(
+                f"Nobody signed in within {seconds:g} seconds: start again, and open the address in a "
+                f"browser on this "
+                "machine."
+            )
+        return self._callback
+
+    def tell(self, *, ok: bool, text: str) -> None:
+        """What the browser shows in the end."""
+        self._outcome = ok, text
+        self._told.set()
+
+    def answer(self, target: str) -> tuple[int, str, str]:
+        """Status, location and page for the target of a GET request."""
+        path = urlsplit(target).path
+        if path == "/":
+            return HTTPStatus.SEE_OTHER, self.request.url, ""
+        if path == self.path:
+            if not self._came.is_set():
+                self._callback = Secret(target)
+                self._came.set()
+            # Away from here, so that neither the address bar nor the history keeps the code.
+            return HTTPStatus.SEE_OTHER, _RESULT, ""
+        if path == _RESULT and self._came.is_set():
+            self._told.wait(90)
+            ok, text = self._outcome
+            title = "You are signed in" if ok else "The sign-in failed"
+            color = "#1a6e35" if ok else "#a12622"
+            return HTTPStatus.OK, "", _PAGE.format(title=title, text=html.escape(text), color=color)
+        text = "This page waits for a sign-in of the command kantata."
+        return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Nothing is here", text=text, color="#222")
+
+    def shown(self, target: str) -> None:
+        """A page has been sent."""
+        if urlsplit(target).path == _RESULT:
+            self._shown.set()
+
+
+class _Listener(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], callback: CallbackServer) -> None:
+        self.callback = callback
+        super().__init__(address, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        callback = cast("_Listener", self.server).callback
+        status, location, page = callback.answer(self.path)
+        body = page.encode()
+        self.send_response(status)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        self.end_headers()
+        self.wfile.write(body)
+        callback.shown(self.path)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the request line has the code in it."""

@@ -1,0 +1,75 @@
+"""What a sign-in leaves behind besides the token: which application it was, and which server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from kantata_client._auth import Secret
+from kantata_client._private_files import config_directory, read_private, write_private
+from kantata_client._transport import BASE_URL
+from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.stores import FileStore, KeyringStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from typing import Self
+
+    from kantata_client.stores import TokenStore
+
+
+class Profile(NamedTuple):
+    """One signed-in user of the command line. The application's secret is not kept."""
+
+    name: str
+    client_id: str
+    server: str | None = None
+    """Origin of another server than Kantata's, such as a sandbox's."""
+    keyring: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """Of the API that the token is for."""
+        return f"{self.server}/api/v1" if self.server else BASE_URL
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the token is."""
+        return KeyringStore() if self.keyring else FileStore()
+
+    def app(
+        self, secret: str | None, redirect_uri: str | None = None, scopes: Iterable[str] = ()
+    ) -> OAuthApp:
+        """The application."""
+        endpoints = Endpoints.at(self.server) if self.server else None
+        return OAuthApp(self.client_id, secret, redirect_uri, scopes=scopes, endpoints=endpoints)
+
+    def save(self) -> None:
+        """Keep it.
+
+        Raises:
+            OAuthError: The file can't be written.
+        """
+        write_private(_path(self.name), Secret(json.dumps(self._asdict())))
+
+    def delete(self) -> None:
+        """Forget it."""
+        _path(self.name).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, name: str) -> Self | None:
+        """The profile of that name, if somebody is signed in.
+
+        Raises:
+            OAuthError: Others can change the file.
+        """
+        text = read_private(_path(name))
+        try:
+            return None if text is None else cls(**json.loads(text.reveal()))
+        except (ValueError, TypeError):
+            return None  # damaged: as good as signed out
+
+
+def _path(name: str) -> Path:
+    return config_directory() / "profiles" / f"{name}.json"

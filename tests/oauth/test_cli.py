@@ -1,0 +1,212 @@
+"""The commands, as processes, with a browser of a kind, against oauthlib's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from tests.oauth.independent import CLIENT, SECRET
+
+if TYPE_CHECKING:
+    from tests.oauth.independent import Independent
+
+
+@dataclass
+class Terminal:
+    """A user's terminal: environment, configuration directory, server."""
+
+    home: Path
+    server: Independent
+    port: int
+
+    def run(
+        self, *arguments: str, secret: str | None = SECRET, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, secret=secret, **more) as process:
+            out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *arguments: str, secret: str | None = SECRET, **more: str) -> subprocess.Popen[str]:
+        browser = f"{sys.executable} {Path(__file__).with_name('browser.py')} %s"
+        environment = {
+            **os.environ,
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home),
+            "SEEN": str(self.home / "seen.json"),
+            "BROWSER": browser,
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+            "KANTATA_CLIENT_ID": CLIENT,
+            "KANTATA_SERVER": self.server.url,
+            "KANTATA_LOGIN_PORT": str(self.port),
+        } | more
+        if secret is not None:
+            environment["KANTATA_CLIENT_SECRET"] = secret
+        return subprocess.Popen(
+            [sys.executable, "-X", "utf8", "-m", "kantata_client.cli", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def seen(self) -> dict[str, Any]:
+        path, until = self.home / "seen.json", time.monotonic() + 10
+        while not (path.exists() and path.read_text()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return json.loads(path.read_text())
+
+    def files(self) -> str:
+        """The contents of all files, save the one with the token."""
+        found = [path for path in self.home.rglob("*") if path.is_file() and path.parent.name != "tokens"]
+        return "\n".join(path.read_text() for path in found)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, independent: Independent) -> Terminal:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    home = tmp_path / "home"
+    home.mkdir()
+    return Terminal(home, independent, port)
+
+
+def test_login_whoami_token_logout(terminal: Terminal) -> None:
+    done = terminal.run("login", "--scope", "api_only", "--scope", "offline_access")
+    assert (done.returncode, done.stdout) == (0, "Signed in as alice.\n"), done.stderr
+    seen = terminal.seen()
+    assert seen["bar"] == f"http://127.0.0.1:{terminal.port}/done"
+    assert "You are signed in" in seen["page"]
+    assert "alice" in seen["page"]
+
+    assert terminal.run("whoami").stdout == f"alice at {terminal.server.url}/api/v1\n"
+    token = terminal.run("token").stdout.strip()
+    assert token in terminal.server.validator.access
+    modes = {
+        path.stat().st_mode & 0o777 for path in terminal.home.rglob("*.json") if path.name != "seen.json"
+    }
+    assert modes == {0o600}
+
+    printed = dict(parse_qsl(urlsplit(re.findall(r"http://\S+/oauth/authorize\S+", done.stderr)[0]).query))
+    refresh = next(iter(terminal.server.validator.refresh))
+    for secret in (token, refresh, SECRET, printed["state"]):
+        assert secret not in json.dumps(seen)
+        assert secret not in done.stdout
+        assert secret not in terminal.files()
+    for secret in (token, refresh, SECRET):
+        assert secret not in done.stderr
+
+    assert terminal.run("logout").stdout == "Signed out.\n"
+    assert terminal.server.validator.access == {}
+    assert terminal.server.validator.refresh == {}
+    assert list((terminal.home / "kantata-client" / "tokens").glob("*.json")) == []
+    failed = terminal.run("whoami")
+    assert failed.returncode == 1
+    assert failed.stderr == "Nobody is signed in as profile 'default': kantata login.\n"
+
+
+def test_profiles_are_apart(terminal: Terminal) -> None:
+    assert terminal.run("login", "--profile", "one").returncode == 0
+    assert terminal.run("whoami", "--profile", "one").returncode == 0
+    assert terminal.run("whoami").returncode == 1
+    assert terminal.run("login", "--profile", "../two").returncode == 1
+
+
+def test_declining(terminal: Terminal) -> None:
+    terminal.server.declines = True
+    done = terminal.run("login")
+    assert done.returncode == 1
+    assert "No thanks" in done.stderr
+    assert "Traceback" not in done.stderr
+    seen = terminal.seen()
+    assert "The sign-in failed" in seen["page"]
+    assert "No thanks" in seen["page"]
+    assert not (terminal.home / "kantata-client").exists()
+
+
+def test_a_wrong_secret(terminal: Terminal) -> None:
+    done = terminal.run("login", secret="planted wrong secret")
+    assert done.returncode == 1
+    assert "id and secret" in done.stderr
+    assert "planted" not in done.stderr + terminal.seen()["page"]
+    assert not (terminal.home / "kantata-client").exists()
+
+
+def test_nobody_comes_back(terminal: Terminal) -> None:
+    done = terminal.run("login", "--no-browser", "--timeout", "1")
+    assert done.returncode == 1
+    assert "Nobody signed in within 1 seconds" in done.stderr
+
+
+def test_a_forged_callback(terminal: Terminal) -> None:
+    with terminal.start("login", "--no-browser") as process:
+        pages: list[httpx.Response] = []
+
+        def forge() -> None:
+            assert process.stderr
+            while "oauth/authorize" not in process.stderr.readline():
+                pass
+            url = f"http://127.0.0.1:{terminal.port}"
+            assert httpx.get(f"{url}/favicon.ico").status_code == 404
+            pages.append(
+                httpx.get(f"{url}/callback?code=<b>x&state=forged", follow_redirects=True, timeout=30)
+            )
+
+        thread = threading.Thread(target=forge)
+        thread.start()
+        thread.join()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "does not belong to this sign-in" in err
+    assert "The sign-in failed" in pages[0].text
+    assert pages[0].headers["cache-control"] == "no-store"
+    assert not (terminal.home / "kantata-client").exists()
+
+
+def test_a_port_that_is_taken(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", terminal.port)):
+        done = terminal.run("login")
+    assert done.returncode == 1
+    assert "--port" in done.stderr
+
+
+def test_plain_http_to_another_machine(terminal: Terminal) -> None:
+    done = terminal.run("login", KANTATA_SERVER="http://example.org")
+    assert done.returncode == 1
+    assert "https://" in done.stderr
+
+
+def test_logout_without_the_secret_says_what_is_left(terminal: Terminal) -> None:
+    assert terminal.run("login").returncode == 0
+    done = terminal.run("logout", secret=None)
+    assert done.returncode == 1
+    assert "could not be revoked" in done.stderr
+    assert "KANTATA_CLIENT_SECRET" in done.stderr
+    assert terminal.run("token").returncode == 1
+
+
+def test_a_token_is_renewed_and_a_revoked_one_is_told(terminal: Terminal) -> None:
+    assert terminal.run("login").returncode == 0
+    before = terminal.run("token").stdout
+    terminal.server.validator.access.clear()
+    assert terminal.run("whoami").returncode == 0
+    assert terminal.run("token").stdout != before
+    terminal.server.validator.access.clear()
+    terminal.server.validator.refresh.clear()
+    done = terminal.run("whoami")
+    assert done.returncode == 1
+    assert "have to sign in again" in done.stderr
