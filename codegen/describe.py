@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -350,9 +351,7 @@ class _Reader:
         kind, annotation, models = self.type(where, parsed, schema, given=True)
         many = schema.get("type") == "array"
         item = schema["items"] if many else schema
-        if kind in ("integer", "string") and (
-            name in ("id", "ids", "only") or name.endswith(("_id", "_ids"))
-        ):
+        if _names_objects(name, kind, described.get("description", "")):
             annotation = annotation.replace("int" if kind == "integer" else "str", "int | str")
         return Argument(
             name=name,
@@ -408,6 +407,14 @@ class _Reader:
             where, parsed.additional_properties, cast("Json", values), given=given
         )
         return "object", f"{mapping}[str, {annotation}]", models
+
+
+def _names_objects(name: str, kind: str, description: str) -> bool:
+    """Whether a value is an id, which is taken as a number and as text alike."""
+    if kind not in ("integer", "string"):
+        return False
+    named = name in ("id", "ids", "only") or name.endswith(("_id", "_ids"))
+    return named or (kind == "integer" and re.search(r"\bids?\b", description) is not None)
 
 
 def _by_name(model: ModelProperty) -> dict[str, PropertyProtocol]:

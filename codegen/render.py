@@ -154,7 +154,10 @@ def explained(argument: Argument) -> str:
         "per_page": "Objects a page, 200 at most.",
         "order": "Sort order.",
     }
-    text = fixed.get(argument.name) or sentence(argument.description)
+    described = argument.description
+    if argument.many:
+        described = re.sub(r"^(Csv of|Comma-separated) (?=\w)", "", described)
+    text = fixed.get(argument.name) or sentence(described)
     if (
         argument.name in fixed
         and argument.name != "include"
@@ -171,7 +174,7 @@ def explained(argument: Argument) -> str:
         parts.append("200 unless told otherwise.")
     elif argument.default is not None and argument.name != "page":
         parts.append(f"`{argument.default}` unless told otherwise.")
-    if argument.many and argument.maximum:
+    if argument.many and argument.maximum and str(argument.maximum) not in text:
         parts.append(f"At most {argument.maximum}.")
     return " ".join(part for part in parts if part)
 

@@ -69,9 +69,10 @@ def decide(
 
     `replayable` is false once the body was a stream that began and cannot be rewound.
     """
-    # A refusal (3xx, 4xx) is proof that nothing was done; a 5xx is not: the write may be behind it. Nor is a
-    # connection that was reset right away: the server may have read the body before.
-    done = outcome == "lost" or (isinstance(outcome, int) and (outcome >= 500 or outcome < 300))
+    # A refusal (3xx, 4xx, 501) is proof that nothing was done; another 5xx is not: the write may be behind it.
+    # Nor is a connection that was reset right away: the server may have read the body before.
+    refused = isinstance(outcome, int) and (300 <= outcome < 500 or outcome == 501)
+    done = outcome == "lost" or (isinstance(outcome, int) and not refused)
     if done and method not in _REPEATABLE:
         return "unknown"
     worthwhile = isinstance(outcome, str) or outcome in policy.statuses

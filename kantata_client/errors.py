@@ -240,6 +240,7 @@ _ADVICE = {
     "(an archived workspace, a disabled member): try a filter such as include_archived=True if it has one.",
     422: "Correct the values, then send it again.",
     429: "Send fewer requests at once, or wait some minutes; other programs of the account count too.",
+    501: "This server does not have that; nothing was done.",
     503: "The service is down or busy: try again later, and see Kantata's status page.",
     504: "The service gives up after three minutes: ask for fewer records a page (per_page), "
     "fewer includes, or a narrower date filter.",

@@ -117,7 +117,7 @@ class AccountMemberships(Resource):
                 taken as UTC.
             with_skills: JSON: {"ids":[ID,..],"ID":[level,..],"operation":"or"|"and"}; levels only for
                 skills that have them.
-            with_user_ids: Csv of ids.
+            with_user_ids: Ids.
             is_active: False finds inactive members, which the default hides (404 by id).
 
         Returns:

@@ -60,8 +60,7 @@ class BillingMilestones(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
@@ -70,9 +69,9 @@ class BillingMilestones(Resource):
             order: Sort order. `created_at:desc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            story_ids: Csv of ids.
+            story_ids: Ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
-            workspace_ids: Csv of ids.
+            workspace_ids: Ids.
 
         Returns:
             A walk over `BillingMilestone` objects: `async for`, `pages`, `first`, `one`, `count`,

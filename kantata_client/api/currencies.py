@@ -23,7 +23,7 @@ class Currencies(Resource):
     def list(
         self,
         *,
-        addable_to_rate_card_set_version: int | None = None,
+        addable_to_rate_card_set_version: int | str | None = None,
         matching: str | None = None,
     ) -> Paginator[Currency]:
         """Get a list of currencies.

@@ -81,8 +81,7 @@ class CustomFieldValues(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
@@ -95,9 +94,9 @@ class CustomFieldValues(Resource):
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            with_custom_field_id: Csv of ids.
-            with_setter_id: Csv of user ids.
-            with_subject_id: Csv of ids.
+            with_custom_field_id: Ids.
+            with_setter_id: User ids.
+            with_subject_id: Ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 
         Returns:

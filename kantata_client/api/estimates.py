@@ -83,18 +83,17 @@ class Estimates(Resource):
                 as UTC.
             created_before: Created before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            creator: Csv of user ids.
+            creator: User ids.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
-            has_value_for_custom_field_ids: Csv of custom field ids.
+            has_value_for_custom_field_ids: Custom field ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             matching: Matching.
             only: Ids to fetch; those that are not visible are left out.
@@ -105,7 +104,7 @@ class Estimates(Resource):
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            with_workspace_group_ids: Csv of ids.
+            with_workspace_group_ids: Ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 
         Returns:

@@ -86,8 +86,7 @@ class ExpenseReportSubmissions(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
@@ -97,7 +96,7 @@ class ExpenseReportSubmissions(Resource):
             order: Sort order. `created_at:desc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            statuses: Csv of new, cancelled, rejected, approved.
+            statuses: New, cancelled, rejected, approved.
             updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is

@@ -111,8 +111,7 @@ class Expenses(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             from_archived_workspaces: From archived workspaces. `False` unless told otherwise.
@@ -138,8 +137,8 @@ class Expenses(Resource):
                 taken as UTC.
             with_expense_approvals: With expense approvals.
             with_expense_report_id: Nothing for cancelled or rejected reports.
-            with_recent_expense_report_ids: Csv of report ids, cancelled and rejected included;
-                matches recent_submission only.
+            with_recent_expense_report_ids: Report ids, cancelled and rejected included; matches
+                recent_submission only.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
 

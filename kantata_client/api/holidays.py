@@ -46,7 +46,7 @@ class Holidays(Resource):
         Args:
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             matching: Name match.
-            not_on_calendars: Csv of calendar ids to leave out.
+            not_on_calendars: Calendar ids to leave out.
             only: Ids to fetch; those that are not visible are left out.
             optional_fields: Fields that are left out unless named here.
             order: Sort order. `start_date:asc` unless told otherwise.

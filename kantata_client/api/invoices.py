@@ -89,8 +89,7 @@ class Invoices(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
@@ -105,11 +104,11 @@ class Invoices(Resource):
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            user_invoice_number: Csv of invoice numbers.
+            user_invoice_number: Invoice numbers.
             within_dates: Creation range, format 2000-01-01:2000-12-31.
             without_drafts: True leaves drafts out. `False` unless told otherwise.
             without_external_reference_service_name: Leave out objects referenced from this provider.
-            workspace_id: Csv of ids.
+            workspace_id: Ids.
 
         Returns:
             A walk over `Invoice` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

@@ -61,7 +61,7 @@ class Participations(Resource):
         self,
         *,
         workspace_id: int | str,
-        by_user: int | None = None,
+        by_user: int | str | None = None,
         by_user_full_name: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
@@ -75,8 +75,8 @@ class Participations(Resource):
         has_external_references: bool | None = None,
         include: Include | Iterable[Include] | None = None,
         mavens_only: bool | None = None,
-        not_assigned_to_story: int | None = None,
-        not_following_story: int | None = None,
+        not_assigned_to_story: int | str | None = None,
+        not_following_story: int | str | None = None,
         only: int | str | Iterable[int | str] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         order: Order | None = None,
@@ -103,8 +103,7 @@ class Participations(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.

@@ -83,8 +83,7 @@ class Posts(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             from_archived_workspaces: True adds posts of archived projects. `False` unless told
@@ -99,7 +98,7 @@ class Posts(Resource):
             private: Only posts private to the current user.
             search: Search.
             story_id: Story id.
-            story_ids: Csv of ids.
+            story_ids: Ids.
             updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is

@@ -73,12 +73,11 @@ class ProjectAccountingRecords(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
-            ids: Csv of ids.
+            ids: Ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             page: Page to begin with, from 1.
@@ -88,7 +87,7 @@ class ProjectAccountingRecords(Resource):
             type: Type.
             user_id: User id.
             without_external_reference_service_name: Leave out objects referenced from this provider.
-            workspace_ids: Csv of ids.
+            workspace_ids: Ids.
             start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
             end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
 

@@ -69,7 +69,7 @@ class RateCardSets(Resource):
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            workspace_groups: Csv of workspace group ids.
+            workspace_groups: Workspace group ids.
 
         Returns:
             A walk over `RateCardSet` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

@@ -43,7 +43,7 @@ class Roles(Resource):
         external_reference_status: str | None = None,
         for_rate_card: int | None = None,
         for_scenario_rate_card: int | None = None,
-        for_workspace: int | None = None,
+        for_workspace: int | str | None = None,
         for_workspace_rate_card: int | None = None,
         has_external_references: bool | None = None,
         include: Include | Iterable[Include] | None = None,
@@ -72,8 +72,7 @@ class Roles(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             for_rate_card: Roles from that rate card.

@@ -58,7 +58,7 @@ class SkillMemberships(Resource):
         Args:
             active_account_members_only: Active account members only. `False` unless told otherwise.
             by_skill_id: By skill id.
-            by_skill_ids: Csv of ids or array.
+            by_skill_ids: Ids or array.
             by_skill_name: By skill name.
             by_user_name: Full name.
             created_after: Created after this ISO 8601 date and time. Without a time zone it is taken

@@ -52,10 +52,10 @@ class Skills(Resource):
         page: int | None = None,
         per_page: int | None = None,
         skill_category_ids: int | str | Iterable[int | str] | None = None,
-        unassigned_skills_for_estimate_scenario_resource: int | None = None,
-        unassigned_skills_for_project_template_assignment: int | None = None,
-        unassigned_skills_for_user: int | None = None,
-        unassigned_skills_for_workspace_resource: int | None = None,
+        unassigned_skills_for_estimate_scenario_resource: int | str | None = None,
+        unassigned_skills_for_project_template_assignment: int | str | None = None,
+        unassigned_skills_for_user: int | str | None = None,
+        unassigned_skills_for_workspace_resource: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
@@ -69,17 +69,16 @@ class Skills(Resource):
                 as UTC.
             created_before: Created before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            except_: Csv of skill ids to leave out.
+            except_: Skill ids to leave out.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
-            for_users: Csv of user ids; skills these users lack.
+            for_users: User ids; skills these users lack.
             has_external_references: Whether the object has external references.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             matching: Name search.
@@ -87,7 +86,7 @@ class Skills(Resource):
             order: Sort order. `alphabetical:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            skill_category_ids: Csv of ids.
+            skill_category_ids: Ids.
             unassigned_skills_for_estimate_scenario_resource: Resource id; skills it lacks.
             unassigned_skills_for_project_template_assignment: Assignment id; skills it lacks.
             unassigned_skills_for_user: User id; skills the user lacks.

@@ -184,7 +184,7 @@ class Stories(Resource):
             all_on_account: Reports viewers or administrators: whole account.
             archived: Archived.
             assigned_to_current_user: Assigned to current user.
-            by_any_tag: Csv of tags, any matches.
+            by_any_tag: Tags, any matches.
             by_custom_choice_value: FieldId:choiceId,choiceId or fieldId:blank; several: `;` or
                 (..):(..).
             by_custom_currency_value: FieldId:value[:ISO code]; several: `;` or (..):(..).
@@ -193,17 +193,17 @@ class Stories(Resource):
             by_custom_number_value: FieldId:number; several: `;` or (..):(..).
             by_custom_text_value: FieldId:text, bare id = any value; repeated field = OR; several: `;`
                 or (..):(..).
-            by_status: Csv of status names.
+            by_status: Status names.
             by_subtask_count: Parents with exactly that many subtasks.
-            by_tag_name: Csv of exact tags.
-            by_workspace_group: Csv of project group ids.
+            by_tag_name: Exact tags.
+            by_workspace_group: Project group ids.
             completed: False = no filtering.
             completed_between: ISO date:date range.
             created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
                 as UTC.
             created_before: Created before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            creators: Csv of user ids.
+            creators: User ids.
             due_after: Due after.
             due_before: Due before.
             due_between: ISO date:date range.
@@ -214,12 +214,11 @@ class Stories(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
-            has_value_for_custom_field_ids: Csv of ids.
+            has_value_for_custom_field_ids: Ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             not_assigned_to_resource: Not assigned to resource.
             not_assigned_to_user: Not assigned to user.
@@ -240,7 +239,7 @@ class Stories(Resource):
             show_todos: Show todos. `False` unless told otherwise.
             starting_between: ISO date:date range.
             story_type: Story type.
-            story_types: Csv of task types.
+            story_types: Task types.
             time_trackable_on_workspace_id: Time trackable on workspace id.
             uncompleted: False = no filtering.
             updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
@@ -248,10 +247,10 @@ class Stories(Resource):
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
             with_ancestry_depth: Subtask level, 0 = top-level, up to 4.
-            with_assignees: Csv of user ids, also `unassigned` and `unnamed`.
-            with_followers: Csv of user ids.
+            with_assignees: User ids, also `unassigned` and `unnamed`.
+            with_followers: User ids.
             with_parent_id: Direct subtasks.
-            with_projects: Csv of project ids.
+            with_projects: Project ids.
             with_root_id: Subtasks at any level.
             with_start_or_due_date: With start or due date.
             without_external_reference_service_name: Leave out objects referenced from this provider.

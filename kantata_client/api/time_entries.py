@@ -53,7 +53,7 @@ class TimeEntries(Resource):
         billable: bool | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        created_by: int | None = None,
+        created_by: int | str | None = None,
         date_performed_between: str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
@@ -100,8 +100,7 @@ class TimeEntries(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             from_archived_workspaces: True also includes archived projects. `False` unless told
@@ -122,13 +121,13 @@ class TimeEntries(Resource):
                 as UTC.
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            with_recent_timesheet_ids: Csv of TimesheetSubmission ids, incl. cancelled/rejected; most
-                recent submission only.
+            with_recent_timesheet_ids: TimesheetSubmission ids, incl. cancelled/rejected; most recent
+                submission only.
             with_timesheet_id: TimesheetSubmission id; cancelled or rejected gives nothing.
-            with_user_ids: Csv of user ids.
+            with_user_ids: User ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
-            workspace_ids: Csv of project ids.
+            workspace_ids: Project ids.
 
         Returns:
             A walk over `TimeEntry` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

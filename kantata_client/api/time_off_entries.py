@@ -69,8 +69,7 @@ class TimeOffEntries(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
@@ -84,7 +83,7 @@ class TimeOffEntries(Resource):
             updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
             user_id: User id.
-            user_ids: Csv of user ids.
+            user_ids: User ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Participants of this project.
 

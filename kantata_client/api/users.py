@@ -55,7 +55,7 @@ class Users(Resource):
         account_id: int | str | None = None,
         account_role_ids: int | str | Iterable[int | str] | None = None,
         all_contacts: bool | None = None,
-        assignable_to_resource: int | None = None,
+        assignable_to_resource: int | str | None = None,
         belonging_to_orgs: str | None = None,
         by_custom_choice_value: str | None = None,
         by_custom_currency_value: str | None = None,
@@ -66,7 +66,7 @@ class Users(Resource):
         by_email_addresses: str | Iterable[str] | None = None,
         by_full_name: str | None = None,
         by_full_name_or_account_role: str | None = None,
-        can_be_approver_in_workspace: int | None = None,
+        can_be_approver_in_workspace: int | str | None = None,
         can_view_reports: bool | None = None,
         clients_only: bool | None = None,
         consultants_only: bool | None = None,
@@ -86,21 +86,21 @@ class Users(Resource):
         is_project_lead: bool | None = None,
         managers: bool | None = None,
         matching: str | None = None,
-        not_assigned_to: int | None = None,
-        not_following: int | None = None,
+        not_assigned_to: int | str | None = None,
+        not_following: int | str | None = None,
         not_on_calendars: str | Iterable[str] | None = None,
-        not_participant_in: int | None = None,
+        not_participant_in: int | str | None = None,
         on_my_account: bool | None = None,
-        on_my_account_or_participant_in_workspace: int | None = None,
+        on_my_account_or_participant_in_workspace: int | str | None = None,
         only: int | str | Iterable[int | str] | None = None,
         only_possible_managees: bool | None = None,
         only_possible_managers: bool | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         order: Order | None = None,
         page: int | None = None,
-        participant_in: int | None = None,
+        participant_in: int | str | None = None,
         per_page: int | None = None,
-        potential_followers_for_story: int | None = None,
+        potential_followers_for_story: int | str | None = None,
         provider_leads_on_account_projects: bool | None = None,
         search: str | None = None,
         show_disabled: bool | None = None,
@@ -110,12 +110,12 @@ class Users(Resource):
         with_created_estimates: bool | None = None,
         with_organizations: bool | None = None,
         with_skills: str | None = None,
-        with_users: int | Iterable[int] | None = None,
+        with_users: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         without_skills: str | Iterable[str] | None = None,
         without_timesheet_submission: str | None = None,
-        without_users: int | Iterable[int] | None = None,
-        write_access_in: int | None = None,
+        without_users: int | str | Iterable[int | str] | None = None,
+        write_access_in: int | str | None = None,
     ) -> Paginator[User]:
         """Fetching visible users.
 
@@ -125,7 +125,7 @@ class Users(Resource):
 
         Args:
             account_id: Not together with on_my_account.
-            account_role_ids: Csv of role ids.
+            account_role_ids: Role ids.
             all_contacts: Requester's contact list.
             assignable_to_resource: Project resource id.
             belonging_to_orgs: Csv geography ids;csv department ids.
@@ -139,7 +139,7 @@ class Users(Resource):
             by_custom_text_value: (field:text):(field:text); same field twice = any; bare field id =
                 has value.
             by_email_address: Exact match.
-            by_email_addresses: Exact; csv in URL or array in body, max 200. At most 200.
+            by_email_addresses: Exact; csv in URL or array in body, max 200.
             by_full_name: All or part of the name.
             by_full_name_or_account_role: Search term on full_name or default_role.
             can_be_approver_in_workspace: Project id; providers with financial access there.
@@ -156,19 +156,18 @@ class Users(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
-            has_value_for_custom_field_ids: Csv of custom field ids.
+            has_value_for_custom_field_ids: Custom field ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             is_project_lead: Project lead or above.
             managers: Only managers. `False` unless told otherwise.
             matching: Matching.
             not_assigned_to: Task id.
             not_following: Task id.
-            not_on_calendars: Csv of holiday calendar ids.
+            not_on_calendars: Holiday calendar ids.
             not_participant_in: Project id.
             on_my_account: All users on the requester's account.
             on_my_account_or_participant_in_workspace: Project id; account users plus its
@@ -194,11 +193,11 @@ class Users(Resource):
             with_created_estimates: Only creators of an estimate. `False` unless told otherwise.
             with_organizations: True = has one, false = has none.
             with_skills: {'skill_id':[level,level],'operation':'or'} (or/and).
-            with_users: Csv of user ids.
+            with_users: User ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
-            without_skills: Csv of skill ids.
+            without_skills: Skill ids.
             without_timesheet_submission: Workspace_id:start_date:end_date.
-            without_users: Csv of user ids.
+            without_users: User ids.
             write_access_in: Project id; participants not read-only.
 
         Returns:

@@ -46,7 +46,7 @@ class WorkspaceResourceSkills(Resource):
 
         Args:
             by_skill_id: By skill id.
-            by_skill_ids: Csv of ids or array.
+            by_skill_ids: Ids or array.
             by_skill_name: By skill name.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.

@@ -85,9 +85,9 @@ class WorkspaceResources(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        potential_workspace_resource_for_story_with_unnamed_resources: int | None = None,
-        potential_workspace_resources_for_reassignment: int | None = None,
-        potential_workspace_resources_for_story: int | None = None,
+        potential_workspace_resource_for_story_with_unnamed_resources: int | str | None = None,
+        potential_workspace_resources_for_reassignment: int | str | None = None,
+        potential_workspace_resources_for_story: int | str | None = None,
         providers: bool | None = None,
         providers_with_unnamed: bool | None = None,
         role_id: int | str | None = None,
@@ -117,12 +117,11 @@ class WorkspaceResources(Resource):
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             has_external_references: Whether the object has external references.
-            has_value_for_custom_field_ids: Csv of custom field ids.
+            has_value_for_custom_field_ids: Custom field ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             include_unnamed: Include unnamed.
             matching: Matches the user or the role.

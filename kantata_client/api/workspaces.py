@@ -145,11 +145,11 @@ class Workspaces(Resource):
         external_reference_service_name: str | None = None,
         external_reference_status: str | None = None,
         financials_viewable_by_user: bool | None = None,
-        for_approver: int | None = None,
+        for_approver: int | str | None = None,
         has_approvers: bool | None = None,
         has_external_references: bool | None = None,
-        has_maven_participant: int | None = None,
-        has_participant: int | None = None,
+        has_maven_participant: int | str | None = None,
+        has_participant: int | str | None = None,
         has_participation: bool | None = None,
         has_value_for_custom_field_ids: int | str | Iterable[int | str] | None = None,
         include: Include | Iterable[Include] | None = None,
@@ -178,7 +178,7 @@ class Workspaces(Resource):
         start_date_before: date | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
-        user_not_participating: int | None = None,
+        user_not_participating: int | str | None = None,
         viewable_for_time_administration: bool | None = None,
         with_organizations: bool | None = None,
         without_external_reference_service_name: str | None = None,
@@ -191,7 +191,7 @@ class Workspaces(Resource):
         It has a rate limit of its own.
 
         Args:
-            account_color_ids: Csv of color ids.
+            account_color_ids: Color ids.
             archived: Archived.
             budgeted: True only budgeted, false only non-budgeted.
             by_custom_choice_value: FieldId:choiceId,choiceId or fieldId:blank; several as (..):(..)
@@ -207,20 +207,19 @@ class Workspaces(Resource):
             created_at: From;to ISO dates; use created_after/created_before. Deprecated.
             created_before: Created before this ISO 8601 date and time. Without a time zone it is
                 taken as UTC.
-            creator: Csv of user ids.
+            creator: User ids.
             current_user_is_maven_participant: Value ignored, always true; user on provider team.
             custom_date_range: FieldId:from:to, several with ;.
             custom_integer_ranges: FieldId:min:max, several with ;.
             due_date_after: Due date after.
             due_date_before: Due date before.
-            except_: Csv of workspace ids to leave out.
+            except_: Workspace ids to leave out.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
             external_reference_service_model: Type of the object in the external system.
             external_reference_service_model_ref: ID of the object in the external system.
-            external_reference_service_model_refs: Comma-separated external object IDs, at most 200.
-                At most 200.
+            external_reference_service_model_refs: External object IDs, at most 200.
             external_reference_service_name: Name of the integration's provider.
             external_reference_status: Status of the integration: `successful` or `fail`.
             financials_viewable_by_user: Viewable, financial access, provider team; false = no filter.
@@ -230,7 +229,7 @@ class Workspaces(Resource):
             has_maven_participant: User id on provider team.
             has_participant: User id.
             has_participation: Current user participates.
-            has_value_for_custom_field_ids: Csv of custom field ids.
+            has_value_for_custom_field_ids: Custom field ids.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             include_archived: Include archived. `False` unless told otherwise.
             matching: Title words starting with it; case-insensitive, stop words ignored.
@@ -248,7 +247,7 @@ class Workspaces(Resource):
             participant_or_org_member_in: Own account, participating, within own organizations.
             pending_timesheet_submissions: From;to ISO dates.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            provider_lead: Csv of user ids.
+            provider_lead: User ids.
             require_time_approvals: True only requiring, false only not requiring.
             requiring_expense_approval: True only requiring, false only not requiring.
             search: Keywords; or title|description|group|custom_field_value|status:'keyword', space
@@ -265,7 +264,7 @@ class Workspaces(Resource):
             viewable_for_time_administration: User can approve time; combines with include_archived.
             with_organizations: True has, false lacks an organization.
             without_external_reference_service_name: Leave out objects referenced from this provider.
-            workspace_groups: Csv of group ids.
+            workspace_groups: Group ids.
 
         Returns:
             A walk over `Workspace` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

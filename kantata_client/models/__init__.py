@@ -693,4 +693,5 @@ MODULES: dict[str, str] = {
 }
 """Class → its module in this package."""
 
-__getattr__, __dir__ = lazy_attributes(__name__, MODULES)
+if not TYPE_CHECKING:  # it knows the names from above, and should refuse others
+    __getattr__, __dir__ = lazy_attributes(__name__, MODULES)
