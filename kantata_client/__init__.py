@@ -141,4 +141,5 @@ __all__ = [
     "ValidationError",
 ]
 
-__getattr__, __dir__ = lazy_attributes(__name__, _MODULES)
+if not TYPE_CHECKING:  # it knows the names from above, and should refuse others
+    __getattr__, __dir__ = lazy_attributes(__name__, _MODULES)

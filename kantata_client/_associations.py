@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, TypeVar, cast, overload
 
 from kantata_client.errors import NotIncludedError
 
@@ -33,7 +33,7 @@ class Association:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __set__(self, model: Model, value: object) -> NoReturn:
+    def __set__(self, model: Model, value: Never) -> NoReturn:
         msg = f"{type(model).__name__}.{self.name} can't be set: set {self.ids!r}"
         raise AttributeError(msg)
 

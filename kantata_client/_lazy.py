@@ -56,14 +56,16 @@ class LazyResources:
     _session: Session
     _resources: dict[str, Any]
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in self.CLASSES:
-            msg = f"{type(self).__name__!r} object has no attribute {name!r}{similar(name, self.CLASSES)}"
-            raise AttributeError(msg)
-        if name not in self._resources:
-            module = import_module(f"kantata_client.api.{name}")
-            self._resources[name] = getattr(module, self.CLASSES[name])(self._session)
-        return self._resources[name]
+    if not TYPE_CHECKING:  # it knows the resources, and should refuse other names
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in self.CLASSES:
+                msg = f"{type(self).__name__!r} object has no attribute {name!r}{similar(name, self.CLASSES)}"
+                raise AttributeError(msg)
+            if name not in self._resources:
+                module = import_module(f"kantata_client.api.{name}")
+                self._resources[name] = getattr(module, self.CLASSES[name])(self._session)
+            return self._resources[name]
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.CLASSES})

@@ -114,12 +114,14 @@ class Paginator(Generic[M]):
         """Every object, in order, each id once."""
         return self.items()
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        msg = (
-            f"{self._operation.resource}.{self._operation.name}() is a walk and is not awaited itself: "
-            "`async for` over it, or await its first(), one(), count() or collect()."
-        )
-        raise TypeError(msg)
+    if not TYPE_CHECKING:  # so that the type checker refuses it too
+
+        def __await__(self) -> Generator[Any, None, Any]:
+            msg = (
+                f"{self._operation.resource}.{self._operation.name}() is a walk and is not awaited itself: "
+                "`async for` over it, or await its first(), one(), count() or collect()."
+            )
+            raise TypeError(msg)
 
     # --- other walks over the same list ---
 
