@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from openapi_python_client.config import Config, ConfigFile, MetaType
@@ -169,6 +170,8 @@ class ResourceFacts:
     name: str
     operations: list[OperationFacts]
     aliases: dict[str, tuple[str, ...]]
+    mixin: tuple[str, str] | None = None
+    """(module, class) of its hand-written methods, below `kantata_client`."""
 
     @property
     def class_name(self) -> str:
@@ -217,7 +220,7 @@ def describe(document: Json, semantics: Semantics, output: Path) -> Facts:
             if each.key and each.model:
                 keys.setdefault(each.key, each.model)
     return Facts(
-        resources=_resources(found),
+        resources=_mixed(_resources(found), semantics),
         models=models,
         inputs=_inputs(reader),
         keys=keys,
@@ -453,6 +456,27 @@ def _resources(found: list[OperationFacts]) -> list[ResourceFacts]:
     for operation in found:
         grouped.setdefault(operation.resource, []).append(operation)
     return [_with_aliases(name, grouped[name]) for name in sorted(grouped)]
+
+
+def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[ResourceFacts]:
+    """Give the resources that have hand-written methods their base; no method may hide another."""
+    known = {resource.name: resource for resource in resources}
+    for name, place in semantics.mixins.items():
+        module, _, class_name = place.partition(".")
+        if name not in known:
+            msg = f"mixins: there is no resource {name!r}"
+            raise CodegenError(msg)
+        try:
+            base: object = getattr(import_module(f"kantata_client.{module}"), class_name)
+        except (ImportError, AttributeError) as error:
+            msg = f"mixins: {name}: {error}"
+            raise CodegenError(msg) from error
+        taken = {operation.name for operation in known[name].operations} | {"create_many", "delete_many"}
+        if hidden := sorted(taken & vars(base).keys()):
+            msg = f"mixins: {name}: the generated methods {hidden} would hide those of {place}"
+            raise CodegenError(msg)
+        known[name].mixin = module, class_name
+    return resources
 
 
 def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:

@@ -251,7 +251,8 @@ def _read_prose(document: Json) -> None:
                 continue
             parameter["description"] = prose = _read_values(schema, prose)
             if schema.get("type") == "string" and "format" not in schema:
-                if parameter["name"] == "only" or _COMMA_SEPARATED.search(prose):
+                several = parameter["name"] == "only" or parameter["name"].endswith("_ids")
+                if several or _COMMA_SEPARATED.search(prose):
                     default = {"default": schema.pop("default")} if "default" in schema else {}
                     parameter["schema"] = schema = _comma_separated(schema) | default
                 if most := _AT_MOST.search(prose):

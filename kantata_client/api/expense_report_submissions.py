@@ -65,10 +65,10 @@ class ExpenseReportSubmissions(Resource):
         statuses: str | Iterable[str] | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
-        user_ids: int | str | None = None,
+        user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
-        workspace_ids: int | str | None = None,
+        workspace_ids: int | str | Iterable[int | str] | None = None,
     ) -> Paginator[ExpenseReportSubmission]:
         """Fetching a list of Expense Report Submissions.
 
@@ -363,10 +363,10 @@ LIST = Operation(
         "statuses": Parameter("string", many=True),
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
-        "user_ids": Parameter("string"),
+        "user_ids": Parameter("string", many=True),
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
-        "workspace_ids": Parameter("string"),
+        "workspace_ids": Parameter("string", many=True),
     },
     stable_by="created_at",
 )

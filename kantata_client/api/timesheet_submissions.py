@@ -55,10 +55,10 @@ class TimesheetSubmissions(Resource):
         statuses: Status | Iterable[Status] | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
-        user_ids: int | str | None = None,
+        user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
-        workspace_ids: int | str | None = None,
+        workspace_ids: int | str | Iterable[int | str] | None = None,
     ) -> Paginator[TimesheetSubmission]:
         """Fetching a list of Timesheet Submissions.
 
@@ -365,10 +365,10 @@ LIST = Operation(
         "statuses": Parameter("string", many=True, values=get_args(Status)),
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
-        "user_ids": Parameter("string"),
+        "user_ids": Parameter("string", many=True),
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
-        "workspace_ids": Parameter("string"),
+        "workspace_ids": Parameter("string", many=True),
     },
 )
 CREATE = Operation(

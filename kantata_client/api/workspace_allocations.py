@@ -55,10 +55,10 @@ class WorkspaceAllocations(Resource):
         unnamed_resources_only: bool | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
-        user_ids: int | str | None = None,
+        user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
-        workspace_ids: int | str | None = None,
-        workspace_resource_ids: int | str | None = None,
+        workspace_ids: int | str | Iterable[int | str] | None = None,
+        workspace_resource_ids: int | str | Iterable[int | str] | None = None,
     ) -> Paginator[WorkspaceAllocation]:
         """Fetching a list of Workspace Allocations.
 
@@ -405,10 +405,10 @@ LIST = Operation(
         "unnamed_resources_only": Parameter("boolean"),
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
-        "user_ids": Parameter("string"),
+        "user_ids": Parameter("string", many=True),
         "without_external_reference_service_name": Parameter("string"),
-        "workspace_ids": Parameter("string"),
-        "workspace_resource_ids": Parameter("string"),
+        "workspace_ids": Parameter("string", many=True),
+        "workspace_resource_ids": Parameter("string", many=True),
     },
     stable_by="updated_at",
 )
