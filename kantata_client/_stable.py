@@ -9,7 +9,7 @@ their number and the service's count agree.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -129,7 +129,7 @@ class Windows(Generic[M]):
         if not isinstance(time, datetime):
             malformed(f"{item!r} has no {self._by}, by which the list is walked", self._operation, None)
         whole = time.replace(microsecond=0)
-        return whole if whole.tzinfo else whole.replace(tzinfo=timezone.utc)
+        return whole if whole.tzinfo else whole.replace(tzinfo=UTC)
 
     def _numbered(self, page: Page[M]) -> Page[M]:
         self._number += 1
