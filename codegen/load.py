@@ -61,10 +61,9 @@ def load_data(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            data = json.loads(text, object_pairs_hook=_object)
-        else:
-            data = yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
+        is_json = path.suffix == ".json"
+        # The loader is derived from the safe one.
+        data = json.loads(text, object_pairs_hook=_object) if is_json else yaml.load(text, _Loader)  # noqa: S506
     except (OSError, ValueError, yaml.YAMLError) as error:
         msg = f"{path} can't be read: {error}"
         raise CodegenError(msg) from error

@@ -20,7 +20,7 @@ async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T]
     if len(calls) == 1:
         try:
             return [await calls[0]()], None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller raises it, when its turn has come
             return [], error
     import anyio
 
@@ -32,7 +32,7 @@ async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T]
         with scopes[index]:
             try:
                 results[index] = await call()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 failures[index] = error
                 for scope in scopes[index + 1 :]:
                     scope.cancel()

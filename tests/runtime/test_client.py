@@ -298,10 +298,14 @@ async def test_a_closed_client_says_so() -> None:
 @pytest.mark.anyio
 async def test_an_error_inside_the_block_closes_too() -> None:
     service = Service()
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with Kantata("secret", transport=service) as kantata:
             await kantata.stories.list().collect()
-            _ = 1 / 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert service.closed == 1
 
 
