@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from kantata_client.sandbox._contract import BASE_PATH
+from kantata_client.sandbox._oauth import OAuthServer
 from kantata_client.sandbox._server import Server
 from kantata_client.sandbox._store import Store
 from kantata_client.sandbox._web import RecordedRequest, make_app
@@ -31,6 +32,8 @@ class Sandbox:
     """The ASGI application."""
     store: Store
     """The records, to be looked into by tests."""
+    oauth: OAuthServer
+    """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
     """The last 10,000 requests, oldest first."""
 
@@ -55,7 +58,8 @@ class Sandbox:
         self.store = Store(records, clock=clock)
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
-        self.app = make_app(self.store, {token: _demo.OWNER}, self.requests)
+        self.oauth = OAuthServer(self.store, token, _demo.OWNER, clock)
+        self.app = make_app(self.store, self.oauth, self.requests)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.store!r}>"

@@ -18,11 +18,11 @@ from kantata_client.sandbox._relations import Scope
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Mapping
 
     from starlette.types import Receive, Send
     from starlette.types import Scope as ASGIScope
 
+    from kantata_client.sandbox._oauth import OAuthServer
     from kantata_client.sandbox._store import Store
 
 
@@ -45,10 +45,10 @@ class RecordedRequest(NamedTuple):
 class API:
     """The routes of the contract, below the base path."""
 
-    def __init__(self, store: Store, tokens: Mapping[str, str], log: deque[RecordedRequest]) -> None:
-        """Serve `store`; `tokens` says whose each token is, `log` takes what was answered."""
+    def __init__(self, store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> None:
+        """Serve `store`; `oauth` knows whose each token is, `log` takes what was answered."""
         self._store = store
-        self._tokens = tokens
+        self._oauth = oauth
         self._log = log
         self._lock = threading.Lock()  # the server's thread and in-process clients may share one store
 
@@ -90,16 +90,16 @@ class API:
 
     def _viewer(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        viewer = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+        viewer = self._oauth.viewer(token.strip()) if scheme.lower() == "bearer" else None
         if viewer is None:
             raise unauthorized()
         return viewer
 
 
-def make_app(store: Store, tokens: Mapping[str, str], log: deque[RecordedRequest]) -> Starlette:
-    """The whole application: the API under its base path."""
+def make_app(store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> Starlette:
+    """The whole application: the API under its base path, and the authorization server."""
     return Starlette(
-        routes=[Mount(_contract.BASE_PATH, app=API(store, tokens, log))],
+        routes=[Mount(_contract.BASE_PATH, app=API(store, oauth, log)), *oauth.routes()],
         exception_handlers={404: _no_page},
     )
 

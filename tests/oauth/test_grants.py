@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -10,8 +11,13 @@ import pytest
 
 from kantata_client import AuthenticationError, Kantata, OAuthError
 from kantata_client.oauth import AuthorizationRequest, Endpoints, OAuthApp, Token
+from kantata_client.sandbox import Sandbox
 from kantata_client.stores import MemoryStore, StoredToken
+from tests.oauth.conftest import served
 from tests.oauth.independent import CLIENT, REDIRECT, SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.anyio
 SCOPES = ("api_only", "offline_access")
@@ -43,10 +49,14 @@ class Place:
         return answer.headers["location"]
 
 
-@pytest.fixture(params=["independent"])
-def place(request: pytest.FixtureRequest) -> Place:
-    server = request.getfixturevalue("independent")
-    return Place(server.url, CLIENT, SECRET, REDIRECT)
+@pytest.fixture(params=["independent", "sandbox"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "sandbox":
+        with served(Sandbox(seed="empty").app) as url:
+            yield Place(url, "sandbox-app", "sandbox-secret", REDIRECT, {"user": "1001", "decision": "allow"})
+    else:
+        server = request.getfixturevalue("independent")
+        yield Place(server.url, CLIENT, SECRET, REDIRECT)
 
 
 @pytest.mark.parametrize("authentication", ["basic", "body"])
