@@ -79,10 +79,10 @@ def to_openapi_3(contract: Json) -> Json:
     """
     document: Json
     if "openapi" in contract:
-        document = copy.deepcopy(contract)
+        document = _apart(contract)
         document.setdefault("components", {}).setdefault("schemas", {})
         for path, item in document["paths"].items():
-            document["paths"][path] = _spread_path_parameters(item)
+            document["paths"][path] = _apart(_spread_path_parameters(item))
     else:
         document = {
             "openapi": "3.0.3",
@@ -97,10 +97,20 @@ def to_openapi_3(contract: Json) -> Json:
             },
             "components": {"schemas": copy.deepcopy(contract.get("definitions", {}))},
         }
+        document = _apart(document)
         _rewrite_refs(document)
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     return document
+
+
+def _apart(node: Any) -> Any:
+    """A copy in which no part is shared, as those are that YAML's aliases name: each place is changed on its own."""
+    if isinstance(node, dict):
+        return {key: _apart(value) for key, value in cast("Json", node).items()}
+    if isinstance(node, list):
+        return [_apart(value) for value in cast("list[Any]", node)]
+    return node
 
 
 def _spread_path_parameters(item: Json) -> Json:
