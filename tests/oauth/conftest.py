@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import uvicorn
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, lifespan: Literal["on", "off"]) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            app, lifespan=lifespan, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
         )
         super().__init__(config)
         self.ready = threading.Event()
@@ -31,10 +31,10 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: Any, port: int = 0) -> Iterator[str]:
+def served(app: Any, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
     """An ASGI application in a thread; its origin."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-    server = _Server(app)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    server = _Server(app, lifespan)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert server.ready.wait(10)
