@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kantata_client.errors import BadRequestError as BadRequestError
     from kantata_client.errors import BulkError as BulkError
     from kantata_client.errors import ErrorDetail as ErrorDetail
+    from kantata_client.errors import ExportError as ExportError
     from kantata_client.errors import KantataConnectionError as KantataConnectionError
     from kantata_client.errors import KantataError as KantataError
     from kantata_client.errors import KantataTimeoutError as KantataTimeoutError
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from kantata_client.errors import ServerError as ServerError
     from kantata_client.errors import UnknownOutcomeError as UnknownOutcomeError
     from kantata_client.errors import UnstableListError as UnstableListError
+    from kantata_client.errors import UploadError as UploadError
     from kantata_client.errors import UsageError as UsageError
     from kantata_client.errors import ValidationError as ValidationError
     from kantata_client.hooks import Hooks as Hooks
@@ -68,6 +70,7 @@ _MODULES = {
     "Drift": "_drift",
     "DriftRow": "_drift",
     "ErrorDetail": "errors",
+    "ExportError": "errors",
     "File": "_http",
     "FixedRate": "_throttle",
     "Hooks": "hooks",
@@ -95,6 +98,7 @@ _MODULES = {
     "UNSET": "_unset",
     "UnknownOutcomeError": "errors",
     "UnstableListError": "errors",
+    "UploadError": "errors",
     "UsageError": "errors",
     "ValidationError": "errors",
 }
@@ -111,6 +115,7 @@ __all__ = [
     "Drift",
     "DriftRow",
     "ErrorDetail",
+    "ExportError",
     "File",
     "FixedRate",
     "Hooks",
@@ -137,6 +142,7 @@ __all__ = [
     "TokenProvider",
     "UnknownOutcomeError",
     "UnstableListError",
+    "UploadError",
     "UsageError",
     "ValidationError",
 ]

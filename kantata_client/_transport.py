@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from contextlib import asynccontextmanager
 from functools import cache
@@ -71,6 +72,7 @@ class _Loop:
         self._most = most
         self.places = _semaphore(most)
         self._own: dict[str, anyio.Semaphore] = {}
+        self.elsewhere = _semaphore(max(1, most // 2))
 
     def own_places(self, operation: str) -> anyio.Semaphore:
         """Half of the places: who waits for a limit of its own must not keep all others waiting."""
@@ -168,6 +170,31 @@ class Transport:
         finally:
             await response.aclose()
 
+    def elsewhere(self) -> anyio.Semaphore:
+        """Places for uploads to and downloads from other hosts: to be taken before the signed address is asked for.
+
+        A request outside of `base_url` takes none of the other places, since its address would expire while it waits.
+        """
+        return self._loop().elsewhere
+
+    @property
+    def retries(self) -> RetryPolicy:
+        """How often, how long and on what a request is repeated."""
+        return self._retries
+
+    def clock(self) -> float:
+        """Seconds of a clock that only runs forward."""
+        return self._clock()
+
+    async def rest(self, seconds: float) -> None:
+        """Let time pass before something is tried again."""
+        if self._sleep is not None:
+            await self._sleep(seconds)
+        else:
+            import anyio
+
+            await anyio.sleep(seconds)
+
     async def aclose(self) -> None:
         """Close the connections of this event loop; nothing can be sent afterwards. May be called again."""
         self._closed = True
@@ -217,6 +244,8 @@ class Transport:
         self, request: Request, prepared: Prepared, attempt: int, *, stream: bool
     ) -> Response | Failure:
         loop = self._loop()
+        if not self._ours(request):
+            return await self._once(loop.link, request, prepared, attempt, stream=stream)
         if not request.own_limit:
             async with loop.places:
                 return await self._once(loop.link, request, prepared, attempt, stream=stream)
@@ -274,12 +303,7 @@ class Transport:
                 request.operation, request.method, path, attempt, status, delay, reason, request_id
             )
             _tell(self.hooks.on_retry, event)
-        if self._sleep is not None:
-            await self._sleep(delay)
-        else:
-            import anyio
-
-            await anyio.sleep(delay)
+        await self.rest(delay)
 
     def _error(
         self,
@@ -295,7 +319,7 @@ class Transport:
         if unknown:
             reason = _reason(outcome)
             if isinstance(outcome, Response):
-                content = secret.redact(outcome.content) if secret else outcome.content
+                content = self._told(request, outcome, secret)
                 reason = str(error_from_response(outcome.status, outcome.headers, content, method, path))
             return UnknownOutcomeError(
                 f"{method} {path} may or may not have been carried out: {reason.rstrip('.')}. "
@@ -320,7 +344,7 @@ class Transport:
             else:
                 advice = "Try again later."
             return _connection_error(outcome, request, path, advice.strip(), tries)
-        content = secret.redact(outcome.content) if secret else outcome.content
+        content = self._told(request, outcome, secret)
         error = error_from_response(outcome.status, outcome.headers, content, method, path)
         error.answer_was_lost = lost
         if tries:
@@ -328,6 +352,14 @@ class Transport:
         if lost and method not in ("GET", "HEAD"):
             error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
         return error
+
+    def _told(self, request: Request, answer: Response, secret: Secret | None) -> bytes:
+        """What an error may repeat of the answer."""
+        if not self._ours(request):
+            # S3 repeats the signature and what was signed; its code for the problem is enough.
+            code = re.search(rb"<Code>(\w{1,60})</Code>", answer.content)
+            return code[1] if code else b""
+        return secret.redact(answer.content) if secret else answer.content
 
     def _loop(self) -> _Loop:
         if self._closed:

@@ -18,6 +18,8 @@
     ├── NotIncludedError                      an association that the request did not include
     ├── NotOneError                           one object was expected, and there are none or several
     ├── UnstableListError                     a list kept changing while it was walked
+    ├── UploadError                           a file did not get to where attachments are kept
+    ├── ExportError                           an export failed, was canceled, or took too long
     └── BulkError                             some items of a bulk write failed
 
 All of them can be pickled and copied. None holds request headers or a token.
@@ -212,6 +214,25 @@ class NotOneError(KantataError):
 
 class UnstableListError(KantataError):
     """A list kept changing, so that a stable walk could not go on without losing records."""
+
+
+class UploadError(KantataError):
+    """A file did not get to where attachments are kept, though its attachment was created."""
+
+    def __init__(self, message: str, *, attachment_id: int | str) -> None:
+        super().__init__(message)
+        self.attachment_id = attachment_id
+        """The attachment without a file: `attachments.sync` or `attachments.delete` it."""
+
+
+class ExportError(KantataError):
+    """An export failed, was canceled, or took too long."""
+
+    def __init__(self, message: str, *, export_id: int | str, status: str | None = None) -> None:
+        super().__init__(message)
+        self.export_id = export_id
+        self.status = status
+        """What the service said last."""
 
 
 class BulkError(KantataError):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
+from kantata_client._uploads import AttachmentUploads
 from kantata_client.models.attachment import Attachment
 from kantata_client.models.direct_upload import DirectUpload
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Type: TypeAlias = Literal["receipt", "post_attachment"]
 
 
-class Attachments(Resource):
+class Attachments(AttachmentUploads):
     """Attachments."""
 
     __slots__ = ()

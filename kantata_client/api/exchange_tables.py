@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
+from kantata_client._uploads import RateUploads
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import ExchangeRateInput
 
 
-class ExchangeTables(Resource):
+class ExchangeTables(RateUploads):
     """Exchange Tables."""
 
     __slots__ = ()

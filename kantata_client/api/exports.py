@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from kantata_client._exports import ExportDownloads
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_data_export_result import AccountDataExportResult
 from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Include: TypeAlias = Literal["user"]
 
 
-class Exports(Resource):
+class Exports(ExportDownloads):
     """Data Exports."""
 
     __slots__ = ()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._exports import ReportDownloads
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.insights_report_export import InsightsReportExport
 from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import RecurrenceInput
 
 
-class InsightsReportExports(Resource):
+class InsightsReportExports(ReportDownloads):
     """Insights Report Exports."""
 
     __slots__ = ()

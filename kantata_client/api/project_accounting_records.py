@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from kantata_client._exports import AccountingFiles
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
 
@@ -31,7 +31,7 @@ LaborType: TypeAlias = Literal["Labor", "Non-Labor"]
 Status: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
 
 
-class ProjectAccountingRecords(Resource):
+class ProjectAccountingRecords(AccountingFiles):
     """Project Accounting Records."""
 
     __slots__ = ()

@@ -299,7 +299,7 @@ CREATE = Operation(
                 many=True,
                 fields={
                     "custom_field_id": Parameter("integer"),
-                    "value": Parameter("string"),
+                    "value": Parameter("any"),
                 },
             ),
         },

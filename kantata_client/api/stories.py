@@ -801,7 +801,7 @@ CREATE = Operation(
                 many=True,
                 fields={
                     "custom_field_id": Parameter("integer"),
-                    "value": Parameter("string"),
+                    "value": Parameter("any"),
                 },
             ),
             "attachment_ids": Parameter("integer", many=True),
@@ -887,7 +887,7 @@ UPDATE = Operation(
                 many=True,
                 fields={
                     "custom_field_id": Parameter("integer"),
-                    "value": Parameter("string"),
+                    "value": Parameter("any"),
                 },
             ),
         },

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
+from kantata_client._uploads import PhotoUploads
 from kantata_client.models.user import User
 from kantata_client.models.user_capacity_result import UserCapacityResult
 
@@ -44,7 +44,7 @@ OptionalField: TypeAlias = Literal[
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc"]
 
 
-class Users(Resource):
+class Users(PhotoUploads):
     """Users."""
 
     __slots__ = ()

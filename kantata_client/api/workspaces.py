@@ -1276,7 +1276,7 @@ CREATE = Operation(
                 many=True,
                 fields={
                     "custom_field_id": Parameter("integer"),
-                    "value": Parameter("string"),
+                    "value": Parameter("any"),
                 },
             ),
             "stage": Parameter("string", values=get_args(Stage)),
@@ -1438,7 +1438,7 @@ UPDATE = Operation(
                 many=True,
                 fields={
                     "custom_field_id": Parameter("integer"),
-                    "value": Parameter("string"),
+                    "value": Parameter("any"),
                 },
             ),
             "stage": Parameter("string", values=get_args(Stage)),

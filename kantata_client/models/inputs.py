@@ -1355,9 +1355,8 @@ class CustomFieldInput(TypedDict):
     """Custom field input."""
 
     custom_field_id: NotRequired[int | str | None]
-    value: NotRequired[str | None]
-    """String 'foo'; date ISO (1900-01-01 to 2015-12-31); number '13'; currency '[cents, CODE]'; single/multi
-    '[choice ids]'."""
+    value: NotRequired[object | None]
+    """By the field's type: text, an ISO date, a number, [cents, currency code], or [choice ids]."""
 
 
 class DataInput(TypedDict):
