@@ -45,12 +45,6 @@ class Association:
         envelope = model.__envelope__
         return envelope is not None and envelope.asked(type(model), self.name)
 
-    def _envelope(self, model: Model) -> Envelope:
-        envelope = model.__envelope__
-        if envelope is None:
-            raise NotIncludedError(type(model).__name__, self.name)
-        return envelope
-
 
 class One(Association, Generic[T]):
     """An association with at most one object.
@@ -68,12 +62,15 @@ class One(Association, Generic[T]):
     def __get__(self, model: Model | None, owner: type) -> Self | T | None:
         if model is None:
             return self
-        envelope = self._envelope(model)
-        reference = model.__dict__.get(self.ids)
-        if reference is not None:
-            found = envelope.find(cast("str", self.key), reference)
-            if found is not None:
-                return cast("T", found)
+        # Annotated instead of cast: this runs for every association that is read, and `cast` is a call.
+        envelope = model.__envelope__
+        if envelope is not None:
+            reference: Any = model.__dict__.get(self.ids)
+            if reference is not None:
+                key: Any = self.key
+                found: Any = envelope.find(key, reference)
+                if found is not None:
+                    return found
         if not self._asked(model):
             raise NotIncludedError(type(model).__name__, self.name)
         return None
@@ -95,13 +92,18 @@ class Many(Association, Generic[T]):
     def __get__(self, model: Model | None, owner: type) -> Self | list[T]:
         if model is None:
             return self
-        envelope = self._envelope(model)
-        value: Any = model.__dict__.get(self.ids)
-        references = cast("list[Any]", value if isinstance(value, list) else [] if value is None else [value])
-        found = envelope.find_all(cast("str", self.key), references)
-        if (not found or len(found) < len(references)) and not self._asked(model):
+        envelope = model.__envelope__
+        found: list[Any] = []
+        if envelope is not None:
+            value: Any = model.__dict__.get(self.ids)
+            references: list[Any] = value if type(value) is list else [] if value is None else [value]
+            key: Any = self.key
+            found = envelope.find_all(key, references)
+            if found and len(found) == len(references):
+                return found
+        if not self._asked(model):
             raise NotIncludedError(type(model).__name__, self.name)
-        return cast("list[T]", found)
+        return found
 
 
 class Polymorphic(Association):
@@ -119,9 +121,9 @@ class Polymorphic(Association):
     def __get__(self, model: Model | None, owner: type) -> Self | Model | None:
         if model is None:
             return self
-        envelope = self._envelope(model)
+        envelope = model.__envelope__
         reference: Any = model.__dict__.get(self.ids)
-        if isinstance(reference, dict):
+        if envelope is not None and isinstance(reference, dict):
             parts = cast("dict[str, Any]", reference)
             found = envelope.find_of_type(parts.get("key"), parts.get("id"))
             if found is not None:

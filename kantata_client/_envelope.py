@@ -25,6 +25,7 @@ M = TypeVar("M", bound=Model)
 
 _decode = msgspec.json.Decoder().decode
 _NOTHING: dict[str, Any] = {}
+_NO_REFERENCES: dict[str, ref[Any]] = {}
 
 
 class Envelope:
@@ -64,7 +65,18 @@ class Envelope:
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
         """The objects of that type and these ids, as far as they are there."""
-        return [model for identifier in identifiers if (model := self.find(key, identifier)) is not None]
+        found: list[Model] = []
+        made = self._made.get(key, _NO_REFERENCES)
+        for identifier in identifiers:
+            # What `find` does for an object that is there already, without a call for each.
+            known = made.get(identifier) if type(identifier) is str else None
+            model: Model | None = None if known is None else known()
+            if model is None:
+                model = self.find(key, identifier)
+                if model is None:
+                    continue
+            found.append(model)
+        return found
 
     def find_of_type(self, name: Any, identifier: Any) -> Model | None:
         """The object that a polymorphic reference points to; its type is an envelope key or a type's name."""
@@ -81,7 +93,8 @@ class Envelope:
         absent: list[Any] = []
         key: Any = None
         received: dict[str, Any] = _NOTHING
-        made: dict[str, ref[Any]] = {}
+        made = _NO_REFERENCES
+        make: Any = None
         made_as: type[Model] = cls
         for reference in references:
             if reference["key"] != key:
@@ -89,6 +102,7 @@ class Envelope:
                 received = self._received.get(key, _NOTHING)
                 made = self._made.setdefault(key, {})
                 made_as = cls if key == self._operation.key else class_under(key, self._operation.keys)
+                make = made_as.__new__
             identifier = reference["id"]
             own = received.get(identifier)
             if type(own) is not dict:
@@ -96,7 +110,7 @@ class Envelope:
             elif identifier in made:
                 objects.append(self.find(key, identifier))
             else:
-                model = made_as.__new__(made_as)
+                model = make(made_as)
                 model.__dict__ = own
                 model.__envelope__ = self
                 made[identifier] = ref(model)
