@@ -178,6 +178,9 @@ def argument(name: str, schema: dict[str, Any]) -> tuple[Any, Any]:
             return {each: given for each, (given, _) in inner.items()}, {
                 each: plain for each, (_, plain) in inner.items()
             }
+        case "object", _ if schema.get("additionalProperties"):
+            given, plain = argument(name, schema["additionalProperties"])
+            return {"key": given}, {"key": plain}
         case "object", _:
             return {"key": TEXT}, {"key": TEXT}
         case None, _:
