@@ -53,6 +53,12 @@ def page(*, nulls: bool = True) -> bytes:
         story["parent_id"] = str(7000 + n - n % 10) if n % 10 else None
         story["sub_story_ids"] = [] if n % 10 else [str(7000 + n + k) for k in range(1, 10)]
         stories[str(7000 + n)] = story
+    if not nulls:
+        for story in stories.values():
+            story["parent_id"] = story["parent_id"] or "7001"
+        for each in (*stories.values(), *users.values(), *workspaces.values()):
+            for name in [name for name, value in each.items() if value is None]:
+                del each[name]
     return json.dumps(
         {
             "count": 20_000,

@@ -1,0 +1,59 @@
+"""`make bench`: the targets for speed and memory, each measured beside what it is compared with in the same run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import decoding, starting, walking
+from benchmarks.measure import ROOT
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Line
+
+_OUT = ROOT / "benchmarks" / "out"
+
+
+def main() -> None:
+    logging.getLogger("kantata_client").addHandler(logging.NullHandler())
+    console, begun = Console(), time.perf_counter()
+    found: list[Line] = []
+    for what, measured in (
+        ("decoding", lambda: decoding.lines(25)),
+        ("starting", lambda: starting.lines(15)),
+        ("walking", lambda: walking.lines(5)),
+    ):
+        with console.status(f"measuring: {what}"):
+            found += measured()
+    console.print(_table(found))
+    missed = [line.name for line in found if line.holds is False]
+    console.print(f"missed in this run: {', '.join(missed)}" if missed else "all targets hold")
+    _OUT.mkdir(parents=True, exist_ok=True)
+    (_OUT / "latest.json").write_text(json.dumps([line.told() for line in found], indent=1) + "\n")
+    console.print(f"{time.perf_counter() - begun:.0f} s; benchmarks/out/latest.json, docs/memory.svg")
+
+
+def _table(lines: list[Line]) -> Table:
+    table = Table(title="kantata-client: medians of rounds; only ratios count")
+    for name in ("what", "value", "ratio", "to", "target", "holds"):
+        table.add_column(name, justify="right" if name in ("value", "ratio", "target") else "left")
+    for line in lines:
+        target = "" if line.target is None else f"{'≥' if line.at_least else '≤'} {line.target:g}"
+        table.add_row(
+            line.name,
+            f"{line.value:,.3g} {line.unit}" if line.value < 1000 else f"{line.value:,.0f} {line.unit}",
+            f"{line.ratio:.2f}",
+            line.reference,
+            target,
+            {True: "yes", False: "[bold red]no", None: ""}[line.holds],
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""One page from bytes to objects, beside `json.loads`, pydantic and the stock generator's code."""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.data import INCLUDE, page
+from benchmarks.measure import Line, by_turns, seconds_of
+from benchmarks.rivals import pydantic_envelope, stock_stories
+from kantata_client._drift import Drift
+from kantata_client._envelope import decode_envelope
+from kantata_client._model import Model, day, moment
+from kantata_client.api import OPERATIONS
+from kantata_client.models import Story, User, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.measure import Rounds
+
+_CONVERTED = (type(day()), type(moment()))
+_OBJECTS = {"stories": Story, "users": User, "workspaces": Workspace}
+_DATES = {
+    cls: [name for name in cls.FIELDS if isinstance(vars(cls)[name], _CONVERTED)]
+    for cls in _OBJECTS.values()
+}
+
+
+def lines(rounds: int) -> list[Line]:
+    """Decode the page in each way."""
+    received, without_nulls = page(), page(nulls=False)
+    identifiers = {key: list(json.loads(received)[key]) for key in _OBJECTS}
+    drift = Drift("warn")
+
+    def decoded(content: bytes) -> list[Story]:
+        return decode_envelope(
+            content, Story, OPERATIONS["GET /stories"], frozenset(INCLUDE), None, drift
+        ).items
+
+    def objects(content: bytes) -> list[Model]:
+        """All 280 of them, those that came along included."""
+        stories: list[Any] = decoded(content)
+        find_all = stories[0].__envelope__.find_all
+        return [*stories, *find_all("users", identifiers["users"]), *find_all("workspaces", identifiers["workspaces"])]
+
+    def associations(content: bytes) -> list[Model]:
+        found = objects(content)
+        for story in found[: len(identifiers["stories"])]:
+            for name in INCLUDE:
+                getattr(story, name)
+        return found
+
+    def dates(content: bytes) -> list[Model]:
+        found = associations(content)
+        for model in found:
+            for name in _DATES[type(model)]:
+                getattr(model, name)
+        return found
+
+    validated = pydantic_envelope(Story, User, Workspace)
+    with stock_stories() as stock:
+        ways: dict[str, Callable[[], Any]] = {
+            "json.loads": lambda: json.loads(received),
+            "objects": lambda: objects(received),
+            "associations": lambda: associations(received),
+            "dates": lambda: dates(received),
+            "pydantic": lambda: validated(received),
+            "null-free": lambda: objects(without_nulls),
+            "stock": lambda: stock(without_nulls),
+        }
+        for way in ways.values():
+            way()
+        # What was imported only for the comparison must not make collections of garbage longer.
+        gc.collect()
+        gc.freeze()
+        measured = by_turns(rounds, {name: seconds_of(way, 5) for name, way in ways.items()})
+        gc.unfreeze()
+    return _told(measured)
+
+
+def _told(measured: Rounds) -> list[Line]:
+    def line(
+        name: str, way: str, reference: str, target: float | None, *, to: str, at_least: bool = False
+    ) -> Line:
+        ratio = measured.ratio(reference, way) if at_least else measured.ratio(way, reference)
+        return Line(name, measured.value(way) * 1000, "ms", to, ratio, target, at_least)
+
+    return [
+        line("json.loads", "json.loads", "json.loads", None, to="json.loads"),
+        line("decode: all objects", "objects", "json.loads", 0.6, to="json.loads"),
+        line("decode + every association", "associations", "json.loads", 0.9, to="json.loads"),
+        line("decode + associations + every date", "dates", "json.loads", 2.0, to="json.loads"),
+        line("the same", "dates", "pydantic", 1.0, to="pydantic 2, validating"),
+        line("pydantic 2, validating", "pydantic", "json.loads", None, to="json.loads"),
+        line("decode, no nulls: times as fast", "null-free", "stock", 4.0, to="stock generator", at_least=True),
+        line("stock generator's from_dict", "stock", "json.loads", None, to="json.loads"),
+    ]

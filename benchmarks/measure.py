@@ -1,0 +1,104 @@
+"""Measuring by turns: what is compared runs in the same rounds, and only ratios within a round count."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the result."""
+
+    name: str
+    value: float
+    """Median, in `unit`."""
+    unit: str
+    reference: str
+    """What the ratio is to."""
+    ratio: float
+    """Median of the ratios of all rounds."""
+    target: float | None = None
+    """What the ratio should be at most; `None` when the line is only told."""
+    at_least: bool = False
+    """The target is a least ratio instead."""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the target is met; `None` without one."""
+        if self.target is None:
+            return None
+        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+
+    def told(self) -> dict[str, str | float]:
+        """As `latest.json` has it."""
+        return {
+            "name": self.name,
+            "value": float(f"{self.value:.4g}"),
+            "unit": self.unit,
+            "reference": self.reference,
+            "ratio": round(self.ratio, 3),
+        }
+
+
+class Rounds:
+    """Figures of several things, one figure of each thing a round."""
+
+    def __init__(self, figures: Mapping[str, Sequence[float]]) -> None:
+        self._figures = figures
+
+    def value(self, name: str) -> float:
+        return median(self._figures[name])
+
+    def ratio(self, name: str, reference: str) -> float:
+        pairs = zip(self._figures[name], self._figures[reference], strict=True)
+        return median(own / other for own, other in pairs)
+
+
+def by_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> Rounds:
+    """Ask each thing for its figure, in another order each round."""
+    figures: dict[str, list[float]] = {name: [] for name in things}
+    order = list(things)
+    chance = random.Random(1)
+    for _ in range(rounds):
+        chance.shuffle(order)
+        for name in order:
+            figures[name].append(things[name]())
+    return Rounds(figures)
+
+
+def seconds_of(run: Callable[[], Any], times: int = 1) -> Callable[[], float]:
+    """How long one run takes, in seconds, on the average of several; a first one warms up the caches."""
+
+    def timed() -> float:
+        gc.collect()
+        run()
+        start = time.perf_counter()
+        for _ in range(times):
+            run()
+        return (time.perf_counter() - start) / times
+
+    return timed
+
+
+def in_new_process(module: str, *arguments: str) -> Any:
+    """Run a module of this folder in a new interpreter; what it prints is JSON."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        msg = f"{module} {' '.join(arguments)} failed:\n{done.stderr}"
+        raise RuntimeError(msg)
+    return json.loads(done.stdout)

@@ -1,0 +1,31 @@
+"""What a new process pays before its first page."""
+
+from __future__ import annotations
+
+from benchmarks.measure import Line, by_turns, in_new_process
+from benchmarks.server import serving
+
+
+def lines(rounds: int) -> list[Line]:
+    """Import and first page, each in fresh processes, by turns with the same by httpx."""
+    with serving(pages=1) as url:
+        for what in ("first_page", "first_page_by_httpx"):
+            in_new_process("client", what, url)  # compiles what has no bytecode yet
+        ways = {
+            "import httpx": ("bare_import",),
+            "first client": ("first_client",),
+            "first page": ("first_page", url),
+            "first page by httpx": ("first_page_by_httpx", url),
+        }
+        measured = by_turns(
+            rounds, {name: lambda way=way: in_new_process("client", *way) for name, way in ways.items()}
+        )
+
+    def line(name: str, what: str, reference: str, target: float) -> Line:
+        ratio = measured.ratio(what, reference)
+        return Line(name, measured.value(what) * 1000, "ms", reference, ratio, target)
+
+    return [
+        line("import + first client", "first client", "import httpx", 1.2),
+        line("first typed page of a process", "first page", "first page by httpx", 1.6),
+    ]
