@@ -102,6 +102,9 @@ class OperationFacts:
     bulk_limit: int | None
     own_rate_limit: bool
     external_reference: bool
+    widest: dict[str, bool]
+    upsert: bool
+    """A creation that changes what is there already."""
     stable_by: str | None
     alternative: tuple[str, str] | None
     """(argument that asks for it, model) of a second shape of the answer."""
@@ -170,6 +173,8 @@ class ResourceFacts:
     name: str
     operations: list[OperationFacts]
     aliases: dict[str, tuple[str, ...]]
+    decisions: dict[str, str] = field(default_factory=dict)
+    """Method → operation of another resource that decides on several objects of this one."""
     mixin: tuple[str, str] | None = None
     """(module, class) of its hand-written methods, below `kantata_client`."""
 
@@ -220,7 +225,7 @@ def describe(document: Json, semantics: Semantics, output: Path) -> Facts:
             if each.key and each.model:
                 keys.setdefault(each.key, each.model)
     return Facts(
-        resources=_mixed(_resources(found), semantics),
+        resources=_mixed(_deciding(_resources(found), semantics), semantics),
         models=models,
         inputs=_inputs(reader),
         keys=keys,
@@ -294,6 +299,8 @@ def _operation(
         bulk_limit=semantics.bulk_limit(where),
         own_rate_limit=where in semantics.own_rate_limit,
         external_reference=False,
+        widest=dict(semantics.widest.get(where, {})),
+        upsert=where in semantics.upserts,
         stable_by=_stable_by(operation, arguments, document),
         alternative=_alternative(where, document, semantics),
     )
@@ -458,6 +465,18 @@ def _resources(found: list[OperationFacts]) -> list[ResourceFacts]:
     return [_with_aliases(name, grouped[name]) for name in sorted(grouped)]
 
 
+def _deciding(resources: list[ResourceFacts], semantics: Semantics) -> list[ResourceFacts]:
+    """Give the resources that are decided on the methods for it."""
+    known = {resource.name: resource for resource in resources}
+    for operation, place in semantics.decisions.items():
+        name, _, method = place.partition(".")
+        if name not in known or method in {each.name for each in known[name].operations}:
+            msg = f"decisions: {operation}: {place!r} is no free method of a resource"
+            raise CodegenError(msg)
+        known[name].decisions[method] = operation
+    return resources
+
+
 def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[ResourceFacts]:
     """Give the resources that have hand-written methods their base; no method may hide another."""
     known = {resource.name: resource for resource in resources}
@@ -471,7 +490,11 @@ def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[Resourc
         except (ImportError, AttributeError) as error:
             msg = f"mixins: {name}: {error}"
             raise CodegenError(msg) from error
-        taken = {operation.name for operation in known[name].operations} | {"create_many", "delete_many"}
+        taken = {operation.name for operation in known[name].operations} | {
+            "create_many",
+            "update_many",
+            "delete_many",
+        }
         if hidden := sorted(taken & vars(base).keys()):
             msg = f"mixins: {name}: the generated methods {hidden} would hide those of {place}"
             raise CodegenError(msg)

@@ -249,16 +249,50 @@ class OperationView(_View):
 
 
 @dataclass(frozen=True)
+class Option:
+    """A keyword argument of a bulk method."""
+
+    keyword: str
+    annotation: str
+    default: str
+    described: str
+
+
+CONCURRENCY = Option("concurrency", "int", "4", "Most requests under way at once.")
+PROGRESS = Option(
+    "progress",
+    "Progress | None",
+    "None",
+    "Called with the number of items that have an outcome, and of all (`None` for an async input).",
+)
+KEY = Option(
+    "key",
+    "ExternalReferenceKey | None",
+    "None",
+    "Where each item's external reference is: what has it already is found instead of created again, also in a rerun.",
+)
+DESCRIPTION = Option("description", "str | None", "None", "A comment on the decision.")
+
+
+@dataclass(frozen=True)
 class Bulk:
-    """A bulk method of a resource: `create_many`, `delete_many`."""
+    """A bulk method of a resource: `create_many`, `update_many`, `delete_many`, or a decision."""
 
     name: str
-    operation: OperationView
+    source: str
     argument: str
     annotation: str
     of: str
     documentation: str
     described: str
+    call: tuple[str, ...]
+    """The call that it is: what stands before the items, and what after them besides the options."""
+    options: tuple[Option, ...] = ()
+    extra: str = ""
+
+
+def _several(item: str) -> str:
+    return f"Iterable[{item}] | AsyncIterable[{item}]"
 
 
 class ResourceView(_View):
@@ -277,7 +311,8 @@ class ResourceView(_View):
         returned = {
             each.model for each in self.facts.operations if each.model and each.result not in ("none", "file")
         }
-        return sorted(returned | {each.alternative[1] for each in self.facts.operations if each.alternative})
+        returned |= {each.alternative[1] for each in self.facts.operations if each.alternative}
+        return sorted(returned | ({"Resolution"} if self.facts.decisions else set()))
 
     @property
     def inputs(self) -> list[str]:
@@ -290,57 +325,121 @@ class ResourceView(_View):
         found |= {
             operation.body.input_class
             for operation in self.facts.operations
-            if operation.body and operation.name == "create" and operation.bulk_limit
+            if operation.body
+            and (
+                (operation.name == "create" and operation.bulk_limit)
+                or (operation.name == "update" and _updates_singly(operation))
+            )
         }
         return sorted(found)
 
     @property
     def bulks(self) -> list[Bulk]:
-        found: list[Bulk] = []
-        one = names.singular(self.facts.name).replace("_", " ")
-        for operation in self.operations:
-            limit: int | None = operation.facts.bulk_limit
-            body = operation.facts.body
-            if operation.facts.name == "create" and limit and body:
-                item = f"{body.input_class} | {operation.facts.model} | Mapping[str, object]"
-                found.append(
-                    Bulk(
-                        "create_many",
-                        operation,
-                        "items",
-                        f"Iterable[{item}] | AsyncIterable[{item}]",
-                        str(operation.facts.model),
-                        f"Create many, {limit} in one request.",
-                        "What to create, each with the arguments of `create`: dictionaries, or "
-                        f"`{operation.facts.model}` objects.",
-                    )
-                )
-        several = next((each for each in self.operations if each.facts.name == "delete_many"), None)
-        single = next((each for each in self.operations if each.facts.name == "delete"), None)
+        by_name = {operation.facts.name: operation.facts for operation in self.operations}
+        found = [self._creation(by_name.get("create")), self._update(by_name)]
+        found.append(self._deletion(by_name.get("delete_many"), by_name.get("delete")))
+        found += [self._decision(name, operation) for name, operation in self.facts.decisions.items()]
+        return [each for each in found if each is not None]
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a bulk method takes a key."""
+        return any(KEY in bulk.options for bulk in self.bulks)
+
+    def _creation(self, operation: OperationFacts | None) -> Bulk | None:
+        if operation is None or not operation.bulk_limit or operation.body is None:
+            return None
+        model = str(operation.model)
+        text = f"Create many, {operation.bulk_limit} in one request."
+        if operation.upsert:
+            text += " What is there already is changed, so writing one twice does no harm."
+        return Bulk(
+            "create_many",
+            operation.id,
+            "items",
+            _several(f"{operation.body.input_class} | {model} | Mapping[str, object]"),
+            model,
+            text,
+            f"What to create, each with the arguments of `create`: dictionaries, or `{model}` objects.",
+            (operation.constant, model),
+            (KEY, CONCURRENCY, PROGRESS) if operation.external_reference else (CONCURRENCY, PROGRESS),
+        )
+
+    def _update(self, by_name: dict[str, OperationFacts]) -> Bulk | None:
+        operation, creation = by_name.get("update"), by_name.get("create")
+        if operation is None or operation.body is None or not _updates_singly(operation):
+            return None
+        model, changes = str(operation.model), operation.body.input_class
+        text = "Update many, one request each."
+        upsert = creation is not None and creation.upsert and creation.bulk_limit and creation.body
+        if creation and upsert and creation.body:
+            needed = [argument.keyword for argument in creation.body.arguments if argument.required]
+            text = (
+                f"Update many: items that have {', '.join(f'`{each}`' for each in needed)} {creation.bulk_limit} in one "
+                f"request, by `{creation.id}` (their objects may get another id); others one request each."
+            )
+        return Bulk(
+            "update_many",
+            f"{operation.id}, {creation.id}" if creation and upsert else operation.id,
+            "items",
+            _several(f"tuple[int | str, {changes} | Mapping[str, object]] | {model} | Mapping[str, object]"),
+            model,
+            text,
+            "What to change, each with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an "
+            f"`id` in them, or changed `{model}` objects.",
+            (operation.constant, model),
+            (CONCURRENCY, PROGRESS),
+            f"upsert={creation.constant}" if creation and upsert else "",
+        )
+
+    def _deletion(self, several: OperationFacts | None, single: OperationFacts | None) -> Bulk | None:
         operation = several or single
-        if (
-            operation is not None
-            and len(operation.facts.path_arguments) <= 1
-            and operation.facts.method == "DELETE"
-        ):
-            how = (
-                f"Delete many, {operation.facts.bulk_limit} in one request. When the service refuses one of a request, "
-                "it deletes none of them."
-                if several
-                else "Delete many, one request each."
-            )
-            found.append(
-                Bulk(
-                    "delete_many",
-                    operation,
-                    "ids",
-                    "Iterable[int | str] | AsyncIterable[int | str]",
-                    "None",
-                    how,
-                    f"Ids of the {one} objects.",
-                )
-            )
-        return found
+        if operation is None or len(operation.path_arguments) > 1:
+            return None
+        by_ids = not operation.path_arguments
+        if by_ids and "ids" not in {argument.name for argument in operation.query}:
+            return None
+        one = names.singular(self.facts.name).replace("_", " ")
+        return Bulk(
+            "delete_many",
+            operation.id,
+            "ids",
+            _several("int | str"),
+            "None",
+            f"Delete many, {operation.bulk_limit} in one request; if one of these is refused, all are, so that the rest is "
+            "sent again without it."
+            if by_ids
+            else "Delete many, one request each.",
+            f"Ids of the {one} objects.",
+            (operation.constant,),
+            (CONCURRENCY, PROGRESS),
+        )
+
+    def _decision(self, name: str, operation: str) -> Bulk:
+        verb = name.removesuffix("_many")
+        return Bulk(
+            name,
+            operation,
+            "ids",
+            _several("int | str"),
+            "Resolution",
+            f"{verb.capitalize()} many, 100 in one request; the results are the resolutions.",
+            f"Ids of the {names.singular(self.facts.name).replace('_', ' ')} objects.",
+            (repr(operation), repr(f"{self.facts.name}.{name}")),
+            (DESCRIPTION, CONCURRENCY, PROGRESS),
+        )
+
+
+def _updates_singly(operation: OperationFacts) -> bool:
+    body = operation.body
+    return (
+        operation.method == "PUT"
+        and operation.result in ("one", "object")
+        and len(operation.path_arguments) == 1
+        and operation.model is not None
+        and body is not None
+        and not body.multipart
+    )
 
 
 class ModelView(_View):

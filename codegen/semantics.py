@@ -46,6 +46,10 @@ class Semantics:
     """Operation → most objects in one request; None: not stated."""
     bulk_delete: Mapping[str, int | None]
     """Operation → most ids in one request; None: not stated."""
+    decisions: Mapping[str, str]
+    """Operation on several objects → `resource.method` that does it."""
+    widest: Mapping[str, Mapping[str, bool]]
+    """List → query parameters with which it hides nothing by default."""
     bulk_limit_unless_stated: int
     upserts: frozenset[str]
     """Creations that change what is there already."""
@@ -92,6 +96,12 @@ class _Reader:
             for method in item
             if method in _METHODS
         }
+        self._parameters = {
+            f"{method.upper()} {path}": {parameter["name"] for parameter in operation.get("parameters", ())}
+            for path, item in contract["paths"].items()
+            for method, operation in item.items()
+            if method in _METHODS
+        }
         self._definitions = cast(
             "Mapping[str, Any]",
             contract.get("definitions") or contract.get("components", {}).get("schemas", {}),
@@ -106,6 +116,8 @@ class _Reader:
             bulk_create=self._limits("bulk_create", "POST", data),
             bulk_update=self._limits("bulk_update", "PUT", data),
             bulk_delete=self._limits("bulk_delete", "DELETE", data),
+            decisions=self._decisions(data["decisions"]),
+            widest=self._widest(data["widest"]),
             bulk_limit_unless_stated=self._number(
                 "bulk_limit_unless_stated", data["bulk_limit_unless_stated"]
             ),
@@ -147,6 +159,26 @@ class _Reader:
             if not operation.startswith(method + " "):
                 self._fail(f"{section}: {operation} is no {method}")
             found[operation] = None if limit is None else self._number(f"{section}: {operation}", limit)
+        return MappingProxyType(found)
+
+    def _decisions(self, data: Any) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for operation, method in self._by_operation("decisions", data):
+            parts = str(method).split(".")
+            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+                self._fail(f"decisions: {operation}: {method!r} is not written resource.method")
+            found[operation] = str(method)
+        return MappingProxyType(found)
+
+    def _widest(self, data: Any) -> Mapping[str, Mapping[str, bool]]:
+        found: dict[str, Mapping[str, bool]] = {}
+        for operation, parameters in self._by_operation("widest", data):
+            for name, value in self._mapping(f"widest: {operation}", parameters).items():
+                if name not in self._parameters[operation]:
+                    self._fail(f"widest: {operation} has no parameter {name!r}")
+                if type(value) is not bool:
+                    self._fail(f"widest: {operation}: {name} is {value!r}, not true or false")
+            found[operation] = MappingProxyType(dict(parameters))
         return MappingProxyType(found)
 
     def _set_of_operations(self, section: str, data: Any) -> frozenset[str]:

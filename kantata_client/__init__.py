@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk import Outcome as Outcome
     from kantata_client._drift import Drift as Drift
     from kantata_client._drift import DriftRow as DriftRow
+    from kantata_client._exactly_once import ExternalReferenceKey as ExternalReferenceKey
     from kantata_client._http import File as File
     from kantata_client._http import Timeouts as Timeouts
     from kantata_client._model import Model as Model
@@ -71,6 +72,7 @@ _MODULES = {
     "DriftRow": "_drift",
     "ErrorDetail": "errors",
     "ExportError": "errors",
+    "ExternalReferenceKey": "_exactly_once",
     "File": "_http",
     "FixedRate": "_throttle",
     "Hooks": "hooks",
@@ -116,6 +118,7 @@ __all__ = [
     "DriftRow",
     "ErrorDetail",
     "ExportError",
+    "ExternalReferenceKey",
     "File",
     "FixedRate",
     "Hooks",

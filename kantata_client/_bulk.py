@@ -1,47 +1,49 @@
-"""Writing many: the input is cut into chunks that one request takes, and every item's outcome is told.
+"""Writing many: the input is checked and cut into chunks, several are under way at once, and each item's outcome is told.
 
-A run begins when it is awaited or iterated. Chunks are sent several at once, a bounded number ahead of who reads the
-outcomes, and outcomes come in the order of the input.
+What is done with a chunk is in `_bulk_writes`. A run begins when it is awaited or iterated, and has no task between two
+outcomes: it sends a bounded number of chunks, hands their outcomes out, and sends the next ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
-from kantata_client._arguments import item_of, path_of, query_of
-from kantata_client._concurrency import in_order
-from kantata_client.errors import (
-    BulkError,
-    KantataError,
-    MalformedResponseError,
-    UnknownOutcomeError,
-    UsageError,
-)
+from kantata_client.errors import AuthenticationError, BulkError, KantataError, OAuthError, UsageError
 
-if TYPE_CHECKING:
-    from kantata_client._model import Model
-    from kantata_client._operation import Operation
-    from kantata_client._session import Session
+logger = logging.getLogger("kantata_client")
 
 T = TypeVar("T")
-M = TypeVar("M", bound="Model")
+
+Status: TypeAlias = Literal["done", "failed", "unknown"]
 
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""Called with how many items have an outcome, and how many there are (`None`: an async input does not tell)."""
+
+CHECKED_AT_ONCE = 1_000
+"""Items that are checked before other tasks get a turn."""
+
+REMEMBERED_KEYS = 100_000
+"""Keys of an async input that are remembered in order to find duplicates: it may be endless."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
+    """An item, checked."""
+
     index: int
     given: Any
     ready: Any
     """As it is sent."""
-
-
-_Send: TypeAlias = Callable[[list[_Item]], Awaitable[list[T]]]
+    key: str | None = None
+    """What must not occur twice in one input."""
+    alone: bool = False
+    """It takes a request of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,35 @@ class Outcome(Generic[T]):
     """Its place in the input, from 0."""
     item: Any
     """The item as it was given."""
-    status: Literal["done", "failed", "unknown"]
-    """`unknown`: it was sent, and no answer tells whether it was done."""
+    status: Status
+    """`failed`: certainly not written; `unknown`: it was sent, and no answer tells whether it was written."""
     result: T | None = None
-    error: KantataError | None = None
+    error: Exception | None = None
+    """Why it is not `done`."""
+    found: bool = False
+    """It was there already (by its external reference), and was not created again."""
+
+
+class Job(Protocol[T]):
+    """A kind of bulk write."""
+
+    @property
+    def name(self) -> str:
+        """As in `stories.create_many`."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Most items of a chunk."""
+        ...
+
+    def prepare(self, index: int, given: Any) -> Item:
+        """Check an item. Raises `UsageError`, naming its index."""
+        ...
+
+    async def send(self, chunk: list[Item]) -> Sequence[Outcome[T]]:
+        """Write a chunk; errors of the service are outcomes."""
+        ...
 
 
 class BulkResult(Generic[T]):
@@ -66,13 +93,23 @@ class BulkResult(Generic[T]):
         """One for each item, in the order of the input."""
 
     @property
-    def created(self) -> list[T]:
-        """The objects that were created, in the order of the input."""
+    def results(self) -> list[T]:
+        """The objects of the items that are written or were there already, in the order of the input."""
         return [cast("T", outcome.result) for outcome in self.outcomes if outcome.status == "done"]
 
     @property
+    def created(self) -> list[T]:
+        """As `results`, without what was there already."""
+        return [cast("T", outcome.result) for outcome in self.done if not outcome.found]
+
+    @property
+    def found(self) -> list[T]:
+        """As `results`, only what was there already."""
+        return [cast("T", outcome.result) for outcome in self.done if outcome.found]
+
+    @property
     def done(self) -> list[Outcome[T]]:
-        """The items that were written."""
+        """The items that are written, or were there already."""
         return [outcome for outcome in self.outcomes if outcome.status == "done"]
 
     @property
@@ -87,180 +124,238 @@ class BulkResult(Generic[T]):
 
     def raise_for_failures(self) -> None:
         """Raise `BulkError` unless all items were written."""
-        if missing := [*self.failed, *self.unknown]:
-            first = missing[0]
+        failed, unknown = self.failed, self.unknown
+        if missing := [*failed, *unknown]:
+            first = min(missing, key=lambda outcome: outcome.index)
             msg = (
-                f"{len(self.failed)} of {len(self.outcomes)} items failed, {len(self.unknown)} are unsure; "
+                f"{len(failed)} of {len(self.outcomes)} items failed, {len(unknown)} are unsure; "
                 f"the first is item {first.index}: {first.error}"
             )
             raise BulkError(msg, result=self) from first.error
 
     def __repr__(self) -> str:
-        return f"<BulkResult: {len(self.done)} done, {len(self.failed)} failed, {len(self.unknown)} unknown>"
+        found = f"{len(self.found)} of them found, " if self.found else ""
+        done, failed, unknown = len(self.done), len(self.failed), len(self.unknown)
+        return f"<BulkResult: {done} done, {found}{failed} failed, {unknown} unknown>"
 
 
 class BulkRun(Generic[T]):
-    """A bulk write that has not begun: `await` it, or iterate it."""
+    """A bulk write that has not begun: `await` it for a `BulkResult`, or iterate it for each `Outcome`.
 
-    def __init__(
-        self, source: Source, prepare: Callable[[int, Any], Any], size: int, send: _Send[T], concurrency: int
-    ) -> None:
+    An input that can be iterated at once is checked as a whole before anything is sent. Of an async one, an item that is
+    wrong is `failed` with a `UsageError`, and the others are written.
+    """
+
+    result: BulkResult[T]
+    """What is known so far of an awaited run, also after an exception ended it. Items without an outcome: those of the
+    chunks that were under way then may have been written, the others were not sent."""
+
+    def __init__(self, job: Job[T], source: Source, concurrency: int, progress: Progress | None) -> None:
         if concurrency < 1:
-            msg = f"concurrency is {concurrency}, it begins at 1"
+            msg = f"{job.name}: concurrency is {concurrency}, it begins at 1. Nothing was sent."
             raise UsageError(msg)
+        if not _is_collection(source):
+            kind = type(source).__name__
+            msg = f"{job.name}: a collection of items is needed, not {kind}. Nothing was sent."
+            raise UsageError(msg)
+        self._job = job
         self._source = source
-        self._prepare = prepare
-        self._size = size
-        self._send = send
         self._concurrency = concurrency
+        self._progress = progress
+        self.result = BulkResult([])
 
     def __await__(self) -> Generator[Any, Any, BulkResult[T]]:
         return self._all().__await__()
 
     async def _all(self) -> BulkResult[T]:
-        return BulkResult([outcome async for outcome in self])
+        self.result = result = BulkResult[T]([])
+        async for outcome in self:
+            result.outcomes.append(outcome)
+        return result
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
-        """The outcomes in the order of the input, as they become known."""
-        return _Outcomes(self._begin, self._send, self._concurrency)
+        """The outcomes in the order of the input, as they become known. They are not kept."""
+        return _Outcomes(self._job, self._source, self._concurrency, self._progress)
 
-    def _begin(self) -> _Chunks:
-        source = self._source
-        if isinstance(source, AsyncIterable):
-            return _AsyncChunks(aiter(source), self._prepare, self._size)
-        if isinstance(source, (str, bytes)):
-            msg = f"a collection of items is needed, not {type(source).__name__}"
-            raise UsageError(msg)
-        # All is checked before anything is sent.
-        return _ReadyChunks(
-            [_Item(index, item, self._prepare(index, item)) for index, item in enumerate(source)], self._size
-        )
+    def __repr__(self) -> str:
+        return f"<BulkRun of {self._job.name}>"
 
 
-class _ReadyChunks:
-    def __init__(self, items: list[_Item], size: int) -> None:
-        self._items: Iterator[_Item] = iter(items)
-        self._size = size
+class _Items:
+    """The input, item by item."""
 
-    async def next(self) -> list[_Item]:
-        return list(islice(self._items, self._size))
+    total: int | None = None
 
-
-class _AsyncChunks:
-    def __init__(self, source: AsyncIterator[Any], prepare: Callable[[int, Any], Any], size: int) -> None:
+    def __init__(self, job: Job[Any], source: Source) -> None:
+        self._job = job
         self._source = source
-        self._prepare = prepare
-        self._size = size
+        self._keys: dict[str, int] = {}
         self._index = 0
+        self._given: Sequence[Any] | None = None
+        self._iterator: AsyncIterator[Any] | None = None
 
-    async def next(self) -> list[_Item]:
-        chunk: list[_Item] = []
-        while len(chunk) < self._size:
+    async def begin(self) -> None:
+        """Check the whole input, unless it is async."""
+        if isinstance(self._source, AsyncIterable):
+            self._iterator = aiter(self._source)
+            return
+        import anyio.lowlevel
+
+        # Checked items are not kept but made again when they are sent: there may be millions.
+        given = self._source if isinstance(self._source, Sequence) else list(self._source)
+        for index, item in enumerate(given):
+            if index % CHECKED_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
+            self._distinct(self._job.prepare(index, item))
+        self.total = len(given)
+        if not given:
+            self._refuse_empty()
+        self._given = given
+
+    async def next(self) -> Item | Outcome[Any] | None:
+        """The next item, or what became of it as it is wrong; `None` at the end."""
+        index = self._index
+        if self._iterator is not None:
             try:
-                item = await anext(self._source)
+                given = await anext(self._iterator)
             except StopAsyncIteration:
-                break
-            chunk.append(_Item(self._index, item, self._prepare(self._index, item)))
-            self._index += 1
-        return chunk
+                if index == 0:
+                    self._refuse_empty()
+                return None
+        elif self._given is None or index >= len(self._given):
+            return None
+        else:
+            given = self._given[index]
+        self._index += 1
+        try:
+            item = self._job.prepare(index, given)
+            if self._iterator is not None:
+                self._distinct(item)
+        except UsageError as error:
+            return Outcome(index, given, "failed", error=error)
+        return item
 
+    def _distinct(self, item: Item) -> None:
+        if item.key is None:
+            return
+        first = self._keys.setdefault(item.key, item.index)
+        if first != item.index:
+            msg = (
+                f"{self._job.name}: items[{first}] and items[{item.index}] have the same external reference "
+                f"{item.key!r}, so they would be one object. items[{item.index}] was not sent."
+            )
+            raise UsageError(msg)
+        if self._iterator is not None and len(self._keys) > REMEMBERED_KEYS:
+            del self._keys[next(iter(self._keys))]
 
-_Chunks: TypeAlias = _ReadyChunks | _AsyncChunks
+    def _refuse_empty(self) -> None:
+        msg = f"{self._job.name}: the input is empty. Nothing was sent."
+        raise UsageError(msg)
 
 
 class _Outcomes(Generic[T]):
-    def __init__(self, begin: Callable[[], _Chunks], send: _Send[T], concurrency: int) -> None:
-        self._begin = begin
-        self._send = send
+    def __init__(self, job: Job[T], source: Source, concurrency: int, progress: Progress | None) -> None:
+        self._job = job
+        self._items = _Items(job, source)
         self._concurrency = concurrency
-        self._chunks: _Chunks | None = None
-        self._ready: list[Outcome[T]] = []
+        # An async source may be slow or large: less of it is read ahead.
+        self._ahead = concurrency * (2 if isinstance(source, AsyncIterable) else 8)
+        self._progress = progress
+        self._begun = self._ended = self._broken = False
+        self._ready: deque[Outcome[T]] = deque()
+        self._told = 0
+        self._next: Item | None = None
+        self._error: Exception | None = None
+        """Raised when the outcomes before it are handed out."""
+        self._hopeless: KantataError | None = None
+        """Why nothing more is sent."""
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         return self
 
     async def __anext__(self) -> Outcome[T]:
-        if not self._ready:
+        if not self._begun:
+            self._begun = True
+            await self._items.begin()
+        while not self._ready:
+            if self._error is not None:
+                error, self._error = self._error, None
+                self._ended = True
+                raise error
+            if self._ended:
+                raise StopAsyncIteration
             await self._fill()
-        if not self._ready:
-            raise StopAsyncIteration
-        return self._ready.pop()
+        return self._ready.popleft()
 
     async def _fill(self) -> None:
-        if self._chunks is None:
-            self._chunks = self._begin()
-        chunks: list[list[_Item]] = []
-        while len(chunks) < self._concurrency and (chunk := await self._chunks.next()):
-            chunks.append(chunk)
-        if chunks:
-            told, error = await in_order([partial(_outcomes, self._send, chunk) for chunk in chunks])
-            if error is not None:
-                raise error
-            self._ready = [outcome for outcomes in reversed(told) for outcome in reversed(outcomes)]
+        """Send some chunks, and wait until all of them have outcomes."""
+        chunks: deque[list[Item]] = deque()
+        outcomes: list[Outcome[T]] = []
+        while len(chunks) < self._ahead and not self._ended:
+            if chunk := await self._chunk(outcomes):
+                chunks.append(chunk)
+        if outcomes:
+            self._tell(len(outcomes))
+        if len(chunks) == 1:
+            await self._work(chunks, outcomes)
+        elif chunks:
+            import anyio
+
+            async with anyio.create_task_group() as group:
+                for _ in range(min(self._concurrency, len(chunks))):
+                    group.start_soon(self._work, chunks, outcomes)
+        self._ready.extend(sorted(outcomes, key=lambda outcome: outcome.index))
+
+    async def _chunk(self, outcomes: list[Outcome[T]]) -> list[Item]:
+        """The next items that go into one request; those that are wrong get their outcomes at once."""
+        chunk = [] if self._next is None else [self._next]
+        self._next = None
+        while len(chunk) < self._job.size and not (chunk and chunk[0].alone):
+            try:
+                item = await self._items.next()
+            except Exception as error:  # noqa: BLE001 - raised later
+                # The source failed: what it gave before is sent, and then the error is raised.
+                self._error, item = error, None
+            if item is None:
+                self._ended = True
+                break
+            if isinstance(item, Outcome):
+                outcomes.append(item)
+            elif item.alone and chunk:
+                self._next = item
+                break
+            else:
+                chunk.append(item)
+        return chunk
+
+    async def _work(self, chunks: deque[list[Item]], outcomes: list[Outcome[T]]) -> None:
+        while chunks and not self._broken:
+            told = await self._send(chunks.popleft())
+            outcomes += told
+            self._tell(len(told))
+
+    async def _send(self, chunk: list[Item]) -> Sequence[Outcome[T]]:
+        if self._hopeless is not None:
+            return [Outcome(item.index, item.given, "failed", error=self._hopeless) for item in chunk]
+        try:
+            told = await self._job.send(chunk)
+        except Exception as error:  # noqa: BLE001 - raised later
+            # Not the service's, such as one of a token provider. What is known is handed out before it is raised.
+            self._broken = self._ended = True
+            self._error = self._error or error
+            return [Outcome(item.index, item.given, "unknown", error=error) for item in chunk]
+        if isinstance(told[0].error, (AuthenticationError, OAuthError)):
+            self._hopeless = told[0].error
+        return told
+
+    def _tell(self, count: int) -> None:
+        self._told += count
+        if self._progress is not None:
+            try:
+                self._progress(self._told, self._items.total)
+            except Exception:
+                logger.exception("The progress hook of %s failed", self._job.name)
 
 
-async def _outcomes(send: _Send[T], chunk: list[_Item]) -> list[Outcome[T]]:
-    """What became of a chunk; errors of the service are outcomes, and leave the other chunks alone."""
-    try:
-        results = await send(chunk)
-    except (UnknownOutcomeError, MalformedResponseError) as error:
-        return [Outcome(item.index, item.given, "unknown", error=error) for item in chunk]
-    except KantataError as error:
-        return [Outcome(item.index, item.given, "failed", error=error) for item in chunk]
-    return [
-        Outcome(item.index, item.given, "done", result) for item, result in zip(chunk, results, strict=True)
-    ]
-
-
-def create_many(
-    session: Session, operation: Operation, cls: type[M], items: Source, concurrency: int
-) -> BulkRun[M]:
-    """Create objects by the array form of a creation."""
-    body, limit = operation.body, operation.bulk_limit
-    if body is None or body.plural is None or limit is None:
-        msg = f"{operation.id} takes one object at a time"
-        raise UsageError(msg)
-    plural, path = body.plural, path_of(operation, ())
-
-    async def send(chunk: list[_Item]) -> list[M]:
-        response = await session.send(operation, path, (), {plural: [item.ready for item in chunk]})
-        found = session.read(response, operation, cls, frozenset()).items
-        if len(found) != len(chunk):
-            msg = (
-                f"{operation.id}: {len(chunk)} objects were sent and {len(found)} came back, so it is unsure which were "
-                f"created (request id {response.request_id})."
-            )
-            raise MalformedResponseError(
-                msg, method=operation.method, path=path, request_id=response.request_id
-            )
-        return found
-
-    def prepare(index: int, item: Any) -> dict[str, Any]:
-        return item_of(operation, item, f"items[{index}]")
-
-    return BulkRun(items, prepare, limit, send, concurrency)
-
-
-def delete_many(session: Session, operation: Operation, ids: Source, concurrency: int) -> BulkRun[None]:
-    """Delete objects: by chunks of ids where the service has that, otherwise one by one."""
-    by_ids = not operation.path_parameters
-
-    def prepare(index: int, identifier: Any) -> str:
-        if (
-            isinstance(identifier, bool)
-            or not isinstance(identifier, (int, str))
-            or not str(identifier).strip()
-        ):
-            msg = f"{operation.resource}.delete_many: ids[{index}] is {identifier!r}, which is no id. Nothing was sent."
-            raise UsageError(msg)
-        return str(identifier).strip()
-
-    async def send(chunk: list[_Item]) -> list[None]:
-        identifiers = [item.ready for item in chunk]
-        if by_ids:
-            await session.send(operation, path_of(operation, ()), query_of(operation, {"ids": identifiers}))
-        else:
-            await session.send(operation, path_of(operation, (identifiers[0],)))
-        return [None] * len(chunk)
-
-    return BulkRun(ids, prepare, (operation.bulk_limit or 1) if by_ids else 1, send, concurrency)
+def _is_collection(source: object) -> bool:
+    return isinstance(source, (Iterable, AsyncIterable)) and not isinstance(source, (str, bytes, Mapping))

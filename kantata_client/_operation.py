@@ -77,7 +77,8 @@ class Operation(NamedTuple):
     """Limited on its own, besides the limit of the whole API."""
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
-
+    widest: Mapping[str, bool] = {}
+    """Query parameters with which a list hides nothing by default, deleted objects aside."""
     stable_by: Literal["created_at", "updated_at"] | None = None
     """A list that can be walked without a loss (`Paginator.stable`), by the order of this field."""
     alternative: tuple[str, str] | None = None

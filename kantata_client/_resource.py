@@ -9,7 +9,8 @@ from kantata_client._model import Model
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._operation import Operation
     from kantata_client._paginator import Paginator
     from kantata_client._session import Session
@@ -92,10 +93,30 @@ class Resource:
         items: Iterable[Any] | AsyncIterable[Any],
         *,
         concurrency: int,
+        progress: Progress | None,
+        key: ExternalReferenceKey | None = None,
     ) -> BulkRun[M]:
-        from kantata_client._bulk import create_many
+        from kantata_client._bulk_writes import create_many
 
-        return create_many(self._session, operation, cls, items, concurrency)
+        return create_many(
+            self._session, operation, cls, items, concurrency=concurrency, progress=progress, key=key
+        )
+
+    def _update_many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        concurrency: int,
+        progress: Progress | None,
+        upsert: Operation | None = None,
+    ) -> BulkRun[M]:
+        from kantata_client._bulk_writes import update_many
+
+        return update_many(
+            self._session, operation, cls, items, concurrency=concurrency, progress=progress, upsert=upsert
+        )
 
     def _delete_many(
         self,
@@ -103,7 +124,31 @@ class Resource:
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int,
+        progress: Progress | None,
     ) -> BulkRun[None]:
-        from kantata_client._bulk import delete_many
+        from kantata_client._bulk_writes import delete_many
 
-        return delete_many(self._session, operation, ids, concurrency)
+        return delete_many(self._session, operation, ids, concurrency=concurrency, progress=progress)
+
+    def _decide_many(
+        self,
+        operation: str,
+        name: str,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        description: object,
+        concurrency: int,
+        progress: Progress | None,
+    ) -> BulkRun[Any]:
+        from kantata_client._bulk_writes import decide_many
+        from kantata_client.api import OPERATIONS
+
+        return decide_many(
+            self._session,
+            OPERATIONS[operation],
+            ids,
+            name=name,
+            description=description,
+            concurrency=concurrency,
+            progress=progress,
+        )

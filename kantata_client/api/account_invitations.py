@@ -15,9 +15,13 @@ from kantata_client.models.account_invitation import AccountInvitation
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateAccountInvitation, ExternalReferenceInput
+    from kantata_client.models.inputs import (
+        CreateAccountInvitation,
+        ExternalReferenceInput,
+        UpdateAccountInvitation,
+    )
 
 Include: TypeAlias = Literal["default_role", "invitee", "inviter"]
 Order: TypeAlias = Literal[
@@ -302,47 +306,106 @@ class AccountInvitations(Resource):
         | AsyncIterable[CreateAccountInvitation | AccountInvitation | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[AccountInvitation]:
         """Create many, 50 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `AccountInvitation`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `AccountInvitation` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /account_invitations
         """
-        return self._create_many(CREATE, AccountInvitation, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            AccountInvitation,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateAccountInvitation | Mapping[str, object]]
+            | AccountInvitation
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateAccountInvitation | Mapping[str, object]]
+            | AccountInvitation
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[AccountInvitation]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `AccountInvitation` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /account_invitations/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            AccountInvitation,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the account invitation objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /account_invitations/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

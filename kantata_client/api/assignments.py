@@ -13,12 +13,12 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.assignment import Assignment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import AssignmentExternalReferenceInput
+    from kantata_client.models.inputs import AssignmentExternalReferenceInput, UpdateAssignment
 
 Include: TypeAlias = Literal["assignee", "external_references", "story", "story_allocation_days"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]
@@ -294,28 +294,74 @@ class Assignments(Resource):
             path=(id,),
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[
+            tuple[int | str, UpdateAssignment | Mapping[str, object]] | Assignment | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateAssignment | Mapping[str, object]] | Assignment | Mapping[str, object]
+        ],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, one request each.
+        progress: Progress | None = None,
+    ) -> BulkRun[Assignment]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the assignment objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Assignment` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /assignments/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Assignment,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, one request each.
+
+        Args:
+            ids: Ids of the assignment objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /assignments/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -358,6 +404,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    widest={"in_unarchived_stories": False, "in_unarchived_workspaces": False, "include_unnamed": True},
     stable_by="created_at",
 )
 CREATE = Operation(

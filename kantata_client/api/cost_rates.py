@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateCostRate
+    from kantata_client.models.inputs import CreateCostRate, UpdateCostRate
 
 Include: TypeAlias = Literal["account_membership"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc"]
@@ -186,46 +186,105 @@ class CostRates(Resource):
         | AsyncIterable[CreateCostRate | CostRate | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[CostRate]:
-        """Create many, 100 in one request.
+        """Create many, 100 in one request. What is there already is changed, so writing one twice does no
+        harm.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `CostRate` objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or `CostRate`
+                objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /cost_rates
         """
-        return self._create_many(CREATE, CostRate, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            CostRate,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateCostRate | Mapping[str, object]] | CostRate | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateCostRate | Mapping[str, object]] | CostRate | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[CostRate]:
+        """Update many: items that have `account_membership_id`, `currency`, `amount_in_subunits` 100 in one
+        request, by `POST /cost_rates` (their objects may get another id); others one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `CostRate` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /cost_rates/{id}, POST /cost_rates
+        """
+        return self._update_many(
+            UPDATE,
+            CostRate,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+            upsert=CREATE,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the cost rate objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /cost_rates/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

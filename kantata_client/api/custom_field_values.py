@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateCustomFieldValue
+    from kantata_client.models.inputs import CreateCustomFieldValue, UpdateCustomFieldValue
 
 Include: TypeAlias = Literal["custom_field", "external_references", "selected_choices", "setter", "subject"]
 Order: TypeAlias = Literal[
@@ -280,48 +280,111 @@ class CustomFieldValues(Resource):
         | AsyncIterable[CreateCustomFieldValue | CustomFieldValue | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[CustomFieldValue]:
-        """Create many, 100 in one request.
+        """Create many, 100 in one request. What is there already is changed, so writing one twice does no
+        harm.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `CustomFieldValue`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `CustomFieldValue` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /custom_field_values
         """
-        return self._create_many(CREATE, CustomFieldValue, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            CustomFieldValue,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateCustomFieldValue | Mapping[str, object]]
+            | CustomFieldValue
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateCustomFieldValue | Mapping[str, object]]
+            | CustomFieldValue
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[CustomFieldValue]:
+        """Update many: items that have `subject_type`, `subject_id`, `custom_field_id`, `value` 100 in one
+        request, by `POST /custom_field_values` (their objects may get another id); others one request
+        each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `CustomFieldValue` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /custom_field_values/{id}, POST /custom_field_values
+        """
+        return self._update_many(
+            UPDATE,
+            CustomFieldValue,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+            upsert=CREATE,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
-        them.
+        """Delete many, 100 in one request; if one of these is refused, all are, so that the rest is sent
+        again without it.
 
         Args:
             ids: Ids of the custom field value objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /custom_field_values
         """
-        return self._delete_many(DELETE_MANY, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE_MANY,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

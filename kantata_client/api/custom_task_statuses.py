@@ -13,10 +13,11 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.status_set_option import StatusSetOption
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
+    from kantata_client.models.inputs import UpdateCustomTaskStatus
 
 Include: TypeAlias = Literal["task_status_set"]
 Category: TypeAlias = Literal["not started", "started", "needs info", "completed"]
@@ -194,28 +195,78 @@ class CustomTaskStatuses(Resource):
             path=(id,),
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[
+            tuple[int | str, UpdateCustomTaskStatus | Mapping[str, object]]
+            | StatusSetOption
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateCustomTaskStatus | Mapping[str, object]]
+            | StatusSetOption
+            | Mapping[str, object]
+        ],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, one request each.
+        progress: Progress | None = None,
+    ) -> BulkRun[StatusSetOption]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the custom task status objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `StatusSetOption` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /custom_task_statuses/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            StatusSetOption,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, one request each.
+
+        Args:
+            ids: Ids of the custom task status objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /custom_task_statuses/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -13,8 +13,10 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.estimate_scenario_resource_allocation import EstimateScenarioResourceAllocation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client.models.inputs import UpdateEstimateScenarioResourceAllocation
 
 Include: TypeAlias = Literal["resource"]
 
@@ -63,6 +65,49 @@ class EstimateScenarioResourceAllocations(Resource):
                 "percent_allocated": percent_allocated,
                 "relative_start_day": relative_start_day,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateEstimateScenarioResourceAllocation | Mapping[str, object]]
+            | EstimateScenarioResourceAllocation
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateEstimateScenarioResourceAllocation | Mapping[str, object]]
+            | EstimateScenarioResourceAllocation
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[EstimateScenarioResourceAllocation]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed
+                `EstimateScenarioResourceAllocation` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /estimate_scenario_resource_allocations/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            EstimateScenarioResourceAllocation,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

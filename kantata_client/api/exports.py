@@ -15,10 +15,11 @@ from kantata_client.models.export_available_datasets_result import ExportAvailab
 from kantata_client.models.export_download_url_result import ExportDownloadUrlResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExportDefinitionInput
+    from kantata_client.models.inputs import ExportDefinitionInput, UpdateExport
 
 Include: TypeAlias = Literal["user"]
 
@@ -217,6 +218,49 @@ class Exports(ExportDownloads):
             query={
                 "include": include,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateExport | Mapping[str, object]]
+            | AccountDataExportResult
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateExport | Mapping[str, object]]
+            | AccountDataExportResult
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[AccountDataExportResult]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `AccountDataExportResult`
+                objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /exports/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            AccountDataExportResult,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

@@ -14,11 +14,11 @@ from kantata_client.models.insights_report_export import InsightsReportExport
 from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import RecurrenceInput
+    from kantata_client.models.inputs import RecurrenceInput, UpdateInsightsReportExport
 
 
 class InsightsReportExports(ReportDownloads):
@@ -198,28 +198,78 @@ class InsightsReportExports(ReportDownloads):
             path=(insights_report_export_id,),
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[
+            tuple[int | str, UpdateInsightsReportExport | Mapping[str, object]]
+            | InsightsReportExport
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateInsightsReportExport | Mapping[str, object]]
+            | InsightsReportExport
+            | Mapping[str, object]
+        ],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, one request each.
+        progress: Progress | None = None,
+    ) -> BulkRun[InsightsReportExport]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the insights report export objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `InsightsReportExport` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /scheduled_jobs/insights_report_exports/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            InsightsReportExport,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, one request each.
+
+        Args:
+            ids: Ids of the insights report export objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /scheduled_jobs/insights_report_exports/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

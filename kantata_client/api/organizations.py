@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateOrganization
+    from kantata_client.models.inputs import CreateOrganization, UpdateOrganization
 
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc", "created_at:asc", "created_at:desc"]
 
@@ -205,47 +205,102 @@ class Organizations(Resource):
         | AsyncIterable[CreateOrganization | Organization | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[Organization]:
         """Create many, 100 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `Organization`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `Organization` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /organizations
         """
-        return self._create_many(CREATE, Organization, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            Organization,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateOrganization | Mapping[str, object]] | Organization | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateOrganization | Mapping[str, object]] | Organization | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Organization]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Organization` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /organizations/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Organization,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the organization objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /organizations/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateParticipation, ExternalReferenceInput
+    from kantata_client.models.inputs import CreateParticipation, ExternalReferenceInput, UpdateParticipation
 
 Include: TypeAlias = Literal[
     "active_roles",
@@ -359,48 +360,111 @@ class Participations(Resource):
         items: Iterable[CreateParticipation | Participation | Mapping[str, object]]
         | AsyncIterable[CreateParticipation | Participation | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[Participation]:
         """Create many, 100 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `Participation`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `Participation` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /participations
         """
-        return self._create_many(CREATE, Participation, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            Participation,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateParticipation | Mapping[str, object]]
+            | Participation
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateParticipation | Mapping[str, object]]
+            | Participation
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Participation]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Participation` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /participations/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Participation,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the participation objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /participations/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._http import File
     from kantata_client._paginator import Paginator
     from kantata_client.models.inputs import CreateProjectAccountingRecord, ExternalReferenceInput
@@ -379,25 +380,70 @@ class ProjectAccountingRecords(AccountingFiles):
         items: Iterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]]
         | AsyncIterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[ProjectAccountingRecord]:
         """Create many, 100 in one request.
 
         Args:
             items: What to create, each with the arguments of `create`: dictionaries, or
                 `ProjectAccountingRecord` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /project_accounting_records
         """
-        return self._create_many(CREATE, ProjectAccountingRecord, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            ProjectAccountingRecord,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, 100 in one request; if one of these is refused, all are, so that the rest is sent
+        again without it.
+
+        Args:
+            ids: Ids of the project accounting record objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /project_accounting_records/delete
+        """
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -511,6 +557,7 @@ DELETE = Operation(
         "ids": Parameter("string", many=True),
         "include": Parameter("string", many=True, values=get_args(Include)),
     },
+    bulk_limit=100,
 )
 EXPORT_TO_CSV = Operation(
     "GET",

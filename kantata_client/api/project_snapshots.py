@@ -13,9 +13,11 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_snapshot import ProjectSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
+    from kantata_client.models.inputs import UpdateProjectSnapshot
 
 Include: TypeAlias = Literal[
     "project_snapshot_assignments",
@@ -169,6 +171,48 @@ class ProjectSnapshots(Resource):
                 "description": description,
                 "replace_baseline": replace_baseline,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateProjectSnapshot | Mapping[str, object]]
+            | ProjectSnapshot
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateProjectSnapshot | Mapping[str, object]]
+            | ProjectSnapshot
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[ProjectSnapshot]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `ProjectSnapshot` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /project_snapshots/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            ProjectSnapshot,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

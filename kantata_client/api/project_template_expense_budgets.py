@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateProjectTemplateExpenseBudget
+    from kantata_client.models.inputs import (
+        CreateProjectTemplateExpenseBudget,
+        UpdateProjectTemplateExpenseBudget,
+    )
 
 Include: TypeAlias = Literal["project_template"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "title:asc", "title:desc"]
@@ -282,6 +285,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         ],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[ProjectTemplateExpenseBudget]:
         """Create many, 100 in one request.
 
@@ -289,40 +293,99 @@ class ProjectTemplateExpenseBudgets(Resource):
             items: What to create, each with the arguments of `create`: dictionaries, or
                 `ProjectTemplateExpenseBudget` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /project_template_expense_budgets
         """
-        return self._create_many(CREATE, ProjectTemplateExpenseBudget, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            ProjectTemplateExpenseBudget,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateProjectTemplateExpenseBudget | Mapping[str, object]]
+            | ProjectTemplateExpenseBudget
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateProjectTemplateExpenseBudget | Mapping[str, object]]
+            | ProjectTemplateExpenseBudget
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[ProjectTemplateExpenseBudget]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `ProjectTemplateExpenseBudget`
+                objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /project_template_expense_budgets/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            ProjectTemplateExpenseBudget,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the project template expense budget objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /project_template_expense_budgets/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -12,10 +12,12 @@ from kantata_client._resource import Resource
 from kantata_client.models.rate_card_version import RateCardVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
+    from kantata_client.models.inputs import UpdateRateCardVersion
 
 Include: TypeAlias = Literal["rate_card", "rate_card_roles", "rate_card_set_version"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc"]
@@ -163,6 +165,48 @@ class RateCardVersions(Resource):
             body={
                 "default_rate": default_rate,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateRateCardVersion | Mapping[str, object]]
+            | RateCardVersion
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateRateCardVersion | Mapping[str, object]]
+            | RateCardVersion
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[RateCardVersion]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `RateCardVersion` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /rate_card_versions/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            RateCardVersion,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

@@ -13,11 +13,12 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.resource_request import ResourceRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CustomFieldInput
+    from kantata_client.models.inputs import CustomFieldInput, UpdateResourceRequest
 
 Include: TypeAlias = Literal["approvers", "creator", "resource"]
 RequestResolutionStatus: TypeAlias = Literal["approve", "reject", "cancel"]
@@ -246,6 +247,48 @@ class ResourceRequests(Resource):
             body={
                 "new_approver_id": new_approver_id,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateResourceRequest | Mapping[str, object]]
+            | ResourceRequest
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateResourceRequest | Mapping[str, object]]
+            | ResourceRequest
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[ResourceRequest]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `ResourceRequest` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /resource_requests/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            ResourceRequest,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

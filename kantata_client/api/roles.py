@@ -13,12 +13,12 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.role import Role
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput
+    from kantata_client.models.inputs import ExternalReferenceInput, UpdateRole
 
 Include: TypeAlias = Literal["external_references"]
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc"]
@@ -261,28 +261,70 @@ class Roles(Resource):
             path=(id,),
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[tuple[int | str, UpdateRole | Mapping[str, object]] | Role | Mapping[str, object]]
+        | AsyncIterable[tuple[int | str, UpdateRole | Mapping[str, object]] | Role | Mapping[str, object]],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, one request each.
+        progress: Progress | None = None,
+    ) -> BulkRun[Role]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the role objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Role` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /roles/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Role,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, one request each.
+
+        Args:
+            ids: Ids of the role objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /roles/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -322,6 +364,7 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "without_external_reference_service_name": Parameter("string"),
     },
+    widest={"only_active": False},
 )
 CREATE = Operation(
     "POST",

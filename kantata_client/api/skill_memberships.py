@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateSkillMembership
+    from kantata_client.models.inputs import CreateSkillMembership, UpdateSkillMembership
 
 Include: TypeAlias = Literal["creator", "skill", "user"]
 Order: TypeAlias = Literal[
@@ -243,47 +243,106 @@ class SkillMemberships(Resource):
         | AsyncIterable[CreateSkillMembership | SkillMembership | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[SkillMembership]:
         """Create many, 200 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `SkillMembership`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `SkillMembership` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /skill_memberships
         """
-        return self._create_many(CREATE, SkillMembership, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            SkillMembership,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateSkillMembership | Mapping[str, object]]
+            | SkillMembership
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateSkillMembership | Mapping[str, object]]
+            | SkillMembership
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[SkillMembership]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `SkillMembership` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /skill_memberships/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            SkillMembership,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the skill membership objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /skill_memberships/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateSkill, ExternalReferenceInput
+    from kantata_client.models.inputs import CreateSkill, ExternalReferenceInput, UpdateSkill
 
 Include: TypeAlias = Literal["external_references", "skill_category"]
 Order: TypeAlias = Literal["alphabetical:asc", "alphabetical:desc"]
@@ -289,47 +290,103 @@ class Skills(Resource):
         items: Iterable[CreateSkill | Skill | Mapping[str, object]]
         | AsyncIterable[CreateSkill | Skill | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[Skill]:
         """Create many, 200 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `Skill` objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or `Skill`
+                objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /skills
         """
-        return self._create_many(CREATE, Skill, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            Skill,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[tuple[int | str, UpdateSkill | Mapping[str, object]] | Skill | Mapping[str, object]]
+        | AsyncIterable[tuple[int | str, UpdateSkill | Mapping[str, object]] | Skill | Mapping[str, object]],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Skill]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Skill` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /skills/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Skill,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the skill objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /skills/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateStory, CustomFieldInput, ExternalReferenceInput
+    from kantata_client.models.inputs import (
+        CreateStory,
+        CustomFieldInput,
+        ExternalReferenceInput,
+        UpdateStory,
+    )
 
 Archived: TypeAlias = Literal["include", "only", "exclude"]
 Include: TypeAlias = Literal[
@@ -618,47 +624,103 @@ class Stories(Resource):
         items: Iterable[CreateStory | Story | Mapping[str, object]]
         | AsyncIterable[CreateStory | Story | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[Story]:
         """Create many, 300 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `Story` objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or `Story`
+                objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /stories
         """
-        return self._create_many(CREATE, Story, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            Story,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[tuple[int | str, UpdateStory | Mapping[str, object]] | Story | Mapping[str, object]]
+        | AsyncIterable[tuple[int | str, UpdateStory | Mapping[str, object]] | Story | Mapping[str, object]],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Story]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Story` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /stories/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Story,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the story objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /stories/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -743,6 +805,7 @@ LIST = Operation(
         "without_past_completed": Parameter("boolean"),
         "workspace_id": Parameter("integer"),
     },
+    widest={"show_archived": True, "show_from_archived_workspaces": True, "show_todos": True},
     stable_by="created_at",
 )
 CREATE = Operation(

@@ -13,12 +13,12 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.story_allocation_day import StoryAllocationDay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput
+    from kantata_client.models.inputs import ExternalReferenceInput, UpdateStoryAllocationDay
 
 Include: TypeAlias = Literal["assignment", "external_references", "story", "workspace"]
 Order: TypeAlias = Literal[
@@ -291,29 +291,79 @@ class StoryAllocationDays(Resource):
             path=(id,),
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[
+            tuple[int | str, UpdateStoryAllocationDay | Mapping[str, object]]
+            | StoryAllocationDay
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateStoryAllocationDay | Mapping[str, object]]
+            | StoryAllocationDay
+            | Mapping[str, object]
+        ],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
-        them.
+        progress: Progress | None = None,
+    ) -> BulkRun[StoryAllocationDay]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the story allocation day objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `StoryAllocationDay` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /story_allocation_days/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            StoryAllocationDay,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, 100 in one request; if one of these is refused, all are, so that the rest is sent
+        again without it.
+
+        Args:
+            ids: Ids of the story allocation day objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /story_allocation_days
         """
-        return self._delete_many(DELETE_MANY, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE_MANY,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -358,6 +408,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    widest={"in_unarchived_stories": False, "in_unarchived_workspaces": False, "include_unnamed": True},
     stable_by="created_at",
 )
 CREATE = Operation(

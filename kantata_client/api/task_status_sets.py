@@ -12,10 +12,11 @@ from kantata_client._resource import Resource
 from kantata_client.models.status_set import StatusSet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
+    from kantata_client.models.inputs import UpdateTaskStatusSet
 
 Include: TypeAlias = Literal["custom_task_statuses"]
 
@@ -217,28 +218,74 @@ class TaskStatusSets(Resource):
             },
         )
 
-    def delete_many(
+    def update_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        items: Iterable[
+            tuple[int | str, UpdateTaskStatusSet | Mapping[str, object]] | StatusSet | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateTaskStatusSet | Mapping[str, object]] | StatusSet | Mapping[str, object]
+        ],
         *,
         concurrency: int = 4,
-    ) -> BulkRun[None]:
-        """Delete many, one request each.
+        progress: Progress | None = None,
+    ) -> BulkRun[StatusSet]:
+        """Update many, one request each.
 
         Args:
-            ids: Ids of the task status set objects.
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `StatusSet` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /task_status_sets/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            StatusSet,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def delete_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[None]:
+        """Delete many, one request each.
+
+        Args:
+            ids: Ids of the task status set objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /task_status_sets/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

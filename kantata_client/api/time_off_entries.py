@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateTimeOffEntry, ExternalReferenceInput
+    from kantata_client.models.inputs import CreateTimeOffEntry, ExternalReferenceInput, UpdateTimeOffEntry
 
 Include: TypeAlias = Literal["external_references", "role", "user"]
 
@@ -235,49 +236,108 @@ class TimeOffEntries(Resource):
         items: Iterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]]
         | AsyncIterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[TimeOffEntry]:
         """Create many, 100 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `TimeOffEntry`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `TimeOffEntry` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /time_off_entries
         """
-        return self._create_many(CREATE, TimeOffEntry, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            TimeOffEntry,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateTimeOffEntry | Mapping[str, object]] | TimeOffEntry | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateTimeOffEntry | Mapping[str, object]] | TimeOffEntry | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[TimeOffEntry]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `TimeOffEntry` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /time_off_entries/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            TimeOffEntry,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many, 100 in one request. When the service refuses one of a request, it deletes none of
-        them.
+        """Delete many, 100 in one request; if one of these is refused, all are, so that the rest is sent
+        again without it.
 
         Args:
             ids: Ids of the time off entry objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /time_off_entries
         """
-        return self._delete_many(DELETE_MANY, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE_MANY,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

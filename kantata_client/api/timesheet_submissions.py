@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from kantata_client._operation import Body, Operation, Parameter
 from kantata_client._resource import Resource
 from kantata_client._unset import UNSET, Unset
+from kantata_client.models.resolution import Resolution
 from kantata_client.models.timesheet_submission import TimesheetSubmission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Sequence
     from datetime import date, datetime
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
     from kantata_client.models.inputs import ExternalReferenceInput
 
@@ -328,6 +330,111 @@ class TimesheetSubmissions(Resource):
             body={
                 "description": description,
             },
+        )
+
+    def approve_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        description: str | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Resolution]:
+        """Approve many, 100 in one request; the results are the resolutions.
+
+        Args:
+            ids: Ids of the timesheet submission objects.
+            description: A comment on the decision.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /timesheet_approvals
+        """
+        return self._decide_many(
+            "POST /timesheet_approvals",
+            "timesheet_submissions.approve_many",
+            ids,
+            description=description,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def cancel_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        description: str | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Resolution]:
+        """Cancel many, 100 in one request; the results are the resolutions.
+
+        Args:
+            ids: Ids of the timesheet submission objects.
+            description: A comment on the decision.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /timesheet_cancellations
+        """
+        return self._decide_many(
+            "POST /timesheet_cancellations",
+            "timesheet_submissions.cancel_many",
+            ids,
+            description=description,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def reject_many(
+        self,
+        ids: Iterable[int | str] | AsyncIterable[int | str],
+        *,
+        description: str | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Resolution]:
+        """Reject many, 100 in one request; the results are the resolutions.
+
+        Args:
+            ids: Ids of the timesheet submission objects.
+            description: A comment on the decision.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /timesheet_rejections
+        """
+        return self._decide_many(
+            "POST /timesheet_rejections",
+            "timesheet_submissions.reject_many",
+            ids,
+            description=description,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

@@ -14,7 +14,7 @@ from kantata_client.models.user_workspace_group import UserWorkspaceGroup
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._paginator import Paginator
     from kantata_client.models.inputs import CreateUserGroupMembership
 
@@ -137,47 +137,64 @@ class UserGroupMemberships(Resource):
         | AsyncIterable[CreateUserGroupMembership | UserWorkspaceGroup | Mapping[str, object]],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[UserWorkspaceGroup]:
         """Create many, 100 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `UserWorkspaceGroup`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `UserWorkspaceGroup` objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /user_group_memberships
         """
-        return self._create_many(CREATE, UserWorkspaceGroup, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            UserWorkspaceGroup,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the user group membership objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /user_group_memberships/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -14,12 +14,13 @@ from kantata_client.models.user import User
 from kantata_client.models.user_capacity_result import UserCapacityResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
+    from kantata_client._bulk import BulkRun, Progress
     from kantata_client._http import File
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput
+    from kantata_client.models.inputs import ExternalReferenceInput, UpdateUser
 
 Include: TypeAlias = Literal[
     "account_membership",
@@ -488,6 +489,40 @@ class Users(PhotoUploads):
         return await self._none(
             RESET_PROFILE_PHOTO,
             path=(id,),
+        )
+
+    def update_many(
+        self,
+        items: Iterable[tuple[int | str, UpdateUser | Mapping[str, object]] | User | Mapping[str, object]]
+        | AsyncIterable[tuple[int | str, UpdateUser | Mapping[str, object]] | User | Mapping[str, object]],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[User]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `User` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /users/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            User,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

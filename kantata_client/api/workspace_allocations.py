@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import CreateWorkspaceAllocation, ExternalReferenceInput
+    from kantata_client.models.inputs import (
+        CreateWorkspaceAllocation,
+        ExternalReferenceInput,
+        UpdateWorkspaceAllocation,
+    )
 
 Include: TypeAlias = Literal["creator", "external_references", "updater", "workspace", "workspace_resource"]
 Order: TypeAlias = Literal["updated_at:asc", "updated_at:desc"]
@@ -329,48 +334,111 @@ class WorkspaceAllocations(Resource):
         items: Iterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]]
         | AsyncIterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[WorkspaceAllocation]:
         """Create many, 200 in one request.
 
         Args:
             items: What to create, each with the arguments of `create`: dictionaries, or
                 `WorkspaceAllocation` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /workspace_allocations
         """
-        return self._create_many(CREATE, WorkspaceAllocation, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            WorkspaceAllocation,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateWorkspaceAllocation | Mapping[str, object]]
+            | WorkspaceAllocation
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateWorkspaceAllocation | Mapping[str, object]]
+            | WorkspaceAllocation
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[WorkspaceAllocation]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `WorkspaceAllocation` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /workspace_allocations/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            WorkspaceAllocation,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the workspace allocation objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /workspace_allocations/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(

@@ -13,7 +13,10 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace_invoice_preference import WorkspaceInvoicePreference
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import AsyncIterable, Iterable, Mapping
+
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client.models.inputs import UpdateWorkspaceInvoicePreference
 
 
 class WorkspaceInvoicePreferences(Resource):
@@ -133,6 +136,49 @@ class WorkspaceInvoicePreferences(Resource):
                 "consultant_invoice_name": consultant_invoice_name,
                 "consultant_invoice_address": consultant_invoice_address,
             },
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateWorkspaceInvoicePreference | Mapping[str, object]]
+            | WorkspaceInvoicePreference
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateWorkspaceInvoicePreference | Mapping[str, object]]
+            | WorkspaceInvoicePreference
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[WorkspaceInvoicePreference]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `WorkspaceInvoicePreference`
+                objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /workspace_invoice_preferences/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            WorkspaceInvoicePreference,
+            items,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
     from kantata_client.models.inputs import (
         CreateWorkspaceResource,
         DataInput,
         ExternalReferenceInput,
+        UpdateWorkspaceResource,
         WorkspaceResourceDataInput,
     )
 
@@ -437,48 +439,111 @@ class WorkspaceResources(Resource):
         items: Iterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]]
         | AsyncIterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[WorkspaceResource]:
         """Create many, 200 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `WorkspaceResource`
-                objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `WorkspaceResource` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /workspace_resources
         """
-        return self._create_many(CREATE, WorkspaceResource, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            WorkspaceResource,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateWorkspaceResource | Mapping[str, object]]
+            | WorkspaceResource
+            | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateWorkspaceResource | Mapping[str, object]]
+            | WorkspaceResource
+            | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[WorkspaceResource]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `WorkspaceResource` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /workspace_resources/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            WorkspaceResource,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the workspace resource objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /workspace_resources/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -530,6 +595,7 @@ LIST = Operation(
         "without_external_reference_service_name": Parameter("string"),
         "workspace_id": Parameter("integer"),
     },
+    widest={"include_unnamed": True},
     stable_by="created_at",
 )
 CREATE = Operation(

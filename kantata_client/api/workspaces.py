@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
     from kantata_client.models.inputs import (
         CreateWorkspace,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         OrganizationInput,
         ParticipationInput,
         ProjectTemplateAssignmentMappingInput,
+        UpdateWorkspace,
         WorkspaceProjectTemplateAssignmentMappingInput,
     )
 
@@ -1061,47 +1063,107 @@ class Workspaces(Resource):
         items: Iterable[CreateWorkspace | Workspace | Mapping[str, object]]
         | AsyncIterable[CreateWorkspace | Workspace | Mapping[str, object]],
         *,
+        key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[Workspace]:
         """Create many, 100 in one request.
 
         Args:
-            items: What to create, each with the arguments of `create`: dictionaries, or `Workspace` objects.
+            items: What to create, each with the arguments of `create`: dictionaries, or `Workspace`
+                objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it; nothing was sent.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: POST /workspaces
         """
-        return self._create_many(CREATE, Workspace, items, concurrency=concurrency)
+        return self._create_many(
+            CREATE,
+            Workspace,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def update_many(
+        self,
+        items: Iterable[
+            tuple[int | str, UpdateWorkspace | Mapping[str, object]] | Workspace | Mapping[str, object]
+        ]
+        | AsyncIterable[
+            tuple[int | str, UpdateWorkspace | Mapping[str, object]] | Workspace | Mapping[str, object]
+        ],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Workspace]:
+        """Update many, one request each.
+
+        Args:
+            items: What to change, each with the arguments of `update`: pairs of an id and a
+                dictionary, dictionaries with an `id` in them, or changed `Workspace` objects.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: PUT /workspaces/{id}
+        """
+        return self._update_many(
+            UPDATE,
+            Workspace,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
     def delete_many(
         self,
         ids: Iterable[int | str] | AsyncIterable[int | str],
         *,
         concurrency: int = 4,
+        progress: Progress | None = None,
     ) -> BulkRun[None]:
         """Delete many, one request each.
 
         Args:
             ids: Ids of the workspace objects.
             concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
             in memory. Nothing is sent before.
 
         Raises:
-            UsageError: An item is wrong; the message names it.
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
 
         Source: DELETE /workspaces/{id}
         """
-        return self._delete_many(DELETE, ids, concurrency=concurrency)
+        return self._delete_many(
+            DELETE,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 LIST = Operation(
@@ -1182,6 +1244,7 @@ LIST = Operation(
         "workspace_groups": Parameter("string", many=True),
     },
     own_rate_limit=True,
+    widest={"include_archived": True},
     stable_by="created_at",
 )
 CREATE = Operation(

@@ -40,6 +40,7 @@ def test_bulk_limits_are_those_of_the_descriptions() -> None:
     listed = {**SEMANTICS.bulk_create, **SEMANTICS.bulk_update, **SEMANTICS.bulk_delete}
     told_otherwise = {
         "DELETE /story_allocation_days": 100,
+        "PUT /project_accounting_records/delete": None,
         "PUT /workspace_task_status_sets/bulk_update": None,
     }
     assert listed == stated | told_otherwise

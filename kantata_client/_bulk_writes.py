@@ -1,0 +1,303 @@
+"""The bulk writes: what an item has to be, and which request a chunk of them becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+
+from kantata_client._arguments import body_of, item_of, path_of, query_of
+from kantata_client._bulk import BulkRun, Item, Outcome
+from kantata_client._model import Model
+from kantata_client._splitting import Splitter
+from kantata_client.errors import (
+    KantataError,
+    MalformedResponseError,
+    NotFoundError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from kantata_client._bulk import Progress, Source
+    from kantata_client._exactly_once import ExternalReferenceKey
+    from kantata_client._operation import Operation
+    from kantata_client._session import Session
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+MOST_UNLESS_STATED = 100
+
+
+def create_many(
+    session: Session,
+    operation: Operation,
+    cls: type[M],
+    items: Source,
+    *,
+    concurrency: int,
+    progress: Progress | None = None,
+    key: ExternalReferenceKey | None = None,
+) -> BulkRun[M]:
+    """Create objects by the array form of a creation."""
+    return BulkRun(_Creation(session, operation, cls, key), items, concurrency, progress)
+
+
+def update_many(
+    session: Session,
+    operation: Operation,
+    cls: type[M],
+    items: Source,
+    *,
+    concurrency: int,
+    progress: Progress | None = None,
+    upsert: Operation | None = None,
+) -> BulkRun[M]:
+    """Update objects by one request each, or by the array form of a creation that changes what is there."""
+    return BulkRun(_Update(session, operation, cls, upsert), items, concurrency, progress)
+
+
+def delete_many(
+    session: Session,
+    operation: Operation,
+    ids: Source,
+    *,
+    concurrency: int,
+    progress: Progress | None = None,
+) -> BulkRun[None]:
+    """Delete objects: by chunks of ids where the service has that, otherwise by one request each."""
+    return BulkRun(_Deletion(session, operation), ids, concurrency, progress)
+
+
+def decide_many(
+    session: Session,
+    operation: Operation,
+    ids: Source,
+    *,
+    name: str,
+    description: object,
+    concurrency: int,
+    progress: Progress | None = None,
+) -> BulkRun[Any]:
+    """Decide on submissions by chunks of ids; the results are the resolutions that were made."""
+    return BulkRun(_Decision(session, operation, name, description), ids, concurrency, progress)
+
+
+class _Creation(Generic[M]):
+    def __init__(
+        self, session: Session, operation: Operation, cls: type[M], key: ExternalReferenceKey | None
+    ) -> None:
+        body, limit = operation.body, operation.bulk_limit
+        if body is None or body.plural is None or limit is None:
+            _refuse(f"{operation.id} takes one object at a time")
+        self.name = f"{operation.resource}.create_many"
+        self.size = limit
+        self._session = session
+        self._operation = operation
+        self._cls = cls
+        self._plural = body.plural
+        self._fields = body.fields
+        self._key = key
+        if key is None:
+            self.send = Splitter(self.write).settle
+            return
+        key.check()
+        if not operation.external_reference:
+            _refuse(
+                f"{self.name}: {operation.resource} can't be found by an external reference, so there is no key"
+            )
+        from kantata_client._exactly_once import ExactlyOnce
+
+        self.send = ExactlyOnce(session, operation, cls, key, self.write).settle
+
+    def prepare(self, index: int, given: Any) -> Item:
+        where, ref, item = f"items[{index}]", None, given
+        if self._key is not None:
+            from kantata_client._exactly_once import keyed
+
+            ref, item = keyed(self._key, self._fields, given, f"{self.name}: {where}")
+        return Item(index, given, item_of(self._operation, item, where), ref)
+
+    async def write(self, part: list[Item]) -> Sequence[M]:
+        return await _write_array(
+            self._session, self._operation, self._cls, self._plural, [item.ready for item in part]
+        )
+
+
+class _Update(Generic[M]):
+    def __init__(
+        self, session: Session, operation: Operation, cls: type[M], upsert: Operation | None
+    ) -> None:
+        self.name = f"{operation.resource}.update_many"
+        self.size = 1 if upsert is None else upsert.bulk_limit or MOST_UNLESS_STATED
+        self._session = session
+        self._operation = operation
+        self._cls = cls
+        self._upsert = upsert
+        body = None if upsert is None else upsert.body
+        self._needed = [] if body is None else [name for name, field in body.fields.items() if field.required]
+        self._singly = Splitter(self._write_one, repeatable=True)
+        self._together = Splitter(self._write_all)
+
+    def prepare(self, index: int, given: Any) -> Item:
+        where = f"items[{index}]"
+        if isinstance(given, Model):
+            known: Mapping[str, Any] = given.to_dict()
+            changes: Any = given
+        elif isinstance(given, Mapping):
+            known = cast("Mapping[str, Any]", given)
+            changes = {name: value for name, value in known.items() if name != "id"}
+        elif isinstance(given, tuple) and len(cast("tuple[Any, ...]", given)) == 2:
+            identifier, changes = cast("tuple[Any, Any]", given)
+            known = {"id": identifier}
+        else:
+            _refuse(
+                f"{self.name}: {where} is {_shown(cast('object', given))}; a mapping with an id, a model, "
+                "or a pair of id and changes is needed"
+            )
+        if self._upsert is not None and all(known.get(name) is not None for name in self._needed):
+            return Item(index, given, item_of(self._upsert, changes, where))
+        identifier = known.get("id")
+        if identifier is None:
+            _refuse(f"{self.name}: {where} has no id, which tells what to update")
+        ready = item_of(self._operation, changes, where)
+        if not ready:
+            _refuse(f"{self.name}: {where} has nothing to change")
+        return Item(index, given, (_id(identifier, f"{self.name}: {where}"), ready), alone=True)
+
+    async def send(self, chunk: list[Item]) -> Sequence[Outcome[M]]:
+        return await (self._singly if chunk[0].alone else self._together).settle(chunk)
+
+    async def _write_one(self, part: list[Item]) -> Sequence[M]:
+        identifier, changes = part[0].ready
+        return [await self._session.one(self._operation, self._cls, (identifier,), {}, changes)]
+
+    async def _write_all(self, part: list[Item]) -> Sequence[M]:
+        assert self._upsert is not None  # noqa: S101 - only then is an item not alone
+        assert self._upsert.body is not None  # noqa: S101
+        plural = self._upsert.body.plural or self._upsert.resource
+        return await _write_array(
+            self._session, self._upsert, self._cls, plural, [item.ready for item in part]
+        )
+
+
+class _Deletion:
+    def __init__(self, session: Session, operation: Operation) -> None:
+        self.name = f"{operation.resource}.delete_many"
+        self._by_ids = not operation.path_parameters
+        self.size = (operation.bulk_limit or MOST_UNLESS_STATED) if self._by_ids else 1
+        self._session = session
+        self._operation = operation
+        self._splitter: Splitter[None] = Splitter(
+            self._write,
+            by_id=True,
+            repeatable=True,
+            recheck=self._after_refusal if self._by_ids else None,
+        )
+
+    def prepare(self, index: int, given: Any) -> Item:
+        return Item(index, given, _id(given, f"{self.name}: ids[{index}]"))
+
+    async def send(self, chunk: list[Item]) -> Sequence[Outcome[None]]:
+        return await self._splitter.settle(chunk)
+
+    async def _write(self, part: list[Item]) -> Sequence[None]:
+        ids = [item.ready for item in part]
+        if self._by_ids:
+            query = query_of(self._operation, {"ids": list(dict.fromkeys(ids))})
+            await self._session.send(self._operation, path_of(self._operation, ()), query)
+            return [None] * len(part)
+        try:
+            await self._session.send(self._operation, path_of(self._operation, (ids[0],)))
+        except NotFoundError as error:
+            # An earlier attempt, whose answer was lost, has deleted it.
+            if not error.answer_was_lost:
+                raise
+        return [None]
+
+    async def _after_refusal(self, part: list[Item], refusal: KantataError) -> list[Outcome[None]]:
+        """Which items of a refused part are gone, since an earlier attempt lost its answer after it had deleted them."""
+        if not getattr(refusal, "answer_was_lost", False):
+            return []
+        from kantata_client import models
+        from kantata_client._paginator import Paginator
+        from kantata_client.api import OPERATIONS
+
+        listing = OPERATIONS[f"GET /{self._operation.path.strip('/').split('/')[0]}"]
+        query = {**listing.widest, "only": [item.ready for item in part]}
+        cls: type[Any] = getattr(models, str(listing.model))
+        try:
+            left = {each.id async for each in Paginator(self._session, listing, cls, (), query)}
+        except KantataError:
+            return [Outcome(item.index, item.given, "unknown", error=refusal) for item in part]
+        return [Outcome(item.index, item.given, "done") for item in part if item.ready not in left]
+
+
+class _Decision:
+    def __init__(self, session: Session, operation: Operation, name: str, description: object) -> None:
+        self.name = name
+        self.size = operation.bulk_limit or MOST_UNLESS_STATED
+        self._session = session
+        self._operation = operation
+        self._description = description
+        self._splitter: Splitter[Any] = Splitter(self._write, by_id=True)
+        body_of(operation, {"submission_ids": [1], "description": description})
+
+    def prepare(self, index: int, given: Any) -> Item:
+        where = f"{self.name}: ids[{index}]"
+        identifier = _id(given, where)
+        if not identifier.isdecimal():
+            _refuse(f"{where} is {given!r}, which is no id")
+        return Item(index, given, identifier)
+
+    async def send(self, chunk: list[Item]) -> Sequence[Outcome[Any]]:
+        return await self._splitter.settle(chunk)
+
+    async def _write(self, part: list[Item]) -> Sequence[Any]:
+        from kantata_client import models
+
+        container: type[Any] = getattr(models, str(self._operation.model))
+        body = {"submission_ids": [item.ready for item in part], "description": self._description}
+        answer = await self._session.one(self._operation, container, (), {}, body)
+        made = {str(each.target_id): each for each in answer.resolutions or ()}
+        if any(item.ready not in made for item in part):
+            msg = (
+                f"{self._operation.id}: a submission has no resolution in the answer, so its state is unsure."
+            )
+            raise MalformedResponseError(msg, method=self._operation.method, path=self._operation.path)
+        return [made[item.ready] for item in part]
+
+
+async def _write_array(
+    session: Session, operation: Operation, cls: type[M], plural: str, rows: list[Any]
+) -> Sequence[M]:
+    path = path_of(operation, ())
+    response = await session.send(operation, path, (), {plural: rows})
+    found = session.read(response, operation, cls, frozenset()).items
+    if len(found) != len(rows):
+        msg = (
+            f"{operation.id}: {len(rows)} objects were sent and {len(found)} came back, so it is unsure which were "
+            f"written (request id {response.request_id})."
+        )
+        raise MalformedResponseError(msg, method=operation.method, path=path, request_id=response.request_id)
+    return found
+
+
+def _id(given: object, where: str) -> str:
+    if (
+        isinstance(given, bool)
+        or not isinstance(given, (int, str))
+        or not str(given).strip()
+        or "," in str(given)
+    ):
+        _refuse(f"{where} is {given!r}, which is no id")
+    return str(given).strip()
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
+
+
+def _refuse(problem: str) -> NoReturn:
+    msg = f"{problem}. Nothing was sent."
+    raise UsageError(msg)
