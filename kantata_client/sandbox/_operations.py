@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import _contract, _envelope, _query, _writes
+from kantata_client.sandbox import _contract, _envelope, _exports, _query, _writes
 from kantata_client.sandbox._effects import key_of_type, refer_externally
 from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_emulated, not_found
 from kantata_client.sandbox._relations import Scope, fresh
@@ -16,20 +16,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox._query import Query
 
 NOT_EMULATED: Mapping[str, str] = {
-    "POST /exports": "data exports",
-    "GET /exports/available_datasets": "data exports",
-    "PUT /exports/{id}": "data exports",
-    "GET /exports/{id}/download_url": "data exports",
-    "POST /attachments": "uploads",
-    "PUT /attachments/{id}/sync": "uploads",
-    "POST /users/{id}/profile_photo": "uploads",
-    "DELETE /users/{id}/profile_photo": "uploads",
-    "GET /scheduled_jobs/insights_report_exports/{insights_report_export_id}/results/latest": (
-        "Insights report exports"
-    ),
     "POST /project_snapshots": "the making of project snapshots",
-    "GET /project_accounting_records/export_to_csv": "CSV export",
-    "POST /project_accounting_records/import_csv": "CSV import",
     "GET /recommendations/estimate_scenario_resource": "recommendations",
     "POST /resource_requests": "the approval of resource requests",
     "PUT /resource_requests/{id}": "the approval of resource requests",
@@ -130,7 +117,7 @@ class Call:
 
 def perform(
     scope: Scope, operation: Operation, parameters: dict[str, str], query: Query, body: Any
-) -> dict[str, Any] | list[Any] | None:
+) -> dict[str, Any] | list[Any] | _exports.Document | None:
     """Carry out a request; None is an answer without content."""
     call = Call(scope, operation, parameters, query, body)
     if operation.id in NOT_EMULATED:
@@ -140,7 +127,7 @@ def perform(
     return answer
 
 
-def _perform(call: Call, body: Any) -> dict[str, Any] | list[Any] | None:
+def _perform(call: Call, body: Any) -> dict[str, Any] | list[Any] | _exports.Document | None:
     operation = call.operation
     custom = CUSTOM.get(operation.id)
     if custom is not None:
@@ -418,11 +405,13 @@ def _import_rates(call: Call) -> dict[str, Any]:
     """Set the rates of a table, one per currencies and date."""
     _writes.existing(call.scope, "exchange_tables", call.identity)
     store = call.scope.store
-    rows: Any = (
-        cast("dict[str, Any]", call.body).get("exchange_rates") if isinstance(call.body, dict) else None
-    )
-    if not isinstance(rows, list):
-        raise not_emulated("the import of a CSV file; send `exchange_rates`")
+    text = call.asked("csv_file")
+    body: Any = call.body
+    rows: Any = cast("dict[str, Any]", body).get("exchange_rates") if isinstance(body, dict) else None
+    if text:
+        rows = _exports.rates_of(text)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
+        raise bad_request("`exchange_rates` is needed, a list of objects, or `csv_file`.")
     ids: list[str] = []
     for row in cast("list[dict[str, Any]]", rows):
         place = {"exchange_table_id": int(call.identity), **row}
@@ -497,7 +486,21 @@ def _delete_job(call: Call) -> None:
     call.scope.store.remove(_JOBS, call.identity)
 
 
-CUSTOM: Mapping[str, Callable[[Call], dict[str, Any] | list[Any] | None]] = {
+CUSTOM: Mapping[str, Callable[[Call], dict[str, Any] | list[Any] | _exports.Document | None]] = {
+    "POST /attachments": _exports.create_attachment,
+    "PUT /attachments/{id}/sync": _exports.sync_attachment,
+    "POST /users/{id}/profile_photo": _exports.set_photo,
+    "DELETE /users/{id}/profile_photo": _exports.reset_photo,
+    "POST /exports": _exports.create_export,
+    "GET /exports/available_datasets": _exports.datasets,
+    "GET /exports/{id}": _exports.get_export,
+    "PUT /exports/{id}": _exports.cancel_export,
+    "GET /exports/{id}/download_url": _exports.export_url,
+    "GET /scheduled_jobs/insights_report_exports/{insights_report_export_id}/results/latest": (
+        _exports.latest_report
+    ),
+    "GET /project_accounting_records/export_to_csv": _exports.export_records,
+    "POST /project_accounting_records/import_csv": _exports.import_records,
     "GET /users/me": _me,
     "GET /currencies": _currencies,
     "PUT /account_memberships/{id}/disable": _disable,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import msgspec
 
 from kantata_client.sandbox import _contract
+from kantata_client.sandbox._files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -75,6 +76,8 @@ class Store:
         """Start with `records` by envelope key; `clock` tells the time of writes (an aware datetime)."""
         self._collections: dict[str, _Collection] = {}
         self._clock = clock
+        self.files = Files(clock)
+        """What is on the CDN."""
         self._ids = itertools.count(FIRST_NEW_ID)
         self._queries: OrderedDict[object, Sequence[str]] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None

@@ -14,6 +14,8 @@ from starlette.routing import Mount
 
 from kantata_client.sandbox import _contract, _operations, _query
 from kantata_client.sandbox._errors import Refusal, bad_request, not_found, unauthorized
+from kantata_client.sandbox._exports import Document
+from kantata_client.sandbox._files import form_of
 from kantata_client.sandbox._relations import Scope
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class API:
                 hint = f"The path takes {methods}." if methods else "The contract has no such path."
                 raise not_found(f"No route {request.method} {path}. {hint}")
             query = _query.parse(route.operation, request.query_params.multi_items())
+            self._store.files.origin = f"{request.url.scheme}://{request.url.netloc}"
             with self._store.all_or_nothing():
                 answer = _operations.perform(
                     Scope(self._store, viewer),
@@ -86,6 +89,8 @@ class API:
                 )
         except Refusal as refusal:
             return _json(refusal.status, {"errors": refusal.errors})
+        if isinstance(answer, Document):
+            return Response(answer.content, 200, media_type=answer.media_type)
         return Response(status_code=204) if answer is None else _json(200, answer)
 
     def _viewer(self, request: Request) -> str:
@@ -97,9 +102,13 @@ class API:
 
 
 def make_app(store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> Starlette:
-    """The whole application: the API under its base path, and the authorization server."""
+    """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
-        routes=[Mount(_contract.BASE_PATH, app=API(store, oauth, log)), *oauth.routes()],
+        routes=[
+            Mount(_contract.BASE_PATH, app=API(store, oauth, log)),
+            *oauth.routes(),
+            *store.files.routes(),
+        ],
         exception_handlers={404: _no_page},
     )
 
@@ -113,6 +122,11 @@ def _decoded(request: Request, body: bytes) -> Any:
     if not body:
         return None
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind == "multipart/form-data":
+        try:
+            return form_of(request.headers["content-type"], body)
+        except ValueError as error:
+            raise bad_request(f"The body is no multipart form: {error}.") from error
     if kind != "application/json":
         return body
     try:

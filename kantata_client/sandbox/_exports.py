@@ -1,0 +1,336 @@
+"""Exports, reports, uploads and CSV of the sandbox: what its file operations answer."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from kantata_client.sandbox import _contract, _writes
+from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_emulated, not_found
+from kantata_client.sandbox._files import Blob, Form
+from kantata_client.sandbox._relations import fresh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kantata_client.sandbox._files import Part
+    from kantata_client.sandbox._operations import Call
+    from kantata_client.sandbox._store import Record
+
+LARGEST_ATTACHMENT = 10_000_000
+"""Bytes; a file has to be smaller to be sent to the server itself."""
+LARGEST_IMPORT = 5_000
+"""Records in one CSV import."""
+DATASETS = ("expenses", "stories", "time_entries", "users", "workspaces")
+_ATTACHMENTS, _EXPORTS, _RECORDS = "attachments", "exports", "project_accounting_records"
+_STATUSES = ("Queued", "Processing", "Completed")
+_COLUMNS = {
+    "project id": "workspace_id",
+    "story id": "story_id",
+    "role id": "role_id",
+    "user id": "user_id",
+    "period start date": "start_date",
+    "period end date": "end_date",
+    "cost eac": "cost_eac",
+    "hours eac": "hours_eac",
+    "hours etc": "hours_etc",
+}
+"""Columns of accounting records that are not the field's own words."""
+
+
+class Document(NamedTuple):
+    """An answer that is no JSON."""
+
+    content: bytes
+    media_type: str
+
+
+# Attachments
+
+
+def create_attachment(call: Call) -> dict[str, Any]:
+    """Take a small file, or say where to send a large one."""
+    form = _form(call)
+    kind = form.fields.get("attachment[type]")
+    if kind not in {"receipt", "post_attachment"}:
+        raise Refusal(422, invalid("type", "is not receipt or post_attachment."))
+    if form.fields.get("direct") in {"true", "1"}:
+        return _direct(call, form.fields.get("attachment[filename]", ""))
+    part = _part(form, "attachment[data]")
+    if len(part.content) >= LARGEST_ATTACHMENT:
+        raise Refusal(422, invalid("data", "is too large: send it directly."))
+    identity = _attachment(call, part.filename)
+    files = call.scope.store.files
+    files.blobs[_key(identity)] = Blob.of(part.content, part.media_type)
+    _complete(call, identity)
+    return call.envelope([identity])
+
+
+def _direct(call: Call, filename: str) -> dict[str, Any]:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9]+)?", filename):
+        raise Refusal(
+            422, invalid("filename", "takes letters, digits, _ and -, and a dot before the extension.")
+        )
+    identity = _attachment(call, filename)
+    action, fields = call.scope.store.files.ticket(_key(identity))
+    return {"id": int(identity), "action": action, "fields": fields}
+
+
+def _attachment(call: Call, filename: str) -> str:
+    record = fresh(call.scope, _ATTACHMENTS, filename=filename)
+    return str(call.scope.store.put(_ATTACHMENTS, record)["id"])
+
+
+def _key(identity: str) -> str:
+    return f"attachments/{identity}"
+
+
+def _complete(call: Call, identity: str) -> None:
+    files = call.scope.store.files
+    size, url = files.blobs[_key(identity)].size, files.link(_key(identity), 86_400.0)
+    call.scope.store.change(_ATTACHMENTS, identity, filesize=size, url=url)
+
+
+def sync_attachment(call: Call) -> dict[str, Any]:
+    """Look for an uploaded file on the CDN."""
+    _writes.existing(call.scope, _ATTACHMENTS, call.identity)
+    if _key(call.identity) not in call.scope.store.files.blobs:
+        raise Refusal(422, invalid("base", f"The file of attachment {call.identity} is not on the CDN."))
+    _complete(call, call.identity)
+    return call.envelope([call.identity])
+
+
+def set_photo(call: Call) -> dict[str, Any]:
+    """Take a user's picture."""
+    _writes.existing(call.scope, "users", call.identity)
+    part = _part(_form(call), "user[profile_photo_attachment_file]")
+    if not part.media_type.startswith("image/"):
+        raise Refusal(422, invalid("profile_photo_attachment_file", "is no picture."))
+    files = call.scope.store.files
+    key = f"photos/{call.identity}"
+    files.blobs[key] = Blob.of(part.content, part.media_type)
+    return call.change(photo_path=files.link(key, 86_400.0))
+
+
+def reset_photo(call: Call) -> None:
+    """Take a user's picture away."""
+    call.change(photo_path=None)
+    call.scope.store.files.blobs.pop(f"photos/{call.identity}", None)
+
+
+# Data exports
+
+
+def datasets(call: Call) -> dict[str, Any]:
+    """The data sets, with their columns."""
+    return {"datasets": {key: {**_named(key), "columns": _columns(key)} for key in DATASETS}}
+
+
+def create_export(call: Call) -> dict[str, Any]:
+    """Queue an export."""
+    asked: Any = call.item().get("export_definition")
+    if not isinstance(asked, dict) or not asked:
+        raise Refusal(422, invalid("export_definition", "can't be blank."))
+    definition = {key: _entry(key, entry) for key, entry in cast("dict[str, Any]", asked).items()}
+    if len(definition) > 1:
+        raise not_emulated("an export of several data sets: how they share one file is not documented")
+    record = fresh(
+        call.scope, _EXPORTS, status=_STATUSES[0], export_definition=definition, user_id=call.scope.viewer
+    )
+    return call.envelope([str(call.scope.store.put(_EXPORTS, record)["id"])])
+
+
+def _entry(key: str, asked: Any) -> dict[str, Any]:
+    if key not in DATASETS:
+        raise Refusal(422, invalid("export_definition", f"There is no data set {key}."))
+    entry = cast("dict[str, Any]", asked if isinstance(asked, dict) else {})
+    known = {column["key"]: column for column in _columns(key)}
+    columns: Any = entry.get("columns")
+    wanted = cast("list[Any]", columns) if isinstance(columns, list) else []
+    if not wanted or any(not isinstance(name, str) or name not in known for name in wanted):
+        raise Refusal(422, invalid("export_definition", f"{key} takes a list of column keys as its columns."))
+    filters: Any = entry.get("filters") or {}
+    if not isinstance(filters, dict) or not all(map(_is_date, cast("dict[str, Any]", filters).values())):
+        raise Refusal(422, invalid("export_definition", f"{key} takes dates as its filters."))
+    return {**_named(key), "columns": [known[name] for name in wanted], "filters": filters}
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def get_export(call: Call) -> dict[str, Any]:
+    """An export, which gets on each time that it is looked at."""
+    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    if record["status"] in _STATUSES[:-1]:
+        status = _STATUSES[-1] if _looked(call, f"export {call.identity}") else _STATUSES[1]
+        call.scope.store.put(_EXPORTS, {**record, "status": status})
+    return call.envelope([call.identity])
+
+
+def _looked(call: Call, what: str) -> bool:
+    """Count a look; whether it was looked at often enough."""
+    files = call.scope.store.files
+    files.looks[what] = files.looks.get(what, 0) + 1
+    return files.looks[what] > files.polls
+
+
+def cancel_export(call: Call) -> dict[str, Any]:
+    """Cancel an export that still waits."""
+    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    if not call.fields().get("canceled"):
+        return call.envelope([call.identity])
+    if record["status"] != _STATUSES[0]:
+        raise Refusal(422, invalid("canceled", f"is too late: the export is {record['status']}."))
+    return call.change(status="Canceled")
+
+
+def export_url(call: Call) -> dict[str, Any]:
+    """Where to download an export, for a minute."""
+    call.asked("include")
+    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    if record["status"] != _STATUSES[-1]:
+        raise Refusal(422, invalid("status", f"is {record['status']}: there is nothing to download."))
+    files = call.scope.store.files
+    key = f"exports/{call.identity}.csv"
+    if key not in files.blobs:
+        [(dataset, entry)] = record["export_definition"].items()
+        names = [column["key"] for column in entry["columns"]]
+        rows = _filtered(call.scope.store.all(dataset), entry["filters"])
+        files.blobs[key] = Blob.of(
+            _csv(names, ([row.get(name) for name in names] for row in rows)), "text/csv"
+        )
+    return {"download_url": files.link(key)}
+
+
+def _filtered(rows: Iterable[Record], filters: Mapping[str, str]) -> list[Record]:
+    start, end = filters.get("start_date", ""), filters.get("end_date", "9999")
+    return (
+        [row for row in rows if start <= str(row.get("created_at") or "")[:10] <= end]
+        if filters
+        else list(rows)
+    )
+
+
+def _named(key: str) -> dict[str, str]:
+    return {"key": key, "display_name": key.replace("_", " ").title()}
+
+
+def _columns(key: str) -> list[dict[str, str]]:
+    model = _contract.model(key)
+    kinds = {"id": "str", **{name: kind for name, kind in model.kinds.items() if kind in _contract.SCALARS}}
+    shown = [name for name in kinds if name not in model.lists and name not in model.hidden]
+    return [{**_named(name), "description": "", "type": kinds[name]} for name in shown]
+
+
+# Insights reports
+
+
+def latest_report(call: Call) -> dict[str, Any]:
+    """Where to download the latest report, for a minute, once there is one."""
+    jobs, store = "insights_report_exports", call.scope.store
+    _writes.existing(call.scope, jobs, call.identity)
+    if not _looked(call, f"report {call.identity}"):
+        raise not_found("There is no successful export of this report yet.")
+    key = f"reports/{call.identity}.csv.gz"
+    if key not in store.files.blobs:
+        names = [column["key"] for column in _columns("time_entries")]
+        rows = ([row.get(name) for name in names] for row in store.all("time_entries")[:1_000])
+        made = Blob.of(gzip.compress(_csv(names, rows), mtime=0), "application/gzip")
+        store.files.blobs[key] = store.files.reports.get(call.identity, made)
+    return {"latest_success": {"url": store.files.link(key), "created_at": store.now()}}
+
+
+# CSV
+
+
+def export_records(call: Call) -> Document:
+    """All accounting records as CSV."""
+    call.asked("include")
+    fields = [name for name in _record_fields() if name != "external_reference"]
+    header = [_column(name) for name in fields]
+    rows = ([row.get(name) for name in fields] for row in call.scope.store.all(_RECORDS))
+    return Document(_csv(header, rows), "text/csv")
+
+
+def import_records(call: Call) -> dict[str, Any]:
+    """Create accounting records from CSV."""
+    part = _part(_form(call), "csv_file")
+    fields = {_column(name).casefold(): name for name in _record_fields()}
+    rows = _rows(part.content)
+    if len(rows) > LARGEST_IMPORT:
+        raise Refusal(422, invalid("csv_file", f"has more than {LARGEST_IMPORT} records."))
+    operation = _contract.OPERATIONS["POST /project_accounting_records"]
+    described: Mapping[str, Any] = operation.body.fields if operation.body else {}
+    items = [
+        {
+            fields[name.casefold()]: _typed(described[fields[name.casefold()]].kind, text)
+            for name, text in row.items()
+            if text and name.casefold() in fields
+        }
+        for row in rows
+    ]
+    return call.envelope(_writes.create(call.scope, operation, _RECORDS, items, bulk=True))
+
+
+def rates_of(text: str) -> list[dict[str, str]]:
+    """The exchange rates in a CSV text."""
+    return [
+        {name.lower().replace(" ", "_"): cell for name, cell in row.items()} for row in _rows(text.encode())
+    ]
+
+
+def _record_fields() -> Sequence[str]:
+    operation = _contract.OPERATIONS["POST /project_accounting_records"]
+    return tuple(operation.body.fields) if operation.body else ()
+
+
+def _column(field: str) -> str:
+    words = {name: words for words, name in _COLUMNS.items()}.get(field, field.replace("_", " "))
+    return words.title()
+
+
+def _rows(content: bytes) -> list[dict[str, str]]:
+    try:
+        text = content.decode("utf-8-sig")
+        found = list(csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="", strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Refusal(422, invalid("csv_file", f"can't be read: {error}.")) from error
+    if not found:
+        raise Refusal(422, invalid("csv_file", "has no record."))
+    return [{str(name): str(cell).strip() for name, cell in row.items()} for row in found]
+
+
+def _typed(kind: str, text: str) -> Any:
+    try:
+        return {"integer": int, "number": float}.get(kind, str)(text)
+    except ValueError:
+        return text  # refused with the others that are wrong
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _form(call: Call) -> Form:
+    if not isinstance(call.body, Form):
+        raise bad_request(f"{call.operation.id} takes a multipart form.")
+    return call.body
+
+
+def _part(form: Form, name: str) -> Part:
+    if name not in form.files:
+        raise Refusal(422, invalid(name, "is missing: a file."))
+    return form.files[name]

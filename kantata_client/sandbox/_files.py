@@ -1,0 +1,377 @@
+"""Files of the sandbox: a stand-in CDN that takes signed forms and serves signed addresses, as S3 does."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlencode
+
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+CDN_PATH = "/cdn"
+KEPT_BYTES = 16 * 1024 * 1024
+"""Content of an upload that is kept; of a larger file only size and checksum."""
+_PIECE = 1 << 18
+
+
+class Blob(NamedTuple):
+    """A file on the CDN."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    pieces: Callable[[int], Iterable[bytes]] | None
+    """The content from a byte on; None where it was too large to be kept."""
+    media_type: str = "application/octet-stream"
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str = "application/octet-stream") -> Blob:
+        """The file with this content."""
+
+        def pieces(start: int) -> Iterable[bytes]:
+            for place in range(start, len(content), _PIECE):
+                yield content[place : place + _PIECE]
+
+        return cls(len(content), f'"{_md5(content).hexdigest()}"', pieces, media_type)
+
+    def read(self) -> bytes:
+        """The whole content."""
+        if self.pieces is None:
+            raise ValueError(f"The sandbox keeps no more than {KEPT_BYTES} bytes of an upload.")
+        return b"".join(self.pieces(0))
+
+
+class Part(NamedTuple):
+    """A file in a form."""
+
+    filename: str
+    content: bytes
+    media_type: str
+
+
+class Form(NamedTuple):
+    """A multipart body, taken apart."""
+
+    fields: dict[str, str]
+    files: dict[str, Part]
+
+
+class Received(NamedTuple):
+    """A request that the CDN answered, for tests to look into."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    fields: tuple[str, ...]
+    """Names of the form's fields, in their order."""
+    status: int
+
+
+class _Ticket(NamedTuple):
+    expires: datetime
+    fields: dict[str, str]
+
+
+class Files:
+    """What is on the CDN, what may be put there, and how the sandbox paces exports."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.blobs: dict[str, Blob] = {}
+        """Key → file."""
+        self.reports: dict[str, Blob] = {}
+        """Id of a scheduled Insights export → its report, `.gz`; one is made where there is none."""
+        self.received: deque[Received] = deque(maxlen=10_000)
+        """The last requests to the CDN."""
+        self.form_seconds = 5.0
+        """How long the fields of an upload are taken."""
+        self.link_seconds = 60.0
+        """How long an address is served."""
+        self.polls = 2
+        """How often an export or a report is looked at before it is ready."""
+        self.looks: dict[str, int] = {}
+        """Export or report → how often it was looked at."""
+        self.origin = "http://127.0.0.1"
+        """Scheme, host and port of the last request to the API: the CDN is there, too."""
+        self._clock = clock
+        self._secret = os.urandom(16)
+        self._tickets: dict[str, _Ticket] = {}
+
+    def ticket(self, key: str) -> tuple[str, dict[str, str]]:
+        """Where to send a file, and the fields to send before it."""
+        expires = self._clock() + timedelta(seconds=self.form_seconds)
+        conditions = {"expiration": expires.astimezone(UTC).isoformat(), "conditions": [{"key": key}]}
+        policy = base64.b64encode(json.dumps(conditions).encode()).decode()
+        fields = {
+            "utf8": "✓",
+            "key": key,
+            "Content-Disposition": "attachment",
+            "success_action_status": "201",
+            "AWSAccessKeyId": "SANDBOX",
+            "acl": "private",
+            "policy": policy,
+            "signature": self._sign(policy),
+        }
+        self._tickets[key] = _Ticket(expires, fields)
+        return f"{self.origin}{CDN_PATH}", fields
+
+    def link(self, key: str, seconds: float | None = None) -> str:
+        """An address of a file that is served for a while."""
+        until = self._clock().timestamp() + (self.link_seconds if seconds is None else seconds)
+        expires = f"{until:.3f}"
+        query = urlencode({"Expires": expires, "Signature": self._sign(f"{key}\n{expires}")})
+        return f"{self.origin}{CDN_PATH}/{quote(key)}?{query}"
+
+    def refusal(self, fields: dict[str, str]) -> tuple[int, str] | None:
+        """Why S3 would not take a form with these fields before the file: status and code."""
+        ticket = self._tickets.get(fields.get("key", ""))
+        if ticket is None or any(fields.get(name) != value for name, value in ticket.fields.items()):
+            return 403, "SignatureDoesNotMatch"
+        if self._clock() > ticket.expires:
+            return 403, "AccessDenied"
+        if fields.get("x-amz-server-side-encryption") != "AES256":
+            return 403, "AccessDenied"
+        if fields.keys() - ticket.fields.keys() - {"x-amz-server-side-encryption"}:
+            return 403, "AccessDenied"
+        return None
+
+    def serves(self, key: str, expires: str, signature: str) -> bool:
+        """Whether an address is one that was given out, and not too long ago."""
+        if not hmac.compare_digest(signature, self._sign(f"{key}\n{expires}")):
+            return False
+        return self._clock().timestamp() <= float(expires)
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
+
+    def routes(self) -> list[Route]:
+        """The CDN's routes."""
+        return [
+            Route(CDN_PATH, self._take, methods=["POST"]),
+            Route(f"{CDN_PATH}/{{key:path}}", self._give, methods=["GET"]),
+        ]
+
+    async def _take(self, request: Request) -> Response:
+        upload = _Upload(request.headers.get("content-type", ""), self)
+        status, code = 0, ""
+        if "authorization" in request.headers:
+            status, code = 400, "InvalidArgument"
+        elif "content-length" not in request.headers:
+            status, code = 411, "MissingContentLength"
+        try:
+            async for piece in request.stream():
+                if not status:  # what is refused is read to its end, so that the answer gets through
+                    status, code = upload.take(piece)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if not status:
+            status, code = upload.end()
+        if not status:
+            status = int(upload.fields["success_action_status"])
+            self.blobs[upload.fields["key"]] = upload.blob()
+        self._note(request, status, tuple(upload.names))
+        return (
+            _xml(status, code, repeated=upload.fields.get("signature", ""))
+            if code
+            else Response(None, status)
+        )
+
+    async def _give(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        query = request.query_params
+        response = self._found(request, key, query.get("Expires", ""), query.get("Signature", ""))
+        self._note(request, response.status_code, ())
+        return response
+
+    def _found(self, request: Request, key: str, expires: str, signature: str) -> Response:
+        if "authorization" in request.headers:
+            return _xml(400, "InvalidArgument")
+        if not self.serves(key, expires, signature):
+            return _xml(403, "AccessDenied", repeated=signature)
+        blob = self.blobs.get(key)
+        if blob is None:
+            return _xml(404, "NoSuchKey")
+        if blob.pieces is None:
+            return _xml(501, "NotImplemented")
+        start, headers = 0, {"etag": blob.etag, "accept-ranges": "bytes"}
+        wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if wanted and request.headers.get("if-range", blob.etag) == blob.etag:
+            start = int(wanted[1])
+            if start >= blob.size:
+                return _xml(416, "InvalidRange")
+            headers["content-range"] = f"bytes {start}-{blob.size - 1}/{blob.size}"
+        headers["content-length"] = str(blob.size - start)
+        return StreamingResponse(
+            _sent(blob.pieces(start)), 206 if wanted and start else 200, headers, blob.media_type
+        )
+
+    def _note(self, request: Request, status: int, fields: tuple[str, ...]) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Received(request.method, request.url.path, headers, fields, status))
+
+
+async def _sent(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def _md5(content: bytes = b""):
+    return hashlib.md5(content, usedforsecurity=False)
+
+
+def _xml(status: int, code: str, *, repeated: str = "") -> Response:
+    """A refusal; S3 repeats what it was given as a signature, for debugging."""
+    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><SignatureProvided>{repeated}</SignatureProvided></Error>"
+    return Response(text, status, media_type="application/xml")
+
+
+class _Parser(ABC):
+    """Takes a multipart body apart as it comes."""
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary", b"")
+        self._header: tuple[bytearray, bytearray] = bytearray(), bytearray()
+        self._headers: dict[str, str] = {}
+        self._parser: MultipartParser | None = None
+        self._ended = False
+        if kind == b"multipart/form-data" and boundary:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._headers.clear,
+                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                    "on_header_end": self._end_of_header,
+                    "on_headers_finished": self._begin,
+                    "on_part_data": lambda data, start, end: self.data(data[start:end]),
+                    "on_end": self._end,
+                },
+            )
+
+    def feed(self, piece: bytes) -> None:
+        """Take a piece of the body; ValueError if it is none."""
+        if self._parser is None:
+            raise ValueError("no multipart form")
+        self._parser.write(piece)
+
+    @property
+    def complete(self) -> bool:
+        return self._ended
+
+    @abstractmethod
+    def begin(self, name: str, filename: str | None, media_type: str) -> None:
+        """A part begins."""
+
+    @abstractmethod
+    def data(self, piece: bytes) -> None:
+        """More of the part."""
+
+    def _end_of_header(self) -> None:
+        name, value = self._header
+        self._headers[name.decode().lower()] = value.decode()
+        name.clear()
+        value.clear()
+
+    def _begin(self) -> None:
+        _, options = parse_options_header(self._headers.get("content-disposition", ""))
+        filename = options.get(b"filename")
+        kind = self._headers.get("content-type", "application/octet-stream")
+        self.begin(options.get(b"name", b"").decode(), None if filename is None else filename.decode(), kind)
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+class _Upload(_Parser):
+    """A form on its way to the CDN: fields first, the file last."""
+
+    def __init__(self, content_type: str, files: Files) -> None:
+        super().__init__(content_type)
+        self.fields: dict[str, str] = {}
+        self.names: list[str] = []
+        self._files = files
+        self._refused: tuple[int, str] | None = None
+        self._name = ""
+        self._size = 0
+        self._md5 = _md5()
+        self._content: bytearray | None = bytearray()
+
+    def take(self, piece: bytes) -> tuple[int, str]:
+        """Take a piece of the body; the refusal, if it came to one, or (0, "")."""
+        try:
+            self.feed(piece)
+        except ValueError:
+            return 400, "MalformedPOSTRequest"
+        return self._refused or (0, "")
+
+    def end(self) -> tuple[int, str]:
+        """The refusal of the whole, or (0, "")."""
+        if not self.complete or "file" not in self.names:
+            return 400, "IncompleteBody"
+        return 0, ""
+
+    def begin(self, name: str, filename: str | None, media_type: str) -> None:
+        if "file" in self.names:
+            self._refused = 400, "InvalidArgument"
+        self.names.append(name)
+        self._name = name
+        if name == "file":
+            self._refused = self._refused or self._files.refusal(self.fields)
+        else:
+            self.fields[name] = ""
+
+    def data(self, piece: bytes) -> None:
+        if self._name != "file":
+            self.fields[self._name] += piece.decode()
+            return
+        self._size += len(piece)
+        self._md5.update(piece)
+        if self._content is not None:
+            self._content += piece
+            if len(self._content) > KEPT_BYTES:
+                self._content = None
+
+    def blob(self) -> Blob:
+        if self._content is not None:
+            return Blob.of(bytes(self._content))
+        return Blob(self._size, f'"{self._md5.hexdigest()}"', None)
+
+
+class _Reader(_Parser):
+    """A small form, read as a whole."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(content_type)
+        self.parts: list[tuple[str, str | None, str, bytearray]] = []
+
+    def begin(self, name: str, filename: str | None, media_type: str) -> None:
+        self.parts.append((name, filename, media_type, bytearray()))
+
+    def data(self, piece: bytes) -> None:
+        self.parts[-1][3].extend(piece)
+
+
+def form_of(content_type: str, body: bytes) -> Form:
+    """A multipart body as fields and files; ValueError if it is none."""
+    reader = _Reader(content_type)
+    reader.feed(body)
+    if not reader.complete:
+        raise ValueError("the form ends too early")
+    files = {
+        name: Part(file, bytes(data), kind) for name, file, kind, data in reader.parts if file is not None
+    }
+    return Form({name: data.decode() for name, file, _, data in reader.parts if file is None}, files)

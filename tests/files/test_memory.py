@@ -1,0 +1,54 @@
+"""A gigabyte goes up and comes down in constant memory: measured in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from kantata_client.sandbox import Sandbox
+from kantata_client.sandbox._files import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GIGABYTE = 1 << 30
+MOST = 50_000_000
+
+
+def zeros(size: int) -> Blob:
+    """A file that is made while it is sent."""
+    piece = bytes(1 << 18)
+
+    def pieces(start: int) -> Iterator[bytes]:
+        for place in range(start, size, len(piece)):
+            yield piece[: min(len(piece), size - place)]
+
+    return Blob(size, '"zeros"', pieces)
+
+
+@pytest.mark.parametrize(("what", "backend"), [("upload", "asyncio"), ("download", "trio")])
+@pytest.mark.asyncio
+async def test_a_gigabyte_takes_little_memory(tmp_path: Path, what: str, backend: str) -> None:
+    sandbox = Sandbox("empty")
+    for identity in ("1", "2"):
+        sandbox.store.put("insights_report_exports", {"id": identity, "title": "x"})
+    sandbox.store.files.reports = {"1": zeros(1_000), "2": zeros(GIGABYTE)}
+    small, path = tmp_path / "small.bin", tmp_path / "large.bin"
+    small.write_bytes(b"x" * 1_000)
+    if what == "upload":
+        path.touch()
+        os.truncate(path, GIGABYTE)  # a hole: it takes no room
+    async with sandbox.serve() as server:
+        script = Path(__file__).with_name("transfer.py")
+        command = [sys.executable, str(script), what, server.url, server.token, str(path), str(small)]
+        done = await anyio.run_process([*command, backend])
+    found = json.loads(done.stdout)
+    path.unlink()
+    assert found["size"] == GIGABYTE
+    assert found["extra"] < MOST, found
