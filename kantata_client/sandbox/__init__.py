@@ -16,10 +16,11 @@ except ModuleNotFoundError as error:
 else:
     del starlette, uvicorn
 
+from kantata_client.sandbox._faults import Fault, Faults
 from kantata_client.sandbox._oauth import OAuthServer, RegisteredApp
 from kantata_client.sandbox._sandbox import Sandbox
 from kantata_client.sandbox._server import Server
 from kantata_client.sandbox._store import Store
 from kantata_client.sandbox._web import RecordedRequest
 
-__all__ = ["OAuthServer", "RecordedRequest", "RegisteredApp", "Sandbox", "Server", "Store"]
+__all__ = ["Fault", "Faults", "OAuthServer", "RecordedRequest", "RegisteredApp", "Sandbox", "Server", "Store"]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from kantata_client.sandbox._contract import BASE_PATH
+from kantata_client.sandbox._faults import Faults, FaultyTransport
 from kantata_client.sandbox._oauth import OAuthServer
 from kantata_client.sandbox._server import Server
 from kantata_client.sandbox._store import Store
@@ -15,7 +16,7 @@ from kantata_client.sandbox._web import RecordedRequest, make_app
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from kantata_client import Kantata
 
@@ -28,7 +29,7 @@ class Sandbox:
     A page of more than 200 records is refused with 400; what the service does is not documented.
     """
 
-    app: Starlette
+    app: ASGIApp
     """The ASGI application."""
     store: Store
     """The records, to be looked into by tests."""
@@ -36,6 +37,8 @@ class Sandbox:
     """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
     """The last 10,000 requests, oldest first."""
+    faults: Faults
+    """What goes wrong on demand, such as `sandbox.faults.reset(committed=True, method="POST")`."""
 
     def __init__(
         self,
@@ -59,18 +62,17 @@ class Sandbox:
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
         self.oauth = OAuthServer(self.store, token, _demo.OWNER, clock)
-        self.app = make_app(self.store, self.oauth, self.requests)
+        self.faults = Faults(self.requests)
+        self.app = self.faults.around(make_app(self.store, self.oauth, self.requests))
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.store!r}>"
 
     def client(self, **options: Any) -> Kantata:
         """A client of this sandbox, without a socket; `options` are those of `Kantata`."""
-        import httpx
-
         from kantata_client import Kantata
 
-        transport = httpx.ASGITransport(app=self.app)
+        transport = FaultyTransport(self.app)
         return Kantata(self.token, base_url=f"http://127.0.0.1{BASE_PATH}", transport=transport, **options)
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 START_SECONDS = 10.0
 
@@ -24,7 +24,7 @@ START_SECONDS = 10.0
 class Server:
     """A listening sandbox, between entering and leaving `async with`."""
 
-    def __init__(self, app: Starlette, token: str, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
         """Prepare to serve `app`; nothing listens yet."""
         self.token = token
         """The token that the API accepts."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class RecordedRequest(NamedTuple):
-    """A request that the sandbox has answered, without its headers: they carry the token."""
+    """A request that has reached the sandbox, without its headers: they carry the token."""
 
     method: str
     path: str
@@ -37,6 +37,7 @@ class RecordedRequest(NamedTuple):
     query: tuple[tuple[str, str], ...]
     body: bytes
     status: int
+    """Of the answer, which a fault may have kept back; 0 when there is none."""
     request_id: str
 
     def json(self) -> Any:
