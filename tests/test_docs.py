@@ -31,14 +31,15 @@ def examples() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("code", "name"), list(examples()))
 def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A block runs as a program; its functions that take a client, and nothing else, are called with one."""
+    """A block runs as a program; if it runs nothing itself, its coroutine functions are called with what they name."""
     sandbox = Sandbox(seed="demo")
     monkeypatch.chdir(tmp_path)
 
     async def call(functions: list[Any]) -> None:
         async with sandbox.client() as kantata:
+            known = {"kantata": kantata, "kantata_sandbox": sandbox}
             for function in functions:
-                await function(kantata)
+                await function(**{name: known[name] for name in inspect.signature(function).parameters})
 
     async def serve() -> None:
         async with sandbox.serve(port=0) as server:
@@ -49,13 +50,9 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
     def run() -> None:
         namespace: dict[str, Any] = {"__name__": "__main__"}
         exec(compile(code, name, "exec"), namespace)
-        own = [
-            value
-            for value in namespace.values()
-            if inspect.iscoroutinefunction(value) and list(inspect.signature(value).parameters) == ["kantata"]
-        ]
-        if own:
-            asyncio.run(call(own))
+        if ".run(" not in code:
+            own = [value for value in namespace.values() if inspect.iscoroutinefunction(value)]
+            asyncio.run(call([function for function in own if function.__module__ == "__main__"]))
 
     asyncio.run(serve())
 

@@ -1,4 +1,4 @@
-"""The commands: login, logout, whoami, token."""
+"""The commands: login, logout, whoami, token; `sandbox` has a module of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kantata_client import Kantata, KantataError, OAuthError
 from kantata_client._auth import Secret
 from kantata_client.cli._callback import CallbackServer
 from kantata_client.cli._profile import Profile
+from kantata_client.cli._sandbox import sandbox
 from kantata_client.stores import StoredToken
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they could hold a token
     help="Sign in to Kantata OX and use its API.",
 )
+app.command()(sandbox)
 _errors = Console(stderr=True, highlight=False)
 
 ProfileName = Annotated[

@@ -1,0 +1,35 @@
+"""The command `kantata sandbox`: the emulator of the API, until it is stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import anyio
+import typer
+
+
+def sandbox(
+    seed: Annotated[
+        Literal["demo", "empty"], typer.Option(help="A consultancy's account, or one with its user only.")
+    ] = "demo",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8480,
+) -> None:
+    """Serve an emulator of the API, and print what points a program at it.
+
+    What is written is kept until it is stopped (Ctrl-C).
+    """
+    try:
+        anyio.run(_serve, seed, host, port)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+
+
+async def _serve(seed: Literal["demo", "empty"], host: str, port: int) -> None:
+    from kantata_client.sandbox import Sandbox
+
+    async with Sandbox(seed=seed).serve(host=host, port=port) as server:
+        typer.echo(f"export KANTATA_BASE_URL={server.url}")
+        typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
+        typer.echo("Serving until Ctrl-C.", err=True)
+        await anyio.sleep_forever()
