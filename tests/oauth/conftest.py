@@ -46,11 +46,29 @@ def served(app: Any, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
         listener.close()
 
 
-@pytest.fixture
-def independent() -> Iterator[Independent]:
-    server = Independent()
-    with served(server.app) as server.url:
+class Shared:
+    """A server for a whole run, whose application each test replaces: starting one for each would take longer."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.url = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Shared]:
+    server = Shared()
+    with served(server) as server.url:
         yield server
+
+
+@pytest.fixture
+def independent(shared: Shared) -> Independent:
+    server = Independent()
+    shared.app, server.url = server.app, shared.url
+    return server
 
 
 @pytest.fixture

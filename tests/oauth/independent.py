@@ -148,6 +148,7 @@ class Independent:
     """The server's application, and what came in."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.validator = Validator()
         self.server = Server(self.validator)
         self.declines = False

@@ -36,7 +36,10 @@ class Terminal:
         self, *arguments: str, secret: str | None = SECRET, **more: str
     ) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, secret=secret, **more) as process:
-            out, err = process.communicate(timeout=60)
+            try:
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *arguments: str, secret: str | None = SECRET, **more: str) -> subprocess.Popen[str]:
@@ -158,8 +161,8 @@ def test_a_forged_callback(terminal: Terminal) -> None:
 
         def forge() -> None:
             assert process.stderr
-            while "oauth/authorize" not in process.stderr.readline():
-                pass
+            assert "Go to this address" in process.stderr.readline()
+            assert "oauth/authorize" in process.stderr.readline()
             url = f"http://127.0.0.1:{terminal.port}"
             assert httpx.get(f"{url}/favicon.ico").status_code == 404
             pages.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -14,7 +15,9 @@ from starlette.routing import Route
 from kantata_client import KantataConnectionError, OAuthError
 from kantata_client.oauth import AuthorizationRequest, Endpoints, OAuthApp, Token
 from kantata_client.stores import MemoryStore
-from tests.oauth.conftest import served
+
+if TYPE_CHECKING:
+    from tests.oauth.conftest import Shared
 
 REDIRECT = "https://example.org/callback"
 
@@ -90,23 +93,25 @@ async def test_a_callback_without_query_and_an_empty_code() -> None:
         (503, "text/plain", "", "no explanation"),
     ],
 )
-async def test_answers_of_the_token_endpoint(status: int, kind: str, body: str, told: str) -> None:
+async def test_answers_of_the_token_endpoint(
+    shared: Shared, status: int, kind: str, body: str, told: str
+) -> None:
     seen: list[bytes] = []
 
     async def token(request) -> Response:
         seen.append(await request.body())
         return Response(body, status, {"content-type": kind, "location": "https://elsewhere.example/x"})
 
-    with served(Starlette(routes=[Route("/oauth/token", token, methods=["POST"])])) as url:
-        async with OAuthApp("app-1", "planted", REDIRECT, endpoints=Endpoints.at(url)) as app:
-            request = app.authorization_url()
-            error = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}", request)
+    shared.app = Starlette(routes=[Route("/oauth/token", token, methods=["POST"])])
+    async with OAuthApp("app-1", "planted", REDIRECT, endpoints=Endpoints.at(shared.url)) as app:
+        request = app.authorization_url()
+        error = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}", request)
     assert told in str(error)
     assert len(seen) == 1  # a code is good for one attempt
 
 
 @pytest.mark.anyio
-async def test_what_a_server_repeats_is_blotted_out() -> None:
+async def test_what_a_server_repeats_is_blotted_out(shared: Shared) -> None:
     secret = "planted/secret+1"
 
     async def token(request) -> Response:
@@ -114,10 +119,10 @@ async def test_what_a_server_repeats_is_blotted_out() -> None:
         told = f"{secret} {form['code']} {form['code_verifier']} {request.headers.get('authorization')}"
         return Response(json.dumps({"error": "invalid_grant", "error_description": told}), 400)
 
-    with served(Starlette(routes=[Route("/oauth/token", token, methods=["POST"])])) as url:
-        async with OAuthApp("app-1", secret, REDIRECT, endpoints=Endpoints.at(url)) as app:
-            request = app.authorization_url()
-            error = await stored_after(app, f"{REDIRECT}?code=planted-code&state={request.state}", request)
+    shared.app = Starlette(routes=[Route("/oauth/token", token, methods=["POST"])])
+    async with OAuthApp("app-1", secret, REDIRECT, endpoints=Endpoints.at(shared.url)) as app:
+        request = app.authorization_url()
+        error = await stored_after(app, f"{REDIRECT}?code=planted-code&state={request.state}", request)
     assert "planted" not in str(error)
     assert request.verifier not in str(error)
     assert str(error).count("[secret]") == 4
@@ -184,17 +189,17 @@ def test_loopback_is_fine(address: str) -> None:
         '{"authorization_endpoint": "https://a.example/", "token_endpoint": "https://a.example/", "revocation_endpoint": "http://a"}',
     ],
 )
-async def test_discovery_documents_that_are_none_or_unsafe(document: str) -> None:
+async def test_discovery_documents_that_are_none_or_unsafe(shared: Shared, document: str) -> None:
     async def discovery(request) -> Response:
         return Response(document, media_type="application/json")
 
-    with served(Starlette(routes=[Route("/well-known", discovery)])) as url:
-        async with OAuthApp("app-1") as app:
-            with pytest.raises(OAuthError):
-                await app.discover(f"{url}/well-known")
-            assert app.endpoints == Endpoints()
-            with pytest.raises(OAuthError):
-                await app.discover("http://example.org/well-known")
+    shared.app = Starlette(routes=[Route("/well-known", discovery)])
+    async with OAuthApp("app-1") as app:
+        with pytest.raises(OAuthError):
+            await app.discover(f"{shared.url}/well-known")
+        assert app.endpoints == Endpoints()
+        with pytest.raises(OAuthError):
+            await app.discover("http://example.org/well-known")
 
 
 def test_wrong_use() -> None:

@@ -13,11 +13,10 @@ from kantata_client import AuthenticationError, Kantata, OAuthError
 from kantata_client.oauth import AuthorizationRequest, Endpoints, OAuthApp, Token
 from kantata_client.sandbox import Sandbox
 from kantata_client.stores import MemoryStore, StoredToken
-from tests.oauth.conftest import served
-from tests.oauth.independent import CLIENT, REDIRECT, SECRET
+from tests.oauth.independent import CLIENT, REDIRECT, SECRET, Independent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.oauth.conftest import Shared
 
 pytestmark = pytest.mark.anyio
 SCOPES = ("api_only", "offline_access")
@@ -50,13 +49,12 @@ class Place:
 
 
 @pytest.fixture(params=["independent", "sandbox"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "sandbox":
-        with served(Sandbox(seed="empty").app) as url:
-            yield Place(url, "sandbox-app", "sandbox-secret", REDIRECT, {"user": "1001", "decision": "allow"})
-    else:
-        server = request.getfixturevalue("independent")
-        yield Place(server.url, CLIENT, SECRET, REDIRECT)
+def place(request: pytest.FixtureRequest, shared: Shared) -> Place:
+    if request.param == "independent":
+        shared.app = Independent().app
+        return Place(shared.url, CLIENT, SECRET, REDIRECT)
+    shared.app = Sandbox(seed="empty").app
+    return Place(shared.url, "sandbox-app", "sandbox-secret", REDIRECT, {"user": "1001", "decision": "allow"})
 
 
 @pytest.mark.parametrize("authentication", ["basic", "body"])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tests.oauth.conftest import Shared
+
 SECRET = "planted-s/e+c=r e&t"
 CODE, STATE, VERIFIER = "planted-code", "planted-state", "planted-verifier-" + "v" * 40
 ACCESS, REFRESH = "planted-access", "planted-refresh"
@@ -87,7 +89,7 @@ class Odd:
 
     def __init__(self) -> None:
         self.status, self.body = 200, "{}"
-        self.location = ""
+        self.location = self.url = ""
         self.headers: list[dict[str, str]] = []
         routes = [Route("/{path:path}", self.any, methods=["GET", "POST"])]
         self.app = Starlette(routes=routes)
@@ -101,10 +103,10 @@ class Odd:
 
 
 @pytest.fixture
-def odd() -> Iterator[Odd]:
+def odd(shared: Shared) -> Odd:
     server = Odd()
-    with served(server.app) as server.url:
-        yield server
+    shared.app, server.url = server.app, shared.url
+    return server
 
 
 @pytest.fixture
