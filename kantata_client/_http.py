@@ -9,7 +9,7 @@ double the cost.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from kantata_client.errors import UsageError
 
@@ -197,7 +197,17 @@ class Link:
         import anyio
         import httpx
 
+        class Stream(httpx.AsyncByteStream):
+            """A form in httpx's terms."""
+
+            def __init__(self, form: _FormBody) -> None:
+                self._form = form
+
+            def __aiter__(self) -> AsyncIterator[bytes]:
+                return aiter(self._form)
+
         self._httpx = httpx
+        self._stream = Stream
         self._transport = transport
         self._opened: dict[tuple[str, str], AsyncTransport] = {}
         self._limits = httpx.Limits(max_connections=None, max_keepalive_connections=keep)
@@ -221,7 +231,7 @@ class Link:
     def prepare(self, request: Request) -> Prepared:
         """The request as httpx takes it, without a token."""
         url, headers, form = request.url, self._headers, None
-        content: bytes | _FormBody | None = request.content
+        content = request.content
         if request.query:
             from urllib.parse import urlencode
 
@@ -229,7 +239,7 @@ class Link:
         if content is not None:
             headers = {**headers, "content-type": "application/json"}
         elif request.form is not None:
-            content = form = _FormBody(request.form)
+            form = _FormBody(request.form)
             headers = {**headers, **form.headers}
         if request.headers:
             headers = {**headers, **{name.lower(): value for name, value in request.headers.items()}}
@@ -240,6 +250,8 @@ class Link:
         except self._httpx.InvalidURL as error:
             problem = str(error)
         else:
+            if form is not None:
+                raw.stream = self._stream(form)
             return Prepared(raw, form)
         raise UsageError(f"{request!r} has no valid address: {problem}.")
 
@@ -321,38 +333,72 @@ class _FormBody:
         self._parts.append(f"--{boundary}--\r\n".encode())
         self.headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
         sizes = [_size(part) for part in self._parts]
-        if None not in sizes:
+        if None in sizes:
+            self.headers["transfer-encoding"] = "chunked"
+        else:
             self.headers["content-length"] = str(sum(size for size in sizes if size is not None))
         self.rewindable = not any(isinstance(file.content, AsyncIterator) for file in form.files)
         self.began = False
         self.error: BaseException | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> _Pieces:
         self.began = True
-        for part in self._parts:
-            if isinstance(part, bytes):
-                yield part
-            elif isinstance(part.content, bytes):
-                yield part.content
-            else:
-                async for chunk in self._chunks(part.content, part):
-                    yield chunk
+        return _Pieces(self, self._parts)
 
-    async def _chunks(self, content: AsyncIterable[bytes], file: File) -> AsyncIterator[bytes]:
-        sent = 0
+
+class _Pieces:
+    """One pass through a form.
+
+    No generator, since an upload that breaks off would leave it unfinished to the garbage collector, which trio
+    complains of.
+    """
+
+    def __init__(self, form: _FormBody, parts: Sequence[bytes | File]) -> None:
+        self._form = form
+        self._parts = iter(parts)
+        self._stream: AsyncIterator[bytes] | None = None
+        self._size: int | None = None
+        self._sent = 0
+        self._filename = ""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            if self._stream is not None:
+                piece = await self._next_of(self._stream)
+                if piece is not None:
+                    return piece
+                self._stream = None
+            part = next(self._parts, None)
+            if part is None:
+                raise StopAsyncIteration
+            if isinstance(part, bytes):
+                return part
+            if isinstance(part.content, bytes):
+                return part.content
+            self._stream, self._size, self._sent = aiter(part.content), part.size, 0
+            self._filename = part.filename
+
+    async def _next_of(self, stream: AsyncIterator[bytes]) -> bytes | None:
+        """The next piece of a file; None at its end."""
         try:
-            async for chunk in content:
-                sent += len(chunk)
-                if file.size is None or sent <= file.size:
-                    yield chunk
-            if file.size is not None and sent != file.size:
+            piece = await anext(stream, None)
+            self._sent += len(piece or b"")
+            # What is too long is read to its end, but not sent.
+            while piece is not None and self._size is not None and self._sent > self._size:
+                piece = await anext(stream, None)
+                self._sent += len(piece or b"")
+            if piece is None and self._size is not None and self._sent != self._size:
                 raise UsageError(
-                    f"{file.filename}: {file.size} bytes were announced, but the stream has "
-                    f"{'more' if sent > file.size else f'only {sent}'}. The upload was broken off."
+                    f"{self._filename}: {self._size} bytes were announced, but the stream has "
+                    f"{'more' if self._sent > self._size else f'only {self._sent}'}. The upload was broken off."
                 )
         except Exception as error:
-            self.error = error
+            self._form.error = error
             raise
+        return piece
 
 
 def _size(part: bytes | File) -> int | None:

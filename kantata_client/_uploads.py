@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kantata_client._resource import Resource
@@ -56,12 +56,15 @@ def safe_name(name: str) -> str:
     """
     import unicodedata
 
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    stem, dot, extension = plain.rpartition(".")
-    if not (dot and extension.isalnum() and stem.strip(".")):
-        stem, extension = plain, ""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")
-    return f"{stem}.{extension}" if stem and extension else stem
+    def cleaned(text: str) -> str:
+        plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")
+
+    stem, _, extension = name.rpartition(".")
+    if stem.strip(".") and extension.isascii() and extension.isalnum():
+        stem = cleaned(stem)
+        return f"{stem}.{extension}" if stem else ""
+    return cleaned(name)
 
 
 class AttachmentUploads(Resource):
@@ -112,7 +115,11 @@ class AttachmentUploads(Resource):
             )
         path, name = _named(content, filename, where)
         kind = content_type or _guessed(name)
-        source = await _opened(content, path, size, progress, where)
+        try:
+            source = await _opened(content, path, size, progress, where)
+        except BaseException:
+            await _ended(content)
+            raise
         try:
             if direct is False and source.size >= SERVER_LIMIT:
                 raise UsageError(
@@ -124,6 +131,7 @@ class AttachmentUploads(Resource):
             return await self._through_the_server(source, type, name, kind)
         finally:
             source.close()
+            await _ended(content)
 
     async def _through_the_server(
         self, source: Source | Stream, type_: str, name: str, kind: str
@@ -455,6 +463,12 @@ async def _opened(
             f"{where}: size={size}, but there are {source.size} bytes. Leave it out. Nothing was sent."
         )
     return source
+
+
+async def _ended(content: Content) -> None:
+    """Close a generator that may not have come to its end; trio complains of those that are left."""
+    if isinstance(content, AsyncGenerator):
+        await cast("AsyncGenerator[bytes, None]", content).aclose()
 
 
 def _guessed(name: str) -> str:

@@ -1,0 +1,311 @@
+"""Attachments: which way they go, what is refused, and what happens when the CDN is late, lost or closed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kantata_client import KantataError, UnknownOutcomeError, UploadError, UsageError
+from kantata_client._uploads import SERVER_LIMIT, safe_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from .conftest import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def stream(*pieces: Any) -> AsyncIterator[Any]:
+    for piece in pieces:
+        yield piece
+
+
+def records(world: World) -> list[Any]:
+    return world.sandbox.store.all("attachments")
+
+
+def content(world: World, identity: object) -> bytes:
+    return world.files.blobs[f"attachments/{identity}"].read()
+
+
+async def test_a_small_file_goes_through_the_api(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "Café bill (3).pdf"
+    path.write_bytes(b"a" * (SERVER_LIMIT - 1))
+    seen: list[tuple[int, int | None]] = []
+    sent = await world.kantata.attachments.upload(
+        path, type="receipt", progress=lambda *told: seen.append(told)
+    )
+    assert (sent.filename, sent.filesize) == ("Cafe_bill_3.pdf", SERVER_LIMIT - 1)
+    assert content(world, sent.id) == path.read_bytes()
+    assert world.paths == ["POST /attachments"]
+    assert not world.files.received
+    assert seen[-1] == (SERVER_LIMIT - 1, SERVER_LIMIT - 1)
+    assert seen == sorted(seen)
+
+
+async def test_a_large_file_goes_to_the_cdn(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tar.gz"
+    path.write_bytes(os.urandom(SERVER_LIMIT))
+    sent = await world.kantata.attachments.upload(path, type="post_attachment")
+    assert (sent.filename, sent.filesize) == ("scan_tar.gz", SERVER_LIMIT)
+    assert content(world, sent.id) == path.read_bytes()
+    assert world.paths == ["POST /attachments", f"PUT /attachments/{sent.id}/sync"]
+    [received] = world.files.received
+    assert "authorization" not in received.headers
+    assert sandbox_token(world) not in str(received.headers)
+    assert received.fields[-2:] == ("x-amz-server-side-encryption", "file")
+    assert int(received.headers["content-length"]) > SERVER_LIMIT
+    assert "transfer-encoding" not in received.headers
+
+
+def sandbox_token(world: World) -> str:
+    return world.sandbox.token
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("how", ["bytes", "path", "text", "spooled", "sized", "bytearray"])
+async def test_every_kind_of_content(world: World, tmp_path: Path, how: str, direct: bool) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one two")
+    pieces = stream(b"one", bytearray(b" "), memoryview(b"two"))
+    given: dict[str, Any] = {
+        "bytes": {"content": b"one two", "filename": "a.txt"},
+        "bytearray": {"content": bytearray(b"one two"), "filename": "a.txt"},
+        "path": {"content": path},
+        "text": {"content": str(path), "filename": "a.txt"},
+        "spooled": {"content": pieces, "filename": "a.txt"},
+        "sized": {"content": pieces, "filename": "a.txt", "size": 7},
+    }[how]
+    sent = await world.kantata.attachments.upload(type="receipt", direct=direct, **given)
+    assert content(world, sent.id) == b"one two"
+    assert (sent.filename, sent.filesize) == ("a.txt", 7)
+    await pieces.aclose()
+
+
+async def test_an_empty_file_is_a_file(world: World) -> None:
+    for direct in (True, False):
+        sent = await world.kantata.attachments.upload(b"", type="receipt", filename="a.txt", direct=direct)
+        assert sent.filesize == 0
+
+
+async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "my file.txt"
+    path.write_bytes(b"x")
+    odd = tmp_path / "???"
+    odd.write_bytes(b"x")
+    upload: Any = world.kantata.attachments.upload
+    photo: Any = world.kantata.users.upload_profile_photo
+    refused: list[tuple[Any, str]] = [
+        (lambda: upload(path, type="receipt", filename="my file.txt"), r"' '.*such as 'my_file.txt'"),
+        (lambda: upload(path, type="receipt", filename="a/b.txt"), r"holds '/'"),
+        (lambda: upload(path, type="receipt", filename="a.b.txt"), "one dot"),
+        (lambda: upload(path, type="receipt", filename=""), "is empty"),
+        (lambda: upload(path, type="receipt", filename=b"a"), "not text"),
+        (lambda: upload(odd, type="receipt"), "no character that a name"),
+        (lambda: upload(path, type="photo"), "type='photo': one of receipt, post_attachment"),
+        (lambda: upload(tmp_path / "none.txt", type="receipt"), "there is no such file"),
+        (lambda: upload(tmp_path, type="receipt"), "it is a directory"),
+        (lambda: upload("a\0b.txt", type="receipt"), "there is no such file"),
+        (lambda: upload(b"x", type="receipt"), "filename is needed"),
+        (lambda: upload(7, type="receipt", filename="a.txt"), "not a value of type int"),
+        (lambda: upload([b"x"], type="receipt", filename="a.txt"), "not a value of type list"),
+        (lambda: upload(stream(), type="receipt", filename="a.txt", size=-1), "size=-1"),
+        (lambda: upload(b"x", type="receipt", filename="a.txt", size=2), "there are 1 bytes"),
+        (lambda: upload(stream("x"), type="receipt", filename="a.txt"), "str instead of bytes"),
+        (
+            lambda: upload(stream(), type="receipt", filename="a", size=SERVER_LIMIT, direct=False),
+            "leave out direct=False",
+        ),
+        (lambda: photo(1001, path), "no picture"),
+        (lambda: photo(1001, stream(), filename="a.png"), "a path or bytes"),
+    ]
+    for call, told in refused:
+        with pytest.raises(UsageError, match=told):
+            await call()
+    assert world.paths == []
+    assert not world.files.received
+
+
+async def test_the_forms_window_is_missed(world: World, tmp_path: Path) -> None:
+    """The CDN refuses what comes later than 5 seconds: fields are asked for anew, and the empty attachment goes."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * 1_000)
+    world.meddler.acts = [lambda: world.clock.advance(5.1), lambda: world.clock.advance(6)]
+    sent = await world.kantata.attachments.upload(path, type="receipt", direct=True)
+    assert [record["id"] for record in records(world)] == [sent.id]
+    assert [received.status for received in world.files.received] == [403, 403, 201]
+    assert content(world, sent.id) == path.read_bytes()
+
+
+async def test_the_answer_is_lost(world: World) -> None:
+    """The file is there, which the service confirms: nothing is sent twice."""
+    world.meddler.acts = ["unanswered"]
+    sent = await world.kantata.attachments.upload(b"x" * 99, type="receipt", filename="a.txt", direct=True)
+    assert sent.filesize == 99
+    assert len(world.files.received) == 1
+    assert len(records(world)) == 1
+
+
+async def test_the_connection_breaks(world: World) -> None:
+    """The file is not there, which the service says: it is sent again, to the same place."""
+    world.meddler.acts = ["unread", "unread"]
+    sent = await world.kantata.attachments.upload(
+        b"x" * 3_000_000, type="receipt", filename="a.txt", direct=True
+    )
+    assert sent.filesize == 3_000_000
+    assert [path for path in world.paths if path == "POST /attachments"] == ["POST /attachments"]
+    assert len(records(world)) == 1
+
+
+async def test_a_cdn_that_stays_closed(world: World) -> None:
+    """The error says which attachment has no file."""
+    world.meddler.acts = ["unread"] * 99
+    with pytest.raises(UploadError, match=r"attachments\.delete") as caught:
+        await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
+    [record] = records(world)
+    assert str(caught.value.attachment_id) == record["id"]
+    assert isinstance(caught.value.__cause__, UnknownOutcomeError)
+    assert len(world.meddler.ranges) == 4
+
+
+async def test_a_stream_goes_out_once(world: World) -> None:
+    world.meddler.acts = ["unread"]
+    with pytest.raises(UploadError, match="A stream can be sent only once"):
+        await world.kantata.attachments.upload(
+            stream(b"xx"), type="receipt", filename="a.txt", size=2, direct=True
+        )
+    assert len(world.meddler.ranges) == 1
+    world.meddler.acts = ["unread"]
+    sent = await world.kantata.attachments.upload(
+        stream(b"xx"), type="receipt", filename="a.txt", direct=True
+    )
+    assert sent.filesize == 2  # spooled, it can
+
+
+@pytest.mark.parametrize("pieces", [(b"x",), (b"x", b"yy")])
+async def test_a_stream_of_another_size(world: World, pieces: Any) -> None:
+    with pytest.raises(UploadError, match="2 bytes were announced") as caught:
+        await world.kantata.attachments.upload(
+            stream(*pieces), type="receipt", filename="a.txt", size=2, direct=True
+        )
+    assert str(caught.value.attachment_id) == records(world)[0]["id"]
+    assert records(world)[0]["filesize"] is None
+
+
+async def test_an_error_of_the_caller_comes_out(world: World) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine") as caught:
+        await world.kantata.attachments.upload(
+            broken(), type="receipt", filename="a.txt", size=2, direct=True
+        )
+    assert "has no file" in caught.value.__notes__[0]
+
+    def progress(sent: int, total: int | None) -> None:
+        raise LookupError("progress")
+
+    with pytest.raises(LookupError, match="progress"):
+        await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", progress=progress)
+
+
+async def test_signatures_show_nowhere(world: World, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.DEBUG)
+    tickets: list[dict[str, str]] = []
+    ticket = world.files.ticket
+
+    def remembered(key: str) -> Any:
+        action, fields = ticket(key)
+        tickets.append(fields)
+        return action, fields
+
+    world.files.ticket = remembered
+    shown = ""
+    for acts in (
+        ["unread"] * 9,
+        ["unanswered"],
+        [lambda: world.clock.advance(9)] * 9,
+        [],
+    ):
+        world.meddler.acts = list(acts)
+        try:
+            await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
+        except KantataError as error:
+            shown += "".join(traceback.format_exception(error)) + repr(vars(error))
+            while (cause := error.__cause__) is not None:
+                shown += repr(vars(cause))
+                error = cause  # noqa: PLW2901
+    assert "UploadError" in shown
+    assert len(tickets) >= 6
+    for fields in tickets:
+        for name in ("signature", "policy"):
+            assert fields[name] not in shown
+            assert fields[name] not in caplog.text
+
+
+async def test_many_uploads_at_once(worlds: Any) -> None:
+    """They wait for a place before they ask for fields, which would expire while they wait."""
+    import anyio
+
+    async with worlds(max_concurrency=4) as world:
+
+        async def one(number: int) -> None:
+            sent = await world.kantata.attachments.upload(
+                bytes([number]) * 1_000, type="receipt", filename=f"{number}.txt", direct=True
+            )
+            assert content(world, sent.id) == bytes([number]) * 1_000
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                for number in range(30):
+                    tasks.start_soon(one, number)
+        assert len(records(world)) == 30
+        assert all("authorization" not in received.headers for received in world.files.received)
+
+
+async def test_a_profile_photo(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "me and you.png"
+    path.write_bytes(b"\x89PNG")
+    me = await world.kantata.users.me()
+    user = await world.kantata.users.upload_profile_photo(me.id, path)
+    assert user.photo_path is not None
+    assert world.files.blobs[f"photos/{me.id}"].media_type == "image/png"
+    await world.kantata.users.upload_profile_photo(me.id, b"GIF", filename="a.gif")
+    assert world.files.blobs[f"photos/{me.id}"].read() == b"GIF"
+    await world.kantata.users.reset_profile_photo(me.id)
+    assert (await world.kantata.users.me()).photo_path is None
+
+
+@given(st.text(max_size=30))
+def test_names_are_made_to_fit(name: str) -> None:
+    fits = safe_name(name)
+    assert all(character.isascii() and (character.isalnum() or character in "_-.") for character in fits)
+    assert fits.count(".") <= 1
+    assert safe_name(fits) == fits
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("a b.pdf", "a_b.pdf"),
+        ("Ünïcode – name.PDF", "Unicode_name.PDF"),
+        (".bashrc", "bashrc"),
+        ("a.b.tar.gz", "a_b_tar.gz"),
+        ("no ending", "no_ending"),
+        ("a.b c", "a_b_c"),
+        ("日本.pdf", ""),
+        ("..", ""),
+        ("", ""),
+    ],
+)
+def test_names(name: str, fits: str) -> None:
+    assert safe_name(name) == fits
