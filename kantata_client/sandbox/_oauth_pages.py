@@ -18,7 +18,7 @@ _MEANINGS = {
 }
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; background: #eef1f5; color: #1d2733; margin: 0 }
-main { background: #fff; max-width: 27rem; margin: 10vh auto; padding: 1.5rem 2rem 2rem; border-radius: .6rem
+main { background: #fff; max-width: 27rem; margin: 5vh auto; padding: 1rem 2rem; border-radius: .6rem
 } h1 { font-size: 1.35rem }
 p.note { color: #5a6675; font-size: .9rem }
 li { margin: .3rem 0 }

@@ -45,7 +45,7 @@ class Browser:
                 "--disable-component-update",
                 "--no-first-run",
                 "--no-proxy-server",
-                "--window-size=900,700",
+                "--window-size=760,640",
                 f"--user-data-dir={self._profile}",
             ]
             options = {"goog:chromeOptions": {"args": arguments}}

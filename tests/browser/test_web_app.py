@@ -67,7 +67,7 @@ def test_sign_in_consent_list_and_sign_out(service: str, browser: Browser) -> No
     assert "/oauth/authorize?" in browser.bar
     assert "asks for access" in browser.text
     assert "Stay signed in" in browser.text
-    picture(browser, "consent.png")
+    picture(browser, "oauth-consent.png")
     browser.choose("#user option:nth-child(2)")
     name = browser.script("return document.querySelector('#user').selectedOptions[0].textContent")
     browser.click("button[value=allow]")
@@ -80,7 +80,7 @@ def test_sign_in_consent_list_and_sign_out(service: str, browser: Browser) -> No
         "return performance.getEntriesByType('navigation').map(entry => entry.name).join()"
     )
     assert "code=" not in history
-    picture(browser, "projects.png")
+    picture(browser, "oauth-projects.png")
 
     browser.open(f"{service}projects")
     assert f"Projects of {name}" in browser.text

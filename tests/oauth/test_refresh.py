@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import httpx
 import pytest
 
 from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError
@@ -33,6 +34,12 @@ def grant(server: Independent, *, lasts: float = 3600.0) -> Token:
     return Token("stale", "refresh-1", expires_at=time.time() + lasts)
 
 
+def client(server: Independent, token: Any) -> Kantata:
+    """A client in process: thousands of requests through a socket would only take longer."""
+    transport = httpx.ASGITransport(app=server.app)
+    return Kantata(token, base_url=f"{server.url}/api/v1", transport=transport)
+
+
 async def many(kantata: Kantata, count: int) -> list[KantataError]:
     """The errors of that many tasks at once."""
     errors: list[KantataError] = []
@@ -52,10 +59,11 @@ async def many(kantata: Kantata, count: int) -> list[KantataError]:
 @pytest.mark.parametrize("lasts", [3600.0, -1.0], ids=["refused", "expired"])
 async def test_a_thousand_tasks_renew_once(independent: Independent, app: OAuthApp, lasts: float) -> None:
     store = SlowStore()
+    independent.seconds = 0.1  # all tasks come in the meantime
     await store.save("alice", grant(independent, lasts=lasts))
     async with (
         app,
-        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+        client(independent, StoredToken(store, "alice", app=app)) as kantata,
     ):
         assert await many(kantata, 1000) == []
     assert independent.refreshes == 1
@@ -67,7 +75,7 @@ async def test_a_thousand_tasks_renew_once(independent: Independent, app: OAuthA
 async def test_providers_of_one_user_renew_once(independent: Independent, app: OAuthApp) -> None:
     store = SlowStore()
     await store.save("alice", grant(independent, lasts=-1))
-    async with app, Kantata("none", base_url=f"{independent.url}/api/v1") as kantata:
+    async with app, client(independent, "none") as kantata:
         copies = [kantata.with_token(StoredToken(store, "alice", app=app)) for _ in range(50)]
         async with anyio.create_task_group() as group:
             for copied in copies:
@@ -81,9 +89,10 @@ async def test_a_revoked_grant_fails_all_once(independent: Independent, app: OAu
     old = grant(independent, lasts=lasts)
     await store.save("alice", old)
     independent.validator.refresh.clear()
+    independent.seconds = 0.1
     async with (
         app,
-        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+        client(independent, StoredToken(store, "alice", app=app)) as kantata,
     ):
         errors = await many(kantata, 1000)
         assert len(errors) == len({id(error) for error in errors}) == 1000
@@ -106,7 +115,7 @@ async def test_a_server_that_is_down_is_not_stormed(independent: Independent, ap
     app.endpoints = app.endpoints._replace(token=f"{independent.url}/nothing/here")
     async with (
         app,
-        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+        client(independent, StoredToken(store, "alice", app=app)) as kantata,
     ):
         errors = await many(kantata, 1000)
         assert {type(error) for error in errors} == {OAuthError}
@@ -130,7 +139,7 @@ async def test_a_revoked_token_is_asked_about_once(independent: Independent, app
     app.introspect = counted  # type: ignore[method-assign]
     async with (
         app,
-        Kantata(StoredToken(store, "alice", app=app), base_url=f"{independent.url}/api/v1") as kantata,
+        client(independent, StoredToken(store, "alice", app=app)) as kantata,
     ):
         errors = await many(kantata, 200)
     assert {type(error) for error in errors} == {AuthenticationError}
@@ -165,7 +174,7 @@ async def test_many_users_share_one_client(independent: Independent, app: OAuthA
         }
         await store.save(str(number), Token(token))
     names: dict[int, str | None] = {}
-    async with Kantata("none", base_url=f"{independent.url}/api/v1") as kantata:
+    async with client(independent, "none") as kantata:
 
         async def ask(number: int) -> None:
             names[number] = (await kantata.with_token(StoredToken(store, str(number))).users.me()).full_name
