@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -15,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kantata_client import AuthenticationError, Kantata, OAuthError
+from kantata_client import APIError, AuthenticationError, Kantata, OAuthError
 from kantata_client.oauth import AuthorizationRequest, Endpoints, Introspection, OAuthApp, Token
 from kantata_client.stores import FileStore, MemoryStore, StoredToken
 from tests.oauth.conftest import served
@@ -310,3 +312,37 @@ async def test_redirects_carry_nothing_to_another_host(odd: Odd) -> None:
                     await kantata.users.me()
     assert reached == []
     assert any(headers.get("authorization") == f"Bearer {ACCESS}" for headers in odd.headers)
+
+
+@pytest.mark.anyio
+async def test_refused_requests_do_not_show_the_token(odd: Odd, logs: io.StringIO) -> None:
+    """The API's own errors, with a token from a store: the server repeats it, and the traceback passes it."""
+    for status in (401, 403, 404, 422):
+        odd.status = status
+        odd.body = f'{{"errors": [{{"type": "oauth", "message": "{ACCESS} is wrong"}}]}}'
+        store = MemoryStore()
+        await store.save("alice", Token(ACCESS))
+        for app in (None, OAuthApp("app-1", SECRET, endpoints=Endpoints.at(odd.url))):
+            async with Kantata(StoredToken(store, "alice", app=app), base_url=f"{odd.url}/api/v1") as kantata:
+                with pytest.raises(APIError) as caught:
+                    await kantata.users.me()
+            if app:
+                await app.aclose()
+            for part in chain(caught.value):
+                clean(rendered(part))
+                clean(rich_locals(part))
+    clean(logs.getvalue())
+
+
+def test_nothing_of_oauth_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys, kantata_client; kantata_client.Kantata(token='x'); "
+        "late = [name for name in sys.modules if 'oauth' in name or name in ('typer', 'rich', 'keyring', "
+        "'secrets')]; "
+        "import kantata_client.oauth, kantata_client.stores; "
+        "late += [name for name in ('httpx', 'keyring', 'platformdirs', 'http.server') if name in "
+        "sys.modules]; "
+        "print(late)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -17,7 +17,7 @@ import keyring.backend
 import keyring.errors
 import pytest
 
-from kantata_client import OAuthError
+from kantata_client import OAuthError, UsageError
 from kantata_client.oauth import Token
 from kantata_client.stores import FileStore, KeyringStore, LockingStore, MemoryStore, TokenStore
 
@@ -283,3 +283,13 @@ def test_the_default_directory_is_the_users_own(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     assert FileStore().directory.is_relative_to(tmp_path)
     assert FileStore().directory.name == "tokens"
+
+
+def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(UsageError, match=r"kantata-client\[oauth\]"):
+        FileStore()
+    with pytest.raises(UsageError, match=r"kantata-client\[keyring\]"):
+        KeyringStore()
+    assert FileStore(tmp_path).directory == tmp_path
