@@ -29,7 +29,9 @@ pytestmark = pytest.mark.prism
 STARTUP = 90
 """Seconds that Prism may take to read the contract."""
 ON_COLLECTIONS = {
-    each.id for each in operations().values() if each.method == "DELETE" and not each.placeholders and each.query
+    each.id
+    for each in operations().values()
+    if each.method == "DELETE" and not each.placeholders and each.query
 }
 
 
@@ -42,7 +44,16 @@ def prism(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [os.environ["KANTATA_TEST_PRISM"], "mock", "--errors", "-h", "127.0.0.1", "-p", str(port), str(document)]
+    command = [
+        os.environ["KANTATA_TEST_PRISM"],
+        "mock",
+        "--errors",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        str(document),
+    ]
     with (folder / "log.txt").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -85,7 +96,9 @@ async def call(kantata: Kantata, declared: Declared) -> Any:
 async def test_every_request_fits_the_contract(prism: str) -> None:
     refused: list[str] = []
     decoded = 0
-    async with Kantata("token", base_url=prism, retries=RetryPolicy(attempts=1), on_drift="ignore") as kantata:
+    async with Kantata(
+        "token", base_url=prism, retries=RetryPolicy(attempts=1), on_drift="ignore"
+    ) as kantata:
         for declared in operations().values():
             try:
                 await call(kantata, declared)
