@@ -372,6 +372,6 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 def _reset(connection: Any) -> None:
     """Close with a TCP reset: what is not sent yet is thrown away."""
     plain = connection.get_extra_info("socket")
-    if plain is not None:
+    if plain is not None and plain.fileno() != -1:  # the client may be gone already
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.abort()
