@@ -103,9 +103,6 @@ class _Costs:
     """CPU seconds, seconds, and the largest memory so far after each tenth part of a walk."""
 
     def __init__(self) -> None:
-        from resource import RUSAGE_SELF, getrusage
-
-        self._usage = lambda: getrusage(RUSAGE_SELF)
         self._memory: list[tuple[int, float]] = []
         self._cpu = time.process_time()
         self._start: float | None = None
@@ -115,7 +112,7 @@ class _Costs:
             # The first page pays for imports and TLS settings, which `starting` tells of.
             self._start, self._cpu_then = time.perf_counter(), time.process_time()
         if seen % 10_000 == 0:
-            self._memory.append((seen, self._usage().ru_maxrss / 1024))
+            self._memory.append((seen, _peak_memory()))
 
     def told(self, seen: int) -> dict:
         assert self._start is not None
@@ -126,6 +123,19 @@ class _Costs:
             "cpu_after_first": time.process_time() - self._cpu_then,
             "memory": self._memory,
         }
+
+
+def _peak_memory() -> float:
+    """The largest resident memory of this process so far, in MB."""
+    from pathlib import Path
+
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's getrusage also counts what the parent had when it forked
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
+    from resource import RUSAGE_SELF, getrusage
+
+    return getrusage(RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -93,33 +93,40 @@ class Envelope:
         absent: list[Any] = []
         key: Any = None
         received: dict[str, Any] = _NOTHING
-        made = _NO_REFERENCES
+        made: dict[str, Any] = {}
         make: Any = None
         made_as: type[Model] = cls
+        made_under: dict[Any, dict[str, Any]] = {}
         for reference in references:
             if reference["key"] != key:
                 key = reference["key"]
                 received = self._received.get(key, _NOTHING)
-                made = self._made.setdefault(key, {})
+                made = made_under.setdefault(key, {})
                 made_as = cls if key == self._operation.key else class_under(key, self._operation.keys)
                 make = made_as.__new__
             identifier = reference["id"]
             own = received.get(identifier)
+            if type(own) is not dict and type(identifier) is int:
+                identifier = str(identifier)  # keys of a map are text; its references may be numbers one day
+                own = received.get(identifier)
             if type(own) is not dict:
                 absent.append(reference)
             elif identifier in made:
-                objects.append(self.find(key, identifier))
+                objects.append(made[identifier])
             else:
                 model = make(made_as)
                 model.__dict__ = own
                 model.__envelope__ = self
-                made[identifier] = ref(model)
+                made[identifier] = model
                 objects.append(model)
+        if not self._asked and len(self._received) <= 1 and len(made) == len(received):
+            # Nothing came along that an association could lead to: no weak reference is needed for each object, which
+            # would make the garbage collector run half again as often.
+            self._received = _NOTHING
+        else:
+            for key, those in made_under.items():
+                self._made[key] = {identifier: ref(model) for identifier, model in those.items()}
         return objects, absent
-
-    def forget(self) -> None:
-        """Let go of what was received: nothing came along that an association could lead to."""
-        self._received = _NOTHING
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
@@ -203,8 +210,6 @@ def decode_envelope(
         drift.note(
             "envelope", "results", "the ids of objects in the response", reference, operation, request_id
         )
-    if len(received) <= 1 and len(items) == len(received.get(operation.key or "", _NOTHING)):
-        envelope.forget()
     return Decoded(items, count if type(count) is int else None)
 
 

@@ -455,21 +455,23 @@ class _SeenIds:
 
     def new(self, items: list[M]) -> list[M]:
         """The items whose ids were not seen before."""
-        return [item for item in items if self._add(item.__dict__.get("id"))]
-
-    def _add(self, identifier: object) -> bool:
-        if identifier is None:
-            return True
-        if isinstance(identifier, str) and identifier.isdecimal():
-            identifier = int(identifier)
-        if type(identifier) is not int:
-            if identifier in self._others:
-                return False
-            self._others.add(identifier)
-            return True
-        place, bit = identifier >> 8, 1 << (identifier & 255)
-        bits = self._bits.get(place, 0)
-        if bits & bit:
-            return False
-        self._bits[place] = bits | bit
-        return True
+        fresh: list[M] = []
+        all_bits = self._bits
+        for item in items:
+            identifier: Any = item.__dict__.get("id")
+            if type(identifier) is str and identifier.isdecimal():
+                identifier = int(identifier)
+            if type(identifier) is int:
+                place, bit = identifier >> 8, 1 << (identifier & 255)
+                bits = all_bits.get(place, 0)
+                if bits & bit:
+                    continue
+                all_bits[place] = bits | bit
+            elif identifier is not None:
+                if type(identifier) in (dict, list):
+                    identifier = repr(identifier)
+                if identifier in self._others:
+                    continue
+                self._others.add(identifier)
+            fresh.append(item)
+        return fresh
