@@ -326,7 +326,7 @@ class _Upload(_Parser):
 
     def begin(self, name: str, filename: str | None, media_type: str) -> None:
         if "file" in self.names:
-            self._refused = 400, "InvalidArgument"
+            self._refused = self._refused or (400, "InvalidArgument")
         self.names.append(name)
         self._name = name
         if name == "file":

@@ -32,7 +32,7 @@ async def main(what: str, url: str, token: str, path: Path, small: Path) -> None
             size = attachment.filesize
         else:
             await kantata.insights_report_exports.download_latest(2, to=path, interval=0.01)
-            size = path.stat().st_size
+            size = (await anyio.Path(path).stat()).st_size
         seconds = anyio.current_time() - started
     sys.stdout.write(json.dumps({"size": size, "extra": peak() - before, "seconds": seconds}))
 
