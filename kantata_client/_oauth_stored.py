@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     import anyio
-    from anyio.lowlevel import RunVar
+    from anyio.lowlevel import EventLoopToken
 
     from kantata_client._oauth_token import Token
     from kantata_client.oauth import OAuthApp
@@ -123,8 +123,7 @@ class StoredToken:
     def _revoked(self) -> AuthenticationError:
         return _authentication_error(
             f"The service no longer renews the token under {self._key!r} (invalid_grant): the user revoked "
-            f"the "
-            "access, or the refresh token was used up elsewhere. They have to sign in again."
+            "the access, or the refresh token was used up elsewhere. They have to sign in again."
         )
 
     async def _hopeless(self, token: Token) -> KantataError:
@@ -150,8 +149,7 @@ class StoredToken:
         if active:
             return _authentication_error(
                 f"{who}, but the authorization server calls it valid: check that base_url belongs to the "
-                f"server "
-                "that the user signed in to."
+                "server that the user signed in to."
             )
         return _authentication_error(f"{who}: it was revoked, by its user or an administrator; {again}")
 
@@ -172,20 +170,18 @@ class _Flight:
     def __init__(self, store: TokenStore, key: str) -> None:
         self.store = store
         self._key = key
-        self._locks: RunVar[anyio.Lock] | None = None
+        self._locks: dict[EventLoopToken, anyio.Lock] = {}
         self._failure: tuple[Token, KantataError, float] | None = None
 
     def alone(self) -> anyio.Lock:
         """Keeps this event loop's other tasks waiting."""
         import anyio
-        from anyio.lowlevel import RunVar
+        from anyio.lowlevel import current_token
 
-        if self._locks is None:
-            self._locks = RunVar("kantata_client.stored")
-        lock = self._locks.get(None)
+        loop = current_token()
+        lock = self._locks.get(loop)
         if lock is None:
-            lock = anyio.Lock()
-            self._locks.set(lock)
+            lock = self._locks[loop] = anyio.Lock()
         return lock
 
     @asynccontextmanager

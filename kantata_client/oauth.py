@@ -174,8 +174,8 @@ class OAuthApp:
         """
         if not token.refreshable:
             raise OAuthError(
-                "This token has no refresh token: sign in again, with the scope offline_access if it shall "
-                "be renewable."
+                "This token has no refresh token: sign in again, with the scope offline_access, to get one "
+                "that can be renewed."
             )
         form = Secrets({"grant_type": "refresh_token", "refresh_token": token.refresh_token})
         fresh = _token(await self._post(self.endpoints.token, form), token.scopes)
@@ -337,8 +337,7 @@ def _code(returned: Secret, request: AuthorizationRequest) -> Secret:
     if state is None or not compare_digest(state.reveal().encode(), request.state.encode()):
         raise OAuthError(
             "The callback does not belong to this sign-in (its state is another one or missing). It may "
-            "come from an older "
-            "attempt, or have been forged: sign in again, from the start."
+            "come from an older attempt, or have been forged: sign in again, from the start."
         )
     if error:
         raise refusal(str(error), query.get("error_description"))
@@ -354,14 +353,14 @@ def _token(response: Response, asked: tuple[str, ...]) -> Token:
     if access is None:
         if told.get("error"):
             raise refusal(str(told.get("error")), None)
-        names = ", ".join(told.names()) or "nothing"
+        names = ", ".join(told.names())[:200] or "nothing"
         raise OAuthError(
             f"The token endpoint's answer holds no access_token, only {names}: check its address."
         )
     if kind is not None and str(kind).lower() != "bearer":
         raise OAuthError(
-            "The token endpoint handed out a token of another type than bearer, which Kantata's API does "
-            "not take."
+            "The token endpoint handed out a token of another type than bearer: check its address, since "
+            "Kantata's API takes no other."
         )
     scope, lasts = told.get("scope"), told.get("expires_in")
     try:

@@ -95,8 +95,7 @@ class CallbackServer:
         if not self._came.wait(seconds) or self._callback is None:
             raise OAuthError(
                 f"Nobody signed in within {seconds:g} seconds: start again, and open the address in a "
-                f"browser on this "
-                "machine."
+                "browser on this machine."
             )
         return self._callback
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError
+from kantata_client._oauth_stored import _Flight
 from kantata_client.oauth import OAuthApp, Token
 from kantata_client.stores import MemoryStore, StoredToken
 
@@ -201,3 +203,12 @@ async def test_a_new_sign_in_under_the_key_of_another_user_is_seen() -> None:
     assert await kept.token() == "alice's"
     await store.save("session", Token("bob's"))
     assert await StoredToken(store, "session").token() == "bob's"
+
+
+async def test_a_provider_for_each_request_leaves_nothing_behind() -> None:
+    store = MemoryStore()
+    await store.save("alice", Token("t"))
+    for _ in range(100):
+        assert await StoredToken(store, "alice").token() == "t"
+    gc.collect()
+    assert not [flight for flight in _Flight._all.values() if flight.store is store]
