@@ -154,8 +154,10 @@ def certainty(error: KantataError, *, repeatable: bool) -> Status:
         return "unknown"
     if repeatable and isinstance(error, KantataConnectionError):
         return "unknown"
-    if repeatable and isinstance(error, APIError) and (error.status >= 500 or error.answer_was_lost):
-        return "unknown"
+    if repeatable and isinstance(error, APIError):
+        # 501: the server does not have the operation at all.
+        failing = error.status >= 500 and error.status != 501
+        return "unknown" if failing or error.answer_was_lost else "failed"
     return "failed"
 
 

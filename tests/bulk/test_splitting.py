@@ -182,6 +182,7 @@ def test_certainty() -> None:
     assert certainty(broken, repeatable=False) == "failed"
     for error in (lost, broken, down):
         assert certainty(error, repeatable=True) == "unknown"
+    assert certainty(refused(kind=ServerError, status=501), repeatable=True) == "failed"
     assert certainty(UnknownOutcomeError("x", method="POST", path="/x"), repeatable=False) == "unknown"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FILES = ("files.py", "reads.py", "rejects.py")
+FILES = ("bulk.py", "files.py", "reads.py", "rejects.py")
 
 
 @cache
