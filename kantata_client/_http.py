@@ -244,14 +244,23 @@ class Link:
         if request.headers:
             headers = {**headers, **{name.lower(): value for name, value in request.headers.items()}}
         try:
+            address = self._httpx.URL(url)
+            stream = None
+            if form is not None:
+                # httpx adds no headers to a stream of one's own.
+                headers = {"host": address.netloc.decode("ascii"), **headers}
+                stream = self._stream(form)
             raw = self._httpx.Request(
-                request.method, url, headers=headers, content=content, extensions=self._extensions
+                request.method,
+                address,
+                headers=headers,
+                content=content,
+                stream=stream,
+                extensions=self._extensions,
             )
         except self._httpx.InvalidURL as error:
             problem = str(error)
         else:
-            if form is not None:
-                raw.stream = self._stream(form)
             return Prepared(raw, form)
         raise UsageError(f"{request!r} has no valid address: {problem}.")
 
