@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 from kantata_client._bulk import Item, Outcome
@@ -37,7 +38,8 @@ LOOKS = 5
 """How often an unknown outcome is looked for while `patience` lasts, each wait twice as long as the one before."""
 
 
-class ExternalReferenceKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ExternalReferenceKey:
     """What makes each item of `create_many` one object, however often the input is sent.
 
     With a key, `create_many` looks for every item before it creates it, and gives back what is there already
