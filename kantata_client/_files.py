@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import time
 import zlib
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from _typeshed import StrPath
+
+_STALE = 3_600.0
+"""Seconds after which nobody writes to an unfinished file any more."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -214,6 +220,7 @@ class Target:
 
     def _start(self) -> None:
         if self._file is None:
+            _sweep(self.path)
             # Readable by whom the umask allows, as every file that a program writes.
             handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self._file = os.fdopen(handle, "wb", buffering=0)
@@ -272,6 +279,14 @@ class Target:
             self._file.close()
             self._file = None
             self._temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Delete what killed processes left of this file; what is still written to is young."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE:
+                left.unlink()
 
 
 _GZIP = 31

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,14 @@ GIGABYTE = 1 << 30
 MOST = 50_000_000
 
 
-def zeros(size: int) -> Blob:
+def zeros(size: int, pause: float = 0.0) -> Blob:
     """A file that is made while it is sent."""
     piece = bytes(1 << 18)
 
     def pieces(start: int) -> Iterator[bytes]:
         for place in range(start, size, len(piece)):
+            if pause:
+                time.sleep(pause)
             yield piece[: min(len(piece), size - place)]
 
     return Blob(size, '"zeros"', pieces)
@@ -52,3 +55,33 @@ async def test_a_gigabyte_takes_little_memory(tmp_path: Path, what: str, backend
     path.unlink()
     assert found["size"] == GIGABYTE
     assert found["extra"] < MOST, found
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return list(folder.glob(".large.bin.*.part"))
+
+
+@pytest.mark.asyncio
+async def test_a_killed_download_leaves_no_file(tmp_path: Path) -> None:
+    size = 20_000_000
+    sandbox = Sandbox("empty")
+    for identity in ("1", "2"):
+        sandbox.store.put("insights_report_exports", {"id": identity, "title": "x"})
+    sandbox.store.files.reports = {"1": zeros(1_000), "2": zeros(size, pause=0.05)}
+    small, path = tmp_path / "small.bin", tmp_path / "large.bin"
+    small.write_bytes(b"x")
+    async with sandbox.serve() as server:
+        script = str(Path(__file__).with_name("transfer.py"))
+        command = [sys.executable, script, "download", server.url, server.token, str(path), str(small)]
+        async with await anyio.open_process([*command, "asyncio"]) as process:
+            with anyio.fail_after(20):
+                while not any(part.stat().st_size for part in unfinished(tmp_path)):  # noqa: ASYNC110
+                    await anyio.sleep(0.05)
+            process.kill()
+        [left] = unfinished(tmp_path)
+        assert not path.exists()
+        os.utime(left, (0, 0))  # as if it were from long ago
+        sandbox.store.files.blobs["reports/2.csv.gz"] = zeros(size)
+        await anyio.run_process([*command, "asyncio"])
+    assert path.stat().st_size == size
+    assert not unfinished(tmp_path)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import struct
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
+from anyio.abc import SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +21,8 @@ from kantata_client._uploads import SERVER_LIMIT, safe_name
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from anyio.abc import SocketStream
 
     from .conftest import World
 
@@ -218,6 +224,45 @@ async def test_an_error_of_the_caller_comes_out(world: World) -> None:
         await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", progress=progress)
 
 
+@pytest.mark.parametrize("act", ["reset", "refusal", "silent close"])
+async def test_a_cdn_that_does_not_read(world: World, act: str) -> None:
+    """On a port of its own, it breaks off in the middle of the file, or refuses it there, as S3 does."""
+    seen: list[bytes] = []
+
+    async def handle(peer: SocketStream) -> None:
+        async with peer:
+            seen.append(await peer.receive())
+            if act == "refusal":
+                await peer.send(b"HTTP/1.1 403 No\r\ncontent-length: 31\r\nconnection: close\r\n\r\n")
+                await peer.send(b"<Error><Code>No</Code></Error> ")
+            elif act == "reset":
+                raw = peer.extra(SocketAttribute.raw_socket)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    ticket = world.files.ticket
+    world.files.ticket = lambda key: (f"http://127.0.0.1:{port}/bucket", ticket(key)[1])
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        with pytest.raises(UploadError) as caught:
+            await world.kantata.attachments.upload(bytes(20_000_000), type="receipt", filename="a.bin")
+        tasks.cancel_scope.cancel()
+    assert len(seen) == 4
+    assert all(b"authorization" not in data.lower() for data in seen)
+    [record] = records(world)
+    assert str(caught.value.attachment_id) == record["id"]
+
+
+async def test_a_form_goes_to_no_unsafe_address(world: World) -> None:
+    ticket = world.files.ticket
+    for address in ("http://upload.example/x", "ftp://127.0.0.1/x", "nowhere"):
+        world.files.ticket = lambda key, to=address: (to, ticket(key)[1])
+        with pytest.raises(UploadError, match="Not an address to send to") as caught:
+            await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
+        assert isinstance(caught.value.__cause__, UsageError)
+
+
 async def test_signatures_show_nowhere(
     world: World, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -256,8 +301,6 @@ async def test_signatures_show_nowhere(
 
 async def test_many_uploads_at_once(worlds: Any) -> None:
     """They wait for a place before they ask for fields, which would expire while they wait."""
-    import anyio
-
     async with worlds(max_concurrency=4) as world:
 
         async def one(number: int) -> None:
