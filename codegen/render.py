@@ -327,7 +327,7 @@ class ResourceView(_View):
             for operation in self.facts.operations
             if operation.body
             and (
-                (operation.name == "create" and operation.bulk_limit)
+                (operation.name == "create" and _creates_many(operation))
                 or (operation.name == "update" and _updates_singly(operation))
             )
         }
@@ -341,16 +341,12 @@ class ResourceView(_View):
         found += [self._decision(name, operation) for name, operation in self.facts.decisions.items()]
         return [each for each in found if each is not None]
 
-    @property
-    def keyed(self) -> bool:
-        """Whether a bulk method takes a key."""
-        return any(KEY in bulk.options for bulk in self.bulks)
-
     def _creation(self, operation: OperationFacts | None) -> Bulk | None:
-        if operation is None or not operation.bulk_limit or operation.body is None:
+        if operation is None or operation.body is None or not _creates_many(operation):
             return None
         model = str(operation.model)
-        text = f"Create many, {operation.bulk_limit} in one request."
+        several = f"{operation.bulk_limit} in one request" if operation.bulk_limit else "one request each"
+        text = f"Create many, {several}."
         if operation.upsert:
             text += " What is there already is changed, so writing one twice does no harm."
         return Bulk(
@@ -428,6 +424,11 @@ class ResourceView(_View):
             (repr(operation), repr(f"{self.facts.name}.{name}")),
             (DESCRIPTION, CONCURRENCY, PROGRESS),
         )
+
+
+def _creates_many(operation: OperationFacts) -> bool:
+    """In bulk, or at least so that each is created once."""
+    return operation.bulk_limit is not None or operation.external_reference
 
 
 def _updates_singly(operation: OperationFacts) -> bool:

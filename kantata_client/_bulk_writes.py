@@ -27,6 +27,9 @@ M = TypeVar("M", bound=Model)
 
 MOST_UNLESS_STATED = 100
 
+LOOKED_FOR_TOGETHER = 20
+"""Items with keys, of those that take a request each, that one task looks for at once and then creates."""
+
 
 def create_many(
     session: Session,
@@ -38,7 +41,7 @@ def create_many(
     progress: Progress | None = None,
     key: ExternalReferenceKey | None = None,
 ) -> BulkRun[M]:
-    """Create objects by the array form of a creation."""
+    """Create objects: by the array form of the creation where there is one, otherwise by one request each."""
     return BulkRun(_Creation(session, operation, cls, key), items, concurrency, progress)
 
 
@@ -86,17 +89,18 @@ class _Creation(Generic[M]):
     def __init__(
         self, session: Session, operation: Operation, cls: type[M], key: ExternalReferenceKey | None
     ) -> None:
-        body, limit = operation.body, operation.bulk_limit
-        if body is None or body.plural is None or limit is None:
-            _refuse(f"{operation.id} takes one object at a time")
         self.name = f"{operation.resource}.create_many"
-        self.size = limit
         self._session = session
         self._operation = operation
         self._cls = cls
+        body = operation.body
+        if body is None:
+            _refuse(f"{operation.id} creates nothing")
         self._plural = body.plural
         self._fields = body.fields
         self._key = key
+        unit = 1 if self._plural is None else operation.bulk_limit or MOST_UNLESS_STATED
+        self.size = unit
         if key is None:
             self.send = Splitter(self.write).settle
             return
@@ -107,7 +111,8 @@ class _Creation(Generic[M]):
             )
         from kantata_client._exactly_once import ExactlyOnce
 
-        self.send = ExactlyOnce(session, operation, cls, key, self.write).settle
+        self.size = max(unit, LOOKED_FOR_TOGETHER)
+        self.send = ExactlyOnce(session, operation, cls, key, self.write, unit).settle
 
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
@@ -118,6 +123,8 @@ class _Creation(Generic[M]):
         return Item(index, given, item_of(self._operation, item, where), ref)
 
     async def write(self, part: list[Item]) -> Sequence[M]:
+        if self._plural is None:
+            return [await self._session.one(self._operation, self._cls, (), {}, part[0].ready)]
         return await _write_array(
             self._session, self._operation, self._cls, self._plural, [item.ready for item in part]
         )

@@ -135,15 +135,22 @@ class ExactlyOnce(Generic[M]):
     """Creates what is missing of chunks whose items have their reference as `Item.key`."""
 
     def __init__(
-        self, session: Session, operation: Operation, cls: type[M], key: ExternalReferenceKey, write: Write[M]
+        self,
+        session: Session,
+        operation: Operation,
+        cls: type[M],
+        key: ExternalReferenceKey,
+        write: Write[M],
+        unit: int,
     ) -> None:
-        """`operation` is the creation, `write` performs it."""
+        """`operation` is the creation, `write` performs it for up to `unit` items."""
         from kantata_client.api import OPERATIONS
 
         self._session = session
         self._list = OPERATIONS[f"GET {operation.path}"]
         self._cls = cls
         self._key = key
+        self._unit = unit
         self._splitter = Splitter(write, recheck=self._after_refusal)
 
     async def settle(self, chunk: list[Item]) -> list[Outcome[M]]:
@@ -157,9 +164,9 @@ class ExactlyOnce(Generic[M]):
         for attempt in range(1, self._key.attempts + 1):
             if not missing:
                 break
-            outcomes = {outcome.index: outcome for outcome in await self._splitter.settle(missing)}
+            outcomes = await self._create(missing)
             unsure = [item for item in missing if outcomes[item.index].status == "unknown"]
-            there, looked = await self._look(unsure) if unsure else ({}, False)
+            there, looked = await self._look(unsure)
             outcomes |= {item.index: _done(item, there, found=False) for item in unsure if item.key in there}
             # Created again only if the last look was possible, and did not show it.
             again = looked and attempt < self._key.attempts
@@ -167,6 +174,13 @@ class ExactlyOnce(Generic[M]):
             told += [outcomes[index] for index in outcomes.keys() - {item.index for item in missing}]
         told.sort(key=lambda outcome: outcome.index)
         return told
+
+    async def _create(self, items: list[Item]) -> dict[int, Outcome[M]]:
+        outcomes: dict[int, Outcome[M]] = {}
+        for start in range(0, len(items), self._unit):
+            told = await self._splitter.settle(items[start : start + self._unit])
+            outcomes |= {outcome.index: outcome for outcome in told}
+        return outcomes
 
     async def _look(self, items: list[Item]) -> tuple[dict[str, M], bool]:
         """Look several times for what should be there; what showed, and whether the last look succeeded."""

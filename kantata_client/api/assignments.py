@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import AssignmentExternalReferenceInput, UpdateAssignment
+    from kantata_client.models.inputs import (
+        AssignmentExternalReferenceInput,
+        CreateAssignment,
+        UpdateAssignment,
+    )
 
 Include: TypeAlias = Literal["assignee", "external_references", "story", "story_allocation_days"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]
@@ -292,6 +297,44 @@ class Assignments(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+        )
+
+    def create_many(
+        self,
+        items: Iterable[CreateAssignment | Assignment | Mapping[str, object]]
+        | AsyncIterable[CreateAssignment | Assignment | Mapping[str, object]],
+        *,
+        key: ExternalReferenceKey | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[Assignment]:
+        """Create many, one request each.
+
+        Args:
+            items: What to create, each with the arguments of `create`: dictionaries, or `Assignment`
+                objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /assignments
+        """
+        return self._create_many(
+            CREATE,
+            Assignment,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
         )
 
     def update_many(

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput, UpdateEstimateScenario
+    from kantata_client.models.inputs import (
+        CreateEstimateScenario,
+        ExternalReferenceInput,
+        UpdateEstimateScenario,
+    )
 
 Include: TypeAlias = Literal["estimate_scenario_resources", "external_references", "rate_card"]
 Order: TypeAlias = Literal["name:asc", "name:desc"]
@@ -257,6 +262,44 @@ class EstimateScenarios(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+        )
+
+    def create_many(
+        self,
+        items: Iterable[CreateEstimateScenario | EstimateScenario | Mapping[str, object]]
+        | AsyncIterable[CreateEstimateScenario | EstimateScenario | Mapping[str, object]],
+        *,
+        key: ExternalReferenceKey | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[EstimateScenario]:
+        """Create many, one request each.
+
+        Args:
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `EstimateScenario` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /estimate_scenarios
+        """
+        return self._create_many(
+            CREATE,
+            EstimateScenario,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
         )
 
     def update_many(

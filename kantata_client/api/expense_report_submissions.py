@@ -13,11 +13,13 @@ from kantata_client._unset import UNSET, Unset
 from kantata_client.models.expense_report_submission import ExpenseReportSubmission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput
+    from kantata_client.models.inputs import CreateExpenseReportSubmission, ExternalReferenceInput
 
 Include: TypeAlias = Literal["expenses", "external_references", "resolutions", "user", "workspace"]
 Order: TypeAlias = Literal[
@@ -328,6 +330,44 @@ class ExpenseReportSubmissions(Resource):
             body={
                 "description": description,
             },
+        )
+
+    def create_many(
+        self,
+        items: Iterable[CreateExpenseReportSubmission | ExpenseReportSubmission | Mapping[str, object]]
+        | AsyncIterable[CreateExpenseReportSubmission | ExpenseReportSubmission | Mapping[str, object]],
+        *,
+        key: ExternalReferenceKey | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[ExpenseReportSubmission]:
+        """Create many, one request each.
+
+        Args:
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `ExpenseReportSubmission` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /expense_report_submissions
+        """
+        return self._create_many(
+            CREATE,
+            ExpenseReportSubmission,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
         )
 
 

@@ -14,12 +14,13 @@ from kantata_client.models.resolution import Resolution
 from kantata_client.models.timesheet_submission import TimesheetSubmission
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
-    from kantata_client.models.inputs import ExternalReferenceInput
+    from kantata_client.models.inputs import CreateTimesheetSubmission, ExternalReferenceInput
 
 Include: TypeAlias = Literal["external_references", "time_entries", "user", "workspace"]
 Order: TypeAlias = Literal["date:asc", "date:desc"]
@@ -330,6 +331,44 @@ class TimesheetSubmissions(Resource):
             body={
                 "description": description,
             },
+        )
+
+    def create_many(
+        self,
+        items: Iterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]]
+        | AsyncIterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]],
+        *,
+        key: ExternalReferenceKey | None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> BulkRun[TimesheetSubmission]:
+        """Create many, one request each.
+
+        Args:
+            items: What to create, each with the arguments of `create`: dictionaries, or
+                `TimesheetSubmission` objects.
+            key: Where each item's external reference is: what has it already is found instead of
+                created again, also in a rerun.
+            concurrency: Most requests under way at once.
+            progress: Called with the number of items that have an outcome, and of all (`None` for an
+                async input).
+
+        Returns:
+            A run: `await` it for a `BulkResult`, or iterate it (`async for outcome in …`) when the input does not fit
+            in memory. Nothing is sent before.
+
+        Raises:
+            UsageError: An item is wrong, or there is none; the message names it, and nothing was sent.
+
+        Source: POST /timesheet_submissions
+        """
+        return self._create_many(
+            CREATE,
+            TimesheetSubmission,
+            items,
+            key=key,
+            concurrency=concurrency,
+            progress=progress,
         )
 
     def approve_many(

@@ -266,6 +266,22 @@ async def test_resources_without_references_take_no_key(place: Place) -> None:
         create(OPERATIONS["POST /cost_rates"], CostRate, [{}], concurrency=1, progress=None, key=KEY)
 
 
+@pytest.mark.parametrize("fault", ["reset", "cut", "status"])
+async def test_one_request_each_where_there_is_no_bulk_creation(place: Place, fault: str) -> None:
+    rows = [{"name": f"V{index}", "erp_id": index} for index in range(50)]
+    getattr(place.faults, fault)(*([503] if fault == "status" else []), method="POST", after=7)
+    result = await place.kantata.roles.create_many(rows, key=KEY)
+    assert [role.name for role in result.created] == [f"V{index}" for index in range(50)]
+    looks = len(place.sent("GET", "/roles"))
+    result = await place.kantata.roles.create_many(rows, key=KEY)
+    assert [role.name for role in result.found] == [f"V{index}" for index in range(50)]
+    assert place.store.count("roles") == 50
+    assert len(place.sent(path="/roles")) == 50 + (fault != "cut")
+    assert len(place.sent("GET", "/roles")) == looks + 3
+    result = await place.kantata.roles.create_many([{"name": "unkeyed"}])
+    assert [role.name for role in result.created] == ["unkeyed"]
+
+
 async def test_cancelled_and_started_again(place: Place) -> None:
     rows = keyed(place, 2_000)
     place.faults.latency(0.005)
