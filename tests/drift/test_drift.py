@@ -1,0 +1,311 @@
+"""Drift: every field of every model with values that the contract does not promise, and how it is told."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime
+from typing import Any, Literal
+
+import httpx
+import pytest
+
+from kantata_client import Kantata, MalformedResponseError, Model, Operation, UsageError, models
+from tests.contract.contract import class_name, contract
+
+CLASSES: dict[str, type[Model]] = {name: getattr(models, name) for name in models.MODULES}
+OnDrift = Literal["warn", "raise", "ignore"]
+
+
+def operation_for(cls: type[Model]) -> Operation:
+    return Operation(
+        "GET",
+        "/things",
+        "things",
+        "list",
+        summary="Things",
+        tags=(),
+        result="page",
+        model=cls.__name__,
+        key="things",
+        keys={"things": cls.__name__},
+    )
+
+
+def client(*bodies: Any, on_drift: OnDrift = "warn") -> Kantata:
+    """A client whose service sends these bodies one after the other, and the last one again and again."""
+    left = list(bodies)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        body = left.pop(0) if len(left) > 1 else left[0]
+        return httpx.Response(200, json=body, headers={"x-request-id": "r-42"})
+
+    return Kantata("secret", transport=httpx.MockTransport(answer), on_drift=on_drift)
+
+
+def enveloped(objects: list[dict[str, Any]], key: str = "things", **more: Any) -> dict[str, Any]:
+    things = {str(place): each for place, each in enumerate(objects, 1)}
+    results = [{"key": key, "id": each} for each in things]
+    return {"count": len(things), "results": results, key: things, **more}
+
+
+async def walked(kantata: Kantata, cls: type[Model]) -> list[Any]:
+    return await kantata.stories._page(operation_for(cls), cls).collect()
+
+
+# --- every field of every model ----------------------------------------------------------------
+
+
+def annotation(cls: type[Model], field: str) -> str:
+    return vars(cls)["__annotations__"][field].removesuffix(" | None")
+
+
+def fits(kind: str, value: Any) -> bool:
+    """Whether the contract promises such a value; worked out from the annotation, without the code under test."""
+    match kind:
+        case "object":
+            return True
+        case "str":
+            return isinstance(value, str)
+        case "bool":
+            return isinstance(value, bool)
+        case "int":
+            return type(value) is int
+        case "float":
+            return type(value) in (int, float)
+        case "date" | "datetime":
+            return isinstance(value, str) and _is_time(kind, value)
+        case _ if kind.startswith("list["):
+            return isinstance(value, list)
+        case _ if kind.startswith("dict["):
+            inner = kind.removeprefix("dict[str, ").removesuffix("]")
+            return isinstance(value, dict) and all(fits(inner, each) for each in value.values())
+        case _:
+            cls = CLASSES[kind]
+            return isinstance(value, dict) and all(
+                fits(annotation(cls, name), each) for name, each in value.items() if name in cls.FIELDS
+            )
+
+
+def _is_time(kind: str, value: str) -> bool:
+    try:
+        (date if kind == "date" else datetime).fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+VALUES = {
+    "string for number": "12",
+    "number for string": 12,
+    "float for int": 12.5,
+    "object for string": {"a": 1},
+    "empty string for date": "",
+    "absurd date": "2026-99-99T77:00:00Z",
+    "boolean": True,
+    "list of nulls in place of one": [None],
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.asyncio
+async def test_every_field_of_every_model(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    covered: set[tuple[str, str]] = set()
+    for name, cls in CLASSES.items():
+        caplog.clear()
+        # One object for each field, and one that has it in all of them.
+        objects = [{field: value} for field in cls.FIELDS]
+        kantata = client(enveloped([*objects, dict.fromkeys(cls.FIELDS, value)]))
+        found = await walked(kantata, cls)
+        assert len(found) >= len(objects), name
+        for model, received in zip(found, objects, strict=False):
+            (field,) = received
+            getattr(model, field)
+            repr(model)
+            assert model.to_dict() == received
+            covered.add((name, field))
+        if isinstance(value, list):
+            continue  # what a list may hold is for the test below
+        rows = {(row.model, row.field): row for row in kantata.drift}
+        expected = {(name, field) for field in cls.FIELDS if not fits(annotation(cls, field), value)}
+        assert rows.keys() == expected
+        assert {row.times for row in rows.values()} <= {2}
+        assert {(row.operation, row.request_id) for row in rows.values()} <= {("GET /things", "r-42")}
+        assert len(caplog.records) == len(expected)
+    assert covered == {(name, field) for name, cls in CLASSES.items() for field in cls.FIELDS}
+    for definition, schema in contract()["definitions"].items():
+        assert {(class_name(definition), field) for field in schema.get("properties", {})} <= covered
+
+
+@pytest.mark.asyncio
+async def test_null_is_no_drift_in_any_field(caplog: pytest.LogCaptureFixture) -> None:
+    for cls in CLASSES.values():
+        kantata = client(enveloped([{field: None} for field in cls.FIELDS]), on_drift="raise")
+        for model in await walked(kantata, cls):
+            (field,) = model.to_dict()
+            assert getattr(model, field) is None
+        assert not kantata.drift
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.asyncio
+async def test_raise_names_the_field(name: str) -> None:
+    cls = CLASSES[name]
+    field, value = next(
+        (field, value)
+        for field in cls.FIELDS
+        for value in VALUES.values()
+        if not isinstance(value, list) and not fits(annotation(cls, field), value)
+    )
+    with pytest.raises(MalformedResponseError, match=rf"GET /things: .*\({name}\.{field}\)") as caught:
+        await walked(client(enveloped([{}, {field: value}]), on_drift="raise"), cls)
+    error = caught.value
+    assert (error.method, error.path, error.request_id) == ("GET", "/things", "r-42")
+
+
+@pytest.mark.asyncio
+async def test_ignore_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    kantata = client(enveloped([{"title": 7, "nobody": 1}], strange={"1": {}}), on_drift="ignore")
+    (story,) = await walked(kantata, models.Story)
+    assert story.title == 7
+    assert not kantata.drift
+    assert caplog.records == []
+
+
+def test_on_drift_takes_three_values() -> None:
+    with pytest.raises(UsageError, match=r"on_drift is 'loud', it takes 'warn', 'raise' or 'ignore'"):
+        Kantata("secret", on_drift="loud")  # type: ignore[arg-type]
+
+
+# --- where it is found -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("received", "row"),
+    [
+        ({"assignee_ids": [1, 2]}, ("Story", "assignee_ids", "list[str]", "an array")),
+        ({"assignee_ids": "1,2"}, ("Story", "assignee_ids", "list[str]", "text like '9,9'")),
+        ({"title": ""}, None),
+        ({"due_date": ""}, ("Story", "due_date", "date", "empty text")),
+        ({"due_date": "03/04/2026"}, ("Story", "due_date", "date", "text like '99/99/9999'")),
+        ({"title": 7}, ("Story", "title", "str", "a whole number")),
+        ({"title": 7.5}, ("Story", "title", "str", "a number")),
+        ({"title": False}, ("Story", "title", "str", "a boolean")),
+        ({"title": {}}, ("Story", "title", "str", "an object")),
+        ({"archived": "true"}, ("Story", "archived", "bool", "text like 'aaaa'")),
+        ({"mood": None}, ("Story", "mood", "no field", "null")),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_a_row_tells(received: dict[str, Any], row: tuple[str, str, str, str] | None) -> None:
+    kantata = client(enveloped([received]))
+    await walked(kantata, models.Story)
+    assert [(each.model, each.field, each.expected, each.received) for each in kantata.drift] == (
+        [row] if row else []
+    )
+
+
+@pytest.mark.asyncio
+async def test_an_object_inside_an_object() -> None:
+    kantata = client(enveloped([{"external_link": {"url": 7}}]))
+    (workspace,) = await walked(kantata, models.Workspace)
+    assert workspace.external_link.url == 7
+    assert [(row.model, row.field) for row in kantata.drift] == [("Workspace", "external_link")]
+
+
+@pytest.mark.asyncio
+async def test_the_envelope_itself() -> None:
+    body = enveloped([{"id": "1"}], strange={"1": {"id": "1"}})
+    body["results"].append({"key": "things", "id": "404"})
+    kantata = client(body)
+    found = await walked(kantata, models.Story)
+    assert [each.id for each in found] == ["1"]
+    assert {(row.model, row.field) for row in kantata.drift} == {
+        ("envelope", "strange"),
+        ("envelope", "results"),
+    }
+
+
+@pytest.mark.asyncio
+async def test_an_association_that_was_asked_for_and_is_absent() -> None:
+    kantata = client(enveloped([{"id": "7"}], key="stories"))
+    (story,) = await kantata.stories.list(include=["assignees"]).collect()
+    assert story.assignees == []
+    (row,) = kantata.drift
+    assert (row.model, row.field, row.received) == ("Story", "assignee_ids", "absent")
+
+
+@pytest.mark.asyncio
+async def test_objects_that_came_along() -> None:
+    body = enveloped(
+        [{"id": "7", "assignee_ids": ["3"]}], key="stories", users={"3": {"id": "3", "full_name": 1}}
+    )
+    kantata = client(body)
+    (story,) = await kantata.stories.list(include=["assignees"]).collect()
+    assert story.assignees[0].full_name == 1
+    assert [(row.model, row.field) for row in kantata.drift] == [("User", "full_name")]
+
+
+# --- how it is told ----------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_it_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    kantata = client(enveloped([{"id": str(n), "title": n} for n in range(5)]), on_drift="warn")
+    for _ in range(4):
+        await walked(kantata, models.Story)
+    (row,) = kantata.drift
+    assert row.times == 5 + 3, "the first response as a whole, one object of each later one"
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("kantata_client", logging.WARNING)
+    ]
+    assert caplog.text.endswith(
+        "GET /things: the service differs from the contract: Story.title should be str, and is a whole number "
+        "(request id r-42); told once\n"
+    )
+
+
+@pytest.mark.asyncio
+async def test_drift_that_begins_later_is_found_in_samples() -> None:
+    clean, drifted = (
+        enveloped([{"id": str(n), "title": title} for n in range(20)]) for title in ("as always", 7)
+    )
+    kantata = client(clean, drifted)
+    for _ in range(3):
+        await walked(kantata, models.Story)
+    assert [(row.model, row.field) for row in kantata.drift] == [("Story", "title")]
+
+
+@pytest.mark.asyncio
+async def test_received_text_is_told_as_a_pattern_alone(caplog: pytest.LogCaptureFixture) -> None:
+    secret = "Zebra-4711 Füße " + "x" * 100
+    kantata = client(
+        enveloped([{"position": secret, "zebra": secret, "due_date": secret, "assignee_ids": secret}])
+    )
+    await walked(kantata, models.Story)
+    told = caplog.text + str(kantata.drift) + repr(kantata.drift)
+    for row in kantata.drift:
+        told += repr(row)
+    assert len(kantata.drift) == 4
+    for part in ("Zebra", "4711", "Füße", "x" * 20):
+        assert part not in told
+    assert "aaaaa-9999 aaaa aaaaaaaa" in told
+    with pytest.raises(MalformedResponseError) as caught:
+        await walked(client(enveloped([{"position": secret}]), on_drift="raise"), models.Story)
+    assert "Zebra" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_the_table() -> None:
+    kantata = client(enveloped([{"title": 7, "mood": "good"}, {"title": 8}]))
+    assert str(kantata.drift) == "no difference from the contract was noticed"
+    await walked(kantata, models.Story)
+    assert str(kantata.drift).splitlines() == [
+        "model  field  contract  received          times  first seen in  request id",
+        "-----  -----  --------  ----------------  -----  -------------  ----------",
+        "Story  title  str       a whole number    2      GET /things    r-42",
+        "Story  mood   no field  text like 'aaaa'  1      GET /things    r-42",
+    ]
+    assert repr(kantata.drift) == "<Drift: 2 differences from the contract>"
+    assert len(kantata.drift) == 2
+    assert kantata.with_token("another").drift is kantata.drift

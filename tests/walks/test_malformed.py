@@ -1,0 +1,136 @@
+"""Answers that are not what the API sends: told with method, path and request id, or tolerated as documented."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from kantata_client import Kantata, MalformedResponseError, RetryPolicy
+
+pytestmark = pytest.mark.anyio
+
+ENVELOPE = {
+    "count": 2,
+    "results": [{"key": "stories", "id": "7"}, {"key": "stories", "id": "8"}],
+    "stories": {"7": {"id": "7", "title": "Kick-off"}, "8": {"id": "8", "title": "Hand-over"}},
+}
+TEXT = json.dumps(ENVELOPE).encode()
+
+
+def client(content: bytes, content_type: str = "application/json") -> Kantata:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, content=content, headers={"x-request-id": "r-42", "content-type": content_type}
+        )
+
+    return Kantata("secret", transport=httpx.MockTransport(answer), retries=RetryPolicy(attempts=1))
+
+
+def with_title(value: bytes) -> bytes:
+    return TEXT.replace(b'"Kick-off"', value)
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "truncated": (TEXT[:-20], "is not JSON"),
+    "truncated in a string": (TEXT[: TEXT.index(b"Kick") + 2], "is not JSON"),
+    "HTML": (b"<html><title>Please log in</title><body>secret stuff</body></html>", "is not JSON"),
+    "empty": (b"", "is empty"),
+    "white space": (b" \r\n", "is empty"),
+    "invalid UTF-8": (with_title(b'"caf\xe9"'), "is not JSON"),
+    "invalid UTF-8 in a key": (TEXT.replace(b'"title"', b'"t\xff"'), "is not JSON"),
+    "a million digits": (with_title(b"9" * 1_000_000), "is not JSON"),
+    "two values": (TEXT + TEXT, "is not JSON"),
+    "not a number": (with_title(b"NaN"), "is not JSON"),
+    "deep nesting": (with_title(b"[" * 100_000 + b"]" * 100_000), "is not JSON"),
+    "an array": (b"[]", "an envelope was expected, not an array"),
+    "text": (b'"done"', "an envelope was expected, not text"),
+    "null": (b"null", "an envelope was expected, not nothing"),
+    "no results": (b"{}", "`results` should be a list of references, not nothing"),
+    "results in an object": (b'{"results": {}}', "not an object"),
+    "results of numbers": (b'{"results": [7]}', "not {key, id}"),
+    "results of null": (b'{"results": [null]}', "not {key, id}"),
+    "results of text": (b'{"results": ["7"]}', "not {key, id}"),
+    "results without ids": (b'{"results": [{"key": "stories"}], "stories": {}}', "not {key, id}"),
+    "objects in an array": (
+        b'{"results": [{"key": "stories", "id": "7"}], "stories": []}',
+        "not a map by id",
+    ),
+    "objects that are null": (
+        b'{"results": [{"key": "stories", "id": "7"}], "stories": null}',
+        "not a map by id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "what"), BAD.values(), ids=BAD)
+async def test_what_is_no_envelope_is_told(content: bytes, what: str) -> None:
+    async with client(content) as kantata:
+        for call in (
+            lambda: kantata.stories.list().collect(),
+            lambda: kantata.stories.list(include=["workspace"]).first(),
+            lambda: kantata.stories.get(7),
+        ):
+            with pytest.raises(MalformedResponseError) as caught:
+                await call()
+            error = caught.value
+            assert what in str(error)
+            assert "r-42" in str(error)
+            assert error.request_id == "r-42"
+            assert (error.method, error.path) in (("GET", "/stories"), ("GET", "/stories/{id}"))
+            assert len(str(error)) < 400
+            assert "secret stuff" not in str(error)
+            assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("content", [TEXT[:-20], b"", b"<html>", b"\xff", b'{"a": [}'])
+async def test_the_way_out_tells_it_too(content: bytes) -> None:
+    async with client(content) as kantata:
+        if content:
+            with pytest.raises(MalformedResponseError) as caught:
+                await kantata.request("GET", "/new_route")
+            assert (caught.value.method, caught.value.path) == ("GET", "/new_route")
+            assert caught.value.request_id == "r-42"
+        else:
+            assert await kantata.request("GET", "/new_route") is None
+
+
+async def test_results_that_name_an_absent_object_leave_it_out() -> None:
+    body: dict[str, Any] = json.loads(TEXT)
+    del body["stories"]["7"]
+    async with client(json.dumps(body).encode()) as kantata:
+        (found,) = await kantata.stories.list().collect()
+        assert found.id == "8"
+        (row,) = kantata.drift
+        assert (row.model, row.field, row.request_id) == ("envelope", "results", "r-42")
+    async with client(json.dumps(body | {"stories": {}}).encode()) as kantata:
+        with pytest.raises(MalformedResponseError, match="one result was expected, but there is none"):
+            await kantata.stories.get(7)
+
+
+async def test_references_by_number_find_their_objects() -> None:
+    async with client(TEXT.replace(b'"id": "7"}', b'"id": 7}', 1)) as kantata:
+        assert [each.id for each in await kantata.stories.list().collect()] == ["7", "8"]
+
+
+async def test_numbers_keep_what_they_are() -> None:
+    big = 10**40
+    async with client(with_title(str(big).encode())) as kantata:
+        story: Any = await kantata.stories.list().first()
+        assert story.title == big
+    async with client(with_title(b"1e999")) as kantata:
+        with pytest.raises(MalformedResponseError, match="is not JSON"):
+            await kantata.stories.list().first()
+
+
+async def test_wrong_content_types_do_not_matter() -> None:
+    async with client(TEXT, "text/html; charset=latin-1") as kantata:
+        assert len(await kantata.stories.list().collect()) == 2
+
+
+async def test_a_byte_order_mark_is_no_json() -> None:
+    async with client(b"\xef\xbb\xbf" + TEXT) as kantata:
+        with pytest.raises(MalformedResponseError):
+            await kantata.stories.list().collect()
