@@ -9,7 +9,6 @@ from kantata_client.errors import NotIncludedError
 if TYPE_CHECKING:
     from typing import Self
 
-    from kantata_client._envelope import Envelope
     from kantata_client._model import Model
 
 T = TypeVar("T")
@@ -96,7 +95,9 @@ class Many(Association, Generic[T]):
         found: list[Any] = []
         if envelope is not None:
             value: Any = model.__dict__.get(self.ids)
-            references: list[Any] = value if type(value) is list else [] if value is None else [value]
+            references: Any = value
+            if type(value) is not list:
+                references = [] if value is None else [value]
             key: Any = self.key
             found = envelope.find_all(key, references)
             if found and len(found) == len(references):

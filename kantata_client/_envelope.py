@@ -105,10 +105,9 @@ class Envelope:
                 made_as = cls if key == self._operation.key else class_under(key, self._operation.keys)
                 make = made_as.__new__
             identifier = reference["id"]
+            if type(identifier) is int:  # the keys of a map are text; its references may be numbers one day
+                identifier = str(identifier)
             own = received.get(identifier)
-            if type(own) is not dict and type(identifier) is int:
-                identifier = str(identifier)  # keys of a map are text; its references may be numbers one day
-                own = received.get(identifier)
             if type(own) is not dict:
                 absent.append(reference)
             elif identifier in made:

@@ -184,13 +184,12 @@ class Paginator(Generic[M]):
             msg = f"limit is {limit}, it begins at 1"
             raise UsageError(msg)
         size = self._page_size
-        if limit is not None and size:
-            concurrency = min(concurrency, -(-limit // size))
         return Pages(
             self._source(),
             concurrency,
             limit,
             progress,
+            size=size,
             skipped=self._skipped % size if size else self._skipped,
         )
 
@@ -372,6 +371,7 @@ class Pages(Generic[M]):
         limit: int | None,
         progress: Progress | None,
         *,
+        size: int | None = None,
         skipped: int = 0,
     ) -> None:
         self._source = source
@@ -379,6 +379,7 @@ class Pages(Generic[M]):
         self._left = limit
         self._limit = limit
         self._progress = progress
+        self._size = size
         self._skip = skipped
         self._ready: list[Page[M]] = []
         self._error: Exception | None = None
@@ -395,7 +396,10 @@ class Pages(Generic[M]):
         if self._left == 0:
             raise StopAsyncIteration
         if not self._ready and self._error is None:
-            pages, self._error = await self._source.next(self._concurrency)
+            several = self._concurrency
+            if self._left is not None and self._size:
+                several = min(several, -(-(self._left + self._skip) // self._size))
+            pages, self._error = await self._source.next(several)
             self._ready = pages[::-1]
         if not self._ready:
             error, self._error = self._error, None
