@@ -153,6 +153,6 @@ if __name__ == "__main__":
             told = first_page(arguments[0])
         case "walk_by_httpx":
             told = walk_by_httpx(arguments[0], int(arguments[1]))
-        case "walk":
+        case _:
             told = walk(arguments[0], int(arguments[1]))
     print(json.dumps(told))

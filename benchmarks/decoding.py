@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _CONVERTED = (type(day()), type(moment()))
 _OBJECTS = {"stories": Story, "users": User, "workspaces": Workspace}
 _DATES = {
-    cls: [name for name in cls.FIELDS if isinstance(vars(cls)[name], _CONVERTED)]
-    for cls in _OBJECTS.values()
+    cls: [name for name in cls.FIELDS if isinstance(vars(cls)[name], _CONVERTED)] for cls in _OBJECTS.values()
 }
 
 
@@ -43,7 +42,11 @@ def lines(rounds: int) -> list[Line]:
         """All 280 of them, those that came along included."""
         stories: list[Any] = decoded(content)
         find_all = stories[0].__envelope__.find_all
-        return [*stories, *find_all("users", identifiers["users"]), *find_all("workspaces", identifiers["workspaces"])]
+        return [
+            *stories,
+            *find_all("users", identifiers["users"]),
+            *find_all("workspaces", identifiers["workspaces"]),
+        ]
 
     def associations(content: bytes) -> list[Model]:
         found = objects(content)
@@ -94,6 +97,8 @@ def _told(measured: Rounds) -> list[Line]:
         line("decode + associations + every date", "dates", "json.loads", 2.0, to="json.loads"),
         line("the same", "dates", "pydantic", 1.0, to="pydantic 2, validating"),
         line("pydantic 2, validating", "pydantic", "json.loads", None, to="json.loads"),
-        line("decode, no nulls: times as fast", "null-free", "stock", 4.0, to="stock generator", at_least=True),
+        line(
+            "decode, no nulls: times as fast", "null-free", "stock", 4.0, to="stock generator", at_least=True
+        ),
         line("stock generator's from_dict", "stock", "json.loads", None, to="json.loads"),
     ]

@@ -61,9 +61,11 @@ class Rounds:
         self._figures = figures
 
     def value(self, name: str) -> float:
+        """The median of a thing's figures."""
         return median(self._figures[name])
 
     def ratio(self, name: str, reference: str) -> float:
+        """The median of the rounds' ratios of one thing to another."""
         pairs = zip(self._figures[name], self._figures[reference], strict=True)
         return median(own / other for own, other in pairs)
 

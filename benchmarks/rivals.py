@@ -37,7 +37,8 @@ def pydantic_envelope(*classes: type[Model]) -> Callable[[bytes], Any]:
                 return vars(builtins)[name]
             cls = getattr(models, name)
             fields: dict[str, Any] = {
-                field: (eval(vars(cls)["__annotations__"][field], {}, self) | None, None) for field in cls.FIELDS
+                field: (eval(vars(cls)["__annotations__"][field], {}, self) | None, None)
+                for field in cls.FIELDS
             }
             self[name] = create_model(name, **fields)
             return self[name]
@@ -45,12 +46,15 @@ def pydantic_envelope(*classes: type[Model]) -> Callable[[bytes], Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about fields named as methods of pydantic's base class
         names = Names(date=date, datetime=datetime, Any=Any)
-        objects: dict[str, Any] = {str(cls.KEY): (dict[str, names[cls.__name__]], ...) for cls in classes}
+        objects: dict[str, Any] = {str(cls.KEY): _required(dict, names[cls.__name__]) for cls in classes}
         reference = create_model("Reference", key=(str, ...), id=(str, ...))
-        envelope = create_model(
-            "Envelope", count=(int, ...), results=(list[reference], ...), **objects
-        )
+        envelope = create_model("Envelope", count=(int, ...), results=(list[reference], ...), **objects)
     return envelope.model_validate_json
+
+
+def _required(container: Any, inner: Any) -> Any:
+    """A field of pydantic's that has to be there: a map by id."""
+    return container[str, inner], ...
 
 
 @contextmanager
@@ -84,9 +88,7 @@ def stock_stories() -> Iterator[Callable[[bytes], Any]]:
 
 def _stock_decoder(output: Path) -> Callable[[bytes], Any]:
     told = ('"method": "get"', '"url": "/stories"')
-    (path,) = [
-        path for path in output.glob("api/*/*.py") if all(each in path.read_text() for each in told)
-    ]
+    (path,) = [path for path in output.glob("api/*/*.py") if all(each in path.read_text() for each in told)]
     endpoint = importlib.import_module(".".join(path.relative_to(output.parent).with_suffix("").parts))
     (name,) = [name for name in vars(endpoint) if name.endswith("Response200")]
     from_dict = getattr(endpoint, name).from_dict

@@ -77,7 +77,9 @@ async def _serve(pages: int, latency: float) -> None:
 def serving(pages: int, latency: float = 0.0) -> Iterator[str]:
     """The base URL of a server in a process of its own, which ends with the block."""
     command = [sys.executable, "-m", "benchmarks.server", str(pages), str(latency)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         yield f"http://127.0.0.1:{int(server.stdout.readline())}/api/v1"
         server.communicate(timeout=10)

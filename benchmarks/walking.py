@@ -71,10 +71,8 @@ def _long_walks(rounds: int) -> list[Line]:
 def _latency(rounds: int) -> list[Line]:
     pages = 100
     ideal = (1 + ceil((pages - 1) / CONCURRENCY)) * LATENCY
-    found: list[dict[str, Any]] = []
     with serving(pages, LATENCY) as url:
-        for _ in range(rounds):
-            found.append(in_new_process("client", "walk", url, str(CONCURRENCY)))
+        found = [in_new_process("client", "walk", url, str(CONCURRENCY)) for _ in range(rounds)]
     seconds = median(each["seconds"] for each in found)
     # The time to the first page holds its latency; the clock of the client starts behind it.
     ratio = median((each["seconds"] + LATENCY) / (ideal + each["cpu_after_first"]) for each in found)
