@@ -248,9 +248,10 @@ class _Direct:
         except KantataError as error:
             if not certain and isinstance(error, APIError) and error.status < 500:
                 return None
+            done = "was" if certain else "may have been"
             raise UploadError(
-                f"{self._name} was uploaded as attachment {ticket.id}, but the service did not take note of it: {error} "
-                f"Call `attachments.sync({ticket.id})`; if that fails, `attachments.delete({ticket.id})`, and upload it "
+                f"{self._name} {done} uploaded as attachment {ticket.id}, but the service did not take note of it: "
+                f"{error} Call `attachments.sync({ticket.id})`; if that fails, `attachments.delete({ticket.id})`, and upload it "
                 "again.",
                 attachment_id=ticket.id,
             ) from error

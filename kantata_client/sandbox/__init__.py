@@ -1,11 +1,12 @@
 """An emulator of the Kantata OX API for tests and first steps: stateful, in process or on a loopback socket.
 
-Needs the extra `sandbox` (starlette and uvicorn). What it does not emulate it answers with 501 and a reason.
+Needs the extra `sandbox` (starlette, uvicorn, python-multipart). What it does not emulate it answers with 501 and a reason.
 """
 
 from __future__ import annotations
 
 try:
+    import python_multipart
     import starlette
     import uvicorn
 except ModuleNotFoundError as error:
@@ -14,7 +15,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 else:
-    del starlette, uvicorn
+    del python_multipart, starlette, uvicorn
 
 from kantata_client.sandbox._faults import Fault, Faults
 from kantata_client.sandbox._oauth import OAuthServer, RegisteredApp

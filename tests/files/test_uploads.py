@@ -182,6 +182,19 @@ async def test_a_cdn_that_stays_closed(world: World) -> None:
     assert len(world.meddler.ranges) == 4
 
 
+async def test_the_service_does_not_find_the_file(world: World) -> None:
+    class Forgetful(dict[str, Any]):
+        def __setitem__(self, key: str, value: Any) -> None:
+            pass
+
+    world.files.blobs = Forgetful()
+    with pytest.raises(
+        UploadError, match=r"was uploaded as attachment \d+, .*not on the CDN.*sync"
+    ) as caught:
+        await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
+    assert str(caught.value.attachment_id) == records(world)[0]["id"]
+
+
 async def test_a_stream_goes_out_once(world: World) -> None:
     world.meddler.acts = ["unread"]
     with pytest.raises(UploadError, match="A stream can be sent only once"):
@@ -302,6 +315,14 @@ async def test_signatures_show_nowhere(
 async def test_many_uploads_at_once(worlds: Any) -> None:
     """They wait for a place before they ask for fields, which would expire while they wait."""
     async with worlds(max_concurrency=4) as world:
+        open_forms: list[int] = []
+        ticket = world.files.ticket
+
+        def counted(key: str) -> Any:
+            open_forms.append(len(open_forms) + 1 - len(world.files.received))
+            return ticket(key)
+
+        world.files.ticket = counted
 
         async def one(number: int) -> None:
             sent = await world.kantata.attachments.upload(
@@ -313,7 +334,8 @@ async def test_many_uploads_at_once(worlds: Any) -> None:
             async with anyio.create_task_group() as tasks:
                 for number in range(30):
                     tasks.start_soon(one, number)
-        assert len(records(world)) == 30
+        assert len(records(world)) == len(open_forms) == 30
+        assert max(open_forms) <= 2
         assert all("authorization" not in received.headers for received in world.files.received)
 
 
