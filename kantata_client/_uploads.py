@@ -251,8 +251,8 @@ class _Direct:
             done = "was" if certain else "may have been"
             raise UploadError(
                 f"{self._name} {done} uploaded as attachment {ticket.id}, but the service did not take note of it: "
-                f"{error} Call `attachments.sync({ticket.id})`; if that fails, `attachments.delete({ticket.id})`, and upload it "
-                "again.",
+                f"{error} Call `attachments.sync({ticket.id})`; if that fails, `attachments.delete({ticket.id})`, and "
+                "upload it again.",
                 attachment_id=ticket.id,
             ) from error
         if not certain and attachment.filesize not in (None, self._source.size):
