@@ -1,6 +1,6 @@
 """Walks over a list that changes: random histories of inserts, deletions, updates, and records that are hidden or shown.
 
-The profile `histories` runs 10,000 of them (`HYPOTHESIS_PROFILE=histories`, as CI does); the default is a sample.
+With `KANTATA_HISTORIES=all` in the environment, as CI has it, there are 10,000 of them; a sample otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.walks.service import ListService
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FULL = os.environ.get("HYPOTHESIS_PROFILE") == "histories"
+FULL = os.environ.get("KANTATA_HISTORIES") == "all"
 
 
 def histories(full: int, sample: int) -> settings:
