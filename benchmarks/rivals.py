@@ -46,15 +46,15 @@ def pydantic_envelope(*classes: type[Model]) -> Callable[[bytes], Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about fields named as methods of pydantic's base class
         names = Names(date=date, datetime=datetime, Any=Any)
-        objects: dict[str, Any] = {str(cls.KEY): _required(dict, names[cls.__name__]) for cls in classes}
+        objects: dict[str, Any] = {str(cls.KEY): _required(dict, str, names[cls.__name__]) for cls in classes}
         reference = create_model("Reference", key=(str, ...), id=(str, ...))
-        envelope = create_model("Envelope", count=(int, ...), results=(list[reference], ...), **objects)
+        envelope = create_model("Envelope", count=(int, ...), results=_required(list, reference), **objects)
     return envelope.model_validate_json
 
 
-def _required(container: Any, inner: Any) -> Any:
-    """A field of pydantic's that has to be there: a map by id."""
-    return container[str, inner], ...
+def _required(container: Any, *inner: Any) -> Any:
+    """A field of pydantic's that has to be there."""
+    return container[inner], ...
 
 
 @contextmanager
