@@ -41,7 +41,11 @@ async def main(url: str, token: str, workspace: str, journal: str, way: str) -> 
             throttle=FixedRate(2_000),
         ) as kantata:
             entries = kantata.time_entries
-            run = entries.create_many(rows, key=key) if way == "keyed" else entries.create_many(source())
+            run = (
+                entries.create_many(rows, key=key, concurrency=8)
+                if way == "keyed"
+                else entries.create_many(source())
+            )
             async for outcome in run:
                 undone += outcome.status != "done"
                 file.write(f"{outcome.status} {outcome.item['notes']}\n")
