@@ -49,7 +49,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     FileProperty: ("file", "bytes | File"),
     AnyProperty: ("any", "object"),
 }
-_RESERVED = frozenset({"extra", "to_dict", "KEY", "ASSOCIATIONS"})
+_RESERVED = frozenset({"extra", "replace", "to_dict", "KEY", "FIELDS", "ASSOCIATIONS"})
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@
         async for story in kantata.stories.list(workspace_id=10, include=["assignees"]):
             print(story.title, [user.full_name for user in story.assignees])
 
-What is listed in `__all__` is public, and so are the modules `models`, `api`, `errors`, `hooks`, `oauth`, `stores` and `sandbox`.
-Everything is imported when it is first used.
+What is listed in `__all__` is public, and so are the modules `models`, `api`, `errors`, `hooks`, `oauth`, `stores`
+and `sandbox`. Everything is imported when it is first used.
 """
 
 from __future__ import annotations

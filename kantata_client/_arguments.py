@@ -6,9 +6,11 @@ Pure functions; whatever they refuse, nothing was sent.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kantata_client._operation import Body, Operation, Parameter
 
 FIRST_PAGE = 1
+_WHOLE = re.compile(r"-?[0-9]{1,40}")
 
 
 def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
@@ -33,7 +36,7 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     for name, value in zip(operation.path_parameters, values, strict=True):
         if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
             _refuse(operation, name, f"an id is a number or a text, not {_shown(value)}")
-        text = str(value).strip()
+        text = _plain(value).strip()
         if not text:
             _refuse(operation, name, "the id is empty; an object that was not created yet has none")
         if text in (".", ".."):
@@ -76,7 +79,12 @@ def items_of(operation: Operation, name: str, parameter: Parameter, value: Any) 
         _refuse(operation, name, "is empty; leave it out, or do not send the request at all")
     if parameter.maximum is not None and len(given) > parameter.maximum:
         _refuse(operation, name, f"has {len(given)} items, the service takes {parameter.maximum} at most")
-    return [_in_query(_checked(operation, name, parameter, each)) for each in given]
+    items = [_in_query(_checked(operation, name, parameter, each)) for each in given]
+    if comma := next((item for item in items if "," in item), None):
+        _refuse(
+            operation, name, f"{comma!r} has a comma in it, which the service takes for the end of an item"
+        )
+    return items
 
 
 def body_of(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +154,8 @@ def _object(
         if value is UNSET:
             continue
         if name not in fields:
-            _refuse(operation, f"{prefix}{name}", f"is not a property of it{similar(name, tuple(fields))}")
+            hint = similar(str(name), tuple(fields))
+            _refuse(operation, f"{prefix}{name}", f"is not a property of it{hint}")
         parameter = fields[name]
         if value is None:
             if parameter.required:
@@ -172,6 +181,8 @@ def _object(
 def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) -> Any:
     """A single value as JSON has it."""
     kind = parameter.kind
+    if isinstance(value, Enum):
+        value = value.value
     if parameter.values and value not in parameter.values:
         text = str(value)
         listed = ", ".join(parameter.values)
@@ -182,11 +193,11 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
     match kind:
         case "string":
             if isinstance(value, str):
-                return value
+                return _encodable(operation, name, value)
             if isinstance(value, int):
                 return str(value)
         case "integer":
-            if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+            if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
                 value = int(value)
             if isinstance(value, int):
                 if parameter.maximum is not None and value > parameter.maximum:
@@ -219,18 +230,16 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         case "object":
             if isinstance(value, Mapping):
                 mapping = cast("Mapping[str, Any]", value)
-                return (
-                    _object(operation, name, parameter.fields, mapping)
-                    if parameter.fields
-                    else _json(mapping)
-                )
+                if parameter.fields:
+                    return _object(operation, name, parameter.fields, mapping)
+                return _json(operation, name, mapping)
         case "file":
             from kantata_client._http import File
 
             if isinstance(value, (bytes, File)):
                 return value
         case "any":
-            return _json(value)
+            return _json(operation, name, value)
     return _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
 
 
@@ -242,17 +251,44 @@ def _parses(text: str, parse: Any) -> bool:
     return True
 
 
-def _json(value: Any) -> Any:
+def _json(operation: Operation, name: str, value: Any) -> Any:
     """A value of no declared type, its dates as text."""
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {str(key): _json(each) for key, each in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return [_json(each) for each in cast("Iterable[Any]", value)]
-    return value
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return _encodable(operation, name, value)
+        case float() | Decimal() if math.isfinite(value):
+            return float(value)
+        case date():
+            return value.isoformat()
+        case Enum():
+            return _json(operation, name, value.value)
+        case Mapping():
+            mapping = cast("Mapping[Any, Any]", value)
+            return {str(key): _json(operation, f"{name}.{key}", each) for key, each in mapping.items()}
+        case Iterable() if not isinstance(value, bytes):
+            several = cast("Iterable[Any]", value)
+            return [_json(operation, f"{name}[{index}]", each) for index, each in enumerate(several)]
+        case _:
+            return _refuse(operation, name, f"JSON has no form for {_shown(value)}")
+
+
+def _encodable(operation: Operation, name: str, text: str) -> str:
+    """The text, if it can be sent: half of a surrogate pair can't."""
+    plain = _plain(text)
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        _refuse(operation, name, f"{plain!a} is not valid Unicode")
+    return plain
+
+
+def _plain(value: int | str) -> str:
+    """The text of a number or a text, also of an enum's."""
+    if isinstance(value, Enum):
+        value = value.value
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 def _in_query(value: Any) -> str:
@@ -260,12 +296,12 @@ def _in_query(value: Any) -> str:
         return "true"
     if value is False:
         return "false"
-    return "" if value is None else str(value)
+    return "" if value is None else _plain(value)
 
 
-def untyped(value: Any) -> str:
+def untyped(operation: Operation, name: str, value: Any) -> str:
     """A query value of no declared type as text; several are joined by commas."""
-    plain = _json(value)
+    plain = _json(operation, name, value)
     several = cast("list[Any]", plain if isinstance(plain, list) else [plain])
     return ",".join(_in_query(each) for each in several)
 
@@ -291,5 +327,6 @@ def _shown(value: object) -> str:
 def _refuse(operation: Operation, name: str, problem: str) -> NoReturn:
     space = " " if problem.startswith(("is ", "has ")) else ": "
     end = "" if problem.endswith("?") else "."
-    msg = f"{operation.resource}.{operation.name}: {name}{space}{problem}{end} Nothing was sent."
+    where = f"{operation.resource}.{operation.name}" if operation.resource else operation.id
+    msg = f"{where}: {name}{space}{problem}{end} Nothing was sent."
     raise UsageError(msg)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from kantata_client.errors import MalformedResponseError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kantata_client._model import Model
     from kantata_client._operation import Operation
@@ -27,6 +27,7 @@ OnDrift: TypeAlias = Literal["warn", "raise", "ignore"]
 
 logger = logging.getLogger("kantata_client")
 
+_NOTHING: Mapping[str, object] = {}
 _PATTERN_LENGTH = 24
 _RARE = 8
 """Of so many responses one has an object of each sideload checked."""
@@ -61,9 +62,10 @@ class Drift:
         self._rows: dict[tuple[str, str], DriftRow] = {}
         self._known_operations: set[str] = set()
         self._turn = 0
+        self._found: dict[tuple[str, str], None] = {}
 
     def __iter__(self) -> Iterator[DriftRow]:
-        return iter(self._rows.values())
+        return iter(list(self._rows.values()))  # a request under way may add to it
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -108,7 +110,10 @@ class Drift:
         class_under: Callable[[str], type[Model]],
         operation: Operation,
         request_id: str | None,
+        *,
         absent: Sequence[str] = (),
+        missing: Sequence[object] = (),
+        odd: Mapping[str, object] = _NOTHING,
     ) -> None:
         """Check the objects of a response.
 
@@ -118,13 +123,15 @@ class Drift:
             operation: What was asked.
             request_id: Of the response.
             absent: Fields of the operation's model that should be there and are not.
+            missing: References in `results` whose objects are not there.
+            odd: What stood under an envelope key instead of a map.
 
         Raises:
             MalformedResponseError: There is a difference, and `on_drift` is `"raise"`.
         """
         if self.ignored:
             return
-        before = len(self._rows)
+        self._found = {}
         everything = self._on_drift == "raise" or operation.id not in self._known_operations
         self._known_operations.add(operation.id)
         self._turn += 1
@@ -143,8 +150,14 @@ class Drift:
             self.note(
                 operation.model or "", field, "there, since it is included", ABSENT, operation, request_id
             )
-        if self._on_drift == "raise" and len(self._rows) > before:
-            found = ", ".join(f"{row.model}.{row.field}" for row in islice(self, before, None))
+        for reference in missing:
+            self.note(
+                "envelope", "results", "the ids of objects in the response", reference, operation, request_id
+            )
+        for key, value in odd.items():
+            self.note("envelope", key, "a map by id", value, operation, request_id)
+        if self._on_drift == "raise" and self._found:
+            found = ", ".join(f"{model}.{field}" for model, field in self._found)
             msg = f"{operation.id}: the response differs from the contract ({found}), and on_drift is 'raise'.\n{self}"
             raise MalformedResponseError(
                 msg, method=operation.method, path=operation.path, request_id=request_id
@@ -166,6 +179,7 @@ class Drift:
         request_id: str | None,
     ) -> None:
         """Count a difference, and report it when it is new."""
+        self._found[model, field] = None
         row = self._rows.get((model, field))
         if row is not None:
             row.times += 1

@@ -84,6 +84,13 @@ class Envelope:
             return None
         return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
 
+    def adopt(self, model: Model) -> None:
+        """Know an object that was made again from what was received, so that it stays the one of its type and id."""
+        identifier = str(model.__dict__.get("id"))
+        for key, objects in self._received.items():
+            if objects.get(identifier) is model.__dict__:
+                self._made.setdefault(key, {})[identifier] = ref(model)
+
     def results(self, cls: type[Model], references: list[Any]) -> tuple[list[Any], list[Any]]:
         """The objects that `results` names, in its order, and the references whose objects are not there.
 
@@ -145,12 +152,35 @@ _classes: dict[str, type[Model]] = {}
 class Decoded(Generic[M]):
     """The objects of one response."""
 
-    __slots__ = ("count", "items")
+    __slots__ = ("absent", "count", "identities", "items", "size")
 
-    def __init__(self, items: list[M], count: int | None) -> None:
+    def __init__(
+        self,
+        items: list[M],
+        identities: list[Any] | None,
+        absent: list[Any],
+        count: int | None,
+        size: int | None,
+    ) -> None:
         self.items = items
+        self.identities = identities
+        """What tells each item from all others: its id, or (key, id) if it is of another type; `None` in a bare array."""
+        self.absent = absent
+        """The same of entries of `results` whose object is not there."""
         self.count = count
         """Objects of the whole query, when the service tells."""
+        self.size = size
+        """Objects of a full page, when the service tells."""
+
+    @property
+    def entries(self) -> int:
+        """Entries of `results`, those included whose object is not there."""
+        return len(self.items) + len(self.absent)
+
+    @property
+    def all_identities(self) -> list[Any]:
+        """Of all entries."""
+        return [*(self.identities or ()), *self.absent]
 
 
 def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
@@ -187,11 +217,15 @@ def decode_envelope(
     if type(results) is not list:
         malformed(f"`results` should be a list of references, not {_kind(results)}", operation, request_id)
     references = cast("list[Any]", results)
-    meta, count = received.pop("meta", None), received.pop("count", None)
-    if type(count) is not int and type(meta) is dict:
-        count = cast("dict[str, Any]", meta).get("count")
+    meta: Any = received.pop("meta", None)
+    told = cast("dict[str, Any]", meta) if type(meta) is dict else _NOTHING
+    count = _whole(received.pop("count", None))
+    odd = {key: value for key, value in received.items() if type(value) is not dict}
+    received.update(dict.fromkeys(odd, _NOTHING))
     envelope = Envelope(operation, asked, received)
     try:
+        if odd and any(reference["key"] in odd for reference in references):
+            raise TypeError(odd)
         items, missing = envelope.results(cls, references)
     except (KeyError, TypeError, AttributeError):
         malformed(
@@ -204,12 +238,36 @@ def decode_envelope(
         for name in asked
         if items and (association := cls.ASSOCIATIONS.get(name)) and association.ids not in items[0].__dict__
     ]
-    drift.check(received, lambda key: class_under(key, operation.keys), operation, request_id, absent)
-    for reference in missing:
-        drift.note(
-            "envelope", "results", "the ids of objects in the response", reference, operation, request_id
-        )
-    return Decoded(items, count if type(count) is int else None)
+    drift.check(
+        received,
+        lambda key: class_under(key, operation.keys),
+        operation,
+        request_id,
+        absent=absent,
+        missing=missing,
+        odd=odd,
+    )
+    lost = [_identity(each, operation) for each in missing]
+    found = references if not missing else [each for each in references if each not in missing]
+    identities = [_identity(each, operation) for each in found]
+    count = _whole(told.get("count")) if count is None else count
+    return Decoded(items, identities, lost, count, _whole(told.get("page_size")))
+
+
+def _identity(reference: dict[str, Any], operation: Operation) -> Any:
+    """What tells an entry of `results` from all others of the list."""
+    return reference["id"] if reference["key"] == operation.key else (reference["key"], str(reference["id"]))
+
+
+def _whole(value: object) -> int | None:
+    """A number, also as text."""
+    if type(value) is int:
+        return value
+    return (
+        int(value)
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20
+        else None
+    )
 
 
 def decode_object(
@@ -238,12 +296,15 @@ def decode_array(
         if type(each) is not dict:
             malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
     drift.check_plain(objects, cls, operation, request_id)
-    return Decoded([around(cls, each, None) for each in objects], len(objects))
+    return Decoded([around(cls, each, None) for each in objects], None, [], len(objects), None)
 
 
 def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:
     """Raise that a response is not what the operation returns."""
-    msg = f"{operation.id}: {what}. If it happens again, report it to Kantata's support with the request id {request_id}."
+    done = ""
+    if operation.method != "GET":
+        done = " The service answered with success, so the write was probably carried out: look before you send it again."
+    msg = f"{operation.id}: {what}.{done} If it happens again, tell Kantata's support the request id {request_id}."
     raise MalformedResponseError(
         msg, method=operation.method, path=operation.path, request_id=request_id
     ) from None

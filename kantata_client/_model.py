@@ -9,17 +9,20 @@ is worked out when somebody asks: importing attrs and letting it build a class t
 from __future__ import annotations
 
 from datetime import date, datetime
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
 from kantata_client._associations import Association
 from kantata_client._lazy import similar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Self
 
     from kantata_client._envelope import Envelope
 
 M = TypeVar("M", bound="Model")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 _LABELS = ("title", "name", "full_name", "label", "subject", "filename", "currency", "service_name")
 _LABEL_LENGTH = 40
@@ -38,6 +41,25 @@ class _AttrsFields:
         made = attrs.fields(attrs.make_class(owner.__name__, fields))
         owner.__attrs_attrs__ = made
         return made
+
+
+class _Unshadowed:
+    """A method that a received field of the same name does not hide."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        return self._method if model is None else MethodType(self._method, model)
+
+    def __set__(self, model: Model, value: object) -> None:
+        msg = f"{type(model).__name__}.{self._method.__name__} is a method"
+        raise AttributeError(msg)
+
+
+def _unshadowed(method: F) -> F:
+    return cast("F", _Unshadowed(method))
 
 
 @dataclass_transform(kw_only_default=True)
@@ -71,19 +93,41 @@ class Model:
 
     def __init__(self, **fields: Any) -> None:
         self.__envelope__ = None
+        known_fields = type(self).FIELDS
+        evolved = len(fields) == len(known_fields)
         for name, value in fields.items():
-            if name not in self.FIELDS:
-                known = similar(name, self.FIELDS)
+            if name not in known_fields:
+                known = similar(name, known_fields)
                 msg = f"{type(self).__name__} has no field {name!r}{known}"
                 raise TypeError(msg)
-            if value is not None and (value or name != "id"):  # a missing id reads as empty, and stays missing
+            # attrs.evolve gives every field: `None` for what is missing, and an empty id.
+            if not evolved or (value is not None and (value or name != "id")):
                 setattr(self, name, value)
 
     @property
     def extra(self) -> dict[str, Any]:
         """The received fields that the contract does not know."""
-        return {name: value for name, value in self.__dict__.items() if name not in self.FIELDS}
+        return {name: value for name, value in self.__dict__.items() if name not in type(self).FIELDS}
 
+    @_unshadowed
+    def replace(self, **changes: Any) -> Self:
+        """The object with other values of some fields; `None` is kept as null.
+
+        Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations.
+
+        Raises:
+            TypeError: There is no such field.
+        """
+        cls = type(self)
+        changed = around(cls, dict(self.__dict__), self.__envelope__)
+        for name, value in changes.items():
+            if name not in cls.FIELDS:
+                msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
+                raise TypeError(msg)
+            setattr(changed, name, value)
+        return changed
+
+    @_unshadowed
     def to_dict(self) -> dict[str, Any]:
         """The object as it was received: the very dictionary, not a copy."""
         return self.__dict__
@@ -91,7 +135,13 @@ class Model:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return _present(self) == _present(cast("Model", other))
+        return _read(self) == _read(cast("Model", other))
+
+    def __copy__(self) -> Self:
+        return around(type(self), dict(self.__dict__), self.__envelope__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.__dict__, self.__envelope__)
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.__dict__.get("id")))
@@ -111,6 +161,23 @@ class Model:
 
 def _present(model: Model) -> dict[str, Any]:
     return {name: value for name, value in model.__dict__.items() if value is not None}
+
+
+def _read(model: Model) -> dict[str, Any]:
+    """What is there, as it reads: a time is the same one in another notation."""
+    fields = vars(type(model))
+    return {
+        name: getattr(model, name) if isinstance(fields.get(name), _Field) else value
+        for name, value in _present(model).items()
+    }
+
+
+def _made_again(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
+    """Unpickle: the object of its envelope."""
+    model = around(cls, received, envelope)
+    if envelope is not None:
+        envelope.adopt(model)
+    return model
 
 
 def around(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:

@@ -20,6 +20,9 @@ from kantata_client.errors import NotOneError, UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 
+    import anyio
+
+    from kantata_client._envelope import Decoded
     from kantata_client._operation import Operation
     from kantata_client._session import Session
 
@@ -28,6 +31,8 @@ M = TypeVar("M", bound=Model)
 LARGEST_PAGE = 200
 CONCURRENCY = 4
 """Pages fetched at once unless told otherwise."""
+_LONGEST_NUMBER = 20
+"""Digits of the ids that are kept as bits."""
 _LONGEST_ONLY = 4_000
 """Characters of ids in one request: a longer URL is refused by some proxies."""
 
@@ -55,10 +60,20 @@ class Page(Generic[M]):
         return f"<Page {self.number}: {len(self.items)} of {self.count}>"
 
 
+class Fetched(Generic[M]):
+    """A page as it came."""
+
+    __slots__ = ("decoded", "number")
+
+    def __init__(self, decoded: Decoded[M], number: int) -> None:
+        self.decoded = decoded
+        self.number = number
+
+
 class Source(Protocol[M]):
     """Where a walk gets its pages from."""
 
-    async def next(self, concurrency: int) -> tuple[list[Page[M]], Exception | None]:
+    async def next(self, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
         """The next pages, fetched at once; none when the walk is over; and what kept the page behind them from coming."""
         ...
 
@@ -101,6 +116,12 @@ class Paginator(Generic[M]):
         self._asked = asked_for(sent.items())
         self._chunks = _chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
+        if self._chunks and ("order" in sent or self._first_page != 1):
+            msg = (
+                f"{operation.resource}.{operation.name}: the ids of `only` are asked for in {len(self._chunks)} requests, "
+                "which can't be ordered or begun at a page together: leave `order` and `page` out, or give fewer ids"
+            )
+            raise UsageError(msg)
         if "per_page" in operation.query:
             sent.setdefault("per_page", str(LARGEST_PAGE))
         self._sent = sent
@@ -145,8 +166,7 @@ class Paginator(Generic[M]):
 
         Everything that is in the list when the walk begins and still is when it ends is delivered, exactly once, in the
         order of creation (or of the last update). Ordinary walks, whose pages are places in a list that moves, may skip
-        a record when another one is deleted. Pages are read in windows of time that are over, so that nothing can
-        enter them, and a window is read again from where its count moved.
+        a record when another one is deleted. A stable walk asks for what is behind the last moment that it saw.
 
         Raises:
             UsageError: The list has no such order and filters (see `docs/walks.md`), or it is ordered, searched or begun
@@ -184,24 +204,26 @@ class Paginator(Generic[M]):
             msg = f"limit is {limit}, it begins at 1"
             raise UsageError(msg)
         size = self._page_size
+        by_page = size and not self._chunks
         return Pages(
-            self._source(),
+            self._source(limit),
             concurrency,
             limit,
             progress,
             size=size,
-            skipped=self._skipped % size if size else self._skipped,
+            skipped=self._skipped + (self._first_page - 1) * (size or 0),
+            to_drop=self._skipped % size if size and by_page else self._skipped,
         )
 
     def items(
         self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
-    ) -> AsyncIterator[M]:
+    ) -> _Items[M]:
         """Every object, in order, each id once; the arguments are those of `pages`."""
         return _Items(self.pages(concurrency=concurrency, limit=limit, progress=progress))
 
     def dicts(
         self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> _Dicts[M]:
         """Every object as the plain dictionary that was received; the arguments are those of `pages`."""
         return _Dicts(self.items(concurrency=concurrency, limit=limit, progress=progress))
 
@@ -230,7 +252,7 @@ class Paginator(Generic[M]):
             MalformedResponseError: The service does not tell.
         """
         counts = [
-            (await self._fetch(1, per_page=1, chunk=chunk)).count
+            (await self._fetch(1, per_page=1, chunk=chunk)).decoded.count
             for chunk in range(max(1, len(self._chunks)))
         ]
         if None in counts:
@@ -257,22 +279,26 @@ class Paginator(Generic[M]):
             setattr(other, name, getattr(self, name))
         return other
 
-    def _source(self) -> Source[M]:
+    def _source(self, limit: int | None) -> Source[M]:
         if self._chunks:
             return _Numbered(partial(self._fetch_chunk), 1, last=len(self._chunks), size=None)
         if self._stable:
             from kantata_client._stable import Windows
 
-            return Windows(self._operation, self._query, self._fetch_window, self._page_size or LARGEST_PAGE)
+            size = self._page_size or LARGEST_PAGE
+            return Windows(self._operation, self._query, self._sent, self._fetch_window, size)
         size = self._page_size
+        if limit and size and limit < size and self._first_page == 1 and not self._skipped:
+            return _Numbered(partial(self._fetch, per_page=limit), 1, last=None, size=limit)
         first = self._first_page + (self._skipped // size if size else 0)
         return _Numbered(self._fetch, first, last=None, size=size)
 
-    async def _fetch_chunk(self, number: int) -> Page[M]:
-        page = await self._fetch(1, chunk=number - 1)
-        return Page(page.items, number, None)
+    async def _fetch_chunk(self, number: int) -> Fetched[M]:
+        fetched = await self._fetch(1, chunk=number - 1)
+        fetched.number, fetched.decoded.count = number, None
+        return fetched
 
-    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Page[M]:
+    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Fetched[M]:
         return await self._fetch(number, window=window)
 
     async def _fetch(
@@ -282,7 +308,7 @@ class Paginator(Generic[M]):
         per_page: int | None = None,
         chunk: int = 0,
         window: Mapping[str, str] | None = None,
-    ) -> Page[M]:
+    ) -> Fetched[M]:
         query = {**self._sent, **(window or {})}
         if self._chunks:
             query["only"] = self._chunks[chunk]
@@ -291,8 +317,7 @@ class Paginator(Generic[M]):
         if per_page is not None and "per_page" in query:
             query["per_page"] = str(per_page)
         response = await self._session.send(self._operation, self._path, list(query.items()))
-        decoded = self._session.read(response, self._operation, self._cls, self._asked)
-        return Page(decoded.items, number, decoded.count)
+        return Fetched(self._session.read(response, self._operation, self._cls, self._asked), number)
 
     @property
     def _page_size(self) -> int | None:
@@ -330,35 +355,48 @@ class _Numbered(Generic[M]):
     """Pages by their numbers."""
 
     def __init__(
-        self, fetch: Callable[[int], Awaitable[Page[M]]], first: int, *, last: int | None, size: int | None
+        self, fetch: Callable[[int], Awaitable[Fetched[M]]], first: int, *, last: int | None, size: int | None
     ) -> None:
         self._fetch = fetch
         self._next = first
         self._last = last
         self._size = size
 
-    async def next(self, concurrency: int) -> tuple[list[Page[M]], Exception | None]:
+    async def next(self, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
         if self._last is not None and self._next > self._last:
             return [], None
         several = 1 if self._last is None else min(concurrency, self._last - self._next + 1)
         calls = [partial(self._fetch, number) for number in range(self._next, self._next + several)]
         pages, error = await in_order(calls)
+        if pages and self._size and self._last is None and self._next > 1:
+            given = pages[0].decoded.size
+            if given and given < self._size:
+                msg = f"the service gives {given} objects a page, not {self._size}: begin again with per_page={given}"
+                return [], UsageError(msg)
         self._next += len(pages)
         if pages and self._size:
-            self._last = self._last_page(pages[-1], self._size)
+            # A page that is not full is the last one: more are only fetched as long as the count promises them.
+            ended = next((page for page in pages if page.decoded.entries == 0), None)
+            self._last = ended.number if ended else self._last_page(pages[-1], self._size)
         elif pages and self._last is None:
             self._last = pages[-1].number
-        if error is not None:
+        if error is not None and self._size:
             error.add_note(
                 f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
             )
         return pages, error
 
-    def _last_page(self, newest: Page[M], size: int) -> int:
+    def _last_page(self, newest: Fetched[M], size: int) -> int:
         """The last page as the newest answer tells: the list may have grown or shrunk."""
-        if newest.count is None:
-            return newest.number if len(newest.items) < size else newest.number + 1
-        return max(-(-newest.count // size), newest.number)
+        count, entries = newest.decoded.count, newest.decoded.entries
+        size = self._size = min(
+            size, newest.decoded.size or size
+        )  # the service may give less than it is asked for
+        if count is None:
+            return newest.number + (entries >= size)
+        # A full page that the count does not reach shows that the count is wrong.
+        beyond = entries >= size and count < newest.number * size
+        return newest.number + 1 if beyond else max(-(-count // size), newest.number)
 
 
 class Pages(Generic[M]):
@@ -373,6 +411,7 @@ class Pages(Generic[M]):
         *,
         size: int | None = None,
         skipped: int = 0,
+        to_drop: int = 0,
     ) -> None:
         self._source = source
         self._concurrency = concurrency
@@ -380,45 +419,67 @@ class Pages(Generic[M]):
         self._limit = limit
         self._progress = progress
         self._size = size
-        self._skip = skipped
-        self._ready: list[Page[M]] = []
+        self._skipped = skipped
+        self._skip = to_drop
+        self._ready: list[Fetched[M]] = []
+        self._undelivered: Page[M] | None = None
         self._error: Exception | None = None
-        self._seen = _SeenIds()
+        self._lock: anyio.Lock | None = None
+        self._seen = _Seen()
         self.delivered = 0
         """Objects delivered so far."""
         self.total: int | None = None
-        """Objects in all, known from the first page on, if the service tells; a page may correct it."""
+        """Objects to deliver, known from the first page on, if the service tells; a page may correct it."""
 
     def __aiter__(self) -> Pages[M]:
         return self
 
     async def __anext__(self) -> Page[M]:
-        if self._left == 0:
-            raise StopAsyncIteration
-        if not self._ready and self._error is None:
-            several = self._concurrency
-            if self._left is not None and self._size:
-                several = min(several, -(-(self._left + self._skip) // self._size))
-            pages, self._error = await self._source.next(several)
-            self._ready = pages[::-1]
-        if not self._ready:
-            error, self._error = self._error, None
-            raise StopAsyncIteration if error is None else error
-        return self._delivered(self._ready.pop())
+        if self._lock is None:
+            from anyio import Lock
 
-    def _delivered(self, page: Page[M]) -> Page[M]:
-        page.items = self._seen.new(page.items)
-        if self._skip:
-            page.items, self._skip = page.items[self._skip :], max(0, self._skip - len(page.items))
-        if self._left is not None:
-            del page.items[self._left :]
-            self._left -= len(page.items)
-        self.delivered += len(page.items)
-        if page.count is not None:
-            self.total = page.count if self._limit is None else min(page.count, self._limit)
-        if self._progress is not None:
-            self._progress(self.delivered, self.total)
+            self._lock = Lock()
+        async with self._lock:  # several tasks may share a walk
+            return await self._advance()
+
+    async def aclose(self) -> None:
+        """End the walk; there is nothing to give back."""
+        self._left = 0
+
+    async def _advance(self) -> Page[M]:
+        if self._undelivered is None:
+            if self._left == 0:
+                raise StopAsyncIteration
+            if not self._ready and self._error is None:
+                several = self._concurrency
+                if self._left is not None and self._size:
+                    several = min(several, -(-(self._left + self._skip) // self._size))
+                pages, self._error = await self._source.next(several)
+                self._ready = pages[::-1]
+            if not self._ready:
+                error, self._error = self._error, None
+                raise StopAsyncIteration if error is None else error
+            self._undelivered = self._delivered(self._ready.pop())
+            if self._progress is not None:
+                self._progress(self.delivered, self.total)  # if it raises, the page comes next time
+        page, self._undelivered = self._undelivered, None
         return page
+
+    def _delivered(self, fetched: Fetched[M]) -> Page[M]:
+        decoded = fetched.decoded
+        items = (
+            decoded.items if decoded.identities is None else self._seen.new(decoded.items, decoded.identities)
+        )
+        if self._skip:
+            items, self._skip = items[self._skip :], max(0, self._skip - len(items))
+        if self._left is not None:
+            items = items[: self._left]
+            self._left -= len(items)
+        self.delivered += len(items)
+        if decoded.count is not None:
+            total = max(0, decoded.count - self._skipped)
+            self.total = total if self._limit is None else min(total, self._limit)
+        return Page(items, fetched.number, decoded.count)
 
 
 class _Items(Generic[M]):
@@ -433,49 +494,64 @@ class _Items(Generic[M]):
 
     async def __anext__(self) -> M:
         while not self._items:
-            self._items = (await anext(self._pages)).items[::-1]
+            page = await anext(self._pages)
+            self._items[:0] = page.items[::-1]  # another task may have put some there meanwhile
         return self._items.pop()
+
+    async def aclose(self) -> None:
+        """End the walk; there is nothing to give back."""
+        self._items.clear()
+        await self._pages.aclose()
 
 
 class _Dicts(Generic[M]):
     """A walk object by object, each as it was received."""
 
-    def __init__(self, items: AsyncIterator[M]) -> None:
+    def __init__(self, items: _Items[M]) -> None:
         self._items = items
 
     def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         return self
 
     async def __anext__(self) -> dict[str, Any]:
-        return (await anext(self._items)).to_dict()
+        return (await anext(self._items)).__dict__
+
+    async def aclose(self) -> None:
+        """End the walk; there is nothing to give back."""
+        await self._items.aclose()
 
 
-class _SeenIds:
-    """The ids that a walk has delivered, a bit each while ids are dense: records move between pages while one walks."""
+class _Seen:
+    """What a walk has delivered, a bit each while ids are dense: records move between pages while one walks."""
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
         self._others: set[object] = set()
 
-    def new(self, items: list[M]) -> list[M]:
-        """The items whose ids were not seen before."""
+    def new(self, items: list[M], identities: list[Any]) -> list[M]:
+        """The items that were not seen before."""
         fresh: list[M] = []
         all_bits = self._bits
-        for item in items:
-            identifier: Any = item.__dict__.get("id")
-            if type(identifier) is str and identifier.isdecimal():
-                identifier = int(identifier)
-            if type(identifier) is int:
-                place, bit = identifier >> 8, 1 << (identifier & 255)
+        for item, identity in zip(items, identities, strict=True):
+            text = str(identity) if type(identity) is int else identity
+            # Other spellings of a number (007) are other ids.
+            if (
+                type(text) is str
+                and text.isascii()
+                and text.isdecimal()
+                and text[0] != "0"
+                and len(text) < _LONGEST_NUMBER
+            ):
+                number = int(text)
+                place, bit = number >> 8, 1 << (number & 255)
                 bits = all_bits.get(place, 0)
                 if bits & bit:
                     continue
                 all_bits[place] = bits | bit
-            elif identifier is not None:
-                if type(identifier) in (dict, list):
-                    identifier = repr(identifier)
-                if identifier in self._others:
+            else:
+                other = text if type(text) in (str, tuple) else repr(text)
+                if other in self._others:
                     continue
-                self._others.add(identifier)
+                self._others.add(other)
             fresh.append(item)
         return fresh

@@ -23,6 +23,8 @@ async def request(
         msg = f"path is {path!r}: give it below the base URL, such as '/stories', and the query in `params`"
         raise UsageError(msg)
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
-    query = [(name, untyped(value)) for name, value in (params or {}).items() if value is not None]
+    query = [
+        (name, untyped(operation, name, value)) for name, value in (params or {}).items() if value is not None
+    ]
     response = await session.send(operation, path, query, json)
     return decode(response.content, operation, response.request_id) if response.content.strip() else None

@@ -1,0 +1,211 @@
+"""A walk goes on, and loses nothing, where the service is odd: other page sizes, wrong counts, maps that are none."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import anyio.lowlevel
+import httpx
+import pytest
+
+from kantata_client import Kantata, MalformedResponseError, UsageError
+from kantata_client.models import Story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.anyio
+
+
+class Listing:
+    """A list of stories by pages, as odd as wanted."""
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        most: int = 200,
+        count: Callable[[int], Any] = lambda total: total,
+        told: bool = True,
+    ) -> None:
+        self.total = total
+        self.most = most
+        self.count = count
+        self.told = told
+        self.queries: list[dict[str, str]] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        query = dict(request.url.params)
+        self.queries.append(query)
+        await anyio.lowlevel.checkpoint()
+        size = min(int(query.get("per_page", 20)), self.most)
+        start = (int(query.get("page", 1)) - 1) * size
+        ids = [str(number) for number in range(start + 1, min(start + size, self.total) + 1)]
+        if "only" in query:
+            ids = query["only"].split(",")
+        body: dict[str, Any] = {
+            "count": self.count(self.total),
+            "results": [{"key": "stories", "id": each} for each in ids],
+            "stories": {each: {"id": each} for each in ids},
+        }
+        if self.told:
+            body["meta"] = {"page_size": size}
+        return httpx.Response(200, content=json.dumps(body).encode())
+
+    def client(self, **options: Any) -> Kantata:
+        return Kantata("secret", transport=httpx.MockTransport(self), on_drift="ignore", **options)
+
+
+async def numbers(walk: Any) -> list[int]:
+    return [int(item.id) async for item in walk]
+
+
+async def test_tasks_share_a_walk() -> None:
+    found: list[int] = []
+
+    async def work(walk: Any) -> None:
+        async for item in walk:
+            found.append(int(item.id))
+            await anyio.lowlevel.checkpoint()
+
+    async with Listing(2_000).client() as kantata:
+        walk = kantata.stories.list(per_page=50).items()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(work, walk)
+    assert sorted(found) == list(range(1, 2_001))
+
+
+async def test_a_smaller_page_than_asked_for_is_noticed() -> None:
+    async with Listing(500, most=100).client() as kantata:
+        assert await numbers(kantata.stories.list()) == list(range(1, 501))
+        with pytest.raises(UsageError, match="per_page=100"):
+            await numbers(kantata.stories.list(page=2))
+
+
+@pytest.mark.parametrize("count", [lambda _: 0, lambda _: None, str], ids=["zero", "none", "text"])
+async def test_a_count_that_can_not_be_true_ends_nothing(count: Callable[[int], Any]) -> None:
+    async with Listing(2_000, count=count).client() as kantata:
+        assert await numbers(kantata.stories.list()) == list(range(1, 2_001))
+
+
+async def test_a_count_that_promises_too_much_ends_at_an_empty_page() -> None:
+    listing = Listing(300, count=lambda _: 1_000_000)
+    async with listing.client() as kantata:
+        assert await numbers(kantata.stories.list()) == list(range(1, 301))
+    assert len(listing.queries) < 10
+
+
+async def test_many_ids_are_skipped_by_their_place() -> None:
+    async with Listing(0).client() as kantata:
+        walk = kantata.stories.list(only=range(1, 1_001))
+        assert await numbers(walk.skip(450)) == list(range(451, 1_001))
+        for refused in ({"order": "created_at:desc"}, {"page": 3}):
+            with pytest.raises(UsageError, match="5 requests"):
+                kantata.stories.list(only=range(1, 1_001), **refused)
+
+
+async def test_the_first_object_alone_is_asked_for() -> None:
+    listing = Listing(2_000)
+    async with listing.client() as kantata:
+        first = await kantata.stories.list().first()
+    assert first is not None
+    assert (first.id, listing.queries) == ("1", [{"per_page": "1"}])
+
+
+async def test_progress_after_a_skip_reaches_its_total() -> None:
+    told: list[tuple[int, int | None]] = []
+    async with Listing(1_000).client() as kantata:
+        async for _ in kantata.stories.list().skip(450).items(progress=lambda *now: told.append(now)):
+            pass
+    assert told[-1] == (550, 550)
+
+
+async def test_a_progress_hook_that_raises_loses_no_page() -> None:
+    def raise_once(*_: object) -> None:
+        if not raised:
+            raised.append(True)
+            raise ZeroDivisionError
+
+    raised: list[bool] = []
+    async with Listing(1_000).client() as kantata:
+        pages = kantata.stories.list().pages(progress=raise_once)
+        with pytest.raises(ZeroDivisionError):
+            await anext(pages)
+        assert sum([len(page) async for page in pages]) == 1_000
+
+
+async def test_what_comes_along_may_be_no_map() -> None:
+    body = {
+        "count": 1,
+        "results": [{"key": "stories", "id": "1"}],
+        "stories": {"1": {"id": "1", "assignee_ids": ["2"]}},
+    }
+    for users in (None, [], 7):
+        content = json.dumps({**body, "users": users}).encode()
+        transport = httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content))
+        async with Kantata("secret", transport=transport) as kantata:
+            (story,) = await kantata.stories.list(include=["assignees"]).collect()
+            assert story.assignees == []
+            assert [row.field for row in kantata.drift] == ["users"]
+
+
+async def test_raise_raises_each_time() -> None:
+    content = json.dumps(
+        {"count": 1, "results": [{"key": "stories", "id": "1"}], "stories": {"1": {"id": "1", "title": 7}}}
+    ).encode()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    async with Kantata("secret", transport=transport, on_drift="raise") as kantata:
+        for client in (kantata, kantata, kantata.with_token("other")):
+            with pytest.raises(MalformedResponseError, match=r"Story\.title"):
+                await client.stories.list().collect()
+
+
+async def test_an_enum_is_its_value() -> None:
+    class Order(str, Enum):  # noqa: UP042 - the one that Python's own str() spells another way
+        NEWEST = "created_at:desc"
+
+    listing = Listing(1)
+    async with listing.client() as kantata:
+        await kantata.stories.list(order=Order.NEWEST).collect()  # type: ignore[arg-type]
+    assert listing.queries[0]["order"] == "created_at:desc"
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), b"bytes", object(), "\ud800", {"a": float("nan")}]
+)
+async def test_what_json_can_not_say_is_refused(value: Any) -> None:
+    listing = Listing(1)
+    async with listing.client() as kantata:
+        with pytest.raises(UsageError, match="value"):
+            await kantata.custom_field_values.update(1, value=value)
+        with pytest.raises(UsageError, match="comma"):
+            kantata.stories.list(by_any_tag=["Berlin, R&D", "x"])
+    assert listing.queries == []
+
+
+async def test_replacing_keeps_what_evolving_loses() -> None:
+    body = {
+        "count": 1,
+        "results": [{"key": "stories", "id": "1"}],
+        "stories": {"1": {"id": "1", "workspace_id": "2", "new": 1, "due_date": "2026-01-05"}},
+        "workspaces": {"2": {"id": "2", "title": "W"}},
+    }
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
+        story = await kantata.stories.get(1, include=["workspace"])
+    changed = story.replace(title="Kick-off", due_date=None)
+    assert changed.to_dict() == {
+        "id": "1",
+        "workspace_id": "2",
+        "new": 1,
+        "due_date": None,
+        "title": "Kick-off",
+    }
+    assert changed.workspace is story.workspace
+    assert story.title is None
+    assert Story(id="1", due_date=None).to_dict() == {"id": "1", "due_date": None}
+    with pytest.raises(TypeError, match="did you mean 'title'"):
+        story.replace(titel="x")
