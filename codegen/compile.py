@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codegen.describe import Facts, describe
+from codegen.errors import CodegenError
 from codegen.load import load, load_data
 from codegen.normalise import normalise
 from codegen.overlay import apply
@@ -45,7 +46,7 @@ def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) 
 
 
 def _ruff(command: str, *arguments: str) -> None:
-    subprocess.run(  # noqa: S603 - our own arguments
+    ran = subprocess.run(  # noqa: S603 - our own arguments
         [
             sys.executable,
             "-m",
@@ -56,8 +57,13 @@ def _ruff(command: str, *arguments: str) -> None:
             str(ROOT / "pyproject.toml"),
             *arguments,
         ],
-        check=True,
+        check=False,
+        capture_output=True,
+        text=True,
     )
+    if ran.returncode:
+        msg = f"what was generated is not Python (ruff {command}):\n{ran.stdout}{ran.stderr}"
+        raise CodegenError(msg)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import keyword
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -150,13 +151,16 @@ def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json
             form["properties"][parameter["name"]] = schema
             if parameter.get("required"):
                 form.setdefault("required", []).append(parameter["name"])
-        elif place in ("query", "path", "header"):
+        elif place in ("query", "path"):
             moved: Json = {
                 key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter
             }
             parameters.append({**moved, "schema": _parameter_schema(parameter)})
         else:
-            msg = f"{where}: parameter {parameter['name']!r} is in {place!r}, which codegen does not know"
+            msg = (
+                f"{where}: parameter {parameter['name']!r} is in {place!r}, which methods have no argument for: "
+                "remove it in overrides/overlay.yaml, or teach codegen/normalise.py"
+            )
             raise CodegenError(msg)
     if body is not None:
         converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
@@ -229,6 +233,13 @@ def _name_operations(document: Json, semantics: Semantics) -> None:
         where = f"{method} {path}"
         resource, name = names.resource_and_method(method.lower(), path, collections)
         name = semantics.names.get(where, name)
+        if keyword.iskeyword(name) or not name.isidentifier():
+            msg = f"{where}: {name!r} can't be the name of a method: name it in overrides/semantics.yaml"
+            raise CodegenError(msg)
+        places = Counter(parameter["name"] for parameter in operation["parameters"])
+        if twice := [each for each, times in places.items() if times > 1]:
+            msg = f"{where}: parameter {twice[0]!r} is declared in two places; correct it in overrides/overlay.yaml"
+            raise CodegenError(msg)
         if (resource, name) in taken:
             both = f"{where} and {taken[resource, name]}"
             msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"

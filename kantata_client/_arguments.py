@@ -240,7 +240,8 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "any":
             return _json(operation, name, value)
-    return _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
+    hint = "; leave out what is empty, or give None" if value == "" else ""
+    return _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}{hint}")
 
 
 def _parses(text: str, parse: Any) -> bool:

@@ -35,7 +35,8 @@ class Timeouts(NamedTuple):
 
     def check(self) -> None:
         """Raise `UsageError` if a time is not above zero."""
-        if any(seconds is not None and seconds <= 0 for seconds in self):
+        given: list[object] = [seconds for seconds in self if seconds is not None]
+        if not all(isinstance(seconds, (int, float)) and seconds > 0 for seconds in given):
             raise UsageError(f"{self!r}: a timeout is a number of seconds above 0, or None for no limit.")
 
 

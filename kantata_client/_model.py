@@ -132,6 +132,14 @@ class Model:
         """The object as it was received: the very dictionary, not a copy."""
         return self.__dict__
 
+    if not TYPE_CHECKING:  # so that the type checker still knows which attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            cls = type(self)
+            known = (*cls.FIELDS, *cls.ASSOCIATIONS)
+            msg = f"{cls.__name__!r} object has no attribute {name!r}{similar(name, known)}"
+            raise AttributeError(msg)
+
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented

@@ -15,7 +15,7 @@ from kantata_client._concurrency import in_order
 from kantata_client._envelope import malformed
 from kantata_client._model import Model
 from kantata_client._session import asked_for
-from kantata_client.errors import NotOneError, UsageError
+from kantata_client.errors import KantataError, NotOneError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
@@ -142,6 +142,10 @@ class Paginator(Generic[M]):
                 f"{self._operation.resource}.{self._operation.name}() is a walk and is not awaited itself: "
                 "`async for` over it, or await its first(), one(), count() or collect()."
             )
+            raise TypeError(msg)
+
+        def __iter__(self) -> Generator[Any, None, Any]:
+            msg = f"{self._operation.resource}.{self._operation.name}() is walked with `async for`, not with `for`"
             raise TypeError(msg)
 
     # --- other walks over the same list ---
@@ -380,10 +384,9 @@ class _Numbered(Generic[M]):
             self._last = ended.number if ended else self._last_page(pages[-1], self._size)
         elif pages and self._last is None:
             self._last = pages[-1].number
-        if error is not None and self._size:
-            error.add_note(
-                f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
-            )
+        if isinstance(error, KantataError) and self._size:
+            where = f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
+            error.args = (f"{error} {where}", *error.args[1:])
         return pages, error
 
     def _last_page(self, newest: Fetched[M], size: int) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._arguments import body_of, form_of, path_of, query_of, wrapped
 from kantata_client._http import Request
+from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,16 +97,19 @@ class Session:
         from kantata_client._envelope import decode_object, malformed
 
         response, asked = await self.perform(operation, path, query, body)
-        if operation.alternative and body and body.get(operation.alternative[0]):
-            from kantata_client import models
+        try:
+            if operation.alternative and body and body.get(operation.alternative[0]):
+                from kantata_client import models
 
-            cls = getattr(models, operation.alternative[1])
-            return decode_object(response.content, cls, operation, response.request_id, self.drift)
-        if operation.result in ("object", "keyed"):
-            return decode_object(response.content, cls, operation, response.request_id, self.drift)
-        found = self.read(response, operation, cls, asked).items
-        if not found:
-            malformed("one result was expected, but there is none", operation, response.request_id)
+                cls = getattr(models, operation.alternative[1])
+                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+            if operation.result in ("object", "keyed"):
+                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+            found = self.read(response, operation, cls, asked).items
+            if not found:
+                malformed("one result was expected, but there is none", operation, response.request_id)
+        except MalformedResponseError as error:
+            raise _located(error, operation, path) from None
         return found[0]
 
     async def many(
@@ -118,7 +122,10 @@ class Session:
     ) -> list[M]:
         """All objects that an operation answers with."""
         response, asked = await self.perform(operation, path, query, body)
-        return self.read(response, operation, cls, asked).items
+        try:
+            return self.read(response, operation, cls, asked).items
+        except MalformedResponseError as error:
+            raise _located(error, operation, path) from None
 
     def read(
         self, response: Response, operation: Operation, cls: type[M], asked: frozenset[str]
@@ -129,6 +136,15 @@ class Session:
         if operation.result == "array":
             return decode_array(response.content, cls, operation, response.request_id, self.drift)
         return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+
+
+def _located(
+    error: MalformedResponseError, operation: Operation, path: tuple[int | str, ...]
+) -> MalformedResponseError:
+    """The error with the record that was asked for in it, instead of the operation's placeholders."""
+    below = path_of(operation, path)
+    text = str(error).replace(operation.id, f"{operation.method} {below}", 1)
+    return MalformedResponseError(text, method=operation.method, path=below, request_id=error.request_id)
 
 
 def asked_for(sent: Iterable[tuple[str, str]]) -> frozenset[str]:

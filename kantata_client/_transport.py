@@ -136,11 +136,13 @@ class Transport:
         self.hooks = hooks or Hooks()
         if isinstance(timeout, (int, float)):
             timeout = Timeouts(timeout, timeout, timeout)
+        elif timeout is not None and not isinstance(timeout, Timeouts):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"timeout is {timeout!r}: give seconds, or Timeouts(…).")
         self._timeouts = timeout or Timeouts()
         self._timeouts.check()
         self._retries = retries or RetryPolicy()
         self._retries.check()
-        if max_concurrency < 1:
+        if not isinstance(max_concurrency, int) or max_concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
                 f"max_concurrency is {max_concurrency}, but at least one request has to be possible."
             )
@@ -413,14 +415,14 @@ def _checked(url: str) -> str:
     else:
         if not host or parts.scheme not in ("https", "http"):
             problem = "it has to begin with https:// and a host"
-        elif parts.username is not None or parts.query or parts.fragment:
+        elif parts.username is not None or "?" in url or "#" in url:
             problem = "it must hold no user name, password, query or fragment"
         elif parts.scheme == "http" and not _loopback(host):
             problem = "tokens go over https:// only, and over http:// to this very machine"
         elif any(character.isspace() or character == "\\" for character in url):
             problem = "it has a character that no address has"
         else:
-            return url.rstrip("/")
+            return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")
         # Not repeated as it is: there may be a password in it.
         problem = f"{parts.scheme}://{host or ''}: {problem}"
     raise UsageError(f"Not an address to send to: {problem}.")

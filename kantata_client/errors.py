@@ -257,8 +257,6 @@ _ADVICE = {
     400: "Check the parameters against the operation's documentation.",
     401: "The token is wrong, or its user revoked it: get a new one, made for this base URL.",
     403: "The token's user may not do this, or the account lacks the feature: ask its administrator.",
-    404: "There is no such record, or the user may not see it, or a default filter of the operation hides it "
-    "(an archived workspace, a disabled member): try a filter such as include_archived=True if it has one.",
     422: "Correct the values, then send it again.",
     429: "Send fewer requests at once, or wait some minutes; other programs of the account count too.",
     501: "This server does not have that; nothing was done.",
@@ -287,6 +285,8 @@ def error_from_response(
     else:
         kind = ServerError if status >= 500 else _BY_STATUS.get(status, APIError)
         advice = _ADVICE.get(status) or ("The service failed: try again later." if status >= 500 else "")
+        if status == 404:
+            advice = _advice_of_404(method, path)
         details = _details(content)
     what = "; ".join(str(detail) for detail in details) or "no explanation was given"
     request_id = headers.get("x-request-id")
@@ -299,6 +299,15 @@ def error_from_response(
     if isinstance(error, RateLimitedError):
         error.retry_after = retry_after(headers)
     return error
+
+
+def _advice_of_404(method: str, path: str) -> str:
+    if not any(character.isdecimal() for character in path):
+        return "Check base_url and the path: nothing in it names a record."
+    advice = "The record does not exist any more, or the token's user may not see it"
+    if method == "GET":
+        advice += ", or a default filter hides it (include_archived=True and the like show more)"
+    return f"{advice}."
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -57,5 +57,11 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
     asyncio.run(serve())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
 def test_there_are_examples() -> None:
     assert len(list(examples())) >= 3

@@ -21,6 +21,12 @@ def sandbox(
     """
     try:
         anyio.run(_serve, seed, host, port)
+    except OSError as error:
+        typer.echo(
+            f"{host}:{port} can't be listened on ({error.strerror}): try another one, --port 0 takes a free one.",
+            err=True,
+        )
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
 

@@ -71,7 +71,7 @@ def test_a_first_client_imports_none_of_the_libraries() -> None:
 
 
 def test_the_operations_can_be_listed_without_importing_them() -> None:
-    loaded = modules_after("from kantata_client.api import OPERATIONS; assert len(list(OPERATIONS)) == 419")
+    loaded = modules_after("from kantata_client.api import OPERATIONS; assert len(list(OPERATIONS)) > 400")
     assert not {name for name in loaded if name.startswith("kantata_client.api.")}
 
 
@@ -141,7 +141,7 @@ def test_operations_are_a_mapping() -> None:
     assert OPERATIONS.get("GET /nothing") is None
     with pytest.raises(KeyError):
         OPERATIONS["GET /nothing"]
-    assert repr(OPERATIONS) == "<419 operations>"
+    assert repr(OPERATIONS) == f"<{len(OPERATIONS)} operations>"
 
 
 # --- other users -------------------------------------------------------------------------------

@@ -41,11 +41,21 @@ def test_the_status_decides_the_class_and_the_message_says_all(status):
 
 
 @pytest.mark.parametrize(
-    ("status", "word"),
-    [(401, "revoked"), (403, "administrator"), (404, "include_archived"), (504, "per_page")],
+    ("status", "path", "word"),
+    [
+        (401, "/stories", "revoked"),
+        (403, "/stories", "administrator"),
+        (404, "/stories/7", "include_archived"),
+        (404, "/storys", "base_url"),
+        (504, "/stories", "per_page"),
+    ],
 )
-def test_the_message_says_what_to_do(status, word):
-    assert word in str(error_from_response(status, {}, b"", "GET", "/stories"))
+def test_the_message_says_what_to_do(status, path, word):
+    assert word in str(error_from_response(status, {}, b"", "GET", path))
+
+
+def test_a_filter_is_no_advice_for_a_write():
+    assert "include_archived" not in str(error_from_response(404, {}, b"", "DELETE", "/stories/7"))
 
 
 def test_validation_errors_are_told_by_field():
