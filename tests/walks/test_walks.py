@@ -281,7 +281,7 @@ async def test_iterating_on_after_an_error_goes_on_where_it_stopped(
             except StopAsyncIteration:
                 break
             except KantataError as error:
-                errors += error.__notes__
+                errors.append(str(error))
             else:
                 found += ids(page.items)
     assert found == list(range(1, 96))
