@@ -247,16 +247,19 @@ def decode_envelope(
         missing=missing,
         odd=odd,
     )
-    lost = [_identity(each, operation) for each in missing]
-    found = references if not missing else [each for each in references if each not in missing]
-    identities = [_identity(each, operation) for each in found]
+    lost: list[Any] = []
+    found = references
+    if missing:
+        lost = _identities(missing, operation)
+        found = [each for each in references if each not in missing]
     count = _whole(told.get("count")) if count is None else count
-    return Decoded(items, identities, lost, count, _whole(told.get("page_size")))
+    return Decoded(items, _identities(found, operation), lost, count, _whole(told.get("page_size")))
 
 
-def _identity(reference: dict[str, Any], operation: Operation) -> Any:
-    """What tells an entry of `results` from all others of the list."""
-    return reference["id"] if reference["key"] == operation.key else (reference["key"], str(reference["id"]))
+def _identities(references: list[Any], operation: Operation) -> list[Any]:
+    """What tells each entry of `results` from all others of the list."""
+    key = operation.key
+    return [each["id"] if each["key"] == key else (each["key"], str(each["id"])) for each in references]
 
 
 def _whole(value: object) -> int | None:
