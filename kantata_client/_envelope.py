@@ -91,10 +91,16 @@ class Envelope:
             if objects.get(identifier) is model.__dict__:
                 self._made.setdefault(key, {})[identifier] = ref(model)
 
-    def results(self, cls: type[Model], references: list[Any]) -> tuple[list[Any], list[Any]]:
+    def results(
+        self, cls: type[Model], references: list[Any]
+    ) -> tuple[list[Any], list[Any], list[Any] | None]:
         """The objects that `results` names, in its order, and the references whose objects are not there.
 
         The loop does what `find` does, without a call for each object: every object of every page comes through here.
+
+        Returns:
+            The objects; the references without one; the ids of the objects, if each is of the operation's own type and
+            comes once.
         """
         objects: list[Any] = []
         absent: list[Any] = []
@@ -130,9 +136,10 @@ class Envelope:
             # would make the garbage collector run half again as often.
             self._received = _NOTHING
         else:
-            for key, those in made_under.items():
-                self._made[key] = {identifier: ref(model) for identifier, model in those.items()}
-        return objects, absent
+            for each, those in made_under.items():
+                self._made[each] = {identifier: ref(model) for identifier, model in those.items()}
+        plain = key == self._operation.key and len(made) == len(objects)
+        return objects, absent, list(made) if plain else None
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
@@ -226,7 +233,7 @@ def decode_envelope(
     try:
         if odd and any(reference["key"] in odd for reference in references):
             raise TypeError(odd)
-        items, missing = envelope.results(cls, references)
+        items, missing, ids = envelope.results(cls, references)
     except (KeyError, TypeError, AttributeError):
         malformed(
             "an entry of `results` is not {key, id}, or its objects are not a map by id",
@@ -253,7 +260,8 @@ def decode_envelope(
         lost = _identities(missing, operation)
         found = [each for each in references if each not in missing]
     count = _whole(told.get("count")) if count is None else count
-    return Decoded(items, _identities(found, operation), lost, count, _whole(told.get("page_size")))
+    identities = _identities(found, operation) if ids is None else ids
+    return Decoded(items, identities, lost, count, _whole(told.get("page_size")))
 
 
 def _identities(references: list[Any], operation: Operation) -> list[Any]:
