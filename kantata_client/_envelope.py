@@ -271,9 +271,9 @@ def _identities(references: list[Any], operation: Operation) -> list[Any]:
 
 
 def _whole(value: object) -> int | None:
-    """A number, also as text."""
+    """A number of things, also as text."""
     if type(value) is int:
-        return value
+        return value if value >= 0 else None
     return (
         int(value)
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20

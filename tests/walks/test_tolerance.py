@@ -209,3 +209,15 @@ async def test_replacing_keeps_what_evolving_loses() -> None:
     assert Story(id="1", due_date=None).to_dict() == {"id": "1", "due_date": None}
     with pytest.raises(TypeError, match="did you mean 'title'"):
         story.replace(titel="x")
+
+
+async def test_numbers_that_count_nothing_are_not_believed() -> None:
+    body = {
+        "count": -2_147_483_648,
+        "meta": {"page_size": -2_147_483_648},
+        "results": [{"key": "stories", "id": "1"}],
+        "stories": {"1": {"id": "1"}},
+    }
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
+        assert await numbers(kantata.stories.list(page=2)) == [1]
