@@ -25,7 +25,6 @@ M = TypeVar("M", bound=Model)
 
 _decode = msgspec.json.Decoder().decode
 _NOTHING: dict[str, Any] = {}
-_NO_REFERENCES: dict[str, ref[Any]] = {}
 
 
 class Envelope:
@@ -48,33 +47,38 @@ class Envelope:
 
     def find(self, key: str, identifier: Any) -> Model | None:
         """The object of that type and id, the same one each time, or `None`."""
-        if type(identifier) is not str:
-            identifier = str(identifier)
         made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = {}
-        known = made.get(identifier)
-        if known is not None and (model := known()) is not None:
-            return model
-        received = self._received.get(key, _NOTHING).get(identifier)
-        if type(received) is not dict:
-            return None
-        model = around(class_under(key, self._operation.keys), cast("dict[str, Any]", received), self)
-        made[identifier] = ref(model)
-        return model
+        if made is not None and type(identifier) is str:
+            known = made.get(identifier)
+            if known is not None and (model := known()) is not None:
+                return model
+        found = self.find_all(key, (identifier,))
+        return found[0] if found else None
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
         """The objects of that type and these ids, as far as they are there."""
         found: list[Model] = []
-        made = self._made.get(key, _NO_REFERENCES)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = {}
+        received: dict[str, Any] = self._received.get(key, _NOTHING)
+        made_as: Any = None
         for identifier in identifiers:
-            # What `find` does for an object that is there already, without a call for each.
-            known = made.get(identifier) if type(identifier) is str else None
-            model: Model | None = None if known is None else known()
+            if type(identifier) is not str:
+                identifier = str(identifier)
+            known = made.get(identifier)
+            model: Any = None if known is None else known()
             if model is None:
-                model = self.find(key, identifier)
-                if model is None:
+                own = received.get(identifier)
+                if type(own) is not dict:
                     continue
+                if made_as is None:
+                    made_as = class_under(key, self._operation.keys)
+                # `around`, without a call for each object.
+                model = made_as.__new__(made_as)
+                model.__dict__ = own
+                model.__envelope__ = self
+                made[identifier] = ref(model)
             found.append(model)
         return found
 
