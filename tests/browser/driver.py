@@ -51,6 +51,8 @@ class Browser:
             options = {"goog:chromeOptions": {"args": arguments}}
             answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": options}})
             self._session = f"/session/{answer['sessionId']}"
+            # Between two pages there are no elements: look-ups wait for them.
+            self._call("POST", f"{self._session}/timeouts", {"implicit": 20_000})
         except BaseException:
             self._process.terminate()
             self._process.wait()
@@ -85,7 +87,7 @@ class Browser:
         before = self._find("html")
         self._call("POST", f"{self._session}/element/{self._find(selector)}/click", {})
         until = time.monotonic() + 30
-        while time.monotonic() < until and self._find("html") == before:
+        while time.monotonic() < until and (self._find("html") == before or not self._loaded):
             time.sleep(0.05)
 
     def choose(self, selector: str) -> None:
@@ -99,6 +101,10 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """Write what is seen as a PNG."""
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
+
+    @property
+    def _loaded(self) -> bool:
+        return self.script("return document.readyState") == "complete"
 
     def _find(self, selector: str) -> str:
         query = {"using": "css selector", "value": selector}
