@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
 
-import msgspec
+import orjson
 
 from kantata_client import models
 from kantata_client._model import Model, around
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Model)
 
-_decode = msgspec.json.Decoder().decode
 _NOTHING: dict[str, Any] = {}
 
 
@@ -201,8 +200,8 @@ def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
         MalformedResponseError: It is none.
     """
     try:
-        return _decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        return orjson.loads(content)
+    except ValueError as error:
         what = "is empty" if not content.strip() else f"is not JSON ({error})"
         malformed(f"the response {what}", operation, request_id)
 

@@ -72,13 +72,11 @@ class Session:
         form: Form | None = None,
     ) -> Response:
         """Send an operation whose parts are ready."""
-        from msgspec.json import encode
-
         request = Request(
             operation.method,
             self.base_url + path,
             query=query,
-            content=None if body is None else encode(body),
+            content=None if body is None else _encoded(body),
             form=form,
             operation=operation.id,
             own_limit=operation.own_rate_limit,
@@ -136,6 +134,12 @@ class Session:
         if operation.result == "array":
             return decode_array(response.content, cls, operation, response.request_id, self.drift)
         return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+
+
+def _encoded(body: object) -> bytes:
+    from msgspec.json import encode  # not before something is written
+
+    return encode(body)
 
 
 def _located(

@@ -58,6 +58,7 @@ def test_a_first_client_imports_none_of_the_libraries() -> None:
         "attr",
         "anyio",
         "msgspec",
+        "orjson",
         "asyncio",
         "trio",
         "json",

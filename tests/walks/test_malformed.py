@@ -116,13 +116,23 @@ async def test_references_by_number_find_their_objects() -> None:
 
 
 async def test_numbers_keep_what_they_are() -> None:
-    big = 10**40
-    async with client(with_title(str(big).encode())) as kantata:
-        story: Any = await kantata.stories.list().first()
-        assert story.title == big
+    for exact in (2**64 - 1, -(2**63), 0.1, 1e300):
+        async with client(with_title(str(exact).encode())) as kantata:
+            story: Any = await kantata.stories.list().first()
+            assert story.title == exact
+            assert type(story.title) is type(exact)
     async with client(with_title(b"1e999")) as kantata:
         with pytest.raises(MalformedResponseError, match="is not JSON"):
             await kantata.stories.list().first()
+
+
+async def test_whole_numbers_beyond_64_bits_read_as_the_nearest_float_and_are_drift() -> None:
+    big = 10**40
+    async with client(TEXT.replace(b'"id": "7", ', b'"id": "7", "position": %d, ' % big, 1)) as kantata:
+        story: Any = await kantata.stories.list().first()
+        assert story.position == float(big)
+        (row,) = kantata.drift
+        assert (row.model, row.field, row.received) == ("Story", "position", "a number")
 
 
 async def test_wrong_content_types_do_not_matter() -> None:
