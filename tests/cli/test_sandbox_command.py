@@ -10,6 +10,12 @@ import sys
 
 from kantata_client import Kantata
 
+# A shell's background jobs, and what they start, ignore Ctrl-C.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from kantata_client.cli import main; main()"
+)
+
 
 async def workspaces(base_url: str, token: str) -> int:
     async with Kantata(token, base_url=base_url) as kantata:
@@ -17,7 +23,7 @@ async def workspaces(base_url: str, token: str) -> int:
 
 
 def test_a_program_can_be_pointed_at_it() -> None:
-    command = [sys.executable, "-c", "from kantata_client.cli import main; main()", "sandbox", "--port", "0"]
+    command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -26,9 +32,10 @@ def test_a_program_can_be_pointed_at_it() -> None:
             settings = dict(line.removeprefix("export ").split("=", 1) for line in printed)
             found = asyncio.run(workspaces(settings["KANTATA_BASE_URL"], settings["KANTATA_ACCESS_TOKEN"]))
             assert found == 40
-        finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
 
 
 def test_the_fixture_for_users_is_a_sandbox(kantata_sandbox) -> None:
