@@ -107,18 +107,25 @@ class Envelope:
         """
         objects: list[Any] = []
         absent: list[Any] = []
+        own_key = self._operation.key
+        # Nothing came along that an association could lead to: no weak reference is needed for each object, which would
+        # make the garbage collector run half again as often.
+        alone = (
+            not self._asked
+            and len(self._received) <= 1
+            and len(references) == len(self._received.get(own_key, _NOTHING))
+        )
         key: Any = None
         received: dict[str, Any] = _NOTHING
         made: dict[str, Any] = {}
         make: Any = None
         made_as: type[Model] = cls
-        made_under: dict[Any, dict[str, Any]] = {}
         for reference in references:
             if reference["key"] != key:
                 key = reference["key"]
                 received = self._received.get(key, _NOTHING)
-                made = made_under.setdefault(key, {})
-                made_as = cls if key == self._operation.key else class_under(key, self._operation.keys)
+                made = self._made.setdefault(key, {})
+                made_as = cls if key == own_key else class_under(key, self._operation.keys)
                 make = made_as.__new__
             identifier = reference["id"]
             if type(identifier) is int:  # the keys of a map are text; its references may be numbers one day
@@ -126,23 +133,19 @@ class Envelope:
             own = received.get(identifier)
             if type(own) is not dict:
                 absent.append(reference)
-            elif identifier in made:
-                objects.append(made[identifier])
+            elif identifier in made:  # named twice
+                objects.append(next(each for each in objects if each.__dict__ is own))
             else:
                 model = make(made_as)
                 model.__dict__ = own
                 model.__envelope__ = self
-                made[identifier] = model
+                made[identifier] = None if alone else ref(model)
                 objects.append(model)
-        if not self._asked and len(self._received) <= 1 and len(made) == len(received):
-            # Nothing came along that an association could lead to: no weak reference is needed for each object, which
-            # would make the garbage collector run half again as often.
+        ids = list(made) if key == own_key and len(made) == len(objects) else None
+        if alone:
             self._received = _NOTHING
-        else:
-            for each, those in made_under.items():
-                self._made[each] = {identifier: ref(model) for identifier, model in those.items()}
-        plain = key == self._operation.key and len(made) == len(objects)
-        return objects, absent, list(made) if plain else None
+            self._made = {}
+        return objects, absent, ids
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
