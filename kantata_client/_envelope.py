@@ -107,7 +107,7 @@ class Envelope:
         """
         objects: list[Any] = []
         absent: list[Any] = []
-        own_key = self._operation.key
+        own_key: Any = self._operation.key
         # Nothing came along that an association could lead to: no weak reference is needed for each object, which would
         # make the garbage collector run half again as often.
         alone = (
