@@ -35,7 +35,7 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     path = operation.path
     for name, value in zip(operation.path_parameters, values, strict=True):
         if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            _refuse(operation, name, f"an id is a number or a text, not {_shown(value)}")
+            _refuse(operation, name, f"an id is a number or a text, not {shown(value)}")
         text = _plain(value).strip()
         if not text:
             _refuse(operation, name, "the id is empty; an object that was not created yet has none")
@@ -118,7 +118,7 @@ def item_of(operation: Operation, item: object, where: str) -> dict[str, Any]:
     elif isinstance(item, Mapping):
         given = cast("Mapping[str, Any]", item)
     else:
-        _refuse(operation, where, f"a mapping or a model is needed, not {_shown(item)}")
+        _refuse(operation, where, f"a mapping or a model is needed, not {shown(item)}")
     return _object(operation, where, fields, given)
 
 
@@ -164,7 +164,7 @@ def _object(
         elif parameter.many:
             if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
                 _refuse(
-                    operation, f"{prefix}{name}", f"a list is needed, not {_shown(cast('object', value))}"
+                    operation, f"{prefix}{name}", f"a list is needed, not {shown(cast('object', value))}"
                 )
             properties[name] = [
                 _checked(operation, f"{prefix}{name}[{index}]", parameter, each)
@@ -189,7 +189,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         hint = similar(text, parameter.values) or f"; it takes {listed}"
         _refuse(operation, name, f"{text!r} is not one of its values{hint}")
     if isinstance(value, bool) and kind not in ("boolean", "any"):
-        _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}")
+        _refuse(operation, name, f"{_expected(kind)} is needed, not {shown(value)}")
     match kind:
         case "string":
             if isinstance(value, str):
@@ -241,7 +241,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         case "any":
             return _json(operation, name, value)
     hint = "; leave out what is empty, or give None" if value == "" else ""
-    return _refuse(operation, name, f"{_expected(kind)} is needed, not {_shown(value)}{hint}")
+    return _refuse(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
 
 
 def _parses(text: str, parse: Any) -> bool:
@@ -272,7 +272,7 @@ def _json(operation: Operation, name: str, value: Any) -> Any:
             several = cast("Iterable[Any]", value)
             return [_json(operation, f"{name}[{index}]", each) for index, each in enumerate(several)]
         case _:
-            return _refuse(operation, name, f"JSON has no form for {_shown(value)}")
+            return _refuse(operation, name, f"JSON has no form for {shown(value)}")
 
 
 def _encodable(operation: Operation, name: str, text: str) -> str:
@@ -320,7 +320,8 @@ def _expected(kind: str) -> str:
     }[kind]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in an error: its beginning and its type."""
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
 
