@@ -62,7 +62,7 @@ def _unshadowed(method: F) -> F:
     return cast("F", _Unshadowed(method))
 
 
-@dataclass_transform(kw_only_default=True)
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class Model:
     """An object of the API. Its fields are attributes, all of which may be `None`; so are its associations.
 
@@ -70,7 +70,7 @@ class Model:
     of class and id.
     """
 
-    __slots__ = ("__dict__", "__envelope__", "__weakref__")
+    __slots__ = ("__dict__", "__envelope__", "__origin__", "__weakref__")
 
     KEY: ClassVar[str | None] = None
     """Key of the envelope under which the service sends objects of this class."""
@@ -82,6 +82,8 @@ class Model:
     __attrs_attrs__: ClassVar[Any] = _AttrsFields()
 
     __envelope__: Envelope | None
+    __origin__: dict[str, Any]
+    """What `replace` was called on, or nothing of a hand-made object; not set on what was received."""
 
     def __init_subclass__(cls) -> None:
         own = vars(cls)
@@ -93,6 +95,7 @@ class Model:
 
     def __init__(self, **fields: Any) -> None:
         self.__envelope__ = None
+        self.__origin__ = {}
         known_fields = type(self).FIELDS
         evolved = len(fields) == len(known_fields)
         for name, value in fields.items():
@@ -113,13 +116,16 @@ class Model:
     def replace(self, **changes: Any) -> Self:
         """The object with other values of some fields; `None` is kept as null.
 
-        Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations.
+        Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations; and `update_many`
+        sends what differs from the object that this was called on, nothing else.
 
         Raises:
             TypeError: There is no such field.
         """
         cls = type(self)
-        changed = around(cls, dict(self.__dict__), self.__envelope__)
+        changed = self.__copy__()
+        if _origin(changed) is None:
+            changed.__origin__ = dict(self.__dict__)
         for name, value in changes.items():
             if name not in cls.FIELDS:
                 msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
@@ -146,10 +152,13 @@ class Model:
         return _read(self) == _read(cast("Model", other))
 
     def __copy__(self) -> Self:
-        return around(type(self), dict(self.__dict__), self.__envelope__)
+        copied = around(type(self), dict(self.__dict__), self.__envelope__)
+        if (origin := _origin(self)) is not None:
+            copied.__origin__ = origin
+        return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (type(self), self.__dict__, self.__envelope__)
+        return _made_again, (type(self), self.__dict__, self.__envelope__, _origin(self))
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.__dict__.get("id")))
@@ -180,9 +189,46 @@ def _read(model: Model) -> dict[str, Any]:
     }
 
 
-def _made_again(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
+def changes_of(model: Model) -> dict[str, Any] | None:
+    """The fields of a model that differ from what `replace` was called on, or all fields of a hand-made one.
+
+    Returns:
+        Received form by field; `None` when nobody knows, since the object is one that was received: what was set on it
+        since can't be told from what came.
+    """
+    origin = _origin(model)
+    if origin is None:
+        return None
+    return {
+        name: value
+        for name, value in model.__dict__.items()
+        if name not in origin or not _same(origin[name], value)
+    }
+
+
+def _origin(model: Model) -> dict[str, Any] | None:
+    try:
+        return _read_origin(model)
+    except AttributeError:
+        return None
+
+
+_read_origin: Callable[[Model], dict[str, Any]] = vars(Model)[
+    "__origin__"
+].__get__  # without `__getattr__`'s advice
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _made_again(
+    cls: type[M], received: dict[str, Any], envelope: Envelope | None, origin: dict[str, Any] | None
+) -> M:
     """Unpickle: the object of its envelope."""
     model = around(cls, received, envelope)
+    if origin is not None:
+        model.__origin__ = origin
     if envelope is not None:
         envelope.adopt(model)
     return model

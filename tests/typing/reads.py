@@ -79,6 +79,8 @@ def fields(story: Story, workspace: Workspace) -> None:
 def making(story: Story) -> None:
     assert_type(Story(id="7", title="Kick-off", due_date=date(2026, 3, 4)), Story)
     assert_type(attrs.evolve(story, title="x"), Story)
+    assert_type({story}, set[Story])  # hashable
+    assert_type(story.replace(title="x"), Story)
     assert_type(Story.FIELDS, tuple[str, ...])
     assert_type(Story.KEY, str | None)
 

@@ -1,0 +1,63 @@
+"""What `update_many` sends of a model: what `replace` changed, or all of what was given by hand."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import date
+
+import attrs
+
+from kantata_client._drift import Drift
+from kantata_client._envelope import decode_envelope
+from kantata_client._model import changes_of
+from kantata_client.api import OPERATIONS
+from kantata_client.models import Story
+
+RECEIVED = b"""{"count": 1, "results": [{"key": "stories", "id": "7"}], "stories":
+    {"7": {"id": "7", "title": "Kick-off", "weight": 1, "billable": true, "newer": 1, "assignee_ids": ["4"]}}}"""
+
+
+def received() -> Story:
+    operation = OPERATIONS["GET /stories"]
+    return decode_envelope(RECEIVED, Story, operation, frozenset(), None, Drift("ignore")).items[0]
+
+
+def test_nobody_knows_what_changed_of_what_was_received() -> None:
+    story = received()
+    story.title = "Hand-over"
+    for each in (received(), story, copy.copy(story), pickle.loads(pickle.dumps(story))):
+        assert changes_of(each) is None
+
+
+def test_what_replace_changed_and_what_was_set_since() -> None:
+    story = received().replace(title="Hand-over", due_date=date(2026, 4, 1), weight=None)
+    expected = {"title": "Hand-over", "due_date": "2026-04-01", "weight": None}
+    assert changes_of(story) == expected
+    story.billable = False
+    assert changes_of(story) == {**expected, "billable": False}
+    story.billable = True
+    for each in (story, copy.copy(story), copy.deepcopy(story), pickle.loads(pickle.dumps(story))):
+        assert changes_of(each) == expected
+    assert changes_of(story.replace(weight=2)) == {**expected, "weight": 2}
+    assert changes_of(received().replace(title="Kick-off")) == {}
+
+
+def test_a_change_of_the_original_changes_nothing() -> None:
+    story = received()
+    changed = story.replace(title="Hand-over")
+    story.title = "Hand-over"
+    story.weight = 5
+    assert changes_of(changed) == {"title": "Hand-over"}
+
+
+def test_true_is_a_change_from_one() -> None:
+    assert changes_of(received().replace(weight=True)) == {"weight": True}  # pyright: ignore[reportArgumentType]
+
+
+def test_all_that_was_given_by_hand() -> None:
+    story = Story(id="7", title="Kick-off", weight=None)
+    story.due_date = date(2026, 4, 1)
+    assert changes_of(story) == {"id": "7", "title": "Kick-off", "weight": None, "due_date": "2026-04-01"}
+    assert changes_of(story.replace(title="Hand-over")) == {**story.to_dict(), "title": "Hand-over"}
+    assert (changes_of(attrs.evolve(received(), title="Hand-over")) or {})["billable"] is True
