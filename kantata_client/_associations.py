@@ -40,9 +40,28 @@ class Association:
         return f"<{type(self).__name__} {self.name!r}: {self.ids} → {self.key or 'any type'}>"
 
     def _asked(self, model: Model) -> bool:
-        """Whether the request asked for it; objects loaded along with others did not have a say."""
+        """Whether the request asked for it, or the object itself tells that there is none."""
         envelope = model.__envelope__
-        return envelope is not None and envelope.asked(type(model), self.name)
+        if envelope is None:
+            return False
+        received = model.__dict__
+        told = self.ids in received and not received[self.ids]
+        return envelope.asked(model, self.name, told=told)
+
+    def _not_included(self, model: Model) -> NotIncludedError:
+        """The error that says how to get it."""
+        name, cls, envelope = self.name, type(model), model.__envelope__
+        advice = None if envelope is None else envelope.advice(model, name)
+        if advice is None:
+            from kantata_client.api import OPERATIONS
+
+            advice = f"the field {self.ids!r} has what is known of it"
+            get = OPERATIONS.get(f"GET /{cls.KEY}/{{id}}")
+            include = None if get is None else get.query.get("include")
+            if get is not None and include is not None and name in include.values:
+                identifier = model.__dict__.get("id")
+                advice = f'ask for it: kantata.{get.resource}.{get.name}({identifier!r}, include=["{name}"])'
+        return NotIncludedError(cls.__name__, name, advice)
 
 
 class One(Association, Generic[T]):
@@ -71,7 +90,7 @@ class One(Association, Generic[T]):
                 if found is not None:
                     return found
         if not self._asked(model):
-            raise NotIncludedError(type(model).__name__, self.name)
+            raise self._not_included(model)
         return None
 
 
@@ -103,7 +122,7 @@ class Many(Association, Generic[T]):
             if found and len(found) == len(references):
                 return found
         if not self._asked(model):
-            raise NotIncludedError(type(model).__name__, self.name)
+            raise self._not_included(model)
         return found
 
 
@@ -130,5 +149,5 @@ class Polymorphic(Association):
             if found is not None:
                 return found
         if not self._asked(model):
-            raise NotIncludedError(type(model).__name__, self.name)
+            raise self._not_included(model)
         return None

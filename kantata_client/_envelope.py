@@ -16,7 +16,7 @@ from kantata_client._model import Model, around
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from kantata_client._drift import Drift
     from kantata_client._operation import Operation
@@ -29,20 +29,51 @@ _NOTHING: dict[str, Any] = {}
 class Envelope:
     """The objects of one response by type and id."""
 
-    __slots__ = ("_asked", "_made", "_operation", "_received")
+    __slots__ = ("_asked", "_made", "_operation", "_received", "_results")
 
-    def __init__(self, operation: Operation, asked: frozenset[str], received: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        asked: frozenset[str],
+        received: dict[str, Any],
+        results: Collection[str] = (),
+    ) -> None:
         self._operation = operation
         self._asked = asked
         self._received = received
         self._made: dict[str, dict[str, ref[Any]]] = {}
+        self._results = results
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Envelope, (self._operation, self._asked, self._received)
+        return Envelope, (self._operation, self._asked, self._received, tuple(self._results))
 
-    def asked(self, cls: type[Model], association: str) -> bool:
-        """Whether the request asked for an association of the objects of this class."""
-        return association in self._asked and cls.__name__ == self._operation.model
+    def asked(self, model: Model, association: str, *, told: bool) -> bool:
+        """Whether the request asked for an association of this object.
+
+        Objects that came along with the results had no say, even those of the same class. What the object tells itself
+        (`told`: that there is none) holds for them, too.
+        """
+        return (
+            association in self._asked
+            and type(model).__name__ == self._operation.model
+            and (told or self._is_result(model))
+        )
+
+    def advice(self, model: Model, association: str) -> str | None:
+        """How the request of this object could have asked for an association; `None` if it could not."""
+        include = self._operation.query.get("include")
+        possible = include is not None and association in include.values
+        if possible and type(model).__name__ == self._operation.model and self._is_result(model):
+            return f'add include=["{association}"] to the call that returned this {type(model).__name__}'
+        return None
+
+    def _is_result(self, model: Model) -> bool:
+        if not self._asked:
+            return True  # then nothing else came
+        if type(self._results) is not frozenset:
+            self._results = frozenset(self._results)
+        identifier = model.__dict__.get("id")
+        return identifier is None or str(identifier) in self._results
 
     def find(self, key: str, identifier: Any) -> Model | None:
         """The object of that type and id, the same one each time, or `None`."""
@@ -141,11 +172,15 @@ class Envelope:
                 model.__envelope__ = self
                 made[identifier] = None if alone else ref(model)
                 objects.append(model)
-        ids = list(made) if key == own_key and len(made) == len(objects) else None
+        ids = list(made)
         if alone:
             self._received = _NOTHING
             self._made = {}
-        return objects, absent, ids
+        else:
+            self._results = (
+                ids if len(self._made) == 1 else [each for those in self._made.values() for each in those]
+            )
+        return objects, absent, ids if key == own_key and len(ids) == len(objects) else None
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:

@@ -199,11 +199,8 @@ class OAuthError(KantataError):
 class NotIncludedError(KantataError):
     """An association was read that the request did not include."""
 
-    def __init__(self, model: str, association: str) -> None:
-        super().__init__(
-            f"{model}.{association} was not asked for, so it is not in the response: "
-            f'add include=["{association}"] to the call that returned this {model}.'
-        )
+    def __init__(self, model: str, association: str, advice: str) -> None:
+        super().__init__(f"{model}.{association} was not asked for, so it is not in the response: {advice}.")
         self.model = model
         self.association = association
 

@@ -213,8 +213,39 @@ async def test_without_include_nothing_is_known() -> None:
 
 
 def test_an_object_made_by_hand_has_no_associations() -> None:
-    with pytest.raises(NotIncludedError, match='include=\\["workspace"\\]'):
+    with pytest.raises(
+        NotIncludedError, match=re.escape("kantata.stories.get('7', include=[\"workspace\"])")
+    ):
         models.Story(id="7", workspace_id="10").workspace  # noqa: B018
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("again", [copy.copy, lambda each: pickle.loads(pickle.dumps(each)), Model.replace])
+async def test_what_came_along_had_no_say_even_if_of_the_same_class(again: Any) -> None:
+    """`Only along` is a sub-story: the request asked for the assignees of its results alone."""
+    _, root = await stories(EVERYTHING)
+    along = again(root.sub_stories[1])
+    assert along.title == "Only along"
+    assert "assignee_ids" not in along.to_dict()
+    with pytest.raises(
+        NotIncludedError, match=re.escape("kantata.stories.get('3', include=[\"assignees\"])")
+    ):
+        along.assignees  # noqa: B018
+    along.assignee_ids = []
+    assert along.assignees == []
+    along.assignee_ids = ["404"]
+    with pytest.raises(NotIncludedError):
+        along.assignees  # noqa: B018
+
+
+@pytest.mark.anyio
+async def test_the_advice_is_one_that_the_service_takes() -> None:
+    _, root = await stories(EVERYTHING)
+    (user, *_) = root.assignees
+    with pytest.raises(
+        NotIncludedError, match=re.escape("kantata.users.get('5', include=[\"account_membership\"])")
+    ):
+        user.account_membership  # noqa: B018
 
 
 def test_an_association_can_not_be_set() -> None:
