@@ -70,7 +70,7 @@ class Envelope:
     def _is_result(self, model: Model) -> bool:
         if not self._asked:
             return True  # then nothing else came
-        if type(self._results) is not frozenset:
+        if not isinstance(self._results, frozenset):
             self._results = frozenset(self._results)
         identifier = model.__dict__.get("id")
         return identifier is None or str(identifier) in self._results
@@ -224,6 +224,12 @@ class Decoded(Generic[M]):
     def entries(self) -> int:
         """Entries of `results`, those included whose object is not there."""
         return len(self.items) + len(self.absent)
+
+    def extend(self, other: Decoded[M]) -> None:
+        """Add what the next page has."""
+        self.items += other.items
+        self.absent += other.absent
+        self.identities = [*(self.identities or ()), *(other.identities or ())]
 
     @property
     def all_identities(self) -> list[Any]:

@@ -151,7 +151,7 @@ class Paginator(Generic[M]):
     # --- other walks over the same list ---
 
     def skip(self, count: int) -> Paginator[M]:
-        """The list without its first objects: to resume a walk that ended after `count` of them.
+        """The list without its first objects: to resume a walk that ended after `count` of them. Skips add up.
 
         Raises:
             UsageError: The number is negative, or the walk can't be resumed so.
@@ -162,7 +162,7 @@ class Paginator(Generic[M]):
             )
             raise UsageError(msg)
         other = self._copy()
-        other._skipped = count
+        other._skipped += count
         return other
 
     def stable(self) -> Paginator[M]:
@@ -298,9 +298,16 @@ class Paginator(Generic[M]):
         return _Numbered(self._fetch, first, last=None, size=size)
 
     async def _fetch_chunk(self, number: int) -> Fetched[M]:
-        fetched = await self._fetch(1, chunk=number - 1)
-        fetched.number, fetched.decoded.count = number, None
-        return fetched
+        decoded = (await self._fetch(1, chunk=number - 1)).decoded
+        most = min(decoded.count or 0, self._chunks[number - 1].count(",") + 1)
+        page = more = 1
+        while more and decoded.entries < most:  # the service gives fewer than it is asked for
+            page += 1
+            following = (await self._fetch(page, chunk=number - 1)).decoded
+            more = following.entries
+            decoded.extend(following)
+        decoded.count = None  # it is the chunk's
+        return Fetched(decoded, number)
 
     async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Fetched[M]:
         return await self._fetch(number, window=window)

@@ -42,11 +42,12 @@ class Listing:
         await anyio.lowlevel.checkpoint()
         size = min(int(query.get("per_page", 20)), self.most)
         start = (int(query.get("page", 1)) - 1) * size
-        ids = [str(number) for number in range(start + 1, min(start + size, self.total) + 1)]
+        found = [str(number) for number in range(1, self.total + 1)]
         if "only" in query:
-            ids = query["only"].split(",")
+            found = [each for each in query["only"].split(",") if int(each) <= self.total]
+        ids = found[start : start + size]
         body: dict[str, Any] = {
-            "count": self.count(self.total),
+            "count": self.count(len(found)),
             "results": [{"key": "stories", "id": each} for each in ids],
             "stories": {each: {"id": each} for each in ids},
         }
@@ -85,6 +86,16 @@ async def test_a_smaller_page_than_asked_for_is_noticed() -> None:
             await numbers(kantata.stories.list(page=2))
 
 
+async def test_a_smaller_page_loses_none_of_many_ids() -> None:
+    listing = Listing(440, most=100)
+    async with listing.client() as kantata:
+        walk = kantata.stories.list(only=range(1, 451))
+        assert sorted(await numbers(walk)) == list(range(1, 441))
+        assert await numbers(walk.items(limit=150)) == list(range(1, 151))
+        assert await numbers(walk.skip(400)) == list(range(401, 441))
+    assert len(listing.queries) == 5 + 2 + 5
+
+
 @pytest.mark.parametrize("count", [lambda _: 0, lambda _: None, str], ids=["zero", "none", "text"])
 async def test_a_count_that_can_not_be_true_ends_nothing(count: Callable[[int], Any]) -> None:
     async with Listing(2_000, count=count).client() as kantata:
@@ -99,7 +110,7 @@ async def test_a_count_that_promises_too_much_ends_at_an_empty_page() -> None:
 
 
 async def test_many_ids_are_skipped_by_their_place() -> None:
-    async with Listing(0).client() as kantata:
+    async with Listing(1_000).client() as kantata:
         walk = kantata.stories.list(only=range(1, 1_001))
         assert await numbers(walk.skip(450)) == list(range(451, 1_001))
         for refused in ({"order": "created_at:desc"}, {"page": 3}):

@@ -310,6 +310,8 @@ async def test_resuming_by_page_and_by_skip() -> None:
         for count in (0, 1, 10, 33, 94, 95, 200):
             rest = await kantata.stories.list(per_page=10).skip(count).collect()
             assert ids(rest) == list(range(count + 1, 96))
+        twice = kantata.stories.list(per_page=10).skip(5).skip(8)
+        assert ids(await twice.collect()) == list(range(14, 96))
         with pytest.raises(UsageError, match=r"skip\(-1\)"):
             kantata.stories.list().skip(-1)
         with pytest.raises(UsageError, match=r"a stable one can't"):
