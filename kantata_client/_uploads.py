@@ -18,8 +18,6 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from _typeshed import StrPath
 
     from kantata_client._files import Progress, Source, Stream
@@ -109,14 +107,20 @@ class AttachmentUploads(Resource):
         Source: POST /attachments, PUT /attachments/{id}/sync
         """
         where = "attachments.upload"
+        if not isinstance(content, (str, os.PathLike, bytes, bytearray, memoryview, AsyncIterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            instead = ", which is named by its path" if hasattr(content, "read") else ""
+            raise UsageError(
+                f"{where}: a path, bytes or an async iterable of bytes is needed, not {_kind(content)}{instead}. "
+                "Nothing was sent."
+            )
         if type not in _TYPES:
             raise UsageError(
                 f"{where}: type={type!r}: one of {', '.join(_TYPES)} is needed. Nothing was sent."
             )
-        path, name = _named(content, filename, where)
+        name = _named(content, filename, where)
         kind = content_type or _guessed(name)
         try:
-            source = await _opened(content, path, size, progress, where)
+            source = await _opened(content, size, progress, where)
         except BaseException:
             await _ended(content)
             raise
@@ -158,40 +162,52 @@ class _Direct:
         self._name = name
         self._kind = kind
         self._asked = 0.0
+        self._empty: DirectUpload | None = None
+        """The attachment that was created and has no file yet."""
 
     async def run(self) -> Attachment:
-        transport = self._session.transport
-        async with transport.elsewhere():
-            ticket = await self._ask()
-            for post in range(1, _POSTS + 1):
-                last, refused = post == _POSTS or not self._again, False
-                try:
-                    certain = await self._post(ticket)
-                except PermissionDeniedError as error:
-                    # Late, most probably. Nothing was stored, so that there is nothing to lose in asking anew.
-                    if last:
-                        raise self._failed(ticket, "the CDN refused it", error) from error
-                    refused = True
-                except UnknownOutcomeError as error:
-                    attachment = await self._sync(ticket, certain=False)
-                    if attachment is not None:
-                        return attachment
-                    if last:
-                        raise self._failed(ticket, "the connection to the CDN broke", error) from error
-                    await transport.rest(transport.retries.delay(post))
-                except KantataError as error:
-                    raise self._failed(ticket, "it did not get to the CDN", error) from error
-                except Exception as error:
-                    error.add_note(f"Attachment {ticket.id} was created and has no file.")
+        # Before the fields are asked for, which would expire while this waits.
+        async with self._session.transport.elsewhere():
+            try:
+                return await self._run()
+            except UploadError:
+                raise
+            except KantataError as error:
+                if self._empty is None:
                     raise
-                else:
-                    attachment = await self._sync(ticket, certain=certain)
-                    if attachment is None:
-                        raise self._failed(ticket, "something else than the CDN answered", None)
+                raise self._failed(self._empty, "it did not get to the CDN", error) from error
+            except Exception as error:
+                if self._empty is not None:
+                    error.add_note(f"Attachment {self._empty.id} was created and has no file yet.")
+                raise
+
+    async def _run(self) -> Attachment:
+        transport = self._session.transport
+        ticket = await self._ask()
+        for post in range(1, _POSTS + 1):
+            last, refused = post == _POSTS or not self._again, False
+            try:
+                certain = await self._post(ticket)
+            except PermissionDeniedError as error:
+                # Late, most probably. Nothing was stored, so that there is nothing to lose in asking anew.
+                if last:
+                    raise self._failed(ticket, "the CDN refused it", error) from error
+                refused = True
+            except UnknownOutcomeError as error:
+                attachment = await self._sync(ticket, certain=False)
+                if attachment is not None:
                     return attachment
-                if refused or transport.clock() - self._asked > _WINDOW:
-                    old, ticket = ticket, await self._ask()
-                    await self._drop(old)
+                if last:
+                    raise self._failed(ticket, "the connection to the CDN broke", error) from error
+                await transport.rest(transport.retries.delay(post))
+            else:
+                attachment = await self._sync(ticket, certain=certain)
+                if attachment is None:
+                    raise self._failed(ticket, "something else than the CDN answered", None)
+                return attachment
+            if refused or transport.clock() - self._asked > _WINDOW:
+                await self._drop(ticket)
+                ticket = await self._ask()
         raise AssertionError  # the last pass returns or raises
 
     @property
@@ -217,6 +233,7 @@ class _Direct:
                 f"`attachments.delete({ticket.id})` it, and upload it again.",
                 attachment_id=ticket.id,
             )
+        self._empty = ticket
         return ticket
 
     async def _post(self, ticket: DirectUpload) -> bool:
@@ -260,7 +277,7 @@ class _Direct:
         return attachment
 
     async def _drop(self, ticket: DirectUpload) -> None:
-        """Delete the attachment that never got its file; its fields have expired."""
+        """Delete the attachment whose fields have expired before its file was there."""
         import logging
 
         from kantata_client.api.attachments import DELETE
@@ -271,6 +288,8 @@ class _Direct:
             logging.getLogger("kantata_client").warning(
                 "Attachment %s has no file and could not be deleted: %s", ticket.id, error
             )
+        else:
+            self._empty = None
 
     def _failed(self, ticket: DirectUpload, why: str, error: KantataError | None) -> UploadError:
         told = f": {error}" if error is not None else "."
@@ -323,13 +342,13 @@ class PhotoUploads(Resource):
         where = "users.upload_profile_photo"
         if not isinstance(photo, (bytes, str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"{where}: a path or bytes are needed, not {_kind(photo)}. Nothing was sent.")
-        path, name = _named(photo, filename, where)
+        name = _named(photo, filename, where)
         kind = _guessed(name)
         if not kind.startswith("image/"):
             raise UsageError(
                 f"{where}: {name} is no picture by its name: .png or .jpg is needed. Nothing was sent."
             )
-        source = await _opened(photo, path, None, progress, where)
+        source = await _opened(photo, None, progress, where)
         try:
             if source.size >= SERVER_LIMIT:
                 raise UsageError(
@@ -409,11 +428,10 @@ def _rate(names: list[str | None], row: list[str], line: int, where: str) -> dic
     return rate
 
 
-def _named(content: Content, filename: str | None, where: str) -> tuple[Path | None, str]:
-    """The file, if it is one, and the name that it is sent under."""
+def _named(content: Content, filename: str | None, where: str) -> str:
+    """The name that it is sent under."""
     from pathlib import Path
 
-    path = Path(content) if isinstance(content, (str, os.PathLike)) else None
     if filename is not None:
         if not isinstance(filename, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"{where}: filename is {_kind(filename)}, not text. Nothing was sent.")
@@ -425,33 +443,29 @@ def _named(content: Content, filename: str | None, where: str) -> tuple[Path | N
                 f"{where}: filename={filename!r} {problem}: letters, digits, `_` and `-` are possible, and one dot "
                 f"before the extension{f', such as {fits!r}' if fits else ''}. Nothing was sent."
             )
-        return path, filename
-    if path is None:
+        return filename
+    if not isinstance(content, (str, os.PathLike)):
         raise UsageError(f"{where}: filename is needed, since {_kind(content)} has none. Nothing was sent.")
-    name = safe_name(path.name)
+    given = Path(content).name
+    name = safe_name(given)
     if not name:
         raise UsageError(
-            f"{where}: {path.name!r} has no character that a name in Kantata can have: give it one by filename=. "
+            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=. "
             "Nothing was sent."
         )
-    return path, name
+    return name
 
 
 async def _opened(
-    content: Content, path: Path | None, size: int | None, progress: Progress | None, where: str
+    content: Content, size: int | None, progress: Progress | None, where: str
 ) -> Source | Stream:
     from kantata_client._files import Source, Stream, checked_source, spooled
 
-    if path is not None:
-        checked_source(path, where)
+    if isinstance(content, (str, os.PathLike)):
+        path, _ = checked_source(content, where)
         source = await Source(path, b"", progress).open()
     elif isinstance(content, (bytes, bytearray, memoryview)):
         source = await Source(None, bytes(content), progress).open()
-    elif not isinstance(content, AsyncIterable):
-        raise UsageError(
-            f"{where}: a path, bytes or an async iterable of bytes is needed, not {_kind(content)}. "
-            "Nothing was sent."
-        )
     elif size is None:
         return await spooled(content, progress)
     elif isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
@@ -15,7 +16,7 @@ from anyio.abc import SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kantata_client import KantataError, UnknownOutcomeError, UploadError, UsageError
+from kantata_client import KantataError, UnknownOutcomeError, UploadError, UsageError, ValidationError
 from kantata_client._uploads import SERVER_LIMIT, safe_name
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
         (lambda: upload("a\0b.txt", type="receipt"), "there is no such file"),
         (lambda: upload(b"x", type="receipt"), "filename is needed"),
         (lambda: upload(7, type="receipt", filename="a.txt"), "not a value of type int"),
+        (lambda: upload(io.BytesIO(b"x"), type="receipt"), "type BytesIO, which is named by its path"),
         (lambda: upload([b"x"], type="receipt", filename="a.txt"), "not a value of type list"),
         (lambda: upload(stream(), type="receipt", filename="a.txt", size=-1), "size=-1"),
         (lambda: upload(b"x", type="receipt", filename="a.txt", size=2), "there are 1 bytes"),
@@ -149,6 +151,47 @@ async def test_the_forms_window_is_missed(world: World, tmp_path: Path) -> None:
     assert [record["id"] for record in records(world)] == [sent.id]
     assert [received.status for received in world.files.received] == [403, 403, 201]
     assert content(world, sent.id) == path.read_bytes()
+
+
+@pytest.mark.parametrize("deletable", [True, False])
+async def test_a_new_form_is_refused(world: World, deletable: bool) -> None:
+    """The empty attachment goes before the new form is asked for; if it does not go, the error names it."""
+    faults = world.sandbox.faults
+
+    def late() -> None:
+        world.clock.advance(5.1)
+        faults.status(422, method="POST", path="/attachments")
+        if not deletable:
+            faults.status(403, method="DELETE", path="/attachments")
+
+    world.meddler.acts = [late]
+    with pytest.raises(ValidationError if deletable else UploadError) as caught:
+        await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
+    if isinstance(caught.value, UploadError):
+        [record] = records(world)
+        assert str(caught.value.attachment_id) == record["id"]
+        assert isinstance(caught.value.__cause__, ValidationError)
+    else:
+        assert records(world) == []
+
+
+async def test_a_token_that_can_not_be_had_in_the_middle(world: World) -> None:
+    """What a token provider raises comes out as it is, with the attachment beside it."""
+    calls = 0
+
+    async def token() -> str:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise ConnectionRefusedError("no vault")
+        return world.sandbox.token
+
+    with pytest.raises(ConnectionRefusedError, match="no vault") as caught:
+        await world.kantata.with_token(token).attachments.upload(
+            b"x", type="receipt", filename="a.txt", direct=True
+        )
+    [record] = records(world)
+    assert caught.value.__notes__ == [f"Attachment {record['id']} was created and has no file yet."]
 
 
 async def test_the_answer_is_lost(world: World) -> None:
