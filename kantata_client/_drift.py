@@ -29,6 +29,8 @@ logger = logging.getLogger("kantata_client")
 
 _NOTHING: Mapping[str, object] = {}
 _PATTERN_LENGTH = 24
+_PLAIN = ""
+"""Stands for an envelope key where there is no envelope."""
 _RARE = 8
 """Of so many responses one has an object of each sideload checked."""
 
@@ -136,7 +138,8 @@ class Drift:
         self._known_operations.add(operation.id)
         self._turn += 1
         for key, value in objects.items():
-            if type(value) is not dict or not (everything or key == operation.key or self._turn % _RARE == 0):
+            main = key in (operation.key, _PLAIN)
+            if type(value) is not dict or not (everything or main or self._turn % _RARE == 0):
                 continue
             mapping = cast("dict[str, Any]", value)
             place = self._turn % (len(mapping) or 1)
@@ -167,7 +170,7 @@ class Drift:
         self, objects: list[Any], cls: type[Model], operation: Operation, request_id: str | None
     ) -> None:
         """Check objects that came without an envelope."""
-        self.check({"": dict(enumerate(objects))}, lambda _: cls, operation, request_id)
+        self.check({_PLAIN: dict(enumerate(objects))}, lambda _: cls, operation, request_id)
 
     def note(
         self,

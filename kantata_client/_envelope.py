@@ -72,8 +72,11 @@ class Envelope:
             return True  # then nothing else came
         if not isinstance(self._results, frozenset):
             self._results = frozenset(self._results)
-        identifier = model.__dict__.get("id")
-        return identifier is None or str(identifier) in self._results
+        own = model.__dict__
+        if str(own.get("id")) in self._results:
+            return True
+        # `results` may name an object by something else than its `id`.
+        return any(objects.get(each) is own for objects in self._received.values() for each in self._results)
 
     def find(self, key: str, identifier: Any) -> Model | None:
         """The object of that type and id, the same one each time, or `None`."""

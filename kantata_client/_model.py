@@ -86,6 +86,9 @@ class Model:
     """What `replace` was called on, or nothing of a hand-made object; not set on what was received."""
 
     def __init_subclass__(cls) -> None:
+        if cls.__base__ is not Model:
+            msg = f"{cls.__name__}: a model has no subclasses, since no call would return one: write a function of it"
+            raise TypeError(msg)
         own = vars(cls)
         fields = (name for name, text in own["__annotations__"].items() if not text.startswith("ClassVar"))
         associations = {name: value for name, value in own.items() if isinstance(value, Association)}

@@ -277,6 +277,17 @@ async def test_drift_that_begins_later_is_found_in_samples() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_plain_object_is_checked_in_every_response() -> None:
+    body = {"download_url": "https://cdn.invalid/1", "unheard_of": 1}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    kantata = Kantata("secret", transport=transport, on_drift="warn")
+    for _ in range(5):
+        await kantata.exports.download_url(1)
+    (row,) = kantata.drift
+    assert (row.field, row.times) == ("unheard_of", 5)
+
+
+@pytest.mark.asyncio
 async def test_received_text_is_told_as_a_pattern_alone(caplog: pytest.LogCaptureFixture) -> None:
     secret = "Zebra-4711 Füße " + "x" * 100
     kantata = client(

@@ -147,6 +147,11 @@ async def story() -> models.Story:
     return found
 
 
+def test_a_model_has_no_subclasses() -> None:
+    with pytest.raises(TypeError, match="Own: a model has no subclasses"):
+        type("Own", (models.Story,), {})
+
+
 @pytest.mark.anyio
 async def test_dates_read_as_dates_and_stay_as_received() -> None:
     found = await story()
