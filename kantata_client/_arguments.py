@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kantata_client._operation import Body, Operation, Parameter
 
 FIRST_PAGE = 1
+NO_ZONE = "has no time zone: give one, e.g. datetime.now(UTC) or value.astimezone()"
+"""What is wrong with a naive datetime: which moment it is depends on where it was written."""
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
 
 
@@ -35,7 +37,7 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     path = operation.path
     for name, value in zip(operation.path_parameters, values, strict=True):
         if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            _refuse(operation, name, f"an id is a number or a text, not {shown(value)}")
+            _refuse(operation, name, f"an id is a number or a text, not {shown(value)}{_id_of(value)}")
         text = _plain(value).strip()
         if not text:
             _refuse(operation, name, "the id is empty; an object that was not created yet has none")
@@ -163,9 +165,7 @@ def _object(
             properties[name] = None
         elif parameter.many:
             if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-                _refuse(
-                    operation, f"{prefix}{name}", f"a list is needed, not {shown(cast('object', value))}"
-                )
+                _refuse(operation, f"{prefix}{name}", f"a list is needed, not {shown(cast('object', value))}")
             properties[name] = [
                 _checked(operation, f"{prefix}{name}[{index}]", parameter, each)
                 for index, each in enumerate(cast("Iterable[Any]", value))
@@ -222,7 +222,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "datetime":
             if isinstance(value, datetime):
-                return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+                return _zoned(operation, name, value).isoformat()
             if isinstance(value, date):
                 return datetime(value.year, value.month, value.day, tzinfo=UTC).isoformat()
             if isinstance(value, str) and _parses(value, datetime.fromisoformat):
@@ -240,7 +240,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "any":
             return _json(operation, name, value)
-    hint = "; leave out what is empty, or give None" if value == "" else ""
+    hint = "; leave out what is empty, or give None" if value == "" else _id_of(value)
     return _refuse(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
 
 
@@ -261,18 +261,35 @@ def _json(operation: Operation, name: str, value: Any) -> Any:
             return _encodable(operation, name, value)
         case float() | Decimal() if math.isfinite(value):
             return float(value)
+        case datetime():
+            return _zoned(operation, name, value).isoformat()
         case date():
             return value.isoformat()
         case Enum():
             return _json(operation, name, value.value)
         case Mapping():
-            mapping = cast("Mapping[Any, Any]", value)
-            return {str(key): _json(operation, f"{name}.{key}", each) for key, each in mapping.items()}
+            named = _named(operation, name, cast("Mapping[Any, Any]", value))
+            return {key: _json(operation, f"{name}.{key}", each) for key, each in named}
         case Iterable() if not isinstance(value, bytes):
             several = cast("Iterable[Any]", value)
             return [_json(operation, f"{name}[{index}]", each) for index, each in enumerate(several)]
         case _:
             return _refuse(operation, name, f"JSON has no form for {shown(value)}")
+
+
+def _named(operation: Operation, name: str, mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """The items of a mapping, their names as text."""
+    for key, value in mapping.items():
+        if isinstance(key, bool) or not isinstance(key, (str, int, Enum)):
+            _refuse(operation, name, f"a name in it is {shown(cast('object', key))}, but has to be text")
+        yield _encodable(operation, name, _plain(cast("int | str", key))), value
+
+
+def _zoned(operation: Operation, name: str, value: datetime) -> datetime:
+    """The time, if it says in which zone."""
+    if value.utcoffset() is None:
+        _refuse(operation, name, NO_ZONE)
+    return value
 
 
 def _encodable(operation: Operation, name: str, text: str) -> str:
@@ -300,11 +317,33 @@ def _in_query(value: Any) -> str:
     return "" if value is None else _plain(value)
 
 
-def untyped(operation: Operation, name: str, value: Any) -> str:
-    """A query value of no declared type as text; several are joined by commas."""
-    plain = _json(operation, name, value)
-    several = cast("list[Any]", plain if isinstance(plain, list) else [plain])
-    return ",".join(_in_query(each) for each in several)
+def untyped_query(operation: Operation, params: object) -> list[tuple[str, str]]:
+    """Query parameters of no declared type as text; several values of one are joined by commas.
+
+    Raises:
+        UsageError: They are no mapping, or a value has no text.
+    """
+    if not isinstance(params, Mapping):
+        _refuse(operation, "params", f"a mapping is needed, not {shown(params)}")
+    query: list[tuple[str, str]] = []
+    for name, value in _named(operation, "params", cast("Mapping[Any, Any]", params)):
+        if value is None:
+            continue
+        plain = _json(operation, name, value)
+        several = cast("list[Any]", plain if isinstance(plain, list) else [plain])
+        if any(isinstance(each, (dict, list)) for each in several):
+            _refuse(operation, name, f"a query has no form for {shown(value)}")
+        query.append((name, ",".join(_in_query(each) for each in several)))
+    return query
+
+
+def untyped_body(operation: Operation, value: object) -> Any:
+    """A body of no declared type as JSON has it, its dates as text.
+
+    Raises:
+        UsageError: JSON has no form for a value.
+    """
+    return _json(operation, "json", value)
 
 
 def _expected(kind: str) -> str:
@@ -314,10 +353,20 @@ def _expected(kind: str) -> str:
         "number": "a finite number",
         "boolean": "True or False",
         "date": "a date (or YYYY-MM-DD)",
-        "datetime": "a datetime (or ISO 8601 text)",
+        "datetime": "a datetime (or ISO 8601 text, or a date for its midnight in UTC)",
         "object": "a mapping",
         "file": "bytes or a File",
     }[kind]
+
+
+def _id_of(value: object) -> str:
+    """`; give its id, story.id` for a model that stands where an id belongs."""
+    from kantata_client._model import Model
+
+    if not isinstance(value, Model):
+        return ""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(value).__name__).lower()
+    return f"; give its id, {name}.id"
 
 
 def shown(value: object) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
 
 from kantata_client.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 ENVIRONMENT_VARIABLE = "KANTATA_ACCESS_TOKEN"
 
 _TOKEN = re.compile(r"[!-~]+")
 """What fits into a header: visible ASCII."""
+
+SHORTEST = 8
+"""Characters of the shortest secret that is blotted out; shorter ones are found in ordinary words."""
 
 
 @runtime_checkable
@@ -50,8 +51,16 @@ class Secret:
         return self._value
 
     def redact(self, content: bytes) -> bytes:
-        """`content` without the string, for messages that repeat what a server said."""
-        return content.replace(self._value.encode(), b"[token]")
+        """`content` without the string in any form, for messages that repeat what a server said."""
+        if len(self._value) < SHORTEST:
+            return content
+        import json
+        from urllib.parse import quote, quote_plus
+
+        value = self._value
+        for form in (value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]):
+            content = content.replace(form.encode(), b"[secret]")
+        return content
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -92,7 +101,8 @@ class CalledToken:
     async def token(self) -> str:
         """What the function returns."""
         token = self._function()
-        return token if isinstance(token, str) else await token
+        # What is neither is refused by `current`, in a sentence.
+        return await token if isinstance(token, Awaitable) else token
 
     async def refused(self, token: str) -> bool:
         """True if the function has another token by now."""
@@ -116,6 +126,8 @@ def as_provider(
                 "An account's administrator makes tokens, or an OAuth application asks its users for them."
             )
     if isinstance(token, TokenProvider):
+        if isinstance(token, type):
+            raise UsageError(f"The token is the class {token.__name__}: give an object of it.")
         return token
     if not isinstance(token, str) and callable(token):
         return CalledToken(token)
@@ -147,9 +159,20 @@ def _usable(token: object) -> bool:
 
 def _unusable(token: object) -> UsageError:
     if not isinstance(token, str):
-        return UsageError(f"An access token is a string, but this is of type {type(token).__name__}.")
+        kind = type(token).__name__
+        hint = ""
+        if hasattr(token, "access_token"):
+            hint = " Give its access_token, or, to have it renewed, StoredToken(store, key, app=app)."
+        elif token is None:
+            hint = " Check what the function that gives it returns."
+        return UsageError(f"An access token is a string, but this is of type {kind}.{hint}")
     if not token:
         return UsageError("The access token is an empty string: check where it is read from.")
+    if token[:7].lower() == "bearer ":
+        return UsageError(
+            "The access token begins with the word Bearer and a space: give what follows, since the word is "
+            "added to each request. It is not shown here."
+        )
     return UsageError(
         "The access token has a space, a line break or another character that no token has: "
         "check how it is read (a file's last line break has to be stripped). It is not shown here."

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from kantata_client._addresses import unsafe
+from kantata_client._auth import Secret
 from kantata_client._http import Failure, Request
 from kantata_client._oauth_token import Secrets
 from kantata_client._retry import RetryPolicy
@@ -18,7 +20,6 @@ from kantata_client._transport import Transport
 from kantata_client.errors import KantataError, OAuthError, error_from_response
 
 if TYPE_CHECKING:
-    from kantata_client._auth import Secret
     from kantata_client._http import AsyncTransport, Response
 
 _ADVICE = {
@@ -110,31 +111,10 @@ def refusal(code: str, description: str | None) -> OAuthError:
 
 def secured(url: str, what: str) -> str:
     """The URL, if secrets may go there: HTTPS, or plain HTTP to this machine itself."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if host and parts.username is None and not parts.fragment:
-        if parts.scheme == "https" or (parts.scheme == "http" and loopback(host)):
-            return url
-        if parts.scheme == "http":
-            raise OAuthError(
-                f"The {what} http://{host} is not encrypted: use https:// (http:// only to 127.0.0.1)."
-            )
-    raise OAuthError(
-        f"The {what} is no address: it has to be https://, a host, and neither user name nor fragment."
-    )
-
-
-def loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    problem = unsafe(url)
+    if problem:
+        raise OAuthError(f"The {what} is none to send secrets to: {problem}.")
+    return url
 
 
 def origin(url: str) -> str:
@@ -162,6 +142,5 @@ def _redacted(content: bytes, request: Request) -> bytes:
 
         secrets += [basic, unquote_plus(b64decode(basic).decode().partition(":")[2])]
     for value in secrets:
-        for form in {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}:
-            content = content.replace(form.encode(), b"[secret]") if len(form) > 3 else content
+        content = Secret(value).redact(content)
     return content

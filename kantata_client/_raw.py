@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from kantata_client._arguments import untyped
+from kantata_client._arguments import untyped_body, untyped_query
 from kantata_client._envelope import decode
 from kantata_client._operation import Operation
 from kantata_client.errors import UsageError
@@ -22,9 +24,12 @@ async def request(
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
         msg = f"path is {path!r}: give it below the base URL, such as '/stories', and the query in `params`"
         raise UsageError(msg)
+    # A server takes %2e for a dot, and some take a backslash for a slash.
+    if any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable():
+        msg = f"path is {path!r}: it must have no segment '.' or '..' and no control character"
+        raise UsageError(msg)
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
-    query = [
-        (name, untyped(operation, name, value)) for name, value in (params or {}).items() if value is not None
-    ]
-    response = await session.send(operation, path, query, json)
+    query = [] if params is None else untyped_query(operation, params)
+    body = None if json is None else untyped_body(operation, json)
+    response = await session.send(operation, path, query, body)
     return decode(response.content, operation, response.request_id) if response.content.strip() else None

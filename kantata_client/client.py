@@ -34,7 +34,7 @@ class Kantata(Resources):
     of the `async with` block. It works on asyncio and on trio, and may be used by many tasks at once.
     """
 
-    __slots__ = ("_transport",)
+    __slots__ = ("_original", "_transport")
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class Kantata(Resources):
         *,
         base_url: str | None = None,
         timeout: float | Timeouts | None = None,
-        retries: RetryPolicy | None = None,
-        throttle: Throttle | None = None,
+        retries: RetryPolicy | int | None = None,
+        throttle: Throttle | float | None = None,
         max_concurrency: int = 32,
         transport: AsyncTransport | None = None,
         hooks: Hooks | None = None,
@@ -58,8 +58,9 @@ class Kantata(Resources):
                 `KANTATA_BASE_URL` is read, and without that it is the service.
             timeout: Seconds for connecting, for each write and each read; 190 seconds for reading unless told otherwise,
                 since the service works on a request for up to three minutes.
-            retries: How often and how long to try again.
-            throttle: How to keep below the rate limit; adaptive unless told otherwise.
+            retries: How often and how long to try again; a number is that of attempts, 1 for a single one.
+            throttle: How to keep below the rate limit; adaptive unless told otherwise. A number is a fixed rate, in
+                requests a second.
             max_concurrency: Most requests under way at once.
             transport: Any async transport of httpx instead of the network.
             hooks: What to tell of requests, responses, retries and throttling.
@@ -69,6 +70,9 @@ class Kantata(Resources):
         Raises:
             UsageError: There is no token, or an option is wrong.
         """
+        given = [token]
+        del token  # as soon as something can fail: a traceback that shows local variables must not show it
+        tokens = as_provider(given.pop())
         shared = Transport(
             base_url=base_url or os.environ.get("KANTATA_BASE_URL") or BASE_URL,
             timeout=timeout,
@@ -78,9 +82,10 @@ class Kantata(Resources):
             transport=transport,
             hooks=hooks,
         )
-        self._become(shared, as_provider(token), Drift(on_drift))
+        self._become(shared, tokens, Drift(on_drift), original=True)
 
-    def _become(self, transport: Transport, tokens: TokenProvider, drift: Drift) -> None:
+    def _become(self, transport: Transport, tokens: TokenProvider, drift: Drift, *, original: bool) -> None:
+        self._original = original
         self._transport = transport
         self._session = Session(transport, tokens, drift)
         self._resources = {}
@@ -93,13 +98,16 @@ class Kantata(Resources):
     def with_token(
         self, token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider
     ) -> Self:
-        """The same client for another user: connections and throttle are shared, and closed with either of the two.
+        """The same client for another user: connections and throttle are shared, and closed with the original only.
 
         Raises:
             UsageError: The token can't be one.
         """
+        given = [token]
+        del token  # as in `__init__`
+        tokens = as_provider(given.pop())
         other = object.__new__(type(self))
-        other._become(self._transport, as_provider(token), self.drift)
+        other._become(self._transport, tokens, self.drift, original=False)
         return other
 
     async def request(
@@ -114,15 +122,16 @@ class Kantata(Resources):
 
         Args:
             method: HTTP method, such as `"GET"`.
-            path: Below the base URL, such as `"/stories"`.
+            path: Below the base URL, such as `"/stories"`. An id of unknown origin belongs in
+                `urllib.parse.quote(id, safe="")`; segments `.` and `..` are refused.
             params: Query parameters; lists are joined by commas, `None` is left out.
-            json: The body.
+            json: The body: mappings, lists, text, numbers, dates, and datetimes with a time zone.
 
         Returns:
             The decoded JSON of the answer; `None` when it has no body.
 
         Raises:
-            UsageError: The path is none; nothing was sent.
+            UsageError: The path is none, or JSON has no form for a value; nothing was sent.
             APIError: The service refused.
             MalformedResponseError: The answer is not JSON.
         """
@@ -131,8 +140,9 @@ class Kantata(Resources):
         return await request(self._session, method, path, params, json)
 
     async def aclose(self) -> None:
-        """Close all connections; the copies made by `with_token` can't send any more either."""
-        await self._transport.aclose()
+        """Close all connections; the copies made by `with_token` can't send any more either. A copy closes nothing."""
+        if self._original:
+            await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,4 +153,5 @@ class Kantata(Resources):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<Kantata at {self._transport.base_url}>"
+        transport = getattr(self, "_transport", None)  # none in a traceback out of the constructor
+        return f"<Kantata at {transport.base_url}>" if transport else "<Kantata>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,13 @@ def recorder() -> Recorder:
 @pytest.fixture
 def kantata(recorder: Recorder) -> Kantata:
     return Kantata(TOKEN, transport=httpx.MockTransport(recorder))
+
+
+class NoOffset(tzinfo):
+    """A time zone that does not know its offset."""
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
 
 
 async def finished(called: Any) -> Any:
@@ -120,11 +127,29 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "no such day": (lambda k: k.stories.list(due_on="2026-02-30"), "not '2026-02-30' (str)"),
     "no datetime": (
         lambda k: k.stories.list(updated_after="yesterday"),
-        "a datetime (or ISO 8601 text) is needed, not 'yesterday' (str)",
+        "a datetime (or ISO 8601 text, or a date for its midnight in UTC) is needed, not 'yesterday' (str)",
     ),
     "number for a datetime": (
         lambda k: k.stories.list(updated_after=1_700_000_000),
-        "(or ISO 8601 text) is needed",
+        "for its midnight in UTC) is needed",
+    ),
+    "naive datetime": (
+        lambda k: k.stories.list(updated_after=NAIVE),
+        "stories.list: updated_after has no time zone: give one, e.g. datetime.now(UTC) or value.astimezone().",
+    ),
+    "naive datetime of a zone that knows no offset": (
+        lambda k: k.stories.list(updated_after=NAIVE.replace(tzinfo=NoOffset())),
+        "updated_after has no time zone",
+    ),
+    "naive datetime in a body": (
+        lambda k: k.posts.create(workspace_id=1, message="x", backdated_to=NAIVE),
+        "posts.create: backdated_to has no time zone: give one",
+    ),
+    "naive datetime in a value of any type": (
+        lambda k: k.custom_field_values.create(
+            subject_type="Workspace", subject_id=10, custom_field_id=3, value=[NAIVE]
+        ),
+        "custom_field_values.create: value[0] has no time zone: give one",
     ),
     "empty only": (
         lambda k: k.stories.list(only=[]),
@@ -155,7 +180,23 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "object for an id": (
         lambda k: k.stories.get(models.Story(id="7")),
-        "an id is a number or a text, not Story(",
+        "stories.get: id: an id is a number or a text, not Story(id='7') (Story); give its id, story.id.",
+    ),
+    "object for the id of an update": (
+        lambda k: k.time_entries.update(models.TimeEntry(id="7"), notes="x"),
+        "; give its id, time_entry.id. Nothing was sent.",
+    ),
+    "object for the id of a deletion": (
+        lambda k: k.stories.delete(models.Story(id="7")),
+        "; give its id, story.id.",
+    ),
+    "object for an id in a query": (
+        lambda k: k.stories.list(workspace_id=models.Workspace(id="7")),
+        "workspace_id: a whole number is needed, not Workspace(id='7') (Workspace); give its id, workspace.id.",
+    ),
+    "object for an id in a body": (
+        lambda k: k.stories.create(**{**NEEDED, "workspace_id": models.Workspace(id="7")}),
+        "; give its id, workspace.id.",
     ),
     "id that climbs": (lambda k: k.stories.get(".."), "'..' is no id"),
     "empty id in a bulk": (
@@ -234,7 +275,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "no concurrency": (
         lambda k: k.stories.create_many([NEEDED], concurrency=0),
-        "concurrency is 0, it begins at 1",
+        "concurrency is 0",
     ),
     "no concurrency of pages": (
         lambda k: k.stories.list().pages(concurrency=0),
@@ -247,7 +288,52 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "another host": (lambda k: k.request("GET", "//evil.example/x"), "path is '//evil.example/x'"),
     "query in the path": (lambda k: k.request("GET", "/stories?page=1"), "the query in `params`"),
+    "path that climbs": (
+        lambda k: k.request("GET", "/../../oauth/revoke"),
+        "path is '/../../oauth/revoke': it must have no segment '.' or '..'",
+    ),
+    "path that climbs at its end": (lambda k: k.request("GET", "/stories/.."), "no segment"),
+    "path that stays": (lambda k: k.request("GET", "/stories/./7"), "no segment"),
+    "path that climbs in disguise": (lambda k: k.request("GET", "/stories/%2E%2e/x"), "no segment"),
+    "path that climbs by backslashes": (lambda k: k.request("GET", "/stories\\..\\x"), "no segment"),
+    "line break in the path": (lambda k: k.request("GET", "/stories\n"), "no control character"),
+    "half a surrogate in the path": (lambda k: k.request("GET", "/stories/\ud800"), "no control character"),
+    "params that are no mapping": (
+        lambda k: k.request("GET", "/stories", params=[("page", 1)]),
+        "GET /stories: params: a mapping is needed, not [('page', 1)] (list).",
+    ),
+    "name of a param that is no text": (lambda k: k.request("GET", "/x", params={None: 1}), "has to be text"),
+    "mapping in a param": (
+        lambda k: k.request("GET", "/x", params={"filter": {"a": 1}}),
+        "GET /x: filter: a query has no form for {'a': 1} (dict).",
+    ),
+    "NaN in a param": (lambda k: k.request("GET", "/x", params={"rate": float("nan")}), "JSON has no form"),
+    "naive datetime in a param": (lambda k: k.request("GET", "/x", params={"since": NAIVE}), "no time zone"),
+    "NaN in JSON": (
+        lambda k: k.request("POST", "/x", json={"rate": [float("nan")]}),
+        "POST /x: json.rate[0]: JSON has no form for nan (float).",
+    ),
+    "infinity in JSON": (lambda k: k.request("POST", "/x", json={"rate": float("inf")}), "no form for inf"),
+    "object in JSON": (lambda k: k.request("POST", "/x", json={"a": object()}), "json.a: JSON has no form"),
+    "bytes in JSON": (lambda k: k.request("POST", "/x", json=b"{}"), "json: JSON has no form for b'{}'"),
+    "model in JSON": (
+        lambda k: k.request("POST", "/x", json={"story": models.Story(id="7")}),
+        "json.story: JSON has no form for Story(id='7') (Story).",
+    ),
+    "name in JSON that is no text": (
+        lambda k: k.request("POST", "/x", json={("a", 1): 2}),
+        "json: a name in it is ('a', 1) (tuple), but has to be text.",
+    ),
+    "half a surrogate in a name": (
+        lambda k: k.request("POST", "/x", json={"\ud800": 2}),
+        "not valid Unicode",
+    ),
+    "naive datetime in JSON": (
+        lambda k: k.request("POST", "/x", json={"at": NAIVE}),
+        "POST /x: json.at has no time zone: give one",
+    ),
 }
+NAIVE = datetime(2026, 3, 4, 5, 6, 7)  # noqa: DTZ001 - refused
 REFERENCE = {"service_name": "crm", "service_model": "Deal", "service_model_ref": "1"}
 
 
@@ -320,7 +406,6 @@ def test_no_usable_token(token: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "sent"),
     [
-        (datetime(2026, 3, 4, 5, 6, 7), "2026-03-04T05:06:07+00:00"),  # noqa: DTZ001 - taken as UTC
         (datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "2026-03-04T05:06:07+00:00"),
         (datetime(2026, 3, 4, 5, 6, tzinfo=timezone(timedelta(hours=-7))), "2026-03-04T05:06:00-07:00"),
         (date(2026, 3, 4), "2026-03-04T00:00:00+00:00"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from urllib.parse import quote, quote_plus
 
 import pytest
 
+from kantata_client import Kantata
 from kantata_client._auth import Secret, TokenProvider, as_provider, current, replaced
 from kantata_client.errors import UsageError
+from kantata_client.oauth import Token
+from kantata_client.stores import StoredToken
 
 pytestmark = pytest.mark.anyio
 TOKEN = "planted-4711"
@@ -81,8 +86,12 @@ async def test_a_source_that_returns_something_else_is_refused():
     async def nothing():
         return None
 
-    with pytest.raises(UsageError, match="NoneType"):
-        await current(as_provider(nothing))
+    for source in (nothing, lambda: None):
+        with pytest.raises(UsageError, match="type NoneType"):
+            await current(as_provider(source))
+    with pytest.raises(UsageError, match="type bytes") as caught:
+        await current(as_provider(TOKEN.encode))
+    assert TOKEN not in ours(caught)
 
 
 def ours(caught) -> str:
@@ -94,4 +103,61 @@ def test_a_secret_goes_into_no_copy():
     for leak in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="not pickled"):
             leak(Secret(TOKEN))
-    assert Secret(TOKEN).redact(f"you sent {TOKEN}!".encode()) == b"you sent [token]!"
+
+
+def test_what_a_server_repeats_is_blotted_out_in_any_form():
+    assert Secret(TOKEN).redact(f"you sent {TOKEN}!".encode()) == b"you sent [secret]!"
+    odd = 'a "b"/c+d'
+    told = "; ".join((odd, quote(odd, safe=""), quote_plus(odd), json.dumps(odd)))
+    assert Secret(odd).redact(told.encode()) == b'[secret]; [secret]; [secret]; "[secret]"'
+
+
+def test_a_short_secret_blots_out_no_words():
+    said = b"latest estimate is greatest"
+    assert Secret("test").redact(said) == said
+    assert Secret("estimate").redact(said) == b"latest [secret] is greatest"
+
+
+WRONG_OPTIONS = [
+    {"timeout": -1},
+    {"base_url": "api.mavenlink.com"},
+    {"on_drift": "bogus"},
+    {"max_concurrency": 0},
+    {},
+]
+
+
+@pytest.mark.parametrize("options", WRONG_OPTIONS, ids=str)
+def test_a_client_with_a_wrong_option_shows_no_token(options):
+    bad = TOKEN if options else TOKEN + " "
+    with pytest.raises(UsageError) as caught:
+        Kantata(bad, **options)
+    assert TOKEN not in str(caught.value) + clients(caught)
+    with pytest.raises(UsageError) as caught:
+        Kantata("fine").with_token(TOKEN + " ")
+    assert TOKEN not in str(caught.value) + clients(caught)
+
+
+def clients(caught) -> str:
+    """The same of the client alone."""
+    return "".join(
+        repr(entry.locals)
+        for entry in caught.traceback
+        if str(entry.path).endswith(("kantata_client/client.py", "kantata_client/_auth.py"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("Bearer " + TOKEN, "give what follows"),
+        (Token(TOKEN), r"type Token\. Give its access_token, or, to have it renewed, StoredToken\("),
+        (TOKEN.encode(), "type bytes"),
+        (StoredToken, "the class StoredToken: give an object"),
+    ],
+    ids=["bearer", "token", "bytes", "class"],
+)
+def test_what_is_taken_for_a_token_by_mistake(source, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        Kantata(source)
+    assert TOKEN not in str(caught.value) + clients(caught)

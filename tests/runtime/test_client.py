@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import httpx
@@ -179,6 +182,22 @@ async def test_with_token_takes_functions_and_refuses_what_is_none() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_copy_closes_nothing() -> None:
+    service = Service()
+    async with Kantata("one", transport=service) as one:
+        async with one.with_token("two") as two, two.with_token("three") as three:
+            await two.users.list().collect()
+            await three.users.list().collect()
+        await two.aclose()
+        assert service.closed == 0
+        for client in (one, two, three):
+            await client.users.list().collect()
+    assert service.closed == 1
+    with pytest.raises(KantataError, match="closed"):
+        await two.users.list().collect()
+
+
+@pytest.mark.anyio
 async def test_a_subclass_stays_one() -> None:
     class Ours(Kantata):
         pass
@@ -222,6 +241,24 @@ async def test_errors_of_the_way_out() -> None:
     async with Kantata("secret", transport=Service(content=b"<html>")) as kantata:
         with pytest.raises(MalformedResponseError, match="GET /new_route"):
             await kantata.request("GET", "/new_route")
+
+
+@pytest.mark.anyio
+async def test_a_body_of_the_way_out() -> None:
+    class Colour(Enum):
+        RED = "red"
+
+    service = Service()
+    at = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
+    async with Kantata("secret", transport=service) as kantata:
+        body = {"day": date(2026, 3, 4), "at": at, 7: (Decimal("1.5"), Colour.RED), "many": 2**70}
+        await kantata.request("PUT", "/a..b/...", json=body)
+        await kantata.request("PUT", "/x", json=[])
+    assert [json.loads(each.content) for each in service.requests] == [
+        {"day": "2026-03-04", "at": "2026-03-04T05:06:00+00:00", "7": [1.5, "red"], "many": 2**70},
+        [],
+    ]
+    assert service.requests[0].url.path == "/api/v1/a..b/..."
 
 
 # --- answers that are not what the API sends ---------------------------------------------------

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, assert_type
 
 import attrs
@@ -93,7 +93,7 @@ async def lists(kantata: Kantata, ids: Iterable[int | str]) -> None:
         optional_fields="can_edit",
         only=ids,
         due_on=date(2026, 3, 4),
-        updated_after=datetime(2026, 3, 4),  # noqa: DTZ001 - taken as UTC
+        updated_after=datetime(2026, 3, 4, tzinfo=UTC),
         archived="include",
         per_page=200,
     )
