@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from kantata_client._http import Timeouts as Timeouts
     from kantata_client._model import Model as Model
     from kantata_client._operation import Operation as Operation
-    from kantata_client._paginator import Page as Page
     from kantata_client._paginator import Paginator as Paginator
     from kantata_client._retry import RetryPolicy as RetryPolicy
     from kantata_client._throttle import AdaptiveThrottle as AdaptiveThrottle
     from kantata_client._throttle import FixedRate as FixedRate
     from kantata_client._throttle import Throttle as Throttle
     from kantata_client._unset import UNSET as UNSET
+    from kantata_client._walk import Page as Page
     from kantata_client.client import Kantata as Kantata
     from kantata_client.errors import APIError as APIError
     from kantata_client.errors import AuthenticationError as AuthenticationError
@@ -88,7 +88,7 @@ _MODULES = {
     "OAuthError": "errors",
     "Operation": "_operation",
     "Outcome": "_bulk",
-    "Page": "_paginator",
+    "Page": "_walk",
     "Paginator": "_paginator",
     "PermissionDeniedError": "errors",
     "RateLimitedError": "errors",

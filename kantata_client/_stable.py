@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from kantata_client._concurrency import in_order
 from kantata_client._envelope import malformed
 from kantata_client._model import Model
-from kantata_client._paginator import LARGEST_PAGE
+from kantata_client._sources import LARGEST_PAGE
 from kantata_client.errors import UnstableListError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from kantata_client._operation import Operation
-    from kantata_client._paginator import Fetched
+    from kantata_client._sources import Fetched
 
 M = TypeVar("M", bound=Model)
 

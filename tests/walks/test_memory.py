@@ -13,7 +13,8 @@ import pytest
 
 from kantata_client import Kantata, Model
 from kantata_client._envelope import Envelope
-from kantata_client._paginator import Page, Pages, Paginator
+from kantata_client._paginator import Paginator
+from kantata_client._walk import Page, Pages
 from tests.walks.service import envelope
 
 if TYPE_CHECKING:
