@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from kantata_client._auth import Secret
-from kantata_client.errors import AuthenticationError, KantataError, OAuthError
+from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     import anyio
-    from anyio.lowlevel import EventLoopToken
+    from anyio.lowlevel import RunVar
 
     from kantata_client._oauth_token import Token
     from kantata_client.oauth import OAuthApp
@@ -40,7 +41,11 @@ class StoredToken:
     """
 
     def __init__(self, store: TokenStore, key: str, *, app: OAuthApp | None = None) -> None:
-        """Use the token under `key`; `app` is the application that it was given to."""
+        """Use the token under `key`; `app` is the application that it was given to.
+
+        Raises:
+            UsageError: The store's attribute `lock` is not what `LockingStore` says.
+        """
         self._key = key
         self._app = app
         self._token: Token | None = None
@@ -170,28 +175,34 @@ class _Flight:
     def __init__(self, store: TokenStore, key: str) -> None:
         self.store = store
         self._key = key
-        self._locks: dict[EventLoopToken, anyio.Lock] = {}
+        self._lock: Any = getattr(store, "lock", None)
+        if self._lock is not None and not callable(self._lock):
+            raise UsageError(
+                f"{type(store).__name__}.lock is of type {type(self._lock).__name__}, but `lock` of a store is a method "
+                "that keeps other processes away, as in LockingStore: give the attribute another name."
+            )
         self._failure: tuple[Token, KantataError, float] | None = None
 
     def alone(self) -> anyio.Lock:
         """Keeps this event loop's other tasks waiting."""
         import anyio
-        from anyio.lowlevel import current_token
 
-        loop = current_token()
-        lock = self._locks.get(loop)
+        locks = _locks().get(None)
+        if locks is None:
+            locks = WeakKeyDictionary[_Flight, anyio.Lock]()
+            _locks().set(locks)
+        lock = locks.get(self)
         if lock is None:
-            lock = self._locks[loop] = anyio.Lock()
+            lock = locks[self] = anyio.Lock()
         return lock
 
     @asynccontextmanager
     async def alone_among_processes(self) -> AsyncGenerator[None]:
         """Keeps other processes waiting, if the store can."""
-        lock: Any = getattr(self.store, "lock", None)
-        if lock is None:
+        if self._lock is None:
             yield
         else:
-            async with lock(self._key):
+            async with self._lock(self._key):
                 yield
 
     def failed(self, token: Token, failure: KantataError) -> None:
@@ -204,6 +215,14 @@ class _Flight:
         """Raise what became of this very token, instead of asking the server once for every task."""
         if self._failure and self._failure[0] == token and time.monotonic() < self._failure[2]:
             raise copy.copy(self._failure[1])
+
+
+@cache
+def _locks() -> RunVar[WeakKeyDictionary[_Flight, anyio.Lock]]:
+    """The locks of the running event loop, which go with it."""
+    from anyio.lowlevel import RunVar
+
+    return RunVar("kantata_client.stores")
 
 
 def _authentication_error(message: str) -> AuthenticationError:

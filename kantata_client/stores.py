@@ -2,8 +2,8 @@
 
     store = FileStore()
     await store.save("alice", token)
-    async with OAuthApp(client_id, client_secret) as app, Kantata(StoredToken(store, "alice", app=app)) as
-    kantata:
+    app = OAuthApp(client_id, client_secret)
+    async with app, Kantata(StoredToken(store, "alice", app=app)) as kantata:
         me = await kantata.users.me()
 
 A store for a database is a class with the three methods of `TokenStore`.
@@ -57,7 +57,7 @@ class LockingStore(Protocol):
     """A store that several processes share.
 
     Without `lock`, two of them may renew the same token at once, and a server that uses up refresh tokens
-    refuses the slower one.
+    refuses the slower one. The name is taken: a store's `lock` is this method or None.
     """
 
     def lock(self, key: str) -> AbstractAsyncContextManager[object]:
@@ -151,7 +151,7 @@ class FileStore:
         return self.directory / f"{readable}-{sha256(key.encode()).hexdigest()[:16]}.json"
 
     def __repr__(self) -> str:
-        return f"<FileStore {self.directory}>"
+        return f"<FileStore {getattr(self, 'directory', 'without a directory')}>"
 
 
 class KeyringStore:
@@ -163,11 +163,11 @@ class KeyringStore:
         Raises:
             UsageError: The package keyring is not installed.
         """
+        self.service = service
         try:
             import keyring
         except ImportError:
             raise UsageError("KeyringStore needs keyring: pip install 'kantata-client[keyring]'.") from None
-        self.service = service
         self._keyring = keyring
 
     async def load(self, key: str) -> Token | None:
@@ -223,8 +223,7 @@ class KeyringStore:
             # variables.
             problem, result = type(result).__name__, None
             raise OAuthError(
-                f"The keyring does not work ({problem}): unlock it, install a backend for it, or use "
-                f"FileStore."
+                f"The keyring does not work ({problem}): unlock it, install a backend for it, or use FileStore."
             )
         return result
 

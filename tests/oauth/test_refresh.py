@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -11,7 +12,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError
+from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError, UsageError
 from kantata_client._oauth_stored import _Flight
 from kantata_client.oauth import OAuthApp, Token
 from kantata_client.stores import MemoryStore, StoredToken
@@ -194,6 +195,34 @@ def test_one_provider_in_two_event_loops() -> None:
     assert anyio.run(provider.token, backend="asyncio") == "t"
     provider = StoredToken(store, "alice")
     assert anyio.run(provider.token, backend="trio") == "t"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_provider_in_many_event_loops_keeps_none_of_them(backend: str) -> None:
+    store = MemoryStore()
+    anyio.run(store.save, "alice", Token("t"))
+    provider = StoredToken(store, "alice")
+    locks: list[weakref.ref[anyio.Lock]] = []
+
+    async def ask() -> None:
+        assert await provider.refused("another one")
+        locks.append(weakref.ref(provider._flight.alone()))
+        assert locks[-1]() is provider._flight.alone()
+
+    for _ in range(5):
+        anyio.run(ask, backend=backend)
+    gc.collect()
+    assert [lock() for lock in locks] == [None] * 5
+
+
+@pytest.mark.parametrize("lock", [anyio.Lock(), True], ids=["lock", "flag"])
+def test_a_store_whose_lock_is_something_else_is_refused_at_once(lock: object) -> None:
+    store = MemoryStore()
+    store.lock = lock  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match=r"MemoryStore\.lock is of type .* give the attribute another name"):
+        StoredToken(store, "alice")
+    store.lock = None  # type: ignore[attr-defined]
+    StoredToken(store, "alice")
 
 
 async def test_a_new_sign_in_under_the_key_of_another_user_is_seen() -> None:
