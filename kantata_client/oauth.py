@@ -55,6 +55,9 @@ class OAuthApp:
     It can be used by many tasks at once, on asyncio and on trio; close it with `aclose()` or by `async with`.
     """
 
+    endpoints: Endpoints = Endpoints()
+    """The authorization server."""
+
     def __init__(
         self,
         client_id: str,
@@ -86,10 +89,11 @@ class OAuthApp:
         self._secret = Secret(client_secret) if client_secret else None
         del client_secret  # an error below must not show it
         self.client_id = client_id
-        self.endpoints = endpoints or Endpoints()
         if not client_id:
             raise OAuthError("An application needs its client_id: its registration with Kantata shows it.")
-        _check(self.endpoints)
+        if endpoints is not None:
+            _check(endpoints)
+            self.endpoints = endpoints
         self.redirect_uri = secured(redirect_uri, "redirect URI") if redirect_uri else None
         self.scopes = _scopes(scopes)
         self._in_body = client_authentication == "body"

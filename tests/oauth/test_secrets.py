@@ -260,6 +260,8 @@ async def test_a_bad_configuration_does_not_show_the_secret(tmp_path: Path) -> N
     failing = [
         lambda: OAuthApp("", SECRET),
         lambda: OAuthApp("app-1", SECRET, "http://example.org/"),
+        lambda: OAuthApp("app-1", SECRET, endpoints=Endpoints(token="https://[::1")),
+        lambda: OAuthApp("app-1", SECRET, endpoints=Endpoints(authorize="https://[::1")),
         lambda: Token.from_dict({"refresh_token": REFRESH}),
         lambda: AuthorizationRequest.from_dict({"verifier": VERIFIER}),
     ]
