@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import traceback
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -136,6 +137,15 @@ def test_a_client_with_a_wrong_option_shows_no_token(options):
     with pytest.raises(UsageError) as caught:
         Kantata("fine").with_token(TOKEN + " ")
     assert TOKEN not in str(caught.value) + clients(caught)
+
+
+def test_a_client_half_made_has_a_repr():
+    """A traceback with locals shows it."""
+    assert repr(object.__new__(Kantata)) == "<Kantata>"
+    with pytest.raises(UsageError) as caught:
+        Kantata(TOKEN + " ")
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "<Kantata>" in shown
 
 
 def clients(caught) -> str:
