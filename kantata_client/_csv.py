@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from typing import TYPE_CHECKING
 
 from kantata_client._files import checked_source, in_thread
@@ -32,6 +33,11 @@ async def read_csv(
     """
     if isinstance(given, bytes):
         content = given
+    elif not isinstance(given, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        kind = type(given).__name__
+        raise UsageError(
+            f"{where}: a path or bytes are needed, not a value of type {kind}. Nothing was sent."
+        )
     else:
         path, size = checked_source(given, where)
         if path.suffix.lower() not in endings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kantata_client._files import Target
+from kantata_client._files import DamagedError, Target, logged
 from kantata_client._http import Request
 from kantata_client.errors import (
     APIError,
@@ -60,20 +60,15 @@ async def download(
     transfer = _Transfer(session, operation, to, gunzip=gunzip, decode=decode, progress=progress)
     try:
         await transfer.run(place)
-    except EOFError as error:
-        problem = str(error)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise KantataError(f"{to} can't be written: {reason}. Nothing is left of the download.") from error
-    else:
-        return to
+    except DamagedError as error:
+        raise MalformedResponseError(
+            f"{operation}: what came for {to} is damaged: {error}. Download it again.",
+            method="GET",
+            path=operation.partition(" ")[2],
+        ) from None
     finally:
         transfer.target.discard()
-    raise MalformedResponseError(
-        f"{operation}: what came for {to} is damaged: {problem}. Download it again.",
-        method="GET",
-        path=operation.partition(" ")[2],
-    )
+    return to
 
 
 class _Transfer:
@@ -94,9 +89,10 @@ class _Transfer:
         self._session = session
         self._operation = operation
         self._decode = decode
-        self._progress = progress
+        self._progress = logged(progress, operation)
         self._validator: str | None = None
         self._total: int | None = None
+        self._answered = False
 
     async def run(self, place: Callable[[], Awaitable[Place]]) -> None:
         transport = self._session.transport
@@ -110,6 +106,8 @@ class _Transfer:
                 try:
                     await self._receive(found)
                 except KantataConnectionError:
+                    if not self._answered:
+                        raise  # the transport has tried as often as `retries` says
                     if self.target.received == self._total:
                         break
                     if self.target.received > before:
@@ -141,7 +139,9 @@ class _Transfer:
                 headers |= {"range": f"bytes={target.received}-", "if-range": self._validator}
         request = Request("GET", place.url, headers=headers, operation=self._operation, confidential=True)
         tokens = session.tokens if place.ours else None
+        self._answered = False
         async with session.transport.stream(request, tokens) as response:
+            self._answered = True
             if response.status != 206 or not self._continues(response.headers):
                 if response.status == 206:
                     raise self._broken("it sent another part of the file than the one asked for")

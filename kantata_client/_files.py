@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import glob
+import logging
 import os
-import time
 import zlib
 from collections.abc import AsyncIterable
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 
-from kantata_client.errors import UsageError
+from kantata_client._atomic import Unfinished
+from kantata_client.errors import KantataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Self
 
     from _typeshed import StrPath
 
-_STALE = 3_600.0
-"""Seconds after which nobody writes to an unfinished file any more."""
+logger = logging.getLogger("kantata_client")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -29,7 +28,28 @@ PIECE = 1 << 18
 """Bytes that are read at once, and that are collected before they are written."""
 
 Progress: TypeAlias = "Callable[[int, int | None], object]"
-"""Called with the bytes that went over so far, and with their total where it is known; it should return quickly."""
+"""Called with the bytes that went over so far, and with their total where it is known.
+
+An ordinary function that returns quickly; what it raises is logged, and the transfer goes on.
+"""
+
+
+def logged(progress: Progress | None, where: str) -> Progress | None:
+    """`progress`, with what it raises logged, as with hooks: a transfer is not broken off by it."""
+    if progress is None:
+        return None
+
+    def call(done: int, total: int | None) -> None:
+        try:
+            progress(done, total)
+        except Exception:
+            logger.exception("The progress hook of %s failed", where)
+
+    return call
+
+
+class DamagedError(Exception):
+    """What came is no complete gzip file."""
 
 
 def checked_source(path: StrPath, what: str) -> tuple[Path, int]:
@@ -38,7 +58,7 @@ def checked_source(path: StrPath, what: str) -> tuple[Path, int]:
     Raises:
         UsageError: There is no such file, or it is none, or it can't be read. Nothing was sent.
     """
-    source = Path(path)
+    source = _path(path, what)
     try:
         if source.is_dir():
             problem = "it is a directory"
@@ -59,7 +79,7 @@ def checked_target(path: StrPath, what: str) -> Path:
     Raises:
         UsageError: It can't be one. Nothing was sent.
     """
-    target = Path(path)
+    target = _path(path, f"{what}: to")
     try:
         if target.is_dir():
             problem = "it is a directory: name the file in it"
@@ -74,6 +94,14 @@ def checked_target(path: StrPath, what: str) -> Path:
     except (OSError, ValueError) as error:
         problem = str(error)
     raise UsageError(f"{what}: to={str(target)!r}: {problem}. Nothing was sent.")
+
+
+def _path(path: StrPath, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"{what}: a path is needed, not a value of type {type(path).__name__}. Nothing was sent."
+        )
+    return Path(path)
 
 
 class Source(AsyncIterable[bytes]):
@@ -199,7 +227,10 @@ def as_bytes(piece: object) -> bytes:
 
 
 class Target:
-    """A file that is written piece by piece, and gets its name when it is complete."""
+    """A file that is written piece by piece, and gets its name when it is complete.
+
+    Its methods raise `KantataError` when the file can't be written, and `DamagedError`.
+    """
 
     def __init__(self, path: Path, *, gunzip: bool = False) -> None:
         """Write to `path` when all is there; with `gunzip` what comes is decompressed on the way."""
@@ -207,8 +238,7 @@ class Target:
         self.gunzip = gunzip
         self.received = 0
         """Bytes that came, as they came."""
-        self._temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
-        self._file: IO[bytes] | None = None
+        self._file: Unfinished | None = None
         self._pending = bytearray()
         self._unpacker: _Unpacker | None = None
 
@@ -219,13 +249,9 @@ class Target:
         await in_thread(self._start)
 
     def _start(self) -> None:
-        if self._file is None:
-            _sweep(self.path)
-            # Readable by whom the umask allows, as every file that a program writes.
-            handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            self._file = os.fdopen(handle, "wb", buffering=0)
-        self._file.seek(0)
-        self._file.truncate()
+        self.discard()
+        with self._translated():
+            self._file = Unfinished(self.path)
         self._unpacker = _Unpacker(self._file) if self.gunzip else None
 
     async def write(self, piece: bytes) -> None:
@@ -243,50 +269,35 @@ class Target:
 
     def _put(self, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - started
-        if self._unpacker is not None:
-            self._unpacker.put(data)
-        else:
-            _write_all(self._file, data)
+        with self._translated():
+            (self._unpacker or self._file).write(data)
 
     async def commit(self) -> None:
-        """Give the file its name, in the place of what was there.
-
-        Raises:
-            EOFError: What came is no complete gzip file.
-        """
+        """Give the file its name, in the place of what was there."""
         await self._flush()
         await in_thread(self._commit)
 
     def _commit(self) -> None:
         assert self._file is not None  # noqa: S101 - started
-        if self._unpacker is not None:
-            self._unpacker.end()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self.path)
-        self._file = None
-        if os.name == "posix":
-            # The new name, too, has to outlast a loss of power.
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        with self._translated():
+            if self._unpacker is not None:
+                self._unpacker.end()
+            self._file.commit()
 
     def discard(self) -> None:
         """Delete what is not complete; nothing after `commit`. It does not wait, so that cancellation can't stop it."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._temporary.unlink(missing_ok=True)
+            self._file.discard()
 
-
-def _sweep(path: Path) -> None:
-    """Delete what killed processes left of this file; what is still written to is young."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE:
-                left.unlink()
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise KantataError(
+                f"{self.path} can't be written: {reason}. Nothing is left of the download."
+            ) from error
 
 
 _GZIP = 31
@@ -296,12 +307,12 @@ _GZIP = 31
 class _Unpacker:
     """A gzip file, of one or several members, on its way to a file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Unfinished) -> None:
         self._file = file
         self._member = zlib.decompressobj(wbits=_GZIP)
         self._began = False
 
-    def put(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         try:
             while data:
                 if self._member.eof:
@@ -311,21 +322,15 @@ class _Unpacker:
                     self._member = zlib.decompressobj(wbits=_GZIP)
                 self._began = True
                 # Bounded, since a kilobyte can unpack to a megabyte.
-                _write_all(self._file, self._member.decompress(data, PIECE * 4))
+                self._file.write(self._member.decompress(data, PIECE * 4))
                 data = self._member.unconsumed_tail or self._member.unused_data
         except zlib.error:
-            raise EOFError("it is no gzip file") from None
+            raise DamagedError("it is no gzip file") from None
 
     def end(self) -> None:
-        _write_all(self._file, self._member.flush())
+        self._file.write(self._member.flush())
         if not (self._began and self._member.eof):
-            raise EOFError("the gzip file ends too early")
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+            raise DamagedError("the gzip file ends too early")
 
 
 async def in_thread(call: Callable[[*Ts], T], *arguments: *Ts) -> T:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kantata_client._atomic import Unfinished
 from kantata_client._auth import Secret
 from kantata_client.errors import OAuthError, UsageError
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
-_STALE = 60.0
-"""Seconds after which an unfinished file was left by a process that died."""
 
 
 def config_directory() -> Path:
@@ -55,9 +52,8 @@ def read_private(path: Path) -> Secret | None:
         if os.name == "posix" and mode & _OTHERS:
             raise OAuthError(
                 f"{path} holds a token, and other users of this machine can read or change it (mode "
-                f"{mode & 0o777:04o}): sign in again to replace it and revoke the token, or, if nobody else "
-                f"was "
-                f"here, chmod 600 it."
+                f"{mode & 0o777:04o}): sign in again to replace it and revoke the token, or, if nobody else was "
+                "here, chmod 600 it."
             )
         try:
             return Secret(file.read())
@@ -73,20 +69,16 @@ def write_private(path: Path, text: Secret) -> None:
         OAuthError: It can't be written, or others could replace it.
     """
     make_directory(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text.reveal())
-            file.flush()
-            os.fsync(handle)
-        temporary.replace(path)
-        _sync(path.parent)
+        file = Unfinished(path, mode=0o600)
+        try:
+            # A view, since an error's traceback may be shown with the local variables on its way.
+            file.write(memoryview(text.reveal().encode()))
+            file.commit()
+        finally:
+            file.discard()
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise OAuthError(f"{path} can't be written: {error.strerror}. Nothing was stored.") from error
-    _sweep(path)
 
 
 def make_directory(directory: Path) -> None:
@@ -124,21 +116,3 @@ def locked(handle: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync(directory: Path) -> None:
-    """Make the renaming itself last through a loss of power; some systems don't open directories."""
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _sweep(path: Path) -> None:
-    """Delete what a killed process left."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE:
-                left.unlink()

@@ -459,8 +459,9 @@ def _named(content: Content, filename: str | None, where: str) -> str:
 async def _opened(
     content: Content, size: int | None, progress: Progress | None, where: str
 ) -> Source | Stream:
-    from kantata_client._files import Source, Stream, checked_source, spooled
+    from kantata_client._files import Source, Stream, checked_source, logged, spooled
 
+    progress = logged(progress, where)
     if isinstance(content, (str, os.PathLike)):
         path, _ = checked_source(content, where)
         source = await Source(path, b"", progress).open()

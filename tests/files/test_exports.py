@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import logging
 import os
@@ -11,17 +12,22 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 
 from kantata_client import (
     ExportError,
+    Kantata,
     KantataConnectionError,
+    KantataError,
     MalformedResponseError,
     NotFoundError,
     PermissionDeniedError,
+    RetryPolicy,
     UsageError,
     ValidationError,
 )
+from kantata_client._atomic import Unfinished
 from kantata_client.sandbox._files import Blob
 
 if TYPE_CHECKING:
@@ -109,6 +115,7 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
     head = b"Source Currency,Target Currency,Exchange Rate,Effective Date\nUSD,EUR,1.1,2026-01-01\n"
     refused: list[tuple[Any, str]] = [
         (lambda: run(good, to=tmp_path), "it is a directory"),
+        (lambda: run(good, to=b"a.csv"), "to: a path is needed, not a value of type bytes"),
         (lambda: run(good, to=tmp_path / "none" / "a.csv"), "there is no directory"),
         (lambda: run({}, to=tmp_path / "a"), "a mapping of data set keys"),
         (lambda: run(["users"], to=tmp_path / "a"), "a mapping of data set keys"),
@@ -122,6 +129,7 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
         (lambda: records.upload_csv(b"\xff"), "byte 0 is not UTF-8"),
         (lambda: records.upload_csv(b'a,b\n"x\n'), "line 2"),
         (lambda: records.upload_csv(tmp_path / "a.csv"), "no such file"),
+        (lambda: records.upload_csv(["a.csv"]), "a path or bytes are needed, not a value of type list"),
         (lambda: records.upload_csv(wrong), ".csv or .txt"),
         (lambda: rates(1, b"Source Currency\nUSD\n"), "lacks Effective Date, Exchange Rate, Target Currency"),
         (lambda: rates(1, head + b"US,EUR,1,2026-01-01\n"), "line 3: source currency 'US'"),
@@ -247,13 +255,81 @@ async def test_a_canceled_download_leaves_no_file(world: World, tmp_path: Path) 
     assert scope.cancelled_caught
     assert names(tmp_path) == []
 
-    def fail(sent: int, total: int | None) -> None:
-        raise LookupError("mine")
 
-    with pytest.raises(LookupError):
-        await world.kantata.insights_report_exports.download_latest(
-            identity, to=tmp_path / "r", progress=fail, **FAST
-        )
+async def test_a_progress_hook_that_fails_is_logged(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(sent: int, total: int | None) -> None:
+        raise FileNotFoundError("mine")
+
+    identity = report(world, b"x")
+    path = await world.kantata.insights_report_exports.download_latest(
+        identity, to=tmp_path / "r", gunzip=True, progress=fail, **FAST
+    )
+    assert path.read_bytes() == b"x"
+    [record] = [record for record in caplog.records if record.name == "kantata_client"]
+    assert "The progress hook of GET /scheduled_jobs/" in record.getMessage()
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], FileNotFoundError)
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("no vault"), EOFError("no vault")])
+async def test_what_a_token_provider_raises_comes_out_as_it_is(
+    world: World, tmp_path: Path, error: Exception
+) -> None:
+    """Only the file's own errors are told as the file's."""
+    export = await world.kantata.exports.create(export_definition={"users": {"columns": ["id"]}})
+    world.sandbox.store.change("exports", export.id, status="Completed")
+    calls = 0
+
+    async def token() -> str:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise error
+        return world.sandbox.token
+
+    with pytest.raises(type(error), match="no vault"):
+        await world.kantata.with_token(token).exports.download(export.id, to=tmp_path / "a", **FAST)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+async def test_a_file_that_can_not_be_written(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    identity = report(world, b"x")
+    if call == "write":
+        monkeypatch.setattr(Unfinished, "write", full)
+    else:
+        monkeypatch.setattr(f"kantata_client._atomic.os.{call}", full)
+    with pytest.raises(KantataError, match="r can't be written: No space left on device"):
+        await world.kantata.insights_report_exports.download_latest(identity, to=tmp_path / "r", **FAST)
+    assert names(tmp_path) == []
+
+
+async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Path) -> None:
+    tried = 0
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal tried
+        if request.url.host == "cdn.example":
+            tried += 1
+            raise httpx.ConnectError("refused")
+        if request.url.path.endswith("download_url"):
+            return httpx.Response(200, json={"download_url": "https://cdn.example/x"})
+        export = {"id": "1", "status": "Completed"}
+        body = {"count": 1, "results": [{"key": "exports", "id": "1"}], "exports": {"1": export}}
+        return httpx.Response(200, json=body)
+
+    transport, retries = httpx.MockTransport(handle), RetryPolicy(attempts=3, initial=0)
+    async with Kantata("token-x", transport=transport, retries=retries) as kantata:
+        with pytest.raises(KantataConnectionError, match="3 attempts"):
+            await kantata.exports.download(1, to=tmp_path / "a", **FAST)
+    assert tried == 3
     assert names(tmp_path) == []
 
 

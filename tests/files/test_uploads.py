@@ -273,11 +273,28 @@ async def test_an_error_of_the_caller_comes_out(world: World) -> None:
         )
     assert "has no file" in caught.value.__notes__[0]
 
-    def progress(sent: int, total: int | None) -> None:
-        raise LookupError("progress")
 
-    with pytest.raises(LookupError, match="progress"):
-        await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", progress=progress)
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("sized", [True, False])
+async def test_a_progress_hook_that_fails_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture, direct: bool, sized: bool
+) -> None:
+    def fail(sent: int, total: int | None) -> None:
+        raise LookupError("mine")
+
+    sent = await world.kantata.attachments.upload(
+        stream(b"xx") if sized else b"xx",
+        type="receipt",
+        filename="a.txt",
+        size=2 if sized else None,
+        direct=direct,
+        progress=fail,
+    )
+    assert content(world, sent.id) == b"xx"
+    [record] = [record for record in caplog.records if record.name == "kantata_client"]
+    assert record.getMessage() == "The progress hook of attachments.upload failed"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
 
 
 @pytest.mark.parametrize("act", ["reset", "refusal", "silent close"])

@@ -1,0 +1,97 @@
+"""Files that are there as a whole or not at all, also where a directory can't be synced or the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kantata_client import OAuthError
+from kantata_client._atomic import Unfinished
+from kantata_client._auth import Secret
+from kantata_client._private_files import read_private, write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    for done in (False, True):
+        file = Unfinished(path)
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+        if done:
+            file.commit()
+        file.discard()
+        assert path.read_bytes() == (b"new" if done else b"old")
+        assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_killed_processes_left_is_deleted(tmp_path: Path) -> None:
+    for name in (".a[1].txt.00.part", ".a1.txt.00.part", ".a[1].txt.11.part"):
+        (tmp_path / name).touch()
+        if "11" not in name:
+            os.utime(tmp_path / name, (0, 0))
+    Unfinished(tmp_path / "a[1].txt").discard()
+    assert names(tmp_path) == [".a1.txt.00.part", ".a[1].txt.11.part"]
+
+
+def test_a_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on some network file systems; the file is there nevertheless."""
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr("kantata_client._atomic.os.fsync", fsync)
+    file = Unfinished(tmp_path / "a.txt")
+    file.write(b"x")
+    file.commit()
+    file.discard()
+    assert (tmp_path / "a.txt").read_bytes() == b"x"
+
+
+class Full(io.BytesIO):
+    """A file on a disk without room."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_shows_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where tracebacks are rendered with local variables."""
+    path = tmp_path / "token"
+    write_private(path, Secret("old"))
+
+    def full(handle: int, *args: Any, **options: Any) -> Full:
+        os.close(handle)
+        return Full()
+
+    monkeypatch.setattr("kantata_client._atomic.os.fdopen", full)
+    token = "x" * 40  # nothing that a line of this test would show
+    with pytest.raises(OAuthError, match=r"can't be written: No space left on device\. Nothing") as caught:
+        write_private(path, Secret(token))
+    monkeypatch.undo()
+    assert caught.value.__cause__ is not None
+    shown = "".join(
+        traceback.TracebackException.from_exception(caught.value.__cause__, capture_locals=True).format()
+    )
+    assert "_atomic.py" in shown
+    assert token not in shown
+    found = read_private(path)
+    assert found is not None
+    assert found.reveal() == "old"
+    assert names(tmp_path) == ["token"]
