@@ -22,11 +22,11 @@ async def request(
 ) -> Any:
     """Send it, and decode what comes back."""
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
-        msg = f"path is {path!r}: give it below the base URL, such as '/stories', and the query in `params`"
+        msg = f"path is {path!r}: give it below the base URL, such as '/stories', and the query in `params`. Nothing was sent."
         raise UsageError(msg)
     # A server takes %2e for a dot, and some take a backslash for a slash.
     if any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable():
-        msg = f"path is {path!r}: it must have no segment '.' or '..' and no control character"
+        msg = f"path is {path!r}: it must have no segment '.' or '..' and no control character. Nothing was sent."
         raise UsageError(msg)
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
     query = [] if params is None else untyped_query(operation, params)
