@@ -21,12 +21,16 @@ async def request(
     session: Session, method: str, path: str, params: Mapping[str, Any] | None, json: Any
 ) -> Any:
     """Send it, and decode what comes back."""
+    problem = None
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
-        msg = f"path is {path!r}: give it below the base URL, such as '/stories', and the query in `params`. Nothing was sent."
-        raise UsageError(msg)
+        problem = "give it below the base URL, such as '/stories', and the query in `params`"
     # A server takes %2e for a dot, and some take a backslash for a slash.
-    if any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable():
-        msg = f"path is {path!r}: it must have no segment '.' or '..' and no control character. Nothing was sent."
+    elif (
+        any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable()
+    ):
+        problem = "it must have no segment '.' or '..' and no control character"
+    if problem:
+        msg = f"path is {path!r}: {problem}. Nothing was sent."
         raise UsageError(msg)
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
     query = [] if params is None else untyped_query(operation, params)
