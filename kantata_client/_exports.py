@@ -1,4 +1,4 @@
-"""Exports into files: data exports, Insights reports, accounting records."""
+"""Exports into files: data exports and Insights reports."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from kantata_client._downloads import Place
     from kantata_client._files import Progress
     from kantata_client._session import Session
-    from kantata_client.api.project_accounting_records import Include
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput
     from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
-    from kantata_client.models.project_accounting_record import ProjectAccountingRecord
 
 Columns: TypeAlias = "Iterable[str] | ExportDefinitionInput | None"
 """Of a data set in an export: column keys, or keys with filters, or `None` for all columns."""
@@ -43,9 +41,6 @@ _WAITING = frozenset({"queued", "pending", "processing", "in progress", "running
 _SLOWER = 1.5
 _SLOWEST = 15.0
 """Longest pause between two looks, in seconds."""
-_CSV_RECORDS = 5_000
-"""Most records in one import of accounting records."""
-_CSV_ENDINGS = (".csv", ".txt")
 
 _NOT_YET = (NotFoundError, ValidationError, BadRequestError)
 
@@ -330,88 +325,6 @@ class ReportDownloads(Resource):
                 # A 404 means "no report yet" as well as "no such export".
                 await self._session.one(GET, InsightsReportExport, (identity,), {}, None)
             return None
-
-
-class AccountingFiles(Resource):
-    """What `kantata.project_accounting_records` has besides the contract's operations."""
-
-    __slots__ = ()
-
-    async def download_csv(
-        self,
-        *,
-        to: StrPath,
-        include: Include | Iterable[Include] | None = None,
-        progress: Progress | None = None,
-    ) -> Path:
-        """Export all project accounting records into a CSV file, which is never held in memory.
-
-        Args:
-            to: The file, replaced if there is one, and only when the download is complete.
-            include: Associations, as the operation takes them.
-            progress: Called with the bytes received and their total, `None` if it is not known.
-
-        Returns:
-            The file.
-
-        Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
-
-        Source: GET /project_accounting_records/export_to_csv
-        """
-        from urllib.parse import urlencode
-
-        from kantata_client._arguments import query_of
-        from kantata_client._downloads import Place, download
-        from kantata_client._files import checked_target
-        from kantata_client.api.project_accounting_records import EXPORT_TO_CSV
-
-        target = checked_target(to, "project_accounting_records.download_csv")
-        query = query_of(EXPORT_TO_CSV, {"include": include})
-        url = self._session.base_url + EXPORT_TO_CSV.path
-        if query:
-            url += f"?{urlencode(query, safe=',')}"
-
-        async def place() -> Place:
-            return Place(url, ours=True)
-
-        return await download(self._session, EXPORT_TO_CSV.id, place, target, progress=progress)
-
-    async def upload_csv(
-        self,
-        csv: StrPath | bytes,
-        *,
-        include: Include | Iterable[Include] | None = None,
-    ) -> list[ProjectAccountingRecord]:
-        """Import accounting records from a CSV file, counted before it is sent.
-
-        Args:
-            csv: A `.csv` or `.txt` file, or the content of one: a header (see `import_csv`) and 1 to 5,000 records.
-            include: Associations to load along; without, reading them raises `NotIncludedError`.
-
-        Returns:
-            The `ProjectAccountingRecord` objects that the service answers with.
-
-        Raises:
-            UsageError: It is no such file; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
-            UnknownOutcomeError: No answer came; look what was imported before sending it again.
-
-        Source: POST /project_accounting_records/import_csv
-        """
-        from kantata_client._csv import read_csv
-        from kantata_client._http import File
-        from kantata_client.api.project_accounting_records import IMPORT_CSV
-        from kantata_client.models.project_accounting_record import ProjectAccountingRecord
-
-        where = "project_accounting_records.upload_csv"
-        content, _, rows = await read_csv(csv, where, _CSV_ENDINGS, most=_CSV_RECORDS)
-        del rows
-        file = File("csv_file", "records.csv", content, "text/csv")
-        return await self._session.many(
-            IMPORT_CSV, ProjectAccountingRecord, (), {"include": include}, {"csv_file": file}
-        )
 
 
 class _Pauses:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._csv import RateUploads
 from kantata_client._operation import Body, Operation, Parameter
 from kantata_client._unset import UNSET, Unset
-from kantata_client._uploads import RateUploads
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from kantata_client._exports import AccountingFiles
+from kantata_client._csv import AccountingFiles
 from kantata_client._operation import Body, Operation, Parameter
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
