@@ -57,11 +57,11 @@ class Drift:
     """What was noticed so far: iterate it for the rows, print it for a table."""
 
     def __init__(self, on_drift: OnDrift) -> None:
+        self._rows: dict[tuple[str, str], DriftRow] = {}
         if on_drift not in ("warn", "raise", "ignore"):
             msg = f"on_drift is {on_drift!r}, it takes 'warn', 'raise' or 'ignore'"
             raise UsageError(msg)
         self._on_drift: OnDrift = on_drift
-        self._rows: dict[tuple[str, str], DriftRow] = {}
         self._known_operations: set[str] = set()
         self._turn = 0
         self._found: dict[tuple[str, str], None] = {}
