@@ -1,18 +1,32 @@
 """Writing many: the input is checked and cut into chunks, several are under way at once, and each item's outcome is told.
 
-What is done with a chunk is in `_bulk_writes`. A run begins when it is awaited or iterated, and has no task between two
-outcomes: it sends a bounded number of chunks, hands their outcomes out, and sends the next ones.
+What is done with a chunk is in `_bulk_writes`. A run begins when it is awaited or iterated. An iterated one has no task
+between two outcomes: it sends a bounded number of chunks, hands their outcomes out, and sends the next ones.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 from kantata_client.errors import AuthenticationError, BulkError, KantataError, OAuthError, UsageError
+
+if TYPE_CHECKING:
+    import anyio
+    from anyio.abc import TaskGroup
 
 logger = logging.getLogger("kantata_client")
 
@@ -27,6 +41,9 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 
 CHECKED_AT_ONCE = 1_000
 """Items that are checked before other tasks get a turn."""
+
+WRONG_SHOWN = 5
+"""Wrong items that an error tells of; of the others it tells how many there are."""
 
 REMEMBERED_KEYS = 100_000
 """Keys of an async input that are remembered in order to find duplicates: it may be endless."""
@@ -140,42 +157,66 @@ class BulkResult(Generic[T]):
 
 
 class BulkRun(Generic[T]):
-    """A bulk write that has not begun: `await` it for a `BulkResult`, or iterate it for each `Outcome`.
+    """A bulk write that has not begun: `await` it for a `BulkResult`, or iterate it for each `Outcome`; once.
 
     An input that can be iterated at once is checked as a whole before anything is sent. Of an async one, an item that is
     wrong is `failed` with a `UsageError`, and the others are written.
     """
 
-    result: BulkResult[T]
-    """What is known so far of an awaited run, also after an exception ended it. Items without an outcome: those of the
-    chunks that were under way then may have been written, the others were not sent."""
-
     def __init__(self, job: Job[T], source: Source, concurrency: int, progress: Progress | None) -> None:
-        if concurrency < 1:
-            msg = f"{job.name}: concurrency is {concurrency}, it begins at 1. Nothing was sent."
-            raise UsageError(msg)
+        given: Any = concurrency
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            _refuse(
+                job, f"concurrency is {given!r}; it is the number of requests under way at once, from 1 on"
+            )
         if not _is_collection(source):
-            kind = type(source).__name__
-            msg = f"{job.name}: a collection of items is needed, not {kind}. Nothing was sent."
-            raise UsageError(msg)
+            _refuse(job, f"a collection of items is needed, not {type(source).__name__}")
+        if progress is not None and (not callable(progress) or _is_async(progress)):
+            _refuse(job, f"progress is {progress!r}; a function that is not async is needed")
         self._job = job
         self._source = source
         self._concurrency = concurrency
         self._progress = progress
-        self.result = BulkResult([])
+        self._outcomes: Outcomes[T] | None = None
 
     def __await__(self) -> Generator[Any, Any, BulkResult[T]]:
-        return self._all().__await__()
+        return self._all(self._begun(kept=True)).__await__()
 
-    async def _all(self) -> BulkResult[T]:
-        self.result = result = BulkResult[T]([])
-        async for outcome in self:
-            result.outcomes.append(outcome)
-        return result
+    async def _all(self, outcomes: Outcomes[T]) -> BulkResult[T]:
+        await outcomes.finish()
+        return BulkResult(outcomes.known())
 
-    def __aiter__(self) -> AsyncIterator[Outcome[T]]:
+    def __aiter__(self) -> Outcomes[T]:
         """The outcomes in the order of the input, as they become known. They are not kept."""
-        return _Outcomes(self._job, self._source, self._concurrency, self._progress)
+        return self._begun(kept=False)
+
+    def _begun(self, *, kept: bool) -> Outcomes[T]:
+        if self._outcomes is not None:
+            msg = (
+                f"{self._job.name}: this run has begun already, and to run it again would write everything twice. "
+                "Await it or iterate it, not both; make a new one for another input. Nothing more was sent."
+            )
+            raise UsageError(msg)
+        self._outcomes = Outcomes(self._job, self._source, self._concurrency, self._progress, kept=kept)
+        return self._outcomes
+
+    @property
+    def result(self) -> BulkResult[T]:
+        """What is known so far of an awaited run, also after an exception or a cancellation ended it.
+
+        What was under way then is `unknown`. Items without an outcome were not sent.
+
+        Raises:
+            UsageError: The run is iterated, and so keeps no outcomes.
+        """
+        if self._outcomes is None:
+            return BulkResult([])
+        if not self._outcomes.kept:
+            msg = (
+                f"{self._job.name}: an iterated run keeps no outcomes: note them in the loop, or await a run"
+            )
+            raise UsageError(msg)
+        return BulkResult(self._outcomes.known())
 
     def __repr__(self) -> str:
         return f"<BulkRun of {self._job.name}>"
@@ -196,20 +237,40 @@ class _Items:
 
     async def begin(self) -> None:
         """Check the whole input, unless it is async."""
-        if isinstance(self._source, AsyncIterable):
-            self._iterator = aiter(self._source)
-            return
         import anyio.lowlevel
 
+        from kantata_client._paginator import Paginator
+
+        if isinstance(self._source, Paginator):
+            # What is written moves the pages of a list, so that it would lose objects if it was read meanwhile.
+            given: Sequence[Any] = await self._source.collect()
+        elif isinstance(self._source, AsyncIterable):
+            self._iterator = aiter(self._source)
+            return
+        else:
+            given = self._source if isinstance(self._source, Sequence) else list(self._source)
+        if not given:
+            self._refuse_empty()
         # Checked items are not kept but made again when they are sent: there may be millions.
-        given = self._source if isinstance(self._source, Sequence) else list(self._source)
+        wrong: list[UsageError] = []
+        wrong_in_all = 0
         for index, item in enumerate(given):
             if index % CHECKED_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
-            self._distinct(self._job.prepare(index, item))
+            try:
+                self._distinct(self._job.prepare(index, item))
+            except UsageError as error:
+                wrong_in_all += 1
+                if wrong_in_all <= WRONG_SHOWN:
+                    wrong.append(error)
+        if wrong_in_all == 1:
+            raise wrong[0]
+        if wrong:
+            told = "\n".join(f"  {str(error).removesuffix(' Nothing was sent.')}" for error in wrong)
+            more = f"\n  and {wrong_in_all - len(wrong)} more." if wrong_in_all > len(wrong) else ""
+            msg = f"{self._job.name}: {wrong_in_all} of {len(given)} items are wrong. Nothing was sent.\n{told}{more}"
+            raise UsageError(msg) from wrong[0]
         self.total = len(given)
-        if not given:
-            self._refuse_empty()
         self._given = given
 
     async def next(self) -> Item | Outcome[Any] | None:
@@ -249,90 +310,162 @@ class _Items:
             del self._keys[next(iter(self._keys))]
 
     def _refuse_empty(self) -> None:
-        msg = f"{self._job.name}: the input is empty. Nothing was sent."
-        raise UsageError(msg)
+        _refuse(self._job, "the input is empty")
+
+    async def close(self) -> None:
+        """Close a generator that may not have come to its end; trio complains of those that are left."""
+        source = self._iterator or self._source
+        if isinstance(source, AsyncGenerator):
+            await cast("AsyncGenerator[Any, None]", source).aclose()
 
 
-class _Outcomes(Generic[T]):
-    def __init__(self, job: Job[T], source: Source, concurrency: int, progress: Progress | None) -> None:
+class Outcomes(Generic[T]):
+    """The outcomes of a run, in the order of the input.
+
+    A cancellation ends the run: what is known by then can still be iterated, and what was under way is `unknown`. Close
+    one that is left before its end (`contextlib.aclosing`) if its input is an async generator, which is closed with it.
+    """
+
+    def __init__(
+        self, job: Job[T], source: Source, concurrency: int, progress: Progress | None, *, kept: bool
+    ) -> None:
+        """`kept`: nothing is handed out before the end, so that nothing is waited for in between."""
+        self.kept = kept
         self._job = job
         self._items = _Items(job, source)
         self._concurrency = concurrency
         # An async source may be slow or large: less of it is read ahead.
-        self._ahead = concurrency * (2 if isinstance(source, AsyncIterable) else 8)
+        chunks = concurrency * (2 if isinstance(source, AsyncIterable) else 8)
+        self._ahead = sys.maxsize if kept else chunks * job.size
         self._progress = progress
-        self._begun = self._ended = self._broken = False
+        self._begun = self._ended = False
         self._ready: deque[Outcome[T]] = deque()
+        """Those that can be handed out, in order."""
+        self._known: list[Outcome[T]] = []
+        """Those that came since, in any order."""
         self._told = 0
-        self._next: Item | None = None
+        self._chunk: list[Item] = []
+        """What is read and waits for more, or for its turn."""
+        self._under_way: dict[int, list[Item]] = {}
+        """Chunks by the index of their first item."""
+        self._answered = False
         self._error: Exception | None = None
         """Raised when the outcomes before it are handed out."""
+        self._broken = False
+        """Nothing more is sent, and what is read already is left."""
         self._hopeless: KantataError | None = None
-        """Why nothing more is sent."""
+        """Why nothing more is sent, though all that comes gets its outcome."""
 
-    def __aiter__(self) -> AsyncIterator[Outcome[T]]:
+    def __aiter__(self) -> Outcomes[T]:
         return self
 
     async def __anext__(self) -> Outcome[T]:
-        if not self._begun:
-            self._begun = True
-            await self._items.begin()
         while not self._ready:
-            if self._error is not None:
-                error, self._error = self._error, None
-                self._ended = True
-                raise error
             if self._ended:
+                self._raise_error()
                 raise StopAsyncIteration
             await self._fill()
         return self._ready.popleft()
 
+    async def aclose(self) -> None:
+        """End the run: nothing more is read, sent or handed out."""
+        self._ended = True
+        self._ready.clear()
+        self._chunk.clear()
+        self._error = None
+        await self._items.close()
+
+    async def finish(self) -> None:
+        """Write all there is, and keep the outcomes."""
+        while not self._ended:
+            await self._fill()
+        self._raise_error()
+
+    def known(self) -> list[Outcome[T]]:
+        """The outcomes that were not handed out."""
+        return sorted([*self._ready, *self._known], key=lambda outcome: outcome.index)
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
     async def _fill(self) -> None:
-        """Send some chunks, and wait until all of them have outcomes."""
-        chunks: deque[list[Item]] = deque()
-        outcomes: list[Outcome[T]] = []
-        while len(chunks) < self._ahead and not self._ended:
-            if chunk := await self._chunk(outcomes):
-                chunks.append(chunk)
-        if outcomes:
-            self._tell(len(outcomes))
-        if len(chunks) == 1:
-            await self._work(chunks, outcomes)
-        elif chunks:
-            import anyio
+        """Read and send, until enough is read or the input gives less than is answered; wait for all outcomes."""
+        import anyio
 
+        self._answered = False
+        places = anyio.Semaphore(self._concurrency)
+        try:
+            if not self._begun:
+                self._begun = True
+                await self._items.begin()
             async with anyio.create_task_group() as group:
-                for _ in range(min(self._concurrency, len(chunks))):
-                    group.start_soon(self._work, chunks, outcomes)
-        self._ready.extend(sorted(outcomes, key=lambda outcome: outcome.index))
+                for _ in range(self._ahead):
+                    await self._read(group, places)
+                    idle = self._answered and not self._under_way
+                    if self._ended or (idle and not self.kept):
+                        break
+        except BaseException:
+            self._ended = True
+            raise
+        finally:
+            for chunk in self._under_way.values():
+                error = KantataError(
+                    f"{self._job.name}: the run was broken off while this item was under way, so it may have been written."
+                )
+                self._known += [Outcome(item.index, item.given, "unknown", error=error) for item in chunk]
+            self._under_way.clear()
+            await self._hand_over()
 
-    async def _chunk(self, outcomes: list[Outcome[T]]) -> list[Item]:
-        """The next items that go into one request; those that are wrong get their outcomes at once."""
-        chunk = [] if self._next is None else [self._next]
-        self._next = None
-        while len(chunk) < self._job.size and not (chunk and chunk[0].alone):
+    async def _hand_over(self) -> None:
+        # What is behind an item that waits has to wait, too.
+        end = self._chunk[0].index if self._chunk and not self._ended else sys.maxsize
+        known = sorted(self._known, key=lambda outcome: outcome.index)
+        self._ready.extend(outcome for outcome in known if outcome.index < end)
+        self._known = [outcome for outcome in known if outcome.index >= end]
+        if self._ended:
             try:
-                item = await self._items.next()
+                await self._items.close()
             except Exception as error:  # noqa: BLE001 - raised later
-                # The source failed: what it gave before is sent, and then the error is raised.
-                self._error, item = error, None
-            if item is None:
-                self._ended = True
-                break
-            if isinstance(item, Outcome):
-                outcomes.append(item)
-            elif item.alone and chunk:
-                self._next = item
-                break
-            else:
-                chunk.append(item)
-        return chunk
+                self._error = self._error or error
 
-    async def _work(self, chunks: deque[list[Item]], outcomes: list[Outcome[T]]) -> None:
-        while chunks and not self._broken:
-            told = await self._send(chunks.popleft())
-            outcomes += told
-            self._tell(len(told))
+    async def _read(self, group: TaskGroup, places: anyio.Semaphore) -> None:
+        """Take one item of the input, and send the chunk that it completes."""
+        try:
+            item = await self._items.next()
+        except Exception as error:  # noqa: BLE001 - raised later
+            # The source failed: what it gave before is sent, and then the error is raised.
+            self._error, item = self._error or error, None
+        if item is None:
+            self._ended = True
+        elif isinstance(item, Outcome):
+            self._tell([item])
+        else:
+            if item.alone:
+                await self._send_chunk(group, places)
+            self._chunk.append(item)
+        if self._chunk:
+            first = self._chunk[0]
+            # Wrong items count, too, so that the outcomes that have to wait for the chunk are not many.
+            if item is None or first.alone or item.index - first.index + 1 >= self._job.size:
+                await self._send_chunk(group, places)
+
+    async def _send_chunk(self, group: TaskGroup, places: anyio.Semaphore) -> None:
+        if not self._chunk:
+            return
+        await places.acquire()
+        if not self._broken:
+            chunk, self._chunk = self._chunk, []
+            self._under_way[chunk[0].index] = chunk
+            group.start_soon(self._work, chunk, places)
+
+    async def _work(self, chunk: list[Item], places: anyio.Semaphore) -> None:
+        told = await self._send(chunk)
+        del self._under_way[chunk[0].index]
+        self._answered = True
+        self._tell(told)
+        places.release()
 
     async def _send(self, chunk: list[Item]) -> Sequence[Outcome[T]]:
         if self._hopeless is not None:
@@ -348,8 +481,9 @@ class _Outcomes(Generic[T]):
             self._hopeless = told[0].error
         return told
 
-    def _tell(self, count: int) -> None:
-        self._told += count
+    def _tell(self, outcomes: Sequence[Outcome[T]]) -> None:
+        self._known += outcomes
+        self._told += len(outcomes)
         if self._progress is not None:
             try:
                 self._progress(self._told, self._items.total)
@@ -359,3 +493,14 @@ class _Outcomes(Generic[T]):
 
 def _is_collection(source: object) -> bool:
     return isinstance(source, (Iterable, AsyncIterable)) and not isinstance(source, (str, bytes, Mapping))
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(function)
+
+
+def _refuse(job: Job[Any], problem: str) -> NoReturn:
+    msg = f"{job.name}: {problem}. Nothing was sent."
+    raise UsageError(msg)

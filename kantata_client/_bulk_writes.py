@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
-from kantata_client._arguments import body_of, item_of, path_of, query_of
+from kantata_client._arguments import body_of, item_of, path_of, query_of, shown
 from kantata_client._bulk import BulkRun, Item, Outcome
-from kantata_client._model import Model
+from kantata_client._model import Model, changes_of
 from kantata_client._splitting import Splitter
 from kantata_client.errors import (
+    APIError,
     KantataError,
     MalformedResponseError,
     NotFoundError,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._operation import Operation
     from kantata_client._session import Session
+    from kantata_client._splitting import Write
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -101,18 +104,24 @@ class _Creation(Generic[M]):
         self._key = key
         unit = 1 if self._plural is None else operation.bulk_limit or MOST_UNLESS_STATED
         self.size = unit
+        write = _naming(self._write)
         if key is None:
-            self.send = Splitter(self.write).settle
+            self.send = Splitter(write).settle
             return
+        from kantata_client._exactly_once import ExactlyOnce, ExternalReferenceKey
+
+        if not isinstance(key, ExternalReferenceKey):  # pyright: ignore[reportUnnecessaryIsInstance]
+            _refuse(
+                f"{self.name}: key is {shown(key)}; "
+                "ExternalReferenceKey(service_name, service_model, ref) is needed"
+            )
         key.check()
         if not operation.external_reference:
             _refuse(
                 f"{self.name}: {operation.resource} can't be found by an external reference, so there is no key"
             )
-        from kantata_client._exactly_once import ExactlyOnce
-
         self.size = max(unit, LOOKED_FOR_TOGETHER)
-        self.send = ExactlyOnce(session, operation, cls, key, self.write, unit).settle
+        self.send = ExactlyOnce(session, operation, cls, key, write, unit).settle
 
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
@@ -122,7 +131,7 @@ class _Creation(Generic[M]):
             ref, item = keyed(self._key, self._fields, given, f"{self.name}: {where}")
         return Item(index, given, item_of(self._operation, item, where), ref)
 
-    async def write(self, part: list[Item]) -> Sequence[M]:
+    async def _write(self, part: list[Item]) -> Sequence[M]:
         if self._plural is None:
             return [await self._session.one(self._operation, self._cls, (), {}, part[0].ready)]
         return await _write_array(
@@ -141,35 +150,53 @@ class _Update(Generic[M]):
         self._cls = cls
         self._upsert = upsert
         body = None if upsert is None else upsert.body
+        self._changeable = frozenset(operation.body.fields if operation.body is not None else ())
         self._needed = [] if body is None else [name for name, field in body.fields.items() if field.required]
-        self._singly = Splitter(self._write_one, repeatable=True)
-        self._together = Splitter(self._write_all)
+        self._singly = Splitter(_naming(self._write_one), repeatable=True)
+        self._together = Splitter(_naming(self._write_all))
 
     def prepare(self, index: int, given: Any) -> Item:
         where = f"items[{index}]"
         if isinstance(given, Model):
             known: Mapping[str, Any] = given.to_dict()
-            changes: Any = given
+            whole: object = given
+            changes: Any = self._changes(given, f"{self.name}: {where} (id {known.get('id')})")
         elif isinstance(given, Mapping):
             known = cast("Mapping[str, Any]", given)
-            changes = {name: value for name, value in known.items() if name != "id"}
+            whole = changes = {name: value for name, value in known.items() if name != "id"}
         elif isinstance(given, tuple) and len(cast("tuple[Any, ...]", given)) == 2:
             identifier, changes = cast("tuple[Any, Any]", given)
             known = {"id": identifier}
+            whole = changes
         else:
             _refuse(
-                f"{self.name}: {where} is {_shown(cast('object', given))}; a mapping with an id, a model, "
+                f"{self.name}: {where} is {shown(cast('object', given))}; a mapping with an id, a model, "
                 "or a pair of id and changes is needed"
             )
-        if self._upsert is not None and all(known.get(name) is not None for name in self._needed):
-            return Item(index, given, item_of(self._upsert, changes, where))
         identifier = known.get("id")
+        if self._upsert is not None and all(known.get(name) is not None for name in self._needed):
+            # A model that has an id, and whose identity was changed, would be written beside the one that it is.
+            moved = isinstance(given, Model) and identifier is not None and changes.keys() - self._changeable
+            if not moved:
+                return Item(index, given, item_of(self._upsert, whole, where))
         if identifier is None:
             _refuse(f"{self.name}: {where} has no id, which tells what to update")
         ready = item_of(self._operation, changes, where)
         if not ready:
             _refuse(f"{self.name}: {where} has nothing to change")
         return Item(index, given, (_id(identifier, f"{self.name}: {where}"), ready), alone=True)
+
+    def _changes(self, model: Model, where: str) -> dict[str, Any]:
+        changes = changes_of(model)
+        if changes is None:
+            _refuse(
+                f"{where} is as it was received, or was changed in place, so that nobody knows what to send: give "
+                "model.replace(...) with the changes, or a pair of id and changes"
+            )
+        changes.pop("id", None)
+        if not changes:
+            _refuse(f"{where} has nothing to change: it differs in no field from what was received")
+        return changes
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[M]]:
         return await (self._singly if chunk[0].alone else self._together).settle(chunk)
@@ -195,14 +222,14 @@ class _Deletion:
         self._session = session
         self._operation = operation
         self._splitter: Splitter[None] = Splitter(
-            self._write,
+            _naming(self._write),
             by_id=True,
             repeatable=True,
             recheck=self._after_refusal if self._by_ids else None,
         )
 
     def prepare(self, index: int, given: Any) -> Item:
-        return Item(index, given, _id(given, f"{self.name}: ids[{index}]"))
+        return Item(index, given, _id_of(given, self._operation.path, f"{self.name}: ids[{index}]"))
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[None]]:
         return await self._splitter.settle(chunk)
@@ -246,12 +273,12 @@ class _Decision:
         self._session = session
         self._operation = operation
         self._description = description
-        self._splitter: Splitter[Any] = Splitter(self._write, by_id=True)
+        self._splitter: Splitter[Any] = Splitter(_naming(self._write), by_id=True)
         body_of(operation, {"submission_ids": [1], "description": description})
 
     def prepare(self, index: int, given: Any) -> Item:
         where = f"{self.name}: ids[{index}]"
-        identifier = _id(given, where)
+        identifier = _id_of(given, f"/{self.name.partition('.')[0]}", where)
         if not identifier.isdecimal():
             _refuse(f"{where} is {given!r}, which is no id")
         return Item(index, given, identifier)
@@ -289,6 +316,44 @@ async def _write_array(
     return found
 
 
+def _naming(write: Write[T]) -> Write[T]:
+    """Let the refusal of a single item tell which one it is: the service counts within its request."""
+
+    async def named(part: list[Item]) -> Sequence[T]:
+        try:
+            return await write(part)
+        except APIError as error:
+            # 401 is about the token, and ends the run.
+            if len(part) == 1 and error.status != 401:
+                error.args = (f"Item {part[0].index} of the input, alone in its request: {error}",)
+            raise
+
+    return named
+
+
+def _id_of(given: object, path: str, where: str) -> str:
+    """An id, or that of a model, which has to be one of the collection."""
+    if not isinstance(given, Model):
+        return _id(given, where)
+    models = _models_at(path.partition("/{")[0])
+    if type(given).__name__ not in models:
+        _refuse(f"{where} is {given!r}, which is no {' or '.join(models)}")
+    return _id(given.to_dict().get("id"), where)
+
+
+@cache
+def _models_at(collection: str) -> frozenset[str]:
+    """The classes of the objects of a collection."""
+    from kantata_client.api import OPERATIONS
+
+    operations = (
+        OPERATIONS.get(f"{method} {path}")
+        for method in ("GET", "POST", "PUT")
+        for path in (collection, f"{collection}/{{id}}")
+    )
+    return frozenset(str(operation.model) for operation in operations if operation is not None)
+
+
 def _id(given: object, where: str) -> str:
     if (
         isinstance(given, bool)
@@ -298,11 +363,6 @@ def _id(given: object, where: str) -> str:
     ):
         _refuse(f"{where} is {given!r}, which is no id")
     return str(given).strip()
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
 
 
 def _refuse(problem: str) -> NoReturn:

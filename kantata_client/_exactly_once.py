@@ -7,6 +7,7 @@ what is missing, and when a creation lost its answer, look again before creating
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
@@ -70,8 +71,17 @@ class ExternalReferenceKey:
             if not (isinstance(value, str) and value.strip()) and not (name == "ref" and callable(value)):
                 msg = f"ExternalReferenceKey: {name} is {value!r}, which is no name. Nothing was sent."
                 raise UsageError(msg)
-        if self.patience < 0 or self.attempts < 1:
-            msg = f"{self!r}: no time may be negative, and at least one attempt is needed. Nothing was sent."
+        patience: Any = self.patience
+        if (
+            isinstance(patience, bool)
+            or not isinstance(patience, (int, float))
+            or not 0 <= patience < math.inf
+        ):
+            msg = f"ExternalReferenceKey: patience is {patience!r}; a number of seconds is needed. Nothing was sent."
+            raise UsageError(msg)
+        attempts: Any = self.attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            msg = f"ExternalReferenceKey: attempts is {attempts!r}; a number from 1 on is needed. Nothing was sent."
             raise UsageError(msg)
 
 

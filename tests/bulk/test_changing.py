@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kantata_client import NotFoundError, RetryPolicy, UsageError, ValidationError
+from kantata_client.models import CostRate, TimeEntry
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from conftest import Place
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +24,7 @@ async def entries(place: Place, count: int) -> list[Any]:
 
 async def test_updates_by_id(place: Place) -> None:
     first, second, third = await entries(place, 3)
-    third.notes = "by model"
+    third = third.replace(notes="by model")
     result = await place.kantata.time_entries.update_many(
         [(first.id, {"notes": "by pair"}), {"id": int(second.id), "notes": "by mapping"}, third]
     )
@@ -39,6 +43,51 @@ async def test_an_update_of_many_tells_each_failure(place: Place) -> None:
     assert [type(outcome.error) for outcome in result.failed] == [NotFoundError, ValidationError]
     assert [outcome.index for outcome in result.failed] == [7, 8]
     assert place.notes().count("new") == 18
+
+
+async def test_of_a_model_its_changes_are_sent(place: Place) -> None:
+    [entry] = await entries(place, 1)
+    await place.kantata.time_entries.update(entry.id, time_in_minutes=45)
+    made = TimeEntry(id=entry.id, billable=False)
+    await place.kantata.time_entries.update_many([entry.replace(notes="new"), made], concurrency=1)
+    bodies = [each.json()["time_entry"] for each in place.sandbox.requests if each.method == "PUT"][1:]
+    assert bodies == [{"notes": "new"}, {"billable": False}]
+    [row] = place.store.all("time_entries")
+    assert (row["notes"], row["time_in_minutes"], row["billable"]) == ("new", 45, False)
+
+
+async def test_what_the_service_words_otherwise_than_it_takes_it_is_no_hindrance(place: Place) -> None:
+    place.store.change("workspaces", str(place.workspace), price="£113,000")
+    workspace = await place.kantata.workspaces.get(place.workspace)
+    result = await place.kantata.workspaces.update_many([workspace.replace(title="New")])
+    assert [each.title for each in result.results] == ["New"]
+
+
+async def test_models_of_which_nothing_is_to_be_sent(place: Place) -> None:
+    made = await entries(place, 2)
+    made[1].notes = "changed in place"
+    same = made[0].replace(notes=made[0].notes)
+    update = place.kantata.time_entries.update_many
+    advice = (
+        rf"items\[1\] \(id {made[1].id}\) is as it was received, or was changed in place.* model\.replace\("
+    )
+    with pytest.raises(UsageError, match=advice):
+        await update([made[0].replace(notes="new"), made[1]])
+    with pytest.raises(UsageError, match=rf"items\[0\] \(id {same.id}\) has nothing to change"):
+        await update([same])
+    with pytest.raises(UsageError, match=r"items\[0\]\.created_at is not a property"):
+        await update([same.replace(created_at=datetime(2026, 1, 1, tzinfo=UTC))])
+    with pytest.raises(UsageError, match=r"items\[0\] has no id"):
+        await update([TimeEntry(notes="x")])
+
+    async def source() -> AsyncIterator[TimeEntry]:
+        yield made[0].replace(notes="new")
+        yield made[1]
+
+    result = await update(source())
+    assert [outcome.status for outcome in result.outcomes] == ["done", "failed"]
+    assert isinstance(result.failed[0].error, UsageError)
+    assert place.notes() == ["new", "1"]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +131,7 @@ async def test_cost_rates_are_updated_together(place: Place) -> None:
         for currency in currencies
     ]
     made = (await kantata.cost_rates.create_many(rates)).created
-    for rate in made:
-        rate.amount_in_subunits = 200
+    made = [rate.replace(amount_in_subunits=200) for rate in made]
     result = await kantata.cost_rates.update_many(
         [*made, *({**rate, "amount_in_subunits": 300} for rate in rates)][:3]
     )
@@ -96,6 +144,35 @@ async def test_cost_rates_are_updated_together(place: Place) -> None:
     assert [rate.amount_in_subunits for rate in result.results] == [5, 6, 100]
     methods = [(each.method, each.path) for each in place.sandbox.requests][-3:]
     assert methods == [("POST", "/cost_rates"), ("PUT", f"/cost_rates/{made[1].id}"), ("POST", "/cost_rates")]
+
+
+async def test_the_identity_of_a_cost_rate_is_not_updated(place: Place) -> None:
+    rates = place.kantata.cost_rates
+    [member] = await place.kantata.account_memberships.list().collect(limit=10)
+    row = {"account_membership_id": member.id, "amount_in_subunits": 100}
+    [rate] = (await rates.create_many([{**row, "currency": "USD"}])).created
+    with pytest.raises(UsageError, match=r"items\[0\]\.currency is not a property"):
+        await rates.update_many([rate.replace(currency="EUR")])
+    for unchanged in (rate, rate.replace()):
+        with pytest.raises(UsageError, match=rf"items\[0\] \(id {rate.id}\)"):
+            await rates.update_many([unchanged])
+    await rates.update_many([CostRate(**{**row, "currency": "EUR"})])
+    assert [each["currency"] for each in place.store.all("cost_rates")] == ["USD", "EUR"]
+    # Not more than one request, and none of the other kind.
+    assert len(place.sent(path="/cost_rates")) == 2
+
+
+async def test_models_are_deleted_by_their_ids(place: Place) -> None:
+    made = await entries(place, 3)
+    result = await place.kantata.time_entries.delete_many([made[0], made[1].id, made[2]])
+    assert len(result.done) == 3
+    assert [outcome.item for outcome in result.outcomes] == [made[0], made[1].id, made[2]]
+    workspaces = place.kantata.workspaces.list()
+    for source in (workspaces, await workspaces.collect()):
+        with pytest.raises(UsageError, match=r"ids\[0\] is Workspace\(.*, which is no TimeEntry"):
+            await place.kantata.time_entries.delete_many(source)
+    with pytest.raises(UsageError, match=r"ids\[0\] is None"):
+        await place.kantata.time_entries.delete_many([TimeEntry(notes="x")])
 
 
 async def test_deletes_by_chunks(place: Place) -> None:
@@ -180,6 +257,10 @@ async def test_decisions(place: Place) -> None:
     assert statuses == ["cancelled", "approved", "rejected"]
     with pytest.raises(UsageError, match=r"approve_many: ids\[0\] is 'x'"):
         await submissions.approve_many(["x"])
+    with pytest.raises(UsageError, match=r"ids\[0\] is TimeEntry\(.*, which is no TimesheetSubmission"):
+        await submissions.approve_many(made)
+    result = await submissions.cancel_many(submissions.list())
+    assert len(result.outcomes) == 3
 
 
 def _submission() -> dict[str, Any]:

@@ -1,0 +1,284 @@
+"""How a run goes on: what is sent when, what a cancellation leaves, what is closed, and what can't be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from kantata_client import AuthenticationError, ExternalReferenceKey, UsageError, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+
+    from conftest import Place
+
+pytestmark = pytest.mark.anyio
+
+SOON = 5
+"""Seconds after which a test that waits for nothing fails."""
+
+
+class Given:
+    """An async generator of items that tells how far it came, and whether it was closed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.closed = False
+
+    async def __call__(self, items: Iterable[Any]) -> AsyncGenerator[Any, None]:
+        try:
+            for item in items:
+                self.count += 1
+                yield item
+        finally:
+            self.closed = True
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110
+        await anyio.sleep(0.001)
+
+
+# --- cancelling ---
+
+
+async def test_a_cancelled_run_tells_what_was_answered(place: Place) -> None:
+    place.faults.latency(30, method="POST", after=6)
+    told: list[int] = []
+    run = place.kantata.time_entries.create_many(
+        place.rows(1_000), concurrency=1, progress=lambda done, total: told.append(done)
+    )
+    with anyio.move_on_after(1) as scope:
+        await run
+    assert scope.cancelled_caught
+    result = run.result
+    assert told == [100, 200, 300, 400, 500, 600]
+    assert [outcome.index for outcome in result.done] == list(range(600))
+    assert [outcome.index for outcome in result.unknown] == list(range(600, 700))
+    assert "broken off while this item was under way" in str(result.unknown[0].error)
+    assert len(result.outcomes) == 700
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancelled_task_tells_what_was_answered(place: Place) -> None:
+    place.faults.latency(30, method="POST", after=6)
+    run = place.kantata.time_entries.create_many(place.rows(1_000), concurrency=1)
+    task = asyncio.ensure_future(run)
+    await until(lambda: len(run.result.outcomes) == 600)
+    await anyio.sleep(0.05)  # the next chunk leaves
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(run.result.done) == 600
+    assert len(run.result.unknown) == 100
+
+
+@pytest.mark.parametrize("kind", ["list", "async"])
+async def test_a_cancelled_stream_hands_out_what_is_known(place: Place, kind: str) -> None:
+    place.faults.latency(30, method="POST", after=2)
+    given = Given()
+    rows = place.rows(1_000)
+    outcomes = aiter(
+        place.kantata.time_entries.create_many(rows if kind == "list" else given(rows), concurrency=2)
+    )
+    statuses: list[str] = []
+    with anyio.move_on_after(1):
+        async for outcome in outcomes:
+            statuses.append(outcome.status)  # noqa: PERF401 - it does not come to its end
+    statuses += [outcome.status async for outcome in outcomes]
+    assert statuses == ["done"] * 200 + ["unknown"] * 200
+    assert given.closed == (kind == "async")
+    assert place.store.count("time_entries") == 200
+
+
+# --- a run runs once ---
+
+
+async def test_a_run_begins_once(place: Place) -> None:
+    create = place.kantata.time_entries.create_many
+    run = create(place.rows(1))
+    assert [outcome.status async for outcome in run] == ["done"]
+    for _ in range(2):
+        with pytest.raises(UsageError, match="this run has begun already"):
+            await run
+    run = create(place.rows(1))
+    assert run.result.outcomes == []
+    result = await run
+    assert run.result.outcomes == result.outcomes
+    with pytest.raises(UsageError, match="make a new one"):
+        aiter(run)
+    assert place.store.count("time_entries") == 2
+
+
+async def test_an_iterated_run_keeps_no_result(place: Place) -> None:
+    run = place.kantata.time_entries.create_many(place.rows(1))
+    async for _ in run:
+        with pytest.raises(UsageError, match="an iterated run keeps no outcomes"):
+            _ = run.result
+
+
+# --- reading and sending at once ---
+
+
+@pytest.mark.parametrize("way", ["await", "iterate"])
+async def test_a_chunk_is_sent_when_it_is_full(place: Place, way: str) -> None:
+    async def source() -> AsyncGenerator[Any, None]:
+        for index, row in enumerate(place.rows(350)):
+            await until(lambda: len(place.sent()) >= index // 100)  # noqa: B023
+            yield row
+
+    run = place.kantata.time_entries.create_many(source(), concurrency=4)
+    with anyio.fail_after(SOON):
+        if way == "await":
+            assert len((await run).done) == 350
+        else:
+            assert [outcome.index async for outcome in run] == list(range(350))
+    assert sorted(len(each.json()["time_entries"]) for each in place.sent()) == [50, 100, 100, 100]
+
+
+async def test_outcomes_do_not_wait_for_a_slow_source(place: Place) -> None:
+    told: list[int] = []
+
+    async def source() -> AsyncGenerator[Any, None]:
+        rows = place.rows(251)
+        rows[210]["time_in_minutes"] = "soon"
+        for index, row in enumerate(rows):
+            if index in (101, 201):
+                await anyio.sleep(0.1)  # so that all that was sent is answered
+            elif index in (102, 202):
+                await until(lambda: len(told) >= index - 2)  # noqa: B023
+            yield row
+
+    with anyio.fail_after(SOON):
+        async for outcome in place.kantata.time_entries.create_many(source(), concurrency=3):
+            told.append(outcome.index)
+            assert (outcome.status == "failed") == (outcome.index == 210)
+    assert told == list(range(251))
+
+
+async def test_outcomes_of_wrong_items_are_not_piled_up(place: Place) -> None:
+    given = Given()
+    rows = [*place.rows(1), *place.rows(5_000, time_in_minutes="soon"), *place.rows(1)]
+    told = most = 0
+    async for outcome in place.kantata.time_entries.create_many(given(rows), concurrency=2):
+        assert outcome.index == told
+        told += 1
+        most = max(most, given.count - told)
+    assert told == 5_002
+    assert most <= 2 * 2 * 100
+
+
+# --- closing ---
+
+
+async def test_the_source_is_closed_when_the_loop_is_left(place: Place) -> None:
+    given = Given()
+    run = place.kantata.time_entries.create_many(given(place.rows(5_000)), concurrency=1)
+    async with aclosing(aiter(run)) as outcomes:
+        async for _ in outcomes:
+            break
+    assert given.closed
+    assert [outcome async for outcome in outcomes] == []
+    assert place.store.count("time_entries") <= 200
+
+
+async def test_the_source_is_closed_when_the_run_breaks(place: Place) -> None:
+    async def token() -> str:
+        if place.sent():
+            raise LookupError("the vault is closed")
+        return place.sandbox.token
+
+    given = Given()
+    run = place.kantata.with_token(token).time_entries.create_many(given(place.rows(5_000)), concurrency=1)
+    with pytest.raises(LookupError):
+        await run
+    assert given.closed
+    assert given.count < 5_000
+    assert len(run.result.done) == 100
+
+
+async def test_what_a_source_says_when_it_is_closed_is_raised(place: Place) -> None:
+    async def token() -> str:
+        if place.sent():
+            raise AuthenticationError("gone", status=401, method="POST", path="/x")
+        return place.sandbox.token
+
+    async def source() -> AsyncGenerator[Any, None]:
+        try:
+            for row in place.rows(150):
+                yield row
+        finally:
+            raise LookupError("the cursor is gone")
+
+    run = place.kantata.with_token(token).time_entries.create_many(source(), concurrency=1)
+    with pytest.raises(LookupError, match="the cursor"):
+        await run
+    assert len(run.result.done) == 100
+    assert len(run.result.failed) == 50
+
+
+async def test_a_list_is_read_before_it_changes(place: Place) -> None:
+    entries = place.kantata.time_entries
+    await entries.create_many(place.rows(450))
+    assert len((await entries.create_many(entries.list())).created) == 450
+    told: list[tuple[int, int | None]] = []
+    result = await entries.delete_many(entries.list(), progress=lambda *numbers: told.append(numbers))
+    assert len(result.done) == told[-1][1] == 900
+    assert not place.notes()
+
+
+# --- what is wrong ---
+
+
+async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
+    rows = place.rows(300)
+    for index in range(7, 14):
+        rows[index]["time_in_minutes"] = "soon"
+    with pytest.raises(UsageError) as caught:
+        await place.kantata.time_entries.create_many(rows)
+    first, *wrong, more = str(caught.value).split("\n")
+    assert first == "time_entries.create_many: 7 of 300 items are wrong. Nothing was sent."
+    assert [line.split(":")[1].strip() for line in wrong] == [
+        f"items[{index}].time_in_minutes" for index in range(7, 12)
+    ]
+    assert more == "  and 2 more."
+    assert not place.sent()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"concurrency": "4"}, "concurrency is '4'"),
+        ({"concurrency": True}, "concurrency is True"),
+        ({"concurrency": 2.0}, r"concurrency is 2\.0"),
+        ({"concurrency": None}, "concurrency is None"),
+        ({"progress": 7}, "progress is 7"),
+        ({"progress": anyio.sleep}, "a function that is not async is needed"),
+        ({"key": "ref"}, r"key is 'ref' \(str\); ExternalReferenceKey\("),
+        ({"key": ("erp", "line", "ref")}, "ExternalReferenceKey"),
+        ({"key": ExternalReferenceKey("erp", "line", "ref", patience="30")}, "patience is '30'"),  # pyright: ignore[reportArgumentType]
+        ({"key": ExternalReferenceKey("erp", "line", "ref", patience=float("nan"))}, "patience is nan"),
+        ({"key": ExternalReferenceKey("erp", "line", "ref", attempts=1.5)}, r"attempts is 1\.5"),  # pyright: ignore[reportArgumentType]
+    ],
+    ids=str,
+)
+async def test_wrong_options(place: Place, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        place.kantata.time_entries.create_many(place.rows(1), **options)
+    assert "Nothing was sent" in str(caught.value)
+
+
+async def test_a_refusal_names_the_item_of_the_input(place: Place) -> None:
+    rows = place.rows(150)
+    place.faults.refuse(lambda item: item["notes"] in ("37", "120"))
+    result = await place.kantata.time_entries.create_many(rows, concurrency=1)
+    assert [outcome.index for outcome in result.failed] == [37, 120]
+    for outcome in result.failed:
+        assert isinstance(outcome.error, ValidationError)
+        start = f"Item {outcome.index} of the input, alone in its request: POST /time_entries failed with 422"
+        assert str(outcome.error).startswith(start)
