@@ -144,9 +144,10 @@ class BulkResult(Generic[T]):
         failed, unknown = self.failed, self.unknown
         if missing := [*failed, *unknown]:
             first = min(missing, key=lambda outcome: outcome.index)
+            why = str(first.error).removeprefix(f"Item {first.index} of the input, ")
             msg = (
                 f"{len(failed)} of {len(self.outcomes)} items failed, {len(unknown)} are unsure; "
-                f"the first is item {first.index}: {first.error}"
+                f"the first is item {first.index}: {why}"
             )
             raise BulkError(msg, result=self) from first.error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from kantata_client import AuthenticationError, ExternalReferenceKey, UsageError, ValidationError
+from kantata_client import AuthenticationError, BulkError, ExternalReferenceKey, UsageError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -282,3 +282,7 @@ async def test_a_refusal_names_the_item_of_the_input(place: Place) -> None:
         assert isinstance(outcome.error, ValidationError)
         start = f"Item {outcome.index} of the input, alone in its request: POST /time_entries failed with 422"
         assert str(outcome.error).startswith(start)
+    with pytest.raises(
+        BulkError, match="the first is item 37: alone in its request: POST /time_entries failed"
+    ):
+        result.raise_for_failures()
