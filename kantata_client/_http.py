@@ -179,6 +179,11 @@ class Prepared:
         self.raw.headers["Authorization"] = f"Bearer {secret.reveal()}"
 
     @property
+    def path(self) -> bytes:
+        """The path that is really sent, without the query."""
+        return self.raw.url.raw_path.partition(b"?")[0]
+
+    @property
     def replayable(self) -> bool:
         """Whether it can be sent (again)."""
         return self._form is None or self._form.rewindable or not self._form.began

@@ -37,14 +37,19 @@ class RetryPolicy(NamedTuple):
     maximum: float = 30.0
     """Longest wait, in seconds, unless the service asks for a longer one (`Retry-After`)."""
     deadline: float = 300.0
-    """No attempt starts later than this many seconds after the first one."""
+    """No further attempt once this many seconds have passed since the first one left, and no longer wait for the service
+    (`Retry-After`) either. Standing in line before the first attempt does not count."""
     statuses: frozenset[int] = frozenset({429, 502, 503, 504})
     """Answers after which a request is repeated."""
 
     def check(self) -> None:
         """Raise `UsageError` if the numbers make no sense."""
-        if self.attempts < 1 or min(self.initial, self.maximum, self.deadline) < 0:
-            raise UsageError(f"{self!r}: at least one attempt is needed, and no time may be negative.")
+        given: list[object] = [self.attempts, self.initial, self.maximum, self.deadline]
+        attempts, *times = given
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise UsageError(f"{self!r}: attempts is a whole number; 1 sends each request once.")
+        if not all(isinstance(time, (int, float)) and time >= 0 for time in times):
+            raise UsageError(f"{self!r}: initial, maximum and deadline are seconds, and not negative.")
 
     def delay(
         self,
@@ -62,6 +67,15 @@ class RetryPolicy(NamedTuple):
         return max(uniform(0.0, longest), retry_after or 0.0)
 
 
+def may_be_done(outcome: Outcome) -> bool:
+    """Whether the request may have been carried out, though the attempt was no success."""
+    # A refusal (3xx, 4xx, 501) is proof that nothing was done; another 5xx is not: the write may be behind it.
+    # Nor is a connection that was reset right away: the server may have read the body before.
+    if isinstance(outcome, str):
+        return outcome == "lost"
+    return outcome != 501 and not 300 <= outcome < 500
+
+
 def decide(
     policy: RetryPolicy, method: str, outcome: Outcome, attempt: int, *, replayable: bool = True
 ) -> Decision:
@@ -69,11 +83,7 @@ def decide(
 
     `replayable` is false once the body was a stream that began and cannot be rewound.
     """
-    # A refusal (3xx, 4xx, 501) is proof that nothing was done; another 5xx is not: the write may be behind it.
-    # Nor is a connection that was reset right away: the server may have read the body before.
-    refused = isinstance(outcome, int) and (300 <= outcome < 500 or outcome == 501)
-    done = outcome == "lost" or (isinstance(outcome, int) and not refused)
-    if done and method not in _REPEATABLE:
+    if may_be_done(outcome) and method not in _REPEATABLE:
         return "unknown"
     worthwhile = isinstance(outcome, str) or outcome in policy.statuses
     return "retry" if worthwhile and replayable and attempt < policy.attempts else "fail"

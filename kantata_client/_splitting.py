@@ -150,14 +150,13 @@ def certainty(error: KantataError, *, repeatable: bool) -> Status:
         repeatable: The transport may have sent it more than once (PUT, DELETE), so that one attempt may have been
             carried out before another one was refused.
     """
-    if isinstance(error, (UnknownOutcomeError, MalformedResponseError)):
+    if error.answer_was_lost or isinstance(error, (UnknownOutcomeError, MalformedResponseError)):
         return "unknown"
-    if repeatable and isinstance(error, KantataConnectionError):
+    if repeatable and isinstance(error, KantataConnectionError) and not error.unsent:
         return "unknown"
-    if repeatable and isinstance(error, APIError):
-        # 501: the server does not have the operation at all.
-        failing = error.status >= 500 and error.status != 501
-        return "unknown" if failing or error.answer_was_lost else "failed"
+    # 501: the server does not have the operation at all.
+    if repeatable and isinstance(error, APIError) and error.status >= 500 and error.status != 501:
+        return "unknown"
     return "failed"
 
 

@@ -10,14 +10,23 @@ import logging
 import math
 import time
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import anyio
+    from anyio.lowlevel import RunVar
+
 logger = logging.getLogger("kantata_client")
+
+_LATE = 0.25
+"""Seconds by which who waited may leave too late and still keep the place: timers and busy event loops are late, and the
+rate would suffer. What stood still for longer must not leave all at once."""
 
 
 class Throttle(Protocol):
@@ -27,8 +36,16 @@ class Throttle(Protocol):
     either.
     """
 
-    async def acquire(self, operation: str, own_limit: bool) -> None:
-        """Wait until `operation` may leave; with `own_limit` the service limits it separately too."""
+    async def acquire(self, operation: str, own_limit: bool, patience: float) -> float | None:
+        """Wait until `operation` may leave.
+
+        With `own_limit` the service limits the operation separately too: wait for that limit alone. The general one is asked
+        for by a second call without it, so that who waits for the first takes no place from others.
+
+        Returns:
+            `None` (or 0), or without waiting the seconds for which the service wants a pause, if these are more than
+            `patience`: then the request fails with `RateLimitedError`.
+        """
         ...
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
@@ -46,10 +63,21 @@ async def _sleep(seconds: float) -> None:
     await anyio.sleep(seconds)
 
 
-class _Gate:
-    """Lets requests out at a rate, or at once when there is none; `burst` of them may go together."""
+@cache
+def _run_var() -> RunVar[WeakKeyDictionary[_Gate, deque[anyio.Event]]]:
+    from anyio.lowlevel import RunVar
 
-    __slots__ = ("_clock", "_sleep", "_turn", "burst", "next", "rate")
+    return RunVar("kantata_client gates")
+
+
+class _Gate:
+    """Lets requests out at a rate, or at once when there is none; `burst` of them may go together.
+
+    A place is taken by who leaves, not by who waits: who gives up leaves no gap. In each event loop those who wait
+    stand in a line, and only the first of them looks at the clock, so that a long line costs no more than a short one.
+    """
+
+    __slots__ = ("__weakref__", "_clock", "_sleep", "asked", "burst", "next", "rate")
 
     def __init__(
         self,
@@ -61,26 +89,69 @@ class _Gate:
         self.rate = rate
         self.burst = burst
         self.next = 0.0
-        self._turn = 0
+        """When the next request may leave."""
+        self.asked = float("-inf")
+        """Until when the service asked to wait."""
         self._clock = clock
         self._sleep = sleep
 
-    async def wait(self) -> None:
-        while self.rate is not None:
-            turn, now, interval = self._turn, self._clock(), 1 / self.rate
-            start = max(self.next, now - (self.burst - 1) * interval)
-            self.next = start + interval
-            if start <= now:
-                return
-            await self._sleep(start - now)
-            if turn == self._turn:
-                return
-            # The gate was held meanwhile, and this place in the line is void.
+    async def wait(self, patience: float) -> float | None:
+        """Wait for the next place; or return how long the service wants a pause, if that is more than `patience`."""
+        if self.rate is None:
+            return None
+        line = self._line()
+        if not line and self._left(0.0) <= 0:
+            return None
+        import anyio
+
+        first = anyio.Event()
+        line.append(first)
+        try:
+            if line[0] is not first:
+                await first.wait()
+            while (left := self._left(_LATE)) > 0:
+                asked = self.asked - self._clock()
+                if asked > patience:
+                    return asked
+                await self._sleep(left)
+        finally:
+            line.remove(first)
+            if line:
+                line[0].set()
+        return None
 
     def hold(self, seconds: float) -> None:
         """Let nobody out for so long, not even those who wait already."""
-        self._turn += 1
         self.next = max(self.next, self._clock() + seconds)
+
+    def obey(self, seconds: float, operation: str, scope: str) -> None:
+        """Hold for as long as the service asks for."""
+        until = self._clock() + seconds
+        if until > self.asked + 1:  # once, and not for each of many requests that were refused together
+            logger.warning("429 for %s: %s held for %.0f s, as the service asks", operation, scope, seconds)
+        self.asked = max(self.asked, until)
+        self.hold(seconds)
+
+    def _left(self, late: float) -> float:
+        """Seconds until a place is free; if it is now, it is taken."""
+        if self.rate is None:
+            return 0.0
+        now, interval = self._clock(), 1 / self.rate
+        start = max(self.next, now - (self.burst - 1) * interval - late)
+        if start <= now:
+            self.next = start + interval
+        return start - now
+
+    def _line(self) -> deque[anyio.Event]:
+        """Those who wait in the running event loop, the first one first."""
+        lines = _run_var().get(None)
+        if lines is None:
+            lines = WeakKeyDictionary["_Gate", "deque[anyio.Event]"]()
+            _run_var().set(lines)
+        line = lines.get(self)
+        if line is None:
+            line = lines[self] = deque()
+        return line
 
 
 class FixedRate:
@@ -95,13 +166,16 @@ class FixedRate:
         sleep: Callable[[float], Awaitable[None]] = _sleep,
     ) -> None:
         """`burst` requests may leave together after a pause; `clock` (seconds) and `sleep` are for tests."""
-        if not rate_per_second > 0 or burst < 1:
-            raise UsageError("FixedRate needs a rate above 0 requests a second and a burst of at least 1.")
+        if not (_number(rate_per_second) and _number(burst) and rate_per_second > 0 and burst >= 1):
+            raise UsageError(
+                f"FixedRate({rate_per_second!r}, {burst!r}): it needs a number of requests a second above 0, and a "
+                "burst of at least 1."
+            )
         self._gate = _Gate(rate_per_second, burst, clock, sleep)
 
-    async def acquire(self, operation: str, own_limit: bool) -> None:
-        """Wait for the next free place."""
-        await self._gate.wait()
+    async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
+        """Wait for the next free place; limits of operations of their own are left to that one rate."""
+        return None if own_limit else await self._gate.wait(patience)
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
         """Nothing: the rate is fixed."""
@@ -109,7 +183,7 @@ class FixedRate:
     def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> None:
         """Hold everything for as long as the service wishes, if it says so; the rate stays."""
         if retry_after:
-            self._gate.hold(retry_after)
+            self._gate.obey(retry_after, operation, "all requests are")
 
 
 class _AdaptiveGate(_Gate):
@@ -150,8 +224,12 @@ class AdaptiveThrottle:
         sleep: Callable[[float], Awaitable[None]] = _sleep,
     ) -> None:
         """`slowest` is in requests a second; no 429 goes below. `clock` and `sleep` are for tests."""
-        if not 0 < decrease < 1 or recovery <= 0 or slowest <= 0:
-            raise UsageError("AdaptiveThrottle needs 0 < decrease < 1, and recovery and slowest above 0.")
+        numbers = all(map(_number, (decrease, recovery, slowest)))
+        if not (numbers and 0 < decrease < 1 and recovery > 0 and slowest > 0):
+            raise UsageError(
+                f"AdaptiveThrottle(decrease={decrease!r}, recovery={recovery!r}, slowest={slowest!r}): they are numbers, "
+                "with 0 < decrease < 1, and recovery (seconds) and slowest (requests a second) above 0."
+            )
         self._decrease = decrease
         self._recovery = recovery
         self._slowest = slowest
@@ -160,11 +238,17 @@ class AdaptiveThrottle:
         self._general = _AdaptiveGate(clock, sleep)
         self._own: dict[str, _AdaptiveGate] = {}
 
-    async def acquire(self, operation: str, own_limit: bool) -> None:
-        """Wait for the operation's own limit, if it has one, and for the general one."""
-        if own_limit:
-            await self._pass(self._gate(operation, own_limit=True))
-        await self._pass(self._general)
+    async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
+        """Wait for the general limit, or for the operation's own one."""
+        gate = self._gate(operation, own_limit)
+        if gate.rate is not None:
+            if self._clock() - max(gate.changed, gate.asked) > 10 * self._recovery:
+                gate.rate = None
+            asked = await gate.wait(patience)
+            if asked:
+                return asked
+        gate.starts.append(self._clock())
+        return None
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
         """Grow the rates a little."""
@@ -188,13 +272,12 @@ class AdaptiveThrottle:
                 before = min(gate.rate or math.inf, gate.observed(now))
                 gate.rate = max(before * self._decrease, self._slowest)
                 gate.slope = max(before - gate.rate, self._slowest) / self._recovery
-                gate.next = now
             gate.hold(max(1 / gate.rate, min(0.5 * 2.0**gate.refusals, self._recovery)))
             gate.refusals = min(gate.refusals + 1, 60)
-            scope = operation if own_limit else "all requests"
+            scope = "it" if own_limit else "all requests"
             logger.warning("429 for %s: slowing %s to %.3g a second", operation, scope, gate.rate)
         if retry_after:
-            gate.hold(retry_after)
+            gate.obey(retry_after, operation, "it is" if own_limit else "all requests are")
 
     def _gate(self, operation: str, own_limit: bool) -> _AdaptiveGate:
         if not own_limit:
@@ -204,9 +287,6 @@ class AdaptiveThrottle:
             gate = self._own[operation] = _AdaptiveGate(self._clock, self._sleep)
         return gate
 
-    async def _pass(self, gate: _AdaptiveGate) -> None:
-        if gate.rate is not None:
-            if self._clock() - gate.changed > 10 * self._recovery:
-                gate.rate = None
-            await gate.wait()
-        gate.starts.append(self._clock())
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -13,12 +13,13 @@ from weakref import WeakKeyDictionary
 
 from kantata_client._auth import current, replaced
 from kantata_client._http import Download, Failure, Link, Request, Response, Timeouts
-from kantata_client._retry import RetryPolicy, decide
-from kantata_client._throttle import AdaptiveThrottle, Throttle
+from kantata_client._retry import RetryPolicy, decide, may_be_done
+from kantata_client._throttle import AdaptiveThrottle, FixedRate, Throttle
 from kantata_client.errors import (
     KantataConnectionError,
     KantataError,
     KantataTimeoutError,
+    RateLimitedError,
     UnknownOutcomeError,
     UsageError,
     error_from_response,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     from kantata_client._auth import Secret, TokenProvider
     from kantata_client._http import AsyncTransport, Prepared
+
+_UPWARDS = r"(?i)/(?:\.|%2e){1,2}(?=[/?#]|$)"
+"""A part of a path that stands for another one; compiled when there is something to look at."""
 
 BASE_URL = "https://api.mavenlink.com/api/v1"
 
@@ -67,15 +71,16 @@ class StreamedResponse:
 class _Loop:
     """What belongs to one event loop: connections, and places for requests under way."""
 
-    def __init__(self, link: Link, most: int) -> None:
+    def __init__(self, link: Link, base_url: str, most: int) -> None:
         self.link = link
         self._most = most
         self.places = _semaphore(most)
         self._own: dict[str, anyio.Semaphore] = {}
         self.elsewhere = _semaphore(max(1, most // 2))
+        self.below = link.prepare(Request("GET", base_url)).path.rstrip(b"/") + b"/"
 
     def own_places(self, operation: str) -> anyio.Semaphore:
-        """Half of the places: who waits for a limit of its own must not keep all others waiting."""
+        """Half as many as the places: so few may leave together after they have waited for a limit of their own."""
         places = self._own.get(operation)
         if places is None:
             places = self._own[operation] = _semaphore(max(1, self._most // 2))
@@ -117,8 +122,8 @@ class Transport:
         *,
         base_url: str = BASE_URL,
         timeout: float | Timeouts | None = None,
-        retries: RetryPolicy | None = None,
-        throttle: Throttle | None = None,
+        retries: RetryPolicy | int | None = None,
+        throttle: Throttle | float | None = None,
         max_concurrency: int = 32,
         transport: AsyncTransport | None = None,
         hooks: Hooks | None = None,
@@ -127,27 +132,27 @@ class Transport:
     ) -> None:
         """Make a transport; nothing is opened yet.
 
-        `timeout` in seconds is for connecting, reading and writing each; `max_concurrency` bounds the
+        `timeout` in seconds is for connecting, reading and writing each; `retries` as a number is the most attempts,
+        `throttle` as a number a `FixedRate` in requests a second; `max_concurrency` bounds the
         requests under way, save for downloads whose headers have come; `transport` replaces the network, by
         any async transport of httpx; `clock` (seconds) and `sleep` are for tests. Raises `UsageError`.
         """
         self.base_url = _checked(base_url)
-        self.throttle: Throttle = AdaptiveThrottle() if throttle is None else throttle
-        self.hooks = hooks or Hooks()
+        self.throttle = _throttle(throttle)
+        self.hooks = _hooks(hooks)
         if isinstance(timeout, (int, float)):
             timeout = Timeouts(timeout, timeout, timeout)
         elif timeout is not None and not isinstance(timeout, Timeouts):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"timeout is {timeout!r}: give seconds, or Timeouts(…).")
         self._timeouts = timeout or Timeouts()
         self._timeouts.check()
-        self._retries = retries or RetryPolicy()
-        self._retries.check()
+        self._retries = _policy(retries)
         if not isinstance(max_concurrency, int) or max_concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
                 f"max_concurrency is {max_concurrency}, but at least one request has to be possible."
             )
         self._max_concurrency = max_concurrency
-        self._transport = transport
+        self._transport = _sends(transport)
         self._clock = clock
         self._sleep = sleep
         self._closed = False
@@ -213,70 +218,110 @@ class Transport:
 
     async def _perform(self, request: Request, auth: TokenProvider | None, *, stream: bool) -> Response:
         self._admit(request, auth)
-        prepared = self._loop().link.prepare(request)
-        started = self._clock()
+        loop = self._loop()
+        prepared = loop.link.prepare(request)
+        if self._ours(request) and not (prepared.path + b"/").startswith(loop.below):
+            raise UsageError(f"{request!r} leads out of {self.base_url}: the token goes to no other address.")
+        started: float | None = None
         attempt, refreshed, lost = 1, False, False
         secret: Secret | None = None
-        while True:
-            if auth is not None:
-                secret = await current(auth)
-                prepared.authorize(secret)
-            outcome = await self._attempt(request, prepared, attempt, stream=stream)
-            if isinstance(outcome, Failure):
-                wish, ending = None, "unsent" if outcome.unsent else "lost"
-            elif 200 <= outcome.status < 300:
-                return outcome
-            else:
-                wish, ending = retry_after(outcome.headers), outcome.status
-                if outcome.status == 401 and auth and secret and not refreshed and prepared.replayable:
-                    refreshed = True
-                    if await replaced(auth, secret):
-                        continue
-            decision = decide(self._retries, request.method, ending, attempt, replayable=prepared.replayable)
-            delay = self._retries.delay(attempt, wish)
-            late = self._clock() - started + delay > self._retries.deadline
-            if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
-                break
-            lost = lost or ending == "lost" or outcome.status in (502, 503, 504)
-            await self._pause(request, outcome, attempt, delay)
-            attempt += 1
-        raise self._error(request, outcome, secret, attempt, unknown=decision == "unknown", lost=lost)
+        try:
+            while True:
+                if auth is not None:
+                    secret = await current(auth)
+                    prepared.authorize(secret)
+                left, outcome = await self._attempt(request, prepared, attempt, stream=stream)
+                started = left if started is None else started
+                if isinstance(outcome, Failure):
+                    wish, ending = None, "unsent" if outcome.unsent else "lost"
+                elif 200 <= outcome.status < 300:
+                    return outcome
+                else:
+                    wish, ending = retry_after(outcome.headers), outcome.status
+                    if outcome.status == 401 and auth and secret and not refreshed and prepared.replayable:
+                        refreshed = True
+                        if await replaced(auth, secret):
+                            continue
+                decision = decide(
+                    self._retries, request.method, ending, attempt, replayable=prepared.replayable
+                )
+                delay = self._retries.delay(attempt, wish)
+                late = self._clock() - started + delay > self._retries.deadline
+                if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
+                    break
+                lost = lost or may_be_done(ending)
+                await self._pause(request, outcome, attempt, delay)
+                attempt += 1
+            raise self._error(request, outcome, secret, attempt, unknown=decision == "unknown", lost=lost)
+        except KantataError as error:
+            # Whatever it is: also that there is no token any more, or that the client was closed.
+            if lost:
+                error.answer_was_lost = True
+                if request.method not in ("GET", "HEAD"):
+                    error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
+            raise
 
     async def _attempt(
         self, request: Request, prepared: Prepared, attempt: int, *, stream: bool
-    ) -> Response | Failure:
+    ) -> tuple[float, Response | Failure]:
+        """When it left, and what became of it."""
         loop = self._loop()
         if not self._ours(request):
             return await self._once(loop.link, request, prepared, attempt, stream=stream)
         if not request.own_limit:
             async with loop.places:
-                return await self._once(loop.link, request, prepared, attempt, stream=stream)
-        async with loop.own_places(request.operation), loop.places:
-            return await self._once(loop.link, request, prepared, attempt, stream=stream)
+                waited = await self._wait(request, own_limit=False)
+                return await self._once(loop.link, request, prepared, attempt, waited, stream=stream)
+        async with loop.own_places(request.operation):
+            waited = await self._wait(request, own_limit=True)
+            async with loop.places:
+                waited += await self._wait(request, own_limit=False)
+                return await self._once(loop.link, request, prepared, attempt, waited, stream=stream)
+
+    async def _wait(self, request: Request, *, own_limit: bool) -> float:
+        """Wait for the throttle; seconds.
+
+        For the general limit in a place and not before: a 429 has to slow the requests that wait for a place, too.
+        """
+        start, longest = self._clock(), self._retries.deadline
+        pause = await self.throttle.acquire(request.operation, own_limit, longest)
+        if not pause:
+            return self._clock() - start
+        path, scope = self._path(request), "this operation" if own_limit else "all requests"
+        error = RateLimitedError(
+            f"{request.method} {path} was not sent: a 429 asked for a pause of {scope}, of which {pause:.0f} s are left, "
+            f"and the deadline of the retries is {longest:g} s. Try again after the pause.",
+            status=429,
+            method=request.method,
+            path=path,
+        )
+        error.retry_after = pause
+        raise error
 
     async def _once(
-        self, link: Link, request: Request, prepared: Prepared, attempt: int, *, stream: bool
-    ) -> Response | Failure:
+        self,
+        link: Link,
+        request: Request,
+        prepared: Prepared,
+        attempt: int,
+        waited: float | None = None,
+        *,
+        stream: bool,
+    ) -> tuple[float, Response | Failure]:
+        """Send; `waited` is how long the throttle held the request, if there is one."""
         operation, own_limit, hooks, clock = request.operation, request.own_limit, self.hooks, self._clock
-        ours = self._ours(request)
-        start = clock()
-        if ours:
-            # In its place and not before: a 429 has to slow the requests that wait for a place, too.
-            await self.throttle.acquire(operation, own_limit)
-            waited = clock() - start
-            if waited > 0.001:
-                start += waited
-                logger.debug("%s waited %.3f s for the throttle", operation, waited)
-                if hooks.on_throttle:
-                    _tell(
-                        hooks.on_throttle,
-                        ThrottleEvent(operation, request.method, self._path(request), waited),
-                    )
+        if waited is not None and waited > 0.001:
+            logger.debug("%s waited %.3f s for the throttle", operation, waited)
+            if hooks.on_throttle:
+                _tell(
+                    hooks.on_throttle, ThrottleEvent(operation, request.method, self._path(request), waited)
+                )
         if hooks.on_request:
             _tell(hooks.on_request, RequestEvent(operation, request.method, self._path(request), attempt))
+        start = clock()
         outcome = await link.exchange(prepared, stream=stream)
         seconds = clock() - start
-        if ours and not isinstance(outcome, Failure):
+        if waited is not None and not isinstance(outcome, Failure):
             if outcome.status == 429:
                 self.throttle.limited(operation, own_limit, retry_after(outcome.headers), seconds)
             else:
@@ -292,7 +337,7 @@ class Transport:
                 "%s %s: %s in %.3f s (attempt %d, request id %s)",
                 request.method, path, what, seconds, attempt, request_id,
             )  # fmt: skip
-        return outcome
+        return start, outcome
 
     async def _pause(self, request: Request, outcome: Response | Failure, attempt: int, delay: float) -> None:
         path, reason = self._path(request), _reason(outcome)
@@ -334,7 +379,8 @@ class Transport:
             )
         tries = f" ({attempts} attempts)" if attempts > 1 else ""
         if isinstance(outcome, Failure):
-            advice = "Nothing was carried out." if outcome.unsent and not lost else ""
+            unsent = outcome.unsent and not lost
+            advice = "Nothing was carried out." if unsent else ""
             if outcome.hopeless:
                 advice += " This machine does not trust the certificate that came back."
             elif outcome.unsent:
@@ -345,14 +391,11 @@ class Transport:
                 advice = "Ask for less at once (per_page, includes, a narrower filter), or try later."
             else:
                 advice = "Try again later."
-            return _connection_error(outcome, request, path, advice.strip(), tries)
+            return _connection_error(outcome, request, path, advice.strip(), tries, unsent=unsent)
         content = self._told(request, outcome, secret)
         error = error_from_response(outcome.status, outcome.headers, content, method, path)
-        error.answer_was_lost = lost
         if tries:
             error.add_note(f"It was the answer to the last of {attempts} attempts.")
-        if lost and method not in ("GET", "HEAD"):
-            error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
         return error
 
     def _told(self, request: Request, answer: Response, secret: Secret | None) -> bytes:
@@ -374,7 +417,7 @@ class Transport:
             # Through a proxy, a request over plain HTTP would leave this machine with its token.
             proxies = self.base_url.startswith("https:")
             link = Link(self._transport, self._timeouts, self._max_concurrency, use_proxies=proxies)
-            loop = loops[self] = _Loop(link, self._max_concurrency)
+            loop = loops[self] = _Loop(link, self.base_url, self._max_concurrency)
         return loop
 
     def _ours(self, request: Request) -> bool:
@@ -384,6 +427,12 @@ class Transport:
 
     def _admit(self, request: Request, auth: TokenProvider | None) -> None:
         if self._ours(request):
+            # httpx would resolve them, and so may a server or a proxy on the way, even where they are quoted.
+            below = request.url[len(self.base_url) :]
+            if ("." in below or "%" in below) and re.search(_UPWARDS, below):
+                raise UsageError(
+                    f"{request!r} has '.' or '..' between slashes: a path leads to one record, and never upwards."
+                )
             return
         if auth is not None:
             raise UsageError(f"{request!r} is not below {self.base_url}: the token goes to no other address.")
@@ -403,6 +452,48 @@ def _tell(hook: Callable[[Any], object], event: _Told) -> None:
         hook(event)
     except Exception:
         logger.exception("The hook for %s failed at %s", type(event).__name__, event.operation)
+
+
+def _policy(given: object) -> RetryPolicy:
+    if given is None:
+        return RetryPolicy()
+    policy = RetryPolicy(attempts=given) if isinstance(given, int) else given
+    if not isinstance(policy, RetryPolicy):
+        raise UsageError(f"retries is {given!r}: give the number of attempts, or RetryPolicy(…).")
+    policy.check()
+    return policy
+
+
+def _throttle(given: Any) -> Throttle:
+    if given is None:
+        return AdaptiveThrottle()
+    if isinstance(given, (int, float)):
+        return FixedRate(given)
+    names = ("acquire", "succeeded", "limited")
+    if isinstance(given, type) or not all(callable(getattr(given, name, None)) for name in names):
+        raise UsageError(
+            f"throttle is {given!r}: give requests a second, FixedRate(…), AdaptiveThrottle(…), or a Throttle of your own."
+        )
+    return given
+
+
+def _hooks(given: object) -> Hooks:
+    if given is None:
+        return Hooks()
+    if not isinstance(given, Hooks):
+        raise UsageError(f"hooks is {given!r}: give Hooks(on_request=…, on_response=…, …).")
+    given.check()
+    return given
+
+
+def _sends(transport: Any) -> AsyncTransport | None:
+    sends = getattr(transport, "handle_async_request", None)
+    if transport is not None and (isinstance(transport, type) or not callable(sends)):
+        raise UsageError(
+            f"transport is of type {type(transport).__name__}: give an async transport of httpx, such as "
+            "httpx.AsyncHTTPTransport(…), rather than a client or a transport for synchronous use."
+        )
+    return transport
 
 
 def _checked(url: str) -> str:
@@ -442,11 +533,13 @@ def _reason(outcome: Response | Failure) -> str:
 
 
 def _connection_error(
-    failure: Failure, request: Request, path: str, advice: str, tries: str = ""
+    failure: Failure, request: Request, path: str, advice: str, tries: str = "", *, unsent: bool = False
 ) -> KantataConnectionError:
     kind = KantataTimeoutError if failure.timeout else KantataConnectionError
     message = f"{request.method} {path}: {failure.reason.rstrip('.')}{tries}. {advice}"
-    return kind(message, method=request.method, path=path)
+    if failure.request_id:
+        message += f" (request id {failure.request_id})"
+    return kind(message, method=request.method, path=path, unsent=unsent, request_id=failure.request_id)
 
 
 def _sent(request: Request) -> Any:

@@ -1,7 +1,7 @@
 """Everything that this package raises on purpose.
 
     KantataError
-    ├── UsageError (also a ValueError)        the call is wrong; nothing was sent
+    ├── UsageError (also a ValueError)        the call is wrong
     ├── APIError                              the service answered with an error
     │   ├── BadRequestError            400
     │   ├── AuthenticationError        401
@@ -54,6 +54,12 @@ class ErrorDetail(NamedTuple):
 class KantataError(Exception):
     """The root of the tree: `except KantataError` catches whatever this package raises."""
 
+    answer_was_lost: bool = False
+    """An earlier attempt of this request got no proper answer, and may have been carried out.
+
+    A `NotFoundError` of a DELETE with this set mostly means that the record was there and is gone.
+    """
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own way calls the class with the message alone, which keyword-only arguments refuse.
         return _restore, (type(self), self.args, self.__dict__)
@@ -66,7 +72,12 @@ def _restore(kind: type[KantataError], args: tuple[Any, ...], state: dict[str, A
 
 
 class UsageError(KantataError, ValueError):
-    """The call or the configuration is wrong. Nothing was sent."""
+    """The call or the configuration is wrong.
+
+    Nearly always found before anything is sent. Where it can show only later (a stream that is longer than announced, a
+    client that was closed in the middle), the message says what was being done, and `answer_was_lost` whether an attempt may
+    have been carried out.
+    """
 
 
 class APIError(KantataError):
@@ -91,11 +102,6 @@ class APIError(KantataError):
         self.method = method
         self.path = path
         self.request_id = request_id
-        self.answer_was_lost = False
-        """An earlier attempt of this request lost its answer, and may have been carried out.
-
-        A `NotFoundError` of a DELETE with this set mostly means that the record was there and is gone.
-        """
 
 
 class BadRequestError(APIError):
@@ -141,10 +147,16 @@ class ServerError(APIError):
 class KantataConnectionError(KantataError):
     """No connection could be made, or it broke."""
 
-    def __init__(self, message: str, *, method: str, path: str) -> None:
+    def __init__(
+        self, message: str, *, method: str, path: str, unsent: bool = False, request_id: str | None = None
+    ) -> None:
         super().__init__(message)
         self.method = method
         self.path = path
+        self.unsent = unsent
+        """No byte of the request left, in no attempt: certainly nothing was carried out."""
+        self.request_id = request_id
+        """Of the answer, if one had begun when the connection broke."""
 
 
 class KantataTimeoutError(KantataConnectionError):

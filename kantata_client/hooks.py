@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kantata_client.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,3 +77,16 @@ class Hooks(NamedTuple):
     on_response: Callable[[ResponseEvent], object] | None = None
     on_retry: Callable[[RetryEvent], object] | None = None
     on_throttle: Callable[[ThrottleEvent], object] | None = None
+
+    def check(self) -> None:
+        """Raise `UsageError` if a hook could not be called, or would be called in vain."""
+        from inspect import iscoroutinefunction
+
+        for name, hook in self._asdict().items():
+            if hook is not None and not callable(hook):
+                raise UsageError(f"Hooks({name}=…) is {hook!r}: give a function that takes the event.")
+            if iscoroutinefunction(hook) or iscoroutinefunction(getattr(type(hook), "__call__", None)):  # noqa: B004
+                raise UsageError(
+                    f"Hooks({name}=…) is an async function, but nobody would await it: give an ordinary function, "
+                    "which may start a task or put the event into a queue."
+                )

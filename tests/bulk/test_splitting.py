@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from kantata_client import (
     NotFoundError,
+    OAuthError,
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
     UnknownOutcomeError,
+    UsageError,
     ValidationError,
 )
 from kantata_client._bulk import Item
@@ -183,6 +185,15 @@ def test_certainty() -> None:
     for error in (lost, broken, down):
         assert certainty(error, repeatable=True) == "unknown"
     assert certainty(refused(kind=ServerError, status=501), repeatable=True) == "failed"
+    unsent = KantataConnectionError("x", method="PUT", path="/x", unsent=True)
+    assert certainty(unsent, repeatable=True) == certainty(OAuthError("x"), repeatable=True) == "failed"
+    for error in (
+        KantataConnectionError("x", method="PUT", path="/x"),
+        OAuthError("x"),
+        UsageError("closed"),
+    ):
+        error.answer_was_lost = True
+        assert certainty(error, repeatable=True) == "unknown"
     assert certainty(UnknownOutcomeError("x", method="POST", path="/x"), repeatable=False) == "unknown"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import itertools
+import logging
 
 import anyio
 import pytest
@@ -27,6 +30,72 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
         await anyio.lowlevel.checkpoint()
+
+
+class Shared:
+    """A clock for many tasks: `run` moves it from one sleeper's end to the next."""
+
+    def __init__(self):
+        self.now, self.sleepers, self.sleeps = 0.0, [], 0
+
+    def clock(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.sleeps += 1
+        wake = anyio.Event()
+        heapq.heappush(self.sleepers, (self.now + seconds, self.sleeps, wake))
+        await wake.wait()
+
+    async def run(self, until):
+        while True:
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            if not self.sleepers or self.sleepers[0][0] > until:
+                break
+            end, _, wake = heapq.heappop(self.sleepers)
+            self.now = max(self.now, end)
+            wake.set()
+        self.now = max(self.now, until)
+
+
+class Crowd:
+    """Tasks that wait for a throttle; `left` has the number and the time of each that left."""
+
+    def __init__(self, tasks, throttle, shared):
+        self.tasks, self.throttle, self.shared, self.left = tasks, throttle, shared, []
+
+    async def come(self, number):
+        """One more, which waits already when this returns. Its scope gives it up."""
+        scope = anyio.CancelScope()
+
+        async def one():
+            with scope:
+                if not await self.throttle.acquire("x", False, 100.0):
+                    self.left.append((number, round(self.shared.now, 6)))
+
+        self.tasks.start_soon(one)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        return scope
+
+    @property
+    def times(self):
+        return [time for _, time in self.left]
+
+
+@pytest.fixture
+def shared():
+    return Shared()
+
+
+@pytest.fixture
+async def crowd(shared):
+    """`crowd(throttle)`; whoever waits in the end is sent home."""
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            yield lambda throttle: Crowd(tasks, throttle, shared)
+            tasks.cancel_scope.cancel()
 
 
 @pytest.fixture
@@ -132,10 +201,152 @@ async def test_an_own_limit_slows_its_operation_only(throttle, time):
     assert min(await send(throttle, time, 10, 0.0, "POST /workspaces", own=True)) > 0.019
 
 
-async def test_an_operation_with_an_own_limit_heeds_the_general_one_too(throttle, time):
-    await send(throttle, time, 50, 0.01)
-    throttle.limited("GET /stories", False, None, 0.05)
-    assert min(await send(throttle, time, 10, 0.0, "POST /workspaces", own=True)) > 0.019
+async def test_those_who_wait_leave_in_order_at_the_rate(shared, crowd):
+    throttle = crowd(FixedRate(10, clock=shared.clock, sleep=shared.sleep))
+    for number in range(6):
+        await throttle.come(number)
+    await shared.run(0.35)
+    await throttle.come(6)
+    await shared.run(9)
+    assert throttle.left == [(number, pytest.approx(number / 10)) for number in range(7)]
+
+
+async def test_who_gives_up_leaves_no_gap(shared, crowd):
+    throttle = crowd(FixedRate(1, clock=shared.clock, sleep=shared.sleep))
+    scopes = [await throttle.come(number) for number in range(60)]
+    await shared.run(0.5)
+    for scope in scopes[1:59]:  # the first of those who wait, too
+        scope.cancel()
+    await shared.run(9)
+    assert throttle.left == [(0, 0.0), (59, 1.0)]
+    for _ in range(60):
+        (await throttle.come(-1)).cancel()
+    await shared.run(20)
+    throttle.left.clear()
+    await throttle.come(60)
+    await shared.run(30)
+    assert throttle.left == [(60, 20.0)]
+
+
+async def test_callers_with_a_timeout_do_not_bring_it_to_a_stand(shared, crowd):
+    """As many as can are answered, each second anew, though twice as many come and each waits for half a second only."""
+    throttle = crowd(AdaptiveThrottle(clock=shared.clock, sleep=shared.sleep))
+    for number in range(20):
+        await throttle.come(number)
+        await shared.run(shared.now + 0.05)
+    throttle.throttle.limited("x", False, None, 0.01)
+    throttle.left.clear()
+    scopes = []
+    for tick in range(200):
+        scopes.append(await throttle.come(tick))
+        if tick >= 10:
+            scopes[tick - 10].cancel()
+        await shared.run(shared.now + 0.05)
+    seconds = [sum(start <= time < start + 1 for time in throttle.times) for start in range(2, 10)]
+    assert min(seconds) >= 9
+
+
+async def test_a_hold_costs_only_its_own_time(shared, crowd):
+    fixed = crowd(FixedRate(1, clock=shared.clock, sleep=shared.sleep))
+    for number in range(32):
+        await fixed.come(number)
+    await shared.run(2.0)
+    fixed.throttle.limited("x", False, 1.0, 0.1)
+    await shared.run(500)
+    assert fixed.times == pytest.approx([0, 1, 2, *range(3, 32)])
+
+
+async def test_a_second_refusal_does_not_wait_for_the_line(shared, crowd):
+    throttle = crowd(AdaptiveThrottle(slowest=0.5, decrease=0.05, clock=shared.clock, sleep=shared.sleep))
+    await throttle.come(-1)
+    throttle.throttle.limited("x", False, None, 0.1)  # 0.5 a second now, and the next one in two seconds
+    for number in range(32):
+        await throttle.come(number)
+    await shared.run(2.0)
+    throttle.throttle.limited("x", False, None, 0.01)
+    await shared.run(500)
+    assert throttle.times[:5] == pytest.approx([0, 2, 4, 6, 8])
+
+
+async def test_a_long_line_costs_one_sleep_for_each(shared, crowd):
+    throttle = crowd(FixedRate(1000, clock=shared.clock, sleep=shared.sleep))
+    for number in range(2000):
+        await throttle.come(number)
+    await shared.run(3)
+    assert len(throttle.left) == 2000
+    assert throttle.times[-1] == pytest.approx(1.999)
+    assert shared.sleeps <= 2 * 2000
+
+
+async def test_a_late_clock_keeps_the_rate_but_a_stall_is_no_burst(shared, crowd):
+    throttle = crowd(FixedRate(10, clock=shared.clock, sleep=shared.sleep))
+    for number in range(40):
+        await throttle.come(number)
+    for late in range(1, 11):
+        shared.now += 0.13 if late % 2 else 0.07  # nobody woke in between
+        await shared.run(shared.now)
+    assert len(throttle.left) == 11
+    shared.now += 2
+    await shared.run(shared.now)
+    assert len(throttle.left) <= 11 + 4
+    await shared.run(shared.now + 1)
+    assert len(throttle.left) <= 11 + 4 + 10
+
+
+@pytest.mark.parametrize("kind", [FixedRate, AdaptiveThrottle])
+async def test_nobody_waits_for_a_pause_beyond_his_patience(shared, crowd, caplog, kind):
+    throttle = kind(*([1] if kind is FixedRate else []), clock=shared.clock, sleep=shared.sleep)
+    asked = []
+
+    async def wait(patience):
+        asked.append(await throttle.acquire("x", False, patience))
+
+    assert await throttle.acquire("x", False, 10.0) is None
+    throttle.limited("x", False, None, 0.1)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(wait, 60.0)
+        await shared.run(0.2)
+        for _ in range(5):
+            throttle.limited("x", False, 3600.0, 10.0)
+        await shared.run(2.0)
+        assert asked == pytest.approx([3600.2 - 1 if kind is FixedRate else 3600.2 - 0.5] * 3, abs=0.1)
+        assert await throttle.acquire("x", False, 60.0) == pytest.approx(3598.2)
+        tasks.start_soon(wait, 7200.0)
+        await shared.run(3600.0)
+        assert len(asked) == 3  # also longer than a limit is remembered otherwise
+        await shared.run(3601.0)
+        assert asked[3] is None
+    assert [record.levelno for record in caplog.records if "held for" in record.message] == [logging.WARNING]
+    assert "3.6e+03" not in caplog.text
+
+
+def test_event_loops_do_not_wait_for_each_other():
+    throttle = FixedRate(50)
+
+    async def begin():
+        await throttle.acquire("x", False)
+        waiting = [asyncio.ensure_future(throttle.acquire("x", False)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return waiting
+
+    async def other():
+        with anyio.fail_after(5):
+            for _ in range(3):
+                await throttle.acquire("x", False)
+
+    async def end(waiting):
+        with anyio.fail_after(5):
+            await asyncio.gather(*waiting)
+
+    loop = asyncio.new_event_loop()
+    try:
+        waiting = loop.run_until_complete(begin())
+        anyio.run(other, backend="trio")
+        loop.run_until_complete(end(waiting))
+    finally:
+        loop.close()
 
 
 async def test_a_hold_reaches_those_who_wait_already():
@@ -176,13 +387,16 @@ async def test_a_fixed_rate_with_a_burst(time):
     assert await send(throttle, time, 3, 0.0) == pytest.approx([0.1, 0.1])
 
 
-@pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0)])
+@pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0), ("5",), (True,), (float("nan"),), (1, "2")])
 def test_a_fixed_rate_that_makes_no_sense_is_refused(arguments):
     with pytest.raises(UsageError):
         FixedRate(*arguments)
 
 
-@pytest.mark.parametrize("argument", [{"decrease": 1}, {"decrease": 0}, {"recovery": 0}, {"slowest": 0}])
+@pytest.mark.parametrize(
+    "argument",
+    [{"decrease": 1}, {"decrease": 0}, {"recovery": 0}, {"slowest": 0}, {"recovery": "30"}],
+)
 def test_an_adaptive_throttle_that_makes_no_sense_is_refused(argument):
     with pytest.raises(UsageError):
         AdaptiveThrottle(**argument)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import gzip
 import json
@@ -18,7 +19,7 @@ import pytest
 from kantata_client._auth import as_provider
 from kantata_client._http import File, Form, Request, Timeouts
 from kantata_client._retry import RetryPolicy
-from kantata_client._throttle import FixedRate
+from kantata_client._throttle import AdaptiveThrottle, FixedRate
 from kantata_client._transport import Transport
 from kantata_client.errors import (
     APIError,
@@ -26,6 +27,7 @@ from kantata_client.errors import (
     KantataConnectionError,
     KantataTimeoutError,
     NotFoundError,
+    OAuthError,
     RateLimitedError,
     ServerError,
     UnknownOutcomeError,
@@ -226,6 +228,27 @@ async def test_no_connection_at_all(connect):
             await transport.send(post(transport), as_provider(TOKEN))
     assert TOKEN not in shown(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
+    assert caught.value.unsent
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_what_was_lost_before_may_have_been_carried_out(connect, method):
+    faults = [httpx.ReadTimeout(""), httpx.ConnectError("refused")]
+
+    def handle(_):
+        raise faults.pop(0)
+
+    transport = connect(
+        "https://api.example", transport=httpx.MockTransport(handle), retries=RetryPolicy(attempts=2)
+    )
+    with pytest.raises(KantataConnectionError) as caught:
+        await transport.send(request(transport, method))
+    assert (caught.value.unsent, caught.value.answer_was_lost) == (False, True)
+    assert "Nothing was carried out" not in str(caught.value)
+    faults[:] = [httpx.ConnectError("refused")] * 2
+    with pytest.raises(KantataConnectionError, match="Nothing was carried out") as caught:
+        await transport.send(request(transport, method))
+    assert (caught.value.unsent, caught.value.answer_was_lost) == (True, False)
 
 
 async def test_a_get_without_an_answer_in_time(serving, connect):
@@ -257,6 +280,29 @@ async def test_the_service_s_wish_is_heeded_up_to_the_deadline(serving, answer, 
     assert caught.value.retry_after == 201
 
 
+@pytest.mark.parametrize("throttle", [None, 100])
+async def test_a_pause_beyond_the_deadline_is_an_error_for_all(serving, answer, connect, throttle):
+    async with serving(answer(429, retry_after="3600"), answer(200)) as server:
+        transport = connect(server, throttle=throttle, retries=RetryPolicy(deadline=20))
+        with pytest.raises(RateLimitedError):
+            await transport.send(request(transport))
+        with pytest.raises(RateLimitedError, match=r"GET /users was not sent.*(3600|3599) s.*20 s") as caught:
+            await transport.send(request(transport, path="/users"))
+        assert caught.value.retry_after == pytest.approx(3600, abs=5)
+        assert (caught.value.status, caught.value.path) == (429, "/users")
+        assert len(server.seen) == 1
+
+
+async def test_a_pause_of_one_operation_beyond_the_deadline_is_its_own(serving, answer, connect):
+    async with serving(answer(429, retry_after="3600"), answer(200)) as server:
+        transport = connect(server)
+        for _ in range(2):
+            with pytest.raises(RateLimitedError):
+                await transport.send(request(transport, own_limit=True))
+        await transport.send(request(transport, path="/users"))
+        assert len(server.seen) == 2
+
+
 async def test_a_delete_that_finds_nothing_after_a_lost_answer_tells(serving, answer, connect):
     async with serving("reset", answer(404)) as server:
         transport = connect(server)
@@ -266,6 +312,70 @@ async def test_a_delete_that_finds_nothing_after_a_lost_answer_tells(serving, an
         with pytest.raises(NotFoundError) as caught:
             await transport.send(request(transport, "DELETE", "/stories/7"))
         assert not caught.value.answer_was_lost
+
+
+@pytest.mark.parametrize("status", [500, 503, 505])
+async def test_a_failure_that_is_repeated_by_wish_tells_the_same(serving, answer, connect, status):
+    async with serving(answer(status), answer(404)) as server:
+        transport = connect(server, retries=RetryPolicy(statuses=frozenset({500, 503, 505})))
+        with pytest.raises(NotFoundError) as caught:
+            await transport.send(request(transport, "DELETE", "/stories/7"))
+        assert caught.value.answer_was_lost
+        assert any("may have been carried out" in note for note in caught.value.__notes__)
+
+
+class Failing:
+    """Has one token, and then an error."""
+
+    def __init__(self, *, at):
+        self.at, self.asked = at, 0
+
+    async def token(self):
+        self.asked += 1
+        if self.at == "token" and self.asked > 1:
+            raise OAuthError("the refresh failed")
+        return TOKEN
+
+    async def refused(self, token):
+        raise OAuthError("sign in again")
+
+
+@pytest.mark.parametrize("at", ["token", "refused", "close"])
+async def test_every_error_after_a_lost_answer_tells(serving, answer, connect, at):
+    async with serving("reset", answer(401)) as server:
+        transport = connect(server)
+        if at == "close":
+
+            async def close(_):
+                await transport.aclose()
+
+            transport._sleep = close
+        kind = UsageError if at == "close" else OAuthError
+        with pytest.raises(kind) as caught:
+            await transport.send(request(transport, "PUT", content=STORY), Failing(at=at))
+        assert caught.value.answer_was_lost
+        assert any("may have been carried out" in note for note in caught.value.__notes__)
+    async with serving(answer(401)) as server:
+        transport = connect(server)
+        with pytest.raises(OAuthError) as caught:
+            await transport.send(request(transport, "PUT", content=STORY), Failing(at="refused"))
+        assert not caught.value.answer_was_lost
+
+
+async def test_standing_in_line_does_not_count_for_the_deadline(serving, answer, connect):
+    now = 0.0
+
+    class Busy(FixedRate):
+        async def acquire(self, operation, own_limit, patience=0.0):
+            nonlocal now
+            now += 400
+
+    async with serving(answer(503), answer(200), answer(503)) as server:
+        transport = connect(server, throttle=Busy(1), clock=lambda: now)
+        await transport.send(request(transport))
+        with pytest.raises(ServerError):
+            await transport.send(request(transport))
+        assert len(server.seen) == 4  # but between two attempts it does
 
 
 # Tokens
@@ -330,6 +440,42 @@ async def test_the_token_goes_to_no_other_host(serving, answer, connect):
     assert server.seen == []
     assert other.seen[0].target.endswith("/x?signature=a%2Fb")
     assert "authorization" not in other.seen[0].headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../oauth/revoke",
+        "/stories/../users",
+        "/stories/..",
+        "/./stories",
+        "/%2e%2E/oauth",
+        "/stories/.%2e",
+        "/stories/..?x=1",
+    ],
+)
+async def test_the_token_does_not_leave_the_path_either(serving, answer, connect, path):
+    async with serving(answer()) as server:
+        transport = connect(server)
+        for auth in (as_provider(TOKEN), None):
+            with pytest.raises(UsageError, match="upwards"):
+                await transport.send(request(transport, path=path), auth)
+        assert server.seen == []
+        for good in ("/stories/..7", "/a.b/...", "/x%2F..%2Fy", "/x y", "", "/"):
+            await transport.send(request(transport, path=good), as_provider(TOKEN))
+        assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize("base", ["", "/a%20b/ü", "/A/./B/../C"])
+async def test_what_is_sent_is_compared_and_not_what_was_meant(serving, answer, connect, monkeypatch, base):
+    async with serving(answer()) as server:
+        transport = connect(server.url.removesuffix("/api/v1").upper().replace("HTTP", "http") + base)
+        await transport.send(request(transport), as_provider(TOKEN))
+        if base:
+            monkeypatch.setattr(transport, "_admit", lambda request, auth: None)
+            with pytest.raises(UsageError, match="leads out of"):
+                await transport.send(request(transport, path="/../x"), as_provider(TOKEN))
+        assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -497,8 +643,10 @@ async def test_a_download_that_breaks_is_an_error(serving, connect):
         transport = connect(server)
         async with transport.stream(request(transport)) as response:
             assert await anext(response) == b"x" * 50
-            with pytest.raises(KantataConnectionError, match="cut off"):
+            with pytest.raises(KantataConnectionError, match=r"cut off.*request id r-1") as caught:
                 await anext(response)
+        assert caught.value.request_id == response.request_id == "r-1"
+        assert not caught.value.unsent
         assert len(server.seen) == 1
 
 
@@ -531,25 +679,39 @@ async def test_concurrency_is_bounded(connect):
     assert most == 3
 
 
-async def test_requests_that_wait_for_their_own_limit_leave_room_for_others(connect):
-    class Stuck:
-        async def acquire(self, operation, own_limit):
+@pytest.mark.parametrize("most", [1, 4])
+async def test_requests_that_wait_for_limits_of_their_own_leave_room_for_others(connect, most):
+    class Stuck(FixedRate):
+        async def acquire(self, operation, own_limit, patience=0.0):
             if own_limit:
                 await anyio.sleep_forever()
 
-        def succeeded(self, operation, own_limit): ...
-
-        def limited(self, operation, own_limit, retry_after, seconds): ...
-
     handle = httpx.MockTransport(lambda _: httpx.Response(200))
-    transport = connect("https://api.example", transport=handle, max_concurrency=4, throttle=Stuck())
+    transport = connect("https://api.example", transport=handle, max_concurrency=most, throttle=Stuck(1))
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            for _ in range(20):
-                tasks.start_soon(transport.send, request(transport, own_limit=True))
+            for number in range(20):
+                tasks.start_soon(transport.send, request(transport, path=f"/{number % 3}", own_limit=True))
             await anyio.wait_all_tasks_blocked()
-            await transport.send(request(transport))
+            for _ in range(3):
+                await transport.send(request(transport))
             tasks.cancel_scope.cancel()
+
+
+async def test_an_operation_with_a_limit_of_its_own_heeds_the_general_one_too(connect):
+    naps, throttle = Naps(), None
+    handle = httpx.MockTransport(lambda _: httpx.Response(200))
+    throttle = AdaptiveThrottle(clock=lambda: sum(naps), sleep=naps)
+    transport = connect("https://api.example", transport=handle, throttle=throttle)
+    await transport.send(request(transport))
+    throttle.limited("GET /users", False, None, 0.0)
+    await transport.send(request(transport, own_limit=True))
+    assert naps == [0.5]
+    throttle.limited("GET /stories", True, None, 0.0)
+    await transport.send(request(transport, own_limit=True))
+    assert naps == [0.5, 0.5]
+    await transport.send(request(transport))
+    assert sum(naps) == pytest.approx(1.1, abs=0.2)
 
 
 async def test_hooks_are_told_everything_and_may_fail(serving, answer, connect, caplog):
@@ -560,7 +722,7 @@ async def test_hooks_are_told_everything_and_may_fail(serving, answer, connect, 
         raise RuntimeError("a bug in a hook")
 
     class Slow(FixedRate):
-        async def acquire(self, operation, own_limit):
+        async def acquire(self, operation, own_limit, patience=0.0):
             await anyio.sleep(0.01)
 
     async with serving(answer(503), answer(200)) as server:
@@ -640,6 +802,10 @@ async def test_a_client_that_was_only_dropped_is_gone():
     assert link() is None
 
 
+class AsyncHook:
+    async def __call__(self, event): ...
+
+
 @pytest.mark.parametrize(
     "option",
     [
@@ -647,9 +813,45 @@ async def test_a_client_that_was_only_dropped_is_gone():
         {"timeout": Timeouts(read=-1)},
         {"max_concurrency": 0},
         {"retries": RetryPolicy(attempts=0)},
+        {"retries": RetryPolicy("3")},
+        {"retries": RetryPolicy(deadline="60")},
+        {"retries": 0},
+        {"retries": True},
+        {"retries": "3"},
+        {"retries": 2.5},
+        {"throttle": 0},
+        {"throttle": True},
+        {"throttle": "5"},
+        {"throttle": FixedRate},
+        {"transport": httpx.HTTPTransport()},
+        {"transport": httpx.AsyncClient},
+        {"transport": httpx.MockTransport},
+        {"transport": lambda request: httpx.Response(200)},
+        {"hooks": {"on_request": print}},
+        {"hooks": Hooks},
+        {"hooks": Hooks(on_request="print")},
+        {"hooks": Hooks(on_retry=anyio.sleep)},
+        {"hooks": Hooks(on_response=functools.partial(anyio.sleep, 1))},
+        {"hooks": Hooks(on_throttle=AsyncHook())},
     ],
     ids=str,
 )
 def test_options_that_make_no_sense_are_refused(option):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=rf"{next(iter(option))}|RetryPolicy|FixedRate|Timeouts|Hooks"):
         Transport(**option)
+
+
+async def test_a_client_is_no_transport():
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(UsageError, match="rather than a client"):
+            Transport(transport=client)
+
+
+async def test_numbers_stand_for_attempts_and_for_a_rate(serving, answer, connect):
+    async with serving(answer(503)) as server:
+        transport = connect(server, retries=3, throttle=1000)
+        with pytest.raises(ServerError):
+            await transport.send(request(transport))
+        assert len(server.seen) == 3
+    assert transport.retries == RetryPolicy(attempts=3)
+    assert isinstance(transport.throttle, FixedRate)
