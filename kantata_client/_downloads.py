@@ -144,7 +144,7 @@ class _Transfer:
             self._answered = True
             if response.status != 206 or not self._continues(response.headers):
                 if response.status == 206:
-                    raise self._broken("it sent another part of the file than the one asked for")
+                    raise self._broken("it sent another part of the file than the one asked for", response)
                 self._begin(response.headers)
                 await target.start()
             await self._read(response)
@@ -173,12 +173,13 @@ class _Transfer:
             if self._progress is not None:
                 self._progress(target.received, self._total)
         if self._total is not None and target.received != self._total:
-            raise self._broken(f"{target.received} of {self._total} bytes came")
+            raise self._broken(f"{target.received} of {self._total} bytes came", response)
 
-    def _broken(self, what: str) -> KantataError:
+    def _broken(self, what: str, response: StreamedResponse) -> KantataError:
         path = self._operation.partition(" ")[2]
         return KantataConnectionError(
             f"{self._operation}: the download was cut off: {what}. Download it again.",
             method="GET",
             path=path,
+            request_id=response.request_id,
         )

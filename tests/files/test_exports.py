@@ -8,6 +8,7 @@ import gzip
 import logging
 import os
 import traceback
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from kantata_client._atomic import Unfinished
 from kantata_client.sandbox._files import Blob
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from .conftest import World
@@ -311,14 +313,13 @@ async def test_a_file_that_can_not_be_written(
     assert names(tmp_path) == []
 
 
-async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Path) -> None:
-    tried = 0
+@asynccontextmanager
+async def with_cdn(answer: Callable[[], httpx.Response]) -> AsyncIterator[Kantata]:
+    """A client, of three attempts, whose export 1 is ready on a host that answers so."""
 
     def handle(request: httpx.Request) -> httpx.Response:
-        nonlocal tried
         if request.url.host == "cdn.example":
-            tried += 1
-            raise httpx.ConnectError("refused")
+            return answer()
         if request.url.path.endswith("download_url"):
             return httpx.Response(200, json={"download_url": "https://cdn.example/x"})
         export = {"id": "1", "status": "Completed"}
@@ -327,9 +328,35 @@ async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Pa
 
     transport, retries = httpx.MockTransport(handle), RetryPolicy(attempts=3, initial=0)
     async with Kantata("token-x", transport=transport, retries=retries) as kantata:
+        yield kantata
+
+
+async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Path) -> None:
+    tried = 0
+
+    def refuse() -> httpx.Response:
+        nonlocal tried
+        tried += 1
+        raise httpx.ConnectError("refused")
+
+    async with with_cdn(refuse) as kantata:
         with pytest.raises(KantataConnectionError, match="3 attempts"):
             await kantata.exports.download(1, to=tmp_path / "a", **FAST)
     assert tried == 3
+    assert names(tmp_path) == []
+
+
+async def test_what_is_shorter_than_announced_is_no_file(tmp_path: Path) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    def short() -> httpx.Response:
+        return httpx.Response(200, content=body(), headers={"content-length": "9", "x-request-id": "r-7"})
+
+    async with with_cdn(short) as kantata:
+        with pytest.raises(KantataConnectionError, match="3 of 9 bytes came") as caught:
+            await kantata.exports.download(1, to=tmp_path / "a", **FAST)
+    assert caught.value.request_id == "r-7"
     assert names(tmp_path) == []
 
 
