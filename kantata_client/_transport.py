@@ -140,18 +140,9 @@ class Transport:
         self.base_url = _checked(base_url)
         self.throttle = _throttle(throttle)
         self.hooks = _hooks(hooks)
-        if isinstance(timeout, (int, float)):
-            timeout = Timeouts(timeout, timeout, timeout)
-        elif timeout is not None and not isinstance(timeout, Timeouts):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"timeout is {timeout!r}: give seconds, or Timeouts(…).")
-        self._timeouts = timeout or Timeouts()
-        self._timeouts.check()
+        self._timeouts = _seconds(timeout)
         self._retries = _policy(retries)
-        if not isinstance(max_concurrency, int) or max_concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(
-                f"max_concurrency is {max_concurrency}, but at least one request has to be possible."
-            )
-        self._max_concurrency = max_concurrency
+        self._max_concurrency = _places(max_concurrency)
         self._transport = _sends(transport)
         self._clock = clock
         self._sleep = sleep
@@ -452,6 +443,24 @@ def _tell(hook: Callable[[Any], object], event: _Told) -> None:
         hook(event)
     except Exception:
         logger.exception("The hook for %s failed at %s", type(event).__name__, event.operation)
+
+
+def _seconds(given: object) -> Timeouts:
+    timeouts = Timeouts(given, given, given) if isinstance(given, (int, float)) else given
+    if timeouts is None:
+        return Timeouts()
+    if isinstance(given, bool) or not isinstance(timeouts, Timeouts):
+        raise UsageError(f"timeout is {given!r}: give seconds, or Timeouts(…).")
+    timeouts.check()
+    return timeouts
+
+
+def _places(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise UsageError(
+            f"max_concurrency is {given!r}: give a whole number; at least one request has to be possible."
+        )
+    return given
 
 
 def _policy(given: object) -> RetryPolicy:

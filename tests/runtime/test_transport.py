@@ -811,7 +811,11 @@ class AsyncHook:
     [
         {"timeout": 0},
         {"timeout": Timeouts(read=-1)},
+        {"timeout": True},
+        {"timeout": "30"},
         {"max_concurrency": 0},
+        {"max_concurrency": True},
+        {"max_concurrency": "8"},
         {"retries": RetryPolicy(attempts=0)},
         {"retries": RetryPolicy("3")},
         {"retries": RetryPolicy(deadline="60")},
