@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import attrs
 
@@ -21,6 +22,7 @@ TIMES = ("created_at", "updated_at")
 
 UNSHOWN: Mapping[str, tuple[str, ...]] = {
     "custom_fields": ("subject_type",),
+    "project_accounting_records": ("deleted_at",),
     "survey_responses": ("subject_type", "subject_id"),
     "survey_templates": ("subject_type", "subject_id"),
 }
@@ -53,10 +55,45 @@ class Model(NamedTuple):
     """Fields that have to be asked for through `optional_fields`."""
     hidden: frozenset[str]
     """Fields that are not in an object unless asked for, by `optional_fields` or `include`."""
+    numbered: bool = False
+    """Whether `id` is a number in the object; elsewhere ids are strings."""
 
     def reference_of(self, field: str) -> Reference | None:
         """The association whose ids are in `field`."""
         return next((reference for reference in self.references.values() if reference.ids == field), None)
+
+
+def typed(kind: str, value: Any) -> Any:
+    """A JSON value as a field of this kind has it: ids that came as numbers are strings there, times are UTC.
+
+    What can't be one stays as it is.
+    """
+    if isinstance(value, list):
+        return [typed(kind, item) for item in cast("list[Any]", value)]
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return cast("Any", value)
+    try:
+        match kind:
+            case "str":
+                return str(value)
+            case "int":
+                return int(value)
+            case "float":
+                return float(value)
+            case "date":
+                return str(value)[:10]
+            case "datetime":
+                return written(datetime.fromisoformat(str(value)))
+            case _:
+                return value
+    except (ValueError, OverflowError):
+        return value
+
+
+def written(moment: datetime) -> str:
+    """A time as the API writes it: in UTC, with seconds; without a zone it is UTC already."""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Route(NamedTuple):
@@ -81,7 +118,7 @@ def model(key: str) -> Model:
             lists.add(field.name)
             kind = kind[5:-1].removesuffix(" | None")
         kinds[field.name] = kind.partition("[")[0]
-    kinds.pop("id", None)
+    numbered = kinds.pop("id", None) == "int"
     references = {
         name: Reference(association.ids, association.key, association.many)
         for name, association in cls.ASSOCIATIONS.items()
@@ -95,7 +132,7 @@ def model(key: str) -> Model:
     # Some fields are only there to filter and sort by, such as the time of a write, which not all types show.
     asked = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
     asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
-    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked)
+    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, numbered)
 
 
 def _class_of(key: str) -> str | None:
@@ -126,6 +163,13 @@ def list_of(key: str) -> Operation | None:
         ),
         None,
     )
+
+
+@cache
+def writable(key: str) -> frozenset[str]:
+    """The properties that requests can give to the records under an envelope key."""
+    bodies = [operation.body for operation in operations_of(key) if operation.body is not None]
+    return frozenset(name for body in bodies for name in body.fields)
 
 
 def find_route(method: str, path: str) -> Route | None:

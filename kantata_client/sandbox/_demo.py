@@ -142,6 +142,7 @@ class _Builder:
             manager_id=None if user == OWNER else OWNER,
             classification="Internal",
             city="Larkport",
+            **dict.fromkeys(("bio", "country", "state", "website")),
         )
         self.add(
             "account_memberships",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox import _contract
@@ -250,8 +249,18 @@ def _logged(scope: Scope, old: Record | None, new: Record | None) -> None:
             scope.store.put("stories", {**story, field: minutes})
 
 
+def _task(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Keep the tree of tasks, and the log of their states."""
+    _tree(scope, old, new)
+    if old and new and old.get("state") != new.get("state"):
+        state = str(new.get("state"))
+        change = {"state": state, "formatted_state": state.capitalize(), "story_id": new["id"]}
+        row = fresh(scope, "story_state_changes", user_id=scope.viewer, **change)
+        scope.store.put("story_state_changes", row)
+
+
 WRITTEN: Mapping[str, Callable[[Scope, Record | None, Record | None], None]] = {
-    "stories": _tree,
+    "stories": _task,
     "time_entries": _logged,
 }
 
@@ -395,8 +404,7 @@ def _allocated(scope: Scope, key: str, identity: str, value: Any) -> None:
 
 
 def _backdate(scope: Scope, key: str, identity: str, value: Any) -> None:
-    moment = datetime.fromisoformat(str(value)).astimezone(UTC)
-    scope.store.change(key, identity, created_at=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    scope.store.change(key, identity, created_at=value)
 
 
 def _answer(scope: Scope, key: str, identity: str, value: Any) -> None:

@@ -46,7 +46,7 @@ def envelope(
         if record is None:
             continue
         found_ids.append(identity)
-        shown: dict[str, Any] = {field: record.get(field) for field in query.optional}
+        shown: dict[str, Any] = {field: _optional(key, record, field) for field in query.optional}
         for reference in references:
             pairs = referred(scope, key, record, reference)
             sideloads.update(dict.fromkeys(pairs))
@@ -69,6 +69,13 @@ def envelope(
         "results": [{"key": key, "id": identity} for identity in found_ids],
         **maps,
     }
+
+
+def _optional(key: str, record: Record, field: str) -> Any:
+    """A field that was asked for; one that no write sets is computed by the service, and refused."""
+    if field not in record and field not in _contract.writable(key):
+        raise not_emulated(f"the optional field `{field}` of {key}")
+    return record.get(field)
 
 
 def _refer(

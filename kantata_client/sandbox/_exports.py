@@ -27,6 +27,7 @@ LARGEST_IMPORT = 5_000
 """Records in one CSV import."""
 DATASETS = ("expenses", "stories", "time_entries", "users", "workspaces")
 _ATTACHMENTS, _EXPORTS, _RECORDS = "attachments", "exports", "project_accounting_records"
+_FILTERS = frozenset({"start_date", "end_date"})
 _STATUSES = ("Queued", "Processing", "Completed")
 _COLUMNS = {
     "project id": "workspace_id",
@@ -153,18 +154,20 @@ def _entry(key: str, asked: Any) -> dict[str, Any]:
     wanted = cast("list[Any]", columns) if isinstance(columns, list) else []
     if not wanted or any(not isinstance(name, str) or name not in known for name in wanted):
         raise Refusal(422, invalid("export_definition", f"{key} takes a list of column keys as its columns."))
-    filters: Any = entry.get("filters") or {}
-    if not isinstance(filters, dict) or not all(map(_is_date, cast("dict[str, Any]", filters).values())):
-        raise Refusal(422, invalid("export_definition", f"{key} takes dates as its filters."))
+    given: Any = entry.get("filters") or {}
+    rows = cast("dict[str, Any]", given).items() if isinstance(given, dict) else [("", given)]
+    filters = {name: _date(value) for name, value in rows}
+    if None in filters.values() or not _FILTERS.issuperset(filters):
+        message = f"{key} takes the filters start_date and end_date, each a date."
+        raise Refusal(422, invalid("export_definition", message))
     return {**_named(key), "columns": [known[name] for name in wanted], "filters": filters}
 
 
-def _is_date(value: Any) -> bool:
+def _date(value: Any) -> str | None:
     try:
-        date.fromisoformat(value)
+        return date.fromisoformat(value).isoformat()
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
 
 
 def get_export(call: Call) -> dict[str, Any]:

@@ -5,10 +5,11 @@ A filter that is not known here is refused with 501 instead of being ignored.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from kantata_client.sandbox import _contract
-from kantata_client.sandbox._errors import bad_request, not_emulated
+from kantata_client.sandbox._errors import Refusal, bad_request, not_emulated
 from kantata_client.sandbox._relations import DERIVED, listed, subject
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def _by_id(record: Record) -> tuple[int, str]:
 def _match(scope: Scope, operation: Operation, key: str, name: str, value: str) -> Match:
     rule = RULES.get((key, name)) or _COMMON.get(name) or _by_name(key, name)
     if rule is not None:
-        return rule(scope, value)
+        try:
+            return rule(scope, value)
+        except Refusal as refusal:
+            for error in refusal.errors:
+                error["message"] = f"`{name}`: {error['message']}"
+            raise
     parameter = operation.query.get(name)
     if (
         parameter is not None
@@ -144,12 +150,26 @@ def _between(field: str) -> Callable[[Scope, str], Match]:
     """Dates from the first to the second, both included, either may be left out: `2026-01-01:2026-01-31`."""
 
     def rule(scope: Scope, value: str) -> Match:
-        first, colon, last = value.partition(":")
-        if not colon or ":" in last:
-            raise bad_request(f"{value!r} is not a range of dates such as 2026-01-01:2026-01-31.")
+        first, last = _range(value)
         return _where(lambda record: first <= (record.get(field) or "")[:10] <= (last or "9"))
 
     return rule
+
+
+def _range(value: str) -> tuple[str, str]:
+    """The first and the last date; empty where it is open."""
+    first, colon, last = value.partition(":")
+    if not colon:
+        raise bad_request(f"{value!r} is not a range of dates such as 2026-01-01:2026-01-31.")
+    return first and _day(first), last and _day(last)
+
+
+def _day(value: str) -> str:
+    """A date, or the date of a time, as records have it."""
+    try:
+        return date.fromisoformat(value[:10]).isoformat()
+    except ValueError:
+        raise bad_request(f"{value!r} is no date such as 2026-01-31.") from None
 
 
 def _text(*fields: str) -> Callable[[Scope, str], Match]:
@@ -303,15 +323,27 @@ def _equal(key: str, field: str, kind: str) -> Callable[[Scope, str], Match] | N
 
 
 def _later(field: str) -> Callable[[Scope, str], Match]:
-    return lambda scope, value: _where(lambda record: (record.get(field) or "")[:10] >= value[:10])
+    def rule(scope: Scope, value: str) -> Match:
+        day = _day(value)
+        return _where(lambda record: (record.get(field) or "")[:10] >= day)
+
+    return rule
 
 
 def _sooner(field: str) -> Callable[[Scope, str], Match]:
-    return lambda scope, value: _where(lambda record: "" < (record.get(field) or "")[:10] <= value[:10])
+    def rule(scope: Scope, value: str) -> Match:
+        day = _day(value)
+        return _where(lambda record: "" < (record.get(field) or "")[:10] <= day)
+
+    return rule
 
 
 def _same_day(field: str) -> Callable[[Scope, str], Match]:
-    return lambda scope, value: _where(lambda record: (record.get(field) or "")[:10] == value[:10])
+    def rule(scope: Scope, value: str) -> Match:
+        day = _day(value)
+        return _where(lambda record: (record.get(field) or "")[:10] == day)
+
+    return rule
 
 
 # Filters with a meaning of their own
@@ -420,6 +452,12 @@ def _tagged(scope: Scope, value: str) -> Match:
     return _where(lambda record: not tags.isdisjoint(record.get("tag_ids") or ()))
 
 
+def _followed(scope: Scope, value: str) -> Match:
+    followers = DERIVED["stories", "follower_ids"]
+    words = _csv(value)
+    return _where(lambda record: not words.isdisjoint(map(str, followers(scope, record))))
+
+
 def _either_date(scope: Scope, value: str) -> Match:
     tests = [_between(field)(scope, value).keep for field in ("start_date", "due_date")]
     return _where(lambda record: any(test is not None and test(record) for test in tests))
@@ -432,14 +470,14 @@ def _three(field: str) -> Callable[[Scope, str], Match]:
         if value == "include":
             return EVERYTHING
         if value not in {"only", "exclude"}:
-            raise bad_request(f"`{field}` takes include, only or exclude.")
+            raise bad_request("It takes include, only or exclude.")
         return _where(lambda record: bool(record.get(field)) == (value == "only"))
 
     return rule
 
 
 def _overlap(scope: Scope, value: str) -> Match:
-    first, _, last = value.partition(":")
+    first, last = _range(value)
     return _where(
         lambda record: (
             (record.get("start_date") or "") <= (last or "9") and (record.get("end_date") or "9") >= first
@@ -517,6 +555,7 @@ RULES: Mapping[tuple[str, str], Callable[[Scope, str], Match]] = {
     ("posts", "from_archived_workspaces"): _nothing,
     ("posts", "parents_only"): _test(lambda _, r: not _is_reply(r)),
     ("posts", "story_ids"): _in("story_id"),
+    ("project_accounting_records", "show_deleted"): _nothing,
     ("project_templates", "mine"): _test(lambda scope, r: r.get("user_id") == scope.viewer),
     ("skill_memberships", "by_skill_name"): _linked("skill_id", "skills", _text("name")),
     ("skill_memberships", "by_user_name"): _linked("user_id", "users", _text("full_name")),
@@ -550,7 +589,7 @@ RULES: Mapping[tuple[str, str], Callable[[Scope, str], Match]] = {
     ("stories", "story_types"): _in("story_type"),
     ("stories", "with_ancestry_depth"): _in("ancestry_depth"),
     ("stories", "with_assignees"): _assigned,
-    ("stories", "with_followers"): _in("follower_ids"),
+    ("stories", "with_followers"): _followed,
     ("stories", "with_projects"): _in("workspace_id"),
     ("stories", "with_root_id"): _in("ancestor_ids"),
     ("stories", "not_assigned_to_user"): lambda scope, value: _where(
@@ -673,6 +712,7 @@ DEFAULTS: Mapping[str, tuple[Callable[[Scope, Mapping[str, str]], Match | None],
     "expense_categories": (_unless(_denied("only_active"), lambda _, r: r.get("deleted_at") is None),),
     "expenses": (_OF_LIVE_WORKSPACE,),
     "posts": (_OF_LIVE_WORKSPACE,),
+    "project_accounting_records": (_unless(_said("show_deleted"), lambda _, r: r.get("deleted_at") is None),),
     "roles": (_unless(_denied("only_active"), lambda _, r: r.get("deleted_at") is None),),
     "stories": (
         _unless(_said("show_archived", "only_archived", "archived"), lambda _, r: not r.get("archived")),

@@ -10,7 +10,7 @@ from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_em
 from kantata_client.sandbox._relations import Scope, fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kantata_client._operation import Operation, Parameter
     from kantata_client.sandbox._query import Query
@@ -27,6 +27,7 @@ NOT_EMULATED: Mapping[str, str] = {
     "PUT /workspace_allocations/split": "the splitting of allocations",
     "POST /workspace_resources/allocations_matching_scheduled_hours": "the matching of allocations",
     "POST /workspace_resources/{id}/allocations_matching_scheduled_hours": "the matching of allocations",
+    "GET /workspaces/{id}/permissions": "permissions",
     "PUT /workspaces/{id}/apply_template": "project templates' application",
     "PUT /workweek_memberships/standardize_to_default": "the standard workweek",
     "PUT /workspace_task_status_sets/bulk_update": "task status sets of workspaces",
@@ -122,6 +123,8 @@ def perform(
     call = Call(scope, operation, parameters, query, body)
     if operation.id in NOT_EMULATED:
         raise not_emulated(f"{operation.id}: it lacks {NOT_EMULATED[operation.id]}")
+    if body not in (None, {}) and operation.body is None and operation.method != "DELETE":
+        raise bad_request(f"{operation.id} takes no body.")
     answer = _perform(call, body)
     call.refuse_unread()
     return answer
@@ -194,7 +197,7 @@ def _update(call: Call) -> dict[str, Any]:
 def _delete(call: Call) -> dict[str, Any] | None:
     _writes.existing(call.scope, call.key, call.identity)
     _writes.delete(call.scope, call.key, [call.identity])
-    return None if call.operation.result == "none" else {"success": True}
+    return None if call.operation.result == "none" else {"success": f"{call.key} {call.identity} deleted"}
 
 
 def _delete_many(call: Call) -> dict[str, Any] | None:
@@ -211,7 +214,7 @@ def _delete_many(call: Call) -> dict[str, Any] | None:
     if limit is not None and len(ids) > limit:
         raise Refusal(422, invalid("ids", f"has {len(ids)} ids; one request takes at most {limit}."))
     _writes.delete(call.scope, call.key, ids)
-    return None if call.operation.result == "none" else {"deleted": ids}
+    return None if call.operation.result == "none" else {"deleted": _contract.typed("int", ids)}
 
 
 # Custom routes
@@ -245,7 +248,7 @@ def _same(call: Call) -> dict[str, Any]:
 
 def _next_number(call: Call) -> dict[str, Any]:
     numbers = [str(row.get("user_invoice_number") or "") for row in call.scope.store.all("invoices")]
-    return {"next_invoice_number": max((int(n) for n in numbers if n.isdigit()), default=0) + 1}
+    return {"next_invoice_number": str(max((int(n) for n in numbers if n.isdigit()), default=0) + 1)}
 
 
 def _cancel_invoice(call: Call) -> dict[str, Any]:
@@ -324,27 +327,13 @@ def _refer(call: Call) -> dict[str, Any]:
 
 
 def _toggle(field: str) -> Callable[[Call], dict[str, Any]]:
-    return lambda call: call.change(**{field: bool(call.fields().get("enable", True))})
+    def toggle(call: Call) -> dict[str, Any]:
+        fields = call.fields()
+        if fields.get("backfill_date") is not None:
+            raise not_emulated(f"the property `backfill_date` in the body of {call.operation.id}")
+        return call.change(**{field: bool(fields.get("enable", True))})
 
-
-def _permissions(call: Call) -> dict[str, Any]:
-    _writes.existing(call.scope, "workspaces", call.identity)
-    rows = call.scope.store.where("participations", "workspace_id", call.identity)
-    mine = [row.get("access_level") for row in rows if row["user_id"] == call.scope.viewer]
-    allowed = "admin" in mine
-    return dict.fromkeys(_PERMISSIONS, allowed)
-
-
-_PERMISSIONS = (
-    "can_change_budgetability",
-    "can_change_currency",
-    "can_change_time_approvals",
-    "can_change_expense_approvals",
-    "can_edit_change_orders",
-    "can_edit_project_settings",
-    "can_edit_team_names",
-    "can_manage_invoice_preferences",
-)
+    return toggle
 
 
 def _invite(call: Call) -> dict[str, Any]:
@@ -374,6 +363,7 @@ def _soft_delete(call: Call) -> dict[str, Any]:
 def _activation(call: Call) -> dict[str, Any]:
     settings = call.scope.store.get("settings", "account") or {"id": "account"}
     if call.operation.method == "POST":
+        _writes.existing(call.scope, "rate_card_set_versions", call.asked("rate_card_set_version_id") or "")
         settings = call.scope.store.put("settings", {**settings, "rate_cards": True})
     return {"activated": bool(settings.get("rate_cards"))}
 
@@ -402,7 +392,7 @@ def _rates(call: Call) -> dict[str, Any]:
 
 
 def _import_rates(call: Call) -> dict[str, Any]:
-    """Set the rates of a table, one per currencies and date."""
+    """Set the rates of a table, one per currencies and date; all or none."""
     _writes.existing(call.scope, "exchange_tables", call.identity)
     store = call.scope.store
     text = call.asked("csv_file")
@@ -412,10 +402,15 @@ def _import_rates(call: Call) -> dict[str, Any]:
         rows = _exports.rates_of(text)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
         raise bad_request("`exchange_rates` is needed, a list of objects, or `csv_file`.")
+    rows = cast("list[dict[str, Any]]", rows)
+    described = call.operation.body.fields["exchange_rates"].fields if call.operation.body else None
+    errors = [error for index, row in enumerate(rows) for error in _wrong_rate(row, described or {}, index)]
+    if errors:
+        raise Refusal(422, *errors)
     ids: list[str] = []
-    for row in cast("list[dict[str, Any]]", rows):
+    for row in rows:
         place = {"exchange_table_id": int(call.identity), **row}
-        rate = place.pop("exchange_rate", None)
+        rate = place.pop("exchange_rate")
         known = [
             old["id"]
             for old in store.where("exchange_rates", "exchange_table_id", int(call.identity))
@@ -426,6 +421,19 @@ def _import_rates(call: Call) -> dict[str, Any]:
         )
         ids.append(store.put("exchange_rates", {**(record or {}), "rate": rate})["id"])
     return call.envelope(ids)
+
+
+def _wrong_rate(
+    row: dict[str, Any], described: Mapping[str, Parameter], index: int
+) -> Iterator[dict[str, Any]]:
+    for name in row:
+        if name not in described:
+            yield invalid(name, "is not a property of an exchange rate.", index)
+    for name, parameter in described.items():
+        number = parameter._replace(kind="number") if name == "exchange_rate" else parameter
+        problem = "can't be blank." if row.get(name) in (None, "") else _writes.wrong(name, row[name], number)
+        if problem is not None:
+            yield invalid(name, problem, index)
 
 
 def _table_rows(call: Call) -> dict[str, Any]:
@@ -459,7 +467,8 @@ _JOBS = "insights_report_exports"
 
 
 def _job(call: Call, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {**record, "latest_success": None, "description": record.get("description")}
+    shown = {field: value for field, value in record.items() if field != "updated_at"}
+    return {"description": None, **shown, "id": int(record["id"]), "latest_success": None}
 
 
 def _jobs(call: Call) -> list[dict[str, Any]]:
@@ -521,7 +530,6 @@ CUSTOM: Mapping[str, Callable[[Call], dict[str, Any] | list[Any] | _exports.Docu
     "PUT /workspaces/{id}/toggle_time_approvals": _toggle("require_time_approvals"),
     "PUT /workspaces/{id}/toggle_expense_approvals": _toggle("require_expense_approvals"),
     "PUT /workspaces/{id}/unarchive_with_approvals": lambda call: call.change(archived=False),
-    "GET /workspaces/{id}/permissions": _permissions,
     "POST /workspaces/{id}/invite": _invite,
     "PUT /task_status_sets/{id}/update_account_default": _default_statuses,
     "PUT /project_accounting_records/delete": _soft_delete,

@@ -119,7 +119,9 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
         }
     except ValueError as error:
         raise bad_request("page, per_page, limit and offset are whole numbers.") from error
-    if "limit" in numbers and "offset" in numbers:
+    if ("limit" in numbers) != ("offset" in numbers):
+        raise bad_request("`limit` and `offset` only work together: send both, or page and per_page.")
+    if "limit" in numbers:
         size, offset = numbers["limit"], numbers["offset"]
         number = offset // max(size, 1) + 1
     else:

@@ -122,9 +122,13 @@ class Store:
         return [records[identity] for identity in self.find(key, field, value)]
 
     def put(self, key: str, record: Record) -> Record:
-        """Write a whole record (given an id when it has none) and return it."""
-        if "id" not in record:
-            record = {"id": self.new_id(), **record}
+        """Write a whole record (given an id when it has none), its values as the contract types them."""
+        kinds = _contract.model(key).kinds
+        record = {"id": str(record.get("id") or self.new_id())} | {
+            field: _contract.typed(kinds.get(field, "Any"), value)
+            for field, value in record.items()
+            if field != "id"
+        }
         self._note(key, record["id"])
         self._collection(key).put(record)
         self._queries.clear()
@@ -169,7 +173,7 @@ class Store:
 
     def now(self) -> str:
         """The time, in UTC, as ISO 8601 with seconds."""
-        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _contract.written(self._clock())
 
     def today(self) -> str:
         """The date, in UTC."""
@@ -177,8 +181,9 @@ class Store:
 
     def shown(self, key: str, record: Record) -> dict[str, Any]:
         """A record without the fields that have to be asked for."""
-        hidden = _contract.model(key).hidden
-        return {field: value for field, value in record.items() if field not in hidden}
+        model = _contract.model(key)
+        shown = {field: value for field, value in record.items() if field not in model.hidden}
+        return shown | {"id": int(record["id"])} if model.numbered else shown
 
     def encoded(self, key: str, identity: str) -> msgspec.Raw:
         """As `shown`, in JSON, kept until the record is written."""

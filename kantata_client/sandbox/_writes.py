@@ -84,7 +84,7 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], aside: dict[str, Any
     record = fresh(scope, key)
     for field in ("user_id", "creator_id"):
         if field in model.kinds:
-            record[field] = _typed(model.kinds[field], scope.viewer)
+            record[field] = scope.viewer
     record |= {field: value for field, value in fields.items() if value is not None}
     for prepare in PREPARE.get(key, ()):
         prepare(scope, record, fields)
@@ -156,7 +156,10 @@ OWNED: Mapping[str, tuple[tuple[str, str], ...]] = {
             *("timesheet_submissions", "status_reports", "billing_milestones", "expense_budgets"),
         )
     ),
-    "stories": (("stories", "parent_id"), ("assignments", "story_id"), ("story_tasks", "story_id")),
+    "stories": (
+        ("stories", "parent_id"),
+        *((target, "story_id") for target in ("assignments", "story_tasks", "story_state_changes")),
+    ),
     "assignments": (("story_allocation_days", "assignment_id"),),
     "custom_fields": (
         ("custom_field_values", "custom_field_id"),
@@ -244,7 +247,7 @@ def _check_item(
         elif (key, name) in BODY_FIELDS or ("*", name) in BODY_FIELDS:
             aside[name] = value
         elif name in model.kinds or name in _contract.UNSHOWN.get(key, ()):
-            fields[name] = _stored(model, name, value)
+            fields[name] = _contract.typed(model.kinds.get(name, "Any"), value)
         elif name not in QUIET and value is not None:
             raise not_emulated(f"the property `{name}` in the body of {operation.id}")
     return fields, aside
@@ -257,7 +260,7 @@ QUIET = frozenset(
             "enforce_workweek_minimum_on_timesheet_submission",
             "enforce_workweek_maximum_on_timesheet_submission",
         ),
-        *("client_account_id", "can_edit_todos", "permissions", "invoice_preference"),
+        *("client_account_id", "can_edit_todos", "permissions"),
         *(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wednes", "thurs", "fri", "satur")),
     }
 )
@@ -332,27 +335,6 @@ def _dangling(scope: Scope, model: _contract.Model, name: str, value: Any) -> st
     ids = cast("list[Any]", value) if isinstance(value, list) else [value]
     missing = [str(identity) for identity in ids if scope.store.get(target, identity) is None]
     return f"names no record of {target}: {', '.join(missing)}." if missing else None
-
-
-def _stored(model: _contract.Model, name: str, value: Any) -> Any:
-    kind = model.kinds.get(name, "Any")
-    if isinstance(value, list):
-        return [_typed(kind, item) for item in cast("list[Any]", value)]
-    return _typed(kind, value)
-
-
-def _typed(kind: str, value: Any) -> Any:
-    """A value as the model has it: an id that came as a number is a string there."""
-    if value is None or isinstance(value, bool) or kind not in {"str", "int", "float", "date"}:
-        return value
-    try:
-        if kind == "int" and isinstance(value, (str, float)):
-            return int(value)
-        if kind == "float":
-            return float(value)
-    except ValueError:
-        return value
-    return str(value)[:10] if kind == "date" else str(value) if kind == "str" else value
 
 
 def existing(scope: Scope, key: str, identity: str) -> Record:

@@ -66,10 +66,10 @@ def check_envelope(answer: dict[str, Any]) -> None:
     places = [(result["key"], result["id"]) for result in answer["results"]]
     assert len(set(places)) == len(places)
     for key, identity in places:
-        assert answer[key][identity]["id"] == identity
+        assert str(answer[key][identity]["id"]) == identity
     for key, objects in answer.items():
         if key not in {"count", "meta", "results"}:
-            assert all(identity == found["id"] for identity, found in objects.items()), key
+            assert all(identity == str(found["id"]) for identity, found in objects.items()), key
 
 
 def only(answer: dict[str, Any]) -> dict[str, Any]:

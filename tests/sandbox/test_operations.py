@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from kantata_client.sandbox._relations import UNKNOWN
 if TYPE_CHECKING:
     from kantata_client._operation import Operation, Parameter
     from kantata_client.sandbox import Sandbox
+    from kantata_client.sandbox._store import Store
 
     from .conftest import API
 
@@ -144,11 +146,17 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
     [result] = answer["results"]
     assert result["key"] == operation.key
     path = f"{operation.path}/{result['id']}"
-    if f"GET {operation.path}/{{id}}" in OPERATIONS:
-        read = await api.get(path)
-        assert result["id"] in (
-            read if OPERATIONS[f"GET {operation.path}/{{id}}"].key is None else read[operation.key]
-        )
+    async with api.sandbox.client(on_drift="raise") as kantata:
+        if f"GET {operation.path}/{{id}}" in OPERATIONS:
+            getting = OPERATIONS[f"GET {operation.path}/{{id}}"]
+            read = await getattr(getattr(kantata, getting.resource), getting.name)(result["id"])
+            assert str(read.id) == result["id"]
+        listing = OPERATIONS.get(f"GET {operation.path}")
+        if listing is not None and listing.result == "page" and "only" in listing.query:
+            given = {**NEEDED, **fields, **made_for_it}
+            required = {name: given[name] for name, p in listing.query.items() if p.required}
+            walk = getattr(getattr(kantata, listing.resource), listing.name)(**required, only=result["id"])
+            assert [each.id for each in await walk.collect()] == [result["id"]]
     change = OPERATIONS.get(f"PUT {operation.path}/{{id}}")
     if change is not None and change.body is not None and change.body.wrapper is not None:
         await api.put(path, {change.body.wrapper: {}})
@@ -253,20 +261,84 @@ async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None
         assert response.status_code in {200, 204, 400, 404, 422, 501}, (operation.id, response.text)
 
 
+_UNTIDY: dict[str, Any] = {
+    "str": 7,
+    "int": "7",
+    "float": "1.5",
+    "bool": True,
+    "date": "2026-01-02T03:04:05Z",
+    "datetime": "2026-01-02",
+}
+"""Values as a request may have them, none as the contract types an answer's (but for booleans)."""
+
+
+def _put_full(store: Store, key: str) -> None:
+    """A record with a value in each field and association, so that no list is empty."""
+    model = _contract.model(key)
+    record: dict[str, Any] = {
+        field: [_UNTIDY[kind]] if field in model.lists else _UNTIDY[kind]
+        for field, kind in model.kinds.items()
+        if kind in _UNTIDY and field not in {"archived", "deleted_at", "disabled_at"}
+    }
+    for reference in model.references.values():
+        target = reference.key or "workspaces"
+        others = store.ids(target) or [store.put(target, {"id": 1})["id"]]
+        here = str(NEEDED.get(reference.ids, others[0]))
+        about = {"key": target, "id": here} if reference.key is None else here
+        record[reference.ids] = [about] if reference.many or reference.ids.endswith("_ids") else about
+    asked_for = {**NEEDED, "estimate_scenario_id": 1, "project_plan": True}
+    record |= {field: value for field, value in asked_for.items() if field in model.kinds}
+    store.put(key, {**record, "id": 1})
+
+
 async def test_objects_are_what_the_contract_says(sandbox: Sandbox) -> None:
-    """The client checks each object of the first page of each list, with what it includes of other types."""
+    """The client checks a full object of each list, with all that it includes, and those of the demo account."""
+    lists = [each for each in _walks() if each.id not in NOT_EMULATED and each.key is not None]
+    for operation in lists:
+        if operation.key != "external_references":  # the demo's are full
+            _put_full(sandbox.store, operation.key or "")
     async with sandbox.client(on_drift="raise") as kantata:
-        for operation in _walks():
-            if operation.id in NOT_EMULATED or operation.result != "page":
-                continue
+        for operation in lists:
             query = {name: NEEDED.get(name, 1) for name, p in operation.query.items() if p.required}
             if "include" in operation.query:
-                references = _contract.model(operation.key or "").references
                 query["include"] = [
-                    name
-                    for name in operation.query["include"].values
-                    if references[name].key != operation.key and (operation.key, name) not in UNKNOWN
+                    name for name in operation.query["include"].values if (operation.key, name) not in UNKNOWN
                 ]
-            walk = getattr(getattr(kantata, operation.resource), operation.name)(**query)
-            async for _ in walk.pages():
-                break
+            walk = getattr(getattr(kantata, operation.resource), operation.name)
+            assert await walk(**query).collect(limit=20), operation.id
+            if operation.key != "external_references" and "only" in operation.query:
+                [full] = await walk(**query, only="1").collect()
+                assert str(full.id) == "1"
+
+
+async def test_answers_that_are_no_records_are_what_the_contract_says(sandbox: Sandbox, api: API) -> None:
+    body = {"access_group_membership": {"access_group_id": 1, "user_id": 1005}}
+    await api.post("/access_group_memberships", body)
+    expense = await api.get("/expenses", uninvoiced=True, per_page=1)
+    async with sandbox.client(on_drift="raise") as kantata:
+        membership = await kantata.access_group_memberships.list().one()
+        assert (await kantata.access_group_memberships.delete(membership.id)).success
+        [gone] = [result["id"] for result in expense["results"]]
+        answer = await kantata.request("DELETE", "/expenses", params={"ids": gone})
+        assert answer == {"deleted": [int(gone)]}
+        await kantata.currencies.list().collect()
+        await kantata.invoices.next_invoice_number()
+        sandbox.store.put("rate_card_set_versions", {"id": "1"})
+        assert (await kantata.account_rate_cards_activations.create(rate_card_set_version_id=1)).activated
+        assert (await kantata.account_rate_cards_activations.get()).activated
+        await kantata.exports.available_datasets()
+        made = await kantata.time_entries.create(
+            workspace_id=10002, date_performed=date(2026, 7, 1), time_in_minutes=60
+        )
+        sheet = await kantata.timesheet_submissions.create(
+            workspace_id=10002, title="July", line_item_ids=[int(made.id)]
+        )
+        assert await kantata.timesheet_approvals.create(submission_ids=[int(sheet.id)])
+        table = await kantata.exchange_tables.create(name="Rates")
+        rate = {"source_currency": "EUR", "target_currency": "USD", "effective_date": "2026-07-01"}
+        rows: Any = [{**rate, "exchange_rate": "1.1"}]
+        made = await kantata.exchange_tables.import_rates(table.id, exchange_rates=rows)
+        assert [each.rate for each in made] == ["1.1"]
+        await kantata.exchange_tables.get(table.id)
+        await kantata.exchange_tables.rates(table.id).collect()
+    assert not kantata.drift

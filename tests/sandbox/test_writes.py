@@ -231,7 +231,7 @@ async def test_properties_without_effect_are_refused(api: API) -> None:
 async def test_the_creator_takes_part(api: API, only: Only) -> None:
     workspace = only(await api.post("/workspaces", {"workspace": {"title": "Mine"}}, include="participants"))
     assert workspace["participant_ids"] == ["1001"]
-    assert (await api.get(f"/workspaces/{workspace['id']}/permissions"))["can_edit_project_settings"] is True
+    await api.get(f"/workspaces/{workspace['id']}/permissions", status=501)
 
 
 async def test_timesheets_are_submitted_and_decided(api: API, only: Only) -> None:
@@ -264,6 +264,51 @@ async def test_invoices_take_time_off_the_market(api: API, only: Only) -> None:
     assert only(await api.get(f"/time_entries/{entry['id']}"))["invoice_id"] is None
 
 
+async def test_changes_of_state_are_logged(api: API, only: Only) -> None:
+    story = only(await api.post("/stories", {"story": {"workspace_id": 10002, "title": "Kick-off"}}))["id"]
+    assert (await api.get("/story_state_changes", story_id=story))["count"] == 0
+    for state in ("started", "started", "completed"):
+        await api.put(f"/stories/{story}", {"story": {"state": state, "title": state}})
+    answer = await api.get("/story_state_changes", story_id=story, include="user")
+    changes = [answer["story_state_changes"][result["id"]] for result in answer["results"]]
+    assert [change["state"] for change in changes] == ["started", "completed"]
+    assert {change["user_id"] for change in changes} == {"1001"} == set(answer["users"])
+    await api.delete(f"/stories/{story}")
+    assert api.sandbox.store.count("story_state_changes") == 0
+
+
+async def test_deleted_accounting_records_are_hidden_until_asked_for(api: API) -> None:
+    body = {"workspace_id": 10002, "start_date": "2026-07-01", "end_date": "2026-07-31", "currency": "USD"}
+    path = "/project_accounting_records"
+    ids = [(await api.post(path, {"project_accounting_record": body}))["results"][0]["id"] for _ in range(2)]
+    await api.put(f"{path}/delete", ids=ids[0])
+    assert await api.ids(path) == [ids[1]]
+    await api.get(f"{path}/{ids[0]}", status=404)
+    assert await api.ids(path, show_deleted=True) == ids
+    assert "deleted_at" not in (await api.get(path, show_deleted=True))["project_accounting_records"][ids[0]]
+    await api.put(f"{path}/delete", ids="7", status=404)
+
+
+@pytest.mark.parametrize(
+    "filters", [{"updated_after": "2026-01-01"}, {"start_date": "soon"}, {"start_date": 7}, ["start_date"]]
+)
+async def test_exports_refuse_filters_that_are_none(api: API, filters: Any) -> None:
+    definition = {"users": {"columns": ["id"], "filters": filters}}
+    await api.post("/exports", {"export": {"export_definition": definition}}, status=422)
+
+
+async def test_bodies_where_none_is_taken(api: API) -> None:
+    await api.put("/account_memberships/2005/disable", {"disabled": True}, status=400)
+    await api.put("/account_memberships/2005/disable", {})
+
+
+async def test_properties_that_change_what_was_before_are_refused(api: API) -> None:
+    path = "/workspaces/10002/toggle_time_approvals"
+    body = {"enable": True, "backfill_date": "2026-01-01"}
+    assert "backfill_date" in (await api.put(path, {"workspace": body}, status=501))["errors"][0]["message"]
+    await api.put("/workspaces/10002", {"workspace": {"invoice_preference": {}}}, status=501)
+
+
 async def test_upserts(api: API, only: Only) -> None:
     body = {"subject_type": "Workspace", "subject_id": 10002, "custom_field_id": 3801, "value": "West"}
     before = api.sandbox.store.count("custom_field_values")
@@ -286,6 +331,16 @@ async def test_exchange_tables(api: API, only: Only) -> None:
     await api.post(f"{path}/rates", {"exchange_rates": [row]})
     rates = await api.post(f"{path}/rates", {"exchange_rates": [{**row, "exchange_rate": "0.91"}]})
     assert only(rates)["rate"] == "0.91"
+    for wrong, field in (
+        ({}, "source_currency"),
+        ({**row, "rate_typo": 3}, "rate_typo"),
+        ({**row, "exchange_rate": "abc"}, "exchange_rate"),
+        ({**row, "effective_date": "no"}, "effective_date"),
+        ({**row, "target_currency": ["x"]}, "target_currency"),
+    ):
+        answer = await api.post(f"{path}/rates", {"exchange_rates": [row, wrong]}, status=422)
+        assert answer["errors"][0]["field"] == field
+        assert answer["errors"][0]["message"].startswith("Item 1: ")
     assert (await api.get(f"{path}/rates", source_currency="USD"))["count"] == 1
     assert (await api.get(path))[table["id"]]["name"] == "Quarter"
     assert only(await api.put(path, None, name="Half"))["name"] == "Half"
@@ -310,6 +365,9 @@ async def test_rates_of_roles_have_ids_of_two_parts(api: API, only: Only) -> Non
 async def test_plain_objects_and_bare_arrays(api: API) -> None:
     job = {"title": "Weekly", "external_report_object_identifier": "r1", "recurrence": {"cadence": "daily"}}
     made = await api.post("/scheduled_jobs/insights_report_exports", {"insights_report_export": job})
+    async with api.sandbox.client(on_drift="raise") as kantata:
+        assert (await kantata.insights_report_exports.update(made["id"], title="Daily")).title == "Daily"
+        assert (await kantata.insights_report_exports.list().one()).title == "Daily"
     assert [row["id"] for row in await api.get("/scheduled_jobs/insights_report_exports")] == [made["id"]]
     await api.delete(f"/scheduled_jobs/insights_report_exports/{made['id']}")
     assert [row["iso_code"] for row in await api.get("/currencies")] == ["EUR", "GBP", "USD"]
