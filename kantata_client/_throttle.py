@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections import deque
 from functools import cache
@@ -64,7 +65,7 @@ async def _sleep(seconds: float) -> None:
 
 
 @cache
-def _run_var() -> RunVar[WeakKeyDictionary[_Gate, deque[anyio.Event]]]:
+def _run_var() -> RunVar[WeakKeyDictionary[_Gate, list[anyio.Event]]]:
     from anyio.lowlevel import RunVar
 
     return RunVar("kantata_client gates")
@@ -73,8 +74,10 @@ def _run_var() -> RunVar[WeakKeyDictionary[_Gate, deque[anyio.Event]]]:
 class _Gate:
     """Lets requests out at a rate, or at once when there is none; `burst` of them may go together.
 
-    A place is taken by who leaves, not by who waits: who gives up leaves no gap. In each event loop those who wait
-    stand in a line, and only the first of them looks at the clock, so that a long line costs no more than a short one.
+    A place is taken by who leaves, not by who waits: who gives up leaves no gap. Of those who wait in an event loop only
+    one, the first of the list, looks at the clock, so that many cost no more each than few do. Who follows is drawn by lot.
+    The one who came first would have waited longest: if more come than may leave and each gives up after a while, all of
+    them would leave just before they give up, and nobody would get an answer.
     """
 
     __slots__ = ("__weakref__", "_clock", "_sleep", "asked", "burst", "next", "rate")
@@ -99,25 +102,28 @@ class _Gate:
         """Wait for the next place; or return how long the service wants a pause, if that is more than `patience`."""
         if self.rate is None:
             return None
-        line = self._line()
-        if not line and self._left(0.0) <= 0:
+        waiting = self._waiting()
+        if not waiting and self._left(0.0) <= 0:
             return None
         import anyio
 
-        first = anyio.Event()
-        line.append(first)
+        turn = anyio.Event()
+        waiting.append(turn)
         try:
-            if line[0] is not first:
-                await first.wait()
+            if waiting[0] is not turn:
+                await turn.wait()
             while (left := self._left(_LATE)) > 0:
                 asked = self.asked - self._clock()
                 if asked > patience:
                     return asked
                 await self._sleep(left)
         finally:
-            line.remove(first)
-            if line:
-                line[0].set()
+            first = waiting[0] is turn
+            waiting.remove(turn)
+            if first and waiting:
+                drawn = random.randrange(len(waiting))
+                waiting[0], waiting[drawn] = waiting[drawn], waiting[0]
+                waiting[0].set()
         return None
 
     def hold(self, seconds: float) -> None:
@@ -142,16 +148,16 @@ class _Gate:
             self.next = start + interval
         return start - now
 
-    def _line(self) -> deque[anyio.Event]:
-        """Those who wait in the running event loop, the first one first."""
-        lines = _run_var().get(None)
-        if lines is None:
-            lines = WeakKeyDictionary["_Gate", "deque[anyio.Event]"]()
-            _run_var().set(lines)
-        line = lines.get(self)
-        if line is None:
-            line = lines[self] = deque()
-        return line
+    def _waiting(self) -> list[anyio.Event]:
+        """Those who wait in the running event loop, the one whose turn it is first."""
+        loop = _run_var().get(None)
+        if loop is None:
+            loop = WeakKeyDictionary["_Gate", "list[anyio.Event]"]()
+            _run_var().set(loop)
+        waiting = loop.get(self)
+        if waiting is None:
+            waiting = loop[self] = []
+        return waiting
 
 
 class FixedRate:
