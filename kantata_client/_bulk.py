@@ -6,14 +6,12 @@ between two outcomes: it sends a bounded number of chunks, hands their outcomes 
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Generator,
     Iterable,
     Mapping,
@@ -22,22 +20,20 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
+from kantata_client._progress import logged
 from kantata_client.errors import AuthenticationError, BulkError, KantataError, OAuthError, UsageError
 
 if TYPE_CHECKING:
     import anyio
     from anyio.abc import TaskGroup
 
-logger = logging.getLogger("kantata_client")
+    from kantata_client._progress import Progress
 
 T = TypeVar("T")
 
 Status: TypeAlias = Literal["done", "failed", "unknown"]
 
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any]
-
-Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called with how many items have an outcome, and how many there are (`None`: an async input does not tell)."""
 
 CHECKED_AT_ONCE = 1_000
 """Items that are checked before other tasks get a turn."""
@@ -172,12 +168,10 @@ class BulkRun(Generic[T]):
             )
         if not _is_collection(source):
             _refuse(job, f"a collection of items is needed, not {type(source).__name__}")
-        if progress is not None and (not callable(progress) or _is_async(progress)):
-            _refuse(job, f"progress is {progress!r}; a function that is not async is needed")
         self._job = job
         self._source = source
         self._concurrency = concurrency
-        self._progress = progress
+        self._progress = logged(progress, job.name)
         self._outcomes: Outcomes[T] | None = None
 
     def __await__(self) -> Generator[Any, Any, BulkResult[T]]:
@@ -486,20 +480,11 @@ class Outcomes(Generic[T]):
         self._known += outcomes
         self._told += len(outcomes)
         if self._progress is not None:
-            try:
-                self._progress(self._told, self._items.total)
-            except Exception:
-                logger.exception("The progress hook of %s failed", self._job.name)
+            self._progress(self._told, self._items.total)
 
 
 def _is_collection(source: object) -> bool:
     return isinstance(source, (Iterable, AsyncIterable)) and not isinstance(source, (str, bytes, Mapping))
-
-
-def _is_async(function: Callable[..., object]) -> bool:
-    from inspect import iscoroutinefunction
-
-    return iscoroutinefunction(function)
 
 
 def _refuse(job: Job[Any], problem: str) -> NoReturn:

@@ -19,9 +19,10 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client._bulk import Progress, Source
+    from kantata_client._bulk import Source
     from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._operation import Operation
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
     from kantata_client._splitting import Write
 

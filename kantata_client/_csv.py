@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from kantata_client._downloads import Place
-    from kantata_client._files import Progress
+    from kantata_client._progress import Progress
     from kantata_client.api.project_accounting_records import Include
     from kantata_client.models.exchange_rate import ExchangeRate
     from kantata_client.models.project_accounting_record import ProjectAccountingRecord

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kantata_client._files import DamagedError, Target, logged
+from kantata_client._files import DamagedError, Target
 from kantata_client._http import Request
+from kantata_client._progress import logged
 from kantata_client.errors import (
     APIError,
     KantataConnectionError,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from kantata_client._files import Progress
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
     from kantata_client._transport import StreamedResponse
 

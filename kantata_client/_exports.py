@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from kantata_client._downloads import Place
-    from kantata_client._files import Progress
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput

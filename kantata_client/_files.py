@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import zlib
 from collections.abc import AsyncIterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
+from typing import IO, TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from kantata_client._atomic import Unfinished
 from kantata_client.errors import KantataError, UsageError
@@ -19,33 +18,13 @@ if TYPE_CHECKING:
 
     from _typeshed import StrPath
 
-logger = logging.getLogger("kantata_client")
+    from kantata_client._progress import Progress
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 PIECE = 1 << 18
 """Bytes that are read at once, and that are collected before they are written."""
-
-Progress: TypeAlias = "Callable[[int, int | None], object]"
-"""Called with the bytes that went over so far, and with their total where it is known.
-
-An ordinary function that returns quickly; what it raises is logged, and the transfer goes on.
-"""
-
-
-def logged(progress: Progress | None, where: str) -> Progress | None:
-    """`progress`, with what it raises logged, as with hooks: a transfer is not broken off by it."""
-    if progress is None:
-        return None
-
-    def call(done: int, total: int | None) -> None:
-        try:
-            progress(done, total)
-        except Exception:
-            logger.exception("The progress hook of %s failed", where)
-
-    return call
 
 
 class DamagedError(Exception):

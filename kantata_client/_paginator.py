@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from kantata_client._arguments import path_of, query_of
 from kantata_client._envelope import malformed
 from kantata_client._model import Model
+from kantata_client._progress import logged
 from kantata_client._session import asked_for
 from kantata_client._sources import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
 from kantata_client._walk import Dicts, Items, Pages
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping
 
     from kantata_client._operation import Operation
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
     from kantata_client._sources import Source
-    from kantata_client._walk import Progress
 
 M = TypeVar("M", bound=Model)
 
@@ -163,7 +164,7 @@ class Paginator(Generic[M]):
             self._source(limit),
             concurrency,
             limit,
-            progress,
+            logged(progress, f"{self._operation.resource}.{self._operation.name}"),
             size=size,
             skipped=self._skipped + (self._first_page - 1) * (size or 0),
             to_drop=self._skipped % size if size and by_page else self._skipped,

@@ -9,10 +9,11 @@ from kantata_client._model import Model
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._operation import Operation
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
 
 M = TypeVar("M", bound=Model)

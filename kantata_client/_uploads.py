@@ -20,7 +20,8 @@ from kantata_client.errors import (
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
-    from kantata_client._files import Progress, Source, Stream
+    from kantata_client._files import Source, Stream
+    from kantata_client._progress import Progress
     from kantata_client._session import Session
     from kantata_client.api.users import Include, OptionalField
     from kantata_client.models.attachment import Attachment
@@ -386,7 +387,8 @@ def _named(content: Content, filename: str | None, where: str) -> str:
 async def _opened(
     content: Content, size: int | None, progress: Progress | None, where: str
 ) -> Source | Stream:
-    from kantata_client._files import Source, Stream, checked_source, logged, spooled
+    from kantata_client._files import Source, Stream, checked_source, spooled
+    from kantata_client._progress import logged
 
     progress = logged(progress, where)
     if isinstance(content, (str, os.PathLike)):

@@ -6,24 +6,22 @@ leaves nothing behind, neither a task nor a connection, on any event loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kantata_client._model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import anyio
 
+    from kantata_client._progress import Progress
     from kantata_client._sources import Fetched, Source
 
 M = TypeVar("M", bound=Model)
 
 _LONGEST_NUMBER = 20
 """Digits of the ids that are kept as bits."""
-
-Progress: TypeAlias = "Callable[[int, int | None], None]"
-"""Told after each page: objects delivered so far, objects in all (`None`: not known)."""
 
 
 class Page(Generic[M]):
@@ -69,7 +67,6 @@ class Pages(Generic[M]):
         self._skipped = skipped
         self._skip = to_drop
         self._ready: list[Fetched[M]] = []
-        self._undelivered: Page[M] | None = None
         self._error: Exception | None = None
         self._lock: anyio.Lock | None = None
         self._seen = _Seen()
@@ -94,22 +91,20 @@ class Pages(Generic[M]):
         self._left = 0
 
     async def _advance(self) -> Page[M]:
-        if self._undelivered is None:
-            if self._left == 0:
-                raise StopAsyncIteration
-            if not self._ready and self._error is None:
-                several = self._concurrency
-                if self._left is not None and self._size:
-                    several = min(several, -(-(self._left + self._skip) // self._size))
-                pages, self._error = await self._source.next(several)
-                self._ready = pages[::-1]
-            if not self._ready:
-                error, self._error = self._error, None
-                raise StopAsyncIteration if error is None else error
-            self._undelivered = self._delivered(self._ready.pop())
-            if self._progress is not None:
-                self._progress(self.delivered, self.total)  # if it raises, the page comes next time
-        page, self._undelivered = self._undelivered, None
+        if self._left == 0:
+            raise StopAsyncIteration
+        if not self._ready and self._error is None:
+            several = self._concurrency
+            if self._left is not None and self._size:
+                several = min(several, -(-(self._left + self._skip) // self._size))
+            pages, self._error = await self._source.next(several)
+            self._ready = pages[::-1]
+        if not self._ready:
+            error, self._error = self._error, None
+            raise StopAsyncIteration if error is None else error
+        page = self._delivered(self._ready.pop())
+        if self._progress is not None:
+            self._progress(self.delivered, self.total)
         return page
 
     def _delivered(self, fetched: Fetched[M]) -> Page[M]:

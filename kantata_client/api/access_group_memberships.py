@@ -15,8 +15,9 @@ from kantata_client.models.access_group_membership_delete_result import AccessGr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
 
 Include: TypeAlias = Literal["access_group", "user"]
 

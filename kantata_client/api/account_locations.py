@@ -15,8 +15,9 @@ from kantata_client.models.account_location import AccountLocation
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateAccountLocation
 
 Archived: TypeAlias = Literal["only", "exclude", "include"]

@@ -16,8 +16,9 @@ from kantata_client.models.direct_upload import DirectUpload
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._http import File
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateAttachment
 
 Type: TypeAlias = Literal["receipt", "post_attachment"]

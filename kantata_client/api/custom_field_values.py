@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import CreateCustomFieldValue, UpdateCustomFieldValue
 
 Include: TypeAlias = Literal["custom_field", "external_references", "selected_choices", "setter", "subject"]

@@ -15,7 +15,8 @@ from kantata_client.models.estimate_scenario_resource_allocation import Estimate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateEstimateScenarioResourceAllocation
 
 Include: TypeAlias = Literal["resource"]

@@ -17,8 +17,9 @@ from kantata_client.models.export_download_url_result import ExportDownloadUrlRe
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import ExportDefinitionInput, UpdateExport
 
 Include: TypeAlias = Literal["user"]

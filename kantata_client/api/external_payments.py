@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
 
 Include: TypeAlias = Literal["invoice", "user", "workspace"]
 Order: TypeAlias = Literal[

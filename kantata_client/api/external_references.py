@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from datetime import datetime
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
 
 Include: TypeAlias = Literal["subject"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "last_synced_at:asc", "last_synced_at:desc"]

@@ -15,8 +15,9 @@ from kantata_client.models.insights_access_group_membership import InsightsAcces
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateInsightsAccessGroupMembership
 
 Include: TypeAlias = Literal["user"]

@@ -14,8 +14,9 @@ from kantata_client.models.project_template_additional_tab import ProjectTemplat
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
 
 Order: TypeAlias = Literal["updated_at:asc", "updated_at:desc"]
 TabType: TypeAlias = Literal["form", "dashboard"]

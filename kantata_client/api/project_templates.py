@@ -15,8 +15,9 @@ from kantata_client.models.project_template import ProjectTemplate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateProjectTemplate
 
 Include: TypeAlias = Literal["project_template_additional_tabs", "project_template_assignments", "user"]

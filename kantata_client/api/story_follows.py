@@ -14,8 +14,9 @@ from kantata_client.models.story_follow import StoryFollow
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
 
 Include: TypeAlias = Literal["follower", "story"]
 

@@ -15,8 +15,9 @@ from kantata_client.models.survey_question import SurveyQuestion
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import ChoiceInput, UpdateSurveyQuestion
 
 Include: TypeAlias = Literal["choices", "external_references"]

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import CreateTimeOffEntry, ExternalReferenceInput, UpdateTimeOffEntry
 
 Include: TypeAlias = Literal["external_references", "role", "user"]

@@ -15,9 +15,10 @@ from kantata_client.models.vendor import Vendor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun, Progress
+    from kantata_client._bulk import BulkRun
     from kantata_client._exactly_once import ExternalReferenceKey
     from kantata_client._paginator import Paginator
+    from kantata_client._progress import Progress
     from kantata_client.models.inputs import AssignmentExternalReferenceInput, CreateVendor, UpdateVendor
 
 Include: TypeAlias = Literal["external_references"]
