@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from kantata_client._arguments import NO_ZONE
 from kantata_client._resource import Resource
 from kantata_client.errors import (
     BadRequestError,
@@ -279,9 +280,9 @@ class ReportDownloads(Resource):
 
         target = checked_target(to, "insights_report_exports.download_latest")
         _check_pauses("insights_report_exports.download_latest", interval, timeout)
-        if newer_than is not None and newer_than.tzinfo is None:
+        if newer_than is not None and newer_than.utcoffset() is None:
             raise UsageError(
-                "insights_report_exports.download_latest: newer_than has no time zone. Nothing was sent."
+                f"insights_report_exports.download_latest: newer_than {NO_ZONE}. Nothing was sent."
             )
         pauses = _Pauses(self._session, interval, timeout)
         exists = False

@@ -8,9 +8,9 @@ import time
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from kantata_client._addresses import unsafe
 from kantata_client._auth import current, replaced
 from kantata_client._http import Download, Failure, Link, Request, Response, Timeouts
 from kantata_client._retry import RetryPolicy, decide, may_be_done
@@ -137,6 +137,7 @@ class Transport:
         requests under way, save for downloads whose headers have come; `transport` replaces the network, by
         any async transport of httpx; `clock` (seconds) and `sleep` are for tests. Raises `UsageError`.
         """
+        self.base_url, self._closed = "", False  # what the repr needs, in case that an option is refused
         self.base_url = _checked(base_url)
         self.throttle = _throttle(throttle)
         self.hooks = _hooks(hooks)
@@ -146,7 +147,6 @@ class Transport:
         self._transport = _sends(transport)
         self._clock = clock
         self._sleep = sleep
-        self._closed = False
 
     async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
         """Send, again if need be, and return the answer, whose status is 2xx.
@@ -507,34 +507,13 @@ def _sends(transport: Any) -> AsyncTransport | None:
 
 def _checked(url: str) -> str:
     """The URL without a last slash, if tokens may go there."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        problem = str(error)
-    else:
-        if not host or parts.scheme not in ("https", "http"):
-            problem = "it has to begin with https:// and a host"
-        elif parts.username is not None or "?" in url or "#" in url:
-            problem = "it must hold no user name, password, query or fragment"
-        elif parts.scheme == "http" and not _loopback(host):
-            problem = "tokens go over https:// only, and over http:// to this very machine"
-        elif any(character.isspace() or character == "\\" for character in url):
-            problem = "it has a character that no address has"
-        else:
-            return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")
-        # Not repeated as it is: there may be a password in it.
-        problem = f"{parts.scheme}://{host or ''}: {problem}"
-    raise UsageError(f"Not an address to send to: {problem}.")
-
-
-def _loopback(host: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    problem = unsafe(url)
+    if problem is None and "?" in url:
+        problem = f"{url.partition('?')[0]}: it must hold no query"
+    if problem is not None:
+        raise UsageError(f"Not an address to send to: {problem}.")
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.lower()}{colon}{rest}".rstrip("/")
 
 
 def _reason(outcome: Response | Failure) -> str:

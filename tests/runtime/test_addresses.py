@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kantata_client import OAuthError
+from kantata_client import Kantata, OAuthError, UsageError
 from kantata_client._addresses import loopback, unsafe
 from kantata_client.oauth import OAuthApp
 
@@ -46,6 +46,9 @@ def test_bad_addresses(url: str) -> None:
         with pytest.raises(OAuthError) as caught:
             OAuthApp("app-1", redirect_uri=url)
         assert "planted" not in str(caught.value)
+        with pytest.raises(UsageError, match="Not an address to send to") as refused:
+            Kantata("secret", base_url=url)
+        assert "planted" not in str(refused.value)
 
 
 def test_this_machine() -> None:
