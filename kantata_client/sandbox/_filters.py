@@ -96,6 +96,8 @@ def _match(scope: Scope, operation: Operation, key: str, name: str, value: str) 
 
 
 def _flag(value: str) -> bool:
+    if value not in BOOLEANS:
+        raise bad_request(f"It takes true or false, not {value!r}.")
     return BOOLEANS[value]
 
 
@@ -110,7 +112,11 @@ def _test(keep: Callable[[Scope, Record], bool]) -> Callable[[Scope, str], Match
 
 def _either(keep: Callable[[Scope, Record], bool]) -> Callable[[Scope, str], Match]:
     """Those that pass, when true; the others, when false."""
-    return lambda scope, value: _where(lambda record: keep(scope, record) == _flag(value))
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = _flag(value)
+        return _where(lambda record: keep(scope, record) == wanted)
+
+    return rule
 
 
 def _always(keep: Callable[[Scope, Record], bool]) -> Callable[[Scope, str], Match]:
@@ -159,7 +165,7 @@ def _between(field: str) -> Callable[[Scope, str], Match]:
 def _range(value: str) -> tuple[str, str]:
     """The first and the last date; empty where it is open."""
     first, colon, last = value.partition(":")
-    if not colon:
+    if not colon or ":" in last:
         raise bad_request(f"{value!r} is not a range of dates such as 2026-01-01:2026-01-31.")
     return first and _day(first), last and _day(last)
 
@@ -555,6 +561,7 @@ RULES: Mapping[tuple[str, str], Callable[[Scope, str], Match]] = {
     ("posts", "from_archived_workspaces"): _nothing,
     ("posts", "parents_only"): _test(lambda _, r: not _is_reply(r)),
     ("posts", "story_ids"): _in("story_id"),
+    ("project_accounting_records", "created_at"): _same_day("created_at"),
     ("project_accounting_records", "show_deleted"): _nothing,
     ("project_templates", "mine"): _test(lambda scope, r: r.get("user_id") == scope.viewer),
     ("skill_memberships", "by_skill_name"): _linked("skill_id", "skills", _text("name")),
