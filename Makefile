@@ -40,8 +40,8 @@ check-docs: $(READY)
 generate: $(READY) ## write kantata_client/api and kantata_client/models from openapi/ and overrides/
 	@$(BIN)/python -m codegen generate
 
-bench: $(READY) ## measure speed and memory
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## measure speed and memory; fails when a target is missed (PLOT=docs/memory.svg draws the committed plot anew)
+	@$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT))
 
 constraints: ## write constraints.txt anew, with the newest versions that fit pyproject.toml
 	$(call install,)

@@ -6,12 +6,13 @@ from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import ROOT, Line, by_turns, in_new_process
+from benchmarks.measure import Line, by_turns, in_new_process
 from benchmarks.plot import plot
 from benchmarks.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PAGES = 1_000
 RECORDS = 200 * PAGES
@@ -19,12 +20,12 @@ LATENCY = 0.05
 CONCURRENCY = 8
 
 
-def lines(rounds: int) -> list[Line]:
-    """All walks; memory over records is drawn into `docs/memory.svg`."""
-    return [*_long_walks(rounds), *_latency(rounds)]
+def lines(rounds: int, drawn: Path) -> list[Line]:
+    """All walks; memory over records is drawn into the SVG file `drawn`."""
+    return [*_long_walks(rounds, drawn), *_latency(rounds)]
 
 
-def _long_walks(rounds: int) -> list[Line]:
+def _long_walks(rounds: int, drawn: Path) -> list[Line]:
     told: dict[str, list[dict[str, Any]]] = {"walk": [], "walk_by_httpx": []}
     with serving(PAGES) as url:
 
@@ -44,7 +45,7 @@ def _long_walks(rounds: int) -> list[Line]:
         )
     memory = {way: [tuple(point) for point in found[-1]["memory"]] for way, found in told.items()}
     plot(
-        ROOT / "docs" / "memory.svg",
+        drawn,
         f"Peak memory of a process during a walk over {RECORDS:,} stories (MB)",
         {
             "kantata-client, 4 pages at once": memory["walk"],

@@ -126,7 +126,7 @@ async def _login(
     redirect_uri = f"http://127.0.0.1:{port}/callback"
     async with profile.app(secret.reveal() if secret else None, redirect_uri, scopes) as oauth:
         request = oauth.authorization_url()
-        with CallbackServer(request, redirect_uri) as callback:
+        with CallbackServer(request, redirect_uri, starts=browser) as callback:
             if browser:
                 # Not waited for: some browsers run in the foreground until the user leaves them.
                 threading.Thread(target=webbrowser.open, args=(callback.start_url,), daemon=True).start()

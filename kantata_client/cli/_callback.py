@@ -38,13 +38,14 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh a
 class CallbackServer:
     """Listens at a redirect URI such as `http://127.0.0.1:8484/callback`, within a `with` block."""
 
-    def __init__(self, request: AuthorizationRequest, redirect_uri: str) -> None:
-        """Prepare; nothing listens yet."""
+    def __init__(self, request: AuthorizationRequest, redirect_uri: str, *, starts: bool) -> None:
+        """Prepare; nothing listens yet. `starts` is whether a browser will be sent to `start_url`."""
         parts = urlsplit(redirect_uri)
         self.path = parts.path
         self.request = request
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._callback: Secret | None = None
+        self._start = threading.Semaphore(1) if starts else None
         self._came = threading.Event()
         self._told = threading.Event()
         self._shown = threading.Event()
@@ -82,7 +83,8 @@ class CallbackServer:
         """Leads to the authorization URL, and is what a browser is started with.
 
         The arguments of a process are for all users of the machine to see, so the state must not be among
-        them.
+        them. They can ask here for it, too; so it is given once only, and who comes second, the browser or
+        they, is told so.
         """
         return f"http://{self._host}:{self._port}/"
 
@@ -107,8 +109,14 @@ class CallbackServer:
     def answer(self, target: str) -> tuple[int, str, str]:
         """Status, location and page for the target of a GET request."""
         path = urlsplit(target).path
-        if path == "/":
-            return HTTPStatus.SEE_OTHER, self.request.url, ""
+        text = "This page waits for a sign-in of the command kantata."
+        if path == "/" and self._start is not None:
+            if self._start.acquire(blocking=False):
+                return HTTPStatus.SEE_OTHER, self.request.url, ""
+            text += (
+                " It was asked for its address before. If that was not your browser, somebody else on this "
+                "machine may be meddling with the sign-in: stop the command by Ctrl-C, and do not go on."
+            )
         if path == self.path:
             if not self._came.is_set():
                 self._callback = Secret(target)
@@ -121,7 +129,6 @@ class CallbackServer:
             title = "You are signed in" if ok else "The sign-in failed"
             color = "#1a6e35" if ok else "#a12622"
             return HTTPStatus.OK, "", _PAGE.format(title=title, text=html.escape(text), color=color)
-        text = "This page waits for a sign-in of the command kantata."
         return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Nothing is here", text=text, color="#222")
 
     def shown(self, target: str) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import anyio
 import typer
 
+from kantata_client._addresses import loopback
+
 
 def sandbox(
     seed: Annotated[
@@ -21,6 +23,9 @@ def sandbox(
     """
     try:
         anyio.run(_serve, seed, host, port)
+    except ModuleNotFoundError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(
             f"{host}:{port} can't be listened on ({error.strerror}): try another one, --port 0 takes a free one.",
@@ -37,5 +42,18 @@ async def _serve(seed: Literal["demo", "empty"], host: str, port: int) -> None:
     async with Sandbox(seed=seed).serve(host=host, port=port) as server:
         typer.echo(f"export KANTATA_BASE_URL={server.url}")
         typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
+        open_to_all = warning(host)
+        if open_to_all:
+            typer.echo(open_to_all, err=True)
         typer.echo("Serving until Ctrl-C.", err=True)
         await anyio.sleep_forever()
+
+
+def warning(host: str) -> str | None:
+    """What to know of an address that is not of this machine alone."""
+    if loopback(host):
+        return None
+    return (
+        f"Listening at {host}: whoever reaches this machine and knows the token can use the sandbox. From other "
+        "machines kantata_client refuses plain http://, so there it needs something before it that speaks https://."
+    )

@@ -306,6 +306,7 @@ class _Upload(_Parser):
         self._files = files
         self._refused: tuple[int, str] | None = None
         self._name = ""
+        self._value = bytearray()
         self._size = 0
         self._md5 = _md5()
         self._content: bytearray | None = bytearray()
@@ -325,18 +326,20 @@ class _Upload(_Parser):
         return 0, ""
 
     def begin(self, name: str, filename: str | None, media_type: str) -> None:
+        if self.names and self._name != "file":
+            # Not before the part is whole: a piece can end within a character.
+            self.fields[self._name] = self._value.decode()
+            self._value.clear()
         if "file" in self.names:
             self._refused = self._refused or (400, "InvalidArgument")
         self.names.append(name)
         self._name = name
         if name == "file":
             self._refused = self._refused or self._files.refusal(self.fields)
-        else:
-            self.fields[name] = ""
 
     def data(self, piece: bytes) -> None:
         if self._name != "file":
-            self.fields[self._name] += piece.decode()
+            self._value += piece
             return
         self._size += len(piece)
         self._md5.update(piece)

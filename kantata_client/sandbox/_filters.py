@@ -112,6 +112,7 @@ def _test(keep: Callable[[Scope, Record], bool]) -> Callable[[Scope, str], Match
 
 def _either(keep: Callable[[Scope, Record], bool]) -> Callable[[Scope, str], Match]:
     """Those that pass, when true; the others, when false."""
+
     def rule(scope: Scope, value: str) -> Match:
         wanted = _flag(value)
         return _where(lambda record: keep(scope, record) == wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import anyio
@@ -43,7 +44,8 @@ class Server:
             raise RuntimeError(
                 "The sandbox is not listening: enter `async with sandbox.serve() as server` first."
             )
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = _reached_at(self._host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}{BASE_PATH}"
 
     async def __aenter__(self) -> Self:
@@ -84,6 +86,17 @@ class Server:
             await anyio.to_thread.run_sync(thread.join)
         listener.close()
         self._running = None
+
+
+def _reached_at(host: str) -> str:
+    """The address that clients on this machine use: "all addresses" is none to send to."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 class _Uvicorn(uvicorn.Server):

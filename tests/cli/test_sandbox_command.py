@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from kantata_client import Kantata
+from kantata_client.cli._sandbox import warning
 
 # A shell's background jobs, and what they start, ignore Ctrl-C.
 PROGRAM = (
@@ -17,13 +20,17 @@ PROGRAM = (
 )
 
 
+WITHOUT_THE_EXTRA = f"import sys; sys.modules['python_multipart'] = None; {PROGRAM}"
+
+
 async def workspaces(base_url: str, token: str) -> int:
     async with Kantata(token, base_url=base_url) as kantata:
         return await kantata.workspaces.list().count()
 
 
-def test_a_program_can_be_pointed_at_it() -> None:
-    command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_program_can_be_pointed_at_it(host: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--host", host]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -36,6 +43,22 @@ def test_a_program_can_be_pointed_at_it() -> None:
             assert process.wait(timeout=20) == 0
         finally:
             process.kill()
+
+
+def test_addresses_of_the_network_are_warned_about() -> None:
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert warning(host) is None
+    for host in ("0.0.0.0", "::", "192.0.2.7", "sandbox.example"):
+        assert host in (warning(host) or "")
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, "sandbox", "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "The sandbox needs python_multipart: install the extra, as in `pip install kantata-client[sandbox]`.\n"
+    )
 
 
 def test_the_fixture_for_users_is_a_sandbox(kantata_sandbox) -> None:

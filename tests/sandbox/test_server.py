@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata
+from kantata_client.sandbox._server import _reached_at
 
 if TYPE_CHECKING:
     from kantata_client.sandbox import Sandbox
@@ -43,6 +44,17 @@ async def test_the_client_works_on_a_socket(sandbox: Sandbox) -> None:
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "kantata-sandbox"]
     with pytest.raises(RuntimeError, match="not listening"):
         _ = server.url
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        *(("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1")),
+        *(("192.0.2.7", "192.0.2.7"), ("localhost", "localhost")),
+    ],
+)
+async def test_all_addresses_are_reached_at_loopback(host: str, reached: str) -> None:
+    assert _reached_at(host) == reached
 
 
 async def test_many_connections_and_a_free_port_afterwards(sandbox: Sandbox) -> None:
