@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from codegen.compile import GENERATED, PACKAGE, differences, generated
 from codegen.errors import CodegenError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHOWN = 20
 """Files that are named before the rest is only counted."""
@@ -23,8 +27,7 @@ def main(arguments: list[str]) -> int:
             found = differences(fresh)
             if arguments == ["generate"] and found:
                 for name in GENERATED:
-                    shutil.rmtree(PACKAGE / name, ignore_errors=True)
-                    shutil.copytree(fresh / name, PACKAGE / name)
+                    _replace(PACKAGE / name, fresh / name)
             operations = sum(len(resource.operations) for resource in facts.resources)
     except CodegenError as error:
         print(f"codegen: {error}", file=sys.stderr)
@@ -43,6 +46,18 @@ def main(arguments: list[str]) -> int:
         return 1
     print(f"written: {size}; {len(found)} files changed ({seconds})")
     return 0
+
+
+def _replace(committed: Path, fresh: Path) -> None:
+    """Put a folder in the place of another one, complete or not at all."""
+    new, old = committed.with_name(f"{committed.name}.new"), committed.with_name(f"{committed.name}.old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(fresh, new, ignore=shutil.ignore_patterns("__pycache__"))
+    if committed.exists():
+        committed.rename(old)
+    new.rename(committed)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codegen.describe import Facts, describe
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, of_file
 from codegen.load import load, load_data
 from codegen.normalise import normalise
 from codegen.overlay import apply
 from codegen.render import render
+from codegen.resolve import resolve
 from codegen.semantics import load_semantics
+from codegen.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,10 +31,20 @@ GENERATED = ("api", "models")
 
 
 def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
-    """Everything that the contract and the overrides say, ready to be printed."""
-    document = apply(load(contract), load_data(overrides / "overlay.yaml"))
-    semantics = load_semantics(overrides / "semantics.yaml", document)
-    return describe(normalise(document, semantics), semantics, PACKAGE)
+    """Everything that the contract and the overrides say, ready to be printed.
+
+    Raises:
+        CodegenError: Something can't be; the message begins with the file and, as far as it is known, the line.
+    """
+    overlay, facts = overrides / "overlay.yaml", overrides / "semantics.yaml"
+    published, corrections = load(contract), load_data(overlay)
+    with of_file(overlay):
+        corrected = apply(published, corrections)
+    with of_file(contract):
+        document = resolve(corrected)
+    semantics = load_semantics(facts, document)
+    with of_file(contract, facts):
+        return describe(normalise(document, semantics), semantics, PACKAGE)
 
 
 def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
@@ -40,8 +52,9 @@ def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) 
     facts = understand(contract, overrides)
     render(facts, overrides / "templates", output)
     folders = [str(output / name) for name in GENERATED]
-    _ruff("check", "--fix-only", "--quiet", "--select=I,F401,UP037", *folders)
-    _ruff("format", "--quiet", *folders)
+    _ruff("check", "--fix-only", "--select=I,F401,UP037", *folders)
+    _ruff("format", *folders)
+    verify(output, [operation.id for resource in facts.resources for operation in resource.operations])
     return facts
 
 
@@ -62,8 +75,10 @@ def _ruff(command: str, *arguments: str) -> None:
         text=True,
     )
     if ran.returncode:
-        msg = f"what was generated is not Python (ruff {command}):\n{ran.stdout}{ran.stderr}"
-        raise CodegenError(msg)
+        first = next(
+            (line for line in ran.stderr.splitlines() if line.startswith("error")), ran.stderr.strip()
+        )
+        raise CodegenError(f"what was generated can't be formatted (ruff {command}): {first}")
 
 
 @contextmanager

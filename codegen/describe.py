@@ -25,8 +25,10 @@ from openapi_python_client.parser.properties.string import StringProperty
 from openapi_python_client.parser.properties.union import UnionProperty
 
 from codegen import names
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, reading
 from codegen.normalise import operations
+from kantata_client._model import Model
+from kantata_client._resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +51,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     FileProperty: ("file", "bytes | File"),
     AnyProperty: ("any", "object"),
 }
-_RESERVED = frozenset({"extra", "replace", "to_dict", "KEY", "FIELDS", "ASSOCIATIONS"})
+_RESERVED = frozenset({*vars(Model), "self", "extra", "FIELDS", "KEY"})
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Argument:
     description: str
     required: bool
     many: bool = False
-    values: tuple[str, ...] = ()
+    values: tuple[str | int, ...] = ()
     default: str | int | bool | None = None
     maximum: int | None = None
     fields: tuple[Argument, ...] | None = None
@@ -172,9 +174,9 @@ class InputFacts:
 class ResourceFacts:
     name: str
     operations: list[OperationFacts]
-    aliases: dict[str, tuple[str, ...]]
-    decisions: dict[str, str] = field(default_factory=dict)
-    """Method → operation of another resource that decides on several objects of this one."""
+    aliases: dict[str, tuple[str | int, ...]]
+    decisions: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Method → (operation of another resource that decides on several objects of this one, most in one request)."""
     mixin: tuple[str, str] | None = None
     """(module, class) of its hand-written methods, below `kantata_client`."""
 
@@ -214,10 +216,12 @@ def describe(document: Json, semantics: Semantics, output: Path) -> Facts:
     endpoints = _endpoints(data)
     reader = _Reader(data, document)
     keys = _envelope_keys(document)
-    found = [
-        _operation(method, path, operation, endpoints, keys, reader, document, semantics)
-        for method, path, operation in operations(document)
-    ]
+    found: list[OperationFacts] = []
+    for method, path, operation in operations(document):
+        with reading("paths", path, method.lower()):
+            found.append(_operation(method, path, operation, endpoints, keys, reader, document, semantics))
+            _check_arguments(found[-1])
+            _check_bulk(found[-1], semantics)
     found = _link_external_references(found)
     models = _models(reader, document, keys, semantics)
     for model in models:
@@ -302,8 +306,49 @@ def _operation(
         widest=dict(semantics.widest.get(where, {})),
         upsert=where in semantics.upserts,
         stable_by=_stable_by(operation, arguments, document),
-        alternative=_alternative(where, document, semantics),
+        alternative=_alternative(where, operation, document, semantics),
     )
+
+
+def _check_arguments(operation: OperationFacts) -> None:
+    """Refuse keywords that one method can't have beside each other."""
+    places = {"self": "what the method is called on", operation.constant: "its operation"}
+    places |= {operation.model: "its result"} if operation.model else {}
+    body = operation.body.arguments if operation.body else ()
+    for place, arguments in (("path", operation.path_arguments), ("query", operation.query), ("body", body)):
+        for argument in arguments:
+            if argument.keyword in places:
+                msg = (
+                    f"{operation.id}: `{argument.keyword}` would be the keyword of {argument.name!r} in the {place} and of "
+                    f"{places[argument.keyword]}: rename or remove one in overrides/overlay.yaml"
+                )
+                raise CodegenError(msg)
+            places[argument.keyword] = f"{argument.name!r} in the {place}"
+
+
+def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
+    """Refuse what the methods for many objects would leave out."""
+    name = operation.id
+    if name in semantics.bulk_create and (operation.name != "create" or operation.body is None):
+        msg = f"bulk_create: {name} is no creation with a body, so that `create_many` can't do it"
+        raise CodegenError(msg, ("bulk_create", name), facts=True)
+    if name in semantics.bulk_delete and operation.name != "delete_many":
+        msg = f"bulk_delete: {name} is no deletion on a collection, so that `delete_many` can't do it"
+        raise CodegenError(msg, ("bulk_delete", name), facts=True)
+    if operation.name != "delete_many":
+        return
+    way_out = "name it in overrides/semantics.yaml, and it gets a method of its own"
+    if (
+        operation.method != "DELETE"
+        or operation.path_arguments
+        or operation.body
+        or [each.name for each in operation.query] != ["ids"]
+    ):
+        msg = f"{name}: `delete_many` sends `ids` in the query and nothing else, which is not what it takes: {way_out}"
+        raise CodegenError(msg)
+    if operation.bulk_limit is None:
+        msg = f"{name}: how many ids it takes is not known: say so under `bulk_delete`, or {way_out}"
+        raise CodegenError(msg)
 
 
 def _stable_by(operation: Json, arguments: dict[str, Argument], document: Json) -> str | None:
@@ -318,9 +363,18 @@ def _stable_by(operation: Json, arguments: dict[str, Argument], document: Json) 
     return None
 
 
-def _alternative(where: str, document: Json, semantics: Semantics) -> tuple[str, str] | None:
+def _alternative(where: str, operation: Json, document: Json, semantics: Semantics) -> tuple[str, str] | None:
     known = semantics.alternatives.get(where)
-    return (known.when, document["x-class-names"][known.definition]) if known else None
+    if known is None:
+        return None
+    (content,) = operation.get("requestBody", {"content": {"": {"schema": {"$ref": ""}}}})["content"].values()
+    body = document["components"]["schemas"].get(content["schema"]["$ref"].rsplit("/", 1)[-1], {})
+    if known.when not in {names.python_name(each) for each in body.get("properties", {})}:
+        msg = (
+            f"alternatives: {where}: its body has no property {known.when!r}; delete the line, or correct it"
+        )
+        raise CodegenError(msg, ("alternatives", where), facts=True)
+    return known.when, document["x-class-names"][known.definition]
 
 
 def _body(where: str, operation: Json, reader: _Reader, *, bulk: bool) -> BodyFacts | None:
@@ -361,7 +415,7 @@ class _Reader:
         kind, annotation, models = self.type(where, parsed, schema, given=True)
         many = schema.get("type") == "array"
         item = schema["items"] if many else schema
-        if _names_objects(name, kind, described.get("description", "")):
+        if _names_objects(name, kind, described.get("description", "")) and not _values(item):
             annotation = annotation.replace("int" if kind == "integer" else "str", "int | str")
         return Argument(
             name=name,
@@ -371,7 +425,7 @@ class _Reader:
             description=" ".join(described.get("description", "").split()),
             required=described.get("required", False),
             many=many,
-            values=tuple(item.get("enum", ())),
+            values=_values(item),
             default=described.get("x-default"),
             maximum=schema.get("maxItems") if many else schema.get("maximum"),
             fields=self.arguments(where, item["$ref"].rsplit("/", 1)[-1]) if "$ref" in item else None,
@@ -394,7 +448,13 @@ class _Reader:
             )
             return kind, f"Sequence[{annotation}]" if given else f"list[{annotation}]", models
         if isinstance(parsed, LiteralEnumProperty):
-            return "string", literal(schema["enum"]), frozenset()
+            kind, annotation = ("integer", "int") if parsed.value_type is int else ("string", "str")
+            # In what is received, a value that is not listed yet has to read as well as the others.
+            return (
+                kind,
+                literal(_values(schema) or sorted(parsed.values)) if given else annotation,
+                frozenset(),
+            )
         if isinstance(parsed, ModelProperty):
             return self._object(where, parsed, schema, given=given)
         for cls, (kind, annotation) in _KINDS.items():
@@ -434,7 +494,12 @@ def _by_name(model: ModelProperty) -> dict[str, PropertyProtocol]:
     }
 
 
-def literal(values: Iterable[str]) -> str:
+def _values(schema: Json) -> tuple[str | int, ...]:
+    """What is listed; null is for the annotation's `None`."""
+    return tuple(value for value in schema.get("enum", ()) if value is not None)
+
+
+def literal(values: Iterable[str | int]) -> str:
     return f"Literal[{', '.join(repr(value) for value in values)}]"
 
 
@@ -472,8 +537,8 @@ def _deciding(resources: list[ResourceFacts], semantics: Semantics) -> list[Reso
         name, _, method = place.partition(".")
         if name not in known or method in {each.name for each in known[name].operations}:
             msg = f"decisions: {operation}: {place!r} is no free method of a resource"
-            raise CodegenError(msg)
-        known[name].decisions[method] = operation
+            raise CodegenError(msg, ("decisions", operation), facts=True)
+        known[name].decisions[method] = operation, semantics.bulk_limit_unless_stated
     return resources
 
 
@@ -483,13 +548,16 @@ def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[Resourc
     for name, place in semantics.mixins.items():
         module, _, class_name = place.partition(".")
         if name not in known:
-            msg = f"mixins: there is no resource {name!r}"
-            raise CodegenError(msg)
+            msg = f"mixins: there is no resource {name!r}; delete the line, or correct it"
+            raise CodegenError(msg, ("mixins", name), facts=True)
         try:
             base: object = getattr(import_module(f"kantata_client.{module}"), class_name)
         except (ImportError, AttributeError) as error:
             msg = f"mixins: {name}: {error}"
-            raise CodegenError(msg) from error
+            raise CodegenError(msg, ("mixins", name), facts=True) from error
+        if not (isinstance(base, type) and issubclass(base, Resource)):
+            msg = f"mixins: {name}: {place} is no class made of `Resource`"
+            raise CodegenError(msg, ("mixins", name), facts=True)
         taken = {operation.name for operation in known[name].operations} | {
             "create_many",
             "update_many",
@@ -497,14 +565,19 @@ def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[Resourc
         }
         if hidden := sorted(taken & vars(base).keys()):
             msg = f"mixins: {name}: the generated methods {hidden} would hide those of {place}"
-            raise CodegenError(msg)
+            raise CodegenError(msg, ("mixins", name), facts=True)
         known[name].mixin = module, class_name
     return resources
 
 
 def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
     """Give each list of values in a resource a name: `Include`, `Order`; `CreateInclude` where creation has another."""
-    aliases: dict[str, tuple[str, ...]] = {}
+    aliases: dict[str, tuple[str | int, ...]] = {}
+    classes = {names.pascal(name)}
+    for operation in found:
+        body = operation.body.arguments if operation.body else ()
+        classes |= {model for argument in (*operation.query, *body) for model in argument.models}
+        classes |= {model for model in (operation.model, *(operation.alternative or ())) if model}
 
     def aliased(argument: Argument, operation: OperationFacts) -> Argument:
         if not argument.values:
@@ -513,6 +586,8 @@ def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
             names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_")
         )
         for alias in (base, names.pascal(operation.name) + base):
+            if alias in classes:
+                continue
             if aliases.setdefault(alias, argument.values) == argument.values:
                 annotation = argument.annotation.replace(literal(argument.values), alias)
                 return replace(argument, alias=alias, annotation=annotation)
@@ -549,6 +624,11 @@ def _envelope_keys(document: Json) -> dict[str, str]:
 def _polymorphic_types(document: Json, keys: dict[str, str], semantics: Semantics) -> dict[str, str]:
     by_model = {model: key for key, model in keys.items()}
     types = {old: by_model[new] for old, new in document["x-class-names"].items() if new in by_model}
+    for name, key in semantics.types.items():
+        if key not in keys or types.get(name) == key:
+            why = "no answer has this key" if key not in keys else "it is so without this line"
+            msg = f"types: {name}: {key}: {why}; delete the line, or correct it"
+            raise CodegenError(msg, ("types", name), facts=True)
     return types | dict(semantics.types)
 
 
@@ -558,10 +638,15 @@ def _models(reader: _Reader, document: Json, keys: dict[str, str], semantics: Se
     if missing := set(received) - reader.models.keys():
         msg = f"definitions {sorted(missing)} can't be expressed"
         raise CodegenError(msg)
-    found = {name: _model(name, reader) for name in received}
+    found: dict[str, ModelFacts] = {}
+    for name in received:
+        with reading(*_definition_place(name, document)):
+            found[name] = _model(name, reader)
     for key, model in keys.items():
         found[model].key = key
-    for name, entries in _association_entries(document).items():
+    every = _association_entries(document)
+    _check_associations(every, document, semantics)
+    for name, entries in every.items():
         model = found[name]
         model.associations = [
             _association(model, entry, schemas[name], keys, semantics, document) for entry in entries.values()
@@ -582,9 +667,23 @@ def _models(reader: _Reader, document: Json, keys: dict[str, str], semantics: Se
         names_of_fields = {each.name for each in model.fields}
         for each in model.associations:
             if each.name in names_of_fields or each.name in _RESERVED:
-                msg = f"{name}: association {each.name!r} has the name of a field; rename it in overrides/semantics.yaml"
-                raise CodegenError(msg)
+                msg = (
+                    f"{name}: association {each.name!r} has the name of a field, or of what all models have: remove one of "
+                    "them in overrides/overlay.yaml"
+                )
+                raise CodegenError(msg, _definition_place(name, document))
     return _nest(found, document)
+
+
+def _definition_place(model: str, document: Json) -> tuple[str, str]:
+    return "definitions", next((old for old, new in document["x-class-names"].items() if new == model), model)
+
+
+def _check_associations(every: dict[str, dict[str, Json]], document: Json, semantics: Semantics) -> None:
+    for definition, name in semantics.associations:
+        if name not in every.get(document["x-class-names"].get(definition, definition), {}):
+            msg = f"associations: {definition}.{name}: no `include` brings it; delete the line, or correct it"
+            raise CodegenError(msg, ("associations", definition, name), facts=True)
 
 
 def _model(name: str, reader: _Reader) -> ModelFacts:
@@ -594,8 +693,13 @@ def _model(name: str, reader: _Reader) -> ModelFacts:
         if wire not in parsed:
             msg = f"{name}: field {wire!r} can't be expressed"
             raise CodegenError(msg)
-        if not wire.isidentifier() or wire in _RESERVED or names.python_name(wire) != wire:
-            msg = f"{name}: field {wire!r} can't be a Python attribute"
+        if (
+            not wire.isidentifier()
+            or wire.startswith("_")
+            or wire in _RESERVED
+            or names.python_name(wire) != wire
+        ):
+            msg = f"{name}: field {wire!r} can't be an attribute: remove it in overrides/overlay.yaml (`extra` keeps it)"
             raise CodegenError(msg)
         fields.append(_field(name, wire, parsed[wire], value, reader))
     fields.sort(key=lambda each: (each.name != "id", each.name))
@@ -672,7 +776,13 @@ def _association(
     target = None if polymorphic else document["x-class-names"].get(type_name, type_name)
     key = corrected.get("key") or entry["key"] or _key_of(target, name, entry["envelope"], keys)
     if key is None or (target is not None and target not in document["components"]["schemas"]):
-        msg = f"{model.name}.{name}: no envelope key holds {type_name!r}; name it in overrides/semantics.yaml"
+        lacking = (
+            f"no envelope key holds {type_name!r}: name the `key` under `associations` in overrides/semantics.yaml"
+            if target is None or target in document["components"]["schemas"]
+            else f"by the prose of `include` it is a {type_name!r}, and no definition is called so: correct the prose in "
+            "overrides/overlay.yaml, or give the `type` under `associations` in overrides/semantics.yaml"
+        )
+        msg = f"{model.name}.{name}: {lacking}"
         raise CodegenError(msg)
     return AssociationFacts(name, target or keys[key], ids, key, many, entry["note"])
 

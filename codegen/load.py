@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, of_file, shown
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -35,6 +35,13 @@ def load(path: Path) -> dict[str, Any]:
         CodegenError: It can't be read, is something else, gives a key twice, or a `$ref` leads nowhere.
     """
     document = load_data(path)
+    with of_file(path):
+        _check_dialect(document)
+        check_references(document)
+    return document
+
+
+def _check_dialect(document: dict[str, Any]) -> None:
     swagger, openapi = document.get("swagger"), document.get("openapi")
     if swagger != "2.0" and not _OPENAPI_3.fullmatch(str(openapi)):
         said = (
@@ -44,13 +51,11 @@ def load(path: Path) -> dict[str, Any]:
             if openapi
             else "neither swagger nor openapi"
         )
-        msg = f"{path}: expected `swagger: '2.0'` or `openapi: 3.0.x or 3.1.x`, but it says {said}"
+        msg = f"expected `swagger: '2.0'` or `openapi: 3.0.x or 3.1.x`, but it says {said}"
         raise CodegenError(msg)
     if not isinstance(document.get("paths"), dict):
-        msg = f"{path}: the contract has no `paths`"
+        msg = "the contract has no `paths`"
         raise CodegenError(msg)
-    check_references(document, str(path))
-    return document
 
 
 def load_data(path: Path) -> dict[str, Any]:
@@ -64,31 +69,43 @@ def load_data(path: Path) -> dict[str, Any]:
         is_json = path.suffix == ".json"
         # The loader is derived from the safe one.
         data = json.loads(text, object_pairs_hook=_object) if is_json else yaml.load(text, _Loader)  # noqa: S506
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"{path} can't be read: {error}"
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        line, problem = "", str(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            line, problem = f":{error.problem_mark.line + 1}", str(cast("object", error.problem))
+        msg = f"{shown(path)}{line} can't be read: {problem}"
         raise CodegenError(msg) from error
     if not isinstance(data, dict):
-        msg = f"{path}: the top of the document is not a mapping"
+        msg = f"{shown(path)}: the top of the document is not a mapping"
         raise CodegenError(msg)
     return cast("dict[str, Any]", data)
 
 
-def check_references(document: dict[str, Any], name: str) -> None:
+def apart(node: Any) -> Any:
+    """A copy in which no part is shared, as those are that YAML's aliases name: each place is changed on its own."""
+    if isinstance(node, dict):
+        return {key: apart(value) for key, value in cast("dict[str, Any]", node).items()}
+    if isinstance(node, list):
+        return [apart(value) for value in cast("list[Any]", node)]
+    return node
+
+
+def check_references(document: dict[str, Any]) -> None:
     """Follow every `$ref`.
 
     Raises:
         CodegenError: One leads nowhere, or out of the document; the message says where it stands.
     """
     checked: set[str] = set()
-    for where, target in _references(document, ()):
+    for parts, target in _references(document, ()):
         if target in checked:
             continue
         if not target.startswith("#/"):
-            msg = f"{name}: {where} refers to {target!r}, outside of this document: bundle the contract first"
-            raise CodegenError(msg)
-        if not _resolves(document, target):
-            msg = f"{name}: {where} refers to {target!r}, which the document does not have"
-            raise CodegenError(msg)
+            msg = f"{place(parts)} refers to {target!r}, outside of this document: bundle the contract first"
+            raise CodegenError(msg, parts)
+        if follow(document, target) is None:
+            msg = f"{place(parts)} refers to {target!r}, which the document does not have"
+            raise CodegenError(msg, parts)
         checked.add(target)
 
 
@@ -97,11 +114,11 @@ def place(parts: tuple[str | int, ...]) -> str:
     return " > ".join(str(part) for part in parts)
 
 
-def _references(node: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
+def _references(node: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if isinstance(node, dict):
         for key, value in cast("dict[str, Any]", node).items():
             if key == "$ref" and isinstance(value, str):
-                yield place(parts), value
+                yield parts, value
             else:
                 yield from _references(value, (*parts, key))
     elif isinstance(node, list):
@@ -109,7 +126,8 @@ def _references(node: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[str, 
             yield from _references(value, (*parts, index))
 
 
-def _resolves(document: dict[str, Any], target: str) -> bool:
+def follow(document: dict[str, Any], target: str) -> Any:
+    """What `#/a/b` refers to, or `None`."""
     node: Any = document
     for part in target[2:].split("/"):
         key = unquote(part).replace("~1", "/").replace("~0", "~")
@@ -118,8 +136,8 @@ def _resolves(document: dict[str, Any], target: str) -> bool:
         elif isinstance(node, list) and key.isdecimal() and int(key) < len(cast("list[Any]", node)):
             node = cast("list[Any]", node)[int(key)]
         else:
-            return False
-    return True
+            return None
+    return node
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

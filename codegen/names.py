@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ON_A_COLLECTION = {"get": "list", "post": "create", "put": "update", "delete": "delete_many"}
-_ON_AN_OBJECT = {"get": "get", "post": "create", "put": "update", "delete": "delete"}
+_ON_A_COLLECTION = {
+    "get": "list",
+    "post": "create",
+    "put": "update",
+    "delete": "delete_many",
+    "patch": "update",
+}
+_ON_AN_OBJECT = {**_ON_A_COLLECTION, "get": "get", "delete": "delete"}
+METHODS = tuple(_ON_A_COLLECTION)
+"""The HTTP methods, lower-case, of which operations become Python methods."""
 
 
 def is_placeholder(segment: str) -> bool:
@@ -74,7 +82,9 @@ def snake(pascal_name: str) -> str:
 
 
 def singular(plural: str) -> str:
-    """One of a collection: `stories` → `story`, `statuses` → `status`."""
+    """One of a collection: `stories` → `story`, `statuses` → `status`; what is one already stays: `status`."""
+    if plural.endswith(("us", "ss", "is")):
+        return plural
     if plural.endswith("ies"):
         return plural[:-3] + "y"
     if plural.endswith(("sses", "uses", "xes")):

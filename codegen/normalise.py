@@ -15,7 +15,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codegen import names
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, reading
+from codegen.load import apart
+from codegen.names import METHODS
+from kantata_client._resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-METHODS = ("get", "post", "put", "delete", "patch")
 ENVELOPE = frozenset({"count", "results"})
 _BOOKKEEPING = frozenset({"count", "meta", "results"})
 _SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "minimum", "maxItems")
@@ -46,13 +48,14 @@ def normalise(contract: Json, semantics: Semantics) -> Json:
     """A regular OpenAPI 3 document of the contract.
 
     Args:
-        contract: The corrected contract, Swagger 2.0 or OpenAPI 3.x; not changed.
+        contract: The corrected contract as `codegen.resolve.resolve` returns it; not changed.
         semantics: What people know of it besides.
 
     Raises:
         CodegenError: Something can't be expressed; the message names the operation, parameter or definition.
     """
     document = to_openapi_3(contract)
+    _inline(document)
     _name_definitions(document)
     _name_operations(document, semantics)
     _read_prose(document)
@@ -80,38 +83,29 @@ def to_openapi_3(contract: Json) -> Json:
     """
     document: Json
     if "openapi" in contract:
-        document = _apart(contract)
+        document = apart(contract)
         document.setdefault("components", {}).setdefault("schemas", {})
         for path, item in document["paths"].items():
-            document["paths"][path] = _apart(_spread_path_parameters(item))
+            document["paths"][path] = apart(_spread_path_parameters(item))
     else:
         document = {
             "openapi": "3.0.3",
             "info": contract["info"],
-            "servers": [{"url": f"https://{contract['host']}{contract.get('basePath', '')}"}],
+            "servers": [{"url": f"https://{contract.get('host', '')}{contract.get('basePath', '')}"}],
             "paths": {
                 path: {
-                    method: _operation_from_swagger(f"{method.upper()} {path}", operation, contract)
+                    method: _operation_from_swagger(method, path, operation, contract)
                     for method, operation in _spread_path_parameters(item).items()
                 }
                 for path, item in contract["paths"].items()
             },
             "components": {"schemas": copy.deepcopy(contract.get("definitions", {}))},
         }
-        document = _apart(document)
+        document = apart(document)
         _rewrite_refs(document)
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     return document
-
-
-def _apart(node: Any) -> Any:
-    """A copy in which no part is shared, as those are that YAML's aliases name: each place is changed on its own."""
-    if isinstance(node, dict):
-        return {key: _apart(value) for key, value in cast("Json", node).items()}
-    if isinstance(node, list):
-        return [_apart(value) for value in cast("list[Any]", node)]
-    return node
 
 
 def _spread_path_parameters(item: Json) -> Json:
@@ -129,7 +123,12 @@ def _spread_path_parameters(item: Json) -> Json:
     return spread
 
 
-def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json:
+def _operation_from_swagger(method: str, path: str, operation: Json, contract: Json) -> Json:
+    with reading("paths", path, method):
+        return _converted(f"{method.upper()} {path}", operation, contract)
+
+
+def _converted(where: str, operation: Json, contract: Json) -> Json:
     converted: Json = {
         key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation
     }
@@ -137,7 +136,7 @@ def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json
     form: Json = {"type": "object", "properties": {}}
     body: Json | None = None
     required = False
-    consumes = operation.get("consumes", contract.get("consumes", ["application/json"]))
+    consumes = operation.get("consumes") or contract.get("consumes") or ["application/json"]
     for parameter in operation.get("parameters", []):
         place = parameter["in"]
         if place == "body":
@@ -170,7 +169,7 @@ def _operation_from_swagger(where: str, operation: Json, contract: Json) -> Json
             "content": {"multipart/form-data": {"schema": form}},
         }
     converted["parameters"], converted["responses"] = parameters, {}
-    produces = operation.get("produces", contract.get("produces", ["application/json"]))
+    produces = operation.get("produces") or contract.get("produces") or ["application/json"]
     for status, response in operation["responses"].items():
         answer: Json = {"description": response.get("description", "")}
         if "schema" in response:
@@ -198,6 +197,55 @@ def _objects(node: Any) -> Iterator[Json]:
     elif isinstance(node, list):
         for value in cast("list[Any]", node):
             yield from _objects(value)
+
+
+# --- references ----------------------------------------------------------------------------------------------------
+
+
+def _inline(document: Json) -> None:
+    """Put in the place of a `$ref` what becomes no class: envelopes, arrays, maps, texts, and all that bodies use."""
+    schemas: Json = document["components"]["schemas"]
+    plain = {name: schema for name, schema in schemas.items() if _becomes_no_class(schema)}
+    for method, path, operation in operations(document):
+        with reading("paths", path, method.lower()):
+            if "requestBody" in operation:
+                operation["requestBody"] = _inlined(operation["requestBody"], schemas, ())
+            operation["parameters"] = _inlined(operation["parameters"], schemas, ())
+            operation["responses"] = _inlined(operation["responses"], plain, ())
+    for name in [each for each in schemas if each not in plain]:
+        with reading("definitions", name):
+            schemas[name] = _inlined(schemas[name], plain, ())
+    for name in plain:
+        del schemas[name]
+
+
+def _becomes_no_class(schema: Json) -> bool:
+    properties: Json = schema.get("properties", {})
+    return (
+        "$ref" in schema
+        or schema.get("type", "object") != "object"
+        or properties.keys() >= ENVELOPE
+        or (not properties and isinstance(schema.get("additionalProperties"), dict))
+    )
+
+
+def _inlined(node: Any, schemas: Json, inside: tuple[str, ...]) -> Any:
+    if isinstance(node, list):
+        return [_inlined(each, schemas, inside) for each in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    found = cast("Json", node)
+    reference = found.get("$ref")
+    name = reference.removeprefix(_REF) if isinstance(reference, str) else None
+    if name not in schemas:
+        return {key: _inlined(value, schemas, inside) for key, value in found.items()}
+    if name in inside:
+        msg = (
+            f"definition {name} holds itself, which an argument can't: take it out in overrides/overlay.yaml"
+        )
+        raise CodegenError(msg)
+    said = {key: value for key, value in found.items() if key == "description"}
+    return {**_inlined(apart(schemas[name]), schemas, (*inside, name)), **said}
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
@@ -231,24 +279,43 @@ def _name_operations(document: Json, semantics: Semantics) -> None:
     taken: dict[tuple[str, str], str] = {}
     for method, path, operation in operations(document):
         where = f"{method} {path}"
-        resource, name = names.resource_and_method(method.lower(), path, collections)
-        name = semantics.names.get(where, name)
-        if keyword.iskeyword(name) or not name.isidentifier():
-            msg = f"{where}: {name!r} can't be the name of a method: name it in overrides/semantics.yaml"
-            raise CodegenError(msg)
-        places = Counter(parameter["name"] for parameter in operation["parameters"])
-        if twice := [each for each, times in places.items() if times > 1]:
-            msg = f"{where}: parameter {twice[0]!r} is declared in two places; correct it in overrides/overlay.yaml"
-            raise CodegenError(msg)
-        if (resource, name) in taken:
-            both = f"{where} and {taken[resource, name]}"
-            msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
-            raise CodegenError(msg)
-        taken[resource, name] = where
-        operation["x-tags"] = operation.get("tags", [])
-        operation["x-resource"], operation["x-name"] = resource, name
-        operation["tags"] = [resource]
-        operation["operationId"] = f"{resource}__{name}"
+        with reading("paths", path, method.lower()):
+            resource, name = _named(
+                where, names.resource_and_method(method.lower(), path, collections), semantics
+            )
+            places = Counter(parameter["name"] for parameter in operation["parameters"])
+            if twice := [each for each, times in places.items() if times > 1]:
+                msg = f"{where}: parameter {twice[0]!r} is declared in two places; correct it in overrides/overlay.yaml"
+                raise CodegenError(msg)
+            if (resource, name) in taken:
+                both = f"{where} and {taken[resource, name]}"
+                msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
+                raise CodegenError(msg)
+            taken[resource, name] = where
+            operation["x-tags"] = operation.get("tags", [])
+            operation["x-resource"], operation["x-name"] = resource, name
+            operation["tags"] = [resource]
+            operation["operationId"] = f"{resource}__{name}"
+
+
+def _named(where: str, by_rule: tuple[str, str], semantics: Semantics) -> tuple[str, str]:
+    """The resource and the method of an operation; `names` gives the method, or both."""
+    given = semantics.names.get(where)
+    resource, name = by_rule
+    if given is not None:
+        resource, _, name = given.rpartition(".")
+        resource = resource or by_rule[0]
+        if (resource, name) == by_rule:
+            msg = f"names: {where}: it is {name!r} without this line; delete the line"
+            raise CodegenError(msg, ("names", where), facts=True)
+    for word in (resource, name):
+        if keyword.iskeyword(word) or not word.isidentifier() or word.startswith("_"):
+            msg = f"{where}: {word!r} can't be the name of a {'resource' if word == resource else 'method'}: "
+            raise CodegenError(msg + "name it in overrides/semantics.yaml")
+    if name in ("create_many", "update_many") or hasattr(Resource, name):
+        msg = f"{where}: {name!r} is what every resource has already: name it in overrides/semantics.yaml"
+        raise CodegenError(msg)
+    return resource, name
 
 
 # --- prose that states a type --------------------------------------------------------------------------------------
@@ -256,31 +323,36 @@ def _name_operations(document: Json, semantics: Semantics) -> None:
 
 def _read_prose(document: Json) -> None:
     for method, path, operation in operations(document):
-        for parameter in operation["parameters"]:
-            if parameter["in"] != "query":
-                continue
-            schema, prose = parameter["schema"], parameter.get("description", "")
-            if parameter["name"] == "include":
-                entries = _associations(f"{method} {path}", prose)
-                operation["x-associations"] = entries
-                parameter["schema"] = _comma_separated(
-                    {"type": "string", "enum": [each["name"] for each in entries]}
-                )
-                parameter["description"] = (
-                    prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
-                )
-                continue
-            parameter["description"] = prose = _read_values(schema, prose)
-            if schema.get("type") == "string" and "format" not in schema:
-                several = parameter["name"] == "only" or parameter["name"].endswith("_ids")
-                if several or _COMMA_SEPARATED.search(prose):
-                    default = {"default": schema.pop("default")} if "default" in schema else {}
-                    parameter["schema"] = schema = _comma_separated(schema) | default
-                if most := _AT_MOST.search(prose):
-                    schema["maxItems" if schema["type"] == "array" else "maxLength"] = int(most[1])
-            # A default is what the service assumes, not what the client sends: kept out of the generator's sight.
-            if "default" in schema:
-                parameter["x-default"] = schema.pop("default")
+        with reading("paths", path, method.lower()):
+            _read_prose_of(f"{method} {path}", operation)
+
+
+def _read_prose_of(where: str, operation: Json) -> None:
+    for parameter in operation["parameters"]:
+        if parameter["in"] != "query":
+            continue
+        schema, prose = parameter["schema"], parameter.get("description", "")
+        if parameter["name"] == "include":
+            entries = _associations(where, prose)
+            operation["x-associations"] = entries
+            parameter["schema"] = _comma_separated(
+                {"type": "string", "enum": [each["name"] for each in entries]}
+            )
+            parameter["description"] = (
+                prose.split("\n", 1)[0].rstrip(":").replace(", comma-separated", "") + "."
+            )
+            continue
+        parameter["description"] = prose = _read_values(schema, prose)
+        if schema.get("type") == "string" and "format" not in schema:
+            several = parameter["name"] == "only" or parameter["name"].endswith("_ids")
+            if several or _COMMA_SEPARATED.search(prose):
+                default = {"default": schema.pop("default")} if "default" in schema else {}
+                parameter["schema"] = schema = _comma_separated(schema) | default
+            if most := _AT_MOST.search(prose):
+                schema["maxItems" if schema["type"] == "array" else "maxLength"] = int(most[1])
+        # A default is what the service assumes, not what the client sends: kept out of the generator's sight.
+        if "default" in schema:
+            parameter["x-default"] = schema.pop("default")
 
 
 def _read_values(schema: Json, prose: str) -> str:
@@ -342,16 +414,16 @@ def _name_inline_bodies(document: Json) -> None:
     for method, path, operation in operations(document):
         if "requestBody" not in operation:
             continue
-        where = f"{method} {path}"
-        ((media, content),) = operation["requestBody"]["content"].items()
-        wrapper, schema = _unwrap(where, content["schema"])
-        _read_values_inside(schema)
-        owner = names.pascal(names.singular(operation["x-resource"]))
-        verb = names.pascal(operation["x-name"])
-        naming.take(owner, verb, schema)
-        operation["x-wrapper"] = wrapper
-        content["schema"] = schema
-        operation["requestBody"]["content"] = {media: content}
+        with reading("paths", path, method.lower()):
+            ((media, content),) = operation["requestBody"]["content"].items()
+            wrapper, schema = _unwrap(f"{method} {path}", content["schema"])
+            _read_values_inside(schema)
+            owner = names.pascal(names.singular(operation["x-resource"]))
+            verb = names.pascal(operation["x-name"])
+            naming.take(owner, verb, schema)
+            operation["x-wrapper"] = wrapper
+            content["schema"] = schema
+            operation["requestBody"]["content"] = {media: content}
     naming.name_all()
     for method, path, operation in operations(document):
         if "requestBody" in operation:
@@ -359,8 +431,8 @@ def _name_inline_bodies(document: Json) -> None:
             owner = names.pascal(names.singular(operation["x-resource"]))
             name = names.pascal(operation["x-name"]) + owner
             if name in document["components"]["schemas"]:
-                msg = f"{method} {path}: its body would be named {name}, which exists"
-                raise CodegenError(msg)
+                msg = f"{method} {path}: its body would be named {name}, which exists: name it in overrides/semantics.yaml"
+                raise CodegenError(msg, ("paths", path, method.lower()))
             document["components"]["schemas"][name] = {**content["schema"], "x-input": True}
             content["schema"] = {"$ref": _REF + name}
 
@@ -450,33 +522,43 @@ def _structure(schema: Json) -> str:
 
 def _describe_results(document: Json, semantics: Semantics) -> None:
     """Say of each operation what it gives back, and take the response classes away."""
-    schemas: Json = document["components"]["schemas"]
     for method, path, operation in operations(document):
-        where = f"{method} {path}"
-        status, response = _success(where, operation)
-        operation["x-status"] = int(status)
-        schema = _json_schema(response)
-        name, owner = operation["x-name"], names.pascal(names.singular(operation["x-resource"]))
-        plain = owner if name in ("list", "get", "create", "update") else f"{owner}{names.pascal(name)}Result"
-        if where in semantics.results and semantics.results[where] in ("file", "none"):
-            operation["x-result"] = semantics.results[where]
-        elif schema is None:
-            operation["x-result"] = "none"
-        elif schema.get("type") == "array":
-            operation["x-result"] = "array"
-            operation["x-model"] = _component(where, plain, schema["items"], schemas)
-        elif set(schema.get("properties", {})) >= ENVELOPE:
-            _describe_envelope(where, operation, schema["properties"], schemas)
-            operation["x-result"] = semantics.results.get(where) or _result_in_envelope(
-                method, path, operation
-            )
-        elif "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
-            operation["x-result"] = "keyed"
-            operation["x-model"] = _component(where, plain, schema["additionalProperties"], schemas)
-        else:
-            operation["x-result"] = "object"
-            operation["x-model"] = _component(where, plain, schema, schemas)
-        operation["responses"] = {status: {"description": response.get("description", "")}}
+        with reading("paths", path, method.lower()):
+            told = semantics.results.get(f"{method} {path}")
+            _describe_result(method, path, operation, told, document["components"]["schemas"])
+
+
+def _describe_result(method: str, path: str, operation: Json, told: str | None, schemas: Json) -> None:
+    where = f"{method} {path}"
+    status, response = _success(where, operation)
+    operation["x-status"] = int(status)
+    operation["responses"] = {status: {"description": response.get("description", "")}}
+    schema = _json_schema(response)
+    if told in ("file", "none") and (told, schema) != ("none", None):
+        operation["x-result"] = told
+        return
+    name, owner = operation["x-name"], names.pascal(names.singular(operation["x-resource"]))
+    plain = owner if name in ("list", "get", "create", "update") else f"{owner}{names.pascal(name)}Result"
+    fitting: tuple[str, ...] = ()
+    if schema is None:
+        result = "none"
+    elif schema.get("type") == "array":
+        result = "array"
+        operation["x-model"] = _component(where, plain, schema["items"], schemas)
+    elif set(schema.get("properties", {})) >= ENVELOPE:
+        result, fitting = _result_in_envelope(method, path, operation), ("page", "one", "many")
+        _describe_envelope(where, operation, schema["properties"], schemas)
+    elif "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
+        result = "keyed"
+        operation["x-model"] = _component(where, plain, schema["additionalProperties"], schemas)
+    else:
+        result = "object"
+        operation["x-model"] = _component(where, plain, schema, schemas)
+    if told is not None and (told == result or told not in fitting):
+        why = "is so without this line" if told == result else f"does not fit what is declared, {result!r}"
+        msg = f"results: {where}: {told!r} {why}; delete the line, or correct it"
+        raise CodegenError(msg, ("results", where), facts=True)
+    operation["x-result"] = told or result
 
 
 def _success(where: str, operation: Json) -> tuple[str, Json]:
@@ -492,8 +574,11 @@ def _success(where: str, operation: Json) -> tuple[str, Json]:
 
 
 def _json_schema(response: Json) -> Json | None:
-    contents: list[Json] = list(response.get("content", {}).values())
-    return contents[0].get("schema") if contents else None
+    contents: Json = response.get("content", {})
+    for media in ("application/json", *contents):
+        if media in contents:
+            return contents[media].get("schema")
+    return None
 
 
 def _describe_envelope(where: str, operation: Json, properties: Json, schemas: Json) -> None:
@@ -549,16 +634,30 @@ def _relax_responses(document: Json) -> None:
         for model in operation.get("x-envelope", {}).values()
     }
     definitions = set(document["x-class-names"].values())
+    old_names = {new: old for old, new in document["x-class-names"].items()}
     for name in [name for name, schema in schemas.items() if not schema.get("x-input")]:
-        properties = schemas[name].setdefault("properties", {})
-        if (name in in_envelopes or name in definitions) and "Error" not in name and "id" not in properties:
-            schemas[name]["properties"] = {"id": {"type": "string"}, **properties}
-        _relax(name, schemas[name], schemas)
+        with reading("definitions", old_names.get(name, name)):
+            properties = schemas[name].setdefault("properties", {})
+            if (
+                (name in in_envelopes or name in definitions)
+                and "Error" not in name
+                and "id" not in properties
+            ):
+                schemas[name]["properties"] = {"id": {"type": "string"}, **properties}
+            _relax(name, schemas[name], schemas)
 
 
 def _relax(owner: str, schema: Json, schemas: Json) -> None:
+    if composed := [key for key in ("allOf", "oneOf", "anyOf") if key in schema]:
+        msg = f"{owner}: no class is made of what `{composed[0]}` composes: list its properties in overrides/overlay.yaml"
+        raise CodegenError(msg)
     schema.pop("required", None)
     for name, value in schema["properties"].items():
+        for each in (value, value.get("items", {})):
+            # The service is ahead of its contract: a value that is not listed yet has to read as well as the others.
+            if listed := each.pop("enum", None):
+                known = ", ".join(f"`{one}`" for one in listed if one is not None)
+                value["description"] = f"{value.get('description', '')} Known values: {known}.".strip()
         schema["properties"][name] = _nullable(_name_objects(f"{owner}{names.pascal(name)}", value, schemas))
 
 

@@ -7,14 +7,106 @@ from typing import TYPE_CHECKING, Any, cast
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
-from codegen.errors import CodegenError
-from codegen.load import check_references, place
+from codegen.errors import CodegenError, reading
+from codegen.load import apart, check_references, place
+from kantata_client._lazy import similar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _JSONPATH = JSONPathEnvironment(strict=True)  # RFC 9535 and nothing else
 _REQUIRED = ("overlay", "info", "actions")
+_NAMES_BELOW = frozenset(
+    {"paths", "definitions", "properties", "patternProperties", "responses", "headers", "content", "examples"}
+    | {"components", "schemas", "requestBodies", "securitySchemes", "securityDefinitions", "scopes", "$defs"}
+)
+"""Below these come names, and only below the names the words of the dialects again."""
+_VALUES_BELOW = frozenset({"default", "enum", "example", "examples", "required", "security"})
+_WORDS = (
+    _NAMES_BELOW
+    | _VALUES_BELOW
+    | {
+        "parameters",
+        "get",
+        "put",
+        "post",
+        "delete",
+        "patch",
+        "head",
+        "options",
+        "trace",
+        "servers",
+        "schemes",
+    }
+    | {
+        "tags",
+        "summary",
+        "description",
+        "operationId",
+        "consumes",
+        "produces",
+        "deprecated",
+        "externalDocs",
+        "url",
+    }
+    | {
+        "name",
+        "in",
+        "schema",
+        "type",
+        "format",
+        "items",
+        "collectionFormat",
+        "allowEmptyValue",
+        "requestBody",
+    }
+    | {
+        "title",
+        "maximum",
+        "minimum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+    }
+    | {
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "multipleOf",
+        "maxProperties",
+        "minProperties",
+        "readOnly",
+        "nullable",
+    }
+    | {
+        "additionalProperties",
+        "allOf",
+        "oneOf",
+        "anyOf",
+        "not",
+        "const",
+        "discriminator",
+        "writeOnly",
+        "$ref",
+    }
+    | {
+        "style",
+        "explode",
+        "info",
+        "version",
+        "host",
+        "basePath",
+        "swagger",
+        "openapi",
+        "contact",
+        "license",
+        "xml",
+    }
+)
+"""What Swagger 2.0 and OpenAPI 3 call things: anything else in an `update` is a slip of the pen."""
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "null")
 
 
 def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,10 +126,11 @@ def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
             nothing: the contract has moved, and the correction has to be looked at.
     """
     _check(overlay)
-    corrected = _copy(document)
+    corrected = apart(document)
     for number, action in enumerate(overlay["actions"], start=1):
-        _apply_action(corrected, action, f"overlay action {number} ({action['target']})")
-    check_references(corrected, "the corrected contract")
+        with reading("actions", number - 1):
+            _apply_action(corrected, action, f"overlay action {number} ({action['target']})")
+    check_references(corrected)
     return corrected
 
 
@@ -53,10 +146,14 @@ def _check(overlay: Mapping[str, Any]) -> None:
         raise CodegenError(msg)
     for number, action in enumerate(cast("list[Any]", overlay["actions"]), start=1):
         where = f"overlay action {number}"
-        _check_keys(where, action, ("target",), ("description", "update", "remove"))
-        if ("update" in action) == (action.get("remove") is True):
-            msg = f"{where} ({action['target']}) needs either `update` or `remove: true`"
-            raise CodegenError(msg)
+        with reading("actions", number - 1):
+            _check_keys(where, action, ("target",), ("description", "update", "remove"))
+            if not isinstance(action["target"], str):
+                msg = f"{where}: its `target` is no text"
+                raise CodegenError(msg)
+            if ("update" in action) == (action.get("remove") is True):
+                msg = f"{where} ({action['target']}) needs either `update` or `remove: true`"
+                raise CodegenError(msg)
 
 
 def _check_keys(where: str, mapping: Any, required: Sequence[str], optional: Sequence[str]) -> None:
@@ -93,7 +190,8 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
             raise CodegenError(msg)
     if "update" in action:
         for parts, node in nodes:
-            if not _update(node, _copy(action["update"]), f"{where}, at {place(parts)}"):
+            _check_words(action["update"], f"{where}, at {place(parts)}", names=_holds_names(parts))
+            if not _update(node, apart(action["update"]), f"{where}, at {place(parts)}"):
                 msg = f"{where} changes nothing at {place(parts)}: the contract says so now; delete it"
                 raise CodegenError(msg)
         return
@@ -103,6 +201,34 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
             msg = f"{where} would remove the whole document"
             raise CodegenError(msg)
         _remove(document, parts)
+
+
+def _holds_names(parts: Sequence[str | int]) -> bool:
+    """Whether the keys at a place are names, such as those of properties, rather than words of the dialect."""
+    names = False
+    for part in parts:
+        names = not names and part in _NAMES_BELOW
+    return names
+
+
+def _check_words(value: Any, where: str, *, names: bool) -> None:
+    if isinstance(value, list):
+        for entry in cast("list[Any]", value):
+            _check_words(entry, where, names=False)
+    if not isinstance(value, dict):
+        return
+    for key, inner in cast("dict[str, Any]", value).items():
+        if names:
+            _check_words(inner, where, names=False)
+            continue
+        if key not in _WORDS and not key.startswith("x-"):
+            msg = f"{where}: `{key}` is no word of Swagger 2.0 or OpenAPI 3{similar(key, tuple(sorted(_WORDS)))}"
+            raise CodegenError(msg)
+        if key == "type" and isinstance(inner, str) and inner not in _TYPES:
+            msg = f"{where}: `{inner}` is no type{similar(inner, _TYPES)}"
+            raise CodegenError(msg)
+        if key not in _VALUES_BELOW:
+            _check_words(inner, where, names=key in _NAMES_BELOW)
 
 
 def _update(node: dict[str, Any] | list[Any], value: Any, where: str) -> bool:
@@ -145,15 +271,6 @@ def _is_same(one: Any, other: Any) -> Any:
     if isinstance(one, dict) and isinstance(other, dict) and {"in", "name"} <= one.keys() & other.keys():
         return (one["in"], one["name"]) == (other["in"], other["name"])
     return one == other
-
-
-def _copy(node: Any) -> Any:
-    """A copy that shares nothing, not even with itself: YAML's anchors put one object in two places."""
-    if isinstance(node, dict):
-        return {key: _copy(value) for key, value in cast("dict[str, Any]", node).items()}
-    if isinstance(node, list):
-        return [_copy(value) for value in cast("list[Any]", node)]
-    return node
 
 
 def _order(parts: Sequence[str | int]) -> list[tuple[int, str]]:

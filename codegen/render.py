@@ -6,19 +6,24 @@ a response class for each answer, where people want one module for each resource
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, cast
 
+import jinja2
 from openapi_python_client import Project
 
 from codegen import names
 from codegen.describe import AssociationFacts, literal
+from codegen.errors import CodegenError, shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from codegen.describe import (
         Argument,
@@ -45,6 +50,10 @@ _PERFORMERS = {
 }
 
 
+_IN_TEMPLATES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What filters and expressions in templates raise."""
+
+
 def render(facts: Facts, templates: Path, output: Path) -> None:
     """Write `api/` and `models/` into a folder.
 
@@ -52,6 +61,9 @@ def render(facts: Facts, templates: Path, output: Path) -> None:
         facts: What `codegen.describe` found.
         templates: Folder of the templates.
         output: An existing folder.
+
+    Raises:
+        CodegenError: A template is wrong, or what comes out of it isn't Python; the message names template and line.
     """
     _Project(facts, templates, output).write()
 
@@ -61,6 +73,8 @@ class _Project(Project):
         super().__init__(openapi=facts.data, config=facts.config, custom_template_path=templates)
         self.facts = facts
         self.package_dir = output
+        self.templates = templates
+        self.env.undefined = jinja2.StrictUndefined
         modules = {each.name: model.module for model in facts.models for each in (model, *model.nested)}
         filters = cast("dict[str, Any]", self.env.filters)
         filters.update(
@@ -83,7 +97,35 @@ class _Project(Project):
     def _write(self, template: str, path: str, **context: object) -> None:
         target = self.package_dir / path
         target.parent.mkdir(exist_ok=True)
-        target.write_text(self.env.get_template(template).render(**context), encoding="utf-8")
+        try:
+            text = self.env.get_template(template).render(**context)
+        except (jinja2.TemplateError, *_IN_TEMPLATES) as error:
+            what = (
+                f"there is no template {error}" if isinstance(error, jinja2.TemplateNotFound) else str(error)
+            )
+            raise CodegenError(f"{self._blamed(template, error)}: {what} (while writing {path})") from error
+        target.write_text(text, encoding="utf-8")
+        try:
+            check(text)
+        except SyntaxError as error:
+            wrong = (error.text or "").strip()
+            msg = (
+                f"{shown(self.templates / template)}: line {error.lineno} of {path}, which it made, is not right: "
+                f"{error.msg}: {wrong!r}; correct the template, or the name in overrides/"
+            )
+            raise CodegenError(msg) from error
+
+    def _blamed(self, template: str, error: Exception) -> str:
+        """The template, or the one that it imports, and the line in it where something went wrong."""
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            return f"{shown(self.templates / (error.name or template))}:{error.lineno}"
+        lines = [
+            (Path(frame.f_code.co_filename), line)
+            for frame, line in walk_tb(error.__traceback__)
+            if frame.f_code.co_filename.endswith(".jinja")
+        ]
+        file, line = lines[-1] if lines else (self.templates / template, None)
+        return shown(file) + (f":{line}" if line else "")
 
     def _build_models(self) -> None:
         models = [ModelView(model) for model in self.facts.models]
@@ -110,6 +152,44 @@ class _Project(Project):
             "api/__init__.py",
             resources=[ResourceView(each) for each in self.facts.resources],
         )
+
+
+def check(text: str) -> None:
+    """Refuse a module that doesn't compile, or binds a name twice in one scope: the second would hide the first.
+
+    Raises:
+        SyntaxError: With the line and its text.
+    """
+    module = ast.parse(text)
+    compile(text, "<generated>", "exec", dont_inherit=True)
+    for scope in ast.walk(module):
+        if isinstance(scope, ast.Module | ast.ClassDef):
+            bound = [(each, name) for each in scope.body for name in _bound(each)]
+        elif isinstance(scope, ast.Dict):
+            bound = [(key, key.value) for key in scope.keys if isinstance(key, ast.Constant)]
+        else:
+            continue
+        seen: set[object] = set()
+        for node, name in bound:
+            if name in seen:
+                line = text.splitlines()[node.lineno - 1]
+                raise SyntaxError(f"{name!r} is there a second time", ("", node.lineno, None, line))
+            seen.add(name)
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+            yield name
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            yield from (each.asname or each.name for each in aliases)
+        case ast.If(body=body):
+            for each in body:
+                yield from _bound(each)
+        case _:
+            pass
 
 
 # --- text ----------------------------------------------------------------------------------------------------------
@@ -158,12 +238,7 @@ def explained(argument: Argument) -> str:
     if argument.many:
         described = re.sub(r"^(Csv of|Comma-separated) (?=\w)", "", described)
     text = fixed.get(argument.name) or sentence(described)
-    if (
-        argument.name in fixed
-        and argument.name != "include"
-        and argument.description
-        and argument.name == "order"
-    ):
+    if argument.name == "order" and argument.description:
         text = sentence(argument.description)
     parts.append(text or sentence(argument.name.replace("_", " ")))
     if argument.kind == "datetime":
@@ -338,7 +413,7 @@ class ResourceView(_View):
         by_name = {operation.facts.name: operation.facts for operation in self.operations}
         found = [self._creation(by_name.get("create")), self._update(by_name)]
         found.append(self._deletion(by_name.get("delete_many"), by_name.get("delete")))
-        found += [self._decision(name, operation) for name, operation in self.facts.decisions.items()]
+        found += [self._decision(name, *decision) for name, decision in self.facts.decisions.items()]
         return [each for each in found if each is not None]
 
     def _creation(self, operation: OperationFacts | None) -> Bulk | None:
@@ -411,7 +486,7 @@ class ResourceView(_View):
             (CONCURRENCY, PROGRESS),
         )
 
-    def _decision(self, name: str, operation: str) -> Bulk:
+    def _decision(self, name: str, operation: str, most: int) -> Bulk:
         verb = name.removesuffix("_many")
         return Bulk(
             name,
@@ -419,7 +494,7 @@ class ResourceView(_View):
             "ids",
             _several("int | str"),
             "Resolution",
-            f"{verb.capitalize()} many, 100 in one request; the results are the resolutions.",
+            f"{verb.capitalize()} many, {most} in one request; the results are the resolutions.",
             f"Ids of the {names.singular(self.facts.name).replace('_', ' ')} objects.",
             (repr(operation), repr(f"{self.facts.name}.{name}")),
             (DESCRIPTION, CONCURRENCY, PROGRESS),

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 
 import attrs
 
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, of_file
 from codegen.load import load_data
+from codegen.names import METHODS
 from kantata_client._operation import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_METHODS = ("get", "post", "put", "delete", "patch")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -35,7 +35,7 @@ class Semantics:
     """The facts; operations are written `"METHOD /path"`, definitions as the contract spells them."""
 
     names: Mapping[str, str]
-    """Operation → method name, where the rule gets it wrong."""
+    """Operation → method name, or `resource.method`, where the rule gets it wrong."""
     results: Mapping[str, Result]
     """Operation → what it gives back, where its declared response or its path misleads."""
     alternatives: Mapping[str, Alternative]
@@ -78,29 +78,34 @@ def load_semantics(path: Path, contract: Mapping[str, Any]) -> Semantics:
 
     Args:
         path: `overrides/semantics.yaml`.
-        contract: The corrected contract, which the facts must fit.
+        contract: The corrected contract as `codegen.resolve.resolve` returns it, which the facts must fit.
 
     Raises:
         CodegenError: A key is unknown or missing, a value is not what its key takes, or an operation, a
             definition or a field is named that the contract does not have.
     """
-    return _Reader(str(path), contract).read(load_data(path))
+    data = load_data(path)
+    with of_file(path):
+        return _Reader(contract).read(data)
+
+
+_SECTIONS = frozenset(each.name for each in attrs.fields(Semantics))
 
 
 class _Reader:
-    def __init__(self, name: str, contract: Mapping[str, Any]) -> None:
-        self._name = name
+    def __init__(self, contract: Mapping[str, Any]) -> None:
+        self._place: tuple[str, ...] = ()
         self._operations = {
             f"{method.upper()} {path}"
             for path, item in contract["paths"].items()
             for method in item
-            if method in _METHODS
+            if method in METHODS
         }
         self._parameters = {
             f"{method.upper()} {path}": {parameter["name"] for parameter in operation.get("parameters", ())}
             for path, item in contract["paths"].items()
             for method, operation in item.items()
-            if method in _METHODS
+            if method in METHODS
         }
         self._definitions = cast(
             "Mapping[str, Any]",
@@ -131,9 +136,10 @@ class _Reader:
     def _names(self, data: Any) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for operation, name in self._by_operation("names", data):
-            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            parts = str(name).split(".")
+            if len(parts) > 2 or not all(_is_name(part) for part in parts):
                 self._fail(f"names: {operation}: {name!r} can't be the name of a method")
-            found[operation] = name
+            found[operation] = str(name)
         return MappingProxyType(found)
 
     def _results(self, data: Any) -> Mapping[str, Result]:
@@ -165,8 +171,10 @@ class _Reader:
         found: dict[str, str] = {}
         for operation, method in self._by_operation("decisions", data):
             parts = str(method).split(".")
-            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+            if len(parts) != 2 or not all(_is_name(part) for part in parts):
                 self._fail(f"decisions: {operation}: {method!r} is not written resource.method")
+            if method in found.values():
+                self._fail(f"decisions: {operation}: another line gives {method} already")
             found[operation] = str(method)
         return MappingProxyType(found)
 
@@ -182,6 +190,7 @@ class _Reader:
         return MappingProxyType(found)
 
     def _set_of_operations(self, section: str, data: Any) -> frozenset[str]:
+        self._place = (section,)
         if not isinstance(data, list):
             self._fail(f"{section} is not a list of operations")
         listed = cast("list[Any]", data)
@@ -194,6 +203,7 @@ class _Reader:
     def _associations(self, data: Any) -> Mapping[tuple[str, str], Mapping[str, str]]:
         found: dict[tuple[str, str], Mapping[str, str]] = {}
         for definition, named in self._mapping("associations", data).items():
+            self._place = "associations", definition
             self._definition("associations", definition)
             properties = self._definitions[definition].get("properties", {})
             for name, facts in self._mapping(f"associations: {definition}", named).items():
@@ -209,6 +219,7 @@ class _Reader:
     def _types(self, data: Any) -> Mapping[str, str]:
         types = self._mapping("types", data)
         for name, key in types.items():
+            self._place = "types", name
             if not isinstance(key, str):
                 self._fail(f"types: {name}: {key!r} is not an envelope key")
         return MappingProxyType(types)
@@ -216,6 +227,7 @@ class _Reader:
     def _mixins(self, data: Any) -> Mapping[str, str]:
         mixins = self._mapping("mixins", data)
         for resource, place in mixins.items():
+            self._place = "mixins", resource
             parts = str(place).split(".")
             if len(parts) != 2 or not all(part.isidentifier() for part in parts):
                 self._fail(f"mixins: {resource}: {place!r} is not `module.Class`")
@@ -225,16 +237,21 @@ class _Reader:
 
     def _by_operation(self, section: str, data: Any) -> Iterator[tuple[str, Any]]:
         for operation, value in self._mapping(section, data).items():
+            self._place = section, operation
             self._operation(section, operation)
             yield operation, value
 
     def _operation(self, section: str, operation: Any) -> None:
         if operation not in self._operations:
-            self._fail(f"{section}: the contract has no operation {operation!r}")
+            self._fail(
+                f"{section}: the contract has no operation {operation!r}; delete the line, or correct it"
+            )
 
     def _definition(self, where: str, definition: Any) -> None:
         if definition not in self._definitions:
-            self._fail(f"{where}: the contract has no definition {definition!r}")
+            self._fail(
+                f"{where}: the contract has no definition {definition!r}; delete the line, or correct it"
+            )
 
     def _number(self, where: str, value: Any) -> int:
         if type(value) is not int or value < 1:
@@ -242,6 +259,8 @@ class _Reader:
         return value
 
     def _mapping(self, where: str, data: Any) -> dict[str, Any]:
+        if where in _SECTIONS:
+            self._place = (where,)
         if not isinstance(data, dict):
             self._fail(f"{where} is not a mapping")
         return cast("dict[str, Any]", data)
@@ -258,5 +277,8 @@ class _Reader:
             self._fail(f"{where} {', '.join(words)}")
 
     def _fail(self, what: str) -> NoReturn:
-        msg = f"{self._name}: {what}"
-        raise CodegenError(msg)
+        raise CodegenError(what, self._place)
+
+
+def _is_name(word: str) -> bool:
+    return word.isidentifier() and not keyword.iskeyword(word)

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import CreateProjectAccountingRecord, ExternalReferenceInput
 
 Include: TypeAlias = Literal["external_references", "role", "story", "user", "workspace"]
-Statu: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
+Status: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
 Type: TypeAlias = Literal[
     "Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"
 ]
 LaborType: TypeAlias = Literal["Labor", "Non-Labor"]
-Status: TypeAlias = Literal["Draft", "Pending Approval", "Approved", "Cancelled"]
 
 
 class ProjectAccountingRecords(AccountingFiles):
@@ -56,7 +55,7 @@ class ProjectAccountingRecords(AccountingFiles):
         page: int | None = None,
         per_page: int | None = None,
         show_deleted: bool | None = None,
-        status: Statu | Iterable[Statu] | None = None,
+        status: Status | Iterable[Status] | None = None,
         type: Type | None = None,
         user_id: int | str | None = None,
         without_external_reference_service_name: str | None = None,
@@ -473,7 +472,7 @@ LIST = Operation(
         "page": Parameter("integer", default=1),
         "per_page": Parameter("integer", default=20, maximum=200),
         "show_deleted": Parameter("boolean"),
-        "status": Parameter("string", many=True, values=get_args(Statu)),
+        "status": Parameter("string", many=True, values=get_args(Status)),
         "type": Parameter("string", values=get_args(Type)),
         "user_id": Parameter("integer"),
         "without_external_reference_service_name": Parameter("string"),

@@ -17,4 +17,4 @@ class SurveyQuestionChoice(Model):
 
     id: str = ""
     label: str | None = None
-    """The one field that is known."""
+    """The one field that is known, from the creation of survey questions."""

@@ -21,6 +21,7 @@ COLLECTIONS = names.find_collections(PATHS)
         ("POST /stories", ("stories", "create")),
         ("GET /stories/{id}", ("stories", "get")),
         ("PUT /stories/{id}", ("stories", "update")),
+        ("PATCH /stories/{id}", ("stories", "update")),
         ("DELETE /stories/{id}", ("stories", "delete")),
         ("DELETE /time_entries", ("time_entries", "delete_many")),
         ("GET /users/me", ("users", "me")),
@@ -70,11 +71,12 @@ def test_class_names(definition: str, expected: str) -> None:
         ("expenses", "expense"),
         ("time_entries", "time_entry"),
         ("custom_field_choices", "custom_field_choice"),
-        ("status", "statu"),
+        ("status", "status"),
+        ("address", "address"),
+        ("basis", "basis"),
     ],
 )
 def test_singular(plural: str, expected: str) -> None:
-    """The last one shows why a singular is not to be given."""
     assert names.singular(plural) == expected
 
 

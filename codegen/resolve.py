@@ -1,0 +1,163 @@
+"""Resolve: what parts of the contract share by `$ref` put where it is used, and the shape of each part checked once.
+
+Everything after it can rely on that: path items, operations, parameters and responses stand where they belong, are complete,
+and no `$ref` is left but those to schemas.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from codegen.errors import CodegenError, reading
+from codegen.load import apart, follow
+from codegen.names import METHODS
+
+Json = dict[str, Any]
+
+_BESIDE_METHODS = frozenset({"parameters", "summary", "description", "servers"})
+
+
+def resolve(contract: Json) -> Json:
+    """The same contract without references, except from schema to schema.
+
+    Args:
+        contract: The corrected contract, Swagger 2.0 or OpenAPI 3.x; not changed.
+
+    Raises:
+        CodegenError: A part is missing or of another kind than it should be, or an HTTP method is used that codegen
+            makes no Python methods of; the message names the operation or definition.
+    """
+    document = apart(contract)
+    for name, schema in _schemas(document).items():
+        with reading("definitions", name):
+            _check_schema(schema, f"definition {name}")
+    for path in document["paths"]:
+        with reading("paths", path):
+            item = document["paths"][path] = _part(document, document["paths"][path], path)
+            shared = _parameters(document, item, path)
+        for key in item:
+            where = f"{key.upper()} {path}"
+            with reading("paths", path, key):
+                if key in METHODS:
+                    item[key] = _operation(document, item[key], where)
+                elif key not in _BESIDE_METHODS and not key.startswith("x-"):
+                    msg = (
+                        f"{where}: codegen makes no method of it, only of {', '.join(METHODS).upper()}; remove it in "
+                        "overrides/overlay.yaml, or teach codegen/names.py"
+                    )
+                    raise CodegenError(msg)
+        if shared:
+            item["parameters"] = shared
+    return document
+
+
+def _schemas(document: Json) -> Json:
+    schemas: Any = document.get("definitions") or document.get("components", {}).get("schemas") or {}
+    return _mapping(schemas, "the definitions")
+
+
+def _operation(document: Json, operation: Any, where: str) -> Json:
+    operation = _part(document, operation, where)
+    operation["parameters"] = _parameters(document, operation, where)
+    if "requestBody" in operation:
+        body = operation["requestBody"] = _part(document, operation["requestBody"], f"{where}: its body")
+        content = _mapping(body.get("content"), f"{where}: the `content` of its body")
+        if len(content) != 1:
+            msg = (
+                f"{where}: its body has {len(content)} forms ({', '.join(content) or 'none'}), and methods send one: "
+                "leave one in overrides/overlay.yaml"
+            )
+            raise CodegenError(msg)
+        _check_content(content, f"{where}: its body")
+    responses = operation["responses"] = dict(_mapping(operation.get("responses"), f"{where}: `responses`"))
+    for status, declared in list(responses.items()):
+        said = f"{where}: response {status}"
+        response = responses[status] = _part(document, declared, said)
+        if "schema" in response:
+            _check_schema(response["schema"], said)
+        if "content" in response:
+            _check_content(_mapping(response["content"], f"{said}: `content`"), said)
+    return operation
+
+
+def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
+    listed: Any = holder.get("parameters", [])
+    if not isinstance(listed, list):
+        msg = f"{where}: its `parameters` are no list"
+        raise CodegenError(msg)
+    found = [_part(document, each, f"{where}: a parameter") for each in cast("list[Any]", listed)]
+    for each in found:
+        name = each.get("name")
+        if not name or not isinstance(name, str) or not isinstance(each.get("in"), str):
+            msg = f"{where}: a parameter lacks `name` or `in`: {each!r}"
+            raise CodegenError(msg)
+        said = f"{where}: parameter {name!r}"
+        if "schema" in each:
+            _check_schema(each["schema"], said)
+        elif each["in"] == "body" or "type" not in each:
+            msg = f"{said} lacks `{'schema' if each['in'] == 'body' else 'type'}`"
+            raise CodegenError(msg)
+        else:
+            _check_schema(each, said)
+    return found
+
+
+def _part(document: Json, node: Any, where: str) -> Json:
+    """A path item, operation, parameter, body or response itself, where a `$ref` may stand for it."""
+    seen: set[str] = set()
+    while isinstance(node, dict) and "$ref" in node:
+        target: Any = cast("Json", node)["$ref"]
+        if not isinstance(target, str) or target in seen:
+            msg = f"{where}: its reference {target!r} leads nowhere"
+            raise CodegenError(msg)
+        seen.add(target)
+        node = apart(follow(document, target))
+    part = _mapping(node, where)
+    _drop_empty_prose(part)
+    return part
+
+
+def _check_content(content: Json, where: str) -> None:
+    for media, form in content.items():
+        schema = _mapping(form, f"{where} as {media}").get("schema")
+        if schema is not None:
+            _check_schema(schema, where)
+
+
+def _check_schema(schema: Any, where: str) -> None:
+    """Refuse what is no schema; in the message, its place below the operation or definition."""
+    found = _mapping(schema, where)
+    _drop_empty_prose(found)
+    declared = found.get("type")
+    if declared is not None and not isinstance(declared, str | list):
+        msg = f"{where}: its `type` is {declared!r}"
+        raise CodegenError(msg)
+    if "enum" in found and (not isinstance(found["enum"], list) or not found["enum"]):
+        msg = f"{where}: its `enum` lists no values"
+        raise CodegenError(msg)
+    if declared == "array" and "items" not in found:
+        msg = f"{where} is an array, but lacks `items`"
+        raise CodegenError(msg)
+    for name, inner in _mapping(found.get("properties", {}), f"{where}: `properties`").items():
+        _check_schema(inner, f"{where} > {name}")
+    for key in ("items", "additionalProperties"):
+        if key in found and not isinstance(found[key], bool):
+            _check_schema(found[key], f"{where} > {key}")
+    for key in ("allOf", "oneOf", "anyOf"):
+        for inner in found.get(key, ()):
+            _check_schema(inner, f"{where} > {key}")
+
+
+def _drop_empty_prose(node: Json) -> None:
+    for key in ("summary", "description", "tags"):
+        if key in node and node[key] is None:
+            del node[key]
+
+
+def _mapping(node: Any, where: str) -> Json:
+    if not isinstance(node, dict):
+        found = "nothing" if node is None else repr(node)
+        raise CodegenError(
+            f"{where}: expected a mapping, found {found}; correct it in overrides/overlay.yaml"
+        )
+    return cast("Json", node)
