@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from kantata_client.oauth import Endpoints, OAuthApp
 from kantata_client.sandbox import Sandbox
+from kantata_client.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +35,32 @@ def examples() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("code", "name"), list(examples()))
 def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A block runs as a program; if it runs nothing itself, its coroutine functions are called with what they name."""
+    """A block runs as a program; if it runs nothing itself, what it defines is called with what it names.
+
+    Those are its coroutine functions, and those of its classes, whose objects get what their annotations name.
+    """
     sandbox = Sandbox(seed="demo")
+    origin = ""
     monkeypatch.chdir(tmp_path)
 
-    async def call(functions: list[Any]) -> None:
-        async with sandbox.client() as kantata:
-            known = {"kantata": kantata, "kantata_sandbox": sandbox}
+    async def call(defined: list[Any]) -> None:
+        async with sandbox.client() as kantata, AsyncExitStack() as stack:
+            known: dict[str, Any] = {"kantata": kantata, "kantata_sandbox": sandbox}
+            functions = [each for each in defined if inspect.iscoroutinefunction(each)]
+            for cls in (each for each in defined if inspect.isclass(each)):
+                known |= await signed_in(stack, origin)
+                made = cls()
+                for attribute in cls.__annotations__:
+                    setattr(made, attribute, known[attribute])
+                functions += [each for _, each in inspect.getmembers(made, inspect.iscoroutinefunction)]
+            assert functions or not defined
             for function in functions:
                 await function(**{name: known[name] for name in inspect.signature(function).parameters})
 
     async def serve() -> None:
+        nonlocal origin
         async with sandbox.serve(port=0) as server:
+            origin = server.url.removesuffix("/api/v1")
             monkeypatch.setenv("KANTATA_BASE_URL", server.url)
             monkeypatch.setenv("KANTATA_ACCESS_TOKEN", server.token)
             await asyncio.to_thread(run)
@@ -51,10 +69,35 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
         namespace: dict[str, Any] = {"__name__": "__main__"}
         exec(compile(code, name, "exec"), namespace)
         if ".run(" not in code:
-            own = [value for value in namespace.values() if inspect.iscoroutinefunction(value)]
-            asyncio.run(call([function for function in own if function.__module__ == "__main__"]))
+            own = [each for each in namespace.values() if getattr(each, "__module__", "") == "__main__"]
+            asyncio.run(
+                call([each for each in own if inspect.iscoroutinefunction(each) or inspect.isclass(each)])
+            )
 
     asyncio.run(serve())
+
+
+async def signed_in(stack: AsyncExitStack, origin: str) -> dict[str, Any]:
+    """An application, and the callback of a user who has allowed it to act for them."""
+    scopes = ["api_only", "offline_access"]
+    app = OAuthApp(
+        *("sandbox-app", "sandbox-secret", f"{origin}/callback"),
+        scopes=scopes,
+        endpoints=Endpoints.at(origin),
+    )
+    stack.push_async_callback(app.aclose)
+    request = app.authorization_url()
+    address = httpx.URL(request.url)
+    async with httpx.AsyncClient() as browser:
+        form = {**address.params, "decision": "allow", "user": "1005"}
+        answer = await browser.post(address.copy_with(query=None), data=form)
+    return {
+        "app": app,
+        "store": MemoryStore(),
+        "user": "1005",
+        "request": request,
+        "url": answer.headers["location"],
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -64,4 +107,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(list(examples())) >= 3
+    """Every fence that opens one is found."""
+    fences = sum(page.read_text(encoding="utf-8").count("```python") for page in PAGES)
+    assert len(list(examples())) == fences > 20
