@@ -457,7 +457,7 @@ class ResourceView(_View):
             model,
             text,
             "What to change, each with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an "
-            f"`id` in them, or changed `{model}` objects.",
+            f"`id` in them, or `{model}` objects, changed by `replace`.",
             (operation.constant, model),
             (CONCURRENCY, PROGRESS),
             f"upsert={creation.constant}" if creation and upsert else "",
@@ -470,35 +470,47 @@ class ResourceView(_View):
         by_ids = not operation.path_arguments
         if by_ids and "ids" not in {argument.name for argument in operation.query}:
             return None
-        one = names.singular(self.facts.name).replace("_", " ")
+        kinds, told = self._identified
         return Bulk(
             "delete_many",
             operation.id,
             "ids",
-            _several("int | str"),
+            kinds,
             "None",
             f"Delete many, {operation.bulk_limit} in one request; if one of these is refused, all are, so that the rest is "
             "sent again without it."
             if by_ids
             else "Delete many, one request each.",
-            f"Ids of the {one} objects.",
+            told,
             (operation.constant,),
             (CONCURRENCY, PROGRESS),
         )
 
     def _decision(self, name: str, operation: str, most: int) -> Bulk:
         verb = name.removesuffix("_many")
+        kinds, told = self._identified
         return Bulk(
             name,
             operation,
             "ids",
-            _several("int | str"),
+            kinds,
             "Resolution",
             f"{verb.capitalize()} many, {most} in one request; the results are the resolutions.",
-            f"Ids of the {names.singular(self.facts.name).replace('_', ' ')} objects.",
+            told,
             (repr(operation), repr(f"{self.facts.name}.{name}")),
             (DESCRIPTION, CONCURRENCY, PROGRESS),
         )
+
+    @property
+    def _identified(self) -> tuple[str, str]:
+        """What ids may be given as, and what is said of it."""
+        one = names.singular(self.facts.name).replace("_", " ")
+        returned = [
+            each.model for each in self.facts.operations if each.name in ("get", "list") and each.model
+        ]
+        if not returned:
+            return _several("int | str"), f"Ids of the {one} objects."
+        return _several(f"int | str | {returned[0]}"), f"Ids of the {one} objects, or these themselves."
 
 
 def _creates_many(operation: OperationFacts) -> bool:

@@ -113,7 +113,7 @@ def _part(document: Json, node: Any, where: str) -> Json:
         seen.add(target)
         node = apart(follow(document, target))
     part = _mapping(node, where)
-    _drop_empty_prose(part)
+    _check_prose(part, where)
     return part
 
 
@@ -127,7 +127,7 @@ def _check_content(content: Json, where: str) -> None:
 def _check_schema(schema: Any, where: str) -> None:
     """Refuse what is no schema; in the message, its place below the operation or definition."""
     found = _mapping(schema, where)
-    _drop_empty_prose(found)
+    _check_prose(found, where)
     declared = found.get("type")
     if declared is not None and not isinstance(declared, str | list):
         msg = f"{where}: its `type` is {declared!r}"
@@ -148,10 +148,14 @@ def _check_schema(schema: Any, where: str) -> None:
             _check_schema(inner, f"{where} > {key}")
 
 
-def _drop_empty_prose(node: Json) -> None:
-    for key in ("summary", "description", "tags"):
+def _check_prose(node: Json, where: str) -> None:
+    """Take empty prose away, which YAML makes null, and refuse what is no prose."""
+    for key, kind in (("summary", str), ("description", str), ("tags", list)):
         if key in node and node[key] is None:
             del node[key]
+        if not isinstance(node.get(key, kind()), kind):
+            msg = f"{where}: its `{key}` is {node[key]!r}"
+            raise CodegenError(msg)
 
 
 def _mapping(node: Any, where: str) -> Json:

@@ -49,7 +49,19 @@ def _definitions(prefix: str) -> dict[str, Any]:
                 },
             },
         },
-        "Author": {"title": "Thing", "type": "object", "properties": {"name": {"type": "string"}}},
+        "Author": {
+            "title": "Thing",
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "standing": {
+                    "type": "string",
+                    "enum": ["new", "known", None],
+                    "description": "As we see it.",
+                },
+                "prizes": {"type": "array", "items": {"type": "integer", "enum": [1, 2]}},
+            },
+        },
     }
 
 
