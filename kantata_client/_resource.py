@@ -122,7 +122,7 @@ class Resource:
     def _delete_many(
         self,
         operation: Operation,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Model] | AsyncIterable[int | str | Model],
         *,
         concurrency: int,
         progress: Progress | None,
@@ -135,7 +135,7 @@ class Resource:
         self,
         operation: str,
         name: str,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Model] | AsyncIterable[int | str | Model],
         *,
         description: object,
         concurrency: int,

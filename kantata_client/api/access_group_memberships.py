@@ -167,7 +167,7 @@ class AccessGroupMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | AccessGroupMembership] | AsyncIterable[int | str | AccessGroupMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -175,7 +175,7 @@ class AccessGroupMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the access group membership objects.
+            ids: Ids of the access group membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -355,7 +355,8 @@ class AccountInvitations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `AccountInvitation` objects.
+                dictionary, dictionaries with an `id` in them, or `AccountInvitation` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -379,7 +380,7 @@ class AccountInvitations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | AccountInvitation] | AsyncIterable[int | str | AccountInvitation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -387,7 +388,7 @@ class AccountInvitations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the account invitation objects.
+            ids: Ids of the account invitation objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -175,7 +175,8 @@ class AccountLocations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `AccountLocation` objects.
+                dictionary, dictionaries with an `id` in them, or `AccountLocation` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -199,7 +200,7 @@ class AccountLocations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | AccountLocation] | AsyncIterable[int | str | AccountLocation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -207,7 +208,7 @@ class AccountLocations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the account location objects.
+            ids: Ids of the account location objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

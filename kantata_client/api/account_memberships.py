@@ -379,7 +379,8 @@ class AccountMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `AccountMembership` objects.
+                dictionary, dictionaries with an `id` in them, or `AccountMembership` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -403,7 +404,7 @@ class AccountMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | AccountMembership] | AsyncIterable[int | str | AccountMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -411,7 +412,7 @@ class AccountMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the account membership objects.
+            ids: Ids of the account membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -354,7 +354,8 @@ class Assignments(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Assignment` objects.
+                dictionary, dictionaries with an `id` in them, or `Assignment` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -378,7 +379,7 @@ class Assignments(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Assignment] | AsyncIterable[int | str | Assignment],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -386,7 +387,7 @@ class Assignments(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the assignment objects.
+            ids: Ids of the assignment objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

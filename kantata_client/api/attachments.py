@@ -163,7 +163,8 @@ class Attachments(AttachmentUploads):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Attachment` objects.
+                dictionary, dictionaries with an `id` in them, or `Attachment` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

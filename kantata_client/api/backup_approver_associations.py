@@ -223,8 +223,8 @@ class BackupApproverAssociations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `BackupApproverAssociation`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `BackupApproverAssociation` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -248,7 +248,8 @@ class BackupApproverAssociations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | BackupApproverAssociation]
+        | AsyncIterable[int | str | BackupApproverAssociation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -256,7 +257,7 @@ class BackupApproverAssociations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the backup approver association objects.
+            ids: Ids of the backup approver association objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -227,7 +227,8 @@ class BillableUtilizations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `BillableUtilization` objects.
+                dictionary, dictionaries with an `id` in them, or `BillableUtilization` objects, changed
+                by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -251,7 +252,7 @@ class BillableUtilizations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | BillableUtilization] | AsyncIterable[int | str | BillableUtilization],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -259,7 +260,7 @@ class BillableUtilizations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the billable utilization objects.
+            ids: Ids of the billable utilization objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

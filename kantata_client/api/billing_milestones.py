@@ -327,7 +327,8 @@ class BillingMilestones(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `BillingMilestone` objects.
+                dictionary, dictionaries with an `id` in them, or `BillingMilestone` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -351,7 +352,7 @@ class BillingMilestones(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | BillingMilestone] | AsyncIterable[int | str | BillingMilestone],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -359,7 +360,7 @@ class BillingMilestones(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the billing milestone objects.
+            ids: Ids of the billing milestone objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -264,7 +264,8 @@ class ClientInvoiceDefaults(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ClientInvoiceDefault` objects.
+                dictionary, dictionaries with an `id` in them, or `ClientInvoiceDefault` objects, changed
+                by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -288,7 +289,7 @@ class ClientInvoiceDefaults(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ClientInvoiceDefault] | AsyncIterable[int | str | ClientInvoiceDefault],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -296,7 +297,7 @@ class ClientInvoiceDefaults(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the client invoice default objects.
+            ids: Ids of the client invoice default objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

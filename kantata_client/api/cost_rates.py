@@ -233,7 +233,8 @@ class CostRates(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `CostRate` objects.
+                dictionary, dictionaries with an `id` in them, or `CostRate` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -258,7 +259,7 @@ class CostRates(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | CostRate] | AsyncIterable[int | str | CostRate],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -266,7 +267,7 @@ class CostRates(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the cost rate objects.
+            ids: Ids of the cost rate objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -266,7 +266,8 @@ class CustomFieldSets(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `CustomFieldSet` objects.
+                dictionary, dictionaries with an `id` in them, or `CustomFieldSet` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -290,7 +291,7 @@ class CustomFieldSets(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | CustomFieldSet] | AsyncIterable[int | str | CustomFieldSet],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -298,7 +299,7 @@ class CustomFieldSets(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the custom field set objects.
+            ids: Ids of the custom field set objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

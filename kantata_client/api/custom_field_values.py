@@ -332,7 +332,8 @@ class CustomFieldValues(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `CustomFieldValue` objects.
+                dictionary, dictionaries with an `id` in them, or `CustomFieldValue` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -357,7 +358,7 @@ class CustomFieldValues(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | CustomFieldValue] | AsyncIterable[int | str | CustomFieldValue],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -366,7 +367,7 @@ class CustomFieldValues(Resource):
         again without it.
 
         Args:
-            ids: Ids of the custom field value objects.
+            ids: Ids of the custom field value objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

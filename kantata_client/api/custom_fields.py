@@ -297,7 +297,8 @@ class CustomFields(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `CustomField` objects.
+                dictionary, dictionaries with an `id` in them, or `CustomField` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -321,7 +322,7 @@ class CustomFields(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | CustomField] | AsyncIterable[int | str | CustomField],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -329,7 +330,7 @@ class CustomFields(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the custom field objects.
+            ids: Ids of the custom field objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

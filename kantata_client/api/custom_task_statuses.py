@@ -216,7 +216,8 @@ class CustomTaskStatuses(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `StatusSetOption` objects.
+                dictionary, dictionaries with an `id` in them, or `StatusSetOption` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -240,7 +241,7 @@ class CustomTaskStatuses(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StatusSetOption] | AsyncIterable[int | str | StatusSetOption],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -248,7 +249,7 @@ class CustomTaskStatuses(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the custom task status objects.
+            ids: Ids of the custom task status objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -327,8 +327,8 @@ class EstimateScenarioResources(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `EstimateScenarioResource`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `EstimateScenarioResource` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -352,7 +352,8 @@ class EstimateScenarioResources(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | EstimateScenarioResource]
+        | AsyncIterable[int | str | EstimateScenarioResource],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -360,7 +361,7 @@ class EstimateScenarioResources(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the estimate scenario resource objects.
+            ids: Ids of the estimate scenario resource objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

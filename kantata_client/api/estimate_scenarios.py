@@ -323,7 +323,8 @@ class EstimateScenarios(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `EstimateScenario` objects.
+                dictionary, dictionaries with an `id` in them, or `EstimateScenario` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -347,7 +348,7 @@ class EstimateScenarios(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | EstimateScenario] | AsyncIterable[int | str | EstimateScenario],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -355,7 +356,7 @@ class EstimateScenarios(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the estimate scenario objects.
+            ids: Ids of the estimate scenario objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -352,7 +352,8 @@ class Estimates(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Estimate` objects.
+                dictionary, dictionaries with an `id` in them, or `Estimate` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -376,7 +377,7 @@ class Estimates(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Estimate] | AsyncIterable[int | str | Estimate],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -384,7 +385,7 @@ class Estimates(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the estimate objects.
+            ids: Ids of the estimate objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -375,7 +375,8 @@ class ExpenseBudgets(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ExpenseBudget` objects.
+                dictionary, dictionaries with an `id` in them, or `ExpenseBudget` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -399,7 +400,7 @@ class ExpenseBudgets(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ExpenseBudget] | AsyncIterable[int | str | ExpenseBudget],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -407,7 +408,7 @@ class ExpenseBudgets(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the expense budget objects.
+            ids: Ids of the expense budget objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

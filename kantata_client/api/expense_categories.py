@@ -170,7 +170,8 @@ class ExpenseCategories(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ExpenseCategory` objects.
+                dictionary, dictionaries with an `id` in them, or `ExpenseCategory` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -194,7 +195,7 @@ class ExpenseCategories(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ExpenseCategory] | AsyncIterable[int | str | ExpenseCategory],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -202,7 +203,7 @@ class ExpenseCategories(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the expense category objects.
+            ids: Ids of the expense category objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -477,7 +477,7 @@ class Expenses(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Expense` objects.
+                dictionary, dictionaries with an `id` in them, or `Expense` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -501,7 +501,7 @@ class Expenses(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Expense] | AsyncIterable[int | str | Expense],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -510,7 +510,7 @@ class Expenses(Resource):
         again without it.
 
         Args:
-            ids: Ids of the expense objects.
+            ids: Ids of the expense objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -191,7 +191,7 @@ class ExternalPayments(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ExternalPayment] | AsyncIterable[int | str | ExternalPayment],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -199,7 +199,7 @@ class ExternalPayments(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the external payment objects.
+            ids: Ids of the external payment objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

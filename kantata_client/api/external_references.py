@@ -232,7 +232,7 @@ class ExternalReferences(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ExternalReference] | AsyncIterable[int | str | ExternalReference],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -240,7 +240,7 @@ class ExternalReferences(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the external reference objects.
+            ids: Ids of the external reference objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -156,7 +156,8 @@ class HolidayCalendarAssociations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | HolidayCalendarAssociation]
+        | AsyncIterable[int | str | HolidayCalendarAssociation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -164,7 +165,7 @@ class HolidayCalendarAssociations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the holiday calendar association objects.
+            ids: Ids of the holiday calendar association objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

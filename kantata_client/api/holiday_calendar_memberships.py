@@ -240,8 +240,8 @@ class HolidayCalendarMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `HolidayCalendarMembership`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `HolidayCalendarMembership` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -265,7 +265,8 @@ class HolidayCalendarMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | HolidayCalendarMembership]
+        | AsyncIterable[int | str | HolidayCalendarMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -273,7 +274,7 @@ class HolidayCalendarMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the holiday calendar membership objects.
+            ids: Ids of the holiday calendar membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

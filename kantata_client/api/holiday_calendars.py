@@ -188,7 +188,8 @@ class HolidayCalendars(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `HolidayCalendar` objects.
+                dictionary, dictionaries with an `id` in them, or `HolidayCalendar` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -212,7 +213,7 @@ class HolidayCalendars(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | HolidayCalendar] | AsyncIterable[int | str | HolidayCalendar],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -220,7 +221,7 @@ class HolidayCalendars(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the holiday calendar objects.
+            ids: Ids of the holiday calendar objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

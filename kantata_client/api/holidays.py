@@ -246,7 +246,7 @@ class Holidays(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Holiday` objects.
+                dictionary, dictionaries with an `id` in them, or `Holiday` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -270,7 +270,7 @@ class Holidays(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Holiday] | AsyncIterable[int | str | Holiday],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -278,7 +278,7 @@ class Holidays(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the holiday objects.
+            ids: Ids of the holiday objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

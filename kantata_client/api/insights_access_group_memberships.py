@@ -237,8 +237,8 @@ class InsightsAccessGroupMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `InsightsAccessGroupMembership`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `InsightsAccessGroupMembership` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -262,7 +262,8 @@ class InsightsAccessGroupMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | InsightsAccessGroupMembership]
+        | AsyncIterable[int | str | InsightsAccessGroupMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -270,7 +271,7 @@ class InsightsAccessGroupMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the insights access group membership objects.
+            ids: Ids of the insights access group membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -219,7 +219,8 @@ class InsightsReportExports(ReportDownloads):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `InsightsReportExport` objects.
+                dictionary, dictionaries with an `id` in them, or `InsightsReportExport` objects, changed
+                by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -243,7 +244,7 @@ class InsightsReportExports(ReportDownloads):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | InsightsReportExport] | AsyncIterable[int | str | InsightsReportExport],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -251,7 +252,7 @@ class InsightsReportExports(ReportDownloads):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the insights report export objects.
+            ids: Ids of the insights report export objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

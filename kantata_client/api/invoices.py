@@ -469,7 +469,7 @@ class Invoices(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Invoice` objects.
+                dictionary, dictionaries with an `id` in them, or `Invoice` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -493,7 +493,7 @@ class Invoices(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Invoice] | AsyncIterable[int | str | Invoice],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -501,7 +501,7 @@ class Invoices(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the invoice objects.
+            ids: Ids of the invoice objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -284,8 +284,8 @@ class OrganizationMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `OrganizationMembership`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `OrganizationMembership` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -309,7 +309,7 @@ class OrganizationMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | OrganizationMembership] | AsyncIterable[int | str | OrganizationMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -317,7 +317,7 @@ class OrganizationMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the organization membership objects.
+            ids: Ids of the organization membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

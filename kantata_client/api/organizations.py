@@ -250,7 +250,8 @@ class Organizations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Organization` objects.
+                dictionary, dictionaries with an `id` in them, or `Organization` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -274,7 +275,7 @@ class Organizations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Organization] | AsyncIterable[int | str | Organization],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -282,7 +283,7 @@ class Organizations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the organization objects.
+            ids: Ids of the organization objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

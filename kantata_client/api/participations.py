@@ -414,7 +414,8 @@ class Participations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Participation` objects.
+                dictionary, dictionaries with an `id` in them, or `Participation` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -438,7 +439,7 @@ class Participations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Participation] | AsyncIterable[int | str | Participation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -446,7 +447,7 @@ class Participations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the participation objects.
+            ids: Ids of the participation objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

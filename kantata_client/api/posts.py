@@ -348,7 +348,7 @@ class Posts(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Post` objects.
+                dictionary, dictionaries with an `id` in them, or `Post` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -372,7 +372,7 @@ class Posts(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Post] | AsyncIterable[int | str | Post],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -380,7 +380,7 @@ class Posts(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the post objects.
+            ids: Ids of the post objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

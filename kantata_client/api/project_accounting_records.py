@@ -415,7 +415,8 @@ class ProjectAccountingRecords(AccountingFiles):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ProjectAccountingRecord]
+        | AsyncIterable[int | str | ProjectAccountingRecord],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -424,7 +425,7 @@ class ProjectAccountingRecords(AccountingFiles):
         again without it.
 
         Args:
-            ids: Ids of the project accounting record objects.
+            ids: Ids of the project accounting record objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

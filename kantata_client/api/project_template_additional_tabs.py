@@ -122,7 +122,8 @@ class ProjectTemplateAdditionalTabs(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ProjectTemplateAdditionalTab]
+        | AsyncIterable[int | str | ProjectTemplateAdditionalTab],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -130,7 +131,7 @@ class ProjectTemplateAdditionalTabs(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the project template additional tab objects.
+            ids: Ids of the project template additional tab objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

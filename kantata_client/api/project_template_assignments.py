@@ -224,8 +224,8 @@ class ProjectTemplateAssignments(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ProjectTemplateAssignment`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `ProjectTemplateAssignment` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -249,7 +249,8 @@ class ProjectTemplateAssignments(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ProjectTemplateAssignment]
+        | AsyncIterable[int | str | ProjectTemplateAssignment],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -257,7 +258,7 @@ class ProjectTemplateAssignments(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the project template assignment objects.
+            ids: Ids of the project template assignment objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

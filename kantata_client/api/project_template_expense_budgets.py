@@ -334,8 +334,8 @@ class ProjectTemplateExpenseBudgets(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ProjectTemplateExpenseBudget`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `ProjectTemplateExpenseBudget` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -359,7 +359,8 @@ class ProjectTemplateExpenseBudgets(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ProjectTemplateExpenseBudget]
+        | AsyncIterable[int | str | ProjectTemplateExpenseBudget],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -367,7 +368,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the project template expense budget objects.
+            ids: Ids of the project template expense budget objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

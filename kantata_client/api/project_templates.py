@@ -286,7 +286,8 @@ class ProjectTemplates(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `ProjectTemplate` objects.
+                dictionary, dictionaries with an `id` in them, or `ProjectTemplate` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -310,7 +311,7 @@ class ProjectTemplates(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | ProjectTemplate] | AsyncIterable[int | str | ProjectTemplate],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -318,7 +319,7 @@ class ProjectTemplates(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the project template objects.
+            ids: Ids of the project template objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -241,7 +241,8 @@ class RateCardRoles(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `RateCardRole` objects.
+                dictionary, dictionaries with an `id` in them, or `RateCardRole` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -265,7 +266,7 @@ class RateCardRoles(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | RateCardRole] | AsyncIterable[int | str | RateCardRole],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -273,7 +274,7 @@ class RateCardRoles(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the rate card role objects.
+            ids: Ids of the rate card role objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

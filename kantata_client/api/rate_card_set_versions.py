@@ -278,7 +278,8 @@ class RateCardSetVersions(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `RateCardSetVersion` objects.
+                dictionary, dictionaries with an `id` in them, or `RateCardSetVersion` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -302,7 +303,7 @@ class RateCardSetVersions(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | RateCardSetVersion] | AsyncIterable[int | str | RateCardSetVersion],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -310,7 +311,7 @@ class RateCardSetVersions(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the rate card set version objects.
+            ids: Ids of the rate card set version objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -244,7 +244,8 @@ class RateCardSets(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `RateCardSet` objects.
+                dictionary, dictionaries with an `id` in them, or `RateCardSet` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -268,7 +269,7 @@ class RateCardSets(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | RateCardSet] | AsyncIterable[int | str | RateCardSet],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -276,7 +277,7 @@ class RateCardSets(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the rate card set objects.
+            ids: Ids of the rate card set objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -328,7 +328,8 @@ class RateCards(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `RateCard` objects.
+                dictionary, dictionaries with an `id` in them, or `RateCard` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -352,7 +353,7 @@ class RateCards(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | RateCard] | AsyncIterable[int | str | RateCard],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -360,7 +361,7 @@ class RateCards(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the rate card objects.
+            ids: Ids of the rate card objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

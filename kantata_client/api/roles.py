@@ -313,7 +313,7 @@ class Roles(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Role` objects.
+                dictionary, dictionaries with an `id` in them, or `Role` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -337,7 +337,7 @@ class Roles(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Role] | AsyncIterable[int | str | Role],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -345,7 +345,7 @@ class Roles(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the role objects.
+            ids: Ids of the role objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -292,7 +292,8 @@ class SkillMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `SkillMembership` objects.
+                dictionary, dictionaries with an `id` in them, or `SkillMembership` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -316,7 +317,7 @@ class SkillMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | SkillMembership] | AsyncIterable[int | str | SkillMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -324,7 +325,7 @@ class SkillMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the skill membership objects.
+            ids: Ids of the skill membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

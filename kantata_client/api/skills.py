@@ -336,7 +336,7 @@ class Skills(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Skill` objects.
+                dictionary, dictionaries with an `id` in them, or `Skill` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -360,7 +360,7 @@ class Skills(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Skill] | AsyncIterable[int | str | Skill],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -368,7 +368,7 @@ class Skills(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the skill objects.
+            ids: Ids of the skill objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

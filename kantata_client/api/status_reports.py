@@ -312,7 +312,8 @@ class StatusReports(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `StatusReport` objects.
+                dictionary, dictionaries with an `id` in them, or `StatusReport` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -336,7 +337,7 @@ class StatusReports(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StatusReport] | AsyncIterable[int | str | StatusReport],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -344,7 +345,7 @@ class StatusReports(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the status report objects.
+            ids: Ids of the status report objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -670,7 +670,7 @@ class Stories(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Story` objects.
+                dictionary, dictionaries with an `id` in them, or `Story` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -694,7 +694,7 @@ class Stories(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Story] | AsyncIterable[int | str | Story],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -702,7 +702,7 @@ class Stories(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the story objects.
+            ids: Ids of the story objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

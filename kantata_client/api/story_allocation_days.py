@@ -355,7 +355,8 @@ class StoryAllocationDays(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `StoryAllocationDay` objects.
+                dictionary, dictionaries with an `id` in them, or `StoryAllocationDay` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -379,7 +380,7 @@ class StoryAllocationDays(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StoryAllocationDay] | AsyncIterable[int | str | StoryAllocationDay],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -388,7 +389,7 @@ class StoryAllocationDays(Resource):
         again without it.
 
         Args:
-            ids: Ids of the story allocation day objects.
+            ids: Ids of the story allocation day objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

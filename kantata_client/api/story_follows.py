@@ -152,7 +152,7 @@ class StoryFollows(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StoryFollow] | AsyncIterable[int | str | StoryFollow],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -160,7 +160,7 @@ class StoryFollows(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the story follow objects.
+            ids: Ids of the story follow objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -249,7 +249,8 @@ class StoryTasks(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `StoryTask` objects.
+                dictionary, dictionaries with an `id` in them, or `StoryTask` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -273,7 +274,7 @@ class StoryTasks(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StoryTask] | AsyncIterable[int | str | StoryTask],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -281,7 +282,7 @@ class StoryTasks(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the story task objects.
+            ids: Ids of the story task objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

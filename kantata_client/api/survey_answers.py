@@ -240,7 +240,8 @@ class SurveyAnswers(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `SurveyAnswer` objects.
+                dictionary, dictionaries with an `id` in them, or `SurveyAnswer` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -264,7 +265,7 @@ class SurveyAnswers(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | SurveyAnswer] | AsyncIterable[int | str | SurveyAnswer],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -272,7 +273,7 @@ class SurveyAnswers(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the survey answer objects.
+            ids: Ids of the survey answer objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -214,7 +214,8 @@ class SurveyQuestions(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `SurveyQuestion` objects.
+                dictionary, dictionaries with an `id` in them, or `SurveyQuestion` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -238,7 +239,7 @@ class SurveyQuestions(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | SurveyQuestion] | AsyncIterable[int | str | SurveyQuestion],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -246,7 +247,7 @@ class SurveyQuestions(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the survey question objects.
+            ids: Ids of the survey question objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

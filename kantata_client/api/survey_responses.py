@@ -296,7 +296,8 @@ class SurveyResponses(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `SurveyResponse` objects.
+                dictionary, dictionaries with an `id` in them, or `SurveyResponse` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -320,7 +321,7 @@ class SurveyResponses(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | SurveyResponse] | AsyncIterable[int | str | SurveyResponse],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -328,7 +329,7 @@ class SurveyResponses(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the survey response objects.
+            ids: Ids of the survey response objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

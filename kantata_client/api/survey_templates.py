@@ -290,7 +290,8 @@ class SurveyTemplates(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `SurveyTemplate` objects.
+                dictionary, dictionaries with an `id` in them, or `SurveyTemplate` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -314,7 +315,7 @@ class SurveyTemplates(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | SurveyTemplate] | AsyncIterable[int | str | SurveyTemplate],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -322,7 +323,7 @@ class SurveyTemplates(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the survey template objects.
+            ids: Ids of the survey template objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

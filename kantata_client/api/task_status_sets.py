@@ -235,7 +235,8 @@ class TaskStatusSets(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `StatusSet` objects.
+                dictionary, dictionaries with an `id` in them, or `StatusSet` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -259,7 +260,7 @@ class TaskStatusSets(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | StatusSet] | AsyncIterable[int | str | StatusSet],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -267,7 +268,7 @@ class TaskStatusSets(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the task status set objects.
+            ids: Ids of the task status set objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

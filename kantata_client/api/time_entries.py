@@ -428,7 +428,8 @@ class TimeEntries(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `TimeEntry` objects.
+                dictionary, dictionaries with an `id` in them, or `TimeEntry` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -452,7 +453,7 @@ class TimeEntries(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | TimeEntry] | AsyncIterable[int | str | TimeEntry],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -461,7 +462,7 @@ class TimeEntries(Resource):
         again without it.
 
         Args:
-            ids: Ids of the time entry objects.
+            ids: Ids of the time entry objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

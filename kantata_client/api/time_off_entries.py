@@ -286,7 +286,8 @@ class TimeOffEntries(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `TimeOffEntry` objects.
+                dictionary, dictionaries with an `id` in them, or `TimeOffEntry` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -310,7 +311,7 @@ class TimeOffEntries(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | TimeOffEntry] | AsyncIterable[int | str | TimeOffEntry],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -319,7 +320,7 @@ class TimeOffEntries(Resource):
         again without it.
 
         Args:
-            ids: Ids of the time off entry objects.
+            ids: Ids of the time off entry objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

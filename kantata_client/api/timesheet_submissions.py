@@ -374,7 +374,7 @@ class TimesheetSubmissions(Resource):
 
     def approve_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | TimesheetSubmission] | AsyncIterable[int | str | TimesheetSubmission],
         *,
         description: str | None = None,
         concurrency: int = 4,
@@ -383,7 +383,7 @@ class TimesheetSubmissions(Resource):
         """Approve many, 100 in one request; the results are the resolutions.
 
         Args:
-            ids: Ids of the timesheet submission objects.
+            ids: Ids of the timesheet submission objects, or these themselves.
             description: A comment on the decision.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
@@ -409,7 +409,7 @@ class TimesheetSubmissions(Resource):
 
     def cancel_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | TimesheetSubmission] | AsyncIterable[int | str | TimesheetSubmission],
         *,
         description: str | None = None,
         concurrency: int = 4,
@@ -418,7 +418,7 @@ class TimesheetSubmissions(Resource):
         """Cancel many, 100 in one request; the results are the resolutions.
 
         Args:
-            ids: Ids of the timesheet submission objects.
+            ids: Ids of the timesheet submission objects, or these themselves.
             description: A comment on the decision.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
@@ -444,7 +444,7 @@ class TimesheetSubmissions(Resource):
 
     def reject_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | TimesheetSubmission] | AsyncIterable[int | str | TimesheetSubmission],
         *,
         description: str | None = None,
         concurrency: int = 4,
@@ -453,7 +453,7 @@ class TimesheetSubmissions(Resource):
         """Reject many, 100 in one request; the results are the resolutions.
 
         Args:
-            ids: Ids of the timesheet submission objects.
+            ids: Ids of the timesheet submission objects, or these themselves.
             description: A comment on the decision.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an

@@ -168,7 +168,7 @@ class UserGroupMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | UserWorkspaceGroup] | AsyncIterable[int | str | UserWorkspaceGroup],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -176,7 +176,7 @@ class UserGroupMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the user group membership objects.
+            ids: Ids of the user group membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

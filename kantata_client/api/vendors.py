@@ -249,7 +249,7 @@ class Vendors(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Vendor` objects.
+                dictionary, dictionaries with an `id` in them, or `Vendor` objects, changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -273,7 +273,7 @@ class Vendors(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Vendor] | AsyncIterable[int | str | Vendor],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -281,7 +281,7 @@ class Vendors(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the vendor objects.
+            ids: Ids of the vendor objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

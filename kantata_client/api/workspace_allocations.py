@@ -388,7 +388,8 @@ class WorkspaceAllocations(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkspaceAllocation` objects.
+                dictionary, dictionaries with an `id` in them, or `WorkspaceAllocation` objects, changed
+                by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -412,7 +413,7 @@ class WorkspaceAllocations(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkspaceAllocation] | AsyncIterable[int | str | WorkspaceAllocation],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -420,7 +421,7 @@ class WorkspaceAllocations(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace allocation objects.
+            ids: Ids of the workspace allocation objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -225,7 +225,8 @@ class WorkspaceBaselines(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkspaceBaseline` objects.
+                dictionary, dictionaries with an `id` in them, or `WorkspaceBaseline` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -249,7 +250,7 @@ class WorkspaceBaselines(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkspaceBaseline] | AsyncIterable[int | str | WorkspaceBaseline],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -257,7 +258,7 @@ class WorkspaceBaselines(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace baseline objects.
+            ids: Ids of the workspace baseline objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

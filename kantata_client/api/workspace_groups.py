@@ -381,7 +381,8 @@ class WorkspaceGroups(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkspaceGroup` objects.
+                dictionary, dictionaries with an `id` in them, or `WorkspaceGroup` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -405,7 +406,7 @@ class WorkspaceGroups(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkspaceGroup] | AsyncIterable[int | str | WorkspaceGroup],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -413,7 +414,7 @@ class WorkspaceGroups(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace group objects.
+            ids: Ids of the workspace group objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

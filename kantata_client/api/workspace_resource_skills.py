@@ -226,8 +226,8 @@ class WorkspaceResourceSkills(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkspaceResourceSkill`
-                objects.
+                dictionary, dictionaries with an `id` in them, or `WorkspaceResourceSkill` objects,
+                changed by `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -251,7 +251,7 @@ class WorkspaceResourceSkills(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkspaceResourceSkill] | AsyncIterable[int | str | WorkspaceResourceSkill],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -259,7 +259,7 @@ class WorkspaceResourceSkills(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace resource skill objects.
+            ids: Ids of the workspace resource skill objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

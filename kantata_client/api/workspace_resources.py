@@ -493,7 +493,8 @@ class WorkspaceResources(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkspaceResource` objects.
+                dictionary, dictionaries with an `id` in them, or `WorkspaceResource` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -517,7 +518,7 @@ class WorkspaceResources(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkspaceResource] | AsyncIterable[int | str | WorkspaceResource],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -525,7 +526,7 @@ class WorkspaceResources(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace resource objects.
+            ids: Ids of the workspace resource objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -1113,7 +1113,8 @@ class Workspaces(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Workspace` objects.
+                dictionary, dictionaries with an `id` in them, or `Workspace` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -1137,7 +1138,7 @@ class Workspaces(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Workspace] | AsyncIterable[int | str | Workspace],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -1145,7 +1146,7 @@ class Workspaces(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workspace objects.
+            ids: Ids of the workspace objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

@@ -320,7 +320,8 @@ class WorkweekMemberships(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `WorkweekMembership` objects.
+                dictionary, dictionaries with an `id` in them, or `WorkweekMembership` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -344,7 +345,7 @@ class WorkweekMemberships(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | WorkweekMembership] | AsyncIterable[int | str | WorkweekMembership],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -352,7 +353,7 @@ class WorkweekMemberships(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workweek membership objects.
+            ids: Ids of the workweek membership objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

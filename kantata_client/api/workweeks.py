@@ -269,7 +269,8 @@ class Workweeks(Resource):
 
         Args:
             items: What to change, each with the arguments of `update`: pairs of an id and a
-                dictionary, dictionaries with an `id` in them, or changed `Workweek` objects.
+                dictionary, dictionaries with an `id` in them, or `Workweek` objects, changed by
+                `replace`.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).
@@ -293,7 +294,7 @@ class Workweeks(Resource):
 
     def delete_many(
         self,
-        ids: Iterable[int | str] | AsyncIterable[int | str],
+        ids: Iterable[int | str | Workweek] | AsyncIterable[int | str | Workweek],
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -301,7 +302,7 @@ class Workweeks(Resource):
         """Delete many, one request each.
 
         Args:
-            ids: Ids of the workweek objects.
+            ids: Ids of the workweek objects, or these themselves.
             concurrency: Most requests under way at once.
             progress: Called with the number of items that have an outcome, and of all (`None` for an
                 async input).

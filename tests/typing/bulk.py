@@ -61,6 +61,7 @@ async def updates(kantata: Kantata, stories: list[Story], changes: UpdateStory) 
 async def deletions_and_decisions(kantata: Kantata, ids: AsyncIterator[int]) -> None:
     assert_type(kantata.time_entries.delete_many([1, "2"]), BulkRun[None])
     assert_type((await kantata.stories.delete_many(ids, concurrency=2)).done, list[Outcome[None]])
+    assert_type(kantata.stories.delete_many(kantata.stories.list()), BulkRun[None])
     await kantata.stories.delete_many([None])  # pyright: ignore[reportArgumentType]
     kantata.users.delete_many([1])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     assert_type(
