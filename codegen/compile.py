@@ -1,4 +1,4 @@
-"""The compiler from end to end: load → correct → normalise → describe → render → format."""
+"""The compiler from end to end: load → correct → resolve → normalise → describe → render → format → verify."""
 
 from __future__ import annotations
 

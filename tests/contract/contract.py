@@ -17,7 +17,7 @@ from codegen.load import load, load_data
 from codegen.overlay import apply
 
 ROOT = Path(__file__).parents[2]
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "delete", "patch")
 
 
 @cache
@@ -78,6 +78,8 @@ def keyword(name: str) -> str:
 @cache
 def operations() -> dict[str, Declared]:
     """Every operation by `"METHOD /path"`."""
+    unknown = {method for item in contract()["paths"].values() for method in item} - {*METHODS, "parameters"}
+    assert not unknown
     found = [
         _operation(method, path, item[method])
         for path, item in contract()["paths"].items()
@@ -101,6 +103,8 @@ def _operation(method: str, path: str, declared: dict[str, Any]) -> Declared:
             body = inner["properties"]
             required |= set(inner.get("required", ()))
     ((status, response),) = ((int(s), r) for s, r in declared["responses"].items() if str(s).startswith("2"))
+    assert "$ref" not in response, f"{method} {path}: these tests don't follow references"
+    assert "$ref" not in response.get("schema", {}), f"{method} {path}: these tests don't follow references"
     return Declared(
         method.upper(),
         path,

@@ -169,6 +169,8 @@ def check_result(declared: Declared, result: Any) -> None:
     items = result.items if hasattr(result, "items") and hasattr(result, "number") else result
     first = items[0] if isinstance(items, list) else items
     assert str(first.to_dict()["id"]) == "7"
+    if not (isinstance(content, dict) and "results" in content):
+        check_plain_object(declared, type(first))
     if isinstance(content, dict) and "results" in content:
         assert declared.response is not None
         key = content["results"][0]["key"]
@@ -177,6 +179,26 @@ def check_result(declared: Declared, result: Any) -> None:
         )
         if reference:
             assert type(first).__name__ == class_name(reference)
+
+
+def check_plain_object(declared: Declared, cls: Any) -> None:
+    """What is no envelope is decoded into the class of the very object that is declared, and of no other."""
+    if "direct" in declared.form:
+        schema = {
+            "$ref": "#/definitions/DirectUpload"
+        }  # which the overlay adds; a form can't be answered in two shapes
+    else:
+        assert declared.response is not None
+        schema = declared.response
+    if schema.get("type") == "array":
+        schema = schema["items"]
+    elif "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
+        schema = schema["additionalProperties"]
+    if "$ref" in schema:
+        definition = schema["$ref"].rpartition("/")[2]
+        assert cls.__name__ == class_name(definition)
+        schema = contract()["definitions"][definition]
+    assert set(cls.FIELDS) - {"id"} == set(schema["properties"]) - {"id"}
 
 
 @pytest.mark.asyncio
@@ -255,6 +277,13 @@ def test_the_operations_are_those_of_the_contract() -> None:
     assert len(OPERATIONS) == 419
     assert set(OPERATIONS) == set(operations())
     assert all(OPERATIONS[name].id == name for name in OPERATIONS)
+
+
+def test_what_answers_nothing_is_declared_so() -> None:
+    """A response that is told in a way that nobody reads would be one of them."""
+    silent = {name for name, each in operations().items() if each.response is None}
+    assert {name for name, each in OPERATIONS.items() if each.result == "none"} == silent
+    assert len(silent) == 72
 
 
 def test_each_operation_leads_to_a_method_of_a_resource() -> None:
