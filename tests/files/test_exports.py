@@ -275,9 +275,9 @@ async def test_a_progress_hook_that_fails_is_logged(
     assert isinstance(record.exc_info[1], FileNotFoundError)
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError("no vault"), EOFError("no vault")])
+@pytest.mark.parametrize("kind", [ConnectionRefusedError, EOFError])
 async def test_what_a_token_provider_raises_comes_out_as_it_is(
-    world: World, tmp_path: Path, error: Exception
+    world: World, tmp_path: Path, kind: type[Exception]
 ) -> None:
     """Only the file's own errors are told as the file's."""
     export = await world.kantata.exports.create(export_definition={"users": {"columns": ["id"]}})
@@ -288,10 +288,10 @@ async def test_what_a_token_provider_raises_comes_out_as_it_is(
         nonlocal calls
         calls += 1
         if calls > 1:
-            raise error
+            raise kind("no vault")
         return world.sandbox.token
 
-    with pytest.raises(type(error), match="no vault"):
+    with pytest.raises(kind, match="no vault"):
         await world.kantata.with_token(token).exports.download(export.id, to=tmp_path / "a", **FAST)
     assert names(tmp_path) == []
 
