@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codegen.describe import Facts, describe
-from codegen.errors import CodegenError, of_file
+from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load, load_data
 from codegen.normalise import normalise
 from codegen.overlay import apply
@@ -38,12 +38,12 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
     """
     overlay, facts = overrides / "overlay.yaml", overrides / "semantics.yaml"
     published, corrections = load(contract), load_data(overlay)
-    with of_file(overlay):
+    with of_file(overlay), reading("the overlay"):
         corrected = apply(published, corrections)
-    with of_file(contract):
+    with of_file(contract), reading("the contract"):
         document = resolve(corrected)
     semantics = load_semantics(facts, document)
-    with of_file(contract, facts):
+    with of_file(contract, facts), reading("the contract"):
         return describe(normalise(document, semantics), semantics, PACKAGE)
 
 

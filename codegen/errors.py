@@ -46,8 +46,8 @@ def reading(*place: str | int) -> Generator[None]:
         raised = list(walk_tb(error.__traceback__))[-1]
         at = f"{Path(raised[0].f_code.co_filename).name}:{raised[1]}"
         msg = (
-            f"{_named(place)} can't be read: something in it is missing, null or of another kind than expected; correct "
-            f"it in overrides/overlay.yaml ({type(error).__name__}: {error}, in {at})"
+            f"{_named(place)} can't be read: something in it is missing, null or of another kind than expected; look at "
+            f"it, and at what overrides/ says of it ({type(error).__name__}: {error}, in {at})"
         )
         raise CodegenError(msg, place) from error
 

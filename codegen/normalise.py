@@ -184,7 +184,7 @@ def _parameter_schema(parameter: Json) -> Json:
 
 def _rewrite_refs(node: Any) -> None:
     for each in _objects(node):
-        if "$ref" in each:
+        if isinstance(each.get("$ref"), str):
             each["$ref"] = each["$ref"].replace("#/definitions/", _REF)
 
 

@@ -14,6 +14,7 @@ from codegen.names import METHODS
 
 Json = dict[str, Any]
 
+_TO_SCHEMAS = ("#/definitions/", "#/components/schemas/")
 _BESIDE_METHODS = frozenset({"parameters", "summary", "description", "servers"})
 
 
@@ -31,7 +32,7 @@ def resolve(contract: Json) -> Json:
     for name, schema in _schemas(document).items():
         with reading("definitions", name):
             _check_schema(schema, f"definition {name}")
-    for path in document["paths"]:
+    for path in _mapping(document.get("paths"), "`paths`"):
         with reading("paths", path):
             item = document["paths"][path] = _part(document, document["paths"][path], path)
             shared = _parameters(document, item, path)
@@ -52,8 +53,9 @@ def resolve(contract: Json) -> Json:
 
 
 def _schemas(document: Json) -> Json:
-    schemas: Any = document.get("definitions") or document.get("components", {}).get("schemas") or {}
-    return _mapping(schemas, "the definitions")
+    if "openapi" not in document:
+        return _mapping(document.get("definitions", {}), "`definitions`")
+    return _mapping(_mapping(document.get("components", {}), "`components`").get("schemas", {}), "`schemas`")
 
 
 def _operation(document: Json, operation: Any, where: str) -> Json:
@@ -128,6 +130,11 @@ def _check_schema(schema: Any, where: str) -> None:
     """Refuse what is no schema; in the message, its place below the operation or definition."""
     found = _mapping(schema, where)
     _check_prose(found, where)
+    if "$ref" in found:
+        if not isinstance(found["$ref"], str) or not found["$ref"].startswith(_TO_SCHEMAS):
+            msg = f"{where}: its reference {found['$ref']!r} leads to no definition"
+            raise CodegenError(msg)
+        return
     declared = found.get("type")
     if declared is not None and not isinstance(declared, str | list):
         msg = f"{where}: its `type` is {declared!r}"

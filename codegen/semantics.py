@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 
 import attrs
 
-from codegen.errors import CodegenError, of_file
+from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
 from codegen.names import METHODS
 from kantata_client._operation import Result
@@ -85,7 +85,7 @@ def load_semantics(path: Path, contract: Mapping[str, Any]) -> Semantics:
             definition or a field is named that the contract does not have.
     """
     data = load_data(path)
-    with of_file(path):
+    with of_file(path), reading("the facts"):
         return _Reader(contract).read(data)
 
 
@@ -209,7 +209,7 @@ class _Reader:
             for name, facts in self._mapping(f"associations: {definition}", named).items():
                 where = f"associations: {definition}.{name}"
                 self._keys(where, facts, required=[], optional=["type", "field", "key"])
-                if "field" in facts and facts["field"] not in properties:
+                if "field" in facts and str(facts["field"]) not in properties:
                     self._fail(f"{where}: {definition} has no field {facts['field']!r}")
                 if facts.get("type", "polymorphic") != "polymorphic":
                     self._definition(where, facts["type"])
@@ -242,13 +242,13 @@ class _Reader:
             yield operation, value
 
     def _operation(self, section: str, operation: Any) -> None:
-        if operation not in self._operations:
+        if not isinstance(operation, str) or operation not in self._operations:
             self._fail(
                 f"{section}: the contract has no operation {operation!r}; delete the line, or correct it"
             )
 
     def _definition(self, where: str, definition: Any) -> None:
-        if definition not in self._definitions:
+        if not isinstance(definition, str) or definition not in self._definitions:
             self._fail(
                 f"{where}: the contract has no definition {definition!r}; delete the line, or correct it"
             )

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,7 +18,7 @@ from codegen.__main__ import _replace
 from codegen.compile import CONTRACT, OVERRIDES, understand, write
 from codegen.describe import Facts, describe
 from codegen.errors import ROOT, CodegenError
-from codegen.load import load, load_data
+from codegen.load import apart, load, load_data
 from codegen.normalise import normalise
 from codegen.render import check, render
 from codegen.resolve import resolve
@@ -26,7 +27,7 @@ from codegen.verify import verify
 from tests.codegen.small import NOTHING_KNOWN, envelope, openapi, swagger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from codegen.semantics import Semantics
@@ -359,6 +360,30 @@ def test_a_fact_that_does_not_hold_stops(fact: Any, told: str) -> None:
     assert told in str(caught.value)
     assert caught.value.facts
     assert caught.value.place[0] in fact
+
+
+def places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    for key, value in (
+        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    ):
+        yield (*above, key)
+        yield from places(value, (*above, key))
+
+
+@pytest.mark.parametrize("dialect", [swagger, openapi])
+def test_nothing_wrong_at_any_place_ends_in_a_traceback(dialect: Callable[[], Json]) -> None:
+    wrong = cycle([None, [], 7, {}, "x", ["x"], True, {"x": None}, {"$ref": 7}, {"$ref": "#/paths"}, [None]])
+    stopped = 0
+    for place in places(dialect()):
+        if place[0] not in ("paths", "definitions", "components"):
+            continue
+        contract = apart(dialect())
+        changed(*place, to=next(wrong))(contract)
+        try:
+            facts(contract)
+        except CodegenError:
+            stopped += 1
+    assert stopped > 100
 
 
 # --- file and line ---------------------------------------------------------------------------------
