@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,13 +28,27 @@ def server() -> Iterator[str]:
         yield url
 
 
+def waited_for(file: Path) -> str:
+    """What a program writes into a file within half a minute."""
+    for _ in range(300):
+        if file.exists():
+            return file.read_text()
+        time.sleep(0.1)
+    pytest.fail(f"{file.name} was not written")
+
+
 @pytest.mark.parametrize("decision", ["allow", "deny"])
 def test_login(server: str, tmp_path: Path, decision: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     home = tmp_path / "home"
     home.mkdir()
+    # Stands for the command that opens the user's browser: a test's has to be driven.
+    opener, opened = tmp_path / "opener", tmp_path / "opened"
+    opener.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
+    opener.chmod(0o700)
     environment = os.environ | {
+        "BROWSER": str(opener),
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home),
         "KANTATA_CLIENT_ID": "sandbox-app",
@@ -43,23 +58,24 @@ def test_login(server: str, tmp_path: Path, decision: str) -> None:
     }
     command = [sys.executable, "-m", "kantata_client.cli"]
     login = subprocess.Popen(
-        [*command, "login", "--no-browser"],
+        [*command, "login"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     with Browser(tmp_path) as browser, login:
-        assert login.stderr
-        assert "Go to this address" in login.stderr.readline()
-        url = login.stderr.readline().strip()
-        assert "/oauth/authorize?" in url
-        browser.open(f"http://127.0.0.1:{port}/")  # what a browser is started with
-        assert browser.bar == url
-        browser.click(f"button[value={decision}]")
-        assert browser.bar == f"http://127.0.0.1:{port}/done"
-        page = browser.text
-        out, err = login.communicate(timeout=30)
+        try:
+            started = waited_for(opened)
+            assert started == f"http://127.0.0.1:{port}/"
+            browser.open(started)
+            assert browser.bar.startswith(f"{server}/oauth/authorize?")
+            browser.click(f"button[value={decision}]")
+            assert browser.bar == f"http://127.0.0.1:{port}/done"
+            page = browser.text
+            out, err = login.communicate(timeout=30)
+        finally:
+            login.kill()
     if decision == "deny":
         assert login.returncode == 1
         assert "The sign-in failed" in page
