@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
-from kantata_client.errors import UsageError
+from kantata_client.errors import OAuthError, UsageError
 
 ENVIRONMENT_VARIABLE = "KANTATA_ACCESS_TOKEN"
 
@@ -140,7 +141,8 @@ def as_provider(
 
 async def current(provider: TokenProvider) -> Secret:
     """The provider's token, checked: in a header a line break would start another header."""
-    token = await provider.token()
+    with _of_ones_own():
+        token = await provider.token()
     if _usable(token):
         return Secret(token)
     error = _unusable(token)
@@ -150,7 +152,24 @@ async def current(provider: TokenProvider) -> Secret:
 
 async def replaced(provider: TokenProvider, refused: Secret) -> bool:
     """Tell the provider that its token was refused; whether it has another one."""
-    return await provider.refused(refused.reveal())
+    with _of_ones_own():
+        return await provider.refused(refused.reveal())
+
+
+@contextmanager
+def _of_ones_own() -> Generator[None]:
+    """Tell a cancellation of what a provider awaits (a task shared by many, say) from one of the request."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        from asyncio import CancelledError, current_task
+
+        if isinstance(error, CancelledError) and (task := current_task()) and not task.cancelling():
+            msg = "The token provider was cancelled, though nobody cancelled the request: look at what it awaits."
+            raise OAuthError(msg) from error
+        raise
 
 
 def _usable(token: object) -> bool:

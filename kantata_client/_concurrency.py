@@ -1,11 +1,11 @@
-"""Doing several things at once and getting their results in order; nothing outlives the call."""
+"""Doing several things at once and getting their results in order, or one thing to its end; nothing outlives the call."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 T = TypeVar("T")
 
@@ -42,3 +42,30 @@ async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T]
             group.start_soon(run, index, call)
     first = min(failures, default=len(calls))
     return [results[index] for index in range(first)], failures.get(first)
+
+
+async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do what must not be broken off in the middle: a cancellation comes through when it has ended."""
+    import asyncio
+
+    import anyio
+
+    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
+        results: list[T] = []
+        with anyio.CancelScope(shield=True):
+            results.append(await call())
+        return results[0]
+    # A shield of anyio's keeps its own cancellations away, but not those of asyncio (`asyncio.timeout`, `Task.cancel`).
+    task = asyncio.create_task(call())
+    cancellation: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancellation = error
+    if cancellation is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # outdone by the cancellation
+    raise cancellation

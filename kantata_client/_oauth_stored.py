@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from kantata_client._auth import Secret
+from kantata_client._concurrency import to_the_end
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 
 if TYPE_CHECKING:
@@ -101,8 +102,6 @@ class StoredToken:
         return token
 
     async def _renewed(self, token: Token, refused: Secret | None) -> Token:
-        import anyio
-
         flight, app = self._flight, self._app
         try:
             if app is None or not token.refreshable:
@@ -112,18 +111,23 @@ class StoredToken:
                 if self._good(token, refused):
                     return token
                 # Cancelled in between, the new token would be lost, and the old one is used up.
-                with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LONGEST):
-                    # Kept here first: should storing it fail, this object at least goes on working.
-                    self._token = fresh = await app.refresh(token)
-                    await flight.store.save(self._key, fresh)
-                    return fresh
-                raise OAuthError(f"The token under {self._key!r} could not be renewed in time: try again.")
+                return await to_the_end(lambda: self._exchanged(token, app))
         except OAuthError as error:
             failure = self._revoked() if error.error == "invalid_grant" else error
         except KantataError as error:
             failure = error
         flight.failed(token, failure)
         raise copy.copy(failure)
+
+    async def _exchanged(self, token: Token, app: OAuthApp) -> Token:
+        import anyio
+
+        with anyio.move_on_after(LONGEST):
+            # Kept here first: should storing it fail, this object at least goes on working.
+            self._token = fresh = await app.refresh(token)
+            await self._flight.store.save(self._key, fresh)
+            return fresh
+        raise OAuthError(f"The token under {self._key!r} could not be renewed in time: try again.")
 
     def _revoked(self) -> AuthenticationError:
         return _authentication_error(

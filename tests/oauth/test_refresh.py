@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 import weakref
@@ -163,6 +164,22 @@ async def test_a_cancelled_task_does_not_lose_the_new_token(independent: Indepen
         assert renewed is not None
         assert await provider.token() == renewed.access_token
     assert renewed.access_token in independent.validator.access
+    assert independent.refreshes == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_timeout_of_asyncio_does_not_lose_it_either(independent: Independent, app: OAuthApp) -> None:
+    store = MemoryStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    independent.seconds = 0.3
+    provider = StoredToken(store, "alice", app=app)
+    async with app:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await provider.token()
+        renewed = await store.load("alice")
+        assert renewed is not None
+        assert await provider.token() == renewed.access_token
     assert independent.refreshes == 1
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
 import traceback
 from urllib.parse import quote, quote_plus
 
+import anyio
 import pytest
 
-from kantata_client import Kantata
+from kantata_client import Kantata, OAuthError
 from kantata_client._auth import Secret, TokenProvider, as_provider, current, replaced
 from kantata_client.errors import UsageError
 from kantata_client.oauth import Token
+from kantata_client.sandbox import Sandbox
 from kantata_client.stores import StoredToken
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +174,40 @@ def test_what_is_taken_for_a_token_by_mistake(source, sentence):
     with pytest.raises(UsageError, match=sentence) as caught:
         Kantata(source)
     assert TOKEN not in str(caught.value) + clients(caught)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_provider_whose_own_task_was_cancelled_is_no_cancellation_of_the_request(anyio_backend):
+    sandbox = Sandbox("demo")
+    asked = 0
+
+    async def token():
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            shared = asyncio.create_task(asyncio.sleep(60))
+            shared.cancel()
+            await shared
+        return sandbox.token
+
+    async with sandbox.client() as kantata:
+        stories = kantata.with_token(token).stories
+        with pytest.raises(OAuthError, match="nobody cancelled the request"):
+            await stories.list(per_page=50).collect()
+        asked = 2
+        first = await stories.list().first()
+        result = await stories.update_many([(first.id, {"title": "x"})])
+    assert [outcome.status for outcome in result.outcomes] == ["failed"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancelled_request_stays_cancelled(anyio_backend):
+    async def token():
+        await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await current(as_provider(token))
+    with anyio.move_on_after(0.01) as scope:
+        await current(as_provider(token))
+    assert scope.cancelled_caught
