@@ -334,6 +334,7 @@ class Outcomes(Generic[T]):
         self._ahead = sys.maxsize if kept else chunks * job.size
         self._progress = progress
         self._begun = self._ended = False
+        self._lock: anyio.Lock | None = None
         self._ready: deque[Outcome[T]] = deque()
         """Those that can be handed out, in order."""
         self._known: list[Outcome[T]] = []
@@ -355,12 +356,17 @@ class Outcomes(Generic[T]):
         return self
 
     async def __anext__(self) -> Outcome[T]:
-        while not self._ready:
-            if self._ended:
-                self._raise_error()
-                raise StopAsyncIteration
-            await self._fill()
-        return self._ready.popleft()
+        if self._lock is None:
+            from anyio import Lock
+
+            self._lock = Lock()
+        async with self._lock:  # several tasks may share a run
+            while not self._ready:
+                if self._ended:
+                    self._raise_error()
+                    raise StopAsyncIteration
+                await self._fill()
+            return self._ready.popleft()
 
     async def aclose(self) -> None:
         """End the run: nothing more is read, sent or handed out."""

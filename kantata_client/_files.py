@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from kantata_client._atomic import Unfinished
+from kantata_client._concurrency import to_the_end
 from kantata_client.errors import KantataError, UsageError
 
 if TYPE_CHECKING:
@@ -313,6 +314,7 @@ class _Unpacker:
 
 
 async def in_thread(call: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """Call in a thread, and wait for its end in any case: what it opens is to be closed."""
     from anyio.to_thread import run_sync
 
-    return await run_sync(call, *arguments)
+    return await to_the_end(lambda: run_sync(call, *arguments))

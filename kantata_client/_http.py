@@ -168,15 +168,23 @@ class Download(Response):
 class Prepared:
     """A request in httpx's form, to be sent once or more often."""
 
-    __slots__ = ("_form", "raw")
+    __slots__ = ("_form", "_secret", "raw")
 
     def __init__(self, raw: httpx.Request, form: _FormBody | None) -> None:
         self.raw = raw
         self._form = form
+        self._secret: Secret | None = None
 
     def authorize(self, secret: Secret) -> None:
         """Put the token in, or in the place of the last one."""
+        self._secret = secret
         self.raw.headers["Authorization"] = f"Bearer {secret.reveal()}"
+
+    def redacted(self, failure: Failure) -> Failure:
+        """The failure without the token, which a server may have repeated where no answer begins so."""
+        if self._secret is None:
+            return failure
+        return failure._replace(reason=self._secret.redact(failure.reason.encode()).decode())
 
     @property
     def path(self) -> bytes:
@@ -282,13 +290,14 @@ class Link:
         except self.broken as error:
             if prepared.raised(error):
                 raise
-            failure = self.failure(error, raw)
+            failure = prepared.redacted(self.failure(error, raw))
             if raw is None:
                 return failure
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again
             if raw is not None:
                 await raw.aclose()
-            raise
+            # A cancellation, mostly; the frames of httpcore have the headers, and so the token, in their local variables.
+            raise error.with_traceback(None) from None
         await raw.aclose()
         # A refusal is one even if the explanation got lost.
         return failure if raw.is_success else Response(raw.status_code, raw.headers, b"")

@@ -109,6 +109,9 @@ class Splitter(Generic[T]):
                 if len(part) == 1:
                     told += _all(part, "failed", refusal)
                     return
+            if _refused_with(refusal) in self._indivisible:
+                part = await self._between(part, refusal, told)
+                continue
             places = pointed_at(refusal, part, by_id=self._by_id) if trusting else []
             if not places:
                 middle = len(part) // 2
@@ -121,6 +124,21 @@ class Splitter(Generic[T]):
                 trusting = trusting and all(outcome.status != "done" for outcome in told[before:])
             part = [item for place, item in enumerate(part) if place not in set(places)]
 
+    async def _between(self, part: list[Item], refusal: KantataError, told: list[Outcome[T]]) -> list[Item]:
+        """Send the two ends of a part that seems to be bad as a whole; what is still to be sent of it.
+
+        Where a group of bad items begins or ends within the part, one of the ends is written.
+        """
+        tried: list[Outcome[T]] = []
+        for item in (part[0], part[-1]):
+            await self._settle([item], tried, trusting=False)
+        told.extend(tried)
+        if any(outcome.status == "done" for outcome in tried):
+            self._indivisible.clear()
+            return part[1:-1]
+        told.extend(_all(part[1:-1], "failed", refusal))
+        return []
+
     async def _once(self, part: list[Item], told: list[Outcome[T]]) -> KantataError | None:
         """Send a part; its refusal, if it has to be split."""
         try:
@@ -131,7 +149,7 @@ class Splitter(Generic[T]):
                 if error.answer_was_lost:
                     if self._recheck is not None:
                         return error
-                elif len(part) > 1 and error.status not in self._indivisible:
+                elif len(part) > 1:
                     return error
             told += _all(part, status, error)
         else:

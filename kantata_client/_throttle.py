@@ -102,6 +102,9 @@ class _Gate:
         """Wait for the next place; or return how long the service wants a pause, if that is more than `patience`."""
         if self.rate is None:
             return None
+        asked = self.asked - self._clock()
+        if asked > patience:
+            return asked
         waiting = self._waiting()
         if not waiting and self._left(0.0) <= 0:
             return None

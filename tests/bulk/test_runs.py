@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from kantata_client import AuthenticationError, BulkError, ExternalReferenceKey, UsageError, ValidationError
@@ -112,6 +113,23 @@ async def test_a_run_begins_once(place: Place) -> None:
     with pytest.raises(UsageError, match="make a new one"):
         aiter(run)
     assert place.store.count("time_entries") == 2
+
+
+@pytest.mark.parametrize("way", [list, Given().__call__], ids=["list", "generator"])
+async def test_tasks_share_a_run(place: Place, way: Callable[[Any], Any]) -> None:
+    outcomes = aiter(place.kantata.time_entries.create_many(way(place.rows(1_000)), concurrency=2))
+    indexes: list[int] = []
+
+    async def work() -> None:
+        async for outcome in outcomes:
+            assert outcome.status == "done"
+            indexes.append(outcome.index)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(work)
+    assert sorted(indexes) == list(range(1_000))
 
 
 async def test_an_iterated_run_keeps_no_result(place: Place) -> None:

@@ -149,8 +149,27 @@ def test_what_holds_for_everything_is_found_out_once(kind: type[APIError], statu
         return [*first, *await splitter.settle(items(8))]
 
     outcomes = anyio.run(twice)
-    assert calls == 16
+    assert calls == 15 + 3, "the whole, and its two ends"
+    assert [outcome.index for outcome in outcomes] == [*range(8)] * 2
     assert {outcome.status for outcome in outcomes} == {"failed"}
+
+
+@pytest.mark.parametrize("bad", [range(8), range(12), [*range(8), *range(13, 16)]], ids=str)
+def test_a_good_group_behind_a_bad_one_is_written(bad: Sequence[int]) -> None:
+    async def write(part: Sequence[Item]) -> list[str]:
+        if any(item.index in bad for item in part):
+            raise refused(kind=PermissionDeniedError, status=403)
+        return ["x"] * len(part)
+
+    splitter, all_items = Splitter(write), items(16)
+
+    async def both() -> list[Any]:
+        return [*await splitter.settle(all_items[:8]), *await splitter.settle(all_items[8:])]
+
+    outcomes = anyio.run(both)
+    assert [outcome.index for outcome in outcomes] == [*range(16)]
+    failed = {outcome.index for outcome in outcomes if outcome.status == "failed"}
+    assert failed == set(bad)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import errno
 import gzip
 import logging
 import os
+import time
 import traceback
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -255,6 +257,29 @@ async def test_a_canceled_download_leaves_no_file(world: World, tmp_path: Path) 
             identity, to=tmp_path / "r", progress=lambda sent, _: scope.cancel(), **FAST
         )
     assert scope.cancelled_caught
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_timeout_of_asyncio_while_the_file_is_made_leaves_none(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = Unfinished.__init__, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly(*args: Any) -> None:
+        loop.call_soon_threadsafe(made.set)
+        time.sleep(0.1)
+        make(*args)
+
+    monkeypatch.setattr(Unfinished, "__init__", slowly)
+    identity = report(world, b"x" * 1000)
+    download = world.kantata.insights_report_exports.download_latest(identity, to=tmp_path / "r", **FAST)
+    task = asyncio.ensure_future(download)
+    await made.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert names(tmp_path) == []
 
 

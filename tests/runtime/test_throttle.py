@@ -301,6 +301,17 @@ async def test_a_late_clock_keeps_the_rate_but_a_stall_is_no_burst(shared, crowd
     assert len(throttle.left) <= 11 + 4 + 10
 
 
+async def test_who_comes_into_a_long_pause_does_not_stand_behind_a_patient_one(shared, crowd):
+    throttle = FixedRate(1, clock=shared.clock, sleep=shared.sleep)
+    throttle.limited("x", False, 250.0, 0.1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(throttle.acquire, "x", False, 300.0)
+        await shared.run(1.0)
+        throttle.limited("x", False, 3600.0, 0.1)
+        assert await throttle.acquire("x", False, 300.0) == pytest.approx(3600.0)
+        tasks.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("kind", [FixedRate, AdaptiveThrottle])
 async def test_nobody_waits_for_a_pause_beyond_his_patience(shared, crowd, caplog, kind):
     throttle = kind(*([1] if kind is FixedRate else []), clock=shared.clock, sleep=shared.sleep)

@@ -418,6 +418,33 @@ async def test_a_token_that_stays_refused_is_an_error(serving, answer, connect):
     assert TOKEN not in shown(caught.value)
 
 
+async def test_a_broken_answer_that_repeats_the_token(serving, connect):
+    async with serving(b"HTTP/nonsense " + TOKEN.encode() + b"\r\n\r\n") as server:
+        transport = connect(server, retries=1)
+        with pytest.raises(KantataConnectionError) as caught:
+            await transport.send(request(transport), as_provider(TOKEN))
+        assert TOKEN not in str(caught.value)
+        assert "[secret]" in str(caught.value)
+
+
+async def test_a_cancellation_shows_no_token(serving, connect):
+    shown = []
+
+    async def send(transport):
+        try:
+            await transport.send(request(transport), as_provider(TOKEN))
+        except BaseException as error:
+            told = traceback.TracebackException.from_exception(error, capture_locals=True)
+            shown.append("".join(told.format()))
+            raise
+
+    async with serving("silence") as server:
+        with anyio.move_on_after(0.1):
+            await send(connect(server))
+    assert "Cancelled" in shown[0]
+    assert TOKEN not in shown[0]
+
+
 async def test_redirects_are_not_followed(serving, answer, connect):
     async with serving(answer(302, location="http://127.0.0.1:9/elsewhere")) as server:
         transport = connect(server)
