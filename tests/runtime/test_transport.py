@@ -427,7 +427,16 @@ async def test_a_broken_answer_that_repeats_the_token(serving, connect):
         assert "[secret]" in str(caught.value)
 
 
-async def test_a_cancellation_shows_no_token(serving, connect):
+class Wire(httpx.AsyncBaseTransport):
+    """Is cancelled with the headers at hand, as httpcore is while it writes them."""
+
+    async def handle_async_request(self, request):
+        header = request.headers["authorization"]
+        await anyio.sleep(30)
+        return httpx.Response(200, text=header)
+
+
+async def test_a_cancellation_shows_no_token(connect):
     shown = []
 
     async def send(transport):
@@ -438,9 +447,8 @@ async def test_a_cancellation_shows_no_token(serving, connect):
             shown.append("".join(told.format()))
             raise
 
-    async with serving("silence") as server:
-        with anyio.move_on_after(0.1):
-            await send(connect(server))
+    with anyio.move_on_after(0.1):
+        await send(connect("http://127.0.0.1:9", transport=Wire()))
     assert "Cancelled" in shown[0]
     assert TOKEN not in shown[0]
 
