@@ -242,7 +242,7 @@ def explained(argument: Argument) -> str:
         text = sentence(argument.description)
     parts.append(text or sentence(argument.name.replace("_", " ")))
     if argument.kind == "datetime":
-        parts.append("Without a time zone it is taken as UTC.")
+        parts.append("With a time zone.")
     if argument.name.endswith("_in_cents"):
         parts.append("In cents.")
     if argument.name == "per_page":

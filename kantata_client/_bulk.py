@@ -20,6 +20,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
+from kantata_client._concurrency import plainly
 from kantata_client._progress import logged
 from kantata_client.errors import AuthenticationError, BulkError, KantataError, OAuthError, UsageError
 
@@ -401,12 +402,13 @@ class Outcomes(Generic[T]):
             if not self._begun:
                 self._begun = True
                 await self._items.begin()
-            async with anyio.create_task_group() as group:
-                for _ in range(self._ahead):
-                    await self._read(group, places)
-                    idle = self._answered and not self._under_way
-                    if self._ended or (idle and not self.kept):
-                        break
+            with plainly():
+                async with anyio.create_task_group() as group:
+                    for _ in range(self._ahead):
+                        await self._read(group, places)
+                        idle = self._answered and not self._under_way
+                        if self._ended or (idle and not self.kept):
+                            break
         except BaseException:
             self._ended = True
             raise

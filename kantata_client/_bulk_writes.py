@@ -261,7 +261,7 @@ class _Deletion:
         query = {**listing.widest, "only": [item.ready for item in part]}
         cls: type[Any] = getattr(models, str(listing.model))
         try:
-            left = {each.id async for each in Paginator(self._session, listing, cls, (), query)}
+            left = {str(each.id) async for each in Paginator(self._session, listing, cls, (), query)}
         except KantataError:
             return [Outcome(item.index, item.given, "unknown", error=refusal) for item in part]
         return [Outcome(item.index, item.given, "done") for item in part if item.ready not in left]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 
 T = TypeVar("T")
 
@@ -37,11 +38,26 @@ async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T]
                 for scope in scopes[index + 1 :]:
                     scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            group.start_soon(run, index, call)
+    with plainly():
+        async with anyio.create_task_group() as group:
+            for index, call in enumerate(calls):
+                group.start_soon(run, index, call)
     first = min(failures, default=len(calls))
     return [results[index] for index in range(first)], failures.get(first)
+
+
+@contextmanager
+def plainly() -> Generator[None]:
+    """Raise what ends the program (Ctrl-C) as it is, and not in the group that a task group makes of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ending = group.subgroup((KeyboardInterrupt, SystemExit))
+        while isinstance(ending, BaseExceptionGroup):
+            ending = ending.exceptions[0]
+        if ending is None:
+            raise
+        raise ending from None
 
 
 async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -9,7 +9,7 @@ double the cost.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 
 from kantata_client.errors import UsageError
 
@@ -151,7 +151,10 @@ class Download(Response):
         super().__init__(raw.status_code, raw.headers, b"")
         self._link = link
         self._raw = raw
-        self._pieces = raw.aiter_raw()
+        # What a transport (of a test, say) gives as a whole was read when the response was made.
+        self._pieces: AsyncIterator[bytes] = (
+            aiter(cast("AsyncIterable[bytes]", raw.stream)) if raw.is_stream_consumed else raw.aiter_raw()
+        )
 
     async def chunk(self) -> bytes | Failure | None:
         """More of the body as it was sent (compressed, if `content-encoding` says so); `None` at the end."""

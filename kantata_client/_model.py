@@ -8,6 +8,7 @@ is worked out when somebody asks: importing attrs and letting it build a class t
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import date, datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
@@ -126,9 +127,9 @@ class Model:
             TypeError: There is no such field.
         """
         cls = type(self)
-        changed = self.__copy__()
-        if _origin(changed) is None:
-            changed.__origin__ = dict(self.__dict__)
+        changed = around(cls, _apart(self.__dict__), self.__envelope__)
+        origin = _origin(self)
+        changed.__origin__ = _apart(self.__dict__) if origin is None else origin
         for name, value in changes.items():
             if name not in cls.FIELDS:
                 msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
@@ -206,6 +207,13 @@ def changes_of(model: Model) -> dict[str, Any] | None:
         name: value
         for name, value in model.__dict__.items()
         if name not in origin or not _same(origin[name], value)
+    }
+
+
+def _apart(received: dict[str, Any]) -> dict[str, Any]:
+    """A copy that shares nothing that can be changed in place."""
+    return {
+        name: deepcopy(value) if type(value) in (list, dict) else value for name, value in received.items()
     }
 
 

@@ -78,9 +78,11 @@ class Numbered(Generic[M]):
     def _last_page(self, newest: Fetched[M], size: int) -> int:
         """The last page as the newest answer tells: the list may have grown or shrunk."""
         count, entries = newest.decoded.count, newest.decoded.entries
-        size = self._size = min(
-            size, newest.decoded.size or size
-        )  # the service may give less than it is asked for
+        # The service may give less than it is asked for, and may not tell.
+        told = newest.decoded.size
+        if told is None and newest.number == 1 and count is not None and 0 < entries < min(size, count):
+            told = entries
+        size = self._size = min(size, told or size)
         if count is None:
             return newest.number + (entries >= size)
         # A full page that the count does not reach shows that the count is wrong.

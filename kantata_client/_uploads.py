@@ -236,6 +236,7 @@ class _Direct:
 
         signed = {name: str(value) for name, value in (ticket.fields or {}).items() if value is not None}
         signed.setdefault("x-amz-server-side-encryption", "AES256")
+        agreed = signed.get("success_action_status", "204")
         file = File("file", self._name, self._source, self._kind, self._source.size)
         request = Request(
             "POST",
@@ -245,8 +246,8 @@ class _Direct:
             operation="POST /attachments (CDN)",
             confidential=True,
         )
+        del signed  # a traceback that shows local variables must not show it
         response = await self._session.transport.send(request)
-        agreed = signed.get("success_action_status", "204")
         return str(response.status) == agreed
 
     async def _sync(self, ticket: DirectUpload, *, certain: bool) -> Attachment | None:

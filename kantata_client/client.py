@@ -10,6 +10,7 @@ from kantata_client._drift import Drift
 from kantata_client._session import Session
 from kantata_client._transport import BASE_URL, Transport
 from kantata_client.api import Resources
+from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -103,8 +104,11 @@ class Kantata(Resources):
         Raises:
             UsageError: The token can't be one.
         """
-        given = [token]
+        given: list[Any] = [token]
         del token  # as in `__init__`
+        if given[0] is None:
+            # `None` stands for the environment's token in `Kantata()` alone: here it would be another user's.
+            raise UsageError("with_token(None): give the other user's token, or what provides it.")
         tokens = as_provider(given.pop())
         other = object.__new__(type(self))
         other._become(self._transport, tokens, self.drift, original=False)

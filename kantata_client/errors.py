@@ -315,7 +315,8 @@ def _advice_of_404(method: str, path: str) -> str:
         return "Check base_url and the path: nothing in it names a record."
     advice = "The record does not exist any more, or the token's user may not see it"
     if method == "GET":
-        advice += ", or a default filter hides it (include_archived=True and the like show more)"
+        switches = "show_archived, show_deleted or include_archived lifts it, if the call has that"
+        advice += f", or a default filter hides it ({switches})"
     return f"{advice}."
 
 

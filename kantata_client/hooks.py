@@ -10,6 +10,7 @@ request may have been carried out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from kantata_client.errors import UsageError
@@ -70,7 +71,8 @@ class ThrottleEvent(NamedTuple):
     """Seconds that the request waited."""
 
 
-class Hooks(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hooks:
     """What to call on which event; `None` calls nothing and costs nothing."""
 
     on_request: Callable[[RequestEvent], object] | None = None
@@ -82,7 +84,8 @@ class Hooks(NamedTuple):
         """Raise `UsageError` if a hook could not be called, or would be called in vain."""
         from inspect import iscoroutinefunction
 
-        for name, hook in self._asdict().items():
+        for name in self.__slots__:
+            hook = getattr(self, name)
             if hook is not None and not callable(hook):
                 raise UsageError(f"Hooks({name}=…) is {hook!r}: give a function that takes the event.")
             if iscoroutinefunction(hook) or iscoroutinefunction(getattr(type(hook), "__call__", None)):  # noqa: B004

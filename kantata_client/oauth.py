@@ -44,7 +44,7 @@ class Endpoints(NamedTuple):
 
     @classmethod
     def at(cls, server: str) -> Self:
-        """The same paths on another server, such as a sandbox: `Endpoints.at("http://127.0.0.1:8000")`."""
+        """The same paths on another server, such as a sandbox: `Endpoints.at("http://127.0.0.1:8480")`."""
         server = server.rstrip("/")
         return cls(*(server + urlsplit(url).path for url in cls()))
 

@@ -100,10 +100,8 @@ class AccountMemberships(Resource):
             by_full_name: By full name.
             by_user_id: By user id.
             can_log_in: Can log in.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             only_active: Disabled_at is null.
@@ -113,10 +111,8 @@ class AccountMemberships(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             search: Search.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_skills: JSON: {"ids":[ID,..],"ID":[level,..],"operation":"or"|"and"}; levels only for
                 skills that have them.
             with_user_ids: Ids.

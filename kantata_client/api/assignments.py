@@ -73,10 +73,8 @@ class Assignments(Resource):
 
         Args:
             assignee_id: Assignee id.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             current: Active ones only.
             external_reference_external_message: Exact external message of an associated external
                 reference.
@@ -102,10 +100,8 @@ class Assignments(Resource):
             resource_id: Resource id.
             story_id: Story id.
             uncurrent: Inactive ones only.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
 

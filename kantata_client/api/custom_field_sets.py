@@ -58,10 +58,8 @@ class CustomFieldSets(Resource):
         """Fetching a list of Custom Field Sets.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -76,10 +74,8 @@ class CustomFieldSets(Resource):
             order: Sort order. `created_at:desc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_subject_type: With subject type.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 

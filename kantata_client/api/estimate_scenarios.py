@@ -60,10 +60,8 @@ class EstimateScenarios(Resource):
         """Fetching a list of Estimate Scenarios.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -78,10 +76,8 @@ class EstimateScenarios(Resource):
             order: Sort order. `name:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 
         Returns:

@@ -86,10 +86,8 @@ class Estimates(Resource):
             by_custom_number_value: FIELD:VALUE; several fields by semicolons or (..):(..).
             by_custom_text_value: FIELD:TEXT; bare FIELD = any value; same field repeated = any match;
                 several by semicolons or (..):(..).
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             creator: User ids.
             external_reference_external_message: Exact external message of an associated external
                 reference.
@@ -107,10 +105,8 @@ class Estimates(Resource):
             order: Sort order. `name:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_workspace_group_ids: Ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 

@@ -80,10 +80,8 @@ class ExpenseReportSubmissions(Resource):
         Args:
             active: Active.
             all_on_account: Every submission visible to the user. `False` unless told otherwise.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -100,10 +98,8 @@ class ExpenseReportSubmissions(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             statuses: New, cancelled, rejected, approved.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_ids: User ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Source describes it as an ordering, not a filter.

@@ -107,10 +107,8 @@ class Expenses(Resource):
 
         Args:
             approved: On approved reports or in projects without approvals.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             created_by: Created by.
             date_expensed_between: YYYY-MM-DD:YYYY-MM-DD, either side may be empty.
             external_reference_external_message: Exact external message of an associated external
@@ -138,10 +136,8 @@ class Expenses(Resource):
             submitted: Submitted.
             uninvoiced: Uninvoiced.
             unsubmitted: Unsubmitted.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_expense_approvals: With expense approvals.
             with_expense_report_id: Nothing for cancelled or rejected reports.
             with_recent_expense_report_ids: Report ids, cancelled and rejected included; matches

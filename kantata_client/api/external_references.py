@@ -92,15 +92,13 @@ class ExternalReferences(Resource):
 
         Args:
             subject_type: Subject type.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_message: External message.
             external_status: Status in the external system.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
-            last_synced_after: Last synced after. Without a time zone it is taken as UTC.
-            last_synced_before: Last synced before. Without a time zone it is taken as UTC.
+            last_synced_after: Last synced after. With a time zone.
+            last_synced_before: Last synced before. With a time zone.
             only: Ids to fetch; those that are not visible are left out.
             order: Sort order. `last_synced_at:desc` unless told otherwise.
             page: Page to begin with, from 1.
@@ -110,10 +108,8 @@ class ExternalReferences(Resource):
             service_name: Integration's provider name.
             status: Status.
             subject_id: Subject id.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `ExternalReference` objects: `async for`, `pages`, `first`, `one`, `count`,

@@ -88,10 +88,8 @@ class Invoices(Resource):
         """Fetching a list of Invoices.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -108,10 +106,8 @@ class Invoices(Resource):
             paid: True = only paid. `False` unless told otherwise.
             pending: True = only non-accepted, non-draft. `False` unless told otherwise.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_invoice_number: Invoice numbers.
             within_dates: Creation range, format 2000-01-01:2000-12-31.
             without_drafts: True leaves drafts out. `False` unless told otherwise.

@@ -51,10 +51,8 @@ class OrganizationMemberships(Resource):
         """Fetching a list of Organization Memberships.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             department_id: Department id.
             geography_id: Geography id.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
@@ -64,10 +62,8 @@ class OrganizationMemberships(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             primary: False = only non-primary; needs primary organization feature.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `OrganizationMembership` objects: `async for`, `pages`, `first`, `one`, `count`,

@@ -47,10 +47,8 @@ class Organizations(Resource):
         """Fetching a list of Organizations.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             for_current_user: Value ignored, always true.
             matching: Name match.
             only: Ids to fetch; those that are not visible are left out.
@@ -58,10 +56,8 @@ class Organizations(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             type: Type.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `Organization` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

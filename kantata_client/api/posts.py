@@ -75,10 +75,8 @@ class Posts(Resource):
         """Fetching a list of Posts.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -100,10 +98,8 @@ class Posts(Resource):
             search: Search.
             story_id: Story id.
             story_ids: Ids.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
 
@@ -176,8 +172,7 @@ class Posts(Resource):
             recipient_ids: User ids, project participants; makes the post private.
             attachment_ids: PostAttachment ids from the attachments endpoint.
             google_documents: Google documents.
-            backdated_to: Creation date on imports, default now. Without a time zone it is taken as
-                UTC.
+            backdated_to: Creation date on imports, default now. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
 
         Returns:

@@ -68,7 +68,7 @@ class ProjectAccountingRecords(AccountingFiles):
         All record types unless filtered.
 
         Args:
-            created_at: On or after. Without a time zone it is taken as UTC.
+            created_at: On or after. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.

@@ -50,20 +50,16 @@ class RateCardRoles(Resource):
         Account administrators only.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             order: Sort order. `created_at:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             rate_card_version_id: Rate card version id.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_role_ids: With role ids.
 
         Returns:

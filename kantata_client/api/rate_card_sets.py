@@ -55,10 +55,8 @@ class RateCardSets(Resource):
 
         Args:
             active: Only sets with published versions.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             has_active_currency: Has a card in that currency and a published version.
             has_currency: Has currency.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
@@ -67,10 +65,8 @@ class RateCardSets(Resource):
             order: Sort order. `created_at:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             workspace_groups: Workspace group ids.
 
         Returns:

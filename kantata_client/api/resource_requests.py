@@ -49,20 +49,16 @@ class ResourceRequests(Resource):
         By default those visible to the caller.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             page: Page to begin with, from 1.
             pending_requests_only: Pending requests only.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             requests_for_approver: Only those whose approver is this user.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `ResourceRequest` objects: `async for`, `pages`, `first`, `one`, `count`,

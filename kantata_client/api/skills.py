@@ -67,10 +67,8 @@ class Skills(Resource):
         All skills of caller's account, by name; max 5000 skills per account.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             except_: Skill ids to leave out.
             external_reference_external_message: Exact external message of an associated external
                 reference.
@@ -93,10 +91,8 @@ class Skills(Resource):
             unassigned_skills_for_project_template_assignment: Assignment id; skills it lacks.
             unassigned_skills_for_user: User id; skills the user lacks.
             unassigned_skills_for_workspace_resource: Resource id; skills it lacks.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
 
         Returns:

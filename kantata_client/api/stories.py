@@ -206,10 +206,8 @@ class Stories(Resource):
             by_workspace_group: Project group ids.
             completed: False = no filtering.
             completed_between: ISO date:date range.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             creators: User ids.
             due_after: Due after.
             due_before: Due before.
@@ -249,10 +247,8 @@ class Stories(Resource):
             story_types: Task types.
             time_trackable_on_workspace_id: Time trackable on workspace id.
             uncompleted: False = no filtering.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_ancestry_depth: Subtask level, 0 = top-level, up to 4.
             with_assignees: User ids, also `unassigned` and `unnamed`.
             with_followers: User ids.

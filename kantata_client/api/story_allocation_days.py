@@ -86,10 +86,8 @@ class StoryAllocationDays(Resource):
         Args:
             assignee_id: User id.
             assignment_id: Assignment id.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             current: Active assignments only.
             date_between: YYYY-MM-DD:YYYY-MM-DD inclusive, either side may be empty.
             external_reference_external_message: Exact external message of an associated external
@@ -112,12 +110,10 @@ class StoryAllocationDays(Resource):
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             story_id: Story id.
             uncurrent: Inactive assignments only.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
             updated_at_between: ISO timestamps without colons, colon separated, inclusive, either may
                 be empty.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
 

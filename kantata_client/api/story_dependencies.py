@@ -48,10 +48,8 @@ class StoryDependencies(Resource):
         """Fetching a list of Story Dependencies.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             order: Sort order. `updated_at:desc` unless told otherwise.
@@ -63,10 +61,8 @@ class StoryDependencies(Resource):
                 otherwise.
             source_id: Predecessor task.
             target_id: Successor task.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             workspace_id: Workspace id.
 
         Returns:

@@ -46,19 +46,15 @@ class StoryStateChanges(Resource):
 
         Args:
             story_id: The story whose changes are listed.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             order: Sort order. `created_at:asc` unless told otherwise.
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `StoryStateChange` objects: `async for`, `pages`, `first`, `one`, `count`,

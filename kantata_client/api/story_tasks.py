@@ -52,10 +52,8 @@ class StoryTasks(Resource):
         Only projects the user participates in.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             only: Ids to fetch; those that are not visible are left out.
             order: Sort order. `position:asc` unless told otherwise.
@@ -66,10 +64,8 @@ class StoryTasks(Resource):
             show_from_archived_workspaces: Show from archived workspaces. `False` unless told
                 otherwise.
             story_id: Story id.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
 
         Returns:
             A walk over `StoryTask` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`.

@@ -96,10 +96,10 @@ class SubscribedEvents(Resource):
         Up to 9 days of records; requester's account only.
 
         Args:
-            created_after: Created_at may lag subject_changed_at; events may be out of order. Without
-                a time zone it is taken as UTC.
-            created_before: Created_at may lag subject_changed_at; events may be out of order. Without
-                a time zone it is taken as UTC.
+            created_after: Created_at may lag subject_changed_at; events may be out of order. With a
+                time zone.
+            created_before: Created_at may lag subject_changed_at; events may be out of order. With a
+                time zone.
             event_types: Csv, like time_entry:created.
             include: Associations to load along; without, reading them raises `NotIncludedError`.
             most_recent: Latest event per subject; not with most_recent_by_event_type.

@@ -65,10 +65,8 @@ class SurveyResponses(Resource):
         """Fetching a list of Survey Responses.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -89,10 +87,8 @@ class SurveyResponses(Resource):
             subject_id: Combine with subject_type.
             subject_type: Subject type.
             survey_template_id: Survey template id.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: Workspace id.
 

@@ -91,10 +91,8 @@ class TimeEntries(Resource):
         Args:
             approved: On approved timesheets or no approval needed; value ignored, always true.
             billable: Billable.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             created_by: User id.
             date_performed_between: YYYY-MM-DD:YYYY-MM-DD.
             external_reference_external_message: Exact external message of an associated external
@@ -119,10 +117,8 @@ class TimeEntries(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             uninvoiced: Value ignored, always true; opposite is invoiced.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_recent_timesheet_ids: TimesheetSubmission ids, incl. cancelled/rejected; most recent
                 submission only.
             with_timesheet_id: TimesheetSubmission id; cancelled or rejected gives nothing.

@@ -61,10 +61,8 @@ class TimeOffEntries(Resource):
         Visible to users on the same account.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             end_date: Entries before this date.
             external_reference_external_message: Exact external message of an associated external
                 reference.
@@ -80,10 +78,8 @@ class TimeOffEntries(Resource):
             page: Page to begin with, from 1.
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             start_date: Entries after this date.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_id: User id.
             user_ids: User ids.
             without_external_reference_service_name: Leave out objects referenced from this provider.

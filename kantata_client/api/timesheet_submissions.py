@@ -68,10 +68,8 @@ class TimesheetSubmissions(Resource):
 
         Args:
             active: Only active ones.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             end_date: The week ending on this date.
             external_reference_external_message: Exact external message of an associated external
                 reference.
@@ -91,10 +89,8 @@ class TimesheetSubmissions(Resource):
             start_date: The week starting on this date.
             start_date_after: Starting on or after.
             statuses: Csv.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_ids: User ids; separator not stated.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_id: The description speaks of ordering, not filtering.

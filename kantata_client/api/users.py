@@ -149,10 +149,8 @@ class Users(PhotoUploads):
             clients_only: Client in at least one project.
             consultants_only: Provider in at least one project.
             contacts_on_different_account: Contact list, other accounts.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -188,10 +186,8 @@ class Users(PhotoUploads):
             show_disabled: Also inactive memberships and users disabled by Kantata. `False` unless
                 told otherwise.
             show_users_in_insights_groups: Only those with insights access.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             with_created_estimates: Only creators of an estimate. `False` unless told otherwise.
             with_organizations: True = has one, false = has none.
             with_skills: {'skill_id':[level,level],'operation':'or'} (or/and).

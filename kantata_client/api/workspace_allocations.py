@@ -69,10 +69,8 @@ class WorkspaceAllocations(Resource):
         """Fetching a list of Workspace Allocations.
 
         Args:
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -91,10 +89,8 @@ class WorkspaceAllocations(Resource):
             per_page: Objects a page, 200 at most. 200 unless told otherwise.
             type: Type.
             unnamed_resources_only: Unnamed resources only.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_ids: Users of the workspace resources; separator not stated.
             without_external_reference_service_name: Leave out objects referenced from this provider.
             workspace_ids: Separator not stated.

@@ -111,10 +111,8 @@ class WorkspaceResources(Resource):
             by_custom_date_value: (fieldId:start:end), either date optional; several (..):(..) or ;.
             by_custom_number_value: (fieldId:number):(fieldId:number) or ; between.
             by_custom_text_value: (fieldId:text):(..); same field = any; bare fieldId = has value.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             external_reference_external_message: Exact external message of an associated external
                 reference.
             external_reference_external_status: Status of the object in the external system.
@@ -141,10 +139,8 @@ class WorkspaceResources(Resource):
             providers: Have a user and are consultants.
             providers_with_unnamed: Consultants or without user.
             role_id: Within workspace_id when that is given too.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_id: Within workspace_id when that is given too.
             with_organizations: True has, false lacks an organization.
             without_external_reference_service_name: Leave out objects referenced from this provider.

@@ -205,11 +205,9 @@ class Workspaces(Resource):
             by_custom_number_value: (fieldId:number):(fieldId:number) or ; between.
             by_custom_text_value: (fieldId:text):(..); same field = any; bare fieldId = has value.
             can_create_line_items: User may (not) create expenses or time entries.
-            created_after: Created after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
+            created_after: Created after this ISO 8601 date and time. With a time zone.
             created_at: From;to ISO dates; use created_after/created_before. Deprecated.
-            created_before: Created before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            created_before: Created before this ISO 8601 date and time. With a time zone.
             creator: User ids.
             current_user_is_maven_participant: Value ignored, always true; user on provider team.
             custom_date_range: FieldId:from:to, several with ;.
@@ -259,10 +257,8 @@ class Workspaces(Resource):
             stage: Stage.
             start_date_after: Start date after.
             start_date_before: Start date before.
-            updated_after: Updated after this ISO 8601 date and time. Without a time zone it is taken
-                as UTC.
-            updated_before: Updated before this ISO 8601 date and time. Without a time zone it is
-                taken as UTC.
+            updated_after: Updated after this ISO 8601 date and time. With a time zone.
+            updated_before: Updated before this ISO 8601 date and time. With a time zone.
             user_not_participating: User id.
             viewable_for_time_administration: User can approve time; combines with include_archived.
             with_organizations: True has, false lacks an organization.

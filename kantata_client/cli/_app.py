@@ -86,7 +86,9 @@ def login(
     with _told():
         if not _name(profile):
             raise OAuthError(f"A profile's name has letters, digits, - and _ only: {profile!r} has others.")
-        chosen = Profile(profile, client_id, server.rstrip("/") if server else None, keyring)
+        chosen = Profile(
+            profile, client_id, server.rstrip("/").removesuffix("/api/v1") if server else None, keyring
+        )
         name = anyio.run(_login, chosen, _secret(ask=True), scope or [], port, browser, timeout)
     typer.echo(f"Signed in as {name}.")
 

@@ -15,6 +15,7 @@ import anyio
 import httpx
 import msgspec
 
+from kantata_client.errors import UsageError
 from kantata_client.sandbox._contract import BASE_PATH
 
 if TYPE_CHECKING:
@@ -70,6 +71,15 @@ class Fault:
     chance: float = 1.0
     hits: int = 0
     """How many requests it hit."""
+
+    def __post_init__(self) -> None:
+        if self.method is not None:
+            self.method = self.method.upper()
+        if not self.path.startswith("/") or self.path.startswith(BASE_PATH):
+            msg = (
+                f"no path begins with {self.path!r}: it is the one below {BASE_PATH}, such as '/time_entries'"
+            )
+            raise UsageError(msg)
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is for such a request."""

@@ -6,6 +6,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from kantata_client.errors import UsageError
 from kantata_client.sandbox._contract import BASE_PATH
 from kantata_client.sandbox._faults import Faults, FaultyTransport
 from kantata_client.sandbox._oauth import OAuthServer
@@ -54,9 +55,15 @@ class Sandbox:
                 a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
             token: The token that the API accepts.
             clock: The time of what is written from now on, as an aware datetime.
+
+        Raises:
+            UsageError: There is no such seed.
         """
         from kantata_client.sandbox import _demo
 
+        if seed not in ("demo", "empty", None):
+            msg = f"Sandbox({seed!r}): the seed is 'demo' or 'empty'"
+            raise UsageError(msg)
         records = _demo.demo() if seed == "demo" else _demo.empty()
         self.store = Store(records, clock=clock)
         self.token = token
@@ -69,11 +76,16 @@ class Sandbox:
         return f"<Sandbox {self.store!r}>"
 
     def client(self, **options: Any) -> Kantata:
-        """A client of this sandbox, without a socket; `options` are those of `Kantata`."""
+        """A client of this sandbox, without a socket; `options` are those of `Kantata`, `token` included."""
         from kantata_client import Kantata
 
         transport = FaultyTransport(self.app)
-        return Kantata(self.token, base_url=f"http://127.0.0.1{BASE_PATH}", transport=transport, **options)
+        return Kantata(
+            options.pop("token", self.token),
+            base_url=f"http://127.0.0.1{BASE_PATH}",
+            transport=transport,
+            **options,
+        )
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:
         """A server for `async with`, on asyncio and trio; `server.url` and `server.token` tell the rest.

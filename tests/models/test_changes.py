@@ -51,6 +51,15 @@ def test_a_change_of_the_original_changes_nothing() -> None:
     assert changes_of(changed) == {"title": "Hand-over"}
 
 
+def test_what_is_changed_inside_a_field_is_a_change() -> None:
+    story = received()
+    changed = story.replace(title="Hand-over")
+    assert changed.assignee_ids is not None
+    changed.assignee_ids.append("5")
+    assert changes_of(changed) == {"title": "Hand-over", "assignee_ids": ["4", "5"]}
+    assert story.assignee_ids == ["4"]
+
+
 def test_true_is_a_change_from_one() -> None:
     assert changes_of(received().replace(weight=True)) == {"weight": True}  # pyright: ignore[reportArgumentType]
 

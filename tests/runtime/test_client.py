@@ -43,6 +43,13 @@ class Service(httpx.AsyncBaseTransport):
 # --- what it costs -----------------------------------------------------------------------------
 
 
+def test_another_user_is_not_the_environment_s(monkeypatch):
+    monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "of-somebody")
+    kantata = kantata_client.Kantata()
+    with pytest.raises(kantata_client.UsageError, match="give the other user's token"):
+        kantata.with_token(None)
+
+
 def modules_after(program: str) -> set[str]:
     """Names of the modules that a fresh interpreter has after it ran a program."""
     program += "\nimport sys; print('\\n'.join(sys.modules))"

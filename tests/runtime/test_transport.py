@@ -427,6 +427,14 @@ async def test_a_broken_answer_that_repeats_the_token(serving, connect):
         assert "[secret]" in str(caught.value)
 
 
+async def test_a_stream_of_a_transport_that_gives_all_at_once(connect):
+    transport = connect(
+        "http://127.0.0.1:9", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"abc"))
+    )
+    async with transport.stream(request(transport)) as response:
+        assert b"".join([chunk async for chunk in response]) == b"abc"
+
+
 class Wire(httpx.AsyncBaseTransport):
     """Is cancelled with the headers at hand, as httpcore is while it writes them."""
 

@@ -15,11 +15,13 @@ from kantata_client import (
     FixedRate,
     Kantata,
     KantataConnectionError,
+    NotFoundError,
     PermissionDeniedError,
     RetryPolicy,
     ServerError,
     Timeouts,
     UnknownOutcomeError,
+    UsageError,
     ValidationError,
 )
 from kantata_client.sandbox import Sandbox
@@ -204,3 +206,24 @@ async def test_nobody_listens_is_no_fault_of_the_sandbox(sandbox: Sandbox) -> No
     async with Kantata("x", base_url=url, retries=RetryPolicy(attempts=1)) as kantata:
         with pytest.raises(KantataConnectionError, match="Nothing was carried out"):
             await kantata.roles.create(name="Pilot")
+
+
+@pytest.mark.parametrize("path", ["users", "/api/v1/users"])
+def test_a_path_that_no_request_has_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="such as '/time_entries'"):
+        Sandbox("empty").faults.status(503, path=path)
+
+
+@pytest.mark.anyio
+async def test_methods_in_small_letters() -> None:
+    sandbox = Sandbox("empty")
+    sandbox.faults.status(404, path="/users", method="get")
+    async with sandbox.client() as kantata:
+        with pytest.raises(NotFoundError):
+            await kantata.users.get(1)
+    assert sandbox.faults.hits.total() == 1
+
+
+def test_a_seed_that_there_is_not() -> None:
+    with pytest.raises(UsageError, match="'demo' or 'empty'"):
+        Sandbox("demos")  # type: ignore[arg-type]

@@ -96,6 +96,12 @@ async def test_a_smaller_page_loses_none_of_many_ids() -> None:
     assert len(listing.queries) == 5 + 2 + 5
 
 
+@pytest.mark.parametrize("most", [1, 7, 100])
+async def test_smaller_pages_that_nobody_tells_of_are_all_read(most: int) -> None:
+    async with Listing(150, most=most, told=False).client() as kantata:
+        assert await numbers(kantata.stories.list()) == list(range(1, 151))
+
+
 @pytest.mark.parametrize("count", [lambda _: 0, lambda _: None, str], ids=["zero", "none", "text"])
 async def test_a_count_that_can_not_be_true_ends_nothing(count: Callable[[int], Any]) -> None:
     async with Listing(2_000, count=count).client() as kantata:

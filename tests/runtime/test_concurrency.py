@@ -1,0 +1,70 @@
+"""Doing several things at once: what ends the program comes out as it is, also on trio, which groups exceptions."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from kantata_client._concurrency import in_order, plainly, to_the_end
+from kantata_client.sandbox import Sandbox
+
+BACKENDS = ["asyncio", "trio"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_is_in_no_group(backend: str, kind: type[BaseException]) -> None:
+    async def end() -> None:
+        await anyio.sleep(0.01)
+        raise kind
+
+    with pytest.raises(kind):
+        anyio.run(in_order, [end, anyio.lowlevel.checkpoint, end], backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_within_a_bulk_run(backend: str) -> None:
+    sandbox = Sandbox("empty")
+
+    async def main() -> None:
+        def token() -> str:
+            raise KeyboardInterrupt
+
+        async with sandbox.client() as kantata:
+            await kantata.with_token(token).stories.delete_many([1, 2, 3])
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
+
+
+def test_other_groups_stay_what_they_are() -> None:
+    group = ExceptionGroup("two", [ValueError(), KeyError()])
+    with pytest.raises(ExceptionGroup) as caught, plainly():
+        raise group
+    assert caught.value is group
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_done_to_the_end_is_done_before_the_cancellation(backend: str) -> None:
+    done: list[str] = []
+
+    async def work() -> str:
+        await anyio.sleep(0.05)
+        done.append("work")
+        return "result"
+
+    async def main() -> None:
+        assert await to_the_end(work) == "result"
+        with anyio.move_on_after(0.01):
+            await to_the_end(work)
+            await anyio.lowlevel.checkpoint()
+            done.append("never")
+        assert done == ["work", "work"]
+        with pytest.raises(ZeroDivisionError):
+            await to_the_end(fail)
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    anyio.run(main, backend=backend)
