@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from kantata_client._auth import Secret
 from kantata_client._concurrency import to_the_end
+from kantata_client._loops import PerLoop
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     import anyio
-    from anyio.lowlevel import RunVar
 
     from kantata_client._oauth_token import Token
     from kantata_client.oauth import OAuthApp
@@ -191,10 +190,7 @@ class _Flight:
         """Keeps this event loop's other tasks waiting."""
         import anyio
 
-        locks = _locks().get(None)
-        if locks is None:
-            locks = WeakKeyDictionary[_Flight, anyio.Lock]()
-            _locks().set(locks)
+        locks = _locks.running()
         lock = locks.get(self)
         if lock is None:
             lock = locks[self] = anyio.Lock()
@@ -221,12 +217,7 @@ class _Flight:
             raise copy.copy(self._failure[1])
 
 
-@cache
-def _locks() -> RunVar[WeakKeyDictionary[_Flight, anyio.Lock]]:
-    """The locks of the running event loop, which go with it."""
-    from anyio.lowlevel import RunVar
-
-    return RunVar("kantata_client.stores")
+_locks: PerLoop[_Flight, anyio.Lock] = PerLoop("tokens")
 
 
 def _authentication_error(message: str) -> AuthenticationError:

@@ -11,17 +11,15 @@ import math
 import random
 import time
 from collections import deque
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
 
+from kantata_client._loops import PerLoop
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import anyio
-    from anyio.lowlevel import RunVar
 
 logger = logging.getLogger("kantata_client")
 
@@ -62,13 +60,6 @@ async def _sleep(seconds: float) -> None:
     import anyio  # not at the top: a client is often made long before it is used
 
     await anyio.sleep(seconds)
-
-
-@cache
-def _run_var() -> RunVar[WeakKeyDictionary[_Gate, list[anyio.Event]]]:
-    from anyio.lowlevel import RunVar
-
-    return RunVar("kantata_client gates")
 
 
 class _Gate:
@@ -153,14 +144,14 @@ class _Gate:
 
     def _waiting(self) -> list[anyio.Event]:
         """Those who wait in the running event loop, the one whose turn it is first."""
-        loop = _run_var().get(None)
-        if loop is None:
-            loop = WeakKeyDictionary["_Gate", "list[anyio.Event]"]()
-            _run_var().set(loop)
+        loop = _lines.running()
         waiting = loop.get(self)
         if waiting is None:
             waiting = loop[self] = []
         return waiting
+
+
+_lines: PerLoop[_Gate, list[anyio.Event]] = PerLoop("who waits for the throttle")
 
 
 class FixedRate:

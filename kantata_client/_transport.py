@@ -6,13 +6,12 @@ import logging
 import re
 import time
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from weakref import WeakKeyDictionary
 
 from kantata_client._addresses import unsafe
 from kantata_client._auth import current, replaced
 from kantata_client._http import Download, Failure, Link, Request, Response, Timeouts
+from kantata_client._loops import PerLoop
 from kantata_client._retry import RetryPolicy, decide, may_be_done
 from kantata_client._throttle import AdaptiveThrottle, FixedRate, Throttle
 from kantata_client.errors import (
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     import anyio
-    from anyio.lowlevel import RunVar
 
     from kantata_client._auth import Secret, TokenProvider
     from kantata_client._http import AsyncTransport, Prepared
@@ -87,26 +85,13 @@ class _Loop:
         return places
 
 
-@cache
-def _run_var() -> RunVar[WeakKeyDictionary[Transport, _Loop]]:
-    from anyio.lowlevel import RunVar
-
-    return RunVar("kantata_client")
-
-
-def _of_this_loop() -> WeakKeyDictionary[Transport, _Loop]:
-    """What the transports hold in the running event loop; it goes with either of the two."""
-    loops = _run_var().get(None)
-    if loops is None:
-        loops = WeakKeyDictionary["Transport", _Loop]()
-        _run_var().set(loops)
-    return loops
-
-
 def _semaphore(value: int) -> anyio.Semaphore:
     import anyio
 
     return anyio.Semaphore(value, fast_acquire=True)
+
+
+_loops: PerLoop[Transport, _Loop] = PerLoop("connections")
 
 
 class Transport:
@@ -196,7 +181,7 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections of this event loop; nothing can be sent afterwards. May be called again."""
         self._closed = True
-        loop = _of_this_loop().pop(self, None)
+        loop = _loops.running().pop(self, None)
         if loop is not None:
             import anyio
 
@@ -402,7 +387,7 @@ class Transport:
             raise UsageError(
                 "This client is closed: make a new one, or send inside of its `async with` block."
             )
-        loops = _of_this_loop()
+        loops = _loops.running()
         loop = loops.get(self)
         if loop is None:
             # Through a proxy, a request over plain HTTP would leave this machine with its token.
