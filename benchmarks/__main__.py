@@ -35,7 +35,7 @@ def main() -> None:
     for what, measured in (
         ("decoding", lambda: decoding.lines(25)),
         ("starting", lambda: starting.lines(15)),
-        ("walking", lambda: walking.lines(5, drawn)),
+        ("walking", lambda: walking.lines(9, drawn)),
     ):
         with console.status(f"measuring: {what}"):
             found += measured()
