@@ -338,7 +338,9 @@ def decode_object(
     received: Any = decode(content, operation, request_id)
     if operation.result == "keyed" and type(received) is dict:
         objects = list(cast("dict[str, Any]", received).values())
-        received = objects[0] if len(objects) == 1 else None
+        if len(objects) != 1:
+            malformed(f"one object by its id was expected, not {len(objects)}", operation, request_id)
+        received = objects[0]
     if type(received) is not dict:
         malformed(f"an object was expected, not {_kind(received)}", operation, request_id)
     drift.check_plain([received], cls, operation, request_id)

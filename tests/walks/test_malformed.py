@@ -110,6 +110,17 @@ async def test_results_that_name_an_absent_object_leave_it_out() -> None:
             await kantata.stories.get(7)
 
 
+async def test_a_map_by_id_holds_the_object_that_was_asked_for() -> None:
+    for tables, count in ((b"{}", 0), (b'{"7": {"id": "7"}, "8": {"id": "8"}}', 2)):
+        async with client(tables) as kantata:
+            with pytest.raises(
+                MalformedResponseError, match=f"one object by its id was expected, not {count}"
+            ):
+                await kantata.exchange_tables.get(7)
+    async with client(b'{"7": {"id": "7"}}') as kantata:
+        assert (await kantata.exchange_tables.get(7)).id == "7"
+
+
 async def test_references_by_number_find_their_objects() -> None:
     async with client(TEXT.replace(b'"id": "7"}', b'"id": 7}', 1)) as kantata:
         assert [each.id for each in await kantata.stories.list().collect()] == ["7", "8"]
