@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.data import INCLUDE, page
 from benchmarks.measure import Line, by_turns, seconds_of
 from benchmarks.rivals import pydantic_envelope, stock_stories
-from kantata_client._drift import Drift
-from kantata_client._envelope import decode_envelope
-from kantata_client._model import Model, day, moment
-from kantata_client.api import OPERATIONS
+from kantata_client._calls.drift import Drift
+from kantata_client._calls.envelope import decode_envelope
+from kantata_client._objects.model import Model, day, moment
 from kantata_client.models import Story, User, Workspace
+from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "openapi" / "specification.yaml"
 OVERRIDES = ROOT / "overrides"
 PACKAGE = ROOT / "kantata_client"
-GENERATED = ("api", "models")
+GENERATED = ("api", "models", "operations")
 
 
 def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:

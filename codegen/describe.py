@@ -27,8 +27,8 @@ from openapi_python_client.parser.properties.union import UnionProperty
 from codegen import names
 from codegen.errors import CodegenError, reading
 from codegen.normalise import operations
-from kantata_client._model import Model
-from kantata_client._resource import Resource
+from kantata_client._objects.model import Model
+from kantata_client._resources.base import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -546,7 +546,7 @@ def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[Resourc
     """Give the resources that have hand-written methods their base; no method may hide another."""
     known = {resource.name: resource for resource in resources}
     for name, place in semantics.mixins.items():
-        module, _, class_name = place.partition(".")
+        module, _, class_name = place.rpartition(".")
         if name not in known:
             msg = f"mixins: there is no resource {name!r}; delete the line, or correct it"
             raise CodegenError(msg, ("mixins", name), facts=True)

@@ -18,7 +18,7 @@ from codegen import names
 from codegen.errors import CodegenError, reading
 from codegen.load import apart
 from codegen.names import METHODS
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -145,8 +145,18 @@ class _Project(Project):
     def _build_api(self) -> None:
         for resource in self.facts.resources:
             self._write(
+                "operations_module.py.jinja",
+                f"operations/{resource.name}.py",
+                resource=ResourceView(resource),
+            )
+            self._write(
                 "endpoint_module.py.jinja", f"api/{resource.name}.py", resource=ResourceView(resource)
             )
+        self._write(
+            "operations_init.py.jinja",
+            "operations/__init__.py",
+            resources=[ResourceView(each) for each in self.facts.resources],
+        )
         self._write(
             "api_init.py.jinja",
             "api/__init__.py",

@@ -12,7 +12,7 @@ import attrs
 from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
 from codegen.names import METHODS
-from kantata_client._operation import Result
+from kantata_client._contract.operation import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +171,7 @@ class _Reader:
         found: dict[str, str] = {}
         for operation, method in self._by_operation("decisions", data):
             parts = str(method).split(".")
-            if len(parts) != 2 or not all(_is_name(part) for part in parts):
+            if len(parts) < 2 or not all(_is_name(part) for part in parts):
                 self._fail(f"decisions: {operation}: {method!r} is not written resource.method")
             if method in found.values():
                 self._fail(f"decisions: {operation}: another line gives {method} already")
@@ -229,7 +229,7 @@ class _Reader:
         for resource, place in mixins.items():
             self._place = "mixins", resource
             parts = str(place).split(".")
-            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+            if len(parts) < 2 or not all(part.isidentifier() for part in parts):
                 self._fail(f"mixins: {resource}: {place!r} is not `module.Class`")
         return MappingProxyType(mixins)
 

@@ -48,7 +48,7 @@ def problems(folder: Path, operations: Iterable[str]) -> Iterator[str]:
     """What is wrong with the generated code, the first thing first."""
     package = import_module("kantata_client")
     package.__path__.insert(0, str(folder))
-    for name in ("models", "api"):
+    for name in ("operations", "models", "api"):
         for path in sorted((folder / name).glob("*.py")):
             try:
                 module = import_module(f"kantata_client.{name}.{path.stem}".removesuffix(".__init__"))
@@ -61,7 +61,7 @@ def problems(folder: Path, operations: Iterable[str]) -> Iterator[str]:
 
 
 def _check_models(module: ModuleType) -> None:
-    from kantata_client._drift import _types_of  # pyright: ignore[reportPrivateUsage] - as reading will do
+    from kantata_client._calls.drift import _types_of  # pyright: ignore[reportPrivateUsage] - as reading will do
 
     values: list[object] = list(vars(module).values())
     for value in values:
@@ -71,7 +71,7 @@ def _check_models(module: ModuleType) -> None:
 
 def _missing(operations: Iterable[str]) -> Iterator[str]:
     from kantata_client import Kantata
-    from kantata_client.api import OPERATIONS
+    from kantata_client.operations import OPERATIONS
 
     kantata = Kantata("none")
     for name in operations:

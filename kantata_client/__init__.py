@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 from kantata_client._lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from kantata_client._auth import TokenProvider
-    from kantata_client._bulk import BulkResult, BulkRun, Outcome
-    from kantata_client._drift import Drift, DriftRow
-    from kantata_client._exactly_once import ExternalReferenceKey
-    from kantata_client._http import File, Timeouts
-    from kantata_client._model import Model
-    from kantata_client._operation import Operation
-    from kantata_client._paginator import Paginator
-    from kantata_client._retry import RetryPolicy
-    from kantata_client._throttle import AdaptiveThrottle, FixedRate, Throttle
-    from kantata_client._unset import UNSET
-    from kantata_client._walk import Page
+    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.run import BulkResult, BulkRun, Outcome
+    from kantata_client._calls.drift import Drift, DriftRow
+    from kantata_client._contract.operation import Operation
+    from kantata_client._contract.unset import UNSET
+    from kantata_client._http.exchange import File, Timeouts
+    from kantata_client._http.retry import RetryPolicy
+    from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
+    from kantata_client._http.tokens import TokenProvider
+    from kantata_client._lists.paginator import Paginator
+    from kantata_client._lists.walk import Page
+    from kantata_client._objects.model import Model
     from kantata_client.client import Kantata
     from kantata_client.errors import (
         APIError,
@@ -102,26 +102,26 @@ __all__ = [
 ]
 
 _MODULES = dict.fromkeys(__all__, "errors") | {
-    "AdaptiveThrottle": "_throttle",
-    "BulkResult": "_bulk",
-    "BulkRun": "_bulk",
-    "Drift": "_drift",
-    "DriftRow": "_drift",
-    "ExternalReferenceKey": "_exactly_once",
-    "File": "_http",
-    "FixedRate": "_throttle",
+    "AdaptiveThrottle": "_http.throttle",
+    "BulkResult": "_bulk.run",
+    "BulkRun": "_bulk.run",
+    "Drift": "_calls.drift",
+    "DriftRow": "_calls.drift",
+    "ExternalReferenceKey": "_bulk.exactly_once",
+    "File": "_http.exchange",
+    "FixedRate": "_http.throttle",
     "Hooks": "hooks",
     "Kantata": "client",
-    "Model": "_model",
-    "Operation": "_operation",
-    "Outcome": "_bulk",
-    "Page": "_walk",
-    "Paginator": "_paginator",
-    "RetryPolicy": "_retry",
-    "Throttle": "_throttle",
-    "Timeouts": "_http",
-    "TokenProvider": "_auth",
-    "UNSET": "_unset",
+    "Model": "_objects.model",
+    "Operation": "_contract.operation",
+    "Outcome": "_bulk.run",
+    "Page": "_lists.walk",
+    "Paginator": "_lists.paginator",
+    "RetryPolicy": "_http.retry",
+    "Throttle": "_http.throttle",
+    "Timeouts": "_http.exchange",
+    "TokenProvider": "_http.tokens",
+    "UNSET": "_contract.unset",
 }
 """The module of each name."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from kantata_client._auth import as_provider
-from kantata_client._drift import Drift
-from kantata_client._session import Session
-from kantata_client._transport import BASE_URL, Transport
+from kantata_client._calls.drift import Drift
+from kantata_client._calls.session import Session
+from kantata_client._http.tokens import as_provider
+from kantata_client._http.transport import BASE_URL, Transport
 from kantata_client.api import Resources
 from kantata_client.errors import UsageError
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from kantata_client._auth import TokenProvider
-    from kantata_client._drift import OnDrift
-    from kantata_client._http import AsyncTransport, Timeouts
-    from kantata_client._retry import RetryPolicy
-    from kantata_client._throttle import Throttle
+    from kantata_client._calls.drift import OnDrift
+    from kantata_client._http.exchange import AsyncTransport, Timeouts
+    from kantata_client._http.retry import RetryPolicy
+    from kantata_client._http.throttle import Throttle
+    from kantata_client._http.tokens import TokenProvider
     from kantata_client.hooks import Hooks
 
 
@@ -139,7 +139,7 @@ class Kantata(Resources):
             APIError: The service refused.
             MalformedResponseError: The answer is not JSON.
         """
-        from kantata_client._raw import request
+        from kantata_client._calls.untyped import request
 
         return await request(self._session, method, path, params, json)
 

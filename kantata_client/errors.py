@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client._bulk import BulkResult
+    from kantata_client._bulk.run import BulkResult
 
 _LONGEST_MESSAGE = 300
 """Characters of a foreign text (an HTML page of a proxy, say) that a message of ours repeats."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.account_color import AccountColor
+from kantata_client.operations.account_colors import (
+    LIST,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
 
 
 class AccountColors(Resource):
@@ -63,23 +65,3 @@ class AccountColors(Resource):
                 "per_page": per_page,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/account_colors",
-    "account_colors",
-    "list",
-    summary="Fetching a list of Account Colors",
-    tags=("Account Colors",),
-    result="page",
-    model="AccountColor",
-    key="account_colors",
-    query={
-        "enabled_only": Parameter("boolean", default=True),
-        "matching": Parameter("string"),
-        "only": Parameter("string", many=True),
-        "page": Parameter("integer", default=1),
-        "per_page": Parameter("integer", default=20, maximum=200),
-    },
-)

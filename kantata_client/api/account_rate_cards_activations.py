@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.account_rate_cards_activation import AccountRateCardsActivation
+from kantata_client.operations.account_rate_cards_activations import (
+    CREATE,
+    GET,
+)
 
 if TYPE_CHECKING:
     pass
@@ -69,28 +72,3 @@ class AccountRateCardsActivations(Resource):
                 "rate_card_set_version_id": rate_card_set_version_id,
             },
         )
-
-
-GET = Operation(
-    "GET",
-    "/account_rate_cards_activations",
-    "account_rate_cards_activations",
-    "get",
-    summary="Check Rate Cards Activation Status",
-    tags=("Activations",),
-    result="object",
-    model="AccountRateCardsActivation",
-)
-CREATE = Operation(
-    "POST",
-    "/account_rate_cards_activations",
-    "account_rate_cards_activations",
-    "create",
-    summary="Activate Rate Cards",
-    tags=("Activations",),
-    result="object",
-    model="AccountRateCardsActivation",
-    query={
-        "rate_card_set_version_id": Parameter("integer", required=True),
-    },
-)

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.base import Resource
 from kantata_client.models.client_invoice_default import ClientInvoiceDefault
+from kantata_client.operations.client_invoice_defaults import (
+    CREATE,
+    DELETE,
+    GET,
+    LIST,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
-    from kantata_client._paginator import Paginator
+    from kantata_client._bulk.run import BulkRun
+    from kantata_client._lists.paginator import Paginator
     from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateClientInvoiceDefault
 
@@ -317,105 +323,3 @@ class ClientInvoiceDefaults(Resource):
             concurrency=concurrency,
             progress=progress,
         )
-
-
-LIST = Operation(
-    "GET",
-    "/client_invoice_defaults",
-    "client_invoice_defaults",
-    "list",
-    summary="Fetching a list of Client Invoice Defaults",
-    tags=("Client Invoice Defaults",),
-    result="page",
-    model="ClientInvoiceDefault",
-    key="client_invoice_defaults",
-    query={
-        "client_user_id": Parameter("integer"),
-        "only": Parameter("string", many=True),
-        "page": Parameter("integer", default=1),
-        "per_page": Parameter("integer", default=20, maximum=200),
-        "workspace_id": Parameter("integer"),
-    },
-)
-CREATE = Operation(
-    "POST",
-    "/client_invoice_defaults",
-    "client_invoice_defaults",
-    "create",
-    summary="Creating Client Invoice Defaults",
-    tags=("Client Invoice Defaults",),
-    result="one",
-    model="ClientInvoiceDefault",
-    key="client_invoice_defaults",
-    body=Body(
-        {
-            "client_account_id": Parameter("integer"),
-            "time_rollup_type": Parameter("integer"),
-            "expense_rollup_type": Parameter("integer"),
-            "rich_text": Parameter("string"),
-            "show_project_names": Parameter("integer"),
-            "show_task_names": Parameter("boolean"),
-            "show_subtotals": Parameter("boolean"),
-            "show_creators": Parameter("boolean"),
-            "show_dates": Parameter("boolean"),
-            "show_notes": Parameter("boolean"),
-            "show_hours": Parameter("boolean"),
-            "show_rates": Parameter("boolean"),
-            "show_tax": Parameter("boolean"),
-            "show_roles": Parameter("boolean"),
-        },
-        wrapper="client_invoice_default",
-    ),
-)
-GET = Operation(
-    "GET",
-    "/client_invoice_defaults/{id}",
-    "client_invoice_defaults",
-    "get",
-    summary="Fetching Client Invoice Defaults by ID",
-    tags=("Client Invoice Defaults",),
-    result="one",
-    model="ClientInvoiceDefault",
-    key="client_invoice_defaults",
-    path_parameters=("id",),
-)
-UPDATE = Operation(
-    "PUT",
-    "/client_invoice_defaults/{id}",
-    "client_invoice_defaults",
-    "update",
-    summary="Updating Client Invoice Defaults by ID",
-    tags=("Client Invoice Defaults",),
-    result="one",
-    model="ClientInvoiceDefault",
-    key="client_invoice_defaults",
-    path_parameters=("id",),
-    body=Body(
-        {
-            "time_rollup_type": Parameter("integer"),
-            "expense_rollup_type": Parameter("integer"),
-            "rich_text": Parameter("string"),
-            "show_project_names": Parameter("integer"),
-            "show_task_names": Parameter("boolean"),
-            "show_subtotals": Parameter("boolean"),
-            "show_creators": Parameter("boolean"),
-            "show_dates": Parameter("boolean"),
-            "show_notes": Parameter("boolean"),
-            "show_hours": Parameter("boolean"),
-            "show_rates": Parameter("boolean"),
-            "show_tax": Parameter("boolean"),
-            "show_roles": Parameter("boolean"),
-        },
-        wrapper="client_invoice_default",
-    ),
-)
-DELETE = Operation(
-    "DELETE",
-    "/client_invoice_defaults/{id}",
-    "client_invoice_defaults",
-    "delete",
-    summary="Deleting Client Invoice Defaults by ID",
-    tags=("Client Invoice Defaults",),
-    result="none",
-    path_parameters=("id",),
-)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.currency import Currency
+from kantata_client.operations.currencies import (
+    LIST,
+)
 
 if TYPE_CHECKING:
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
 
 
 class Currencies(Resource):
@@ -51,19 +53,3 @@ class Currencies(Resource):
                 "matching": matching,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/currencies",
-    "currencies",
-    "list",
-    summary="Get a list of currencies",
-    tags=("Currencies",),
-    result="array",
-    model="Currency",
-    query={
-        "addable_to_rate_card_set_version": Parameter("integer"),
-        "matching": Parameter("string"),
-    },
-)

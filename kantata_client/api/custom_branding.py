@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.private_label import PrivateLabel
+from kantata_client.operations.custom_branding import (
+    LIST,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
 
 
 class CustomBranding(Resource):
@@ -57,21 +59,3 @@ class CustomBranding(Resource):
                 "per_page": per_page,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/custom_branding",
-    "custom_branding",
-    "list",
-    summary="Fetch Custom Branding Settings",
-    tags=("Custom Branding",),
-    result="page",
-    model="PrivateLabel",
-    key="private_label",
-    query={
-        "only": Parameter("string", many=True),
-        "page": Parameter("integer", default=1),
-        "per_page": Parameter("integer", default=20, maximum=200),
-    },
-)

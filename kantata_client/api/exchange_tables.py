@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._csv import RateUploads
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.csv_files import RateUploads
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable
+from kantata_client.operations.exchange_tables import (
+    CREATE,
+    GET,
+    IMPORT_RATES,
+    LIST,
+    RATES,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Sequence
     from datetime import date
 
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
     from kantata_client.models.inputs import ExchangeRateInput
 
 
@@ -220,108 +227,3 @@ class ExchangeTables(RateUploads):
                 "exchange_rates": exchange_rates,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/foreign_exchange/exchange_tables",
-    "exchange_tables",
-    "list",
-    summary="Fetching a list of Exchange Tables",
-    tags=("Exchange Tables",),
-    result="page",
-    model="ExchangeTable",
-    key="exchange_tables",
-)
-CREATE = Operation(
-    "POST",
-    "/foreign_exchange/exchange_tables",
-    "exchange_tables",
-    "create",
-    summary="Creating a new Exchange Table",
-    tags=("Exchange Tables",),
-    result="one",
-    model="ExchangeTable",
-    key="exchange_tables",
-    query={
-        "account_default": Parameter("boolean"),
-        "insights_account_default": Parameter("boolean"),
-        "name": Parameter("string", required=True),
-    },
-)
-GET = Operation(
-    "GET",
-    "/foreign_exchange/exchange_tables/{id}",
-    "exchange_tables",
-    "get",
-    summary="Fetching a single Exchange Table",
-    tags=("Exchange Tables",),
-    result="keyed",
-    model="ExchangeTable",
-    path_parameters=("id",),
-)
-UPDATE = Operation(
-    "PUT",
-    "/foreign_exchange/exchange_tables/{id}",
-    "exchange_tables",
-    "update",
-    summary="Updating an existing Exchange Table",
-    tags=("Exchange Tables",),
-    result="one",
-    model="ExchangeTable",
-    key="exchange_tables",
-    path_parameters=("id",),
-    query={
-        "account_default": Parameter("boolean"),
-        "insights_account_default": Parameter("boolean"),
-        "name": Parameter("string"),
-    },
-)
-RATES = Operation(
-    "GET",
-    "/foreign_exchange/exchange_tables/{id}/rates",
-    "exchange_tables",
-    "rates",
-    summary="Fetching a list of Exchange Rates",
-    tags=("Exchange Tables",),
-    result="page",
-    model="ExchangeRate",
-    key="exchange_rates",
-    path_parameters=("id",),
-    query={
-        "date": Parameter("date"),
-        "page": Parameter("integer"),
-        "per_page": Parameter("integer"),
-        "source_currency": Parameter("string"),
-        "target_currency": Parameter("string"),
-    },
-)
-IMPORT_RATES = Operation(
-    "POST",
-    "/foreign_exchange/exchange_tables/{id}/rates",
-    "exchange_tables",
-    "import_rates",
-    summary="Import Exchange Rates",
-    tags=("Exchange Tables",),
-    result="many",
-    model="ExchangeRate",
-    key="exchange_rates",
-    path_parameters=("id",),
-    query={
-        "csv_file": Parameter("string"),
-    },
-    body=Body(
-        {
-            "exchange_rates": Parameter(
-                "object",
-                many=True,
-                fields={
-                    "source_currency": Parameter("string"),
-                    "target_currency": Parameter("string"),
-                    "effective_date": Parameter("date"),
-                    "exchange_rate": Parameter("string"),
-                },
-            ),
-        },
-    ),
-)

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._exports import ReportDownloads
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.exports import ReportDownloads
 from kantata_client.models.insights_report_export import InsightsReportExport
 from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
+from kantata_client.operations.insights_report_exports import (
+    CREATE,
+    DELETE,
+    GET,
+    LATEST,
+    LIST,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
-    from kantata_client._paginator import Paginator
+    from kantata_client._bulk.run import BulkRun
+    from kantata_client._lists.paginator import Paginator
     from kantata_client._progress import Progress
     from kantata_client.models.inputs import RecurrenceInput, UpdateInsightsReportExport
 
@@ -272,99 +279,3 @@ class InsightsReportExports(ReportDownloads):
             concurrency=concurrency,
             progress=progress,
         )
-
-
-LIST = Operation(
-    "GET",
-    "/scheduled_jobs/insights_report_exports",
-    "insights_report_exports",
-    "list",
-    summary="Get Scheduled Report Exports",
-    tags=("Insights Report Exports",),
-    result="array",
-    model="InsightsReportExport",
-)
-CREATE = Operation(
-    "POST",
-    "/scheduled_jobs/insights_report_exports",
-    "insights_report_exports",
-    "create",
-    summary="Create a new Scheduled Report Export",
-    tags=("Insights Report Exports",),
-    result="object",
-    model="InsightsReportExport",
-    body=Body(
-        {
-            "title": Parameter("string"),
-            "description": Parameter("string"),
-            "external_report_object_identifier": Parameter("string", required=True),
-            "recurrence": Parameter(
-                "object",
-                required=True,
-                fields={
-                    "cadence": Parameter("string", required=True, values=("hourly", "daily")),
-                    "start_time": Parameter("datetime"),
-                },
-            ),
-        },
-        wrapper="insights_report_export",
-    ),
-)
-GET = Operation(
-    "GET",
-    "/scheduled_jobs/insights_report_exports/{id}",
-    "insights_report_exports",
-    "get",
-    summary="Get Scheduled Report Export",
-    tags=("Insights Report Exports",),
-    result="object",
-    model="InsightsReportExport",
-    path_parameters=("id",),
-)
-UPDATE = Operation(
-    "PUT",
-    "/scheduled_jobs/insights_report_exports/{id}",
-    "insights_report_exports",
-    "update",
-    summary="Update a Scheduled Report Export",
-    tags=("Insights Report Exports",),
-    result="object",
-    model="InsightsReportExport",
-    path_parameters=("id",),
-    body=Body(
-        {
-            "title": Parameter("string"),
-            "description": Parameter("string"),
-            "external_report_object_identifier": Parameter("string"),
-            "recurrence": Parameter(
-                "object",
-                fields={
-                    "cadence": Parameter("string", required=True, values=("hourly", "daily")),
-                    "start_time": Parameter("datetime"),
-                },
-            ),
-        },
-        wrapper="insights_report_export",
-    ),
-)
-DELETE = Operation(
-    "DELETE",
-    "/scheduled_jobs/insights_report_exports/{id}",
-    "insights_report_exports",
-    "delete",
-    summary="Delete an existing Scheduled Report Export",
-    tags=("Insights Report Exports",),
-    result="none",
-    path_parameters=("id",),
-)
-LATEST = Operation(
-    "GET",
-    "/scheduled_jobs/insights_report_exports/{insights_report_export_id}/results/latest",
-    "insights_report_exports",
-    "latest",
-    summary="Get Latest Export",
-    tags=("Insights Report Exports",),
-    result="object",
-    model="InsightsReportExportLatestResult",
-    path_parameters=("insights_report_export_id",),
-)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.insights_report import InsightsReport
+from kantata_client.operations.insights_reports import (
+    LIST,
+)
 
 if TYPE_CHECKING:
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
 
 
 class InsightsReports(Resource):
@@ -49,18 +51,3 @@ class InsightsReports(Resource):
                 "title": title,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/insights_reports",
-    "insights_reports",
-    "list",
-    summary="Get Insights Reports",
-    tags=("Insights Reports",),
-    result="array",
-    model="InsightsReport",
-    query={
-        "title": Parameter("string"),
-    },
-)

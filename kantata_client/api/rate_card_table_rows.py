@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.rate_card_table_row import RateCardTableRow
+from kantata_client.operations.rate_card_table_rows import (
+    DELETE,
+    LIST,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
     from kantata_client.models.inputs import RateInput
 
 
@@ -111,59 +115,3 @@ class RateCardTableRows(Resource):
                 role_id,
             ),
         )
-
-
-LIST = Operation(
-    "GET",
-    "/rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows",
-    "rate_card_table_rows",
-    "list",
-    summary="Fetch Rate Card Table Rows",
-    tags=("Rate Card Table Rows",),
-    result="page",
-    model="RateCardTableRow",
-    key="rate_card_table_rows",
-    path_parameters=("rate_card_set_version_id",),
-)
-UPDATE = Operation(
-    "PUT",
-    "/rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows/{role_id}",
-    "rate_card_table_rows",
-    "update",
-    summary="Create or Update Rate Card Table Row",
-    tags=("Rate Card Table Rows",),
-    result="one",
-    model="RateCardTableRow",
-    key="rate_card_table_rows",
-    path_parameters=(
-        "rate_card_set_version_id",
-        "role_id",
-    ),
-    body=Body(
-        {
-            "rates": Parameter(
-                "object",
-                many=True,
-                required=True,
-                fields={
-                    "currency": Parameter("string", required=True),
-                    "rate": Parameter("integer", required=True),
-                },
-            ),
-        },
-        wrapper="rate_card_table_row",
-    ),
-)
-DELETE = Operation(
-    "DELETE",
-    "/rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows/{role_id}",
-    "rate_card_table_rows",
-    "delete",
-    summary="Delete a Rate Card Table Row",
-    tags=("Rate Card Table Rows",),
-    result="none",
-    path_parameters=(
-        "rate_card_set_version_id",
-        "role_id",
-    ),
-)

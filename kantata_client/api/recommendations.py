@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.recommendation_estimate_scenario_resource_result import (
     RecommendationEstimateScenarioResourceResult,
+)
+from kantata_client.operations.recommendations import (
+    ESTIMATE_SCENARIO_RESOURCE,
 )
 
 if TYPE_CHECKING:
@@ -50,18 +52,3 @@ class Recommendations(Resource):
                 "id": id,
             },
         )
-
-
-ESTIMATE_SCENARIO_RESOURCE = Operation(
-    "GET",
-    "/recommendations/estimate_scenario_resource",
-    "recommendations",
-    "estimate_scenario_resource",
-    summary="Fetch Estimate Scenario Resource Recommendations",
-    tags=("Recommendations",),
-    result="object",
-    model="RecommendationEstimateScenarioResourceResult",
-    query={
-        "id": Parameter("integer", required=True),
-    },
-)

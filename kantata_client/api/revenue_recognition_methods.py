@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Operation, Parameter
-from kantata_client._resource import Resource
+from kantata_client._resources.base import Resource
 from kantata_client.models.revenue_recognition_method import RevenueRecognitionMethod
+from kantata_client.operations.revenue_recognition_methods import (
+    LIST,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kantata_client._paginator import Paginator
+    from kantata_client._lists.paginator import Paginator
 
 
 class RevenueRecognitionMethods(Resource):
@@ -54,20 +56,3 @@ class RevenueRecognitionMethods(Resource):
                 "only": only,
             },
         )
-
-
-LIST = Operation(
-    "GET",
-    "/revenue_recognition_methods",
-    "revenue_recognition_methods",
-    "list",
-    summary="Fetching a list of Revenue Recognition Methods",
-    tags=("Revenue Recognition Methods",),
-    result="page",
-    model="RevenueRecognitionMethod",
-    key="revenue_recognition_methods",
-    query={
-        "active": Parameter("string"),
-        "only": Parameter("string", many=True),
-    },
-)

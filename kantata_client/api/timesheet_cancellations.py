@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.base import Resource
 from kantata_client.models.timesheet_cancellation import TimesheetCancellation
+from kantata_client.operations.timesheet_cancellations import (
+    CREATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,22 +54,3 @@ class TimesheetCancellations(Resource):
                 "submission_ids": submission_ids,
             },
         )
-
-
-CREATE = Operation(
-    "POST",
-    "/timesheet_cancellations",
-    "timesheet_cancellations",
-    "create",
-    summary="Cancel Multiple Timesheet Submissions",
-    tags=("Timesheet Cancellations",),
-    result="object",
-    model="TimesheetCancellation",
-    body=Body(
-        {
-            "description": Parameter("string"),
-            "submission_ids": Parameter("integer", many=True, required=True),
-        },
-        wrapper="resolution",
-    ),
-)

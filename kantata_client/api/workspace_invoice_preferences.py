@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.base import Resource
 from kantata_client.models.workspace_invoice_preference import WorkspaceInvoicePreference
+from kantata_client.operations.workspace_invoice_preferences import (
+    CREATE,
+    GET,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk import BulkRun
+    from kantata_client._bulk.run import BulkRun
     from kantata_client._progress import Progress
     from kantata_client.models.inputs import UpdateWorkspaceInvoicePreference
 
@@ -181,63 +185,3 @@ class WorkspaceInvoicePreferences(Resource):
             concurrency=concurrency,
             progress=progress,
         )
-
-
-CREATE = Operation(
-    "POST",
-    "/workspace_invoice_preferences",
-    "workspace_invoice_preferences",
-    "create",
-    summary="Creating a new Workspace Invoice Preference",
-    tags=("Workspace Invoice Preferences",),
-    result="one",
-    model="WorkspaceInvoicePreference",
-    key="workspace_invoice_preferences",
-    body=Body(
-        {
-            "workspace_id": Parameter("integer", required=True),
-            "purchase_order": Parameter("string"),
-            "project_code": Parameter("string"),
-            "client_invoice_name": Parameter("string"),
-            "client_invoice_address": Parameter("string"),
-            "consultant_invoice_name": Parameter("string"),
-            "consultant_invoice_address": Parameter("string"),
-        },
-        wrapper="workspace_invoice_preference",
-    ),
-)
-GET = Operation(
-    "GET",
-    "/workspace_invoice_preferences/{id}",
-    "workspace_invoice_preferences",
-    "get",
-    summary="Fetching a single Workspace Invoice Preference",
-    tags=("Workspace Invoice Preferences",),
-    result="one",
-    model="WorkspaceInvoicePreference",
-    key="workspace_invoice_preferences",
-    path_parameters=("id",),
-)
-UPDATE = Operation(
-    "PUT",
-    "/workspace_invoice_preferences/{id}",
-    "workspace_invoice_preferences",
-    "update",
-    summary="Updating an existing Workspace Invoice Preference",
-    tags=("Workspace Invoice Preferences",),
-    result="one",
-    model="WorkspaceInvoicePreference",
-    key="workspace_invoice_preferences",
-    path_parameters=("id",),
-    body=Body(
-        {
-            "purchase_order": Parameter("string"),
-            "project_code": Parameter("string"),
-            "client_invoice_name": Parameter("string"),
-            "client_invoice_address": Parameter("string"),
-            "consultant_invoice_name": Parameter("string"),
-            "consultant_invoice_address": Parameter("string"),
-        },
-        wrapper="workspace_invoice_preference",
-    ),
-)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._operation import Body, Operation, Parameter
-from kantata_client._resource import Resource
-from kantata_client._unset import UNSET, Unset
+from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._resources.base import Resource
 from kantata_client.models.workspace_status_set import WorkspaceStatusSet
+from kantata_client.operations.workspace_task_status_sets import (
+    BULK_UPDATE,
+)
 
 if TYPE_CHECKING:
     import builtins
@@ -52,29 +54,3 @@ class WorkspaceTaskStatusSets(Resource):
                 "workspace_task_status_sets": workspace_task_status_sets,
             },
         )
-
-
-BULK_UPDATE = Operation(
-    "PUT",
-    "/workspace_task_status_sets/bulk_update",
-    "workspace_task_status_sets",
-    "bulk_update",
-    summary="Update task status set on multiple workspaces",
-    tags=("Workspace Task Status Sets",),
-    result="many",
-    model="WorkspaceStatusSet",
-    key="workspace_task_status_sets",
-    body=Body(
-        {
-            "workspace_task_status_sets": Parameter(
-                "object",
-                many=True,
-                fields={
-                    "workspace_id": Parameter("integer", required=True),
-                    "status_set_id": Parameter("integer", required=True),
-                },
-            ),
-        },
-    ),
-    bulk_limit=100,
-)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from kantata_client import Kantata, KantataError, OAuthError
-from kantata_client._auth import Secret
+from kantata_client._http.tokens import Secret
 from kantata_client.cli._callback import CallbackServer
 from kantata_client.cli._profile import Profile
 from kantata_client.cli._sandbox import sandbox

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from kantata_client._auth import Secret
+from kantata_client._http.tokens import Secret
 from kantata_client.errors import OAuthError
 
 if TYPE_CHECKING:

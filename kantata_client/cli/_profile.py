@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from kantata_client._auth import Secret
-from kantata_client._private_files import config_directory, read_private, write_private
-from kantata_client._transport import BASE_URL
+from kantata_client._http.tokens import Secret
+from kantata_client._http.transport import BASE_URL
 from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.oauth.private_files import config_directory, read_private, write_private
 from kantata_client.stores import FileStore, KeyringStore
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import anyio
 import typer
 
-from kantata_client._addresses import loopback
+from kantata_client._http.addresses import loopback
 
 
 def sandbox(

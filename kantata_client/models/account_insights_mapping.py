@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from kantata_client._associations import Many
-from kantata_client._model import Model
+from kantata_client._objects.associations import Many
+from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
     from kantata_client.models.access_group import AccessGroup

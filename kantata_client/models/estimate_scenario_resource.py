@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from kantata_client._associations import Many, One
-from kantata_client._model import Model, moment
+from kantata_client._objects.associations import Many, One
+from kantata_client._objects.model import Model, moment
 
 if TYPE_CHECKING:
     from kantata_client.models.estimate_scenario_resource_allocation import EstimateScenarioResourceAllocation

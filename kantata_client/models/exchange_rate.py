@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import ClassVar
 
-from kantata_client._model import Model, day
+from kantata_client._objects.model import Model, day
 
 
 class ExchangeRate(Model):

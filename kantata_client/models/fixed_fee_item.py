@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from kantata_client._model import Model, moment
+from kantata_client._objects.model import Model, moment
 
 
 class FixedFeeItem(Model):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
-from kantata_client._associations import Many
-from kantata_client._model import Model, day
+from kantata_client._objects.associations import Many
+from kantata_client._objects.model import Model, day
 
 if TYPE_CHECKING:
     from kantata_client.models.holiday_calendar_association import HolidayCalendarAssociation

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from kantata_client._associations import One
-from kantata_client._model import Model, moment
+from kantata_client._objects.associations import One
+from kantata_client._objects.model import Model, moment
 
 if TYPE_CHECKING:
     from kantata_client.models.user import User

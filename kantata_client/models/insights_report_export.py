@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._model import Model, moment, nested
+from kantata_client._objects.model import Model, moment, nested
 
 
 class InsightsReportExportLatestSuccess(Model):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
-from kantata_client._associations import Many, One
-from kantata_client._model import Model, day
+from kantata_client._objects.associations import Many, One
+from kantata_client._objects.model import Model, day
 
 if TYPE_CHECKING:
     from kantata_client.models.external_reference import ExternalReference

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kantata_client._model import Model
+from kantata_client._objects.model import Model
 
 
 class ProjectSnapshotTask(Model):

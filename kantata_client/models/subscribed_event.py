@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from kantata_client._associations import Polymorphic
-from kantata_client._model import Model, moment, nested
+from kantata_client._objects.associations import Polymorphic
+from kantata_client._objects.model import Model, moment, nested
 from kantata_client.models.reference import Reference
 
 

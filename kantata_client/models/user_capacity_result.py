@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from kantata_client._model import Model, day
+from kantata_client._objects.model import Model, day
 
 
 class UserCapacityResult(Model):

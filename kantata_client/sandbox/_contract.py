@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import attrs
 
 from kantata_client import models
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kantata_client._operation import Operation
+    from kantata_client._contract.operation import Operation
 
 BASE_PATH = "/api/v1"
 

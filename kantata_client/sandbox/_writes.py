@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import _contract
 from kantata_client.sandbox._effects import BODY_FIELDS, CREATED, PREPARE, UNDELETABLE, WRITTEN
 from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_emulated, not_found
@@ -14,7 +14,7 @@ from kantata_client.sandbox._relations import Scope, fresh, singular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kantata_client._operation import Operation, Parameter
+    from kantata_client._contract.operation import Operation, Parameter
     from kantata_client.sandbox._store import Record
 
 REFERENCES: Mapping[str, str] = {

@@ -259,8 +259,8 @@ async def test_keys_that_make_no_sense(place: Place, key: ExternalReferenceKey) 
 
 async def test_resources_without_references_take_no_key(place: Place) -> None:
     create: Any = place.kantata.cost_rates._create_many
-    from kantata_client.api import OPERATIONS
     from kantata_client.models import CostRate
+    from kantata_client.operations import OPERATIONS
 
     with pytest.raises(UsageError, match="can't be found by an external reference"):
         create(OPERATIONS["POST /cost_rates"], CostRate, [{}], concurrency=1, progress=None, key=KEY)

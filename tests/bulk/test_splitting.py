@@ -19,8 +19,8 @@ from kantata_client import (
     UsageError,
     ValidationError,
 )
-from kantata_client._bulk import Item
-from kantata_client._splitting import Splitter, certainty, pointed_at
+from kantata_client._bulk.run import Item
+from kantata_client._bulk.splitting import Splitter, certainty, pointed_at
 from kantata_client.errors import APIError, ErrorDetail, KantataConnectionError, MalformedResponseError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from codegen.errors import CodegenError
 from codegen.load import load, load_data
 from codegen.overlay import apply
 from codegen.semantics import load_semantics
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import pytest
 from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE, differences, understand
 from codegen.errors import CodegenError
 from codegen.load import load
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90

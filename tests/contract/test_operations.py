@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from tests.contract.contract import (
     Declared,
     answer,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kantata_client import OAuthError
-from kantata_client._atomic import Unfinished
-from kantata_client._auth import Secret
-from kantata_client._private_files import read_private, write_private
+from kantata_client._files.atomic import Unfinished
+from kantata_client._http.tokens import Secret
+from kantata_client.oauth.private_files import read_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.
             raise OSError(errno.EINVAL, "Invalid argument")
         sync(handle)
 
-    monkeypatch.setattr("kantata_client._atomic.os.fsync", fsync)
+    monkeypatch.setattr("kantata_client._files.atomic.os.fsync", fsync)
     file = Unfinished(tmp_path / "a.txt")
     file.write(b"x")
     file.commit()
@@ -80,7 +80,7 @@ def test_a_full_disk_shows_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         os.close(handle)
         return Full()
 
-    monkeypatch.setattr("kantata_client._atomic.os.fdopen", full)
+    monkeypatch.setattr("kantata_client._files.atomic.os.fdopen", full)
     token = "x" * 40  # nothing that a line of this test would show
     with pytest.raises(OAuthError, match=r"can't be written: No space left on device\. Nothing") as caught:
         write_private(path, Secret(token))

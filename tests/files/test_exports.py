@@ -30,7 +30,7 @@ from kantata_client import (
     UsageError,
     ValidationError,
 )
-from kantata_client._atomic import Unfinished
+from kantata_client._files.atomic import Unfinished
 from kantata_client.sandbox._files import Blob
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ async def test_a_file_that_can_not_be_written(
     if call == "write":
         monkeypatch.setattr(Unfinished, "write", full)
     else:
-        monkeypatch.setattr(f"kantata_client._atomic.os.{call}", full)
+        monkeypatch.setattr(f"kantata_client._files.atomic.os.{call}", full)
     with pytest.raises(KantataError, match="r can't be written: No space left on device"):
         await world.kantata.insights_report_exports.download_latest(identity, to=tmp_path / "r", **FAST)
     assert names(tmp_path) == []

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata, Model, NotIncludedError, models
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from tests.contract.contract import class_name, contract, operations
 
 PLAIN = {

@@ -8,11 +8,11 @@ from datetime import date
 
 import attrs
 
-from kantata_client._drift import Drift
-from kantata_client._envelope import decode_envelope
-from kantata_client._model import changes_of
-from kantata_client.api import OPERATIONS
+from kantata_client._calls.drift import Drift
+from kantata_client._calls.envelope import decode_envelope
+from kantata_client._objects.model import changes_of
 from kantata_client.models import Story
+from kantata_client.operations import OPERATIONS
 
 RECEIVED = b"""{"count": 1, "results": [{"key": "stories", "id": "7"}], "stories":
     {"7": {"id": "7", "title": "Kick-off", "weight": 1, "billable": true, "newer": 1, "assignee_ids": ["4"]}}}"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import uvicorn
 
-from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.oauth.app import Endpoints, OAuthApp
 from tests.oauth.independent import CLIENT, REDIRECT, SECRET, Independent
 
 if TYPE_CHECKING:

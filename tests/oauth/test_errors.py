@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kantata_client import KantataConnectionError, OAuthError
-from kantata_client.oauth import AuthorizationRequest, Endpoints, OAuthApp, Token
-from kantata_client.stores import MemoryStore
+from kantata_client.oauth.app import AuthorizationRequest, Endpoints, OAuthApp, Token
+from kantata_client.oauth.stores import MemoryStore
 
 if TYPE_CHECKING:
     from tests.oauth.conftest import Shared

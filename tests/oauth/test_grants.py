@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from kantata_client import AuthenticationError, Kantata, OAuthError
-from kantata_client.oauth import AuthorizationRequest, Endpoints, OAuthApp, Token
+from kantata_client.oauth.app import AuthorizationRequest, Endpoints, OAuthApp, Token
+from kantata_client.oauth.stores import MemoryStore, StoredToken
 from kantata_client.sandbox import Sandbox
-from kantata_client.stores import MemoryStore, StoredToken
 from tests.oauth.independent import CLIENT, REDIRECT, SECRET, Independent
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError, UsageError
-from kantata_client._oauth_stored import _Flight
-from kantata_client.oauth import OAuthApp, Token
-from kantata_client.stores import MemoryStore, StoredToken
+from kantata_client.oauth.app import OAuthApp, Token
+from kantata_client.oauth.stored import _Flight
+from kantata_client.oauth.stores import MemoryStore, StoredToken
 
 if TYPE_CHECKING:
     from tests.oauth.independent import Independent

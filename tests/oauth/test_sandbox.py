@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata
-from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.oauth.app import Endpoints, OAuthApp
 from kantata_client.sandbox import RegisteredApp, Sandbox
 
 pytestmark = pytest.mark.anyio

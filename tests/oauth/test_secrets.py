@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kantata_client import APIError, AuthenticationError, Kantata, OAuthError
-from kantata_client.oauth import AuthorizationRequest, Endpoints, Introspection, OAuthApp, Token
-from kantata_client.stores import FileStore, MemoryStore, StoredToken
+from kantata_client.oauth.app import AuthorizationRequest, Endpoints, Introspection, OAuthApp, Token
+from kantata_client.oauth.stores import FileStore, MemoryStore, StoredToken
 from tests.oauth.conftest import served
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import keyring.errors
 import pytest
 
 from kantata_client import OAuthError, UsageError
-from kantata_client.oauth import Token
-from kantata_client.stores import FileStore, KeyringStore, LockingStore, MemoryStore, TokenStore
+from kantata_client.oauth.app import Token
+from kantata_client.oauth.stores import FileStore, KeyringStore, LockingStore, MemoryStore, TokenStore
 
 TOKEN = Token("planted-access", "planted-refresh", expires_at=1.5, scopes=("api_only",))
 
@@ -104,8 +104,8 @@ async def test_a_keyring_that_refuses(keys: Keys) -> None:
 def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
     code = """
         import os, sys, anyio
-        from kantata_client.stores import FileStore
-        from kantata_client.oauth import Token
+        from kantata_client.oauth.stores import FileStore
+        from kantata_client.oauth.app import Token
         os.umask(0o000)
         store = FileStore(sys.argv[1])
         anyio.run(store.save, "alice", Token("first"))
@@ -160,8 +160,8 @@ def test_links_and_damaged_files_are_refused(tmp_path: Path) -> None:
 
 WRITER = """
     import sys, anyio
-    from kantata_client.stores import FileStore
-    from kantata_client.oauth import Token
+    from kantata_client.oauth.stores import FileStore
+    from kantata_client.oauth.app import Token
     async def main():
         store = FileStore(sys.argv[1])
         number = 0
@@ -213,8 +213,8 @@ def test_a_kill_between_any_two_system_calls_leaves_the_old_or_the_new(tmp_path:
     code = """
         import os, sys
         from pathlib import Path
-        from kantata_client._auth import Secret
-        from kantata_client._private_files import write_private
+        from kantata_client._http.tokens import Secret
+        from kantata_client.oauth.private_files import write_private
         left = int(sys.argv[2])
         def trace(frame, event, argument):
             global left
@@ -246,8 +246,8 @@ def test_a_kill_between_any_two_system_calls_leaves_the_old_or_the_new(tmp_path:
 
 REFRESHER = """
     import sys, anyio
-    from kantata_client.oauth import Endpoints, OAuthApp
-    from kantata_client.stores import FileStore, StoredToken
+    from kantata_client.oauth.app import Endpoints, OAuthApp
+    from kantata_client.oauth.stores import FileStore, StoredToken
     from tests.oauth.independent import CLIENT, SECRET
     async def main():
         async with OAuthApp(CLIENT, SECRET, endpoints=Endpoints.at(sys.argv[2])) as app:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from examples.web_app.service import Service
-from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.oauth.app import Endpoints, OAuthApp
 from kantata_client.sandbox import Sandbox
 from tests.oauth.conftest import served
 
@@ -137,7 +137,7 @@ def test_a_failing_database_does_not_show_tokens(tmp_path: Path) -> None:
     import anyio
 
     from examples.web_app.database import Database
-    from kantata_client.oauth import Token
+    from kantata_client.oauth.app import Token
 
     database = Database(tmp_path / "x.sqlite3")
     database._connection.execute("drop table tokens")

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from kantata_client import APIError, Kantata, MalformedResponseError, RetryPolicy, UnknownOutcomeError
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from tests.contract.contract import Declared, argument, contract, operations, query_argument
 
 if TYPE_CHECKING:

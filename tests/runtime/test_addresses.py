@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kantata_client import Kantata, OAuthError, UsageError
-from kantata_client._addresses import loopback, unsafe
+from kantata_client._http.addresses import loopback, unsafe
 from kantata_client.oauth import OAuthApp
 
 GOOD = ["https://api.example", "https://api.example:8443/v1/", "http://127.0.0.1:80/x", "http://[::1]:9"]

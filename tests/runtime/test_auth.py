@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from kantata_client import Kantata, OAuthError
-from kantata_client._auth import Secret, TokenProvider, as_provider, current, replaced
+from kantata_client._http.tokens import Secret, TokenProvider, as_provider, current, replaced
 from kantata_client.errors import UsageError
 from kantata_client.oauth import Token
 from kantata_client.sandbox import Sandbox

@@ -15,7 +15,7 @@ import pytest
 
 import kantata_client
 from kantata_client import Kantata, KantataError, MalformedResponseError, NotFoundError, UsageError
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 
 
 class Service(httpx.AsyncBaseTransport):
@@ -82,7 +82,9 @@ def test_a_first_client_imports_none_of_the_libraries() -> None:
 
 
 def test_the_operations_can_be_listed_without_importing_them() -> None:
-    loaded = modules_after("from kantata_client.api import OPERATIONS; assert len(list(OPERATIONS)) > 400")
+    loaded = modules_after(
+        "from kantata_client.operations import OPERATIONS; assert len(list(OPERATIONS)) > 400"
+    )
     assert not {name for name in loaded if name.startswith("kantata_client.api.")}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kantata_client._retry import RetryPolicy, decide
+from kantata_client._http.retry import RetryPolicy, decide
 from kantata_client.errors import UsageError
 
 POLICY = RetryPolicy()

@@ -11,7 +11,7 @@ import random
 import anyio
 import pytest
 
-from kantata_client._throttle import AdaptiveThrottle, FixedRate
+from kantata_client._http.throttle import AdaptiveThrottle, FixedRate
 from kantata_client.errors import UsageError
 
 pytestmark = pytest.mark.anyio

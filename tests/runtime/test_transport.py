@@ -16,11 +16,11 @@ import anyio
 import httpx
 import pytest
 
-from kantata_client._auth import as_provider
-from kantata_client._http import File, Form, Request, Timeouts
-from kantata_client._retry import RetryPolicy
-from kantata_client._throttle import AdaptiveThrottle, FixedRate
-from kantata_client._transport import Transport
+from kantata_client._http.exchange import File, Form, Request, Timeouts
+from kantata_client._http.retry import RetryPolicy
+from kantata_client._http.throttle import AdaptiveThrottle, FixedRate
+from kantata_client._http.tokens import as_provider
+from kantata_client._http.transport import Transport
 from kantata_client.errors import (
     APIError,
     AuthenticationError,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import _contract
 from kantata_client.sandbox._operations import CUSTOM, NOT_EMULATED
 from kantata_client.sandbox._relations import UNKNOWN
 
 if TYPE_CHECKING:
-    from kantata_client._operation import Operation, Parameter
+    from kantata_client._contract.operation import Operation, Parameter
     from kantata_client.sandbox import Sandbox
     from kantata_client.sandbox._store import Store
 

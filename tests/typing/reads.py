@@ -22,7 +22,6 @@ from kantata_client import (
     UsageError,
     ValidationError,
 )
-from kantata_client.api import OPERATIONS
 from kantata_client.models import (
     Attachment,
     Currency,
@@ -39,6 +38,7 @@ from kantata_client.models import (
     Workspace,
     WorkspaceExternalLink,
 )
+from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from kantata_client import Kantata, Model
-from kantata_client._envelope import Envelope
-from kantata_client._paginator import Paginator
-from kantata_client._walk import Page, Pages
+from kantata_client._calls.envelope import Envelope
+from kantata_client._lists.paginator import Paginator
+from kantata_client._lists.walk import Page, Pages
 from tests.walks.service import envelope
 
 if TYPE_CHECKING:

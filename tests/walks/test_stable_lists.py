@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kantata_client import Kantata, Operation, Paginator, UsageError
-from kantata_client.api import OPERATIONS
+from kantata_client.operations import OPERATIONS
 from tests.walks.service import ListService
 
 GUIDE = Path(__file__).parents[2] / "docs" / "walks.md"

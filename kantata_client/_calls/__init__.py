@@ -1,0 +1,1 @@
+"""A call: arguments in, a request out; a response in, objects out."""

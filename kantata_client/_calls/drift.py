@@ -1,0 +1,287 @@
+"""Drift: where the service's objects differ from the contract. It breaks nothing; it is noticed, counted and reported.
+
+The first response of an operation is checked as a whole, of later ones a sample, all of them with `on_drift="raise"`.
+The check is msgspec's, against types made from a model's annotations; only an object that fails it is looked at field by
+field.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from kantata_client.errors import MalformedResponseError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kantata_client._contract.operation import Operation
+    from kantata_client._objects.model import Model
+
+OnDrift: TypeAlias = Literal["warn", "raise", "ignore"]
+
+logger = logging.getLogger("kantata_client")
+
+_NOTHING: Mapping[str, object] = {}
+_PATTERN_LENGTH = 24
+_PLAIN = ""
+"""Stands for an envelope key where there is no envelope."""
+_RARE = 8
+"""Of so many responses one has an object of each sideload checked."""
+
+
+@dataclass(slots=True)
+class DriftRow:
+    """One way in which the service differs from the contract."""
+
+    model: str
+    """Class in `kantata_client.models`; for what is not in an object, `envelope`."""
+    field: str
+    expected: str
+    """What the contract says: an annotation, or that there is no such field."""
+    received: str
+    """The kind of the first such value; text is shown as its pattern (letters as `a`, digits as `9`), never as it is."""
+    operation: str
+    """The operation that it was first seen in."""
+    request_id: str | None
+    times: int = 1
+    """Objects checked that had it; not all objects are, unless `on_drift="raise"`."""
+
+
+class Drift:
+    """What was noticed so far: iterate it for the rows, print it for a table."""
+
+    def __init__(self, on_drift: OnDrift) -> None:
+        self._rows: dict[tuple[str, str], DriftRow] = {}
+        if on_drift not in ("warn", "raise", "ignore"):
+            msg = f"on_drift is {on_drift!r}, it takes 'warn', 'raise' or 'ignore'"
+            raise UsageError(msg)
+        self._on_drift: OnDrift = on_drift
+        self._known_operations: set[str] = set()
+        self._turn = 0
+        self._found: dict[tuple[str, str], None] = {}
+
+    def __iter__(self) -> Iterator[DriftRow]:
+        return iter(list(self._rows.values()))  # a request under way may add to it
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<Drift: {len(self)} differences from the contract>"
+
+    def __str__(self) -> str:
+        if not self._rows:
+            return "no difference from the contract was noticed"
+        head = ("model", "field", "contract", "received", "times", "first seen in", "request id")
+        rows = [
+            (
+                row.model,
+                row.field,
+                row.expected,
+                row.received,
+                str(row.times),
+                row.operation,
+                row.request_id or "",
+            )
+            for row in self
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        lines = [head, tuple("-" * width for width in widths), *rows]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    @property
+    def ignored(self) -> bool:
+        """Whether nothing is checked."""
+        return self._on_drift == "ignore"
+
+    def check(
+        self,
+        objects: dict[str, Any],
+        class_under: Callable[[str], type[Model]],
+        operation: Operation,
+        request_id: str | None,
+        *,
+        absent: Sequence[str] = (),
+        missing: Sequence[object] = (),
+        odd: Mapping[str, object] = _NOTHING,
+    ) -> None:
+        """Check the objects of a response.
+
+        Args:
+            objects: Envelope key → id → object, as received.
+            class_under: Envelope key → class.
+            operation: What was asked.
+            request_id: Of the response.
+            absent: Fields of the operation's model that should be there and are not.
+            missing: References in `results` whose objects are not there.
+            odd: What stood under an envelope key instead of a map.
+
+        Raises:
+            MalformedResponseError: There is a difference, and `on_drift` is `"raise"`.
+        """
+        if self.ignored:
+            return
+        self._found = {}
+        everything = self._on_drift == "raise" or operation.id not in self._known_operations
+        self._known_operations.add(operation.id)
+        self._turn += 1
+        for key, value in objects.items():
+            main = key in (operation.key, _PLAIN)
+            if type(value) is not dict or not (everything or main or self._turn % _RARE == 0):
+                continue
+            mapping = cast("dict[str, Any]", value)
+            place = self._turn % (len(mapping) or 1)
+            cls = class_under(key)
+            if not cls.FIELDS:
+                self.note("envelope", key, "no such key", mapping, operation, request_id)
+                continue
+            for received in mapping.values() if everything else islice(mapping.values(), place, place + 1):
+                self._check_object(received, cls, operation, request_id)
+        for field in absent:
+            self.note(
+                operation.model or "", field, "there, since it is included", ABSENT, operation, request_id
+            )
+        for reference in missing:
+            self.note(
+                "envelope", "results", "the ids of objects in the response", reference, operation, request_id
+            )
+        for key, value in odd.items():
+            self.note("envelope", key, "a map by id", value, operation, request_id)
+        if self._on_drift == "raise" and self._found:
+            found = ", ".join(f"{model}.{field}" for model, field in self._found)
+            msg = f"{operation.id}: the response differs from the contract ({found}), and on_drift is 'raise'.\n{self}"
+            raise MalformedResponseError(
+                msg, method=operation.method, path=operation.path, request_id=request_id
+            )
+
+    def check_plain(
+        self, objects: list[Any], cls: type[Model], operation: Operation, request_id: str | None
+    ) -> None:
+        """Check objects that came without an envelope."""
+        self.check({_PLAIN: dict(enumerate(objects))}, lambda _: cls, operation, request_id)
+
+    def note(
+        self,
+        model: str,
+        field: str,
+        expected: str,
+        received: object,
+        operation: Operation,
+        request_id: str | None,
+    ) -> None:
+        """Count a difference, and report it when it is new."""
+        self._found[model, field] = None
+        row = self._rows.get((model, field))
+        if row is not None:
+            row.times += 1
+            return
+        shown = "absent" if received is ABSENT else kind_of(received)
+        self._rows[model, field] = DriftRow(model, field, expected, shown, operation.id, request_id)
+        if self._on_drift == "warn":
+            logger.warning(
+                "%s: the service differs from the contract: %s.%s should be %s, and is %s (request id %s); told once",
+                operation.id, model, field, expected, shown, request_id,
+            )  # fmt: skip
+
+    def _check_object(
+        self, received: Any, cls: type[Model], operation: Operation, request_id: str | None
+    ) -> None:
+        import msgspec
+
+        types = _types_of(cls)
+        if type(received) is not dict:
+            self.note(cls.__name__, "(itself)", "an object", received, operation, request_id)
+            return
+        fields = cast("dict[str, Any]", received)
+        try:
+            msgspec.convert(fields, types.whole)
+        except (msgspec.ValidationError, ValueError, OverflowError):
+            for name, expected in types.fields.items():
+                if fields.get(name) is None:
+                    continue
+                try:
+                    msgspec.convert(fields[name], expected)
+                except (msgspec.ValidationError, ValueError, OverflowError):
+                    text = vars(cls)["__annotations__"][name].removesuffix(" | None")
+                    self.note(cls.__name__, name, text, fields[name], operation, request_id)
+        if not fields.keys() <= types.fields.keys():
+            for name in fields.keys() - types.fields.keys():
+                self.note(cls.__name__, name, "no field", fields[name], operation, request_id)
+
+
+ABSENT = object()
+"""Stands for what was not received."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Types:
+    whole: Any
+    fields: dict[str, Any]
+
+
+_known_types: dict[type[Model], _Types] = {}
+
+
+class _Names(dict[str, Any]):
+    """What the names in a model's annotations mean to msgspec."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(date=date, datetime=datetime)
+        self._module = vars(sys.modules[module])
+
+    def __missing__(self, name: str) -> Any:
+        value = self._module.get(name)
+        if isinstance(value, type) and hasattr(value, "FIELDS"):
+            return _types_of(cast("type[Model]", value)).whole
+        return vars(builtins)[name]
+
+
+def _types_of(cls: type[Model]) -> _Types:
+    """What msgspec checks a class's objects against."""
+    types = _known_types.get(cls)
+    if types is None:
+        from msgspec import defstruct
+
+        names, annotations = _Names(cls.__module__), vars(cls)["__annotations__"]
+        # The annotations are this package's own, generated ones.
+        fields = {name: eval(annotations[name], {}, names) | None for name in cls.FIELDS}  # noqa: S307
+        whole = defstruct(cls.__name__, [(name, kind, None) for name, kind in fields.items()])
+        types = _known_types[cls] = _Types(whole, fields)
+    return types
+
+
+def kind_of(value: object) -> str:
+    """What a value is, without telling it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int():
+            return "a whole number"
+        case float():
+            return "a number"
+        case str():
+            if not value:
+                return "empty text"
+            start = value[:_PATTERN_LENGTH]
+            pattern = "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in start)
+            return f"text like {pattern!r}{'…' if len(value) > _PATTERN_LENGTH else ''}"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return type(value).__name__

@@ -1,0 +1,156 @@
+"""Performing operations: arguments in, objects out. What a client and its `with_token` copies do not share is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kantata_client._calls.arguments import body_of, form_of, path_of, query_of, wrapped
+from kantata_client._http.exchange import Request
+from kantata_client.errors import MalformedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kantata_client._calls.drift import Drift
+    from kantata_client._calls.envelope import Decoded
+    from kantata_client._contract.operation import Operation
+    from kantata_client._http.exchange import Form, Response
+    from kantata_client._http.tokens import TokenProvider
+    from kantata_client._http.transport import Transport
+    from kantata_client._objects.model import Model
+
+M = TypeVar("M", bound="Model")
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Session:
+    """One user's way to the service."""
+
+    __slots__ = ("drift", "tokens", "transport")
+
+    def __init__(self, transport: Transport, tokens: TokenProvider, drift: Drift) -> None:
+        self.transport = transport
+        self.tokens = tokens
+        self.drift = drift
+
+    @property
+    def base_url(self) -> str:
+        return self.transport.base_url
+
+    async def perform(
+        self,
+        operation: Operation,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[Response, frozenset[str]]:
+        """Check the arguments and send the operation.
+
+        Returns:
+            The answer, and the associations that were asked for.
+
+        Raises:
+            UsageError: An argument is wrong; nothing was sent.
+            KantataError: What `Transport.send` raises.
+        """
+        below, sent = path_of(operation, path), query_of(operation, query)
+        if body is None or operation.body is None:
+            response = await self.send(operation, below, sent)
+        elif operation.body.multipart:
+            response = await self.send(operation, below, sent, form=form_of(operation, body))
+        else:
+            response = await self.send(operation, below, sent, wrapped(operation, body_of(operation, body)))
+        return response, asked_for(sent)
+
+    async def send(
+        self,
+        operation: Operation,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: object = None,
+        form: Form | None = None,
+    ) -> Response:
+        """Send an operation whose parts are ready."""
+        request = Request(
+            operation.method,
+            self.base_url + path,
+            query=query,
+            content=None if body is None else _encoded(body),
+            form=form,
+            operation=operation.id,
+            own_limit=operation.own_rate_limit,
+        )
+        return await self.transport.send(request, self.tokens)
+
+    async def one(
+        self,
+        operation: Operation,
+        cls: type[M],
+        path: tuple[int | str, ...],
+        query: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
+    ) -> M:
+        """The single object that an operation answers with."""
+        from kantata_client._calls.envelope import decode_object, malformed
+
+        response, asked = await self.perform(operation, path, query, body)
+        try:
+            if operation.alternative and body and body.get(operation.alternative[0]):
+                from kantata_client import models
+
+                cls = getattr(models, operation.alternative[1])
+                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+            if operation.result in ("object", "keyed"):
+                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+            found = self.read(response, operation, cls, asked).items
+            if not found:
+                malformed("one result was expected, but there is none", operation, response.request_id)
+        except MalformedResponseError as error:
+            raise _located(error, operation, path) from None
+        return found[0]
+
+    async def many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        path: tuple[int | str, ...],
+        query: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
+    ) -> list[M]:
+        """All objects that an operation answers with."""
+        response, asked = await self.perform(operation, path, query, body)
+        try:
+            return self.read(response, operation, cls, asked).items
+        except MalformedResponseError as error:
+            raise _located(error, operation, path) from None
+
+    def read(
+        self, response: Response, operation: Operation, cls: type[M], asked: frozenset[str]
+    ) -> Decoded[M]:
+        """The objects in an answer."""
+        from kantata_client._calls.envelope import decode_array, decode_envelope
+
+        if operation.result == "array":
+            return decode_array(response.content, cls, operation, response.request_id, self.drift)
+        return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+
+
+def _encoded(body: object) -> bytes:
+    from msgspec.json import encode  # not before something is written
+
+    return encode(body)
+
+
+def _located(
+    error: MalformedResponseError, operation: Operation, path: tuple[int | str, ...]
+) -> MalformedResponseError:
+    """The error with the record that was asked for in it, instead of the operation's placeholders."""
+    below = path_of(operation, path)
+    text = str(error).replace(operation.id, f"{operation.method} {below}", 1)
+    return MalformedResponseError(text, method=operation.method, path=below, request_id=error.request_id)
+
+
+def asked_for(sent: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The associations that a query asks for."""
+    return frozenset(name for key, value in sent if key == "include" for name in value.split(","))

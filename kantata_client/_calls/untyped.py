@@ -1,0 +1,39 @@
+"""The way out: a request that the contract does not know."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from kantata_client._calls.arguments import untyped_body, untyped_query
+from kantata_client._calls.envelope import decode
+from kantata_client._contract.operation import Operation
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client._calls.session import Session
+
+
+async def request(
+    session: Session, method: str, path: str, params: Mapping[str, Any] | None, json: Any
+) -> Any:
+    """Send it, and decode what comes back."""
+    problem = None
+    if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
+        problem = "give it below the base URL, such as '/stories', and the query in `params`"
+    # A server takes %2e for a dot, and some take a backslash for a slash.
+    elif (
+        any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable()
+    ):
+        problem = "it must have no segment '.' or '..' and no control character"
+    if problem:
+        msg = f"path is {path!r}: {problem}. Nothing was sent."
+        raise UsageError(msg)
+    operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
+    query = [] if params is None else untyped_query(operation, params)
+    body = None if json is None else untyped_body(operation, json)
+    response = await session.send(operation, path, query, body)
+    return decode(response.content, operation, response.request_id) if response.content.strip() else None

@@ -1,0 +1,116 @@
+"""What the contract says of an operation, as plain data: written by codegen, read by the runtime and the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind: TypeAlias = Literal[
+    "string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"
+]
+"""The JSON type of a value; `any` is whatever JSON can say, `file` is bytes in a multipart form."""
+
+Result: TypeAlias = Literal["page", "one", "many", "keyed", "object", "array", "none", "file"]
+"""What a call gives back.
+
+`page`: a walk over an envelope's results; `one`: the single result of an envelope; `many`: all results of one envelope;
+`keyed`: the single object of a bare map by id; `object`: a plain JSON object; `array`: a bare JSON array of objects,
+walked as one page; `none`: nothing; `file`: bytes.
+"""
+
+
+class Parameter(NamedTuple):
+    """A query parameter, or a property of a body."""
+
+    kind: Kind
+    many: bool = False
+    """A list: comma-separated in the query, an array in a body."""
+    required: bool = False
+    values: tuple[str, ...] = ()
+    """What it accepts, where the contract lists it (of each item, when `many`)."""
+    default: str | int | bool | None = None
+    """What the service assumes when it is not sent."""
+    maximum: int | None = None
+    """Largest number, or, when `many`, most items."""
+    fields: Mapping[str, Parameter] | None = None
+    """The properties of an `object`, where the contract lists them."""
+
+
+class Body(NamedTuple):
+    """The body of a write: `{wrapper: {property: value}}`, or `{property: value}` without a wrapper."""
+
+    fields: Mapping[str, Parameter]
+    wrapper: str | None = None
+    plural: str | None = None
+    """Key of the array form, `{plural: [{…}, …]}`, where the operation takes many objects at once."""
+    multipart: bool = False
+    """Sent as a multipart form (`wrapper[property]`) instead of JSON."""
+
+
+class Operation(NamedTuple):
+    """One operation of the contract; `kantata_client.api.OPERATIONS` has them all by `"METHOD /path"`."""
+
+    method: str
+    path: str
+    """Below the base URL, with `{id}` placeholders, in the contract's spelling."""
+    resource: str
+    """The attribute of `Kantata` that it belongs to, such as `stories`."""
+    name: str
+    """The method of that resource, such as `list`."""
+    summary: str
+    tags: tuple[str, ...]
+    result: Result
+    model: str | None = None
+    """Class in `kantata_client.models` of what it returns."""
+    key: str | None = None
+    """Envelope key of the results."""
+    keys: Mapping[str, str] = {}
+    """Envelope key → class in `kantata_client.models`, where it differs from `kantata_client.models.KEYS`."""
+    path_parameters: tuple[str, ...] = ()
+    query: Mapping[str, Parameter] = {}
+    body: Body | None = None
+    bulk_limit: int | None = None
+    """Most objects (bulk creation, bulk update) or ids (bulk deletion) in one request."""
+    own_rate_limit: bool = False
+    """Limited on its own, besides the limit of the whole API."""
+    external_reference: bool = False
+    """A creation that takes an `external_reference`, by which the resource's list filters."""
+    widest: Mapping[str, bool] = {}
+    """Query parameters with which a list hides nothing by default, deleted objects aside."""
+    stable_by: Literal["created_at", "updated_at"] | None = None
+    """A list that can be walked without a loss (`Paginator.stable`), by the order of this field."""
+    alternative: tuple[str, str] | None = None
+    """(argument that asks for it, class in `kantata_client.models`) of a plain object that it can return instead."""
+
+    @property
+    def id(self) -> str:
+        """`"METHOD /path"`: its key in `OPERATIONS`, and its name in errors and logs."""
+        return f"{self.method} {self.path}"
+
+
+class LazyOperations(Mapping[str, "Operation"]):
+    """`"METHOD /path"` → operation; iterating the keys imports nothing."""
+
+    def __init__(self, places: dict[str, str]) -> None:
+        self._places = places
+
+    def __getitem__(self, key: str) -> Operation:
+        module, constant = self._places[key].split(".")
+        operation: Operation = getattr(import_module(f"kantata_client.operations.{module}"), constant)
+        return operation
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} operations>"

@@ -1,0 +1,186 @@
+"""Downloading to a file: with a new address when the old one expired, and from where it broke off."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from kantata_client._files.local import DamagedError, Target
+from kantata_client._http.exchange import Request
+from kantata_client._progress import logged
+from kantata_client.errors import (
+    APIError,
+    KantataConnectionError,
+    KantataError,
+    MalformedResponseError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from kantata_client._calls.session import Session
+    from kantata_client._http.transport import StreamedResponse
+    from kantata_client._progress import Progress
+
+_REFRESHED = frozenset({400, 401, 403, 404, 410, 416})
+"""What storage hosts answer to an address that was signed too long ago; 416: to a range that is none."""
+_ADDRESSES = 3
+"""Most addresses that are tried without a byte in between."""
+
+
+class Place(NamedTuple):
+    """Where a file is."""
+
+    url: str
+    ours: bool = False
+    """It is an operation of the API, which takes the token; any other address gets none."""
+
+
+async def download(
+    session: Session,
+    operation: str,
+    place: Callable[[], Awaitable[Place]],
+    to: Path,
+    *,
+    gunzip: bool = False,
+    decode: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """Write what is at an address into a file, which has its name only when all of it is there.
+
+    Args:
+        session: Whose connections and, for an operation of the API, whose token to use.
+        operation: The operation's id, for errors and logs.
+        place: Gives an address; asked again when that expired.
+        to: The file, as `checked_target` gives it.
+        gunzip: Decompress what comes.
+        decode: Undo a compression that the answer's `content-encoding` names.
+        progress: What to tell of the bytes received.
+    """
+    transfer = _Transfer(session, operation, to, gunzip=gunzip, decode=decode, progress=progress)
+    try:
+        await transfer.run(place)
+    except DamagedError as error:
+        raise MalformedResponseError(
+            f"{operation}: what came for {to} is damaged: {error}. Download it again.",
+            method="GET",
+            path=operation.partition(" ")[2],
+        ) from None
+    finally:
+        transfer.target.discard()
+    return to
+
+
+class _Transfer:
+    """A download, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        session: Session,
+        operation: str,
+        to: Path,
+        *,
+        gunzip: bool,
+        decode: bool,
+        progress: Progress | None,
+    ) -> None:
+        self.target = Target(to, gunzip=gunzip)
+        self._gunzip = gunzip
+        self._session = session
+        self._operation = operation
+        self._decode = decode
+        self._progress = logged(progress, operation)
+        self._validator: str | None = None
+        self._total: int | None = None
+        self._answered = False
+
+    async def run(self, place: Callable[[], Awaitable[Place]]) -> None:
+        transport = self._session.transport
+        policy = transport.retries
+        failures, addresses = 0, 0
+        await self.target.start()
+        async with transport.elsewhere():
+            found = await place()
+            while True:
+                before = self.target.received
+                try:
+                    await self._receive(found)
+                except KantataConnectionError:
+                    if not self._answered:
+                        raise  # the transport has tried as often as `retries` says
+                    if self.target.received == self._total:
+                        break
+                    if self.target.received > before:
+                        failures = addresses = 0
+                    failures += 1
+                    if failures >= policy.attempts:
+                        raise
+                    await transport.rest(policy.delay(failures))
+                except APIError as error:
+                    if error.status == 416:
+                        self._validator = None  # begin anew
+                    addresses += 1
+                    if found.ours or error.status not in _REFRESHED or addresses >= _ADDRESSES:
+                        raise
+                    found = await place()
+                else:
+                    break
+        await self.target.commit()
+
+    async def _receive(self, place: Place) -> None:
+        """One answer, into the file."""
+        target, session = self.target, self._session
+        headers = {"accept": "*/*", "accept-encoding": "identity"}
+        if target.received:
+            if self._validator is None:
+                # Nobody could tell whether the rest is of the same file.
+                await target.start()
+            else:
+                headers |= {"range": f"bytes={target.received}-", "if-range": self._validator}
+        request = Request("GET", place.url, headers=headers, operation=self._operation, confidential=True)
+        tokens = session.tokens if place.ours else None
+        self._answered = False
+        async with session.transport.stream(request, tokens) as response:
+            self._answered = True
+            if response.status != 206 or not self._continues(response.headers):
+                if response.status == 206:
+                    raise self._broken("it sent another part of the file than the one asked for", response)
+                self._begin(response.headers)
+                await target.start()
+            await self._read(response)
+
+    def _begin(self, headers: Mapping[str, str]) -> None:
+        """Note what is needed to go on after a break."""
+        length = headers.get("content-length", "")
+        self._total = int(length) if length.isascii() and length.isdecimal() else None
+        tag = headers.get("etag", "")
+        # A weak tag says that two contents mean the same, not that they are the same bytes.
+        strong = tag if tag.startswith('"') else None
+        self._validator = strong or headers.get("last-modified") or None
+        packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
+        self.target.gunzip = self._gunzip or (self._decode and packed)
+
+    def _continues(self, headers: Mapping[str, str]) -> bool:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", "").strip())
+        if found is None or int(found[1]) != self.target.received or not self.target.received:
+            return False
+        return self._total is None or found[2] in ("*", str(self._total))
+
+    async def _read(self, response: StreamedResponse) -> None:
+        target = self.target
+        async for piece in response:
+            await target.write(piece)
+            if self._progress is not None:
+                self._progress(target.received, self._total)
+        if self._total is not None and target.received != self._total:
+            raise self._broken(f"{target.received} of {self._total} bytes came", response)
+
+    def _broken(self, what: str, response: StreamedResponse) -> KantataError:
+        path = self._operation.partition(" ")[2]
+        return KantataConnectionError(
+            f"{self._operation}: the download was cut off: {what}. Download it again.",
+            method="GET",
+            path=path,
+            request_id=response.request_id,
+        )

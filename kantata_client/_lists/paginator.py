@@ -1,0 +1,293 @@
+"""A list that is not fetched yet: what is asked for, and the ways to walk it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from kantata_client._calls.arguments import path_of, query_of
+from kantata_client._calls.envelope import malformed
+from kantata_client._calls.session import asked_for
+from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
+from kantata_client._lists.walk import Dicts, Items, Pages
+from kantata_client._objects.model import Model
+from kantata_client._progress import logged
+from kantata_client.errors import NotOneError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Mapping
+
+    from kantata_client._calls.session import Session
+    from kantata_client._contract.operation import Operation
+    from kantata_client._lists.numbered import Source
+    from kantata_client._progress import Progress
+
+M = TypeVar("M", bound=Model)
+
+CONCURRENCY = 4
+"""Pages fetched at once unless told otherwise."""
+
+
+class Paginator(Generic[M]):
+    """A list that is not fetched yet: iterate it, or await one of its methods.
+
+    Several walks over one paginator are independent of each other.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_chunks",
+        "_cls",
+        "_first_page",
+        "_operation",
+        "_path",
+        "_query",
+        "_sent",
+        "_session",
+        "_skipped",
+        "_stable",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        operation: Operation,
+        cls: type[M],
+        path: tuple[int | str, ...],
+        query: Mapping[str, Any],
+    ) -> None:
+        self._session = session
+        self._operation = operation
+        self._cls = cls
+        self._path = path_of(operation, path)
+        query = {name: _kept(value) for name, value in query.items()}
+        self._query = query
+        sent = dict(query_of(operation, query))
+        self._asked = asked_for(sent.items())
+        self._chunks = chunks_of_only(operation, query, sent)
+        self._first_page = int(sent.pop("page", 1))
+        if self._chunks and ("order" in sent or self._first_page != 1):
+            msg = (
+                f"{operation.resource}.{operation.name}: the ids of `only` are asked for in {len(self._chunks)} requests, "
+                "which can't be ordered or begun at a page together: leave `order` and `page` out, or give fewer ids"
+            )
+            raise UsageError(msg)
+        if "per_page" in operation.query:
+            sent.setdefault("per_page", str(LARGEST_PAGE))
+        self._sent = sent
+        self._skipped = 0
+        self._stable = False
+
+    def __repr__(self) -> str:
+        return f"<Paginator of {self._operation.id}>"
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        """Every object, in order, each id once."""
+        return self.items()
+
+    if not TYPE_CHECKING:  # so that the type checker refuses it too
+
+        def __await__(self) -> Generator[Any, None, Any]:
+            msg = (
+                f"{self._operation.resource}.{self._operation.name}() is a walk and is not awaited itself: "
+                "`async for` over it, or await its first(), one(), count() or collect()."
+            )
+            raise TypeError(msg)
+
+        def __iter__(self) -> Generator[Any, None, Any]:
+            msg = f"{self._operation.resource}.{self._operation.name}() is walked with `async for`, not with `for`"
+            raise TypeError(msg)
+
+    # --- other walks over the same list ---
+
+    def skip(self, count: int) -> Paginator[M]:
+        """The list without its first objects: to resume a walk that ended after `count` of them. Skips add up.
+
+        Raises:
+            UsageError: The number is negative, or the walk can't be resumed so.
+        """
+        if count < 0 or self._stable or self._first_page != 1:
+            msg = (
+                f"skip({count}): a walk from its first page on can skip 0 or more objects; a stable one can't"
+            )
+            raise UsageError(msg)
+        other = self._copy()
+        other._skipped += count
+        return other
+
+    def stable(self) -> Paginator[M]:
+        """The list in a walk that loses nothing, whatever happens to it meanwhile.
+
+        Everything that is in the list when the walk begins and still is when it ends is delivered, exactly once, in the
+        order of creation (or of the last update). Ordinary walks, whose pages are places in a list that moves, may skip
+        a record when another one is deleted. A stable walk asks for what is behind the last moment that it saw.
+
+        Raises:
+            UsageError: The list has no such order and filters (see `docs/walks.md`), or it is ordered, searched or begun
+                otherwise already.
+        """
+        from kantata_client._lists.stable import check_stable
+
+        check_stable(self._operation, self._query)
+        if self._skipped:
+            msg = f"{self._operation.id}: a stable walk begins at the beginning, not behind {self._skipped} objects"
+            raise UsageError(msg)
+        other = self._copy()
+        other._stable = True
+        return other
+
+    # --- iterating ---
+
+    def pages(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> Pages[M]:
+        """Every page, in order.
+
+        Args:
+            concurrency: Most pages to fetch at once; that many are held in memory.
+            limit: Most objects to deliver.
+            progress: Called after each page with the objects delivered so far and those in all.
+
+        Raises:
+            UsageError: A number is too small.
+        """
+        if concurrency < 1:
+            msg = f"concurrency is {concurrency}, it begins at 1"
+            raise UsageError(msg)
+        if limit is not None and limit < 1:
+            msg = f"limit is {limit}, it begins at 1"
+            raise UsageError(msg)
+        size = self._page_size
+        by_page = size and not self._chunks
+        return Pages(
+            self._source(limit),
+            concurrency,
+            limit,
+            logged(progress, f"{self._operation.resource}.{self._operation.name}"),
+            size=size,
+            skipped=self._skipped + (self._first_page - 1) * (size or 0),
+            to_drop=self._skipped % size if size and by_page else self._skipped,
+        )
+
+    def items(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> Items[M]:
+        """Every object, in order, each id once; the arguments are those of `pages`."""
+        return Items(self.pages(concurrency=concurrency, limit=limit, progress=progress))
+
+    def dicts(
+        self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
+    ) -> Dicts[M]:
+        """Every object as the plain dictionary that was received; the arguments are those of `pages`."""
+        return Dicts(self.items(concurrency=concurrency, limit=limit, progress=progress))
+
+    # --- awaiting ---
+
+    async def first(self) -> M | None:
+        """The first object, or `None` when there is none."""
+        return await anext(self.items(concurrency=1, limit=1), None)
+
+    async def one(self) -> M:
+        """The only object.
+
+        Raises:
+            NotOneError: There is none, or there are several.
+        """
+        found = [item async for item in self.items(concurrency=1, limit=2)]
+        if len(found) != 1:
+            msg = f"{self._operation.id}: exactly one object was expected, but there are {'several' if found else 'none'}"
+            raise NotOneError(f"{msg}: check the filters.")
+        return found[0]
+
+    async def count(self) -> int:
+        """The number of objects that the service finds, without `skip`.
+
+        Raises:
+            MalformedResponseError: The service does not tell.
+        """
+        counts = [
+            (await self._fetch(1, per_page=1, chunk=chunk)).decoded.count
+            for chunk in range(max(1, len(self._chunks)))
+        ]
+        if None in counts:
+            malformed("its response tells no count", self._operation, None)
+        return sum(count for count in counts if count is not None)
+
+    async def collect(self, limit: int | None = None, *, concurrency: int = CONCURRENCY) -> list[M]:
+        """All objects, or the first ones, in a list.
+
+        Args:
+            limit: Most objects to fetch.
+            concurrency: Most pages to fetch at once.
+        """
+        items: list[M] = []
+        async for page in self.pages(concurrency=concurrency, limit=limit):
+            items += page.items
+        return items
+
+    # --- inside ---
+
+    def _copy(self) -> Paginator[M]:
+        other: Paginator[M] = object.__new__(type(self))
+        for name in Paginator.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
+    def _source(self, limit: int | None) -> Source[M]:
+        if self._chunks:
+            return Numbered(self._fetch_chunk, 1, last=len(self._chunks), size=None)
+        if self._stable:
+            from kantata_client._lists.stable import Windows
+
+            size = self._page_size or LARGEST_PAGE
+            return Windows(self._operation, self._query, self._sent, self._fetch_window, size)
+        size = self._page_size
+        if limit and size and limit < size and self._first_page == 1 and not self._skipped:
+            return Numbered(partial(self._fetch, per_page=limit), 1, last=None, size=limit)
+        first = self._first_page + (self._skipped // size if size else 0)
+        return Numbered(self._fetch, first, last=None, size=size)
+
+    async def _fetch_chunk(self, number: int) -> Fetched[M]:
+        decoded = (await self._fetch(1, chunk=number - 1)).decoded
+        most = min(decoded.count or 0, self._chunks[number - 1].count(",") + 1)
+        page = more = 1
+        while more and decoded.entries < most:  # the service gives fewer than it is asked for
+            page += 1
+            following = (await self._fetch(page, chunk=number - 1)).decoded
+            more = following.entries
+            decoded.extend(following)
+        decoded.count = None  # it is the chunk's
+        return Fetched(decoded, number)
+
+    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Fetched[M]:
+        return await self._fetch(number, window=window)
+
+    async def _fetch(
+        self,
+        number: int,
+        *,
+        per_page: int | None = None,
+        chunk: int = 0,
+        window: Mapping[str, str] | None = None,
+    ) -> Fetched[M]:
+        query = {**self._sent, **(window or {})}
+        if self._chunks:
+            query["only"] = self._chunks[chunk]
+        if number != 1:
+            query["page"] = str(number)
+        if per_page is not None and "per_page" in query:
+            query["per_page"] = str(per_page)
+        response = await self._session.send(self._operation, self._path, list(query.items()))
+        return Fetched(self._session.read(response, self._operation, self._cls, self._asked), number)
+
+    @property
+    def _page_size(self) -> int | None:
+        """Objects on a full page; `None` when the list comes as a whole."""
+        paged = "page" in self._operation.query and "per_page" in self._sent
+        return int(self._sent["per_page"]) if paged else None
+
+
+def _kept(value: Any) -> Any:
+    """An iterator as what it gives: a walk looks at its arguments more than once."""
+    return list(cast("Iterator[Any]", value)) if isinstance(value, Iterator) else value

@@ -1,0 +1,165 @@
+"""Associations as typed attributes: they look into the envelope that the object came in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, Protocol, TypeVar, cast, overload
+
+from kantata_client.errors import NotIncludedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+    from kantata_client._objects.model import Model
+
+T = TypeVar("T")
+
+
+class Envelope(Protocol):
+    """The objects that came along with an object, by type and id."""
+
+    def asked(self, model: Model, association: str, *, told: bool) -> bool: ...
+    def advice(self, model: Model, association: str) -> str | None: ...
+    def find(self, key: str, identifier: Any) -> Model | None: ...
+    def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]: ...
+    def find_of_type(self, name: Any, identifier: Any) -> Model | None: ...
+    def adopt(self, model: Model) -> None: ...
+
+
+class Association:
+    """What an object says of others: the field with their ids, and where in the envelope they are."""
+
+    __slots__ = ("ids", "key", "name")
+
+    many = False
+    """Several objects, or one."""
+
+    def __init__(self, ids: str, key: str | None) -> None:
+        self.name = ""
+        self.ids = ids
+        """Field with the id, with the ids, or, when polymorphic, with `{key, id}`."""
+        self.key = key
+        """Envelope key of the objects; `None` when polymorphic."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, model: Model, value: Never) -> NoReturn:
+        msg = f"{type(model).__name__}.{self.name} can't be set: set {self.ids!r}"
+        raise AttributeError(msg)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {self.ids} → {self.key or 'any type'}>"
+
+    def _asked(self, model: Model) -> bool:
+        """Whether the request asked for it, or the object itself tells that there is none."""
+        envelope = model.__envelope__
+        if envelope is None:
+            return False
+        received = model.__dict__
+        told = self.ids in received and not received[self.ids]
+        return envelope.asked(model, self.name, told=told)
+
+    def _not_included(self, model: Model) -> NotIncludedError:
+        """The error that says how to get it."""
+        name, cls, envelope = self.name, type(model), model.__envelope__
+        advice = None if envelope is None else envelope.advice(model, name)
+        if advice is None:
+            from kantata_client.operations import OPERATIONS
+
+            advice = f"the field {self.ids!r} has what is known of it"
+            get = OPERATIONS.get(f"GET /{cls.KEY}/{{id}}")
+            include = None if get is None else get.query.get("include")
+            if get is not None and include is not None and name in include.values:
+                identifier = model.__dict__.get("id")
+                advice = f'ask for it: kantata.{get.resource}.{get.name}({identifier!r}, include=["{name}"])'
+        return NotIncludedError(cls.__name__, name, advice)
+
+
+class One(Association, Generic[T]):
+    """An association with at most one object.
+
+    It reads as `None` when there is none, and when the service kept it back for lack of permission; the id in its field
+    tells these apart.
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> T | None: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | T | None:
+        if model is None:
+            return self
+        # Annotated instead of cast: this runs for every association that is read, and `cast` is a call.
+        envelope = model.__envelope__
+        if envelope is not None:
+            reference: Any = model.__dict__.get(self.ids)
+            if reference is not None:
+                key: Any = self.key
+                found: Any = envelope.find(key, reference)
+                if found is not None:
+                    return found
+        if not self._asked(model):
+            raise self._not_included(model)
+        return None
+
+
+class Many(Association, Generic[T]):
+    """An association with any number of objects, in the order of their ids.
+
+    Objects that the service kept back for lack of permission are left out; their ids stay in the field.
+    """
+
+    __slots__ = ()
+    many = True
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> list[T]: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | list[T]:
+        if model is None:
+            return self
+        envelope = model.__envelope__
+        found: list[Any] = []
+        if envelope is not None:
+            value: Any = model.__dict__.get(self.ids)
+            references: Any = value
+            if type(value) is not list:
+                references = [] if value is None else [value]
+            key: Any = self.key
+            found = envelope.find_all(key, references)
+            if found and len(found) == len(references):
+                return found
+        if not self._asked(model):
+            raise self._not_included(model)
+        return found
+
+
+class Polymorphic(Association):
+    """An association with one object of any type; its reference says which."""
+
+    __slots__ = ()
+
+    def __init__(self, ids: str) -> None:
+        super().__init__(ids, None)
+
+    @overload
+    def __get__(self, model: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> Model | None: ...
+    def __get__(self, model: Model | None, owner: type) -> Self | Model | None:
+        if model is None:
+            return self
+        envelope = model.__envelope__
+        reference: Any = model.__dict__.get(self.ids)
+        if envelope is not None and isinstance(reference, dict):
+            parts = cast("dict[str, Any]", reference)
+            found = envelope.find_of_type(parts.get("key"), parts.get("id"))
+            if found is not None:
+                return found
+        if not self._asked(model):
+            raise self._not_included(model)
+        return None

@@ -1,0 +1,385 @@
+"""The base of all models: an attrs class whose instances are made around the decoded object, without copying it.
+
+`obj.__dict__` *is* the object that was received. So `to_dict()` and fields that the contract does not know cost nothing,
+a value of an unexpected type is still there, and a missing field is answered by the class. Dates and inner objects are
+converted by descriptors when they are read. What attrs knows of a class (`attrs.fields`, `attrs.evolve`, `attrs.asdict`)
+is worked out when somebody asks: importing attrs and letting it build a class takes longer than decoding a page.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import date, datetime
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
+
+from kantata_client._lazy import similar
+from kantata_client._objects.associations import Association
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from kantata_client._objects.associations import Envelope
+
+M = TypeVar("M", bound="Model")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_LABELS = ("title", "name", "full_name", "label", "subject", "filename", "currency", "service_name")
+_LABEL_LENGTH = 40
+
+
+class _AttrsFields:
+    """`__attrs_attrs__`, made for a class when attrs first asks for it."""
+
+    def __get__(self, instance: object, owner: type[Model]) -> tuple[Any, ...]:
+        import attrs
+
+        annotations = {name: vars(owner)["__annotations__"][name] for name in owner.FIELDS}
+        fields = {
+            name: attrs.field(default=None, kw_only=True, type=annotations[name]) for name in owner.FIELDS
+        }
+        made = attrs.fields(attrs.make_class(owner.__name__, fields))
+        owner.__attrs_attrs__ = made
+        return made
+
+
+class _Unshadowed:
+    """A method that a received field of the same name does not hide."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        return self._method if model is None else MethodType(self._method, model)
+
+    def __set__(self, model: Model, value: object) -> None:
+        msg = f"{type(model).__name__}.{self._method.__name__} is a method"
+        raise AttributeError(msg)
+
+
+def _unshadowed(method: F) -> F:
+    return cast("F", _Unshadowed(method))
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class Model:
+    """An object of the API. Its fields are attributes, all of which may be `None`; so are its associations.
+
+    Two are equal when they are of one class and all fields read the same (a missing one reads as null); the hash is that
+    of class and id.
+    """
+
+    __slots__ = ("__dict__", "__envelope__", "__origin__", "__weakref__")
+
+    KEY: ClassVar[str | None] = None
+    """Key of the envelope under which the service sends objects of this class."""
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that the contract knows."""
+    ASSOCIATIONS: ClassVar[Mapping[str, Association]] = {}
+    """Association by name: the field with its ids (`ids`), the envelope key (`key`), one or `many`."""
+
+    __attrs_attrs__: ClassVar[Any] = _AttrsFields()
+
+    __envelope__: Envelope | None
+    __origin__: dict[str, Any]
+    """What `replace` was called on, or nothing of a hand-made object; not set on what was received."""
+
+    def __init_subclass__(cls) -> None:
+        if cls.__base__ is not Model:
+            msg = f"{cls.__name__}: a model has no subclasses, since no call would return one: write a function of it"
+            raise TypeError(msg)
+        own = vars(cls)
+        fields = (name for name, text in own["__annotations__"].items() if not text.startswith("ClassVar"))
+        associations = {name: value for name, value in own.items() if isinstance(value, Association)}
+        facts = {"FIELDS": tuple(fields), "ASSOCIATIONS": associations, "__attrs_attrs__": _AttrsFields()}
+        for name, value in facts.items():
+            setattr(cls, name, value)
+
+    def __init__(self, **fields: Any) -> None:
+        self.__envelope__ = None
+        self.__origin__ = {}
+        known_fields = type(self).FIELDS
+        evolved = len(fields) == len(known_fields)
+        for name, value in fields.items():
+            if name not in known_fields:
+                known = similar(name, known_fields)
+                msg = f"{type(self).__name__} has no field {name!r}{known}"
+                raise TypeError(msg)
+            # attrs.evolve gives every field: `None` for what is missing, and an empty id.
+            if not evolved or (value is not None and (value or name != "id")):
+                setattr(self, name, value)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The received fields that the contract does not know."""
+        return {name: value for name, value in self.__dict__.items() if name not in type(self).FIELDS}
+
+    @_unshadowed
+    def replace(self, **changes: Any) -> Self:
+        """The object with other values of some fields; `None` is kept as null.
+
+        Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations; and `update_many`
+        sends what differs from the object that this was called on, nothing else.
+
+        Raises:
+            TypeError: There is no such field.
+        """
+        cls = type(self)
+        changed = around(cls, _apart(self.__dict__), self.__envelope__)
+        origin = _origin(self)
+        changed.__origin__ = _apart(self.__dict__) if origin is None else origin
+        for name, value in changes.items():
+            if name not in cls.FIELDS:
+                msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
+                raise TypeError(msg)
+            setattr(changed, name, value)
+        return changed
+
+    @_unshadowed
+    def to_dict(self) -> dict[str, Any]:
+        """The object as it was received: the very dictionary, not a copy."""
+        return self.__dict__
+
+    if not TYPE_CHECKING:  # so that the type checker still knows which attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            cls = type(self)
+            known = (*cls.FIELDS, *cls.ASSOCIATIONS)
+            msg = f"{cls.__name__!r} object has no attribute {name!r}{similar(name, known)}"
+            raise AttributeError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return _read(self) == _read(cast("Model", other))
+
+    def __copy__(self) -> Self:
+        copied = around(type(self), dict(self.__dict__), self.__envelope__)
+        if (origin := _origin(self)) is not None:
+            copied.__origin__ = origin
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.__dict__, self.__envelope__, _origin(self))
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self.__dict__.get("id")))
+
+    def __repr__(self) -> str:
+        present = _present(self)
+        shown = [f"id={present['id']!r}"] if "id" in present else []
+        if label := next((each for each in _LABELS if isinstance(present.get(each), str)), None):
+            text = present[label]
+            shown.append(
+                f"{label}={text if len(text) <= _LABEL_LENGTH else text[: _LABEL_LENGTH - 1] + '…'!r}"
+            )
+        if more := len(present) - len(shown):
+            shown.append(f"+{more} fields" if more > 1 else "+1 field")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _present(model: Model) -> dict[str, Any]:
+    return {name: value for name, value in model.__dict__.items() if value is not None}
+
+
+def _read(model: Model) -> dict[str, Any]:
+    """What is there, as it reads: a time is the same one in another notation."""
+    fields = vars(type(model))
+    return {
+        name: getattr(model, name) if isinstance(fields.get(name), _Field) else value
+        for name, value in _present(model).items()
+    }
+
+
+def changes_of(model: Model) -> dict[str, Any] | None:
+    """The fields of a model that differ from what `replace` was called on, or all fields of a hand-made one.
+
+    Returns:
+        Received form by field; `None` when nobody knows, since the object is one that was received: what was set on it
+        since can't be told from what came.
+    """
+    origin = _origin(model)
+    if origin is None:
+        return None
+    return {
+        name: value
+        for name, value in model.__dict__.items()
+        if name not in origin or not _same(origin[name], value)
+    }
+
+
+def _apart(received: dict[str, Any]) -> dict[str, Any]:
+    """A copy that shares nothing that can be changed in place."""
+    return {
+        name: deepcopy(value) if type(value) in (list, dict) else value for name, value in received.items()
+    }
+
+
+def _origin(model: Model) -> dict[str, Any] | None:
+    try:
+        return _read_origin(model)
+    except AttributeError:
+        return None
+
+
+_read_origin: Callable[[Model], dict[str, Any]] = vars(Model)[
+    "__origin__"
+].__get__  # without `__getattr__`'s advice
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _made_again(
+    cls: type[M], received: dict[str, Any], envelope: Envelope | None, origin: dict[str, Any] | None
+) -> M:
+    """Unpickle: the object of its envelope."""
+    model = around(cls, received, envelope)
+    if origin is not None:
+        model.__origin__ = origin
+    if envelope is not None:
+        envelope.adopt(model)
+    return model
+
+
+def around(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
+    """An instance around a received object, which becomes its `__dict__`."""
+    model = cls.__new__(cls)
+    model.__dict__ = received
+    model.__envelope__ = envelope
+    return model
+
+
+# --- fields that are converted when they are read ------------------------------------------------------------------
+
+
+class _Field:
+    """A field that reads as something else than what was received."""
+
+    __slots__ = ("name",)
+    name: str
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, model: Model, value: Any) -> None:
+        model.__dict__[self.name] = received_form(value)
+
+    def __delete__(self, model: Model) -> None:
+        del model.__dict__[self.name]
+
+
+class _Moment(_Field):
+    __slots__ = ()
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        if model is None:
+            return self
+        value = model.__dict__.get(self.name)
+        if type(value) is str:
+            try:
+                return datetime.fromisoformat(value)
+            except ValueError:
+                return value
+        return value
+
+
+class _Day(_Field):
+    __slots__ = ()
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        if model is None:
+            return self
+        value = model.__dict__.get(self.name)
+        if type(value) is str:
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                pass
+            try:
+                return datetime.fromisoformat(value).date()
+            except ValueError:
+                return value
+        return value
+
+
+class _Nested(_Field):
+    __slots__ = ("_cls",)
+
+    def __init__(self, cls: type[Model]) -> None:
+        self._cls = cls
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        return self if model is None else self._read(model.__dict__.get(self.name), model)
+
+    def _read(self, value: Any, model: Model) -> Any:
+        return self._one(value, model)
+
+    def _one(self, value: Any, model: Model) -> Any:
+        return (
+            around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
+            if type(value) is dict
+            else value
+        )
+
+
+class _NestedList(_Nested):
+    __slots__ = ()
+
+    def _read(self, value: Any, model: Model) -> Any:
+        if type(value) is not list:
+            return value
+        return [self._one(each, model) for each in cast("list[Any]", value)]
+
+
+class _NestedDict(_Nested):
+    __slots__ = ()
+
+    def _read(self, value: Any, model: Model) -> Any:
+        if type(value) is not dict:
+            return value
+        return {key: self._one(each, model) for key, each in cast("dict[str, Any]", value).items()}
+
+
+def received_form(value: Any) -> Any:
+    """A value as JSON has it: what a model, a date or a time was made from."""
+    if isinstance(value, Model):
+        return value.__dict__
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return [received_form(each) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: received_form(each) for key, each in cast("dict[Any, Any]", value).items()}
+    return value
+
+
+# Each stands where a default stands in a class body, so it is typed as what the field reads as.
+
+
+def moment() -> Any:
+    """A date and time, received as ISO 8601 text."""
+    return _Moment()
+
+
+def day() -> Any:
+    """A date, received as ISO 8601 text."""
+    return _Day()
+
+
+def nested(cls: type[Model]) -> Any:
+    """An object inside the object."""
+    return _Nested(cls)
+
+
+def nested_list(cls: type[Model]) -> Any:
+    """A list of objects inside the object."""
+    return _NestedList(cls)
+
+
+def nested_dict(cls: type[Model]) -> Any:
+    """A map of objects inside the object."""
+    return _NestedDict(cls)

@@ -1,0 +1,183 @@
+"""The base of the generated resources: it performs operations and makes objects of the answers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from kantata_client._lazy import similar
+from kantata_client._objects.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable, Mapping
+
+    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.run import BulkRun
+    from kantata_client._calls.session import Session
+    from kantata_client._contract.operation import Operation
+    from kantata_client._lists.paginator import Paginator
+    from kantata_client._progress import Progress
+
+M = TypeVar("M", bound=Model)
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Resource:
+    """A collection of the API, such as `kantata.stories`; its methods are the operations of the contract."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._session.base_url}>"
+
+    def _page(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+    ) -> Paginator[M]:
+        from kantata_client._lists.paginator import Paginator
+
+        return Paginator(self._session, operation, cls, path, query)
+
+    async def _one(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> M:
+        return await self._session.one(operation, cls, path, query, body)
+
+    async def _many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> list[M]:
+        return await self._session.many(operation, cls, path, query, body)
+
+    async def _none(
+        self,
+        operation: Operation,
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        await self._session.perform(operation, path, query, body)
+
+    async def _file(
+        self,
+        operation: Operation,
+        *,
+        path: tuple[int | str, ...] = (),
+        query: Mapping[str, Any] = _NOTHING,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        response, _ = await self._session.perform(operation, path, query, body)
+        return response.content
+
+    def _create_many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        concurrency: int,
+        progress: Progress | None,
+        key: ExternalReferenceKey | None = None,
+    ) -> BulkRun[M]:
+        from kantata_client._bulk.writes import create_many
+
+        return create_many(
+            self._session, operation, cls, items, concurrency=concurrency, progress=progress, key=key
+        )
+
+    def _update_many(
+        self,
+        operation: Operation,
+        cls: type[M],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        concurrency: int,
+        progress: Progress | None,
+        upsert: Operation | None = None,
+    ) -> BulkRun[M]:
+        from kantata_client._bulk.writes import update_many
+
+        return update_many(
+            self._session, operation, cls, items, concurrency=concurrency, progress=progress, upsert=upsert
+        )
+
+    def _delete_many(
+        self,
+        operation: Operation,
+        ids: Iterable[int | str | Model] | AsyncIterable[int | str | Model],
+        *,
+        concurrency: int,
+        progress: Progress | None,
+    ) -> BulkRun[None]:
+        from kantata_client._bulk.writes import delete_many
+
+        return delete_many(self._session, operation, ids, concurrency=concurrency, progress=progress)
+
+    def _decide_many(
+        self,
+        operation: str,
+        name: str,
+        ids: Iterable[int | str | Model] | AsyncIterable[int | str | Model],
+        *,
+        description: object,
+        concurrency: int,
+        progress: Progress | None,
+    ) -> BulkRun[Any]:
+        from kantata_client._bulk.writes import decide_many
+        from kantata_client.operations import OPERATIONS
+
+        return decide_many(
+            self._session,
+            OPERATIONS[operation],
+            ids,
+            name=name,
+            description=description,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+
+class LazyResources:
+    """Resources as attributes; the class of each is imported, and its one object made, on first use."""
+
+    __slots__ = ("_resources", "_session")
+
+    CLASSES: ClassVar[Mapping[str, str]] = {}
+    """Attribute → class in the module of that name in `kantata_client.api`."""
+
+    _session: Session
+    _resources: dict[str, Any]
+
+    if not TYPE_CHECKING:  # it knows the resources, and should refuse other names
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in self.CLASSES:
+                msg = f"{type(self).__name__!r} object has no attribute {name!r}{similar(name, self.CLASSES)}"
+                raise AttributeError(msg)
+            if name not in self._resources:
+                module = import_module(f"kantata_client.api.{name}")
+                self._resources[name] = getattr(module, self.CLASSES[name])(self._session)
+            return self._resources[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.CLASSES})

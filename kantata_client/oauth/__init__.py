@@ -1,0 +1,6 @@
+"""OAuth 2.0: signing users in, and keeping and renewing their tokens."""
+
+from kantata_client.oauth.app import DISCOVERY_URL, Endpoints, OAuthApp
+from kantata_client.oauth.tokens import AuthorizationRequest, Introspection, Token
+
+__all__ = ["DISCOVERY_URL", "AuthorizationRequest", "Endpoints", "Introspection", "OAuthApp", "Token"]

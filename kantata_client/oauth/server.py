@@ -1,0 +1,146 @@
+"""Talking to an authorization server: forms out, JSON in, refusals as `OAuthError`.
+
+Neither Authlib nor oauthlib is underneath: Authlib's client sends by itself, through an `httpx.AsyncClient`
+whose exceptions hold requests with their secrets, and oauthlib lets plain HTTP reach loopback only by an
+environment variable that allows it everywhere; what would remain of either is joining parameters to a URL.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from kantata_client._http.addresses import unsafe
+from kantata_client._http.exchange import Failure, Request
+from kantata_client._http.retry import RetryPolicy
+from kantata_client._http.tokens import Secret
+from kantata_client._http.transport import Transport
+from kantata_client.errors import KantataError, OAuthError, error_from_response
+from kantata_client.oauth.tokens import Secrets
+
+if TYPE_CHECKING:
+    from kantata_client._http.exchange import AsyncTransport, Response
+
+_ADVICE = {
+    "access_denied": "The user, or an administrator, declined: ask again only when they want to.",
+    "invalid_client": "Check the application's id and secret, and that both belong to this server.",
+    "invalid_grant": "The code or refresh token was used, revoked, is too old, or belongs to another "
+    "application or redirect URI: sign in again.",
+    "invalid_scope": "Ask only for scopes that the application was registered with.",
+    "redirect_uri_mismatch": "Register the redirect URI with the application, character by character.",
+    "unauthorized_client": "The application is not registered for this kind of grant.",
+    "unsupported_grant_type": "The server does not offer this kind of grant.",
+    "server_error": "The server failed: try again later.",
+    "temporarily_unavailable": "The server is busy: try again later.",
+}
+_CONFIDENTIAL = frozenset({"client_secret", "code", "code_verifier", "refresh_token", "token"})
+"""Fields of a form that an answer's text must not repeat."""
+
+
+class Wire(Transport):
+    """Sends to an authorization server; what it refuses becomes an `OAuthError`."""
+
+    def __init__(self, base_url: str, timeout: float, transport: AsyncTransport | None) -> None:
+        """Make a wire; `base_url` is the token endpoint's origin, `timeout` in seconds."""
+        retries = RetryPolicy(attempts=3, deadline=timeout)
+        super().__init__(base_url=base_url, timeout=timeout, retries=retries, transport=transport)
+
+    async def post(self, url: str, form: Secrets, basic: Secret | None) -> Response:
+        """Post a form, with HTTP basic authentication if `basic` (already encoded) is given."""
+        headers = Secrets({"content-type": "application/x-www-form-urlencoded"})
+        if basic:
+            headers |= {"authorization": f"Basic {basic.reveal()}"}
+        request = Request(
+            "POST",
+            url,
+            content=form.encoded(),
+            headers=headers.reveal(),
+            operation="OAuth",
+            confidential=True,
+        )
+        return await self.send(request)
+
+    def _error(
+        self,
+        request: Request,
+        outcome: Response | Failure,
+        secret: Secret | None,
+        attempts: int,
+        *,
+        unknown: bool,
+        lost: bool,
+    ) -> KantataError:
+        if isinstance(outcome, Failure):
+            error = super()._error(request, outcome, secret, attempts, unknown=unknown, lost=lost)
+            return OAuthError(f"{error} Start again if that does not help.") if unknown else error
+        content = _redacted(outcome.content, request)
+        path = self._path(request)
+        told = error_from_response(outcome.status, outcome.headers, content, request.method, path)
+        code = _code(content)
+        if code is None and outcome.status not in (400, 401, 403):
+            return OAuthError(str(told))
+        what = "; ".join(str(detail) for detail in told.errors) or "no explanation was given"
+        message = f"{request.method} {path} was refused ({outcome.status}{f', {code}' if code else ''}): "
+        advice = _ADVICE.get(code or "", "Check the application's id, secret and redirect URI.")
+        return OAuthError(f"{message}{what.rstrip('.')}. {advice}", error=code)
+
+
+def decoded(response: Response, what: str) -> Secrets:
+    """The JSON object in an answer; `what` names the answer in an error."""
+    kind = response.headers.get("content-type", "no type").partition(";")[0]
+    try:
+        body: Any = json.loads(response.content)
+    except (ValueError, RecursionError):
+        body = None
+    if isinstance(body, dict):
+        return Secrets(cast("dict[str, Any]", body))
+    del body
+    raise OAuthError(
+        f"{what} answered with {kind} instead of a JSON object: check the address; "
+        "a login page or a proxy may have answered in its place."
+    )
+
+
+def refusal(code: str, description: str | None) -> OAuthError:
+    """The error of a redirect back, such as `access_denied`."""
+    advice = _ADVICE.get(code, "Start again, or check how the application is registered.")
+    told = f": {description[:300].rstrip('.')}" if description else ""
+    return OAuthError(f"The authorization server refused ({code[:80]}){told}. {advice}", error=code)
+
+
+def secured(url: str, what: str) -> str:
+    """The URL, if secrets may go there: HTTPS, or plain HTTP to this machine itself."""
+    problem = unsafe(url)
+    if problem:
+        raise OAuthError(f"The {what} is none to send secrets to: {problem}.")
+    return url
+
+
+def origin(url: str) -> str:
+    """Scheme and host of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _code(content: bytes) -> str | None:
+    try:
+        body: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    code: Any = cast("dict[str, Any]", body).get("error") if isinstance(body, dict) else None
+    return code if isinstance(code, str) and code else None
+
+
+def _redacted(content: bytes, request: Request) -> bytes:
+    """An answer without the secrets that were sent: some servers repeat what they refuse."""
+    secrets = [value for name, value in parse_qsl((request.content or b"").decode()) if name in _CONFIDENTIAL]
+    basic = (request.headers or {}).get("authorization", "").removeprefix("Basic ")
+    if basic:
+        from base64 import b64decode
+        from urllib.parse import unquote_plus
+
+        secrets += [basic, unquote_plus(b64decode(basic).decode().partition(":")[2])]
+    for value in secrets:
+        content = Secret(value).redact(content)
+    return content
