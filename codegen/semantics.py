@@ -12,7 +12,7 @@ import attrs
 from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
 from codegen.names import METHODS
-from kantata_client._contract.operation import Result
+from kantata_client._contract import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkResult, BulkRun, Outcome
     from kantata_client._calls.drift import Drift, DriftRow
-    from kantata_client._contract.operation import Operation
-    from kantata_client._contract.unset import UNSET
+    from kantata_client._contract import UNSET, Operation
     from kantata_client._http.exchange import File, Timeouts
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
@@ -113,7 +112,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Hooks": "hooks",
     "Kantata": "client",
     "Model": "_objects.model",
-    "Operation": "_contract.operation",
+    "Operation": "_contract",
     "Outcome": "_bulk.run",
     "Page": "_lists.walk",
     "Paginator": "_lists.paginator",
@@ -121,7 +120,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Throttle": "_http.throttle",
     "Timeouts": "_http.exchange",
     "TokenProvider": "_http.tokens",
-    "UNSET": "_contract.unset",
+    "UNSET": "_contract",
 }
 """The module of each name."""
 

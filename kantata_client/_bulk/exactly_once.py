@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kantata_client._bulk.splitting import Write
     from kantata_client._calls.session import Session
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
 
 logger = logging.getLogger("kantata_client")
 

@@ -14,12 +14,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import quote
 
-from kantata_client._contract.unset import UNSET
+from kantata_client._contract import UNSET
 from kantata_client._lazy import similar
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from kantata_client._contract.operation import Body, Operation, Parameter
+    from kantata_client._contract import Body, Operation, Parameter
     from kantata_client._http.exchange import Form
 
 FIRST_PAGE = 1

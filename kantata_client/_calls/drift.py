@@ -20,7 +20,7 @@ from kantata_client.errors import MalformedResponseError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client._objects.model import Model
 
 OnDrift: TypeAlias = Literal["warn", "raise", "ignore"]

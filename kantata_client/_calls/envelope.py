@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from kantata_client._calls.drift import Drift
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
 
 M = TypeVar("M", bound=Model)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.envelope import Decoded
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client._http.exchange import Form, Response
     from kantata_client._http.tokens import TokenProvider
     from kantata_client._http.transport import Transport

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from kantata_client._calls.arguments import untyped_body, untyped_query
 from kantata_client._calls.envelope import decode
-from kantata_client._contract.operation import Operation
+from kantata_client._contract import Operation
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:

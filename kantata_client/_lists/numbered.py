@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from kantata_client._calls.envelope import Decoded
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
 
 M = TypeVar("M", bound=Model)
 

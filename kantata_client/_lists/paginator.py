@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping
 
     from kantata_client._calls.session import Session
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client._lists.numbered import Source
     from kantata_client._progress import Progress
 

@@ -24,7 +24,7 @@ from kantata_client.errors import UnstableListError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client._lists.numbered import Fetched
 
 M = TypeVar("M", bound=Model)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.session import Session
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client._lists.paginator import Paginator
     from kantata_client._progress import Progress
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.uploads import AttachmentUploads
 from kantata_client.models.attachment import Attachment
 from kantata_client.models.direct_upload import DirectUpload

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.csv_files import RateUploads
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.exports import ReportDownloads
 from kantata_client.models.insights_report_export import InsightsReportExport
 from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract.unset import UNSET, Unset
+from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.uploads import PhotoUploads
 from kantata_client.models.user import User
 from kantata_client.models.user_capacity_result import UserCapacityResult

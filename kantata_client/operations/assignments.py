@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from kantata_client._contract.operation import Body, Operation, Parameter
+from kantata_client._contract import Body, Operation, Parameter
 
 Include: TypeAlias = Literal["assignee", "external_references", "story", "story_allocation_days"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "updated_at:asc", "updated_at:desc"]

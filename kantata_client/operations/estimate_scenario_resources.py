@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from kantata_client._contract.operation import Body, Operation, Parameter
+from kantata_client._contract import Body, Operation, Parameter
 
 Include: TypeAlias = Literal[
     "allocation", "external_references", "geography", "organization_membership", "role", "user"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from kantata_client._contract.operation import Body, Operation, Parameter
+from kantata_client._contract import Body, Operation, Parameter
 
 Include: TypeAlias = Literal["subject"]
 Order: TypeAlias = Literal["created_at:asc", "created_at:desc", "last_synced_at:asc", "last_synced_at:desc"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from kantata_client._contract.operation import Operation, Parameter
+from kantata_client._contract import Operation, Parameter
 
 Include: TypeAlias = Literal["source", "target"]
 Order: TypeAlias = Literal["updated_at:asc", "updated_at:desc"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from kantata_client._contract.operation import Operation, Parameter
+from kantata_client._contract import Operation, Parameter
 
 Include: TypeAlias = Literal["subject"]
 OptionalField: TypeAlias = Literal["previous_payload", "current_payload", "payload_changes"]

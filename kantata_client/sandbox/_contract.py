@@ -14,7 +14,7 @@ from kantata_client.operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
 
 BASE_PATH = "/api/v1"
 

@@ -15,7 +15,7 @@ from kantata_client.sandbox._relations import DERIVED, listed, subject
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client.sandbox._relations import Scope
     from kantata_client.sandbox._store import Record
 

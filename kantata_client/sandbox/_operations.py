@@ -12,7 +12,7 @@ from kantata_client.sandbox._relations import Scope, fresh
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from kantata_client._contract.operation import Operation, Parameter
+    from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox._query import Query
 
 NOT_EMULATED: Mapping[str, str] = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from kantata_client._contract.operation import Parameter
+from kantata_client._contract import Parameter
 from kantata_client.sandbox import _contract, _filters
 from kantata_client.sandbox._errors import bad_request, not_emulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from kantata_client._contract.operation import Operation
+    from kantata_client._contract import Operation
     from kantata_client.sandbox._relations import Scope
     from kantata_client.sandbox._store import Record
 

@@ -14,7 +14,7 @@ from kantata_client.sandbox._relations import Scope, fresh, singular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kantata_client._contract.operation import Operation, Parameter
+    from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox._store import Record
 
 REFERENCES: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from kantata_client.sandbox._operations import CUSTOM, NOT_EMULATED
 from kantata_client.sandbox._relations import UNKNOWN
 
 if TYPE_CHECKING:
-    from kantata_client._contract.operation import Operation, Parameter
+    from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox import Sandbox
     from kantata_client.sandbox._store import Store
 

@@ -15,7 +15,7 @@ from kantata_client import Kantata, Model
 from kantata_client._calls.envelope import Envelope
 from kantata_client._lists.paginator import Paginator
 from kantata_client._lists.walk import Page, Pages
-from tests.walks.service import envelope
+from tests.lists.service import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kantata_client import Kantata, Paginator, UnstableListError
-from tests.walks.service import ListService
+from tests.lists.service import ListService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 
 from kantata_client import Kantata, Operation, Paginator, UsageError
 from kantata_client.operations import OPERATIONS
-from tests.walks.service import ListService
+from tests.lists.service import ListService
 
 GUIDE = Path(__file__).parents[2] / "docs" / "walks.md"
 LISTS = [operation for operation in OPERATIONS.values() if operation.result == "page"]

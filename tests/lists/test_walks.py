@@ -17,7 +17,7 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from kantata_client import Kantata, KantataError, NotOneError, RetryPolicy, UsageError
-from tests.walks.service import ListService, envelope
+from tests.lists.service import ListService, envelope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
