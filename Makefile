@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-format check-lint check-types check-generated check-docs generate bench constraints clean
+.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate bench constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -19,14 +19,17 @@ demo: $(READY) ## start a sandbox of the API on this machine and run the example
 test: $(READY) ## run the tests (on loopback only)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY) ## format, lint, types, whether the generated code is up to date, examples in the docs
-	@$(MAKE) --keep-going --no-print-directory check-format check-lint check-types check-generated check-docs
+check: $(READY) ## format, lint, layers, types, whether the generated code is up to date, examples in the docs
+	@$(MAKE) --keep-going --no-print-directory check-format check-lint check-layers check-types check-generated check-docs
 
 check-format: $(READY)
 	$(BIN)/ruff format --check
 
 check-lint: $(READY)
 	$(BIN)/ruff check
+
+check-layers: $(READY)
+	$(BIN)/lint-imports --no-cache
 
 check-types: $(READY)
 	$(BIN)/basedpyright --warnings --pythonpath $(BIN)/python
