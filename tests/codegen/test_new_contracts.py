@@ -563,14 +563,19 @@ def test_an_enum_in_an_answer_is_read(generated: tuple[Path, list[str]]) -> None
             "GET /skills/{id}: `skills.get` is not its method",
         ),
         ("api/skills.py", "Source: GET /skills/{id}", "", "GET /skills/{id}: `skills.get` is not its method"),
-        ("api/__init__.py", '"GET /skills": "skills.LIST",', "", "GET /skills is not among the operations"),
+        (
+            "operations/__init__.py",
+            '"GET /skills": "skills.LIST",',
+            "",
+            "GET /skills is not among the operations",
+        ),
     ],
 )
 def test_generated_code_that_is_wrong_is_refused(
     generated: tuple[Path, list[str]], tmp_path: Path, name: str, old: str, new: str, told: str
 ) -> None:
     folder, operations = generated
-    for each in ("api", "models"):
+    for each in ("api", "models", "operations"):
         shutil.copytree(folder / each, tmp_path / each)
     text = (tmp_path / name).read_text()
     assert old in text

@@ -218,7 +218,7 @@ def test_a_kill_between_any_two_system_calls_leaves_the_old_or_the_new(tmp_path:
         left = int(sys.argv[2])
         def trace(frame, event, argument):
             global left
-            if frame.f_code.co_filename.endswith(("_private_files.py", "_atomic.py")):
+            if frame.f_code.co_filename.endswith(("/private_files.py", "/atomic.py")):
                 left -= event == "line"
                 if left < 0:
                     os._exit(9)
