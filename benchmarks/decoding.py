@@ -11,7 +11,7 @@ from benchmarks.measure import Line, by_turns, seconds_of
 from benchmarks.rivals import pydantic_envelope, stock_stories
 from kantata_client._calls.drift import Drift
 from kantata_client._calls.envelope import decode_envelope
-from kantata_client._objects.model import Model, day, moment
+from kantata_client._objects.fields import day, moment
 from kantata_client.models import Story, User, Workspace
 from kantata_client.operations import OPERATIONS
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.measure import Rounds
+    from kantata_client._objects.model import Model
 
 _CONVERTED = (type(day()), type(moment()))
 _OBJECTS = {"stories": Story, "users": User, "workspaces": Workspace}

@@ -9,7 +9,6 @@ is worked out when somebody asks: importing attrs and letting it build a class t
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import date, datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
@@ -188,7 +187,7 @@ def _read(model: Model) -> dict[str, Any]:
     """What is there, as it reads: a time is the same one in another notation."""
     fields = vars(type(model))
     return {
-        name: getattr(model, name) if isinstance(fields.get(name), _Field) else value
+        name: getattr(model, name) if hasattr(fields.get(name), "__get__") else value
         for name, value in _present(model).items()
     }
 
@@ -251,135 +250,3 @@ def around(cls: type[M], received: dict[str, Any], envelope: Envelope | None) ->
     model.__dict__ = received
     model.__envelope__ = envelope
     return model
-
-
-# --- fields that are converted when they are read ------------------------------------------------------------------
-
-
-class _Field:
-    """A field that reads as something else than what was received."""
-
-    __slots__ = ("name",)
-    name: str
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __set__(self, model: Model, value: Any) -> None:
-        model.__dict__[self.name] = received_form(value)
-
-    def __delete__(self, model: Model) -> None:
-        del model.__dict__[self.name]
-
-
-class _Moment(_Field):
-    __slots__ = ()
-
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        if model is None:
-            return self
-        value = model.__dict__.get(self.name)
-        if type(value) is str:
-            try:
-                return datetime.fromisoformat(value)
-            except ValueError:
-                return value
-        return value
-
-
-class _Day(_Field):
-    __slots__ = ()
-
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        if model is None:
-            return self
-        value = model.__dict__.get(self.name)
-        if type(value) is str:
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-            try:
-                return datetime.fromisoformat(value).date()
-            except ValueError:
-                return value
-        return value
-
-
-class _Nested(_Field):
-    __slots__ = ("_cls",)
-
-    def __init__(self, cls: type[Model]) -> None:
-        self._cls = cls
-
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        return self if model is None else self._read(model.__dict__.get(self.name), model)
-
-    def _read(self, value: Any, model: Model) -> Any:
-        return self._one(value, model)
-
-    def _one(self, value: Any, model: Model) -> Any:
-        return (
-            around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
-            if type(value) is dict
-            else value
-        )
-
-
-class _NestedList(_Nested):
-    __slots__ = ()
-
-    def _read(self, value: Any, model: Model) -> Any:
-        if type(value) is not list:
-            return value
-        return [self._one(each, model) for each in cast("list[Any]", value)]
-
-
-class _NestedDict(_Nested):
-    __slots__ = ()
-
-    def _read(self, value: Any, model: Model) -> Any:
-        if type(value) is not dict:
-            return value
-        return {key: self._one(each, model) for key, each in cast("dict[str, Any]", value).items()}
-
-
-def received_form(value: Any) -> Any:
-    """A value as JSON has it: what a model, a date or a time was made from."""
-    if isinstance(value, Model):
-        return value.__dict__
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    if isinstance(value, (list, tuple)):
-        return [received_form(each) for each in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {key: received_form(each) for key, each in cast("dict[Any, Any]", value).items()}
-    return value
-
-
-# Each stands where a default stands in a class body, so it is typed as what the field reads as.
-
-
-def moment() -> Any:
-    """A date and time, received as ISO 8601 text."""
-    return _Moment()
-
-
-def day() -> Any:
-    """A date, received as ISO 8601 text."""
-    return _Day()
-
-
-def nested(cls: type[Model]) -> Any:
-    """An object inside the object."""
-    return _Nested(cls)
-
-
-def nested_list(cls: type[Model]) -> Any:
-    """A list of objects inside the object."""
-    return _NestedList(cls)
-
-
-def nested_dict(cls: type[Model]) -> Any:
-    """A map of objects inside the object."""
-    return _NestedDict(cls)

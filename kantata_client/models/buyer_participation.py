@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.model import Model, moment
+from kantata_client._objects.fields import moment
+from kantata_client._objects.model import Model
 
 
 class BuyerParticipation(Model):

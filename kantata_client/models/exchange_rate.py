@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import date
 from typing import ClassVar
 
-from kantata_client._objects.model import Model, day
+from kantata_client._objects.fields import day
+from kantata_client._objects.model import Model
 
 
 class ExchangeRate(Model):

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from kantata_client._objects.associations import Polymorphic
-from kantata_client._objects.model import Model, moment, nested
+from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
 

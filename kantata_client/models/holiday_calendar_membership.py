@@ -9,7 +9,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.model import Model, day, moment
+from kantata_client._objects.fields import day, moment
+from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
     from kantata_client.models.holiday_calendar import HolidayCalendar

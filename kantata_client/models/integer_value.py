@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.model import Model, moment, nested
+from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
 

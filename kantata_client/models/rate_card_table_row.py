@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kantata_client._objects.model import Model, nested_dict
+from kantata_client._objects.fields import nested_dict
+from kantata_client._objects.model import Model
 
 
 class RateCardTableRowCell(Model):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from kantata_client._objects.model import Model, moment
+from kantata_client._objects.fields import moment
+from kantata_client._objects.model import Model
 
 
 class Resolution(Model):

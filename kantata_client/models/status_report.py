@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.model import Model, moment, nested_list
+from kantata_client._objects.fields import moment, nested_list
+from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
     from kantata_client.models.external_reference import ExternalReference

@@ -9,7 +9,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One, Polymorphic
-from kantata_client._objects.model import Model, day, moment, nested
+from kantata_client._objects.fields import day, moment, nested
+from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from kantata_client._objects.model import Model, day
+from kantata_client._objects.fields import day
+from kantata_client._objects.model import Model
 
 
 class UserCapacityResult(Model):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One, Polymorphic
-from kantata_client._objects.model import Model, nested
+from kantata_client._objects.fields import nested
+from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.model import Model, moment
+from kantata_client._objects.fields import moment
+from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
     from kantata_client.models.user import User
