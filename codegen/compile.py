@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codegen.describe import Facts, describe
 from codegen.errors import CodegenError, of_file, reading
+from codegen.handwritten import extend
 from codegen.load import load, load_data
 from codegen.normalise import normalise
 from codegen.overlay import apply
@@ -44,7 +45,9 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
         document = resolve(corrected)
     semantics = load_semantics(facts, document)
     with of_file(contract, facts), reading("the contract"):
-        return describe(normalise(document, semantics), semantics, PACKAGE)
+        found = describe(normalise(document, semantics), semantics, PACKAGE)
+    extend(found.resources)
+    return found
 
 
 def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:

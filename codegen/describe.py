@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from openapi_python_client.config import Config, ConfigFile, MetaType
@@ -28,7 +27,6 @@ from codegen import names
 from codegen.errors import CodegenError, reading
 from codegen.normalise import operations
 from kantata_client._objects.model import Model
-from kantata_client._resources.base import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -177,8 +175,8 @@ class ResourceFacts:
     aliases: dict[str, tuple[str | int, ...]]
     decisions: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Method → (operation of another resource that decides on several objects of this one, most in one request)."""
-    mixin: tuple[str, str] | None = None
-    """(module, class) of its hand-written methods, below `kantata_client`."""
+    handwritten: tuple[str, str] | None = None
+    """(module below `kantata_client`, class) of its hand-written methods; set by `codegen.handwritten`."""
 
     @property
     def class_name(self) -> str:
@@ -229,7 +227,7 @@ def describe(document: Json, semantics: Semantics, output: Path) -> Facts:
             if each.key and each.model:
                 keys.setdefault(each.key, each.model)
     return Facts(
-        resources=_mixed(_deciding(_resources(found), semantics), semantics),
+        resources=_deciding(_resources(found), semantics),
         models=models,
         inputs=_inputs(reader),
         keys=keys,
@@ -539,34 +537,6 @@ def _deciding(resources: list[ResourceFacts], semantics: Semantics) -> list[Reso
             msg = f"decisions: {operation}: {place!r} is no free method of a resource"
             raise CodegenError(msg, ("decisions", operation), facts=True)
         known[name].decisions[method] = operation, semantics.bulk_limit_unless_stated
-    return resources
-
-
-def _mixed(resources: list[ResourceFacts], semantics: Semantics) -> list[ResourceFacts]:
-    """Give the resources that have hand-written methods their base; no method may hide another."""
-    known = {resource.name: resource for resource in resources}
-    for name, place in semantics.mixins.items():
-        module, _, class_name = place.rpartition(".")
-        if name not in known:
-            msg = f"mixins: there is no resource {name!r}; delete the line, or correct it"
-            raise CodegenError(msg, ("mixins", name), facts=True)
-        try:
-            base: object = getattr(import_module(f"kantata_client.{module}"), class_name)
-        except (ImportError, AttributeError) as error:
-            msg = f"mixins: {name}: {error}"
-            raise CodegenError(msg, ("mixins", name), facts=True) from error
-        if not (isinstance(base, type) and issubclass(base, Resource)):
-            msg = f"mixins: {name}: {place} is no class made of `Resource`"
-            raise CodegenError(msg, ("mixins", name), facts=True)
-        taken = {operation.name for operation in known[name].operations} | {
-            "create_many",
-            "update_many",
-            "delete_many",
-        }
-        if hidden := sorted(taken & vars(base).keys()):
-            msg = f"mixins: {name}: the generated methods {hidden} would hide those of {place}"
-            raise CodegenError(msg, ("mixins", name), facts=True)
-        known[name].mixin = module, class_name
     return resources
 
 

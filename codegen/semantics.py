@@ -58,8 +58,6 @@ class Semantics:
     """(definition, association) → its true `type`, `field` and `key`, as far as the prose gets them wrong."""
     types: Mapping[str, str]
     """Type of a polymorphic subject → envelope key, where it isn't the definition that the key holds."""
-    mixins: Mapping[str, str]
-    """Resource → `module.Class` below `kantata_client` that its class is made of, with hand-written methods."""
 
     def bulk_limit(self, operation: str) -> int | None:
         """Most objects or ids to send in one request; None where the operation takes no more than one."""
@@ -130,7 +128,6 @@ class _Reader:
             own_rate_limit=self._set_of_operations("own_rate_limit", data["own_rate_limit"]),
             associations=self._associations(data["associations"]),
             types=self._types(data["types"]),
-            mixins=self._mixins(data["mixins"]),
         )
 
     def _names(self, data: Any) -> Mapping[str, str]:
@@ -223,15 +220,6 @@ class _Reader:
             if not isinstance(key, str):
                 self._fail(f"types: {name}: {key!r} is not an envelope key")
         return MappingProxyType(types)
-
-    def _mixins(self, data: Any) -> Mapping[str, str]:
-        mixins = self._mapping("mixins", data)
-        for resource, place in mixins.items():
-            self._place = "mixins", resource
-            parts = str(place).split(".")
-            if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-                self._fail(f"mixins: {resource}: {place!r} is not `module.Class`")
-        return MappingProxyType(mixins)
 
     # --- checks ---
 

@@ -1,34 +1,24 @@
-"""Exports into files: data exports and Insights reports."""
+"""The hand-written methods of `kantata.exports`: data exports into files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from kantata_client._calls.arguments import NO_ZONE
+from kantata_client._files.waiting import NOT_YET, Pauses, check_pauses
 from kantata_client._resources.base import Resource
-from kantata_client.errors import (
-    BadRequestError,
-    ExportError,
-    MalformedResponseError,
-    NotFoundError,
-    UsageError,
-    ValidationError,
-)
+from kantata_client.errors import ExportError, MalformedResponseError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
     from pathlib import Path
 
     from _typeshed import StrPath
 
-    from kantata_client._calls.session import Session
     from kantata_client._files.downloads import Place
     from kantata_client._progress import Progress
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput
-    from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
 
 Columns: TypeAlias = "Iterable[str] | ExportDefinitionInput | None"
 """Of a data set in an export: column keys, or keys with filters, or `None` for all columns."""
@@ -39,14 +29,9 @@ _DONE = frozenset(
 )
 _FAILED = frozenset({"failed", "failure", "error", "errored", "canceled", "cancelled", "expired", "aborted"})
 _WAITING = frozenset({"queued", "pending", "processing", "in progress", "running", "started", "created"})
-_SLOWER = 1.5
-_SLOWEST = 15.0
-"""Longest pause between two looks, in seconds."""
-
-_NOT_YET = (NotFoundError, ValidationError, BadRequestError)
 
 
-class ExportDownloads(Resource):
+class ExportsMethods(Resource):
     """What `kantata.exports` has besides the contract's operations."""
 
     __slots__ = ()
@@ -87,7 +72,7 @@ class ExportDownloads(Resource):
         from kantata_client.operations.exports import CREATE
 
         target = checked_target(to, "exports.run")
-        _check_pauses("exports.run", interval, timeout)
+        check_pauses("exports.run", interval, timeout)
         definition = await self._definition(datasets)
         export = await self._session.one(
             CREATE, AccountDataExportResult, (), {}, {"export_definition": definition}
@@ -113,7 +98,7 @@ class ExportDownloads(Resource):
         from kantata_client._files.local import checked_target
 
         target = checked_target(to, "exports.download")
-        _check_pauses("exports.download", interval, timeout)
+        check_pauses("exports.download", interval, timeout)
         export = await self._look(id)
         if on_status is not None:
             on_status(export)
@@ -192,7 +177,7 @@ class ExportDownloads(Resource):
         from kantata_client._files.downloads import download
 
         identity = export.id
-        pauses = _Pauses(self._session, interval, timeout)
+        pauses = Pauses(self._session, interval, timeout)
         while not await self._ready(export):
             if not await pauses.next():
                 raise ExportError(
@@ -227,128 +212,6 @@ class ExportDownloads(Resource):
             return False
         try:
             await self._url(export.id)
-        except (*_NOT_YET, MalformedResponseError):
+        except (*NOT_YET, MalformedResponseError):
             return False
         return True
-
-
-class ReportDownloads(Resource):
-    """What `kantata.insights_report_exports` has besides the contract's operations."""
-
-    __slots__ = ()
-
-    async def download_latest(
-        self,
-        id: int | str,
-        *,
-        to: StrPath,
-        newer_than: datetime | None = None,
-        gunzip: bool = False,
-        interval: float = 2.0,
-        timeout: float = 1800.0,
-        on_wait: Callable[[InsightsReportExportLatestResult | None], object] | None = None,
-        progress: Progress | None = None,
-    ) -> Path:
-        """Download the latest report of a scheduled export, and wait for it if there is none yet.
-
-        An export takes up to 20 minutes. The file is a `.gz` of up to 10 GB; it is never held in memory.
-
-        Args:
-            id: Id of the scheduled export.
-            to: The file, replaced if there is one, and only when the download is complete.
-            newer_than: Wait for a report that was made after this time (with a time zone).
-            gunzip: Write the CSV itself instead of the `.gz`.
-            interval: Seconds between the first two looks; the pauses grow up to 15 seconds.
-            timeout: Seconds after which it is given up.
-            on_wait: Called before each pause, with the answer or, if there is no report at all, `None`.
-            progress: Called with the bytes received, as they came, and their total, `None` if it is not known.
-
-        Returns:
-            The file.
-
-        Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            ExportError: There is no report in time.
-            NotFoundError: There is no such scheduled export.
-            APIError: The service refused; see `kantata_client.errors`.
-
-        Source: GET /scheduled_jobs/insights_report_exports/{insights_report_export_id}/results/latest
-        """
-        from kantata_client._files.downloads import Place, download
-        from kantata_client._files.local import checked_target
-        from kantata_client.operations.insights_report_exports import LATEST
-
-        target = checked_target(to, "insights_report_exports.download_latest")
-        _check_pauses("insights_report_exports.download_latest", interval, timeout)
-        if newer_than is not None and newer_than.utcoffset() is None:
-            raise UsageError(
-                f"insights_report_exports.download_latest: newer_than {NO_ZONE}. Nothing was sent."
-            )
-        pauses = _Pauses(self._session, interval, timeout)
-        exists = False
-
-        async def place() -> Place:
-            nonlocal exists
-            while True:
-                found = await self._latest(id, exists=exists)
-                exists = True
-                latest = found.latest_success if found else None
-                made = latest.created_at if latest else None
-                if latest and latest.url and (newer_than is None or (made and made > newer_than)):
-                    return Place(latest.url)
-                if on_wait is not None:
-                    on_wait(found)
-                if not await pauses.next():
-                    newer = f" newer than {newer_than}" if newer_than else ""
-                    raise ExportError(
-                        f"Scheduled export {id} has no report{newer} after {timeout:g} seconds: wait longer, "
-                        "or look at its schedule.",
-                        export_id=id,
-                    )
-
-        await place()  # who waits for a report needs no place among the downloads yet
-        operation = LATEST.id
-        return await download(
-            self._session, operation, place, target, gunzip=gunzip, decode=False, progress=progress
-        )
-
-    async def _latest(self, identity: int | str, *, exists: bool) -> InsightsReportExportLatestResult | None:
-        from kantata_client.models.insights_report_export import InsightsReportExport
-        from kantata_client.models.insights_report_export_latest_result import (
-            InsightsReportExportLatestResult,
-        )
-        from kantata_client.operations.insights_report_exports import GET, LATEST
-
-        try:
-            return await self._session.one(LATEST, InsightsReportExportLatestResult, (identity,), {}, None)
-        except _NOT_YET:
-            if not exists:
-                # A 404 means "no report yet" as well as "no such export".
-                await self._session.one(GET, InsightsReportExport, (identity,), {}, None)
-            return None
-
-
-class _Pauses:
-    """Growing pauses between two looks, up to a deadline."""
-
-    def __init__(self, session: Session, interval: float, timeout: float) -> None:
-        self._transport = session.transport
-        self._end = self._transport.clock() + timeout
-        self._pause = interval
-
-    async def next(self) -> bool:
-        """Wait; false when there is no time left for it."""
-        left = self._end - self._transport.clock()
-        if left <= 0:
-            return False
-        # Not jittered: who waits here has been answered, so that nothing brings waiting clients into step.
-        await self._transport.rest(min(self._pause, left))
-        self._pause = min(self._pause * _SLOWER, max(_SLOWEST, self._pause))
-        return True
-
-
-def _check_pauses(where: str, interval: float, timeout: float) -> None:
-    if not (interval > 0 and timeout >= 0):
-        raise UsageError(
-            f"{where}: interval={interval!r}, timeout={timeout!r}: seconds above 0 are needed. Nothing was sent."
-        )

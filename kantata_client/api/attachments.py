@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._contract import UNSET, Unset
-from kantata_client._resources.uploads import AttachmentUploads
+from kantata_client._resources.attachments import AttachmentsMethods
 from kantata_client.models.attachment import Attachment
 from kantata_client.models.direct_upload import DirectUpload
 from kantata_client.operations.attachments import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import UpdateAttachment
 
 
-class Attachments(AttachmentUploads):
+class Attachments(AttachmentsMethods):
     """Attachments."""
 
     __slots__ = ()

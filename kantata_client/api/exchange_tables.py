@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._contract import UNSET, Unset
-from kantata_client._resources.csv_files import RateUploads
+from kantata_client._resources.exchange_tables import ExchangeTablesMethods
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable
 from kantata_client.operations.exchange_tables import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import ExchangeRateInput
 
 
-class ExchangeTables(RateUploads):
+class ExchangeTables(ExchangeTablesMethods):
     """Exchange Tables."""
 
     __slots__ = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._contract import UNSET, Unset
-from kantata_client._resources.exports import ReportDownloads
+from kantata_client._resources.insights_report_exports import InsightsReportExportsMethods
 from kantata_client.models.insights_report_export import InsightsReportExport
 from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
 from kantata_client.operations.insights_report_exports import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import RecurrenceInput, UpdateInsightsReportExport
 
 
-class InsightsReportExports(ReportDownloads):
+class InsightsReportExports(InsightsReportExportsMethods):
     """Insights Report Exports."""
 
     __slots__ = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._contract import UNSET, Unset
-from kantata_client._resources.csv_files import AccountingFiles
+from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
 from kantata_client.operations.project_accounting_records import (
     CREATE,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import CreateProjectAccountingRecord, ExternalReferenceInput
 
 
-class ProjectAccountingRecords(AccountingFiles):
+class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     """Project Accounting Records."""
 
     __slots__ = ()

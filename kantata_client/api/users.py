@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client._contract import UNSET, Unset
-from kantata_client._resources.uploads import PhotoUploads
+from kantata_client._resources.users import UsersMethods
 from kantata_client.models.user import User
 from kantata_client.models.user_capacity_result import UserCapacityResult
 from kantata_client.operations.users import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import ExternalReferenceInput, UpdateUser
 
 
-class Users(PhotoUploads):
+class Users(UsersMethods):
     """Users."""
 
     __slots__ = ()

@@ -349,8 +349,6 @@ def test_names_can_give_the_resource_too() -> None:
         ({"bulk_create": {"PUT /books/{id}/lend": 5}}, "no creation"),
         ({"bulk_delete": {"DELETE /books/{id}": 5}}, "no deletion on a collection"),
         ({"decisions": {"POST /books": "books.list"}}, "no free method"),
-        ({"mixins": {"shops": "_uploads.X"}}, "no resource 'shops'; delete"),
-        ({"mixins": {"books": "_uploads.Any"}}, "no class made of `Resource`"),
     ],
     ids=str,
 )

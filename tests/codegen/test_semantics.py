@@ -107,18 +107,3 @@ def test_what_does_not_fit_the_contract_is_refused(tmp_path: Path, data: dict[st
     with pytest.raises(CodegenError, match=r"semantics\.json") as caught:
         load_semantics(path, CONTRACT)
     assert said in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("mixins", "told"),
-    [
-        ({"attachments": "_uploads"}, "is not `module.Class`"),
-        ({"attachments": "_uploads.a-b"}, "is not `module.Class`"),
-        ([], "mixins is not a mapping"),
-    ],
-)
-def test_a_mixin_is_a_class_in_a_module(mixins: Any, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "semantics.yaml"
-    path.write_text(json.dumps({**DATA, "mixins": mixins}))
-    with pytest.raises(CodegenError, match=re.escape(told)):
-        load_semantics(path, CONTRACT)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kantata_client import KantataError, UnknownOutcomeError, UploadError, UsageError, ValidationError
-from kantata_client._resources.uploads import SERVER_LIMIT, safe_name
+from kantata_client._files.uploads import SERVER_LIMIT, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

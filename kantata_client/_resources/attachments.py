@@ -1,12 +1,20 @@
-"""Uploads from files and streams: attachments, profile photos."""
+"""The hand-written methods of `kantata.attachments`: uploads from files and streams."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from kantata_client._files.uploads import (
+    SERVER_LIMIT,
+    Content,
+    checked_name,
+    ended,
+    guessed_type,
+    kind_of,
+    opened,
+)
 from kantata_client._resources.base import Resource
 from kantata_client.errors import (
     APIError,
@@ -18,21 +26,11 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
     from kantata_client._calls.session import Session
     from kantata_client._files.local import Source, Stream
     from kantata_client._progress import Progress
     from kantata_client.models.attachment import Attachment
     from kantata_client.models.direct_upload import DirectUpload
-    from kantata_client.models.user import User
-    from kantata_client.operations.users import Include, OptionalField
-
-Content: TypeAlias = "StrPath | bytes | AsyncIterable[bytes]"
-"""What can be uploaded: a file, its content, or a stream of its content."""
-
-SERVER_LIMIT = 10_000_000
-"""Bytes; a file has to be smaller to be sent through the API's own server."""
 
 _TYPES = ("receipt", "post_attachment")
 _WINDOW = 4.0
@@ -41,25 +39,7 @@ _POSTS = 4
 """Most times that a file is sent to the CDN."""
 
 
-def safe_name(name: str) -> str:
-    """A file's name as the CDN takes it: ASCII letters, digits, `_` and `-`, and the dot of the extension.
-
-    Accents are dropped, runs of anything else become one `_`. Empty when nothing is left.
-    """
-    import unicodedata
-
-    def cleaned(text: str) -> str:
-        plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-        return re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")
-
-    stem, _, extension = name.rpartition(".")
-    if stem.strip(".") and extension.isascii() and extension.isalnum():
-        stem = cleaned(stem)
-        return f"{stem}.{extension}" if stem else ""
-    return cleaned(name)
-
-
-class AttachmentUploads(Resource):
+class AttachmentsMethods(Resource):
     """What `kantata.attachments` has besides the contract's operations."""
 
     __slots__ = ()
@@ -104,19 +84,19 @@ class AttachmentUploads(Resource):
         if not isinstance(content, (str, os.PathLike, bytes, bytearray, memoryview, AsyncIterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
             instead = ", which is named by its path" if hasattr(content, "read") else ""
             raise UsageError(
-                f"{where}: a path, bytes or an async iterable of bytes is needed, not {_kind(content)}{instead}. "
+                f"{where}: a path, bytes or an async iterable of bytes is needed, not {kind_of(content)}{instead}. "
                 "Nothing was sent."
             )
         if type not in _TYPES:
             raise UsageError(
                 f"{where}: type={type!r}: one of {', '.join(_TYPES)} is needed. Nothing was sent."
             )
-        name = _named(content, filename, where)
-        kind = content_type or _guessed(name)
+        name = checked_name(content, filename, where)
+        kind = content_type or guessed_type(name)
         try:
-            source = await _opened(content, size, progress, where)
+            source = await opened(content, size, progress, where)
         except BaseException:
-            await _ended(content)
+            await ended(content)
             raise
         try:
             if direct is False and source.size >= SERVER_LIMIT:
@@ -129,7 +109,7 @@ class AttachmentUploads(Resource):
             return await self._through_the_server(source, type, name, kind)
         finally:
             source.close()
-            await _ended(content)
+            await ended(content)
 
     async def _through_the_server(
         self, source: Source | Stream, type_: str, name: str, kind: str
@@ -294,134 +274,3 @@ class _Direct:
             f"`attachments.delete({ticket.id})` it, and upload the file again.{again}",
             attachment_id=ticket.id,
         )
-
-
-class PhotoUploads(Resource):
-    """What `kantata.users` has besides the contract's operations."""
-
-    __slots__ = ()
-
-    async def upload_profile_photo(
-        self,
-        id: int | str,
-        photo: StrPath | bytes,
-        *,
-        filename: str | None = None,
-        include: Include | Iterable[Include] | None = None,
-        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
-        progress: Progress | None = None,
-    ) -> User:
-        """Set a user's profile photo from a file.
-
-        Args:
-            id: Id of the user.
-            photo: The picture: a path, or its content.
-            filename: Its name, as in `attachments.upload`; needed for content, since it tells the kind of picture.
-            include: Associations to load along; without, reading them raises `NotIncludedError`.
-            optional_fields: Fields that are left out unless named here.
-            progress: Called with the bytes sent and their total.
-
-        Returns:
-            The `User`.
-
-        Raises:
-            UsageError: It is no picture, or there is no such file; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
-
-        Source: POST /users/{id}/profile_photo
-        """
-        from kantata_client._http.exchange import File
-        from kantata_client.models.user import User
-        from kantata_client.operations.users import UPDATE_PROFILE_PHOTO
-
-        where = "users.upload_profile_photo"
-        if not isinstance(photo, (bytes, str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: a path or bytes are needed, not {_kind(photo)}. Nothing was sent.")
-        name = _named(photo, filename, where)
-        kind = _guessed(name)
-        if not kind.startswith("image/"):
-            raise UsageError(
-                f"{where}: {name} is no picture by its name: .png or .jpg is needed. Nothing was sent."
-            )
-        source = await _opened(photo, None, progress, where)
-        try:
-            if source.size >= SERVER_LIMIT:
-                raise UsageError(
-                    f"{where}: {name} has {source.size:,} bytes, less than {SERVER_LIMIT:,} are needed. "
-                    "Nothing was sent."
-                )
-            body = {"user[profile_photo_attachment_file]": File("", name, source, kind, source.size)}
-            query = {"include": include, "optional_fields": optional_fields}
-            return await self._session.one(UPDATE_PROFILE_PHOTO, User, (id,), query, body)
-        finally:
-            source.close()
-
-
-def _named(content: Content, filename: str | None, where: str) -> str:
-    """The name that it is sent under."""
-    from pathlib import Path
-
-    if filename is not None:
-        if not isinstance(filename, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: filename is {_kind(filename)}, not text. Nothing was sent.")
-        fits = safe_name(filename)
-        if not filename or fits != filename:
-            odd = "".join(sorted(set(re.findall(r"[^A-Za-z0-9_.-]", filename))))
-            problem = "is empty" if not filename else f"holds {odd!r}" if odd else "is not of that form"
-            raise UsageError(
-                f"{where}: filename={filename!r} {problem}: letters, digits, `_` and `-` are possible, and one dot "
-                f"before the extension{f', such as {fits!r}' if fits else ''}. Nothing was sent."
-            )
-        return filename
-    if not isinstance(content, (str, os.PathLike)):
-        raise UsageError(f"{where}: filename is needed, since {_kind(content)} has none. Nothing was sent.")
-    given = Path(content).name
-    name = safe_name(given)
-    if not name:
-        raise UsageError(
-            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=. "
-            "Nothing was sent."
-        )
-    return name
-
-
-async def _opened(
-    content: Content, size: int | None, progress: Progress | None, where: str
-) -> Source | Stream:
-    from kantata_client._files.local import Source, Stream, checked_source, spooled
-    from kantata_client._progress import logged
-
-    progress = logged(progress, where)
-    if isinstance(content, (str, os.PathLike)):
-        path, _ = checked_source(content, where)
-        source = await Source(path, b"", progress).open()
-    elif isinstance(content, (bytes, bytearray, memoryview)):
-        source = await Source(None, bytes(content), progress).open()
-    elif size is None:
-        return await spooled(content, progress)
-    elif isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{where}: size={size!r}: a number of bytes is needed. Nothing was sent.")
-    else:
-        return Stream(content, size, progress)
-    if size is not None and size != source.size:
-        source.close()
-        raise UsageError(
-            f"{where}: size={size}, but there are {source.size} bytes. Leave it out. Nothing was sent."
-        )
-    return source
-
-
-async def _ended(content: Content) -> None:
-    """Close a generator that may not have come to its end; trio complains of those that are left."""
-    if isinstance(content, AsyncGenerator):
-        await cast("AsyncGenerator[bytes, None]", content).aclose()
-
-
-def _guessed(name: str) -> str:
-    from mimetypes import guess_type
-
-    return guess_type(name)[0] or "application/octet-stream"
-
-
-def _kind(value: object) -> str:
-    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,114 @@
+"""What all uploads have in common: the content, its name and its type, checked before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterable
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+    from kantata_client._files.local import Source, Stream
+    from kantata_client._progress import Progress
+
+Content: TypeAlias = "StrPath | bytes | AsyncIterable[bytes]"
+"""What can be uploaded: a file, its content, or a stream of its content."""
+
+SERVER_LIMIT = 10_000_000
+"""Bytes; a file has to be smaller to be sent through the API's own server."""
+
+
+def safe_name(name: str) -> str:
+    """A file's name as the CDN takes it: ASCII letters, digits, `_` and `-`, and the dot of the extension.
+
+    Accents are dropped, runs of anything else become one `_`. Empty when nothing is left.
+    """
+    import unicodedata
+
+    def cleaned(text: str) -> str:
+        plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")
+
+    stem, _, extension = name.rpartition(".")
+    if stem.strip(".") and extension.isascii() and extension.isalnum():
+        stem = cleaned(stem)
+        return f"{stem}.{extension}" if stem else ""
+    return cleaned(name)
+
+
+def checked_name(content: Content, filename: str | None, where: str) -> str:
+    """The name under which it is sent.
+
+    Raises:
+        UsageError: `filename` is not a name that Kantata takes, or it is missing and can't be derived from a path.
+    """
+    from pathlib import Path
+
+    if filename is not None:
+        if not isinstance(filename, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"{where}: filename is {kind_of(filename)}, not text. Nothing was sent.")
+        fits = safe_name(filename)
+        if not filename or fits != filename:
+            odd = "".join(sorted(set(re.findall(r"[^A-Za-z0-9_.-]", filename))))
+            problem = "is empty" if not filename else f"holds {odd!r}" if odd else "is not of that form"
+            raise UsageError(
+                f"{where}: filename={filename!r} {problem}: letters, digits, `_` and `-` are possible, and one dot "
+                f"before the extension{f', such as {fits!r}' if fits else ''}. Nothing was sent."
+            )
+        return filename
+    if not isinstance(content, (str, os.PathLike)):
+        raise UsageError(f"{where}: filename is needed, since {kind_of(content)} has none. Nothing was sent.")
+    given = Path(content).name
+    name = safe_name(given)
+    if not name:
+        raise UsageError(
+            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=. "
+            "Nothing was sent."
+        )
+    return name
+
+
+async def opened(
+    content: Content, size: int | None, progress: Progress | None, where: str
+) -> Source | Stream:
+    from kantata_client._files.local import Source, Stream, checked_source, spooled
+    from kantata_client._progress import logged
+
+    progress = logged(progress, where)
+    if isinstance(content, (str, os.PathLike)):
+        path, _ = checked_source(content, where)
+        source = await Source(path, b"", progress).open()
+    elif isinstance(content, (bytes, bytearray, memoryview)):
+        source = await Source(None, bytes(content), progress).open()
+    elif size is None:
+        return await spooled(content, progress)
+    elif isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{where}: size={size!r}: a number of bytes is needed. Nothing was sent.")
+    else:
+        return Stream(content, size, progress)
+    if size is not None and size != source.size:
+        source.close()
+        raise UsageError(
+            f"{where}: size={size}, but there are {source.size} bytes. Leave it out. Nothing was sent."
+        )
+    return source
+
+
+async def ended(content: Content) -> None:
+    """Close a generator that may not have come to its end; trio complains of those that are left."""
+    if isinstance(content, AsyncGenerator):
+        await cast("AsyncGenerator[bytes, None]", content).aclose()
+
+
+def guessed_type(name: str) -> str:
+    from mimetypes import guess_type
+
+    return guess_type(name)[0] or "application/octet-stream"
+
+
+def kind_of(value: object) -> str:
+    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,103 @@
+"""The hand-written methods of `kantata.project_accounting_records`: CSV files out of Kantata and into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kantata_client._files.csv import csv_content, parsed
+from kantata_client._files.local import checked_target, in_thread
+from kantata_client._resources.base import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from _typeshed import StrPath
+
+    from kantata_client._files.downloads import Place
+    from kantata_client._progress import Progress
+    from kantata_client.models.project_accounting_record import ProjectAccountingRecord
+    from kantata_client.operations.project_accounting_records import Include
+
+_MOST = 5_000
+"""Most records in one import of accounting records."""
+
+
+class ProjectAccountingRecordsMethods(Resource):
+    """What `kantata.project_accounting_records` has besides the contract's operations."""
+
+    __slots__ = ()
+
+    async def download_csv(
+        self,
+        *,
+        to: StrPath,
+        include: Include | Iterable[Include] | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Export all project accounting records into a CSV file, which is never held in memory.
+
+        Args:
+            to: The file, replaced if there is one, and only when the download is complete.
+            include: Associations, as the operation takes them.
+            progress: Called with the bytes received and their total, `None` if it is not known.
+
+        Returns:
+            The file.
+
+        Raises:
+            UsageError: An argument is wrong; nothing was sent.
+            APIError: The service refused; see `kantata_client.errors`.
+
+        Source: GET /project_accounting_records/export_to_csv
+        """
+        from urllib.parse import urlencode
+
+        from kantata_client._calls.arguments import query_of
+        from kantata_client._files.downloads import Place, download
+        from kantata_client.operations.project_accounting_records import EXPORT_TO_CSV
+
+        target = checked_target(to, "project_accounting_records.download_csv")
+        query = query_of(EXPORT_TO_CSV, {"include": include})
+        url = self._session.base_url + EXPORT_TO_CSV.path
+        if query:
+            url += f"?{urlencode(query, safe=',')}"
+
+        async def place() -> Place:
+            return Place(url, ours=True)
+
+        return await download(self._session, EXPORT_TO_CSV.id, place, target, progress=progress)
+
+    async def upload_csv(
+        self,
+        csv: StrPath | bytes,
+        *,
+        include: Include | Iterable[Include] | None = None,
+    ) -> list[ProjectAccountingRecord]:
+        """Import accounting records from a CSV file, counted before it is sent.
+
+        Args:
+            csv: A `.csv` or `.txt` file, or the content of one: a header (see `import_csv`) and 1 to 5,000 records.
+            include: Associations to load along; without, reading them raises `NotIncludedError`.
+
+        Returns:
+            The `ProjectAccountingRecord` objects that the service answers with.
+
+        Raises:
+            UsageError: It is no such file; nothing was sent.
+            APIError: The service refused; see `kantata_client.errors`.
+            UnknownOutcomeError: No answer came; look what was imported before sending it again.
+
+        Source: POST /project_accounting_records/import_csv
+        """
+        from kantata_client._http.exchange import File
+        from kantata_client.models.project_accounting_record import ProjectAccountingRecord
+        from kantata_client.operations.project_accounting_records import IMPORT_CSV
+
+        where = "project_accounting_records.upload_csv"
+        content = await csv_content(csv, where)
+        await in_thread(parsed, content, where, _MOST)
+        file = File("csv_file", "records.csv", content, "text/csv")
+        return await self._session.many(
+            IMPORT_CSV, ProjectAccountingRecord, (), {"include": include}, {"csv_file": file}
+        )

@@ -1,0 +1,83 @@
+"""Hand-written methods of a resource: found by the name of their file, and never hidden by a generated one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from codegen.describe import ResourceFacts
+from codegen.errors import CodegenError
+from codegen.handwritten import HANDWRITTEN, extend
+from kantata_client.api import Resources
+from kantata_client.api.attachments import Attachments
+from kantata_client.api.stories import Stories
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE = """
+class BookShopsMethods(Resource):
+    async def upload(self) -> None:
+        self.sent = 1
+
+    def _checked(self) -> None: ...
+
+
+class _Helper: ...
+"""
+
+
+def extended(folder: Path, source: str, *operations: str, file: str = "book_shops.py") -> ResourceFacts:
+    (folder / "__init__.py").write_text("")
+    (folder / "base.py").write_text("class Resource: ...")
+    (folder / file).write_text(source)
+    found: Any = [SimpleNamespace(name=name) for name in operations]
+    resource = ResourceFacts("book_shops", found, {}, {"approve_many": ("POST /approvals", 100)})
+    other = ResourceFacts("authors", [], {})
+    extend([resource, other], folder)
+    assert other.handwritten is None
+    return resource
+
+
+def test_the_file_s_name_says_whose_methods_it_holds(tmp_path: Path) -> None:
+    resource = extended(tmp_path, WHOLE, "create", "list")
+    assert resource.handwritten == ("_resources.book_shops", "BookShopsMethods")
+
+
+def test_a_resource_without_a_file_has_the_common_base() -> None:
+    assert [base.__name__ for base in Attachments.__bases__] == ["AttachmentsMethods"]
+    assert [base.__name__ for base in Stories.__bases__] == ["Resource"]
+
+
+def test_each_file_of_the_folder_is_some_resource_s() -> None:
+    names = {path.stem for path in HANDWRITTEN.glob("*.py")} - {"__init__", "base"}
+    assert names
+    assert names <= Resources.CLASSES.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "operations", "said"),
+    [
+        ("class Shops(Resource): ...", (), "class BookShopsMethods(Resource)`.*found Shops"),
+        ("class BookShopsMethods: ...", (), "class BookShopsMethods(Resource)`"),
+        ("class _BookShopsMethods(Resource): ...", (), "found none"),
+        (WHOLE + "class Another: ...", (), "found BookShopsMethods, Another"),
+        (WHOLE, ("create", "upload"), ":2: upload: the generated class has a method of that name"),
+        (WHOLE.replace("upload", "create_many"), (), "create_many: the generated class"),
+        (WHOLE.replace("upload", "approve_many"), (), "approve_many: the generated class"),
+        ("class BookShopsMethods(Resource:", (), r"book_shops\.py:1: "),
+    ],
+)
+def test_a_file_that_does_not_fit_stops(
+    source: str, operations: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CodegenError, match=said.replace("(Resource)", r"\(Resource\)")) as caught:
+        extended(tmp_path, source, *operations)
+    assert str(caught.value).startswith((tmp_path / "book_shops.py").as_posix())
+
+
+def test_a_file_of_no_resource_stops(tmp_path: Path) -> None:
+    with pytest.raises(CodegenError, match=r"shops\.py: the contract has no resource 'shops'"):
+        extended(tmp_path, WHOLE, file="shops.py")
