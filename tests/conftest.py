@@ -1,11 +1,53 @@
-"""What every test may use."""
+"""Fixtures of all tests, and a rule for their names."""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import pytest
 
+from tests import loopback
 
-@pytest.fixture(params=["asyncio", "trio"])
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from process to process: pytest-xdist and `--last-failed` compare them."""
+    unsteady = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6}", item.nodeid)]
+    if unsteady:
+        raise pytest.UsageError(f"These tests need ids without a memory address: {unsteady}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run `@pytest.mark.anyio` tests on both event loops, or, with `@pytest.mark.one_loop`, on asyncio alone."""
+    if "anyio_backend" in metafunc.fixturenames:
+        one = metafunc.definition.get_closest_marker("one_loop") is not None
+        metafunc.parametrize("anyio_backend", ["asyncio"] if one else ["asyncio", "trio"], indirect=True)
+
+
+@pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """`@pytest.mark.anyio` tests run on both event loops, unless a package narrows it."""
+    """The event loop of an `anyio` test and of its fixtures."""
     return request.param
+
+
+@pytest.fixture
+def serving():
+    """Makes a `FaultyServer` for a block; its acts are the arguments."""
+    return loopback.serving
+
+
+@pytest.fixture
+def answer():
+    """Makes the bytes of a response: `answer(status, body, header="…")`."""
+    return loopback.answer
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[loopback.Shared]:
+    """The server of a whole run, for ASGI applications."""
+    server = loopback.Shared()
+    with loopback.served(server) as server.url:
+        yield server

@@ -13,7 +13,7 @@ import pytest
 
 from kantata_client.sandbox import Sandbox
 from tests.browser.driver import Browser
-from tests.oauth.conftest import served
+from tests.loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

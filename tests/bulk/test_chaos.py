@@ -24,11 +24,6 @@ KILLS = 3
 MOST_RUNS = 15
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def unleash(sandbox: Sandbox) -> None:
     """Let about every third creation go wrong, and one look-up in ten."""
     faults = sandbox.faults
@@ -99,6 +94,7 @@ class Runs:
 
 @pytest.mark.parametrize("way", ["keyed", "unkeyed"])
 @pytest.mark.anyio
+@pytest.mark.one_loop
 async def test_chaos(tmp_path: Path, way: str) -> None:
     sandbox = Sandbox("empty")
     async with sandbox.client() as kantata:

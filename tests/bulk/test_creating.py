@@ -46,7 +46,7 @@ async def test_all_are_created_in_order(place: Place, kind: str) -> None:
     result.raise_for_failures()
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.one_loop
 async def test_fifty_thousand_stories_take_167_requests(place: Place) -> None:
     row = {"workspace_id": place.workspace, "title": "T", "story_type": "task"}
     result = await place.kantata.stories.create_many([row] * 50_000, concurrency=8)

@@ -11,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from kantata_client import AuthenticationError, BulkError, ExternalReferenceKey, UsageError, ValidationError
+from tests.naming import steady
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -64,7 +65,7 @@ async def test_a_cancelled_run_tells_what_was_answered(place: Place) -> None:
     assert len(result.outcomes) == 700
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.one_loop
 async def test_a_cancelled_task_tells_what_was_answered(place: Place) -> None:
     place.faults.latency(30, method="POST", after=6)
     run = place.kantata.time_entries.create_many(place.rows(1_000), concurrency=1)
@@ -283,7 +284,7 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
         ({"key": ExternalReferenceKey("erp", "line", "ref", patience=float("nan"))}, "patience is nan"),
         ({"key": ExternalReferenceKey("erp", "line", "ref", attempts=1.5)}, r"attempts is 1\.5"),  # pyright: ignore[reportArgumentType]
     ],
-    ids=str,
+    ids=steady,
 )
 async def test_wrong_options(place: Place, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as caught:

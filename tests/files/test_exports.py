@@ -260,7 +260,7 @@ async def test_a_canceled_download_leaves_no_file(world: World, tmp_path: Path) 
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.one_loop
 async def test_a_timeout_of_asyncio_while_the_file_is_made_leaves_none(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,7 +386,9 @@ async def test_what_is_shorter_than_announced_is_no_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"no gzip at all", "no gzip file"), (gzip.compress(b"x" * 999)[:-5], "too early")]
+    ("content", "told"),
+    [(b"no gzip at all", "no gzip file"), (gzip.compress(b"x" * 999)[:-5], "too early")],
+    ids=["foreign", "cut off"],
 )
 async def test_what_is_no_gzip_file_is_not_kept(
     world: World, tmp_path: Path, content: bytes, told: str

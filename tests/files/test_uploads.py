@@ -5,19 +5,17 @@ from __future__ import annotations
 import io
 import logging
 import os
-import socket
-import struct
 import traceback
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from anyio.abc import SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kantata_client import KantataError, UnknownOutcomeError, UploadError, UsageError, ValidationError
 from kantata_client._files.uploads import SERVER_LIMIT, safe_name
+from tests.loopback import listening, reset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -309,18 +307,13 @@ async def test_a_cdn_that_does_not_read(world: World, act: str) -> None:
                 await peer.send(b"HTTP/1.1 403 No\r\ncontent-length: 31\r\nconnection: close\r\n\r\n")
                 await peer.send(b"<Error><Code>No</Code></Error> ")
             elif act == "reset":
-                raw = peer.extra(SocketAttribute.raw_socket)
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset(peer)
 
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(SocketAttribute.local_port)
     ticket = world.files.ticket
-    world.files.ticket = lambda key: (f"http://127.0.0.1:{port}/bucket", ticket(key)[1])
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, handle)
+    async with listening(handle) as port:
+        world.files.ticket = lambda key: (f"http://127.0.0.1:{port}/bucket", ticket(key)[1])
         with pytest.raises(UploadError) as caught:
             await world.kantata.attachments.upload(bytes(20_000_000), type="receipt", filename="a.bin")
-        tasks.cancel_scope.cancel()
     assert len(seen) == 4
     assert all(b"authorization" not in data.lower() for data in seen)
     [record] = records(world)

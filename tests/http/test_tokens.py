@@ -176,8 +176,8 @@ def test_what_is_taken_for_a_token_by_mistake(source, sentence):
     assert TOKEN not in str(caught.value) + clients(caught)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_provider_whose_own_task_was_cancelled_is_no_cancellation_of_the_request(anyio_backend):
+@pytest.mark.one_loop
+async def test_a_provider_whose_own_task_was_cancelled_is_no_cancellation_of_the_request():
     sandbox = Sandbox("demo")
     asked = 0
 
@@ -200,8 +200,8 @@ async def test_a_provider_whose_own_task_was_cancelled_is_no_cancellation_of_the
     assert [outcome.status for outcome in result.outcomes] == ["failed"]
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_cancelled_request_stays_cancelled(anyio_backend):
+@pytest.mark.one_loop
+async def test_a_cancelled_request_stays_cancelled():
     async def token():
         await asyncio.sleep(60)
 

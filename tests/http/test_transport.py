@@ -35,6 +35,7 @@ from kantata_client.errors import (
     ValidationError,
 )
 from kantata_client.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, ThrottleEvent
+from tests.naming import steady
 
 pytestmark = [
     pytest.mark.anyio,
@@ -881,7 +882,7 @@ class AsyncHook:
         {"hooks": Hooks(on_response=functools.partial(anyio.sleep, 1))},
         {"hooks": Hooks(on_throttle=AsyncHook())},
     ],
-    ids=str,
+    ids=steady,
 )
 def test_options_that_make_no_sense_are_refused(option):
     with pytest.raises(UsageError, match=rf"{next(iter(option))}|RetryPolicy|FixedRate|Timeouts|Hooks"):

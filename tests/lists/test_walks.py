@@ -14,10 +14,10 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from anyio.abc import SocketAttribute
 
 from kantata_client import Kantata, KantataError, NotOneError, RetryPolicy, UsageError
 from tests.lists.service import ListService, envelope
+from tests.loopback import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,13 +80,8 @@ class Loopback:
 @asynccontextmanager
 async def loopback(behind: ListService) -> AsyncIterator[Loopback]:
     made = Loopback(behind)
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    made.port = listener.extra(SocketAttribute.local_port)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, made.handle)
-        with anyio.fail_after(20):
-            yield made
-        tasks.cancel_scope.cancel()
+    async with listening(made.handle) as made.port:
+        yield made
 
 
 class Leaks:

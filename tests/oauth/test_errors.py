@@ -17,7 +17,7 @@ from kantata_client.oauth.app import AuthorizationRequest, Endpoints, OAuthApp, 
 from kantata_client.oauth.stores import MemoryStore
 
 if TYPE_CHECKING:
-    from tests.oauth.conftest import Shared
+    from tests.loopback import Shared
 
 REDIRECT = "https://example.org/callback"
 

@@ -16,7 +16,7 @@ from kantata_client.sandbox import Sandbox
 from tests.oauth.independent import CLIENT, REDIRECT, SECRET, Independent
 
 if TYPE_CHECKING:
-    from tests.oauth.conftest import Shared
+    from tests.loopback import Shared
 
 pytestmark = pytest.mark.anyio
 SCOPES = ("api_only", "offline_access")

@@ -167,7 +167,7 @@ async def test_a_cancelled_task_does_not_lose_the_new_token(independent: Indepen
     assert independent.refreshes == 1
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.one_loop
 async def test_a_timeout_of_asyncio_does_not_lose_it_either(independent: Independent, app: OAuthApp) -> None:
     store = MemoryStore()
     await store.save("alice", grant(independent, lasts=-1))

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from kantata_client import APIError, AuthenticationError, Kantata, OAuthError
 from kantata_client.oauth.app import AuthorizationRequest, Endpoints, Introspection, OAuthApp, Token
 from kantata_client.oauth.stores import FileStore, MemoryStore, StoredToken
-from tests.oauth.conftest import served
+from tests.loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from tests.oauth.conftest import Shared
+    from tests.loopback import Shared
 
 SECRET = "planted-s/e+c=r e&t"
 CODE, STATE, VERIFIER = "planted-code", "planted-state", "planted-verifier-" + "v" * 40

@@ -12,7 +12,7 @@ import pytest
 from examples.web_app.service import Service
 from kantata_client.oauth.app import Endpoints, OAuthApp
 from kantata_client.sandbox import Sandbox
-from tests.oauth.conftest import served
+from tests.loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

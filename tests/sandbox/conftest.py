@@ -79,11 +79,6 @@ def only(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def sandbox() -> Sandbox:
     return Sandbox("demo", clock=lambda: NOW)
 

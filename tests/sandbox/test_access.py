@@ -11,7 +11,7 @@ from kantata_client.sandbox import Sandbox
 if TYPE_CHECKING:
     from .conftest import API
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
 @pytest.mark.parametrize(

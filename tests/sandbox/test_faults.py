@@ -51,11 +51,6 @@ async def reached(sandbox: Sandbox, way: str, **options: Any) -> AsyncIterator[K
 both_ways = pytest.mark.parametrize("way", ["on a socket", "in process"])
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture
 def sandbox() -> Sandbox:
     return Sandbox("empty")

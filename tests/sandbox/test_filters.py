@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .conftest import API
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 WORKSPACE, STORY = {"workspace_id": "11"}, {"story_id": "201"}
 ARCHIVED = {"workspace_id": "12"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .conftest import API
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 NEEDED: dict[str, Any] = {"subject_type": "Workspace", "workspace_id": 10002, "story_id": 20060}
 """Values for query parameters that a list can't do without."""

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import API
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
 async def test_pages_give_every_record_once(api: API) -> None:

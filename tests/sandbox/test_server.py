@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 async def test_the_client_works_in_process(sandbox: Sandbox) -> None:
     async with sandbox.client() as kantata:
         assert (await kantata.users.me()).full_name == "Ada Thornvale"

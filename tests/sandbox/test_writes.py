@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import API
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 ENTRY = {"workspace_id": 10002, "date_performed": "2026-06-30", "time_in_minutes": 45}
 REFERENCE = {"service_name": "deskbook", "service_model": "Slot", "service_model_ref": "S-1"}
