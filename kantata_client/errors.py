@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._bulk.run import BulkResult
 
@@ -74,10 +74,25 @@ def _restore(kind: type[KantataError], args: tuple[Any, ...], state: dict[str, A
 class UsageError(KantataError, ValueError):
     """The call or the configuration is wrong.
 
-    Nearly always found before anything is sent. Where it can show only later (a stream that is longer than announced, a
-    client that was closed in the middle), the message says what was being done, and `answer_was_lost` whether an attempt may
-    have been carried out.
+    Almost always found before anything is sent, and then the message ends with "Nothing was sent." When it can show only
+    later (a stream longer than announced, say), the message says what became of the request instead, and
+    `answer_was_lost` whether an attempt may have been carried out.
     """
+
+    def __init__(
+        self, problem: str, *, details: Iterable[str] = (), consequence: str = "Nothing was sent."
+    ) -> None:
+        """Make an error whose message is `problem`, then `consequence`, then the details on lines of their own.
+
+        Args:
+            problem: What is wrong, in which argument, and what to give instead. A missing full stop is added.
+            details: More problems of the same kind, such as one for each invalid item.
+            consequence: What became of the request; empty where no request is involved.
+        """
+        problem = problem if problem.endswith((".", "?", "!")) else f"{problem}."
+        first = f"{problem} {consequence}" if consequence else problem
+        super().__init__("\n".join([first, *(f"  {detail}" for detail in details)]))
+        self.problem = problem
 
 
 class APIError(KantataError):

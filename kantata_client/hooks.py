@@ -10,13 +10,16 @@ request may have been carried out.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger("kantata_client")
 
 
 class RequestEvent(NamedTuple):
@@ -93,3 +96,32 @@ class Hooks:
                     f"Hooks({name}=…) is an async function, but nobody would await it: give an ordinary function, "
                     "which may start a task or put the event into a queue."
                 )
+
+
+Progress: TypeAlias = "Callable[[int, int | None], object]"
+"""Called with what is done so far (objects or bytes), and with all there is to do where that is known.
+
+An ordinary function that returns quickly; what it raises is logged, and the call goes on.
+"""
+
+
+def logged(progress: Progress | None, where: str) -> Progress | None:
+    """`progress`, with what it raises logged, as with hooks: nothing is broken off by it.
+
+    Raises:
+        UsageError: It could not be called, or would be called in vain.
+    """
+    if progress is None:
+        return None
+    from inspect import iscoroutinefunction
+
+    if not callable(progress) or iscoroutinefunction(progress):
+        raise UsageError(f"{where}: progress is {progress!r}; a function that is not async is needed.")
+
+    def call(done: int, total: int | None) -> None:
+        try:
+            progress(done, total)
+        except Exception:
+            logger.exception("The progress hook of %s failed", where)
+
+    return call

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -139,7 +141,7 @@ def test_retry_after(value, seconds):
         error_from_response(
             422, {"x-request-id": "r"}, body({"message": "no", "field": "title"}), "POST", "/x"
         ),
-        errors.UsageError("wrong"),
+        errors.UsageError("2 items are wrong", details=["a", "b"], consequence="Nothing more was sent."),
         errors.KantataTimeoutError("late", method="GET", path="/x"),
         errors.UnknownOutcomeError("who knows", method="POST", path="/x", sent={"a": [1]}, status=502),
         errors.MalformedResponseError("garbled", method="GET", path="/x", request_id="r"),
@@ -154,6 +156,39 @@ def test_errors_survive_pickle_and_copy(error):
         assert type(other) is type(error)
         assert str(other) == str(error)
         assert vars(other) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"problem": "path is empty"}, "path is empty. Nothing was sent."),
+        ({"problem": "path is empty."}, "path is empty. Nothing was sent."),
+        ({"problem": "did you mean 'id'?"}, "did you mean 'id'? Nothing was sent."),
+        (
+            {"problem": "it is closed", "consequence": "Nothing more was sent."},
+            "it is closed. Nothing more was sent.",
+        ),
+        ({"problem": "there is no such seed", "consequence": ""}, "there is no such seed."),
+        (
+            {"problem": "2 of 9 items are invalid", "details": ["items[1]: no id.", "items[7]: no id."]},
+            "2 of 9 items are invalid. Nothing was sent.\n  items[1]: no id.\n  items[7]: no id.",
+        ),
+    ],
+)
+def test_a_usage_error_says_what_became_of_the_request(given, message):
+    error = errors.UsageError(**given)
+    assert str(error) == message
+    assert str(error).startswith(error.problem)
+
+
+def test_no_other_module_types_what_usage_errors_say_of_themselves():
+    package = Path(errors.__file__).parent
+    for module in package.rglob("*.py"):
+        if module.name == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UsageError":
+                assert "Nothing was sent" not in ast.unparse(node), f"{module}:{node.lineno}"
 
 
 def test_the_tree():

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
 from kantata_client._bulk.run import Item, Outcome
@@ -69,20 +69,19 @@ class ExternalReferenceKey:
         for name in ("service_name", "service_model", "ref"):
             value: object = getattr(self, name)
             if not (isinstance(value, str) and value.strip()) and not (name == "ref" and callable(value)):
-                msg = f"ExternalReferenceKey: {name} is {value!r}, which is no name. Nothing was sent."
-                raise UsageError(msg)
+                raise UsageError(f"ExternalReferenceKey: {name} is {value!r}, which is no name.")
         patience: Any = self.patience
         if (
             isinstance(patience, bool)
             or not isinstance(patience, (int, float))
             or not 0 <= patience < math.inf
         ):
-            msg = f"ExternalReferenceKey: patience is {patience!r}; a number of seconds is needed. Nothing was sent."
-            raise UsageError(msg)
+            raise UsageError(
+                f"ExternalReferenceKey: patience is {patience!r}; a number of seconds is needed."
+            )
         attempts: Any = self.attempts
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            msg = f"ExternalReferenceKey: attempts is {attempts!r}; a number from 1 on is needed. Nothing was sent."
-            raise UsageError(msg)
+            raise UsageError(f"ExternalReferenceKey: attempts is {attempts!r}; a number from 1 on is needed.")
 
 
 def keyed(key: ExternalReferenceKey, fields: Mapping[str, Any], item: object, where: str) -> tuple[str, Any]:
@@ -107,7 +106,7 @@ def keyed(key: ExternalReferenceKey, fields: Mapping[str, Any], item: object, wh
         return "", item
     if isinstance(key.ref, str):
         if key.ref not in known:
-            _refuse(where, f"has no {key.ref!r}, which the key takes as its external reference")
+            raise UsageError(f"{where} has no {key.ref!r}, which the key takes as its external reference")
         value: object = known[key.ref]
         if key.ref not in fields:
             given.pop(key.ref, None)
@@ -115,9 +114,8 @@ def keyed(key: ExternalReferenceKey, fields: Mapping[str, Any], item: object, wh
         value = key.ref(item)
     ref = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not ref or ref != ref.strip() or "," in ref or not ref.isprintable():
-        _refuse(
-            where,
-            f"has the external reference {value!r}; it is a number or a text without commas, "
+        raise UsageError(
+            f"{where} has the external reference {value!r}; it is a number or a text without commas, "
             "and without blanks around it",
         )
     reference = {
@@ -130,15 +128,12 @@ def keyed(key: ExternalReferenceKey, fields: Mapping[str, Any], item: object, wh
         own = cast("Mapping[str, Any]", own)
         for name, wanted in reference.items():
             if name in own and str(own[name]) != wanted:
-                _refuse(where, f"has an external_reference whose {name} is {own[name]!r}, not {wanted!r}")
+                raise UsageError(
+                    f"{where} has an external_reference whose {name} is {own[name]!r}, not {wanted!r}"
+                )
         reference = {**own, **reference}
     given["external_reference"] = reference
     return ref, given
-
-
-def _refuse(where: str, problem: str) -> NoReturn:
-    msg = f"{where} {problem}. Nothing was sent."
-    raise UsageError(msg)
 
 
 class ExactlyOnce(Generic[M]):

@@ -18,17 +18,17 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from kantata_client._concurrency import plainly
-from kantata_client._progress import logged
 from kantata_client.errors import AuthenticationError, BulkError, KantataError, OAuthError, UsageError
+from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
     import anyio
     from anyio.abc import TaskGroup
 
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 T = TypeVar("T")
 
@@ -164,11 +164,11 @@ class BulkRun(Generic[T]):
     def __init__(self, job: Job[T], source: Source, concurrency: int, progress: Progress | None) -> None:
         given: Any = concurrency
         if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-            _refuse(
-                job, f"concurrency is {given!r}; it is the number of requests under way at once, from 1 on"
+            raise UsageError(
+                f"{job.name}: concurrency is {given!r}; it is the number of requests under way at once, from 1 on"
             )
         if not _is_collection(source):
-            _refuse(job, f"a collection of items is needed, not {type(source).__name__}")
+            raise UsageError(f"{job.name}: a collection of items is needed, not {type(source).__name__}")
         self._job = job
         self._source = source
         self._concurrency = concurrency
@@ -188,11 +188,11 @@ class BulkRun(Generic[T]):
 
     def _begun(self, *, kept: bool) -> Outcomes[T]:
         if self._outcomes is not None:
-            msg = (
+            raise UsageError(
                 f"{self._job.name}: this run has begun already, and to run it again would write everything twice. "
-                "Await it or iterate it, not both; make a new one for another input. Nothing more was sent."
+                "Await it or iterate it, not both; make a new one for another input.",
+                consequence="Nothing more was sent.",
             )
-            raise UsageError(msg)
         self._outcomes = Outcomes(self._job, self._source, self._concurrency, self._progress, kept=kept)
         return self._outcomes
 
@@ -208,10 +208,10 @@ class BulkRun(Generic[T]):
         if self._outcomes is None:
             return BulkResult([])
         if not self._outcomes.kept:
-            msg = (
-                f"{self._job.name}: an iterated run keeps no outcomes: note them in the loop, or await a run"
+            raise UsageError(
+                f"{self._job.name}: an iterated run keeps no outcomes: note them in the loop, or await a run",
+                consequence="",
             )
-            raise UsageError(msg)
         return BulkResult(self._outcomes.known())
 
     def __repr__(self) -> str:
@@ -246,7 +246,7 @@ class _Items:
         else:
             given = self._source if isinstance(self._source, Sequence) else list(self._source)
         if not given:
-            self._refuse_empty()
+            raise self._empty()
         # Checked items are not kept but made again when they are sent: there may be millions.
         wrong: list[UsageError] = []
         wrong_in_all = 0
@@ -262,10 +262,12 @@ class _Items:
         if wrong_in_all == 1:
             raise wrong[0]
         if wrong:
-            told = "\n".join(f"  {str(error).removesuffix(' Nothing was sent.')}" for error in wrong)
-            more = f"\n  and {wrong_in_all - len(wrong)} more." if wrong_in_all > len(wrong) else ""
-            msg = f"{self._job.name}: {wrong_in_all} of {len(given)} items are wrong. Nothing was sent.\n{told}{more}"
-            raise UsageError(msg) from wrong[0]
+            details = [error.problem for error in wrong]
+            if wrong_in_all > len(wrong):
+                details.append(f"and {wrong_in_all - len(wrong)} more.")
+            raise UsageError(
+                f"{self._job.name}: {wrong_in_all} of {len(given)} items are wrong", details=details
+            ) from wrong[0]
         self.total = len(given)
         self._given = given
 
@@ -277,7 +279,7 @@ class _Items:
                 given = await anext(self._iterator)
             except StopAsyncIteration:
                 if index == 0:
-                    self._refuse_empty()
+                    raise self._empty() from None
                 return None
         elif self._given is None or index >= len(self._given):
             return None
@@ -289,7 +291,9 @@ class _Items:
             if self._iterator is not None:
                 self._distinct(item)
         except UsageError as error:
-            return Outcome(index, given, "failed", error=error)
+            # Items before it may have been sent already.
+            alone = UsageError(error.problem, consequence="This item was not sent.")
+            return Outcome(index, given, "failed", error=alone)
         return item
 
     def _distinct(self, item: Item) -> None:
@@ -297,16 +301,15 @@ class _Items:
             return
         first = self._keys.setdefault(item.key, item.index)
         if first != item.index:
-            msg = (
+            raise UsageError(
                 f"{self._job.name}: items[{first}] and items[{item.index}] have the same external reference "
-                f"{item.key!r}, so they would be one object. items[{item.index}] was not sent."
+                f"{item.key!r}, so they would be one object"
             )
-            raise UsageError(msg)
         if self._iterator is not None and len(self._keys) > REMEMBERED_KEYS:
             del self._keys[next(iter(self._keys))]
 
-    def _refuse_empty(self) -> None:
-        _refuse(self._job, "the input is empty")
+    def _empty(self) -> UsageError:
+        return UsageError(f"{self._job.name}: the input is empty")
 
     async def close(self) -> None:
         """Close a generator that may not have come to its end; trio complains of those that are left."""
@@ -493,8 +496,3 @@ class Outcomes(Generic[T]):
 
 def _is_collection(source: object) -> bool:
     return isinstance(source, (Iterable, AsyncIterable)) and not isinstance(source, (str, bytes, Mapping))
-
-
-def _refuse(job: Job[Any], problem: str) -> NoReturn:
-    msg = f"{job.name}: {problem}. Nothing was sent."
-    raise UsageError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from kantata_client._bulk.run import BulkRun, Item, Outcome
 from kantata_client._bulk.splitting import Splitter
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk.splitting import Write
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -99,7 +99,7 @@ class _Creation(Generic[M]):
         self._cls = cls
         body = operation.body
         if body is None:
-            _refuse(f"{operation.id} creates nothing")
+            raise UsageError(f"{operation.id} creates nothing")
         self._plural = body.plural
         self._fields = body.fields
         self._key = key
@@ -112,13 +112,13 @@ class _Creation(Generic[M]):
         from kantata_client._bulk.exactly_once import ExactlyOnce, ExternalReferenceKey
 
         if not isinstance(key, ExternalReferenceKey):  # pyright: ignore[reportUnnecessaryIsInstance]
-            _refuse(
+            raise UsageError(
                 f"{self.name}: key is {shown(key)}; "
                 "ExternalReferenceKey(service_name, service_model, ref) is needed"
             )
         key.check()
         if not operation.external_reference:
-            _refuse(
+            raise UsageError(
                 f"{self.name}: {operation.resource} can't be found by an external reference, so there is no key"
             )
         self.size = max(unit, LOOKED_FOR_TOGETHER)
@@ -170,7 +170,7 @@ class _Update(Generic[M]):
             known = {"id": identifier}
             whole = changes
         else:
-            _refuse(
+            raise UsageError(
                 f"{self.name}: {where} is {shown(cast('object', given))}; a mapping with an id, a model, "
                 "or a pair of id and changes is needed"
             )
@@ -181,22 +181,22 @@ class _Update(Generic[M]):
             if not moved:
                 return Item(index, given, item_of(self._upsert, whole, where))
         if identifier is None:
-            _refuse(f"{self.name}: {where} has no id, which tells what to update")
+            raise UsageError(f"{self.name}: {where} has no id, which tells what to update")
         ready = item_of(self._operation, changes, where)
         if not ready:
-            _refuse(f"{self.name}: {where} has nothing to change")
+            raise UsageError(f"{self.name}: {where} has nothing to change")
         return Item(index, given, (_id(identifier, f"{self.name}: {where}"), ready), alone=True)
 
     def _changes(self, model: Model, where: str) -> dict[str, Any]:
         changes = changes_of(model)
         if changes is None:
-            _refuse(
+            raise UsageError(
                 f"{where} is as it was received, or was changed in place, so that nobody knows what to send: give "
                 "model.replace(...) with the changes, or a pair of id and changes"
             )
         changes.pop("id", None)
         if not changes:
-            _refuse(f"{where} has nothing to change: it differs in no field from what was received")
+            raise UsageError(f"{where} has nothing to change: it differs in no field from what was received")
         return changes
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[M]]:
@@ -281,7 +281,7 @@ class _Decision:
         where = f"{self.name}: ids[{index}]"
         identifier = _id_of(given, f"/{self.name.partition('.')[0]}", where)
         if not identifier.isdecimal():
-            _refuse(f"{where} is {given!r}, which is no id")
+            raise UsageError(f"{where} is {given!r}, which is no id")
         return Item(index, given, identifier)
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[Any]]:
@@ -338,7 +338,7 @@ def _id_of(given: object, path: str, where: str) -> str:
         return _id(given, where)
     models = _models_at(path.partition("/{")[0])
     if type(given).__name__ not in models:
-        _refuse(f"{where} is {given!r}, which is no {' or '.join(models)}")
+        raise UsageError(f"{where} is {given!r}, which is no {' or '.join(models)}")
     return _id(given.to_dict().get("id"), where)
 
 
@@ -362,10 +362,5 @@ def _id(given: object, where: str) -> str:
         or not str(given).strip()
         or "," in str(given)
     ):
-        _refuse(f"{where} is {given!r}, which is no id")
+        raise UsageError(f"{where} is {given!r}, which is no id")
     return str(given).strip()
-
-
-def _refuse(problem: str) -> NoReturn:
-    msg = f"{problem}. Nothing was sent."
-    raise UsageError(msg)

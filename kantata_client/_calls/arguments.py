@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from kantata_client._contract import UNSET
@@ -37,12 +37,12 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     path = operation.path
     for name, value in zip(operation.path_parameters, values, strict=True):
         if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            _refuse(operation, name, f"an id is a number or a text, not {shown(value)}{_id_of(value)}")
+            raise _wrong(operation, name, f"an id is a number or a text, not {shown(value)}{_id_of(value)}")
         text = _plain(value).strip()
         if not text:
-            _refuse(operation, name, "the id is empty; an object that was not created yet has none")
+            raise _wrong(operation, name, "the id is empty; an object that was not created yet has none")
         if text in (".", ".."):
-            _refuse(operation, name, f"{text!r} is no id")
+            raise _wrong(operation, name, f"{text!r} is no id")
         path = path.replace(f"{{{name}}}", quote(text, safe=":"))
     return path
 
@@ -58,7 +58,7 @@ def query_of(operation: Operation, given: Mapping[str, Any]) -> list[tuple[str, 
         value = given.get(name)
         if value is None or value is UNSET:
             if parameter.required:
-                _refuse(operation, name, "is required")
+                raise _wrong(operation, name, "is required")
             continue
         if parameter.many:
             items = items_of(operation, name, parameter, value)
@@ -78,12 +78,14 @@ def items_of(operation: Operation, name: str, parameter: Parameter, value: Any) 
     else:
         given = [value]
     if not given and name not in ("include", "optional_fields"):
-        _refuse(operation, name, "is empty; leave it out, or do not send the request at all")
+        raise _wrong(operation, name, "is empty; leave it out, or do not send the request at all")
     if parameter.maximum is not None and len(given) > parameter.maximum:
-        _refuse(operation, name, f"has {len(given)} items, the service takes {parameter.maximum} at most")
+        raise _wrong(
+            operation, name, f"has {len(given)} items, the service takes {parameter.maximum} at most"
+        )
     items = [_in_query(_checked(operation, name, parameter, each)) for each in given]
     if comma := next((item for item in items if "," in item), None):
-        _refuse(
+        raise _wrong(
             operation, name, f"{comma!r} has a comma in it, which the service takes for the end of an item"
         )
     return items
@@ -120,7 +122,7 @@ def item_of(operation: Operation, item: object, where: str) -> dict[str, Any]:
     elif isinstance(item, Mapping):
         given = cast("Mapping[str, Any]", item)
     else:
-        _refuse(operation, where, f"a mapping or a model is needed, not {shown(item)}")
+        raise _wrong(operation, where, f"a mapping or a model is needed, not {shown(item)}")
     return _object(operation, where, fields, given)
 
 
@@ -157,15 +159,17 @@ def _object(
             continue
         if name not in fields:
             hint = similar(str(name), tuple(fields))
-            _refuse(operation, f"{prefix}{name}", f"is not a property of it{hint}")
+            raise _wrong(operation, f"{prefix}{name}", f"is not a property of it{hint}")
         parameter = fields[name]
         if value is None:
             if parameter.required:
-                _refuse(operation, f"{prefix}{name}", "is required and can't be None")
+                raise _wrong(operation, f"{prefix}{name}", "is required and can't be None")
             properties[name] = None
         elif parameter.many:
             if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-                _refuse(operation, f"{prefix}{name}", f"a list is needed, not {shown(cast('object', value))}")
+                raise _wrong(
+                    operation, f"{prefix}{name}", f"a list is needed, not {shown(cast('object', value))}"
+                )
             properties[name] = [
                 _checked(operation, f"{prefix}{name}[{index}]", parameter, each)
                 for index, each in enumerate(cast("Iterable[Any]", value))
@@ -174,7 +178,7 @@ def _object(
             properties[name] = _checked(operation, f"{prefix}{name}", parameter, value)
     for name, parameter in fields.items():
         if parameter.required and name not in properties:
-            _refuse(operation, f"{prefix}{name}", "is required")
+            raise _wrong(operation, f"{prefix}{name}", "is required")
     return properties
 
 
@@ -187,9 +191,9 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         text = str(value)
         listed = ", ".join(parameter.values)
         hint = similar(text, parameter.values) or f"; it takes {listed}"
-        _refuse(operation, name, f"{text!r} is not one of its values{hint}")
+        raise _wrong(operation, name, f"{text!r} is not one of its values{hint}")
     if isinstance(value, bool) and kind not in ("boolean", "any"):
-        _refuse(operation, name, f"{_expected(kind)} is needed, not {shown(value)}")
+        raise _wrong(operation, name, f"{_expected(kind)} is needed, not {shown(value)}")
     match kind:
         case "string":
             if isinstance(value, str):
@@ -201,9 +205,11 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 value = int(value)
             if isinstance(value, int):
                 if parameter.maximum is not None and value > parameter.maximum:
-                    _refuse(operation, name, f"is {value}, the service gives {parameter.maximum} at most")
+                    raise _wrong(
+                        operation, name, f"is {value}, the service gives {parameter.maximum} at most"
+                    )
                 if name in ("page", "per_page") and value < FIRST_PAGE:
-                    _refuse(operation, name, f"is {value}, it begins at {FIRST_PAGE}")
+                    raise _wrong(operation, name, f"is {value}, it begins at {FIRST_PAGE}")
                 return value
         case "number":
             if isinstance(value, Decimal):
@@ -241,7 +247,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         case "any":
             return _json(operation, name, value)
     hint = "; leave out what is empty, or give None" if value == "" else _id_of(value)
-    return _refuse(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
+    raise _wrong(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
 
 
 def _parses(text: str, parse: Any) -> bool:
@@ -274,21 +280,21 @@ def _json(operation: Operation, name: str, value: Any) -> Any:
             several = cast("Iterable[Any]", value)
             return [_json(operation, f"{name}[{index}]", each) for index, each in enumerate(several)]
         case _:
-            return _refuse(operation, name, f"JSON has no form for {shown(value)}")
+            raise _wrong(operation, name, f"JSON has no form for {shown(value)}")
 
 
 def _named(operation: Operation, name: str, mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     """The items of a mapping, their names as text."""
     for key, value in mapping.items():
         if isinstance(key, bool) or not isinstance(key, (str, int, Enum)):
-            _refuse(operation, name, f"a name in it is {shown(cast('object', key))}, but has to be text")
+            raise _wrong(operation, name, f"a name in it is {shown(cast('object', key))}, but has to be text")
         yield _encodable(operation, name, _plain(cast("int | str", key))), value
 
 
 def _zoned(operation: Operation, name: str, value: datetime) -> datetime:
     """The time, if it says in which zone."""
     if value.utcoffset() is None:
-        _refuse(operation, name, NO_ZONE)
+        raise _wrong(operation, name, NO_ZONE)
     return value
 
 
@@ -298,7 +304,7 @@ def _encodable(operation: Operation, name: str, text: str) -> str:
     try:
         plain.encode()
     except UnicodeEncodeError:
-        _refuse(operation, name, f"{plain!a} is not valid Unicode")
+        raise _wrong(operation, name, f"{plain!a} is not valid Unicode") from None
     return plain
 
 
@@ -324,7 +330,7 @@ def untyped_query(operation: Operation, params: object) -> list[tuple[str, str]]
         UsageError: They are no mapping, or a value has no text.
     """
     if not isinstance(params, Mapping):
-        _refuse(operation, "params", f"a mapping is needed, not {shown(params)}")
+        raise _wrong(operation, "params", f"a mapping is needed, not {shown(params)}")
     query: list[tuple[str, str]] = []
     for name, value in _named(operation, "params", cast("Mapping[Any, Any]", params)):
         if value is None:
@@ -332,7 +338,7 @@ def untyped_query(operation: Operation, params: object) -> list[tuple[str, str]]
         plain = _json(operation, name, value)
         several = cast("list[Any]", plain if isinstance(plain, list) else [plain])
         if any(isinstance(each, (dict, list)) for each in several):
-            _refuse(operation, name, f"a query has no form for {shown(value)}")
+            raise _wrong(operation, name, f"a query has no form for {shown(value)}")
         query.append((name, ",".join(_in_query(each) for each in several)))
     return query
 
@@ -375,9 +381,7 @@ def shown(value: object) -> str:
     return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
 
 
-def _refuse(operation: Operation, name: str, problem: str) -> NoReturn:
+def _wrong(operation: Operation, name: str, problem: str) -> UsageError:
     space = " " if problem.startswith(("is ", "has ")) else ": "
-    end = "" if problem.endswith("?") else "."
     where = f"{operation.resource}.{operation.name}" if operation.resource else operation.id
-    msg = f"{where}: {name}{space}{problem}{end} Nothing was sent."
-    raise UsageError(msg)
+    return UsageError(f"{where}: {name}{space}{problem}")

@@ -59,8 +59,7 @@ class Drift:
     def __init__(self, on_drift: OnDrift) -> None:
         self._rows: dict[tuple[str, str], DriftRow] = {}
         if on_drift not in ("warn", "raise", "ignore"):
-            msg = f"on_drift is {on_drift!r}, it takes 'warn', 'raise' or 'ignore'"
-            raise UsageError(msg)
+            raise UsageError(f"on_drift is {on_drift!r}, it takes 'warn', 'raise' or 'ignore'")
         self._on_drift: OnDrift = on_drift
         self._known_operations: set[str] = set()
         self._turn = 0

@@ -30,8 +30,7 @@ async def request(
     ):
         problem = "it must have no segment '.' or '..' and no control character"
     if problem:
-        msg = f"path is {path!r}: {problem}. Nothing was sent."
-        raise UsageError(msg)
+        raise UsageError(f"path is {path!r}: {problem}.")
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
     query = [] if params is None else untyped_query(operation, params)
     body = None if json is None else untyped_body(operation, json)

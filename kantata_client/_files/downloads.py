@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kantata_client._files.local import DamagedError, Target
 from kantata_client._http.exchange import Request
-from kantata_client._progress import logged
 from kantata_client.errors import (
     APIError,
     KantataConnectionError,
     KantataError,
     MalformedResponseError,
 )
+from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kantata_client._calls.session import Session
     from kantata_client._http.transport import StreamedResponse
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 _REFRESHED = frozenset({400, 401, 403, 404, 410, 416})
 """What storage hosts answer to an address that was signed too long ago; 416: to a range that is none."""

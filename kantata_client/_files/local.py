@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from _typeshed import StrPath
 
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -50,7 +50,7 @@ def checked_source(path: StrPath, what: str) -> tuple[Path, int]:
             return source, source.stat().st_size
     except (OSError, ValueError) as error:
         problem = str(error)
-    raise UsageError(f"{what}: {source}: {problem}. Nothing was sent.")
+    raise UsageError(f"{what}: {source}: {problem}.")
 
 
 def checked_target(path: StrPath, what: str) -> Path:
@@ -73,14 +73,12 @@ def checked_target(path: StrPath, what: str) -> Path:
             return target
     except (OSError, ValueError) as error:
         problem = str(error)
-    raise UsageError(f"{what}: to={str(target)!r}: {problem}. Nothing was sent.")
+    raise UsageError(f"{what}: to={str(target)!r}: {problem}.")
 
 
 def _path(path: StrPath, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(
-            f"{what}: a path is needed, not a value of type {type(path).__name__}. Nothing was sent."
-        )
+        raise UsageError(f"{what}: a path is needed, not a value of type {type(path).__name__}.")
     return Path(path)
 
 
@@ -203,7 +201,10 @@ def as_bytes(piece: object) -> bytes:
     """
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(cast("bytes", piece))
-    raise UsageError(f"The stream to be sent gave {type(piece).__name__} instead of bytes.")
+    raise UsageError(
+        f"The stream to be sent gave {type(piece).__name__} instead of bytes.",
+        consequence="The upload was aborted.",
+    )
 
 
 class Target:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from kantata_client._files.local import Source, Stream
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 Content: TypeAlias = "StrPath | bytes | AsyncIterable[bytes]"
 """What can be uploaded: a file, its content, or a stream of its content."""
@@ -50,24 +50,23 @@ def checked_name(content: Content, filename: str | None, where: str) -> str:
 
     if filename is not None:
         if not isinstance(filename, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: filename is {kind_of(filename)}, not text. Nothing was sent.")
+            raise UsageError(f"{where}: filename is {kind_of(filename)}, not text.")
         fits = safe_name(filename)
         if not filename or fits != filename:
             odd = "".join(sorted(set(re.findall(r"[^A-Za-z0-9_.-]", filename))))
             problem = "is empty" if not filename else f"holds {odd!r}" if odd else "is not of that form"
             raise UsageError(
                 f"{where}: filename={filename!r} {problem}: letters, digits, `_` and `-` are possible, and one dot "
-                f"before the extension{f', such as {fits!r}' if fits else ''}. Nothing was sent."
+                f"before the extension{f', such as {fits!r}' if fits else ''}."
             )
         return filename
     if not isinstance(content, (str, os.PathLike)):
-        raise UsageError(f"{where}: filename is needed, since {kind_of(content)} has none. Nothing was sent.")
+        raise UsageError(f"{where}: filename is needed, since {kind_of(content)} has none.")
     given = Path(content).name
     name = safe_name(given)
     if not name:
         raise UsageError(
-            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=. "
-            "Nothing was sent."
+            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=."
         )
     return name
 
@@ -76,7 +75,7 @@ async def opened(
     content: Content, size: int | None, progress: Progress | None, where: str
 ) -> Source | Stream:
     from kantata_client._files.local import Source, Stream, checked_source, spooled
-    from kantata_client._progress import logged
+    from kantata_client.hooks import logged
 
     progress = logged(progress, where)
     if isinstance(content, (str, os.PathLike)):
@@ -87,14 +86,12 @@ async def opened(
     elif size is None:
         return await spooled(content, progress)
     elif isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{where}: size={size!r}: a number of bytes is needed. Nothing was sent.")
+        raise UsageError(f"{where}: size={size!r}: a number of bytes is needed.")
     else:
         return Stream(content, size, progress)
     if size is not None and size != source.size:
         source.close()
-        raise UsageError(
-            f"{where}: size={size}, but there are {source.size} bytes. Leave it out. Nothing was sent."
-        )
+        raise UsageError(f"{where}: size={size}, but there are {source.size} bytes. Leave it out.")
     return source
 
 

@@ -38,6 +38,4 @@ class Pauses:
 
 def check_pauses(where: str, interval: float, timeout: float) -> None:
     if not (interval > 0 and timeout >= 0):
-        raise UsageError(
-            f"{where}: interval={interval!r}, timeout={timeout!r}: seconds above 0 are needed. Nothing was sent."
-        )
+        raise UsageError(f"{where}: interval={interval!r}, timeout={timeout!r}: seconds above 0 are needed.")

@@ -420,7 +420,8 @@ class _Pieces:
             if piece is None and self._size is not None and self._sent != self._size:
                 raise UsageError(
                     f"{self._filename}: {self._size} bytes were announced, but the stream has "
-                    f"{'more' if self._sent > self._size else f'only {self._sent}'}. The upload was broken off."
+                    f"{'more' if self._sent > self._size else f'only {self._sent}'}.",
+                    consequence="The upload was aborted.",
                 )
         except Exception as error:
             self._form.error = error

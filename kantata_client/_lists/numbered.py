@@ -61,8 +61,10 @@ class Numbered(Generic[M]):
         if pages and self._size and self._last is None and self._next > 1:
             given = pages[0].decoded.size
             if given and given < self._size:
-                msg = f"the service gives {given} objects a page, not {self._size}: begin again with per_page={given}"
-                return [], UsageError(msg)
+                return [], UsageError(
+                    f"the service gives {given} objects a page, not {self._size}: begin again with per_page={given}",
+                    consequence="",
+                )
         self._next += len(pages)
         if pages and self._size:
             # A page that is not full is the last one: more are only fetched as long as the count promises them.

@@ -12,8 +12,8 @@ from kantata_client._calls.session import asked_for
 from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
 from kantata_client._lists.walk import Dicts, Items, Pages
 from kantata_client._objects.model import Model
-from kantata_client._progress import logged
 from kantata_client.errors import NotOneError, UsageError
+from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
     from kantata_client._lists.numbered import Source
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
 
@@ -68,11 +68,10 @@ class Paginator(Generic[M]):
         self._chunks = chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
         if self._chunks and ("order" in sent or self._first_page != 1):
-            msg = (
+            raise UsageError(
                 f"{operation.resource}.{operation.name}: the ids of `only` are asked for in {len(self._chunks)} requests, "
                 "which can't be ordered or begun at a page together: leave `order` and `page` out, or give fewer ids"
             )
-            raise UsageError(msg)
         if "per_page" in operation.query:
             sent.setdefault("per_page", str(LARGEST_PAGE))
         self._sent = sent
@@ -108,10 +107,9 @@ class Paginator(Generic[M]):
             UsageError: The number is negative, or the walk can't be resumed so.
         """
         if count < 0 or self._stable or self._first_page != 1:
-            msg = (
+            raise UsageError(
                 f"skip({count}): a walk from its first page on can skip 0 or more objects; a stable one can't"
             )
-            raise UsageError(msg)
         other = self._copy()
         other._skipped += count
         return other
@@ -131,8 +129,9 @@ class Paginator(Generic[M]):
 
         check_stable(self._operation, self._query)
         if self._skipped:
-            msg = f"{self._operation.id}: a stable walk begins at the beginning, not behind {self._skipped} objects"
-            raise UsageError(msg)
+            raise UsageError(
+                f"{self._operation.id}: a stable walk begins at the beginning, not behind {self._skipped} objects"
+            )
         other = self._copy()
         other._stable = True
         return other
@@ -153,11 +152,9 @@ class Paginator(Generic[M]):
             UsageError: A number is too small.
         """
         if concurrency < 1:
-            msg = f"concurrency is {concurrency}, it begins at 1"
-            raise UsageError(msg)
+            raise UsageError(f"concurrency is {concurrency}, it begins at 1")
         if limit is not None and limit < 1:
-            msg = f"limit is {limit}, it begins at 1"
-            raise UsageError(msg)
+            raise UsageError(f"limit is {limit}, it begins at 1")
         size = self._page_size
         by_page = size and not self._chunks
         return Pages(

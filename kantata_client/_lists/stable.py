@@ -43,16 +43,16 @@ def check_stable(operation: Operation, query: Mapping[str, Any]) -> str:
     """
     by = operation.stable_by
     if by is None:
-        msg = f"{operation.resource}.{operation.name}: the service can't sort and filter it by time, so no walk is stable"
-        raise UsageError(msg)
+        raise UsageError(
+            f"{operation.resource}.{operation.name}: the service can't sort and filter it by time, so no walk is stable"
+        )
     taken = {name: query[name] for name in ("order", "search", "only", "page") if query.get(name) is not None}
     if taken.get("order") == f"{by}:asc":
         del taken["order"]
     if taken:
-        msg = (
+        raise UsageError(
             f"{operation.resource}.{operation.name}: a stable walk goes by {by}; leave out {', '.join(taken)}"
         )
-        raise UsageError(msg)
     return by
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import anyio
 
     from kantata_client._lists.numbered import Fetched, Source
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
 

@@ -28,7 +28,7 @@ from kantata_client.errors import (
 if TYPE_CHECKING:
     from kantata_client._calls.session import Session
     from kantata_client._files.local import Source, Stream
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.attachment import Attachment
     from kantata_client.models.direct_upload import DirectUpload
 
@@ -84,13 +84,10 @@ class AttachmentsMethods(Resource):
         if not isinstance(content, (str, os.PathLike, bytes, bytearray, memoryview, AsyncIterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
             instead = ", which is named by its path" if hasattr(content, "read") else ""
             raise UsageError(
-                f"{where}: a path, bytes or an async iterable of bytes is needed, not {kind_of(content)}{instead}. "
-                "Nothing was sent."
+                f"{where}: a path, bytes or an async iterable of bytes is needed, not {kind_of(content)}{instead}."
             )
         if type not in _TYPES:
-            raise UsageError(
-                f"{where}: type={type!r}: one of {', '.join(_TYPES)} is needed. Nothing was sent."
-            )
+            raise UsageError(f"{where}: type={type!r}: one of {', '.join(_TYPES)} is needed.")
         name = checked_name(content, filename, where)
         kind = content_type or guessed_type(name)
         try:
@@ -102,7 +99,7 @@ class AttachmentsMethods(Resource):
             if direct is False and source.size >= SERVER_LIMIT:
                 raise UsageError(
                     f"{where}: {name} has {source.size:,} bytes, which the API's server does not take: "
-                    "leave out direct=False. Nothing was sent."
+                    "leave out direct=False."
                 )
             if direct or (direct is None and source.size >= SERVER_LIMIT):
                 return await _Direct(self._session, source, type, name, kind).run()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
     from kantata_client._lists.paginator import Paginator
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
 

@@ -59,7 +59,7 @@ class ExchangeTablesMethods(Resource):
         names = [_RATES.get(name.casefold()) for name in header]
         if missing := sorted(set(_RATES.values()) - set(names)):
             columns = ", ".join(name.replace("_", " ").title() for name in missing)
-            raise UsageError(f"{where}: the header lacks {columns}. Nothing was sent.")
+            raise UsageError(f"{where}: the header lacks {columns}.")
         rates = [_rate(names, row, line, where) for line, row in rows]
         return await self._session.many(IMPORT_RATES, ExchangeRate, (id,), {}, {"exchange_rates": rates})
 
@@ -84,5 +84,5 @@ def _rate(names: list[str | None], row: list[str], line: int, where: str) -> dic
     except ValueError:
         problem = f"effective date {rate.get('effective_date', '')!r} is not YYYY-MM-DD"
     if problem is not None:
-        raise UsageError(f"{where}: line {line}: {problem}. Nothing was sent.")
+        raise UsageError(f"{where}: line {line}: {problem}.")
     return rate

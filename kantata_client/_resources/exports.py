@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from kantata_client._files.downloads import Place
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput
 
@@ -108,23 +108,20 @@ class ExportsMethods(Resource):
         if not isinstance(datasets, Mapping) or not datasets:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
                 'exports.run: a mapping of data set keys is needed, such as {"time_entries": ["id"]}; '
-                "`await exports.available_datasets()` lists them. Nothing was sent."
+                "`await exports.available_datasets()` lists them."
             )
         definition: dict[str, dict[str, Any]] = {}
         for key, columns in datasets.items():
             if isinstance(columns, str):
                 raise UsageError(
-                    f"exports.run: {key}: a list of column keys is needed, not the text {columns!r}. "
-                    "Nothing was sent."
+                    f"exports.run: {key}: a list of column keys is needed, not the text {columns!r}."
                 )
             if isinstance(columns, Mapping):
                 definition[key] = dict(cast("Mapping[str, Any]", columns))
             else:
                 definition[key] = {"columns": [] if columns is None else list(columns)}
             if columns is not None and not definition[key].get("columns"):
-                raise UsageError(
-                    f"exports.run: {key}: no column is named; None asks for all. Nothing was sent."
-                )
+                raise UsageError(f"exports.run: {key}: no column is named; None asks for all.")
         if any(columns is None for columns in datasets.values()):
             await self._fill(definition)
         return definition
@@ -140,7 +137,8 @@ class ExportsMethods(Resource):
         for key, entry in definition.items():
             if key not in known:
                 raise UsageError(
-                    f"exports.run: there is no data set {key!r}{similar(key, known)}. Nothing was created."
+                    f"exports.run: there is no data set {key!r}{similar(key, known)}",
+                    consequence="Nothing was created.",
                 )
             if not entry["columns"]:
                 entry["columns"] = [column.key for column in known[key].columns or () if column.key]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from _typeshed import StrPath
 
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
 
 
@@ -69,9 +69,7 @@ class InsightsReportExportsMethods(Resource):
         target = checked_target(to, "insights_report_exports.download_latest")
         check_pauses("insights_report_exports.download_latest", interval, timeout)
         if newer_than is not None and newer_than.utcoffset() is None:
-            raise UsageError(
-                f"insights_report_exports.download_latest: newer_than {NO_ZONE}. Nothing was sent."
-            )
+            raise UsageError(f"insights_report_exports.download_latest: newer_than {NO_ZONE}.")
         pauses = Pauses(self._session, interval, timeout)
         exists = False
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from kantata_client._files.downloads import Place
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.project_accounting_record import ProjectAccountingRecord
     from kantata_client.operations.project_accounting_records import Include
 

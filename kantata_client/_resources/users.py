@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from _typeshed import StrPath
 
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.user import User
     from kantata_client.operations.users import Include, OptionalField
 
@@ -59,19 +59,16 @@ class UsersMethods(Resource):
 
         where = "users.upload_profile_photo"
         if not isinstance(photo, (bytes, str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: a path or bytes are needed, not {kind_of(photo)}. Nothing was sent.")
+            raise UsageError(f"{where}: a path or bytes are needed, not {kind_of(photo)}.")
         name = checked_name(photo, filename, where)
         kind = guessed_type(name)
         if not kind.startswith("image/"):
-            raise UsageError(
-                f"{where}: {name} is no picture by its name: .png or .jpg is needed. Nothing was sent."
-            )
+            raise UsageError(f"{where}: {name} is no picture by its name: .png or .jpg is needed.")
         source = await opened(photo, None, progress, where)
         try:
             if source.size >= SERVER_LIMIT:
                 raise UsageError(
-                    f"{where}: {name} has {source.size:,} bytes, less than {SERVER_LIMIT:,} are needed. "
-                    "Nothing was sent."
+                    f"{where}: {name} has {source.size:,} bytes, less than {SERVER_LIMIT:,} are needed."
                 )
             body = {"user[profile_photo_attachment_file]": File("", name, source, kind, source.size)}
             query = {"include": include, "optional_fields": optional_fields}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.inputs import (
         AssignmentExternalReferenceInput,
         CreateStatusReport,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
-    from kantata_client._progress import Progress
+    from kantata_client.hooks import Progress
     from kantata_client.models.inputs import UpdateWorkspaceInvoicePreference
 
 

@@ -28,7 +28,8 @@ def config_directory() -> Path:
     except ImportError:
         raise UsageError(
             "The user's configuration directory is found by platformdirs: "
-            "pip install 'kantata-client[oauth]', or name a directory: FileStore(directory)."
+            "pip install 'kantata-client[oauth]', or name a directory: FileStore(directory).",
+            consequence="",
         ) from None
     return user_config_path("kantata-client", appauthor=False)
 

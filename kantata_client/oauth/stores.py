@@ -137,7 +137,9 @@ class KeyringStore:
         try:
             import keyring
         except ImportError:
-            raise UsageError("KeyringStore needs keyring: pip install 'kantata-client[keyring]'.") from None
+            raise UsageError(
+                "KeyringStore needs keyring: pip install 'kantata-client[keyring]'.", consequence=""
+            ) from None
         self._keyring = keyring
 
     async def load(self, key: str) -> Token | None:

@@ -76,10 +76,10 @@ class Fault:
         if self.method is not None:
             self.method = self.method.upper()
         if not self.path.startswith("/") or self.path.startswith(BASE_PATH):
-            msg = (
-                f"no path begins with {self.path!r}: it is the one below {BASE_PATH}, such as '/time_entries'"
+            raise UsageError(
+                f"no path begins with {self.path!r}: it is the one below {BASE_PATH}, such as '/time_entries'",
+                consequence="",
             )
-            raise UsageError(msg)
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is for such a request."""

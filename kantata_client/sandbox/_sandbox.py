@@ -62,8 +62,7 @@ class Sandbox:
         from kantata_client.sandbox import _demo
 
         if seed not in ("demo", "empty", None):
-            msg = f"Sandbox({seed!r}): the seed is 'demo' or 'empty'"
-            raise UsageError(msg)
+            raise UsageError(f"Sandbox({seed!r}): the seed is 'demo' or 'empty'", consequence="")
         records = _demo.demo() if seed == "demo" else _demo.empty()
         self.store = Store(records, clock=clock)
         self.token = token

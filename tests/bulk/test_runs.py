@@ -176,6 +176,8 @@ async def test_outcomes_do_not_wait_for_a_slow_source(place: Place) -> None:
         async for outcome in place.kantata.time_entries.create_many(source(), concurrency=3):
             told.append(outcome.index)
             assert (outcome.status == "failed") == (outcome.index == 210)
+            if outcome.index == 210:
+                assert str(outcome.error).endswith(" This item was not sent.")
     assert told == list(range(251))
 
 
