@@ -1,4 +1,4 @@
-"""Async, typed client of the Kantata OX REST API.
+"""Async, typed client for the Kantata OX REST API (formerly Mavenlink).
 
     from kantata_client import Kantata
 
@@ -6,8 +6,8 @@
         async for story in kantata.stories.list(workspace_id=10, include=["assignees"]):
             print(story.title, [user.full_name for user in story.assignees])
 
-What is listed in `__all__` is public, and so are the modules `models`, `api`, `errors`, `hooks`, `oauth`, `stores`
-and `sandbox`. Everything is imported when it is first used.
+The names in `__all__` are public, and so are the modules `models`, `api`, `errors`, `hooks`, `oauth`, `stores` and
+`sandbox`. Each is imported on first use.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from kantata_client.hooks import Hooks
+
+__version__ = "0.1.0"
 
 __all__ = [
     "UNSET",
@@ -124,5 +126,5 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
 }
 """The module of each name."""
 
-if not TYPE_CHECKING:  # it knows the names from above, and should refuse others
+if not TYPE_CHECKING:  # a type checker knows the names from the imports above, and should reject all others
     __getattr__, __dir__ = lazy_attributes(__name__, _MODULES)
