@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codegen.compile import CONTRACT
+from codegen.dialect import to_openapi_3
 from codegen.load import load
-from codegen.normalise import to_openapi_3
 from kantata_client import models
 
 if TYPE_CHECKING:

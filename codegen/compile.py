@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codegen.describe import Facts, describe
+import attrs
+
+from codegen.describe import describe
 from codegen.errors import CodegenError, of_file, reading
 from codegen.handwritten import extend
 from codegen.load import load, load_data
@@ -23,6 +25,8 @@ from codegen.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from codegen.facts import Facts
 
 ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "openapi" / "specification.yaml"
@@ -46,8 +50,7 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
     semantics = load_semantics(facts, document)
     with of_file(contract, facts), reading("the contract"):
         found = describe(normalise(document, semantics), semantics, PACKAGE)
-    extend(found.resources)
-    return found
+    return attrs.evolve(found, resources=extend(found.resources))
 
 
 def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+import attrs
+
 from codegen.errors import ROOT, CodegenError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from codegen.describe import ResourceFacts
+    from codegen.facts import ResourceFacts
 
 HANDWRITTEN = ROOT / "kantata_client" / "_resources"
 _OTHERS = frozenset({"__init__", "base"})
@@ -23,11 +25,11 @@ _OTHERS = frozenset({"__init__", "base"})
 _BULK = frozenset({"create_many", "update_many", "delete_many"})
 
 
-def extend(resources: Iterable[ResourceFacts], folder: Path = HANDWRITTEN) -> None:
-    """Give each resource that has hand-written methods the class that holds them.
+def extend(resources: Iterable[ResourceFacts], folder: Path = HANDWRITTEN) -> tuple[ResourceFacts, ...]:
+    """The resources, each with the class of its hand-written methods, if it has some.
 
     Args:
-        resources: What `codegen.describe` found; changed in place.
+        resources: What `codegen.describe` found.
         folder: The modules with hand-written methods.
 
     Raises:
@@ -58,7 +60,8 @@ def extend(resources: Iterable[ResourceFacts], folder: Path = HANDWRITTEN) -> No
                 "the generated one"
             )
             raise CodegenError(msg)
-        resource.handwritten = f"_resources.{path.stem}", name
+        known[path.stem] = attrs.evolve(resource, handwritten=(f"_resources.{path.stem}", name))
+    return tuple(known.values())
 
 
 def _class_of(path: Path, name: str) -> ast.ClassDef:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from codegen.describe import Facts, describe
+from codegen.describe import describe
 from codegen.errors import CodegenError
 from codegen.normalise import normalise
 from tests.codegen.small import NOTHING_KNOWN, openapi, swagger
 
 if TYPE_CHECKING:
+    from codegen.facts import Facts
     from codegen.semantics import Semantics
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.describe import ResourceFacts
 from codegen.errors import CodegenError
+from codegen.facts import ResourceFacts
 from codegen.handwritten import HANDWRITTEN, extend
 from kantata_client.api import Resources
 from kantata_client.api.attachments import Attachments
@@ -33,10 +33,10 @@ def extended(folder: Path, source: str, *operations: str, file: str = "book_shop
     (folder / "__init__.py").write_text("")
     (folder / "base.py").write_text("class Resource: ...")
     (folder / file).write_text(source)
-    found: Any = [SimpleNamespace(name=name) for name in operations]
+    found: Any = tuple(SimpleNamespace(name=name) for name in operations)
     resource = ResourceFacts("book_shops", found, {}, {"approve_many": ("POST /approvals", 100)})
-    other = ResourceFacts("authors", [], {})
-    extend([resource, other], folder)
+    other = ResourceFacts("authors", (), {})
+    resource, other = extend([resource, other], folder)
     assert other.handwritten is None
     return resource
 

@@ -16,7 +16,7 @@ import pytest
 
 from codegen.__main__ import _replace
 from codegen.compile import CONTRACT, OVERRIDES, understand, write
-from codegen.describe import Facts, describe
+from codegen.describe import describe
 from codegen.errors import ROOT, CodegenError
 from codegen.load import apart, load, load_data
 from codegen.normalise import normalise
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from codegen.facts import Facts
     from codegen.semantics import Semantics
 
 Json = dict[str, Any]
@@ -93,7 +94,7 @@ def test_what_is_shared_reads_like_what_is_not(dialect: Callable[[], Json]) -> N
     before, expected = copy.deepcopy(contract), facts(dialect())
     found = facts(contract)
     assert found.resources == expected.resources
-    assert [each for each in found.models if each.name != "NewBook"] == expected.models
+    assert tuple(each for each in found.models if each.name != "NewBook") == expected.models
     assert contract == before
 
 
@@ -278,7 +279,7 @@ STOPS: dict[str, tuple[Callable[[Json], None], tuple[str, ...]]] = {
             )(contract),
             added(parameters=[IDENTIFIER, body(page={"$ref": "#/definitions/Page"})])(contract),
         )[0],
-        ("Page holds itself",),
+        ("Page contains itself",),
     ),
     "prose of another kind": (added(summary=["x"]), ("PUT /books/{id}/mark: its `summary` is ['x']",)),
     "form without a schema": (
@@ -289,7 +290,7 @@ STOPS: dict[str, tuple[Callable[[Json], None], tuple[str, ...]]] = {
     ),
     "status of no number": (
         added(responses={"2XX": {"description": "x"}}),
-        ("PUT /books/{id}/mark can't be read", "ValueError", "normalise.py:"),
+        ("PUT /books/{id}/mark can't be read", "ValueError", "results.py:"),
     ),
 }
 
@@ -348,7 +349,7 @@ def test_names_can_give_the_resource_too() -> None:
         ({"associations": {("Library::Book", "painter"): {}}}, "Book.painter: no `include` brings it"),
         ({"bulk_create": {"PUT /books/{id}/lend": 5}}, "no creation"),
         ({"bulk_delete": {"DELETE /books/{id}": 5}}, "no deletion on a collection"),
-        ({"decisions": {"POST /books": "books.list"}}, "no free method"),
+        ({"decisions": {"POST /books": "books.list"}}, "not a free method"),
     ],
     ids=str,
 )

@@ -9,17 +9,19 @@ import attrs
 import pytest
 
 from codegen.errors import CodegenError
-from codegen.normalise import normalise, operations, to_openapi_3
+from codegen.normalise import normalise
 from tests.codegen.small import BOOKKEEPING, NOTHING_KNOWN, openapi, swagger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from codegen.nodes import Contract, OperationNode
+
 Json = dict[str, Any]
 
 
-def by_id(document: Json) -> dict[str, Json]:
-    return {f"{method} {path}": operation for method, path, operation in operations(document)}
+def by_id(contract: Contract) -> dict[str, OperationNode]:
+    return {node.id: node for node in contract.operations}
 
 
 def test_both_dialects_become_the_same() -> None:
@@ -39,24 +41,24 @@ def test_shared_parts_are_told_apart(contract: Callable[[], Json]) -> None:
     given = contract()
     items = given["paths"]
     assert items["/books"]["get"]["responses"] is items["/books"]["post"]["responses"]
-    assert by_id(normalise(given, NOTHING_KNOWN))["POST /books"]["x-model"] == "Book"
+    assert by_id(normalise(given, NOTHING_KNOWN))["POST /books"].model == "Book"
 
 
 def test_every_operation_asks_for_the_token() -> None:
-    document = to_openapi_3(swagger())
+    document = normalise(swagger(), NOTHING_KNOWN).as_openapi()
     assert document["security"] == [{"token": []}]
     assert document["servers"] == [{"url": "https://library.example/v1"}]
 
 
 def test_colliding_titles_are_dropped_and_names_cleaned() -> None:
-    schemas = normalise(swagger(), NOTHING_KNOWN)["components"]["schemas"]
+    schemas = {name: node.schema for name, node in normalise(swagger(), NOTHING_KNOWN).components.items()}
     assert {"Book", "Author"} <= set(schemas)
     assert not any("title" in schema and isinstance(schema["title"], str) for schema in schemas.values())
     assert schemas["Book"]["properties"]["title"]["type"] == "string"
 
 
 def test_every_field_of_a_response_may_be_null_or_missing() -> None:
-    book = normalise(swagger(), NOTHING_KNOWN)["components"]["schemas"]["Book"]
+    book = normalise(swagger(), NOTHING_KNOWN).components["Book"].schema
     assert "required" not in book
     assert all(each["nullable"] for each in book["properties"].values())
     assert "id" in book["properties"]
@@ -64,7 +66,7 @@ def test_every_field_of_a_response_may_be_null_or_missing() -> None:
 
 def test_operations_get_resource_name_and_result() -> None:
     told = {
-        name: (each["x-resource"], each["x-name"], each["x-result"], each.get("x-model"), each.get("x-key"))
+        name: (each.resource, each.name, each.result, each.model, each.key)
         for name, each in by_id(normalise(swagger(), NOTHING_KNOWN)).items()
     }
     assert told == {
@@ -78,25 +80,23 @@ def test_operations_get_resource_name_and_result() -> None:
 
 def test_prose_becomes_types() -> None:
     listed = by_id(normalise(swagger(), NOTHING_KNOWN))["GET /books"]
-    parameters = {each["name"]: each for each in listed["parameters"]}
-    assert parameters["order"]["schema"]["enum"] == ["title:asc", "title:desc"]
-    assert parameters["order"]["x-default"] == "title:asc"
-    assert parameters["include"]["schema"]["items"]["enum"] == ["author", "sequels"]
-    assert [
-        (each["name"], each["type"], each["field"], each["key"]) for each in listed["x-associations"]
-    ] == [
+    parameters = {each.name: each for each in listed.parameters}
+    assert parameters["order"].schema["enum"] == ["title:asc", "title:desc"]
+    assert parameters["order"].default == "title:asc"
+    assert parameters["include"].schema["items"]["enum"] == ["author", "sequels"]
+    assert [(each.name, each.type, each.field, each.key) for each in listed.associations] == [
         ("author", "Author", None, None),
         ("sequels", "Library::Book", "sequel_ids", "books"),
     ]
-    assert listed["x-associations"][1]["note"] == "the later ones"
+    assert listed.associations[1].note == "the later ones"
 
 
 def test_bodies_are_unwrapped_and_named() -> None:
-    document = normalise(swagger(), NOTHING_KNOWN)
-    created = by_id(document)["POST /books"]
-    assert created["x-wrapper"] == "book"
-    assert created["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/CreateBook")
-    body = document["components"]["schemas"]["CreateBook"]
+    contract = normalise(swagger(), NOTHING_KNOWN)
+    created = by_id(contract)["POST /books"].body
+    assert created is not None
+    assert (created.wrapper, created.component, created.media) == ("book", "CreateBook", "application/json")
+    body = contract.components["CreateBook"].schema
     assert body["required"] == ["title"]
     assert body["properties"]["shelf"]["$ref"].endswith("/ShelfInput")
 
@@ -196,4 +196,4 @@ def test_a_name_in_the_semantics_settles_a_collision() -> None:
     contract = swagger()
     two_methods_of_one_name(contract)
     semantics = attrs.evolve(NOTHING_KNOWN, names={"PUT /books/lend": "lend_all"})
-    assert by_id(normalise(contract, semantics))["PUT /books/lend"]["x-name"] == "lend_all"
+    assert by_id(normalise(contract, semantics))["PUT /books/lend"].name == "lend_all"

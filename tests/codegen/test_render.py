@@ -10,7 +10,8 @@ import pytest
 from codegen.compile import OVERRIDES
 from codegen.describe import describe
 from codegen.normalise import normalise
-from codegen.render import docstring, one_or_many, render, sentence
+from codegen.render import render
+from codegen.text import docstring, one_or_many, sentence
 from tests.codegen.small import NOTHING_KNOWN, swagger
 
 if TYPE_CHECKING:

@@ -1,0 +1,118 @@
+"""Bodies: each is unwrapped, and its object, and the objects inside, become components with names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codegen import names
+from codegen.errors import CodegenError, reading
+from codegen.nodes import COMPONENTS, ComponentNode, Place
+from codegen.prose import read_values_inside
+from codegen.schemas import objects_in, structure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from codegen.nodes import OperationNode
+
+Json = dict[str, Any]
+
+
+def name_bodies(nodes: Iterable[OperationNode], components: dict[str, ComponentNode]) -> list[OperationNode]:
+    """The operations with their bodies unwrapped; the components of the bodies are added.
+
+    Raises:
+        CodegenError: A body has no properties, or would get the name of another component.
+    """
+    naming = _Naming(components)
+    unwrapped: list[OperationNode] = []
+    for node in nodes:
+        if node.body is None:
+            unwrapped.append(node)
+            continue
+        with reading(*node.place):
+            wrapper, schema = _unwrap(node.id, node.body.schema)
+            read_values_inside(schema)
+            owner = names.pascal(names.singular(node.resource))
+            naming.take(owner, names.pascal(node.name), schema, node.body.place)
+            component = names.pascal(node.name) + owner
+            body = attrs.evolve(node.body, wrapper=wrapper, schema=schema, component=component)
+            unwrapped.append(attrs.evolve(node, body=body))
+    naming.name_all()
+    for node in unwrapped:
+        if node.body is not None:
+            name = node.body.component
+            if name in components:
+                msg = f"{node.id}: its body would be named {name}, which exists: name it in overrides/semantics.yaml"
+                raise CodegenError(msg, node.place)
+            components[name] = ComponentNode(name, node.body.schema, is_input=True, place=node.body.place)
+    return unwrapped
+
+
+def _unwrap(where: str, schema: Json) -> tuple[str | None, Json]:
+    """(wrapper, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
+    properties: Json = schema.get("properties", {})
+    objects = {
+        name: each
+        for name, each in properties.items()
+        if each.get("type") == "object" and "properties" in each
+    }
+    arrays = {name: each for name, each in properties.items() if each.get("type") == "array"}
+    if len(objects) == 1 and len(objects) + len(arrays) == len(properties) and len(arrays) <= 1:
+        ((wrapper, inner),) = objects.items()
+        return wrapper, inner
+    if not properties:
+        msg = f"{where}: its body has no properties"
+        raise CodegenError(msg)
+    return None, schema
+
+
+@attrs.frozen
+class _Found:
+    name: str
+    owner: str
+    verb: str
+    structure: str
+    schema: Json
+    place: Place
+
+
+class _Naming:
+    """Names for the objects inside bodies: the same structure gets one name, `ExternalReferenceInput`."""
+
+    def __init__(self, components: dict[str, ComponentNode]) -> None:
+        self._components = components
+        self._found: list[_Found] = []
+
+    def take(self, owner: str, verb: str, schema: Json, place: Place) -> None:
+        for name, value in schema.get("properties", {}).items():
+            for inner in objects_in(value):
+                self.take(owner, verb, inner, place)
+                self._found.append(
+                    _Found(names.pascal(names.singular(name)), owner, verb, structure(inner), inner, place)
+                )
+
+    def name_all(self) -> None:
+        shapes: dict[str, Counter[str]] = {}
+        for each in self._found:
+            shapes.setdefault(each.name, Counter())[each.structure] += 1
+        chosen: dict[tuple[str, str], str] = {}
+        for each in self._found:
+            if (each.name, each.structure) not in chosen:
+                candidates = [f"{each.owner}{each.name}Input", f"{each.verb}{each.owner}{each.name}Input"]
+                if shapes[each.name].most_common(1)[0][0] == each.structure:
+                    candidates.insert(0, f"{each.name}Input")
+                name = next(candidate for candidate in candidates if candidate not in self._components)
+                chosen[each.name, each.structure] = name
+                self._components[name] = ComponentNode(name, {}, is_input=True, place=each.place)
+        for each in self._found:  # inner objects come before the objects that hold them
+            name = chosen[each.name, each.structure]
+            self._components[name].schema.update(each.schema)
+            description = each.schema.get("description")
+            each.schema.clear()
+            each.schema.update(
+                {"$ref": COMPONENTS + name} | ({"description": description} if description else {})
+            )

@@ -1,0 +1,141 @@
+"""Dialect: an operation of the contract, in Swagger 2.0 or OpenAPI 3, as a node with OpenAPI 3 schemas."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from codegen.errors import CodegenError, reading
+from codegen.load import apart
+from codegen.names import METHODS
+from codegen.nodes import COMPONENTS
+from codegen.schemas import mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+_SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "minimum", "maxItems")
+
+
+def to_openapi_3(contract: Json) -> Json:
+    """The same contract in the words of OpenAPI 3.0.
+
+    Args:
+        contract: A resolved contract, Swagger 2.0 or OpenAPI 3.x; not changed.
+
+    Returns:
+        `info`, `servers`, `paths` and `components`. An OpenAPI 3.x contract is copied, and the parameters of a path are
+        given to each of its operations.
+
+    Raises:
+        CodegenError: A parameter is somewhere that no argument can be sent to.
+    """
+    if "openapi" in contract:
+        document: Json = apart(contract)
+        document.setdefault("components", {}).setdefault("schemas", {})
+        for path, item in document["paths"].items():
+            document["paths"][path] = apart(_spread_path_parameters(item))
+        return document
+    document = apart(
+        {
+            "openapi": "3.0.3",
+            "info": contract["info"],
+            "servers": [{"url": f"https://{contract.get('host', '')}{contract.get('basePath', '')}"}],
+            "paths": {
+                path: {
+                    method: _operation_from_swagger(method, path, operation, contract)
+                    for method, operation in _spread_path_parameters(item).items()
+                }
+                for path, item in contract["paths"].items()
+            },
+            "components": {"schemas": contract.get("definitions", {})},
+        }
+    )
+    for each in mappings(document):
+        if isinstance(each.get("$ref"), str):
+            each["$ref"] = each["$ref"].replace("#/definitions/", COMPONENTS)
+    return document
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Each operation as (upper-case method, path, operation), in the document's order."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method.upper(), path, item[method]
+
+
+def _spread_path_parameters(item: Json) -> Json:
+    shared = item.get("parameters", [])
+    spread: Json = {}
+    for method in METHODS:
+        if method in item:
+            operation = dict(item[method])
+            own = {(each.get("in"), each.get("name")) for each in operation.get("parameters", [])}
+            operation["parameters"] = [
+                *operation.get("parameters", []),
+                *(each for each in shared if (each.get("in"), each.get("name")) not in own),
+            ]
+            spread[method] = operation
+    return spread
+
+
+def _operation_from_swagger(method: str, path: str, operation: Json, contract: Json) -> Json:
+    with reading("paths", path, method):
+        return _converted(f"{method.upper()} {path}", operation, contract)
+
+
+def _converted(where: str, operation: Json, contract: Json) -> Json:
+    converted: Json = {
+        key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation
+    }
+    parameters: list[Json] = []
+    form: Json = {"type": "object", "properties": {}}
+    body: Json | None = None
+    required = False
+    consumes = operation.get("consumes") or contract.get("consumes") or ["application/json"]
+    for parameter in operation.get("parameters", []):
+        place = parameter["in"]
+        if place == "body":
+            body = parameter["schema"]
+            required = parameter.get("required", False)
+        elif place == "formData":
+            schema = _parameter_schema(parameter)
+            if schema.get("type") == "file":
+                schema |= {"type": "string", "format": "binary"}
+            schema["description"] = parameter.get("description", "")
+            form["properties"][parameter["name"]] = schema
+            if parameter.get("required"):
+                form.setdefault("required", []).append(parameter["name"])
+        elif place in ("query", "path"):
+            moved: Json = {
+                key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter
+            }
+            parameters.append({**moved, "schema": _parameter_schema(parameter)})
+        else:
+            msg = (
+                f"{where}: parameter {parameter['name']!r} is in {place!r}, which methods have no argument for: "
+                "remove it in overrides/overlay.yaml, or teach codegen/dialect.py"
+            )
+            raise CodegenError(msg)
+    if body is not None:
+        converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
+    elif form["properties"]:
+        converted["requestBody"] = {
+            "required": "required" in form,
+            "content": {"multipart/form-data": {"schema": form}},
+        }
+    converted["parameters"], converted["responses"] = parameters, {}
+    produces = operation.get("produces") or contract.get("produces") or ["application/json"]
+    for status, response in operation["responses"].items():
+        answer: Json = {"description": response.get("description", "")}
+        if "schema" in response:
+            answer["content"] = {produces[0]: {"schema": response["schema"]}}
+        converted["responses"][status] = answer
+    return converted
+
+
+def _parameter_schema(parameter: Json) -> Json:
+    return {key: copy.deepcopy(parameter[key]) for key in _SCHEMA_KEYS if key in parameter}

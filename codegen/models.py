@@ -1,0 +1,280 @@
+"""Models: what the templates print of the classes of what is received, and of the inputs that bodies take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codegen import names
+from codegen.arguments import by_name
+from codegen.errors import CodegenError, reading
+from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
+from codegen.nodes import AssociationNode
+from kantata_client._objects.model import Model
+
+if TYPE_CHECKING:
+    from openapi_python_client.parser.properties.protocol import PropertyProtocol
+
+    from codegen.arguments import Reader
+    from codegen.nodes import ComponentNode, Contract
+    from codegen.semantics import Semantics
+
+Json = dict[str, Any]
+
+_RESERVED = frozenset({*vars(Model), "self", "extra", "FIELDS", "KEY"})
+
+
+def envelope_keys(contract: Contract) -> dict[str, str]:
+    """Envelope key → the model that its objects usually are."""
+    seen: dict[str, Counter[str]] = {}
+    for node in contract.operations:
+        for key, model in node.envelope.items():
+            seen.setdefault(key, Counter())[model] += 1
+    chosen: dict[str, str] = {}
+    for key, models in sorted(seen.items()):
+        own = names.pascal(names.singular(key))
+        chosen[key] = own if own in models else models.most_common(1)[0][0]
+    return chosen
+
+
+def polymorphic_types(contract: Contract, keys: Mapping[str, str], semantics: Semantics) -> dict[str, str]:
+    """Type name in a polymorphic reference → envelope key."""
+    by_model = {model: key for key, model in keys.items()}
+    types = {old: by_model[new] for old, new in contract.classes.items() if new in by_model}
+    for name, key in semantics.types.items():
+        if key not in keys or types.get(name) == key:
+            why = "no answer has this key" if key not in keys else "it is so without this line"
+            msg = f"types: {name}: {key}: {why}; delete the line, or correct it"
+            raise CodegenError(msg, ("types", name), facts=True)
+    return types | dict(semantics.types)
+
+
+def models(
+    reader: Reader, contract: Contract, keys: Mapping[str, str], semantics: Semantics
+) -> tuple[ModelFacts, ...]:
+    """The classes of what is received, with their fields and associations.
+
+    Args:
+        reader: The types.
+        contract: The nodes.
+        keys: Envelope key → the model that its objects usually are.
+        semantics: What people know besides.
+
+    Raises:
+        CodegenError: A field can't be an attribute, or what an association refers to is not known.
+    """
+    if missing := {node.name for node in contract.received} - reader.models.keys():
+        msg = f"definitions {sorted(missing)} can't be expressed"
+        raise CodegenError(msg)
+    found: dict[str, ModelFacts] = {}
+    for node in contract.received:
+        with reading(*node.place):
+            found[node.name] = _model(node.name, reader)
+    for key, model in keys.items():
+        found[model] = attrs.evolve(found[model], key=key)
+    every = _association_entries(contract)
+    _check_associations(every, contract, semantics)
+    for name, entries in every.items():
+        component = contract.components[name]
+        with reading(*component.place):
+            associations = tuple(
+                _association(component, entry, keys, semantics, contract) for entry in entries.values()
+            )
+            found[name] = _with_associations(found[name], associations, component)
+    return _nest(found, contract)
+
+
+def _with_associations(
+    model: ModelFacts, associations: tuple[AssociationFacts, ...], component: ComponentNode
+) -> ModelFacts:
+    """The model with its associations, and with the fields of their ids where the contract does not list them."""
+    fields = list(model.fields)
+    for each in associations:
+        if each.ids not in component.schema["properties"]:
+            annotation = "list[str]" if each.many else "str"
+            description = f"Present when `{each.name}` is included."
+            fields.append(FieldFacts(each.ids, f"{annotation} | None", "None", description, frozenset()))
+    fields.sort(key=lambda each: (each.name != "id", each.name))
+    taken = {each.name for each in fields}
+    for each in associations:
+        if each.name in taken or each.name in _RESERVED:
+            msg = (
+                f"{model.name}: association {each.name!r} has the name of a field, or of what all models have: "
+                "remove one of them in overrides/overlay.yaml"
+            )
+            raise CodegenError(msg)
+    return attrs.evolve(model, associations=associations, fields=tuple(fields))
+
+
+@attrs.frozen
+class _Entry:
+    """An association of a model, over all operations that return the model."""
+
+    node: AssociationNode
+    envelope: Mapping[str, str]
+
+
+def _association_entries(contract: Contract) -> dict[str, dict[str, _Entry]]:
+    """Model → association name → entry, over all operations that return the model; they must agree."""
+    found: dict[str, dict[str, _Entry]] = {}
+    for node in contract.operations:
+        if not node.envelope or node.model is None:
+            continue
+        for entry in node.associations:
+            entries = found.setdefault(node.model, {})
+            known = entries.get(entry.name, _Entry(entry, {}))
+            entries[entry.name] = _Entry(
+                _agreed(known.node, entry, node.id), {**node.envelope, **known.envelope}
+            )
+    return found
+
+
+def _agreed(known: AssociationNode, other: AssociationNode, where: str) -> AssociationNode:
+    for part in ("type", "field", "key"):
+        one, new = getattr(known, part), getattr(other, part)
+        if None not in (one, new) and one != new:
+            msg = (
+                f"{where}: association {other.name!r} has {part} {new!r}, elsewhere {one!r}; correct it in "
+                "overrides/overlay.yaml"
+            )
+            raise CodegenError(msg, other.place)
+    return attrs.evolve(known, field=known.field or other.field, key=known.key or other.key)
+
+
+def _check_associations(
+    every: Mapping[str, Mapping[str, _Entry]], contract: Contract, semantics: Semantics
+) -> None:
+    for definition, name in semantics.associations:
+        if name not in every.get(contract.classes.get(definition, definition), {}):
+            msg = f"associations: {definition}.{name}: no `include` brings it; delete the line, or correct it"
+            raise CodegenError(msg, ("associations", definition, name), facts=True)
+
+
+def _model(name: str, reader: Reader) -> ModelFacts:
+    schema, parsed = reader.schemas[name], by_name(reader.models[name])
+    fields: list[FieldFacts] = []
+    for wire, value in schema["properties"].items():
+        if wire not in parsed:
+            msg = f"{name}: field {wire!r} can't be expressed"
+            raise CodegenError(msg)
+        if (
+            not wire.isidentifier()
+            or wire.startswith("_")
+            or wire in _RESERVED
+            or names.python_name(wire) != wire
+        ):
+            msg = f"{name}: field {wire!r} can't be an attribute: remove it in overrides/overlay.yaml (`extra` keeps it)"
+            raise CodegenError(msg)
+        fields.append(_field(name, wire, parsed[wire], value, reader))
+    fields.sort(key=lambda each: (each.name != "id", each.name))
+    return ModelFacts(name, " ".join(schema.get("description", "").split()), tuple(fields))
+
+
+def _field(owner: str, wire: str, parsed: PropertyProtocol, schema: Json, reader: Reader) -> FieldFacts:
+    kind, annotation, models = reader.type(f"{owner}.{wire}", parsed, schema, given=False)
+    if wire == "id" and kind in ("string", "integer"):
+        return FieldFacts(wire, annotation, '""' if kind == "string" else "0", "", frozenset())
+    many = annotation.startswith(("list[", "dict["))
+    if models:
+        (inner,) = models
+        default = f"nested({inner})" if not many else f"nested_{annotation[:4]}({inner})"
+    elif kind in ("date", "datetime") and not many:
+        default = "day()" if kind == "date" else "moment()"
+    else:
+        default = "None"
+    description = " ".join(schema.get("description", "").split())
+    return FieldFacts(wire, f"{annotation} | None", default, description, models)
+
+
+def _association(
+    component: ComponentNode,
+    entry: _Entry,
+    keys: Mapping[str, str],
+    semantics: Semantics,
+    contract: Contract,
+) -> AssociationFacts:
+    node, properties = entry.node, component.schema["properties"]
+    name, where = node.name, f"{component.name}.{node.name}"
+    corrected = semantics.association(component.definition or component.name, name)
+    type_name = corrected.get("type", node.type)
+    polymorphic = type_name == "polymorphic"
+    told = [
+        field_name
+        for field_name, value in properties.items()
+        if f"`include` names `{name}`" in value.get("description", "")
+        and field_name.endswith(("_id", "_ids", "_ref"))
+    ]
+    by_rule = [f"{name}_ref"] if polymorphic else [f"{name}_id", f"{names.singular(name)}_ids"]
+    candidates = [
+        corrected.get("field"),
+        node.field,
+        *told,
+        *(each for each in by_rule if each in properties),
+    ]
+    ids = next((each for each in candidates if each), None)
+    if ids is None:
+        msg = f"{where}: the field that refers to it can't be told; name it in overrides/semantics.yaml"
+        raise CodegenError(msg)
+    many = ids.endswith("_ids") or properties.get(ids, {}).get("type") == "array"
+    if polymorphic and ids.endswith("_ref"):
+        return AssociationFacts(name, None, ids, None, many, node.note)
+    target = None if polymorphic else contract.classes.get(type_name, type_name)
+    key = corrected.get("key") or node.key or _key_of(target, name, entry.envelope, keys)
+    if key is None or (target is not None and target not in contract.components):
+        lacking = (
+            f"no envelope key holds {type_name!r}: name the `key` under `associations` in overrides/semantics.yaml"
+            if target is None or target in contract.components
+            else f"by the prose of `include` it is a {type_name!r}, and no definition is called so: correct the prose in "
+            "overrides/overlay.yaml, or give the `type` under `associations` in overrides/semantics.yaml"
+        )
+        msg = f"{where}: {lacking}"
+        raise CodegenError(msg)
+    return AssociationFacts(name, target or keys[key], ids, key, many, node.note)
+
+
+def _key_of(
+    target: str | None, name: str, envelope: Mapping[str, str], keys: Mapping[str, str]
+) -> str | None:
+    found = [key for key, model in envelope.items() if model == target]
+    if len(found) > 1:
+        found = [key for key in found if key == name] or found
+    return found[0] if found else next((key for key, model in keys.items() if model == target), None)
+
+
+def _nest(found: dict[str, ModelFacts], contract: Contract) -> tuple[ModelFacts, ...]:
+    """Put each class that only one other class's fields use into that class's module."""
+    own = {node.name for node in contract.components.values() if node.definition is not None}
+    for node in contract.operations:
+        own |= {model for model in (node.model, *node.envelope.values()) if model}
+    users: dict[str, set[str]] = {}
+    for model in found.values():
+        for each in model.fields:
+            for name in each.models:
+                users.setdefault(name, set()).add(model.name)
+    nested = {name for name in found if name not in own and len(users.get(name, ())) == 1}
+
+    def collect(model: ModelFacts) -> tuple[ModelFacts, ...]:
+        inner = sorted({name for each in model.fields for name in each.models if name in nested})
+        return tuple(each for name in inner for each in (*collect(found[name]), found[name]))
+
+    modules = [
+        attrs.evolve(model, nested=collect(model)) for name, model in found.items() if name not in nested
+    ]
+    return tuple(sorted(modules, key=lambda model: model.name))
+
+
+def inputs(reader: Reader, contract: Contract) -> tuple[InputFacts, ...]:
+    """What bodies take, as the templates print it."""
+    taken = {node.name: node for node in contract.inputs}
+    if missing := taken.keys() - reader.models.keys():
+        msg = f"bodies {sorted(missing)} can't be expressed"
+        raise CodegenError(msg)
+    return tuple(
+        InputFacts(
+            name, " ".join(taken[name].schema.get("description", "").split()), reader.arguments(name, name)
+        )
+        for name in sorted(taken)
+    )

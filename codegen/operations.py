@@ -1,0 +1,245 @@
+"""Operations: what the templates print of operations and of the resources that have them as methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from codegen import names
+from codegen.arguments import endpoints, literal, text
+from codegen.errors import CodegenError, reading
+from codegen.facts import Argument, BodyFacts, OperationFacts, ResourceFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openapi_python_client.parser.openapi import Endpoint, GeneratorData
+
+    from codegen.arguments import Reader
+    from codegen.nodes import Contract, OperationNode
+    from codegen.semantics import Semantics
+
+
+def resources(
+    contract: Contract, data: GeneratorData, keys: Mapping[str, str], semantics: Semantics, reader: Reader
+) -> tuple[ResourceFacts, ...]:
+    """The resources with their operations.
+
+    Args:
+        contract: The nodes.
+        data: What the parser made of them.
+        keys: Envelope key → the model that its objects usually are.
+        semantics: What people know besides.
+        reader: The types.
+
+    Raises:
+        CodegenError: An operation can't be expressed, or a fact does not fit it.
+    """
+    parsed = endpoints(data)
+    found: list[OperationFacts] = []
+    for node in contract.operations:
+        with reading(*node.place):
+            found.append(_operation(node, parsed, keys, reader, contract, semantics))
+            _check_arguments(found[-1])
+            _check_bulk(found[-1], semantics)
+    grouped = _grouped(_link_external_references(found))
+    return tuple(_deciding(grouped, semantics).values())
+
+
+def _operation(
+    node: OperationNode,
+    parsed: Mapping[str, Endpoint],
+    keys: Mapping[str, str],
+    reader: Reader,
+    contract: Contract,
+    semantics: Semantics,
+) -> OperationFacts:
+    where = node.id
+    if where not in parsed:
+        msg = f"{where}: the generator dropped it"
+        raise CodegenError(msg)
+    endpoint = parsed[where]
+    known = {text(each.name): each for each in (*endpoint.path_parameters, *endpoint.query_parameters)}
+    if missing := {each.name for each in node.parameters} - known.keys():
+        msg = f"{where}: parameters {sorted(missing)} can't be expressed"
+        raise CodegenError(msg)
+    arguments = {each.name: reader.parameter(where, known[each.name], each) for each in node.parameters}
+    return OperationFacts(
+        method=node.method,
+        path=node.path,
+        resource=node.resource,
+        name=node.name,
+        summary=node.summary,
+        description=node.description,
+        tags=node.tags,
+        result=node.result,
+        model=node.model,
+        key=node.key,
+        keys={key: model for key, model in node.envelope.items() if keys[key] != model},
+        path_arguments=tuple(
+            arguments[part.strip("{}")] for part in names.segments(node.path) if names.is_placeholder(part)
+        ),
+        query=tuple(arguments[each.name] for each in node.parameters if each.location == "query"),
+        body=_body(node, reader, bulk=where in semantics.bulk_create),
+        bulk_limit=semantics.bulk_limit(where),
+        own_rate_limit=where in semantics.own_rate_limit,
+        external_reference=False,
+        widest=dict(semantics.widest.get(where, {})),
+        upsert=where in semantics.upserts,
+        stable_by=_stable_by(node, arguments, contract),
+        alternative=_alternative(node, contract, semantics),
+    )
+
+
+def _check_arguments(operation: OperationFacts) -> None:
+    """Refuse keywords that one method can't have beside each other."""
+    places = {"self": "what the method is called on", operation.constant: "its operation"}
+    places |= {operation.model: "its result"} if operation.model else {}
+    body = operation.body.arguments if operation.body else ()
+    for place, arguments in (("path", operation.path_arguments), ("query", operation.query), ("body", body)):
+        for argument in arguments:
+            if argument.keyword in places:
+                msg = (
+                    f"{operation.id}: `{argument.keyword}` would be the keyword of {argument.name!r} in the {place} and of "
+                    f"{places[argument.keyword]}: rename or remove one in overrides/overlay.yaml"
+                )
+                raise CodegenError(msg)
+            places[argument.keyword] = f"{argument.name!r} in the {place}"
+
+
+def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
+    """Refuse what the methods for many objects would leave out."""
+    name = operation.id
+    if name in semantics.bulk_create and (operation.name != "create" or operation.body is None):
+        msg = f"bulk_create: {name} is no creation with a body, so that `create_many` can't do it"
+        raise CodegenError(msg, ("bulk_create", name), facts=True)
+    if name in semantics.bulk_delete and operation.name != "delete_many":
+        msg = f"bulk_delete: {name} is no deletion on a collection, so that `delete_many` can't do it"
+        raise CodegenError(msg, ("bulk_delete", name), facts=True)
+    if operation.name != "delete_many":
+        return
+    way_out = "name it in overrides/semantics.yaml, and it gets a method of its own"
+    if (
+        operation.method != "DELETE"
+        or operation.path_arguments
+        or operation.body
+        or [each.name for each in operation.query] != ["ids"]
+    ):
+        msg = f"{name}: `delete_many` sends `ids` in the query and nothing else, which is not what it takes: {way_out}"
+        raise CodegenError(msg)
+    if operation.bulk_limit is None:
+        msg = f"{name}: how many ids it takes is not known: say so under `bulk_delete`, or {way_out}"
+        raise CodegenError(msg)
+
+
+def _stable_by(node: OperationNode, arguments: Mapping[str, Argument], contract: Contract) -> str | None:
+    """The time by which a list can be sorted and filtered, and which its objects have; that of creation never changes."""
+    if node.result != "page" or node.model is None or not {"order", "page", "per_page"} <= arguments.keys():
+        return None
+    fields = contract.components[node.model].schema["properties"]
+    for by, after in (("created_at", "created_after"), ("updated_at", "updated_after")):
+        timed = fields.get(by, {}).get("format") == "date-time" and after in arguments
+        if timed and f"{by}:asc" in arguments["order"].values:
+            return by
+    return None
+
+
+def _alternative(node: OperationNode, contract: Contract, semantics: Semantics) -> tuple[str, str] | None:
+    known = semantics.alternatives.get(node.id)
+    if known is None:
+        return None
+    body = contract.components[node.body.component].schema if node.body else {}
+    if known.when not in {names.python_name(each) for each in body.get("properties", {})}:
+        msg = f"alternatives: {node.id}: its body has no property {known.when!r}; delete the line, or correct it"
+        raise CodegenError(msg, ("alternatives", node.id), facts=True)
+    return known.when, contract.classes[known.definition]
+
+
+def _body(node: OperationNode, reader: Reader, *, bulk: bool) -> BodyFacts | None:
+    if node.body is None:
+        return None
+    return BodyFacts(
+        arguments=reader.arguments(node.id, node.body.component),
+        wrapper=node.body.wrapper,
+        plural=node.resource if bulk else None,
+        multipart=node.body.media == "multipart/form-data",
+        input_class=node.body.component,
+    )
+
+
+def _link_external_references(found: list[OperationFacts]) -> list[OperationFacts]:
+    """Mark the creations whose record can be found again by its external reference."""
+    filtered = {
+        operation.resource
+        for operation in found
+        if operation.name == "list"
+        and {"external_reference_service_name", "external_reference_service_model_refs"}
+        <= {argument.name for argument in operation.query}
+    }
+    return [
+        attrs.evolve(operation, external_reference=True)
+        if operation.name == "create"
+        and operation.resource in filtered
+        and operation.body is not None
+        and any(argument.name == "external_reference" for argument in operation.body.arguments)
+        else operation
+        for operation in found
+    ]
+
+
+def _grouped(found: list[OperationFacts]) -> dict[str, ResourceFacts]:
+    grouped: dict[str, list[OperationFacts]] = {}
+    for operation in found:
+        grouped.setdefault(operation.resource, []).append(operation)
+    return {name: _with_aliases(name, grouped[name]) for name in sorted(grouped)}
+
+
+def _deciding(resources: dict[str, ResourceFacts], semantics: Semantics) -> dict[str, ResourceFacts]:
+    """Give the resources that are decided on the methods for it."""
+    known = dict(resources)
+    for operation, place in semantics.decisions.items():
+        name, _, method = place.partition(".")
+        if name not in known or method in {each.name for each in known[name].operations}:
+            msg = f"decisions: {operation}: {place!r} is not a free method of a resource"
+            raise CodegenError(msg, ("decisions", operation), facts=True)
+        decision = {method: (operation, semantics.bulk_limit_unless_stated)}
+        known[name] = attrs.evolve(known[name], decisions={**known[name].decisions, **decision})
+    return known
+
+
+def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
+    """Give each list of values in a resource a name: `Include`, `Order`; `CreateInclude` where creation has another."""
+    aliases: dict[str, tuple[str | int, ...]] = {}
+    classes = {names.pascal(name)}
+    for operation in found:
+        body = operation.body.arguments if operation.body else ()
+        classes |= {model for argument in (*operation.query, *body) for model in argument.models}
+        classes |= {model for model in (operation.model, *(operation.alternative or ())) if model}
+
+    def aliased(argument: Argument, operation: OperationFacts) -> Argument:
+        if not argument.values:
+            return argument
+        base = names.pascal(
+            names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_")
+        )
+        for alias in (base, names.pascal(operation.name) + base):
+            if alias in classes:
+                continue
+            if aliases.setdefault(alias, argument.values) == argument.values:
+                annotation = argument.annotation.replace(literal(argument.values), alias)
+                return attrs.evolve(argument, alias=alias, annotation=annotation)
+        msg = f"{operation.id}: no free name for the values of {argument.name!r}"
+        raise CodegenError(msg)
+
+    listed: list[OperationFacts] = []
+    for operation in found:
+        body = operation.body
+        if body is not None:
+            body = attrs.evolve(body, arguments=tuple(aliased(each, operation) for each in body.arguments))
+        listed.append(
+            attrs.evolve(
+                operation, query=tuple(aliased(each, operation) for each in operation.query), body=body
+            )
+        )
+    return ResourceFacts(name, tuple(listed), aliases)

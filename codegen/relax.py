@@ -1,0 +1,79 @@
+"""Relax: in every model an id, no required field, null anywhere, and a component for each object inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codegen import names
+from codegen.errors import CodegenError, reading
+from codegen.nodes import COMPONENTS, ComponentNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from codegen.nodes import OperationNode, Place
+
+Json = dict[str, Any]
+
+
+def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) -> None:
+    """Change the schemas of all that is received, so that whatever the service leaves out or adds can be read.
+
+    Raises:
+        CodegenError: A schema is composed of others, or an object inside one would get the name of a definition.
+    """
+    in_envelopes = {model for node in nodes for model in node.envelope.values()}
+    for component in [each for each in components.values() if not each.is_input]:
+        with reading(*component.place):
+            properties = component.schema.setdefault("properties", {})
+            identified = component.name in in_envelopes or component.definition is not None
+            if identified and "Error" not in component.name and "id" not in properties:
+                component.schema["properties"] = {"id": {"type": "string"}, **properties}
+            _relax(component.name, component.schema, components, component.place)
+
+
+def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> None:
+    if composed := [key for key in ("allOf", "oneOf", "anyOf") if key in schema]:
+        msg = f"{owner}: no class is made of what `{composed[0]}` composes: list its properties in overrides/overlay.yaml"
+        raise CodegenError(msg, place)
+    schema.pop("required", None)
+    for name, value in schema["properties"].items():
+        for each in (value, value.get("items", {})):
+            # The service is ahead of its contract: a value that is not listed yet has to read as well as the others.
+            if listed := each.pop("enum", None):
+                known = ", ".join(f"`{one}`" for one in listed if one is not None)
+                value["description"] = f"{value.get('description', '')} Known values: {known}.".strip()
+        inner = _name_objects(f"{owner}{names.pascal(name)}", value, components, (*place, "properties", name))
+        schema["properties"][name] = _nullable(inner)
+
+
+def _name_objects(name: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> Json:
+    if schema.get("type") == "object" and schema.get("properties"):
+        if set(schema["properties"]) == {"id", "key"}:  # the form of every polymorphic reference
+            name = "Reference"
+        elif name in components:
+            msg = f"the object {name} would be named like a definition"
+            raise CodegenError(msg, place)
+        if name not in components:
+            bare = {key: value for key, value in schema.items() if key != "description"}
+            components[name] = ComponentNode(name, bare, is_input=False, place=place)
+            _relax(name, bare, components, place)
+        return {"$ref": COMPONENTS + name, "description": schema.get("description", "")}
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict) and schema[key]:
+            one = names.singular(name)
+            entry = one if one != name else f"{name}Entry"
+            schema[key] = _name_objects(entry, schema[key], components, (*place, key))
+    return schema
+
+
+def _nullable(schema: Json) -> Json:
+    if "$ref" in schema:
+        return {
+            "nullable": True,
+            "allOf": [{"$ref": schema["$ref"]}],
+            **({"description": schema["description"]} if schema.get("description") else {}),
+        }
+    if schema.get("type") == "object":  # a map: the generator would make a class of its nullable form
+        return schema
+    return {**schema, "nullable": True}

@@ -1,0 +1,41 @@
+"""Helpers for schemas as JSON data: to walk them, and to compare them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+
+def mappings(node: Any) -> Iterator[Json]:
+    """Every mapping in a document, the outer ones first."""
+    if isinstance(node, dict):
+        yield cast("Json", node)
+        for value in cast("Json", node).values():
+            yield from mappings(value)
+    elif isinstance(node, list):
+        for value in cast("list[Any]", node):
+            yield from mappings(value)
+
+
+def objects_in(schema: Json) -> Iterator[Json]:
+    """The objects with properties that a property's value is, or holds in its arrays and maps."""
+    if schema.get("type") == "object" and schema.get("properties"):
+        yield schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from objects_in(schema[key])
+
+
+def structure(schema: Json) -> str:
+    """A schema as text without its descriptions, to compare it with others."""
+    bare = copy.deepcopy(schema)
+    for each in mappings(bare):
+        if isinstance(each.get("description"), str):
+            del each["description"]
+    return json.dumps(bare, sort_keys=True)
