@@ -18,6 +18,7 @@
     ├── NotIncludedError                      an association that the request did not include
     ├── NotOneError                           one object was expected, and there are none or several
     ├── UnstableListError                     a list kept changing while it was walked
+    ├── EventsExpiredError                    the change feed was read too late; events are gone
     ├── UploadError                           a file did not get to where attachments are kept
     ├── ExportError                           an export failed, was canceled, or took too long
     └── BulkError                             some items of a bulk write failed
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from kantata_client._bulk.run import BulkResult
 
@@ -238,6 +240,24 @@ class NotOneError(KantataError):
 
 class UnstableListError(KantataError):
     """A list kept changing, so that a stable walk could not go on without losing records."""
+
+
+class EventsExpiredError(KantataError):
+    """The change feed was not read for more than 9 days, and events that were not delivered are gone."""
+
+    def __init__(self, until: datetime, gone: datetime) -> None:
+        super().__init__(
+            f"The change feed was read up to {until.isoformat()}, but the service has dropped all events before "
+            f"{gone.isoformat()}: it keeps them for 9 days. Read all records once, then follow(skip_expired=True) goes on "
+            "with the events that are left."
+        )
+        self.until = until
+        """Up to when events were delivered."""
+        self.gone = gone
+        """Events before this moment are gone."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.until, self.gone)
 
 
 class UploadError(KantataError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._resources.base import Resource
+from kantata_client._resources.subscribed_events import SubscribedEventsMethods
 from kantata_client.models.subscribed_event import SubscribedEvent
 from kantata_client.models.subscribed_event_event_types_result import SubscribedEventEventTypesResult
 from kantata_client.operations.subscribed_events import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kantata_client._lists.paginator import Paginator
 
 
-class SubscribedEvents(Resource):
+class SubscribedEvents(SubscribedEventsMethods):
     """Events."""
 
     __slots__ = ()

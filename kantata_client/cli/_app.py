@@ -16,6 +16,7 @@ from rich.console import Console
 from kantata_client import Kantata, KantataError, OAuthError
 from kantata_client._http.tokens import Secret
 from kantata_client.cli._callback import CallbackServer
+from kantata_client.cli._events import events
 from kantata_client.cli._profile import Profile
 from kantata_client.cli._sandbox import sandbox
 from kantata_client.stores import StoredToken
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Sign in to Kantata OX and use its API.",
 )
 app.command()(sandbox)
+app.add_typer(events, name="events")
 _errors = Console(stderr=True, highlight=False)
 
 ProfileName = Annotated[

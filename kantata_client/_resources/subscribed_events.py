@@ -1,0 +1,93 @@
+"""The hand-written methods of `kantata.subscribed_events`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kantata_client._resources.base import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kantata_client._lists.paginator import Paginator
+    from kantata_client.events.checkpoints import Checkpoint
+    from kantata_client.events.follow import Follow
+    from kantata_client.models.subscribed_event import SubscribedEvent
+
+
+class SubscribedEventsMethods(Resource):
+    """What `kantata.subscribed_events` has besides the contract's operations."""
+
+    __slots__ = ()
+
+    def follow(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        types: str | Iterable[str] | None = None,
+        checkpoint: Checkpoint | None = None,
+        interval: float = 60.0,
+        overlap: timedelta = timedelta(hours=1),
+        payloads: bool = True,
+        wait: bool = True,
+        skip_expired: bool = False,
+        now: Callable[[], datetime] | None = None,
+    ) -> Follow:
+        """Deliver each event of the account's change feed once, and wait for new ones.
+
+            async with kantata.subscribed_events.follow(checkpoint=FileCheckpoint("events.jsonl")) as events:
+                async for event in events:
+                    print(event.type, event.subject_id, event.before, event.after)
+
+        The service writes some events twice, out of order, and late. Each poll therefore asks again for the last `overlap`
+        and drops what was delivered. Failures of the network or the service are logged, and the next poll tries again.
+
+        Args:
+            since: Where to begin when the checkpoint is empty: a time with a zone, or how long ago. Events written from
+                now on by default. The service keeps events for 9 days.
+            types: Event types, such as `"time_entry:deleted"`; all by default.
+            checkpoint: Where to keep the position between runs: a `FileCheckpoint`, an `SQLiteCheckpoint`, or a class with
+                the methods of `Checkpoint`. Without one each run begins at `since`.
+            interval: Seconds between the end of a poll and the next one.
+            overlap: How late an event may become visible and still be delivered. Longer costs more requests a poll.
+            payloads: Ask for the records before and after the change. They also tell the copies of an event from other
+                events; without, only events with the same id are dropped.
+            wait: Wait for new events. `False` ends the loop, after all events up to now.
+            skip_expired: Go on with a warning when events behind the position are gone, instead of raising.
+            now: Clock that gives times with a zone, for tests.
+
+        Returns:
+            An async iterator of `Event`, to be used in `async with`. Nothing is sent before the loop begins.
+
+        Raises:
+            UsageError: An argument is wrong; nothing was sent.
+            EventsExpiredError: In the loop: the position is older than the 9 days that the service keeps.
+            APIError: In the loop: the service refused, for example since the user is no account administrator.
+
+        Source: GET /subscribed_events
+        """
+        from kantata_client.events.follow import Follow, checked
+
+        checked(since, interval, overlap)
+        names = [types] if isinstance(types, str) else None if types is None else list(types)
+        return Follow(
+            partial(self._events, names, payloads),
+            since=since,
+            checkpoint=checkpoint,
+            interval=interval,
+            overlap=overlap,
+            wait=wait,
+            skip_expired=skip_expired,
+            now=now or partial(datetime.now, UTC),
+        )
+
+    def _events(self, types: list[str] | None, payloads: bool, after: datetime) -> Paginator[SubscribedEvent]:
+        """The events written after a moment, in the order in which they were written."""
+        from kantata_client.models.subscribed_event import SubscribedEvent
+        from kantata_client.operations.subscribed_events import LIST
+
+        fields = ("previous_payload", "current_payload", "payload_changes") if payloads else None
+        query = {"created_after": after, "event_types": types, "optional_fields": fields}
+        return self._page(LIST, SubscribedEvent, query=query).stable()

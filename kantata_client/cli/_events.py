@@ -1,0 +1,122 @@
+"""The command `kantata events follow`: the change feed as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import typer
+
+from kantata_client import Kantata, KantataError, UsageError
+from kantata_client.events import FileCheckpoint, SQLiteCheckpoint
+
+if TYPE_CHECKING:
+    from kantata_client.events import Event
+
+events = typer.Typer(no_args_is_help=True, help="Read the account's change feed.")
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@events.callback()
+def _group() -> None:
+    """Read the account's change feed."""
+
+
+@events.command()
+def follow(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to begin when there is no checkpoint: a time such as 2026-03-01T00:00:00Z, or how long ago: "
+            "30m, 12h, 9d. Now by default."
+        ),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="Event type such as time_entry:deleted; can be given several times."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that keeps the position between runs; SQLite if its name ends in .db or .sqlite."
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option(help="Stop after the events up to now.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two polls.")] = 60,
+) -> None:
+    """Print each event of the change feed once, as a line of JSON, and wait for new ones.
+
+    Needs a token of an account administrator in KANTATA_ACCESS_TOKEN.
+    """
+    try:
+        begin = moment(since)
+        anyio.run(_follow, begin, types, checkpoint, once, interval)
+    except KantataError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+async def _follow(
+    since: datetime | timedelta | None,
+    types: list[str] | None,
+    checkpoint: Path | None,
+    once: bool,
+    interval: float,
+) -> None:
+    kept = None
+    if checkpoint is not None:
+        in_database = checkpoint.suffix in (".db", ".sqlite", ".sqlite3")
+        kept = SQLiteCheckpoint(checkpoint) if in_database else FileCheckpoint(checkpoint)
+    async with (
+        Kantata() as kantata,
+        kantata.subscribed_events.follow(
+            since=since, types=types or None, checkpoint=kept, wait=not once, interval=interval
+        ) as found,
+    ):
+        async for event in found:
+            sys.stdout.write(json.dumps(line_of(event)) + "\n")
+            sys.stdout.flush()
+
+
+def line_of(event: Event) -> dict[str, Any]:
+    """What is printed of an event."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "subject_type": event.subject_type,
+        "subject_id": event.subject_id,
+        "changed_at": event.changed_at.isoformat() if event.changed_at else None,
+        "written_at": event.written_at.isoformat(),
+        "user_id": event.user_id,
+        "workspace_id": event.workspace_id,
+        "before": event.before.to_dict() if event.before else None,
+        "after": event.after.to_dict() if event.after else None,
+        "changes": event.changes,
+    }
+
+
+def moment(text: str | None) -> datetime | timedelta | None:
+    """The value of an option that is a time or a span.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if text is None:
+        return None
+    span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if span:
+        return timedelta(**{_UNITS[span[2]]: float(span[1])})
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is neither a time such as 2026-03-01T00:00:00Z nor a span such as 30m, 12h or 9d"
+        raise UsageError(msg) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

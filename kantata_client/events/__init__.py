@@ -1,0 +1,7 @@
+"""The change feed of an account: `kantata.subscribed_events.follow()`, its events and checkpoints."""
+
+from kantata_client.events.checkpoints import Checkpoint, FileCheckpoint, Position, SQLiteCheckpoint
+from kantata_client.events.event import Event
+from kantata_client.events.follow import Follow
+
+__all__ = ["Checkpoint", "Event", "FileCheckpoint", "Follow", "Position", "SQLiteCheckpoint"]
