@@ -18,7 +18,8 @@ from kantata_client._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
-    from kantata_client._bulk.run import BulkResult, BulkRun, Outcome
+    from kantata_client._bulk.outcomes import BulkError, BulkResult, Outcome
+    from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.drift import Drift, DriftRow
     from kantata_client._contract import UNSET, Operation
     from kantata_client._http.exchange import File, Timeouts
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         APIError,
         AuthenticationError,
         BadRequestError,
-        BulkError,
         ErrorDetail,
         EventsExpiredError,
         ExportError,
@@ -106,7 +106,8 @@ __all__ = [
 
 _MODULES = dict.fromkeys(__all__, "errors") | {
     "AdaptiveThrottle": "_http.throttle",
-    "BulkResult": "_bulk.run",
+    "BulkError": "_bulk.outcomes",
+    "BulkResult": "_bulk.outcomes",
     "BulkRun": "_bulk.run",
     "Drift": "_calls.drift",
     "DriftRow": "_calls.drift",
@@ -117,7 +118,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Kantata": "client",
     "Model": "_objects.model",
     "Operation": "_contract",
-    "Outcome": "_bulk.run",
+    "Outcome": "_bulk.outcomes",
     "Page": "_lists.walk",
     "Paginator": "_lists.paginator",
     "RetryPolicy": "_http.retry",

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from kantata_client._bulk.run import BulkResult
-
 _LONGEST_MESSAGE = 300
 """Characters of a foreign text (an HTML page of a proxy, say) that a message of ours repeats."""
 
@@ -277,15 +275,6 @@ class ExportError(KantataError):
         self.export_id = export_id
         self.status = status
         """What the service said last."""
-
-
-class BulkError(KantataError):
-    """Some items of a bulk write failed, or may have; raised by `BulkResult.raise_for_failures`."""
-
-    def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
-        super().__init__(message)
-        self.result = result
-        """What became of every item."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

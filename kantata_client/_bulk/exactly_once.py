@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
-from kantata_client._bulk.run import Item, Outcome
+from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.splitting import Splitter
 from kantata_client._objects.model import Model
 from kantata_client.errors import KantataError, MalformedResponseError, UsageError

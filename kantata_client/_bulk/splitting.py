@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from kantata_client._bulk.run import Outcome
+from kantata_client._bulk.outcomes import Outcome
 from kantata_client.errors import (
     APIError,
     KantataConnectionError,
@@ -21,7 +21,7 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client._bulk.run import Item, Status
+    from kantata_client._bulk.outcomes import Item, Status
 
 T = TypeVar("T")
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from kantata_client._bulk.run import BulkRun, Item, Outcome
+from kantata_client._bulk.outcomes import Item, Outcome
+from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter
 from kantata_client._calls.arguments import body_of, item_of, path_of, query_of, shown
 from kantata_client._objects.model import Model, changes_of
@@ -20,7 +21,7 @@ from kantata_client.errors import (
 
 if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
-    from kantata_client._bulk.run import Source
+    from kantata_client._bulk.run import Input
     from kantata_client._bulk.splitting import Write
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
@@ -39,7 +40,7 @@ def create_many(
     session: Session,
     operation: Operation,
     cls: type[M],
-    items: Source,
+    items: Input,
     *,
     concurrency: int,
     progress: Progress | None = None,
@@ -53,7 +54,7 @@ def update_many(
     session: Session,
     operation: Operation,
     cls: type[M],
-    items: Source,
+    items: Input,
     *,
     concurrency: int,
     progress: Progress | None = None,
@@ -66,7 +67,7 @@ def update_many(
 def delete_many(
     session: Session,
     operation: Operation,
-    ids: Source,
+    ids: Input,
     *,
     concurrency: int,
     progress: Progress | None = None,
@@ -78,7 +79,7 @@ def delete_many(
 def decide_many(
     session: Session,
     operation: Operation,
-    ids: Source,
+    ids: Input,
     *,
     name: str,
     description: object,

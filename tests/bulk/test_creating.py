@@ -92,7 +92,7 @@ async def test_an_empty_async_input_is_a_mistake(place: Place) -> None:
 
 @pytest.mark.parametrize("source", ["rows", b"bytes", {"notes": "x"}, 7, None])
 async def test_what_is_no_collection_is_refused(place: Place, source: Any) -> None:
-    with pytest.raises(UsageError, match="a collection of items is needed"):
+    with pytest.raises(UsageError, match="expected a collection of items, got"):
         await place.kantata.time_entries.create_many(source)
 
 
@@ -174,7 +174,7 @@ async def test_lost_answers_are_unknown_and_sent_once(place: Place) -> None:
     assert len(place.sent()) == 6
     assert place.store.count("time_entries") == 500
     assert len(set(place.notes())) == 500
-    with pytest.raises(BulkError, match="0 of 600 items failed, 400 are unsure; the first is item 100"):
+    with pytest.raises(BulkError, match="0 of 600 items failed, 400 are unknown; the first is item 100"):
         result.raise_for_failures()
     assert repr(result) == "<BulkResult: 200 done, 0 failed, 400 unknown>"
 

@@ -61,7 +61,7 @@ async def test_a_cancelled_run_tells_what_was_answered(place: Place) -> None:
     assert told == [100, 200, 300, 400, 500, 600]
     assert [outcome.index for outcome in result.done] == list(range(600))
     assert [outcome.index for outcome in result.unknown] == list(range(600, 700))
-    assert "broken off while this item was under way" in str(result.unknown[0].error)
+    assert "the run ended while this item was being sent" in str(result.unknown[0].error)
     assert len(result.outcomes) == 700
 
 
@@ -105,13 +105,13 @@ async def test_a_run_begins_once(place: Place) -> None:
     run = create(place.rows(1))
     assert [outcome.status async for outcome in run] == ["done"]
     for _ in range(2):
-        with pytest.raises(UsageError, match="this run has begun already"):
+        with pytest.raises(UsageError, match="this run has already started"):
             await run
     run = create(place.rows(1))
     assert run.result.outcomes == []
     result = await run
     assert run.result.outcomes == result.outcomes
-    with pytest.raises(UsageError, match="make a new one"):
+    with pytest.raises(UsageError, match="call the method again for another input"):
         aiter(run)
     assert place.store.count("time_entries") == 2
 
@@ -136,7 +136,7 @@ async def test_tasks_share_a_run(place: Place, way: Callable[[Any], Any]) -> Non
 async def test_an_iterated_run_keeps_no_result(place: Place) -> None:
     run = place.kantata.time_entries.create_many(place.rows(1))
     async for _ in run:
-        with pytest.raises(UsageError, match="an iterated run keeps no outcomes"):
+        with pytest.raises(UsageError, match="an iterated run does not keep its outcomes"):
             _ = run.result
 
 
@@ -262,7 +262,7 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
     with pytest.raises(UsageError) as caught:
         await place.kantata.time_entries.create_many(rows)
     first, *wrong, more = str(caught.value).split("\n")
-    assert first == "time_entries.create_many: 7 of 300 items are wrong. Nothing was sent."
+    assert first == "time_entries.create_many: 7 of 300 items are invalid. Nothing was sent."
     assert [line.split(":")[1].strip() for line in wrong] == [
         f"items[{index}].time_in_minutes" for index in range(7, 12)
     ]
@@ -273,11 +273,11 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"concurrency": 0}, "concurrency is 0"),
-        ({"concurrency": "4"}, "concurrency is '4'"),
-        ({"concurrency": True}, "concurrency is True"),
-        ({"concurrency": 2.0}, r"concurrency is 2\.0"),
-        ({"concurrency": None}, "concurrency is None"),
+        ({"concurrency": 0}, "concurrency must be .*, not 0"),
+        ({"concurrency": "4"}, "concurrency must be .*, not '4'"),
+        ({"concurrency": True}, "concurrency must be .*, not True"),
+        ({"concurrency": 2.0}, r"concurrency must be .*, not 2\.0"),
+        ({"concurrency": None}, "concurrency must be .*, not None"),
         ({"progress": 7}, "progress is 7"),
         ({"progress": anyio.sleep}, "a function that is not async is needed"),
         ({"key": "ref"}, r"key is 'ref' \(str\); ExternalReferenceKey\("),

@@ -19,7 +19,7 @@ from kantata_client import (
     UsageError,
     ValidationError,
 )
-from kantata_client._bulk.run import Item
+from kantata_client._bulk.outcomes import Item
 from kantata_client._bulk.splitting import Splitter, certainty, pointed_at
 from kantata_client.errors import APIError, ErrorDetail, KantataConnectionError, MalformedResponseError
 

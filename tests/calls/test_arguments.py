@@ -206,7 +206,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "None in a bulk": (lambda k: k.time_entries.delete_many([None]), "ids[0] is None, which is no id"),
     "text as a bulk": (
         lambda k: k.time_entries.delete_many("123"),
-        "a collection of items is needed, not str",
+        "expected a collection of items, got str",
     ),
     # --- bodies
     "required property is None": (
@@ -275,7 +275,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "no concurrency": (
         lambda k: k.stories.create_many([NEEDED], concurrency=0),
-        "concurrency is 0",
+        "concurrency must be a number of simultaneous requests, at least 1, not 0",
     ),
     "no concurrency of pages": (
         lambda k: k.stories.list().pages(concurrency=0),
