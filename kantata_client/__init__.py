@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from kantata_client._bulk.outcomes import BulkError, BulkResult, Outcome
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.drift import Drift, DriftRow
-    from kantata_client._contract import UNSET, Operation
-    from kantata_client._http.exchange import File, Timeouts
+    from kantata_client._contract import Operation
+    from kantata_client._http.messages import File, Timeouts
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
     from kantata_client._http.tokens import TokenProvider
     from kantata_client._lists.paginator import Paginator
     from kantata_client._lists.walk import Page
     from kantata_client._objects.model import Model
+    from kantata_client._unset import UNSET
     from kantata_client.client import Kantata
     from kantata_client.errors import (
         APIError,
@@ -112,7 +113,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Drift": "_calls.drift",
     "DriftRow": "_calls.drift",
     "ExternalReferenceKey": "_bulk.exactly_once",
-    "File": "_http.exchange",
+    "File": "_http.messages",
     "FixedRate": "_http.throttle",
     "Hooks": "hooks",
     "Kantata": "client",
@@ -123,9 +124,9 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Paginator": "_lists.paginator",
     "RetryPolicy": "_http.retry",
     "Throttle": "_http.throttle",
-    "Timeouts": "_http.exchange",
+    "Timeouts": "_http.messages",
     "TokenProvider": "_http.tokens",
-    "UNSET": "_contract",
+    "UNSET": "_unset",
 }
 """The module of each name."""
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import attrs
 
 Kind: TypeAlias = Literal[
     "string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"
@@ -24,7 +21,8 @@ walked as one page; `none`: nothing; `file`: bytes.
 """
 
 
-class Parameter(NamedTuple):
+@attrs.frozen
+class Parameter:
     """A query parameter, or a property of a body."""
 
     kind: Kind
@@ -41,7 +39,8 @@ class Parameter(NamedTuple):
     """The properties of an `object`, where the contract lists them."""
 
 
-class Body(NamedTuple):
+@attrs.frozen
+class Body:
     """The body of a write: `{wrapper: {property: value}}`, or `{property: value}` without a wrapper."""
 
     fields: Mapping[str, Parameter]
@@ -52,7 +51,8 @@ class Body(NamedTuple):
     """Sent as a multipart form (`wrapper[property]`) instead of JSON."""
 
 
-class Operation(NamedTuple):
+@attrs.frozen
+class Operation:
     """One operation of the contract; `kantata_client.api.OPERATIONS` has them all by `"METHOD /path"`."""
 
     method: str
@@ -69,10 +69,10 @@ class Operation(NamedTuple):
     """Class in `kantata_client.models` of what it returns."""
     key: str | None = None
     """Envelope key of the results."""
-    keys: Mapping[str, str] = {}
+    keys: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """Envelope key → class in `kantata_client.models`, where it differs from `kantata_client.models.KEYS`."""
     path_parameters: tuple[str, ...] = ()
-    query: Mapping[str, Parameter] = {}
+    query: Mapping[str, Parameter] = attrs.field(factory=dict[str, Parameter])
     body: Body | None = None
     bulk_limit: int | None = None
     """Most objects (bulk creation, bulk update) or ids (bulk deletion) in one request."""
@@ -80,7 +80,7 @@ class Operation(NamedTuple):
     """Limited on its own, besides the limit of the whole API."""
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
-    widest: Mapping[str, bool] = {}
+    widest: Mapping[str, bool] = attrs.field(factory=dict[str, bool])
     """Query parameters with which a list hides nothing by default, deleted objects aside."""
     stable_by: Literal["created_at", "updated_at"] | None = None
     """A list that can be walked without a loss (`Paginator.stable`), by the order of this field."""
@@ -91,43 +91,3 @@ class Operation(NamedTuple):
     def id(self) -> str:
         """`"METHOD /path"`: its key in `OPERATIONS`, and its name in errors and logs."""
         return f"{self.method} {self.path}"
-
-
-class LazyOperations(Mapping[str, "Operation"]):
-    """`"METHOD /path"` → operation; iterating the keys imports nothing."""
-
-    def __init__(self, places: dict[str, str]) -> None:
-        self._places = places
-
-    def __getitem__(self, key: str) -> Operation:
-        module, constant = self._places[key].split(".")
-        operation: Operation = getattr(import_module(f"kantata_client.operations.{module}"), constant)
-        return operation
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._places
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} operations>"
-
-
-class Unset(Enum):
-    """The type of `UNSET`."""
-
-    UNSET = "unset"
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-UNSET: Final = Unset.UNSET
-"""Default of the properties of a body: left out, they are not sent; `None` is sent as null."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 
 def lazy_attributes(
@@ -33,6 +36,36 @@ def lazy_attributes(
         return sorted({*namespace, *modules})
 
     return load, names
+
+
+class LazyConstants(Mapping[str, T]):
+    """Constants of a package's modules by another name; iterating over the names imports nothing."""
+
+    def __init__(self, package: str, places: dict[str, str]) -> None:
+        """Make the mapping.
+
+        Args:
+            package: The package's `__name__`.
+            places: Name → `"module.CONSTANT"` below the package.
+        """
+        self._package = package
+        self._places = places
+
+    def __getitem__(self, key: str) -> T:
+        module, constant = self._places[key].split(".")
+        return cast("T", getattr(import_module(f"{self._package}.{module}"), constant))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} {self._package.rpartition('.')[2]}>"
 
 
 def similar(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kantata_client._calls.drift import OnDrift
-    from kantata_client._http.exchange import AsyncTransport, Timeouts
+    from kantata_client._http.messages import AsyncTransport, Timeouts
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import TokenProvider

@@ -14,13 +14,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from kantata_client._contract import UNSET
 from kantata_client._lazy import similar
+from kantata_client._unset import UNSET
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from kantata_client._contract import Body, Operation, Parameter
-    from kantata_client._http.exchange import Form
+    from kantata_client._http.messages import Form
 
 FIRST_PAGE = 1
 NO_ZONE = "has no time zone: give one, e.g. datetime.now(UTC) or value.astimezone()"
@@ -128,7 +128,9 @@ def item_of(operation: Operation, item: object, where: str) -> dict[str, Any]:
 
 def form_of(operation: Operation, given: Mapping[str, Any]) -> Form:
     """The body as a multipart form: files are bytes, or a `File` with its name."""
-    from kantata_client._http.exchange import File, Form
+    import attrs
+
+    from kantata_client._http.messages import File, Form
 
     body = _body(operation)
     fields: list[tuple[str, str]] = []
@@ -136,7 +138,7 @@ def form_of(operation: Operation, given: Mapping[str, Any]) -> Form:
     for name, value in _object(operation, "", body.fields, given).items():
         field = f"{body.wrapper}[{name}]" if body.wrapper else name
         if isinstance(value, File):
-            files.append(value._replace(name=field))
+            files.append(attrs.evolve(value, name=field))
         elif isinstance(value, bytes):
             files.append(File(field, name, value))
         else:
@@ -240,7 +242,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                     return _object(operation, name, parameter.fields, mapping)
                 return _json(operation, name, mapping)
         case "file":
-            from kantata_client._http.exchange import File
+            from kantata_client._http.messages import File
 
             if isinstance(value, (bytes, File)):
                 return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._calls.arguments import body_of, form_of, path_of, query_of, wrapped
-from kantata_client._http.exchange import Request
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.envelope import Decoded
     from kantata_client._contract import Operation
-    from kantata_client._http.exchange import Form, Response
+    from kantata_client._http.messages import Form, Response
     from kantata_client._http.tokens import TokenProvider
     from kantata_client._http.transport import Transport
     from kantata_client._objects.model import Model
@@ -72,6 +71,8 @@ class Session:
         form: Form | None = None,
     ) -> Response:
         """Send an operation whose parts are ready."""
+        from kantata_client._http.messages import Request  # attrs: not before something is sent
+
         request = Request(
             operation.method,
             self.base_url + path,

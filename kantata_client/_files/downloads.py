@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kantata_client._files.local import DamagedError, Target
-from kantata_client._http.exchange import Request
+from kantata_client._http.messages import Request
 from kantata_client.errors import (
     APIError,
     KantataConnectionError,

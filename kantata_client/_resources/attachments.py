@@ -111,7 +111,7 @@ class AttachmentsMethods(Resource):
     async def _through_the_server(
         self, source: Source | Stream, type_: str, name: str, kind: str
     ) -> Attachment:
-        from kantata_client._http.exchange import File
+        from kantata_client._http.messages import File
         from kantata_client.models.attachment import Attachment
         from kantata_client.operations.attachments import CREATE
 
@@ -209,7 +209,7 @@ class _Direct:
 
     async def _post(self, ticket: DirectUpload) -> bool:
         """Send the file; false when the answer has another status than the one that was agreed on."""
-        from kantata_client._http.exchange import File, Form, Request
+        from kantata_client._http.messages import File, Form, Request
 
         signed = {name: str(value) for name, value in (ticket.fields or {}).items() if value is not None}
         signed.setdefault("x-amz-server-side-encryption", "AES256")

@@ -90,7 +90,7 @@ class ProjectAccountingRecordsMethods(Resource):
 
         Source: POST /project_accounting_records/import_csv
         """
-        from kantata_client._http.exchange import File
+        from kantata_client._http.messages import File
         from kantata_client.models.project_accounting_record import ProjectAccountingRecord
         from kantata_client.operations.project_accounting_records import IMPORT_CSV
 

@@ -53,7 +53,7 @@ class UsersMethods(Resource):
 
         Source: POST /users/{id}/profile_photo
         """
-        from kantata_client._http.exchange import File
+        from kantata_client._http.messages import File
         from kantata_client.models.user import User
         from kantata_client.operations.users import UPDATE_PROFILE_PHOTO
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.attachments import AttachmentsMethods
+from kantata_client._unset import UNSET, Unset
 from kantata_client.models.attachment import Attachment
 from kantata_client.models.direct_upload import DirectUpload
 from kantata_client.operations.attachments import (
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
-    from kantata_client._http.exchange import File
+    from kantata_client._http.messages import File
     from kantata_client.hooks import Progress
     from kantata_client.models.inputs import UpdateAttachment
 

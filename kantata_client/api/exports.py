@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.exports import ExportsMethods
+from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_data_export_result import AccountDataExportResult
 from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
 from kantata_client.models.export_download_url_result import ExportDownloadUrlResult

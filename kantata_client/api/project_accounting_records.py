@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
+from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
 from kantata_client.operations.project_accounting_records import (
     CREATE,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
-    from kantata_client._http.exchange import File
+    from kantata_client._http.messages import File
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
     from kantata_client.models.inputs import CreateProjectAccountingRecord, ExternalReferenceInput

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.users import UsersMethods
+from kantata_client._unset import UNSET, Unset
 from kantata_client.models.user import User
 from kantata_client.models.user_capacity_result import UserCapacityResult
 from kantata_client.operations.users import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
-    from kantata_client._http.exchange import File
+    from kantata_client._http.messages import File
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
     from kantata_client.models.inputs import ExternalReferenceInput, UpdateUser

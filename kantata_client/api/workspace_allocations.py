@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._contract import UNSET, Unset
 from kantata_client._resources.base import Resource
+from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace_allocation import WorkspaceAllocation
 from kantata_client.operations.workspace_allocations import (
     CREATE,

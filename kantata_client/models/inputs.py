@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
-    from kantata_client._http.exchange import File
+    from kantata_client._http.messages import File
 
 
 class AdditionalItemInput(TypedDict):

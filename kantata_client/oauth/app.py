@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
-from kantata_client._http.exchange import Request
+from kantata_client._http.messages import Request
 from kantata_client._http.tokens import Secret
 from kantata_client.errors import OAuthError
 from kantata_client.oauth.server import Wire, decoded, origin, refusal, secured
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from kantata_client._http.exchange import AsyncTransport, Response
+    from kantata_client._http.messages import AsyncTransport, Response
 
 __all__ = ["DISCOVERY_URL", "AuthorizationRequest", "Endpoints", "Introspection", "OAuthApp", "Token"]
 

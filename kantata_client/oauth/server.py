@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from kantata_client._http.addresses import unsafe
-from kantata_client._http.exchange import Failure, Request
+from kantata_client._http.messages import Failure, Request
 from kantata_client._http.retry import RetryPolicy
 from kantata_client._http.tokens import Secret
 from kantata_client._http.transport import Transport
@@ -20,7 +20,7 @@ from kantata_client.errors import KantataError, OAuthError, error_from_response
 from kantata_client.oauth.tokens import Secrets
 
 if TYPE_CHECKING:
-    from kantata_client._http.exchange import AsyncTransport, Response
+    from kantata_client._http.messages import AsyncTransport, Response
 
 _ADVICE = {
     "access_denied": "The user, or an administrator, declined: ask again only when they want to.",
@@ -61,7 +61,7 @@ class Wire(Transport):
         )
         return await self.send(request)
 
-    def _error(
+    def _problem(
         self,
         request: Request,
         outcome: Response | Failure,
@@ -72,10 +72,10 @@ class Wire(Transport):
         lost: bool,
     ) -> KantataError:
         if isinstance(outcome, Failure):
-            error = super()._error(request, outcome, secret, attempts, unknown=unknown, lost=lost)
+            error = super()._problem(request, outcome, secret, attempts, unknown=unknown, lost=lost)
             return OAuthError(f"{error} Start again if that does not help.") if unknown else error
         content = _redacted(outcome.content, request)
-        path = self._path(request)
+        path = request.path_below(self.base_url)
         told = error_from_response(outcome.status, outcome.headers, content, request.method, path)
         code = _code(content)
         if code is None and outcome.status not in (400, 401, 403):

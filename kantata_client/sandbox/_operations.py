@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from kantata_client.sandbox import _contract, _envelope, _exports, _query, _writes
 from kantata_client.sandbox._effects import key_of_type, refer_externally
 from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_emulated, not_found
@@ -430,7 +432,7 @@ def _wrong_rate(
         if name not in described:
             yield invalid(name, "is not a property of an exchange rate.", index)
     for name, parameter in described.items():
-        number = parameter._replace(kind="number") if name == "exchange_rate" else parameter
+        number = attrs.evolve(parameter, kind="number") if name == "exchange_rate" else parameter
         problem = "can't be blank." if row.get(name) in (None, "") else _writes.wrong(name, row[name], number)
         if problem is not None:
             yield invalid(name, problem, index)

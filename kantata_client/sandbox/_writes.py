@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import _contract
 from kantata_client.sandbox._effects import BODY_FIELDS, CREATED, PREPARE, UNDELETABLE, WRITTEN
@@ -278,7 +280,7 @@ def wrong(name: str, value: Any, parameter: Parameter) -> str | None:
     rows = cast("list[Any]", value)
     if parameter.maximum is not None and len(rows) > parameter.maximum:
         return f"takes at most {parameter.maximum} items."
-    problems = (_wrong_one(row, parameter._replace(maximum=None)) for row in rows)
+    problems = (_wrong_one(row, attrs.evolve(parameter, maximum=None)) for row in rows)
     return next((problem for problem in problems if problem is not None), None)
 
 

@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 
-from kantata_client._http.exchange import File, Form, Request, Timeouts
+from kantata_client._http.messages import File, Form, Request, Timeouts
 from kantata_client._http.retry import RetryPolicy
 from kantata_client._http.throttle import AdaptiveThrottle, FixedRate
 from kantata_client._http.tokens import as_provider
@@ -516,7 +516,7 @@ async def test_what_is_sent_is_compared_and_not_what_was_meant(serving, answer, 
         transport = connect(server.url.removesuffix("/api/v1").upper().replace("HTTP", "http") + base)
         await transport.send(request(transport), as_provider(TOKEN))
         if base:
-            monkeypatch.setattr(transport, "_admit", lambda request, auth: None)
+            monkeypatch.setattr("kantata_client._http.sender.admit", lambda *_: None)
             with pytest.raises(UsageError, match="leads out of"):
                 await transport.send(request(transport, path="/../x"), as_provider(TOKEN))
         assert len(server.seen) == 1
@@ -824,11 +824,11 @@ def test_one_client_works_in_several_event_loops(serving, answer):
         nonlocal transport
         async with serving(answer()) as server:
             transport = transport or Transport(base_url="http://127.0.0.1:1/api/v1")
-            transport.base_url = server.url
+            transport.base_url, transport._shared = server.url, None
             for _ in range(2):
                 await transport.send(request(transport))
             assert server.connections == 1
-            await (transport.aclose() if close else transport._loop().link.aclose())
+            await (transport.aclose() if close else transport._sender().aclose())
 
     asyncio.run(run(close=False))
     anyio.run(run, False, backend="trio")
@@ -840,10 +840,10 @@ async def test_a_client_that_was_only_dropped_is_gone():
         base_url="https://api.example", transport=httpx.MockTransport(lambda _: httpx.Response(200))
     )
     await transport.send(request(transport))
-    link = weakref.ref(transport._loop().link)
+    connections = weakref.ref(transport._sender().connections)
     del transport
     gc.collect()
-    assert link() is None
+    assert connections() is None
 
 
 class AsyncHook:
@@ -891,7 +891,7 @@ def test_options_that_make_no_sense_are_refused(option):
 
 async def test_a_client_is_no_transport():
     async with httpx.AsyncClient() as client:
-        with pytest.raises(UsageError, match="rather than a client"):
+        with pytest.raises(UsageError, match="not a client"):
             Transport(transport=client)
 
 

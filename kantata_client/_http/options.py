@@ -1,0 +1,101 @@
+"""Checks of the options of `Kantata`. A library is imported only for an option that needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from kantata_client._http.messages import AsyncTransport, Timeouts
+    from kantata_client._http.retry import RetryPolicy
+    from kantata_client._http.throttle import Throttle
+    from kantata_client.hooks import Hooks
+
+
+def timeouts_of(given: object) -> Timeouts | None:
+    """`timeout=`: seconds, or `Timeouts`."""
+    if given is None:
+        return None
+    from kantata_client._http.messages import Timeouts
+
+    timeouts = Timeouts(given, given, given) if isinstance(given, (int, float)) else given
+    if isinstance(given, bool) or not isinstance(timeouts, Timeouts):
+        raise UsageError(f"timeout is {given!r}: give seconds, or Timeouts(…).")
+    timeouts.check()
+    return timeouts
+
+
+def concurrency_of(given: object) -> int:
+    """`max_concurrency=`: a whole number."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise UsageError(f"max_concurrency is {given!r}: give a whole number, at least 1.")
+    return given
+
+
+def policy_of(given: object) -> RetryPolicy | None:
+    """`retries=`: a number of attempts, or a `RetryPolicy`."""
+    if given is None:
+        return None
+    from kantata_client._http.retry import RetryPolicy
+
+    policy = RetryPolicy(attempts=given) if isinstance(given, int) else given
+    if not isinstance(policy, RetryPolicy):
+        raise UsageError(f"retries is {given!r}: give the number of attempts, or RetryPolicy(…).")
+    policy.check()
+    return policy
+
+
+def throttle_of(given: Any) -> Throttle | None:
+    """`throttle=`: requests a second, or a `Throttle`."""
+    if given is None:
+        return None
+    if isinstance(given, (int, float)):
+        from kantata_client._http.throttle import FixedRate
+
+        return FixedRate(given)
+    names = ("acquire", "succeeded", "limited")
+    if isinstance(given, type) or not all(
+        callable(getattr(cast("object", given), name, None)) for name in names
+    ):
+        raise UsageError(
+            f"throttle is {given!r}: give requests a second, FixedRate(…), AdaptiveThrottle(…), or a Throttle of your own."
+        )
+    return given
+
+
+def hooks_of(given: object) -> Hooks | None:
+    """`hooks=`: `Hooks`."""
+    if given is None:
+        return None
+    from kantata_client.hooks import Hooks
+
+    if not isinstance(given, Hooks):
+        raise UsageError(f"hooks is {given!r}: give Hooks(on_request=…, on_response=…, …).")
+    given.check()
+    return given
+
+
+def transport_of(given: Any) -> AsyncTransport | None:
+    """`transport=`: an async transport of httpx."""
+    if given is None:
+        return None
+    if isinstance(given, type) or not callable(getattr(given, "handle_async_request", None)):
+        raise UsageError(
+            f"transport is of type {type(given).__name__}: give an async transport of httpx, such as "
+            "httpx.AsyncHTTPTransport(…), not a client or a synchronous transport."
+        )
+    return given
+
+
+def base_url_of(url: str) -> str:
+    """`base_url=`: an address that tokens may be sent to, returned without a trailing slash."""
+    from kantata_client._http.addresses import unsafe
+
+    problem = unsafe(url)
+    if problem is None and "?" in url:
+        problem = f"{url.partition('?')[0]}: it must not have a query"
+    if problem is not None:
+        raise UsageError(f"Not an address to send to: {problem}.")
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.lower()}{colon}{rest}".rstrip("/")

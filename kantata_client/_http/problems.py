@@ -1,0 +1,118 @@
+"""The error that a request ends with."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from kantata_client._http.messages import Failure, Response
+from kantata_client.errors import (
+    KantataConnectionError,
+    KantataError,
+    KantataTimeoutError,
+    UnknownOutcomeError,
+    error_from_response,
+)
+
+if TYPE_CHECKING:
+    from kantata_client._http.messages import Request
+    from kantata_client._http.tokens import Secret
+
+
+def problem(
+    request: Request,
+    base_url: str,
+    outcome: Response | Failure,
+    secret: Secret | None,
+    attempts: int,
+    *,
+    unknown: bool,
+    lost: bool,
+) -> KantataError:
+    """The error for the last outcome of a request.
+
+    Args:
+        request: What was sent.
+        base_url: Where the API is.
+        outcome: What the last attempt came to.
+        secret: The token, which must not show.
+        attempts: How many there were.
+        unknown: It may have been carried out and must not be repeated.
+        lost: An earlier attempt got no proper answer.
+    """
+    method, path, ours = request.method, request.path_below(base_url), request.is_below(base_url)
+    if unknown:
+        reason = reason_of(outcome)
+        if isinstance(outcome, Response):
+            content = _repeatable(outcome, secret, ours=ours)
+            reason = str(error_from_response(outcome.status, outcome.headers, content, method, path))
+        return UnknownOutcomeError(
+            f"{method} {path} may or may not have been carried out: {reason.rstrip('.')}. "
+            "It was not sent again, since that could create a duplicate: look whether it happened first.",
+            method=method,
+            path=path,
+            sent=_sent(request),
+            status=outcome.status,
+            request_id=outcome.request_id,
+        )
+    tries = f" ({attempts} attempts)" if attempts > 1 else ""
+    if isinstance(outcome, Failure):
+        unsent = outcome.unsent and not lost
+        advice = "Nothing was carried out." if unsent else ""
+        if outcome.hopeless:
+            advice += " This machine does not trust the server's certificate."
+        elif outcome.unsent:
+            advice += " Check base_url, the network and the proxy settings."
+        elif method in ("PUT", "DELETE"):
+            advice = "It may have been carried out; sending it again does no harm."
+        elif outcome.timeout:
+            advice = "Ask for less at once (per_page, includes, a narrower filter), or try later."
+        else:
+            advice = "Try again later."
+        return connection_error(outcome, request, path, advice.strip(), tries, unsent=unsent)
+    content = _repeatable(outcome, secret, ours=ours)
+    error = error_from_response(outcome.status, outcome.headers, content, method, path)
+    if tries:
+        error.add_note(f"This was the answer to the last of {attempts} attempts.")
+    return error
+
+
+def connection_error(
+    failure: Failure, request: Request, path: str, advice: str, tries: str = "", *, unsent: bool = False
+) -> KantataConnectionError:
+    """The error for a connection that could not be made, or that broke."""
+    kind = KantataTimeoutError if failure.timeout else KantataConnectionError
+    message = f"{request.method} {path}: {failure.reason.rstrip('.')}{tries}. {advice}"
+    if failure.request_id:
+        message += f" (request id {failure.request_id})"
+    return kind(message, method=request.method, path=path, unsent=unsent, request_id=failure.request_id)
+
+
+def reason_of(outcome: Response | Failure) -> str:
+    """Why an attempt was not a success, in a few words."""
+    return outcome.reason if isinstance(outcome, Failure) else f"status {outcome.status}"
+
+
+def _repeatable(answer: Response, secret: Secret | None, *, ours: bool) -> bytes:
+    """What an error may repeat of an answer."""
+    if not ours:
+        # S3 repeats the signature and what was signed; its code for the problem is enough.
+        code = re.search(rb"<Code>(\w{1,60})</Code>", answer.content)
+        return code[1] if code else b""
+    return secret.redact(answer.content) if secret else answer.content
+
+
+def _sent(request: Request) -> Any:
+    """The body as `UnknownOutcomeError` shows it."""
+    if request.confidential:
+        return None
+    if request.form is not None:
+        return dict(request.form.fields) | {file.name: file.filename for file in request.form.files}
+    if request.content is None:
+        return None
+    import json
+
+    try:
+        return json.loads(request.content)
+    except ValueError:
+        return request.content

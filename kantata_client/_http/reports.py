@@ -1,0 +1,84 @@
+"""Telling hooks and the log what happens to a request."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kantata_client._http.messages import Failure
+from kantata_client._http.problems import reason_of
+from kantata_client.hooks import RequestEvent, ResponseEvent, RetryEvent, ThrottleEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kantata_client._http.messages import Request, Response
+    from kantata_client.hooks import Hooks
+
+logger = logging.getLogger("kantata_client")
+
+
+def throttled(hooks: Hooks, request: Request, path: str, seconds: float) -> None:
+    """The throttle held a request back."""
+    logger.debug("%s waited %.3f s for the throttle", request.operation, seconds)
+    if hooks.on_throttle:
+        _call(hooks.on_throttle, ThrottleEvent(request.operation, request.method, path, seconds))
+
+
+def leaving(hooks: Hooks, request: Request, path: str, attempt: int) -> None:
+    """An attempt is about to be sent."""
+    if hooks.on_request:
+        _call(hooks.on_request, RequestEvent(request.operation, request.method, path, attempt))
+
+
+def ended(
+    hooks: Hooks, request: Request, path: str, attempt: int, outcome: Response | Failure, seconds: float
+) -> None:
+    """An attempt is over."""
+    method, request_id = request.method, outcome.request_id
+    if hooks.on_response:
+        event = ResponseEvent(request.operation, method, path, attempt, outcome.status, seconds, request_id)
+        _call(hooks.on_response, event)
+    if logger.isEnabledFor(logging.DEBUG):
+        what = outcome.reason if isinstance(outcome, Failure) else outcome.status
+        logger.debug(
+            "%s %s: %s in %.3f s (attempt %d, request id %s)",
+            method,
+            path,
+            what,
+            seconds,
+            attempt,
+            request_id,
+        )
+
+
+def retrying(
+    hooks: Hooks, request: Request, path: str, attempt: int, outcome: Response | Failure, delay: float
+) -> None:
+    """An attempt failed and another one follows."""
+    reason = reason_of(outcome)
+    logger.info("%s %s: %s; attempt %d follows in %.1f s", request.method, path, reason, attempt + 1, delay)
+    if hooks.on_retry:
+        event = RetryEvent(
+            request.operation,
+            request.method,
+            path,
+            attempt,
+            outcome.status,
+            delay,
+            reason,
+            outcome.request_id,
+        )
+        _call(hooks.on_retry, event)
+
+
+class _Event(Protocol):
+    @property
+    def operation(self) -> str: ...
+
+
+def _call(hook: Callable[[Any], object], event: _Event) -> None:
+    try:
+        hook(event)
+    except Exception:
+        logger.exception("The hook for %s failed at %s", type(event).__name__, event.operation)

@@ -1,0 +1,242 @@
+"""From a request to its outcome: authorization, throttle, retries. One place sends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+import anyio
+import attrs
+
+from kantata_client._http import reports
+from kantata_client._http.addresses import unsafe
+from kantata_client._http.connection import Connections
+from kantata_client._http.messages import AsyncTransport, Failure, Request, Timeouts
+from kantata_client._http.retry import RetryPolicy, decide, may_be_done
+from kantata_client._http.throttle import Throttle
+from kantata_client._http.tokens import current, replaced
+from kantata_client.errors import KantataError, RateLimitedError, UsageError, retry_after
+from kantata_client.hooks import Hooks
+
+if TYPE_CHECKING:
+    from kantata_client._http.connection import Download, Prepared
+    from kantata_client._http.messages import Response
+    from kantata_client._http.tokens import Secret, TokenProvider
+
+_UPWARDS = re.compile(r"(?i)/(?:\.|%2e){1,2}(?=[/?#]|$)")
+"""A segment of a path that stands for another one."""
+
+_NOTICEABLE = 0.001
+"""Seconds of waiting for the throttle that are reported."""
+
+
+@attrs.define(eq=False)
+class Settings:
+    """The options of a client, shared by the senders of all its event loops."""
+
+    base_url: str
+    throttle: Throttle
+    hooks: Hooks
+    timeouts: Timeouts
+    retries: RetryPolicy
+    max_concurrency: int
+    transport: AsyncTransport | None
+    clock: Callable[[], float]
+    rest: Callable[[float], Awaitable[None]]
+    closed: bool = False
+
+
+class Explain(Protocol):
+    """Makes the error that a request ends with."""
+
+    def __call__(
+        self,
+        request: Request,
+        outcome: Response | Failure,
+        secret: Secret | None,
+        attempts: int,
+        *,
+        unknown: bool,
+        lost: bool,
+    ) -> KantataError: ...
+
+
+class Sender:
+    """What a client has in one event loop: connections, and places for requests in flight."""
+
+    def __init__(self, settings: Settings) -> None:
+        most = settings.max_concurrency
+        # An HTTP proxy would receive plain HTTP, and the token in it, from this machine.
+        proxies = settings.base_url.startswith("https:")
+        self.connections = Connections(settings.transport, settings.timeouts, most, use_proxies=proxies)
+        self.elsewhere = _semaphore(max(1, most // 2))
+        """Places for requests to other hosts."""
+        self._settings = settings
+        self._places = _semaphore(most)
+        self._own_places: dict[str, anyio.Semaphore] = {}
+        base = self.connections.prepare(Request("GET", settings.base_url))
+        self._below = base.path.rstrip(b"/") + b"/"
+
+    async def perform(
+        self, request: Request, auth: TokenProvider | None, explain: Explain, *, stream: bool
+    ) -> Response:
+        """Send a request until it succeeds or fails for good; `Transport.send` has the errors."""
+        settings = self._settings
+        admit(request, settings.base_url, auth)
+        prepared = self.connections.prepare(request)
+        ours = request.is_below(settings.base_url)
+        if ours and not (prepared.path + b"/").startswith(self._below):
+            raise UsageError(
+                f"{request!r} leads out of {settings.base_url}: the token goes to no other address."
+            )
+        started: float | None = None
+        attempt, refreshed, lost = 1, False, False
+        secret: Secret | None = None
+        try:
+            while True:
+                if auth is not None:
+                    secret = await current(auth)
+                    prepared.authorize(secret)
+                left, outcome = await self._attempt(request, prepared, attempt, stream=stream)
+                started = left if started is None else started
+                if isinstance(outcome, Failure):
+                    wish, ending = None, "unsent" if outcome.unsent else "lost"
+                elif 200 <= outcome.status < 300:
+                    return outcome
+                else:
+                    wish, ending = retry_after(outcome.headers), outcome.status
+                    if outcome.status == 401 and auth and secret and not refreshed and prepared.replayable:
+                        refreshed = True
+                        if await replaced(auth, secret):
+                            continue
+                policy = settings.retries
+                decision = decide(policy, request.method, ending, attempt, replayable=prepared.replayable)
+                delay = policy.delay(attempt, wish)
+                late = settings.clock() - started + delay > policy.deadline
+                if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
+                    break
+                lost = lost or may_be_done(ending)
+                path = request.path_below(settings.base_url)
+                reports.retrying(settings.hooks, request, path, attempt, outcome, delay)
+                await settings.rest(delay)
+                attempt += 1
+            raise explain(request, outcome, secret, attempt, unknown=decision == "unknown", lost=lost)
+        except KantataError as error:
+            # Whatever it is: there may be no token any more, or the client was closed.
+            if lost:
+                error.answer_was_lost = True
+                if request.method not in ("GET", "HEAD"):
+                    error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
+            raise
+
+    async def download(self, request: Request, auth: TokenProvider | None, explain: Explain) -> Download:
+        """Like `perform`, but the body of a success is still to be read."""
+        return cast("Download", await self.perform(request, auth, explain, stream=True))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        # A cancelled task closes its connections too, but does not wait for its peers for ever.
+        with anyio.move_on_after(5, shield=True):
+            await self.connections.aclose()
+
+    async def _attempt(
+        self, request: Request, prepared: Prepared, attempt: int, *, stream: bool
+    ) -> tuple[float, Response | Failure]:
+        """When the attempt left (by the clock), and what became of it."""
+        if self._settings.closed:
+            raise UsageError(
+                "This client was closed while a request waited to leave.",
+                consequence="It was not sent.",
+            )
+        if not request.is_below(self._settings.base_url):
+            return await self._once(request, prepared, attempt, stream=stream)
+        if not request.own_limit:
+            async with self._places:
+                waited = await self._wait(request, own_limit=False)
+                return await self._once(request, prepared, attempt, waited, stream=stream)
+        async with self._own(request.operation):
+            waited = await self._wait(request, own_limit=True)
+            async with self._places:
+                waited += await self._wait(request, own_limit=False)
+                return await self._once(request, prepared, attempt, waited, stream=stream)
+
+    async def _wait(self, request: Request, *, own_limit: bool) -> float:
+        """Wait for the throttle, and return the seconds that took.
+
+        The general limit is waited for in a place: a 429 has to slow down the requests that wait for a place, too.
+        """
+        settings = self._settings
+        start, longest = settings.clock(), settings.retries.deadline
+        pause = await settings.throttle.acquire(request.operation, own_limit, longest)
+        if not pause:
+            return settings.clock() - start
+        path, scope = request.path_below(settings.base_url), "this operation" if own_limit else "all requests"
+        error = RateLimitedError(
+            f"{request.method} {path} was not sent: a 429 asked for a pause of {scope}, of which {pause:.0f} s are left, "
+            f"and the deadline of the retries is {longest:g} s. Try again after the pause.",
+            status=429,
+            method=request.method,
+            path=path,
+        )
+        error.retry_after = pause
+        raise error
+
+    async def _once(
+        self,
+        request: Request,
+        prepared: Prepared,
+        attempt: int,
+        waited: float | None = None,
+        *,
+        stream: bool,
+    ) -> tuple[float, Response | Failure]:
+        """Send one attempt; `waited` is how long the throttle held it, or `None` without a throttle."""
+        settings = self._settings
+        hooks, throttle, path = settings.hooks, settings.throttle, request.path_below(settings.base_url)
+        if waited is not None and waited > _NOTICEABLE:
+            reports.throttled(hooks, request, path, waited)
+        reports.leaving(hooks, request, path, attempt)
+        start = settings.clock()
+        outcome = await self.connections.exchange(prepared, stream=stream)
+        seconds = settings.clock() - start
+        if waited is not None and not isinstance(outcome, Failure):
+            if outcome.status == 429:
+                throttle.limited(request.operation, request.own_limit, retry_after(outcome.headers), seconds)
+            else:
+                throttle.succeeded(request.operation, request.own_limit)
+        reports.ended(hooks, request, path, attempt, outcome, seconds)
+        return start, outcome
+
+    def _own(self, operation: str) -> anyio.Semaphore:
+        """Half as many as all places: no more may leave together after waiting for a limit of their own."""
+        places = self._own_places.get(operation)
+        if places is None:
+            most = self._settings.max_concurrency
+            places = self._own_places[operation] = _semaphore(max(1, most // 2))
+        return places
+
+
+def admit(request: Request, base_url: str, auth: TokenProvider | None) -> None:
+    """Check that a request, and the token with it, may go where its URL leads.
+
+    Raises:
+        UsageError: It may not.
+    """
+    if request.is_below(base_url):
+        # httpx would resolve such segments, and so may a server or a proxy on the way, even if they are quoted.
+        below = request.url[len(base_url) :]
+        if ("." in below or "%" in below) and _UPWARDS.search(below):
+            raise UsageError(
+                f"{request!r} has '.' or '..' between slashes: a path leads to one record, and never upwards."
+            )
+        return
+    if auth is not None:
+        raise UsageError(f"{request!r} is not below {base_url}: the token goes to no other address.")
+    problem = unsafe(request.url.partition("?")[0])
+    if problem is not None:
+        raise UsageError(f"Not an address to send to: {problem}.")
+
+
+def _semaphore(value: int) -> anyio.Semaphore:
+    return anyio.Semaphore(value, fast_acquire=True)
