@@ -1,4 +1,4 @@
-"""The commands: login, logout, whoami, token; `sandbox` has a module of its own."""
+"""The commands login, logout, whoami and token; `sandbox` has a module of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _errors = Console(stderr=True, highlight=False)
 
 ProfileName = Annotated[
     str,
-    typer.Option("--profile", envvar="KANTATA_PROFILE", help="One name for each user you sign in as."),
+    typer.Option("--profile", envvar="KANTATA_PROFILE", help="Name of the signed-in user to act as."),
 ]
 
 
@@ -55,7 +55,7 @@ def login(
     ],
     profile: ProfileName = "default",
     scope: Annotated[
-        list[str] | None, typer.Option(help="What to ask for; can be given several times.")
+        list[str] | None, typer.Option(help="Scope to request; repeat the option for several.")
     ] = None,
     port: Annotated[
         int,
@@ -69,25 +69,23 @@ def login(
     server: Annotated[
         str | None,
         typer.Option(
-            envvar="KANTATA_SERVER", help="Another server than Kantata's, such as a sandbox's origin."
+            envvar="KANTATA_SERVER", help="Origin of another server, such as a sandbox's. Default: Kantata."
         ),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser, or only print the address.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser, or only print the address to visit.")] = True,
     keyring: Annotated[
         bool, typer.Option(help="Keep the token in the desktop's keyring, not in a file.")
     ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds to wait for the browser to come back.")
-    ] = 300,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser to return.")] = 300,
 ) -> None:
-    """Sign in by the browser.
+    """Sign in with a browser.
 
-    The application's secret is read from the variable KANTATA_CLIENT_SECRET, or asked for; it is no option,
-    since the arguments of a process are for all users of a machine to see. It is not stored.
+    The application's secret is read from the environment variable KANTATA_CLIENT_SECRET, or prompted for. It is not an
+    option, because all users of a machine can see the arguments of a process. It is not stored.
     """
     with _told():
         if not _name(profile):
-            raise OAuthError(f"A profile's name has letters, digits, - and _ only: {profile!r} has others.")
+            raise OAuthError(f"A profile's name can have letters, digits, - and _ only, got {profile!r}.")
         chosen = Profile(
             profile, client_id, server.rstrip("/").removesuffix("/api/v1") if server else None, keyring
         )
@@ -97,12 +95,12 @@ def login(
 
 @app.command()
 def logout(profile: ProfileName = "default") -> None:
-    """Revoke the token, and forget it."""
+    """Revoke the token and delete it."""
     with _told():
         kept = _profile(profile)
         problem = anyio.run(_logout, kept)
     if problem:
-        _errors.print(f"The token is deleted here, but could not be revoked: {problem}", markup=False)
+        _errors.print(f"The token was deleted here, but could not be revoked: {problem}", markup=False)
         raise typer.Exit(1)
     typer.echo("Signed out.")
 
@@ -132,11 +130,13 @@ async def _login(
         request = oauth.authorization_url()
         with CallbackServer(request, redirect_uri, starts=browser) as callback:
             if browser:
-                # Not waited for: some browsers run in the foreground until the user leaves them.
+                # In a thread of its own: some browsers run in the foreground until the user closes them.
                 threading.Thread(target=webbrowser.open, args=(callback.start_url,), daemon=True).start()
-                _errors.print("Your browser opens. If it does not, go to this address on this machine:")
+                _errors.print(
+                    "Your browser should open. If it does not, open this address in a browser on this machine:"
+                )
             else:
-                _errors.print("Go to this address in a browser on this machine:")
+                _errors.print("Open this address in a browser on this machine:")
             _errors.print(request.url, markup=False, soft_wrap=True)
             try:
                 came = await anyio.to_thread.run_sync(callback.wait, timeout, abandon_on_cancel=True)
@@ -195,7 +195,7 @@ async def _name_of(profile: Profile, access_token: str) -> str:
 def _profile(name: str) -> Profile:
     profile = Profile.load(name) if _name(name) else None
     if profile is None:
-        raise OAuthError(f"Nobody is signed in as profile {name!r}: kantata login.")
+        raise OAuthError(f"Nobody is signed in as profile {name!r}: run kantata login.")
     return profile
 
 
@@ -204,7 +204,7 @@ def _name(name: str) -> bool:
 
 
 def _secret(*, ask: bool) -> Secret | None:
-    """The application's secret; None for an application without."""
+    """The application's secret; None for a public client."""
     value = os.environ.get(SECRET)
     if value is None and ask and sys.stdin.isatty():
         value = typer.prompt(
@@ -215,7 +215,7 @@ def _secret(*, ask: bool) -> Secret | None:
 
 @contextmanager
 def _told() -> Generator[None]:
-    """An error as a sentence, without a traceback."""
+    """Print an error as a sentence, without a traceback, and exit with 1."""
     try:
         yield
     except KantataError as error:

@@ -1,4 +1,4 @@
-"""The end of a sign-in on this very machine: a web server on loopback that waits for the browser to come back."""
+"""The end of a sign-in on this machine: a web server on loopback that the browser returns to."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh a
 
 
 class CallbackServer:
-    """Listens at a redirect URI such as `http://127.0.0.1:8484/callback`, within a `with` block."""
+    """Listens at a redirect URI such as `http://127.0.0.1:8484/callback` during a `with` block."""
 
     def __init__(self, request: AuthorizationRequest, redirect_uri: str, *, starts: bool) -> None:
-        """Prepare; nothing listens yet. `starts` is whether a browser will be sent to `start_url`."""
+        """Prepare to listen; `starts` is whether a browser will be sent to `start_url`."""
         parts = urlsplit(redirect_uri)
         self.path = parts.path
         self.request = request
@@ -49,7 +49,7 @@ class CallbackServer:
         self._came = threading.Event()
         self._told = threading.Event()
         self._shown = threading.Event()
-        self._outcome: tuple[bool, str] = (False, "The sign-in was broken off.")
+        self._outcome: tuple[bool, str] = (False, "The sign-in was interrupted.")
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
@@ -60,9 +60,8 @@ class CallbackServer:
             problem = error.strerror
         if self._server is None:
             raise OAuthError(
-                f"Port {self._port} of {self._host} can't be used ({problem}): end the program that has it, "
-                f"or choose "
-                "another by --port, and register that redirect URI too."
+                f"Port {self._port} of {self._host} can't be used ({problem}): end the program that uses it, "
+                "or choose another with --port, and register that redirect URI too."
             )
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -72,27 +71,26 @@ class CallbackServer:
     ) -> None:
         assert self._server  # noqa: S101 - entered
         if not self._told.is_set():
-            self.tell(ok=False, text="The sign-in was broken off. Start it again.")
+            self.tell(ok=False, text="The sign-in was interrupted. Start it again.")
         if self._callback is not None:
-            self._shown.wait(5)  # the browser is still to be told
+            self._shown.wait(5)  # until the browser has shown the outcome
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def start_url(self) -> str:
-        """Leads to the authorization URL, and is what a browser is started with.
+        """The address that a browser is started with; it redirects to the authorization URL.
 
-        The arguments of a process are for all users of the machine to see, so the state must not be among
-        them. They can ask here for it, too; so it is given once only, and who comes second, the browser or
-        they, is told so.
+        All users of a machine can see the arguments of a process, so the state must not be among them. Other users can
+        request this address too; so it redirects once only, and a second visitor gets a warning.
         """
         return f"http://{self._host}:{self._port}/"
 
     def wait(self, seconds: float) -> Secret:
-        """The path and query with which the browser came back.
+        """The path and query with which the browser returned.
 
         Raises:
-            OAuthError: It did not, in time.
+            OAuthError: The browser did not return in time.
         """
         if not self._came.wait(seconds) or self._callback is None:
             raise OAuthError(
@@ -102,26 +100,26 @@ class CallbackServer:
         return self._callback
 
     def tell(self, *, ok: bool, text: str) -> None:
-        """What the browser shows in the end."""
+        """Set the text that the browser shows at the end."""
         self._outcome = ok, text
         self._told.set()
 
     def answer(self, target: str) -> tuple[int, str, str]:
-        """Status, location and page for the target of a GET request."""
+        """The status, redirect target and page for a GET request."""
         path = urlsplit(target).path
-        text = "This page waits for a sign-in of the command kantata."
+        text = "This address waits for a sign-in by the command kantata."
         if path == "/" and self._start is not None:
             if self._start.acquire(blocking=False):
                 return HTTPStatus.SEE_OTHER, self.request.url, ""
             text += (
-                " It was asked for its address before. If that was not your browser, somebody else on this "
-                "machine may be meddling with the sign-in: stop the command by Ctrl-C, and do not go on."
+                " The address was opened before. If that was not your browser, another user of this machine may be "
+                "interfering with the sign-in: stop the command with Ctrl-C, and do not continue."
             )
         if path == self.path:
             if not self._came.is_set():
                 self._callback = Secret(target)
                 self._came.set()
-            # Away from here, so that neither the address bar nor the history keeps the code.
+            # A redirect, so that neither the address bar nor the history keeps the code.
             return HTTPStatus.SEE_OTHER, _RESULT, ""
         if path == _RESULT and self._came.is_set():
             self._told.wait(90)
@@ -129,10 +127,10 @@ class CallbackServer:
             title = "You are signed in" if ok else "The sign-in failed"
             color = "#1a6e35" if ok else "#a12622"
             return HTTPStatus.OK, "", _PAGE.format(title=title, text=html.escape(text), color=color)
-        return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Nothing is here", text=text, color="#222")
+        return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Not found", text=text, color="#222")
 
     def shown(self, target: str) -> None:
-        """A page has been sent."""
+        """Note that a page was sent."""
         if urlsplit(target).path == _RESULT:
             self._shown.set()
 

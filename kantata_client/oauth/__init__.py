@@ -1,4 +1,4 @@
-"""OAuth 2.0: signing users in, and keeping and renewing their tokens."""
+"""OAuth 2.0: sign users in, store their tokens and renew them."""
 
 from kantata_client.oauth.app import DISCOVERY_URL, Endpoints, OAuthApp
 from kantata_client.oauth.tokens import AuthorizationRequest, Introspection, Token

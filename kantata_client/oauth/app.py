@@ -1,4 +1,4 @@
-"""OAuth 2.0: sending users to Kantata to sign in, and getting, renewing and revoking their tokens.
+"""OAuth 2.0: send users to Kantata to sign in; get, renew and revoke their tokens.
 
     app = OAuthApp(client_id, client_secret, "https://example.org/callback")
     request = app.authorization_url(scopes=["api_only", "offline_access"])
@@ -6,15 +6,17 @@
     token = await app.exchange(callback_url, request)
     kantata = Kantata(token=token.access_token)
 
-Services keep tokens in a store (`kantata_client.stores`) and give `StoredToken` to the client, which renews
-them. What goes wrong is an `OAuthError`.
+Services keep tokens in a store (`kantata_client.stores`) and pass a `StoredToken` to the client, which renews the token
+when needed. Failures raise `OAuthError`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
+
+import attrs
 
 from kantata_client._http.messages import Request
 from kantata_client._http.tokens import Secret
@@ -34,8 +36,9 @@ __all__ = ["DISCOVERY_URL", "AuthorizationRequest", "Endpoints", "Introspection"
 DISCOVERY_URL = "https://api.mavenlink.com/.well-known/openid-configuration"
 
 
-class Endpoints(NamedTuple):
-    """The addresses of an authorization server; those of Kantata unless told otherwise."""
+@attrs.frozen
+class Endpoints:
+    """The addresses of an authorization server. The defaults are Kantata's."""
 
     authorize: str = "https://app.mavenlink.com/oauth/authorize"
     token: str = "https://app.mavenlink.com/oauth/token"  # noqa: S105 - an address
@@ -46,13 +49,14 @@ class Endpoints(NamedTuple):
     def at(cls, server: str) -> Self:
         """The same paths on another server, such as a sandbox: `Endpoints.at("http://127.0.0.1:8480")`."""
         server = server.rstrip("/")
-        return cls(*(server + urlsplit(url).path for url in cls()))
+        kantata: dict[str, str] = attrs.asdict(cls(), recurse=False)
+        return cls(**{name: server + urlsplit(url).path for name, url in kantata.items()})
 
 
 class OAuthApp:
-    """An application as it is registered with Kantata. Nothing is sent before the first method that waits.
+    """An application registered with Kantata.
 
-    It can be used by many tasks at once, on asyncio and on trio; close it with `aclose()` or by `async with`.
+    Creating one sends nothing. Many tasks can share it, on asyncio and on trio. Close it with `aclose()` or `async with`.
     """
 
     endpoints: Endpoints = Endpoints()
@@ -73,24 +77,26 @@ class OAuthApp:
         """Describe an application.
 
         Args:
-            client_id: Its id.
-            client_secret: Its secret; None for one that cannot keep any.
-            redirect_uri: Where browsers come back to, exactly as it was registered.
-            scopes: What to ask for unless a call says otherwise; without, the server decides.
-                `offline_access` brings a refresh token.
-            endpoints: The authorization server; Kantata's unless told otherwise.
-            client_authentication: Whether id and secret are sent as HTTP basic authentication or in the form.
-            timeout: Seconds for connecting, for each write and each read.
-            transport: Any async transport of httpx instead of the network.
+            client_id: The application's id.
+            client_secret: The application's secret; None for a public client, which has no secret.
+            redirect_uri: Where the browser returns to, exactly as registered.
+            scopes: The scopes to request by default. If empty, the server decides. `offline_access` yields a refresh
+                token.
+            endpoints: The authorization server. Default: Kantata's.
+            client_authentication: Send id and secret as HTTP basic authentication (`"basic"`) or in the form (`"body"`).
+            timeout: Seconds to wait for a connection, for each write and for each read.
+            transport: An async transport of httpx to use instead of the network.
 
         Raises:
-            OAuthError: An address is neither HTTPS nor on this machine, or the id is missing.
+            OAuthError: `client_id` is empty, or an address is neither HTTPS nor on this machine.
         """
         self._secret = Secret(client_secret) if client_secret else None
         del client_secret  # an error below must not show it
         self.client_id = client_id
         if not client_id:
-            raise OAuthError("An application needs its client_id: its registration with Kantata shows it.")
+            raise OAuthError(
+                "client_id is empty: copy the id from the application's registration with Kantata."
+            )
         if endpoints is not None:
             _check(endpoints)
             self.endpoints = endpoints
@@ -101,17 +107,20 @@ class OAuthApp:
 
     @property
     def confidential(self) -> bool:
-        """Whether it has a secret."""
+        """Whether the application has a secret."""
         return self._secret is not None
 
     def authorization_url(
         self, *, scopes: Iterable[str] | None = None, redirect_uri: str | None = None
     ) -> AuthorizationRequest:
-        """Begin a sign-in: where to send the user's browser, and what to keep until it comes back.
+        """Begin a sign-in.
 
         Args:
-            scopes: What to ask for; the application's unless given.
-            redirect_uri: Another registered one than the application's.
+            scopes: The scopes to request. Default: the application's.
+            redirect_uri: Another registered redirect URI. Default: the application's.
+
+        Returns:
+            The URL to send the user's browser to, and what to keep until the browser returns.
 
         Raises:
             OAuthError: There is no redirect URI.
@@ -120,9 +129,7 @@ class OAuthApp:
 
         target = secured(redirect_uri, "redirect URI") if redirect_uri else self.redirect_uri
         if target is None:
-            raise OAuthError(
-                "A sign-in needs the redirect URI that is registered: OAuthApp(…, redirect_uri=…)."
-            )
+            raise OAuthError("A sign-in needs the registered redirect URI: pass OAuthApp(…, redirect_uri=…).")
         asked = self.scopes if scopes is None else _scopes(scopes)
         state, verifier = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(64))
         query = Secret(
@@ -143,16 +150,16 @@ class OAuthApp:
         return AuthorizationRequest(url, state.reveal(), verifier.reveal(), asked)
 
     async def exchange(self, callback: str, request: AuthorizationRequest) -> Token:
-        """End a sign-in: get the token for what the browser came back with.
+        """Finish a sign-in: exchange the code of the callback for a token.
 
         Args:
-            callback: The URL (or its path and query) that the browser asked for. A bare code, copied by hand,
-                will do, but then nothing shows that it belongs to this request except PKCE.
-            request: What `authorization_url` gave.
+            callback: The URL (or its path and query) with which the browser returned. A bare code, copied by hand, works
+                too, but then only PKCE proves that it belongs to this request.
+            request: The result of `authorization_url`.
 
         Raises:
-            OAuthError: The callback does not belong to the request, has no code, or tells an error; the
-                server refuses the code; or its answer holds no token.
+            OAuthError: The callback belongs to another request, has no code or reports an error; the server refuses the
+                code; or the answer has no token.
             KantataConnectionError: The server could not be reached.
         """
         returned = Secret(callback)
@@ -169,16 +176,16 @@ class OAuthApp:
         return _token(await self._post(self.endpoints.token, form), request.scopes)
 
     async def refresh(self, token: Token) -> Token:
-        """A new token for an old one, whose refresh token may be used up afterwards: store the new one.
+        """Exchange a token for a new one, and store the new one: the old refresh token may no longer work.
 
         Raises:
-            OAuthError: There is no refresh token; or the server refuses it (`error` is `invalid_grant` if it
-                was revoked).
+            OAuthError: The token has no refresh token, or the server refuses it (`error` is `invalid_grant` if it was
+                revoked).
             KantataConnectionError: The server could not be reached.
         """
         if not token.refreshable:
             raise OAuthError(
-                "This token has no refresh token: sign in again, with the scope offline_access, to get one "
+                "This token has no refresh token: sign in again with the scope offline_access to get a token "
                 "that can be renewed."
             )
         form = Secrets({"grant_type": "refresh_token", "refresh_token": token.refresh_token})
@@ -190,10 +197,10 @@ class OAuthApp:
         )
 
     async def client_credentials(self, *, scopes: Iterable[str] | None = None) -> Token:
-        """A token for the application itself, without a user.
+        """Get a token for the application itself, without a user.
 
         Raises:
-            OAuthError: The server refuses, or the application has no secret.
+            OAuthError: The application has no secret, or the server refuses it.
             KantataConnectionError: The server could not be reached.
         """
         if self._secret is None:
@@ -205,7 +212,7 @@ class OAuthApp:
         return _token(await self._post(self.endpoints.token, form), asked)
 
     async def revoke(self, token: Token | str) -> None:
-        """Make a token useless, its refresh token first. It is no error if it is already.
+        """Revoke a token, its refresh token first. Revoking a token twice is not an error.
 
         Raises:
             OAuthError: The server refuses the application.
@@ -221,10 +228,10 @@ class OAuthApp:
         )
 
     async def introspect(self, token: Token | str) -> Introspection:
-        """What the server knows of an access token.
+        """Ask the server about an access token.
 
         Raises:
-            OAuthError: The server refuses the application, or answers something else.
+            OAuthError: The server refuses the application, or the answer is not that of an introspection endpoint.
             KantataConnectionError: The server could not be reached.
         """
         form = Secrets({"token": token.access_token if isinstance(token, Token) else token})
@@ -233,7 +240,7 @@ class OAuthApp:
         active = told.get("active")
         if not isinstance(active, bool):
             raise OAuthError(
-                "The introspection endpoint does not tell whether the token is active: check its address."
+                "The introspection endpoint's answer does not say whether the token is active: check the endpoint's address."
             )
         user = told.get("username") or told.get("sub")
         client_id, expires = told.get("client_id"), told.get("exp")
@@ -246,14 +253,14 @@ class OAuthApp:
         )
 
     async def discover(self, url: str = DISCOVERY_URL) -> Endpoints:
-        """Take the endpoints from the server's well-known document instead of the documented ones.
+        """Replace the endpoints by those of the server's discovery document.
 
         Args:
             url: The document's address.
 
         Raises:
-            OAuthError: It is no such document, or names an address that is not safe; the endpoints stay as
-                they are.
+            OAuthError: The answer is not a discovery document, or names an unsafe address. The endpoints stay as they
+                are.
             KantataConnectionError: The server could not be reached.
         """
         request = Request("GET", secured(url, "discovery document's address"), operation="OAuth")
@@ -262,11 +269,11 @@ class OAuthApp:
         found = [told.get(name) for name in names]
         if not all(isinstance(endpoint, str) for endpoint in found[:2]):
             raise OAuthError(
-                "The discovery document names no authorization and token endpoint: check its address."
+                "The discovery document lacks the authorization or token endpoint: check its address."
             )
         addresses = (
             address if isinstance(address, str) else known
-            for address, known in zip(found, self.endpoints, strict=True)
+            for address, known in zip(found, attrs.astuple(self.endpoints), strict=True)
         )
         endpoints = Endpoints(*addresses)
         _check(endpoints)
@@ -302,19 +309,19 @@ def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check(endpoints: Endpoints) -> None:
-    for name, url in zip(Endpoints._fields, endpoints, strict=True):
+    for name, url in attrs.asdict(endpoints, recurse=False).items():
         secured(url, f"{name} endpoint")
 
 
 def _basic(client_id: str, secret: Secret) -> Secret:
-    """The credentials of HTTP basic authentication, the way OAuth wants them: quoted first."""
+    """The credentials of HTTP basic authentication; OAuth requires each part to be percent-encoded first."""
     from base64 import b64encode
 
     return Secret(b64encode(f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}".encode()).decode())
 
 
 def _challenge(verifier: Secret) -> str:
-    """PKCE's S256."""
+    """The PKCE challenge of a verifier, by the method S256."""
     from base64 import urlsafe_b64encode
     from hashlib import sha256
 
@@ -322,13 +329,13 @@ def _challenge(verifier: Secret) -> str:
 
 
 def _code(returned: Secret, request: AuthorizationRequest) -> Secret:
-    """The code that a browser came back with."""
+    """The code in a callback, after its state was checked."""
     from secrets import compare_digest
 
     if "?" not in returned.reveal() and "://" not in returned.reveal():
         if returned.reveal().strip():
             return Secret(returned.reveal().strip())
-        raise OAuthError("The code is empty: copy it from the page, or give the whole callback URL.")
+        raise OAuthError("The code is empty: copy it from the page, or pass the whole callback URL.")
     pairs = parse_qsl(urlsplit(returned.reveal()).query)
     query = Secrets(dict(pairs))
     repeated = len({name for name, _ in pairs}) != len(pairs)
@@ -336,17 +343,17 @@ def _code(returned: Secret, request: AuthorizationRequest) -> Secret:
     state, code, error = query.secret("state"), query.secret("code"), query.get("error")
     if repeated:
         raise OAuthError(
-            "The callback repeats a parameter, which no authorization server does: sign in again."
+            "The callback repeats a parameter, so it does not come from an authorization server: sign in again."
         )
     if state is None or not compare_digest(state.reveal().encode(), request.state.encode()):
         raise OAuthError(
-            "The callback does not belong to this sign-in (its state is another one or missing). It may "
-            "come from an older attempt, or have been forged: sign in again, from the start."
+            "The callback does not belong to this sign-in (its state differs or is missing). It may "
+            "come from an earlier attempt, or be forged: start the sign-in again."
         )
     if error:
         raise refusal(str(error), query.get("error_description"))
     if code is None:
-        raise OAuthError("The callback has no code: check that the redirect URI is right, and sign in again.")
+        raise OAuthError("The callback has no code: check the redirect URI, and sign in again.")
     return code
 
 
@@ -359,12 +366,12 @@ def _token(response: Response, asked: tuple[str, ...]) -> Token:
             raise refusal(str(told.get("error")), None)
         names = ", ".join(told.names())[:200] or "nothing"
         raise OAuthError(
-            f"The token endpoint's answer holds no access_token, only {names}: check its address."
+            f"The token endpoint's answer has no access_token, only {names}: check the endpoint's address."
         )
     if kind is not None and str(kind).lower() != "bearer":
         raise OAuthError(
-            "The token endpoint handed out a token of another type than bearer: check its address, since "
-            "Kantata's API takes no other."
+            "The token endpoint issued a token whose type is not bearer, which Kantata's API requires: check the "
+            "endpoint's address."
         )
     scope, lasts = told.get("scope"), told.get("expires_in")
     try:

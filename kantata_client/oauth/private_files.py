@@ -1,4 +1,4 @@
-"""Files that only their owner can read, written as a whole or not at all."""
+"""Files that only their owner can read, written atomically."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _OTHERS_WRITE = 0o022
 
 
 def config_directory() -> Path:
-    """The user's own directory for this package's configuration; it need not exist.
+    """The user's configuration directory for this package, which may not exist yet.
 
     Raises:
-        UsageError: platformdirs, which knows it, is not installed.
+        UsageError: platformdirs, which finds the directory, is not installed.
     """
     try:
         from platformdirs import user_config_path
     except ImportError:
         raise UsageError(
-            "The user's configuration directory is found by platformdirs: "
-            "pip install 'kantata-client[oauth]', or name a directory: FileStore(directory).",
+            "Finding the user's configuration directory needs platformdirs: "
+            "pip install 'kantata-client[oauth]', or pass a directory: FileStore(directory).",
             consequence="",
         ) from None
     return user_config_path("kantata-client", appauthor=False)
 
 
 def read_private(path: Path) -> Secret | None:
-    """The file's text; None if there is no file.
+    """The file's text; None if the file does not exist.
 
     Raises:
-        OAuthError: Others can read or change it.
+        OAuthError: The file can't be read, is damaged, or other users can read or change it.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
@@ -46,15 +46,15 @@ def read_private(path: Path) -> Secret | None:
         return None
     except OSError as error:
         raise OAuthError(
-            f"{path} can't be read: {error.strerror}. It has to be a file of your own."
+            f"{path} can't be read: {error.strerror}. It must be a regular file of your own."
         ) from error
     with os.fdopen(handle, encoding="utf-8") as file:
         mode = os.fstat(handle).st_mode
         if os.name == "posix" and mode & _OTHERS:
             raise OAuthError(
-                f"{path} holds a token, and other users of this machine can read or change it (mode "
-                f"{mode & 0o777:04o}): sign in again to replace it and revoke the token, or, if nobody else was "
-                "here, chmod 600 it."
+                f"{path} holds a token, but other users of this machine can read or change it (mode "
+                f"{mode & 0o777:04o}): revoke the token and sign in again, or, if nobody else uses this machine, "
+                f"run chmod 600 on the file."
             )
         try:
             return Secret(file.read())
@@ -64,16 +64,16 @@ def read_private(path: Path) -> Secret | None:
 
 
 def write_private(path: Path, text: Secret) -> None:
-    """Put `text` into the file, in the place of what is there; a crash leaves the old or the new.
+    """Replace the file's text; after a crash the file has the old text or the new one.
 
     Raises:
-        OAuthError: It can't be written, or others could replace it.
+        OAuthError: The file can't be written, or other users could replace it.
     """
     make_directory(path.parent)
     try:
         file = Unfinished(path, mode=0o600)
         try:
-            # A view, since an error's traceback may be shown with the local variables on its way.
+            # A view, because a traceback may be shown with its local variables.
             file.write(memoryview(text.reveal().encode()))
             file.commit()
         finally:
@@ -83,28 +83,28 @@ def write_private(path: Path, text: Secret) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory for private files.
+    """Create a directory for private files, if it does not exist.
 
     Raises:
-        OAuthError: It can't be made, or others could put files there.
+        OAuthError: The directory can't be created, or other users can write to it.
     """
     try:
         for missing in reversed([part for part in (directory, *directory.parents) if not part.exists()]):
             missing.mkdir(mode=0o700, exist_ok=True)
         mode = directory.stat().st_mode
     except OSError as error:
-        raise OAuthError(f"{directory} can't be made: {error.strerror}.") from error
+        raise OAuthError(f"{directory} can't be created: {error.strerror}.") from error
     if not stat.S_ISDIR(mode):
-        raise OAuthError(f"{directory} can't be made: there is a file of that name.")
+        raise OAuthError(f"{directory} can't be created: a file has that name.")
     if os.name == "posix" and mode & _OTHERS_WRITE:
         raise OAuthError(
-            f"{directory} is for tokens, and other users of this machine can write to it "
-            f"(mode {mode & 0o777:04o}): chmod 700 it, or name another directory."
+            f"{directory} is for tokens, but other users of this machine can write to it "
+            f"(mode {mode & 0o777:04o}): run chmod 700 on it, or choose another directory."
         )
 
 
 def locked(handle: int) -> bool:
-    """Lock an open file against other processes; false if one of them has it. Closing the file unlocks it."""
+    """Lock an open file against other processes; False if another process holds it. Closing the file unlocks it."""
     try:
         if os.name == "nt":
             import msvcrt

@@ -1,8 +1,8 @@
-"""Talking to an authorization server: forms out, JSON in, refusals as `OAuthError`.
+"""Requests to an authorization server: forms out, JSON in, refusals as `OAuthError`.
 
-Neither Authlib nor oauthlib is underneath: Authlib's client sends by itself, through an `httpx.AsyncClient`
-whose exceptions hold requests with their secrets, and oauthlib lets plain HTTP reach loopback only by an
-environment variable that allows it everywhere; what would remain of either is joining parameters to a URL.
+Neither Authlib nor oauthlib is used. Authlib's client sends through an `httpx.AsyncClient`, whose exceptions hold requests
+with their secrets; oauthlib allows plain HTTP to loopback only through an environment variable that allows it everywhere.
+Without those parts, either would only join parameters to a URL.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from kantata_client._http.messages import AsyncTransport, Response
 
 _ADVICE = {
-    "access_denied": "The user, or an administrator, declined: ask again only when they want to.",
-    "invalid_client": "Check the application's id and secret, and that both belong to this server.",
-    "invalid_grant": "The code or refresh token was used, revoked, is too old, or belongs to another "
+    "access_denied": "The user or an administrator declined: ask again only if they want to sign in.",
+    "invalid_client": "Check the application's id and secret, and that both are registered with this server.",
+    "invalid_grant": "The code or refresh token was already used, was revoked, has expired, or belongs to another "
     "application or redirect URI: sign in again.",
-    "invalid_scope": "Ask only for scopes that the application was registered with.",
-    "redirect_uri_mismatch": "Register the redirect URI with the application, character by character.",
+    "invalid_scope": "Request only scopes that the application is registered for.",
+    "redirect_uri_mismatch": "The redirect URI must equal the registered one, character for character.",
     "unauthorized_client": "The application is not registered for this kind of grant.",
-    "unsupported_grant_type": "The server does not offer this kind of grant.",
+    "unsupported_grant_type": "The server does not support this kind of grant.",
     "server_error": "The server failed: try again later.",
     "temporarily_unavailable": "The server is busy: try again later.",
 }
 _CONFIDENTIAL = frozenset({"client_secret", "code", "code_verifier", "refresh_token", "token"})
-"""Fields of a form that an answer's text must not repeat."""
+"""Fields of a form that no error message may repeat."""
 
 
 class Wire(Transport):
-    """Sends to an authorization server; what it refuses becomes an `OAuthError`."""
+    """Sends to an authorization server, and raises its refusals as `OAuthError`."""
 
     def __init__(self, base_url: str, timeout: float, transport: AsyncTransport | None) -> None:
-        """Make a wire; `base_url` is the token endpoint's origin, `timeout` in seconds."""
+        """`base_url` is the token endpoint's origin, `timeout` is in seconds."""
         retries = RetryPolicy(attempts=3, deadline=timeout)
         super().__init__(base_url=base_url, timeout=timeout, retries=retries, transport=transport)
 
@@ -73,7 +73,9 @@ class Wire(Transport):
     ) -> KantataError:
         if isinstance(outcome, Failure):
             error = super()._problem(request, outcome, secret, attempts, unknown=unknown, lost=lost)
-            return OAuthError(f"{error} Start again if that does not help.") if unknown else error
+            return (
+                OAuthError(f"{error} If that does not help, start the sign-in again.") if unknown else error
+            )
         content = _redacted(outcome.content, request)
         path = request.path_below(self.base_url)
         told = error_from_response(outcome.status, outcome.headers, content, request.method, path)
@@ -98,22 +100,22 @@ def decoded(response: Response, what: str) -> Secrets:
     del body
     raise OAuthError(
         f"{what} answered with {kind} instead of a JSON object: check the address; "
-        "a login page or a proxy may have answered in its place."
+        "a login page or a proxy may have answered instead."
     )
 
 
 def refusal(code: str, description: str | None) -> OAuthError:
-    """The error of a redirect back, such as `access_denied`."""
-    advice = _ADVICE.get(code, "Start again, or check how the application is registered.")
+    """The error for a refusal that the callback reports, such as `access_denied`."""
+    advice = _ADVICE.get(code, "Start the sign-in again, or check how the application is registered.")
     told = f": {description[:300].rstrip('.')}" if description else ""
     return OAuthError(f"The authorization server refused ({code[:80]}){told}. {advice}", error=code)
 
 
 def secured(url: str, what: str) -> str:
-    """The URL, if secrets may go there: HTTPS, or plain HTTP to this machine itself."""
+    """The URL, if secrets may be sent there: HTTPS, or plain HTTP on this machine."""
     problem = unsafe(url)
     if problem:
-        raise OAuthError(f"The {what} is none to send secrets to: {problem}.")
+        raise OAuthError(f"Secrets must not be sent to the {what}: {problem}.")
     return url
 
 
@@ -133,7 +135,7 @@ def _code(content: bytes) -> str | None:
 
 
 def _redacted(content: bytes, request: Request) -> bytes:
-    """An answer without the secrets that were sent: some servers repeat what they refuse."""
+    """An answer without the secrets of the request, which some servers repeat when they refuse it."""
     secrets = [value for name, value in parse_qsl((request.content or b"").decode()) if name in _CONFIDENTIAL]
     basic = (request.headers or {}).get("authorization", "").removeprefix("Basic ")
     if basic:

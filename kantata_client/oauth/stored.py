@@ -1,4 +1,4 @@
-"""A token from a store as a client's token provider: renewed once, however many tasks find it expired."""
+"""A token provider backed by a store. However many tasks find the token expired, it is renewed once."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from kantata_client.oauth.tokens import Token
 
 PAUSE = 10.0
-"""Seconds after a failed renewal in which the next one is not tried, but fails the same way."""
+"""For this many seconds after a failed renewal, further renewals fail the same way without being tried."""
 LONGEST = 120.0
-"""Seconds that a renewal goes on after the task that began it was cancelled."""
+"""Seconds that a renewal may take, even after the task that began it was cancelled."""
 
 
 class TokenStore(Protocol):
-    """Keeps one token per key; a key is whatever names a user: an id, an e-mail address."""
+    """Keeps one token per key. A key names a user, by an id or an e-mail address for example."""
 
     async def load(self, key: str) -> Token | None:
-        """The token under `key`, if there is one."""
+        """The token stored under `key`, or None."""
         ...
 
     async def save(self, key: str, token: Token) -> None:
-        """Keep `token` under `key`, in the place of what is there. All of it is kept, or none."""
+        """Store `token` under `key`, replacing the token there. After a crash the old token or the new one is stored."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Forget what is under `key`; it is no error if there is nothing."""
+        """Delete the token under `key`, if there is one."""
         ...
 
 
@@ -47,32 +47,30 @@ class TokenStore(Protocol):
 class LockingStore(Protocol):
     """A store that several processes share.
 
-    Without `lock`, two of them may renew the same token at once, and a server that uses up refresh tokens
-    refuses the slower one. The name is taken: a store's `lock` is this method or None.
+    Without `lock`, two processes may renew the same token at once, and a server that accepts each refresh token only once
+    refuses the slower one. If a store has an attribute `lock`, it must be this method or None.
     """
 
     def lock(self, key: str) -> AbstractAsyncContextManager[object]:
-        """Keep other processes from renewing the token under `key`, within an `async with` block."""
+        """Keep other processes from renewing the token under `key` until the `async with` block ends."""
         ...
 
 
 class StoredToken:
     """The token under a key of a store, for `Kantata(token=…)` and `kantata.with_token(…)`.
 
-    It is read when it is first needed, and again when the service refuses it or it has expired: somebody else
-    may have replaced it. With an `app`, a token that has a refresh token is then renewed and stored, once,
-    however many tasks, copies of this object and (with a `LockingStore`) processes need it. Making one costs
-    nothing.
+    The token is read when first needed, and again when it has expired or the service refuses it: another process may have
+    replaced it. With an `app`, a token that has a refresh token is then renewed and stored. This happens once, however many
+    tasks, copies of this object and (with a `LockingStore`) processes need the token.
 
-    Requests raise `OAuthError` if nothing is stored under the key, and `AuthenticationError` if a new sign-in
-    is needed.
+    Requests raise `OAuthError` if nothing is stored under the key, and `AuthenticationError` if the user must sign in again.
     """
 
     def __init__(self, store: TokenStore, key: str, *, app: OAuthApp | None = None) -> None:
-        """Use the token under `key`; `app` is the application that it was given to.
+        """Use the token under `key`; `app` is the application that it was issued to.
 
         Raises:
-            UsageError: The store's attribute `lock` is not what `LockingStore` says.
+            UsageError: The store has an attribute `lock` that is not a method as in `LockingStore`.
         """
         self._key = key
         self._app = app
@@ -87,11 +85,11 @@ class StoredToken:
         return token.access_token
 
     async def refused(self, token: str) -> bool:
-        """True if there is another token now.
+        """Get another token; returns True.
 
         Raises:
-            AuthenticationError: A new sign-in is needed; the message tells why.
-            OAuthError: It could not be renewed.
+            AuthenticationError: The user must sign in again; the message says why.
+            OAuthError: The token could not be renewed.
         """
         refused = Secret(token)
         del token
@@ -107,14 +105,14 @@ class StoredToken:
     def _good(self, token: Token | None, refused: Secret | None) -> bool:
         if token is None or (refused and token.access_token == refused.reveal()):
             return False
-        # An expired token that nobody can renew is left to the service: this machine's clock may be wrong.
+        # An expired token that can't be renewed is sent all the same: this machine's clock may be wrong.
         return not (self._renewable(token) and token.expired())
 
     async def _usable(self, refused: Secret | None) -> Token:
         flight = self._flight
         async with flight.alone():
             if self._token is not None and self._good(self._token, refused):
-                return self._token  # another task was faster
+                return self._token  # another task has renewed it
             token = await self._load()
             if not self._good(token, refused):
                 flight.fail_again(token)
@@ -137,7 +135,7 @@ class StoredToken:
                 token = await self._load()
                 if self._good(token, refused):
                     return token
-                # Cancelled in between, the new token would be lost, and the old one is used up.
+                # A cancellation in between would lose the new token, when the old one no longer works.
                 return await to_the_end(lambda: self._exchanged(token, app))
         except OAuthError as error:
             failure = self._revoked() if error.error == "invalid_grant" else error
@@ -150,7 +148,7 @@ class StoredToken:
         import anyio
 
         with anyio.move_on_after(LONGEST):
-            # Kept here first: should storing it fail, this object at least goes on working.
+            # Kept here first: if storing it fails, this object at least goes on working.
             self._token = fresh = await app.refresh(token)
             await self._flight.store.save(self._key, fresh)
             return fresh
@@ -158,22 +156,20 @@ class StoredToken:
 
     def _revoked(self) -> AuthenticationError:
         return _authentication_error(
-            f"The service no longer renews the token under {self._key!r} (invalid_grant): the user revoked "
-            "the access, or the refresh token was used up elsewhere. They have to sign in again."
+            f"The service no longer renews the token under {self._key!r} (invalid_grant): the user revoked access, or "
+            "another program used the refresh token. They have to sign in again."
         )
 
     async def _hopeless(self, token: Token) -> KantataError:
-        """Why the service refuses a token that can't be renewed, as far as it tells."""
+        """The error for a refused token that can't be renewed; the authorization server is asked for the reason."""
         again = "sign in again, and store the new token under the same key."
         who = f"The token under {self._key!r} was refused (401)"
         if token.expired():
-            return _authentication_error(
-                f"{who}: it has expired, and nothing is there to renew it with; {again}"
-            )
+            return _authentication_error(f"{who}: it has expired and can't be renewed; {again}")
         if self._app is None:
             return _authentication_error(
                 f"{who}: its user revoked it, or it belongs to another server than base_url; {again} "
-                "(StoredToken(…, app=…) can ask the server which.)"
+                "(With StoredToken(…, app=…) the authorization server is asked which.)"
             )
         try:
             active = (await self._app.introspect(token)).active
@@ -184,20 +180,20 @@ class StoredToken:
             )
         if active:
             return _authentication_error(
-                f"{who}, but the authorization server calls it valid: check that base_url belongs to the "
-                "server that the user signed in to."
+                f"{who}, but the authorization server says that it is valid: check that base_url belongs to the "
+                "server where the user signed in."
             )
-        return _authentication_error(f"{who}: it was revoked, by its user or an administrator; {again}")
+        return _authentication_error(f"{who}: it was revoked by its user or an administrator; {again}")
 
 
 class _Flight:
-    """What all providers of one token share: who renews it, and how that failed."""
+    """What all providers of one token share: the lock for renewing it, and the last failure."""
 
     _all: ClassVar[WeakValueDictionary[tuple[int, str], _Flight]] = WeakValueDictionary()
 
     @classmethod
     def of(cls, store: TokenStore, key: str) -> _Flight:
-        """The flight of a token; it keeps the store alive, so that the store's id stays its own."""
+        """The flight of a token. It keeps the store alive, so that no other store gets the same `id()`."""
         found = cls._all.get((id(store), key))
         if found is None:
             found = cls._all[id(store), key] = cls(store, key)
@@ -209,13 +205,13 @@ class _Flight:
         self._lock: Any = getattr(store, "lock", None)
         if self._lock is not None and not callable(self._lock):
             raise UsageError(
-                f"{type(store).__name__}.lock is of type {type(self._lock).__name__}, but `lock` of a store is a method "
+                f"{type(store).__name__}.lock is of type {type(self._lock).__name__}, but a store's `lock` must be a method "
                 "that keeps other processes away, as in LockingStore: give the attribute another name."
             )
         self._failure: tuple[Token, KantataError, float] | None = None
 
     def alone(self) -> anyio.Lock:
-        """Keeps this event loop's other tasks waiting."""
+        """The lock among the tasks of the running event loop."""
         import anyio
 
         locks = _locks.running()
@@ -226,7 +222,7 @@ class _Flight:
 
     @asynccontextmanager
     async def alone_among_processes(self) -> AsyncGenerator[None]:
-        """Keeps other processes waiting, if the store can."""
+        """Keep other processes waiting, if the store has a lock."""
         if self._lock is None:
             yield
         else:
@@ -234,13 +230,13 @@ class _Flight:
                 yield
 
     def failed(self, token: Token, failure: KantataError) -> None:
-        """Remember that a token could not be renewed."""
+        """Record that a token could not be renewed."""
         lasting = isinstance(failure, AuthenticationError)
         # A copy has no traceback, which would keep the task's frames alive.
         self._failure = token, copy.copy(failure), float("inf") if lasting else time.monotonic() + PAUSE
 
     def fail_again(self, token: Token) -> None:
-        """Raise what became of this very token, instead of asking the server once for every task."""
+        """Raise the recorded failure of this token, instead of asking the server again for each task."""
         if self._failure and self._failure[0] == token and time.monotonic() < self._failure[2]:
             raise copy.copy(self._failure[1])
 

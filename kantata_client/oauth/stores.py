@@ -1,4 +1,4 @@
-"""Where tokens are kept, and `StoredToken`, which gives a kept one to a client and renews it.
+"""Stores for tokens. `StoredToken` passes a stored token to a client and renews it.
 
     store = FileStore()
     await store.save("alice", token)
@@ -6,7 +6,7 @@
     async with app, Kantata(StoredToken(store, "alice", app=app)) as kantata:
         me = await kantata.users.me()
 
-A store for a database is a class with the three methods of `TokenStore`.
+To keep tokens in a database, write a class with the three methods of `TokenStore`.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ __all__ = ["FileStore", "KeyringStore", "LockingStore", "MemoryStore", "StoredTo
 
 
 class MemoryStore:
-    """Tokens for as long as the process runs."""
+    """Keeps tokens until the process ends."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, Token] = {}
 
     async def load(self, key: str) -> Token | None:
-        """The token under `key`, if there is one."""
+        """The token stored under `key`, or None."""
         return self._tokens.get(key)
 
     async def save(self, key: str, token: Token) -> None:
-        """Keep `token` under `key`."""
+        """Store `token` under `key`, replacing the token there."""
         self._tokens[key] = token
 
     async def delete(self, key: str) -> None:
-        """Forget what is under `key`."""
+        """Delete the token under `key`, if there is one."""
         self._tokens.pop(key, None)
 
     def __repr__(self) -> str:
@@ -58,24 +58,24 @@ class MemoryStore:
 
 
 class FileStore:
-    """Tokens in files, one each, which only their owner can read. Several processes may share a directory.
+    """Keeps each token in a file that only its owner can read. Several processes can share a directory.
 
-    Files are replaced as a whole: whoever reads, even after a crash, finds the old token or the new one.
+    Files are replaced atomically: a reader gets the old token or the new one, even after a crash.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
-        """Keep tokens in `directory`; by default in the user's own configuration directory.
+        """Keep tokens in `directory`. Default: `tokens` in the user's configuration directory.
 
         Raises:
-            UsageError: No directory is given, and platformdirs, which knows the user's, is not installed.
+            UsageError: No directory is given, and platformdirs, which finds the user's, is not installed.
         """
         self.directory = Path(directory) if directory is not None else config_directory() / "tokens"
 
     async def load(self, key: str) -> Token | None:
-        """The token under `key`, if there is one.
+        """The token stored under `key`, or None.
 
         Raises:
-            OAuthError: Others could read the file, or it holds no token.
+            OAuthError: Other users can read the file, or it does not hold a token.
         """
         from anyio.to_thread import run_sync
 
@@ -83,7 +83,7 @@ class FileStore:
         return None if text is None else _parsed(text)
 
     async def save(self, key: str, token: Token) -> None:
-        """Keep `token` under `key`.
+        """Store `token` under `key`, replacing the token there.
 
         Raises:
             OAuthError: The file can't be written.
@@ -93,7 +93,7 @@ class FileStore:
         await run_sync(write_private, self.path(key), Secret(json.dumps({"key": key, **token.to_dict()})))
 
     async def delete(self, key: str) -> None:
-        """Forget what is under `key`."""
+        """Delete the token under `key`, if there is one."""
         from anyio.to_thread import run_sync
 
         path = self.path(key)
@@ -101,7 +101,7 @@ class FileStore:
 
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncGenerator[None]:
-        """Keep other processes from renewing the token under `key`."""
+        """Keep other processes from renewing the token under `key` until the block ends."""
         import anyio
 
         make_directory(self.directory)
@@ -111,10 +111,10 @@ class FileStore:
                 await anyio.sleep(0.02)
             yield
         finally:
-            os.close(handle)  # which unlocks, too
+            os.close(handle)  # also unlocks
 
     def path(self, key: str) -> Path:
-        """The file of `key`. Part of its name is a digest, so that any key will do on any file system."""
+        """The file for `key`. Its name contains a digest, so that any key works on any file system."""
         from hashlib import sha256
 
         readable = "".join(character for character in key if character.isascii() and character.isalnum())[:24]
@@ -125,7 +125,7 @@ class FileStore:
 
 
 class KeyringStore:
-    """Tokens in the desktop's keyring, by the package keyring (`pip install 'kantata-client[keyring]'`)."""
+    """Keeps tokens in the desktop's keyring, through the package keyring (`pip install 'kantata-client[keyring]'`)."""
 
     def __init__(self, service: str = "kantata-client") -> None:
         """Keep tokens in the keyring under `service`.
@@ -143,27 +143,27 @@ class KeyringStore:
         self._keyring = keyring
 
     async def load(self, key: str) -> Token | None:
-        """The token under `key`, if there is one.
+        """The token stored under `key`, or None.
 
         Raises:
-            OAuthError: The keyring does not answer, or holds no token.
+            OAuthError: The keyring does not work, or the entry is not a token.
         """
         text = await self._call(lambda: self._keyring.get_password(self.service, key))
         return None if text is None else _parsed(text)
 
     async def save(self, key: str, token: Token) -> None:
-        """Keep `token` under `key`.
+        """Store `token` under `key`, replacing the token there.
 
         Raises:
-            OAuthError: The keyring refuses it.
+            OAuthError: The keyring does not work.
         """
         await self._call(lambda: self._keyring.set_password(self.service, key, json.dumps(token.to_dict())))
 
     async def delete(self, key: str) -> None:
-        """Forget what is under `key`.
+        """Delete the token under `key`, if there is one.
 
         Raises:
-            OAuthError: The keyring does not answer.
+            OAuthError: The keyring does not work.
         """
         from keyring.errors import PasswordDeleteError
 
@@ -185,17 +185,16 @@ class KeyringStore:
         def call() -> Secret | Exception | None:
             try:
                 text = function()
-            except Exception as error:  # noqa: BLE001 - backends raise what they like
+            except Exception as error:  # noqa: BLE001 - backends raise exceptions of any type
                 return error
             return None if text is None else Secret(text)
 
         result = await run_sync(call)
         if isinstance(result, Exception):
-            # Not raised or chained: its traceback goes through the keyring's code, which has the token in
-            # variables.
+            # Neither raised nor chained: its traceback has the keyring's frames, which hold the token in variables.
             problem, result = type(result).__name__, None
             raise OAuthError(
-                f"The keyring does not work ({problem}): unlock it, install a backend for it, or use FileStore."
+                f"The keyring failed ({problem}): unlock it, install a backend for it, or use FileStore."
             )
         return result
 

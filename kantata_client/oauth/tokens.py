@@ -1,10 +1,12 @@
-"""What an authorization server hands out, and what has to be remembered until it does."""
+"""Tokens, sign-ins that have begun, and what a server says about a token."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
+
+import attrs
 
 from kantata_client._http.tokens import Secret
 from kantata_client.errors import OAuthError
@@ -18,9 +20,9 @@ LEEWAY = 30.0
 
 
 class Token:
-    """An access token, with what is needed to renew it. Neither `repr` nor `str` shows it.
+    """An access token and, if the server issued one, its refresh token. Neither shows in `repr` or `str`.
 
-    Kantata's access tokens do not expire; others may. A refresh token comes only with the scope
+    Kantata's access tokens do not expire; those of other servers may. Kantata issues a refresh token only for the scope
     `offline_access`.
     """
 
@@ -37,10 +39,10 @@ class Token:
         """Make a token.
 
         Args:
-            access_token: What requests carry.
-            refresh_token: What the application renews it with, if it can be renewed.
-            expires_at: Seconds since 1970; None for a token that lasts until it is revoked.
-            scopes: What was granted, as far as the server tells.
+            access_token: The secret that requests carry.
+            refresh_token: The secret with which the application renews the token.
+            expires_at: Seconds since 1970; None for a token that is valid until it is revoked.
+            scopes: The granted scopes, or the requested ones if the server does not name them.
         """
         self._access = Secret(access_token)
         self._refresh = Secret(refresh_token) if refresh_token else None
@@ -49,12 +51,12 @@ class Token:
 
     @property
     def access_token(self) -> str:
-        """The access token itself: `Kantata(token=token.access_token)`."""
+        """The access token in plain text, as in `Kantata(token=token.access_token)`."""
         return self._access.reveal()
 
     @property
     def refresh_token(self) -> str | None:
-        """The refresh token itself."""
+        """The refresh token in plain text."""
         return self._refresh.reveal() if self._refresh else None
 
     @property
@@ -69,7 +71,7 @@ class Token:
         return (time.time() if now is None else now) >= self.expires_at - LEEWAY
 
     def to_dict(self) -> dict[str, Any]:
-        """For a store: JSON types, with the secrets in plain text."""
+        """The token as JSON types for a store, with the secrets in plain text."""
         return {
             "access_token": self.access_token,
             "refresh_token": self.refresh_token,
@@ -79,10 +81,10 @@ class Token:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave.
+        """Make a token from the result of `to_dict`.
 
         Raises:
-            OAuthError: It is something else.
+            OAuthError: `values` is not such a result.
         """
         stored = Secrets(values)
         del values  # an error below must not show them
@@ -94,7 +96,9 @@ class Token:
             or not isinstance(expires_at, (int, float, type(None)))
             or not isinstance(scopes, list)
         ):
-            raise OAuthError("What is stored is not a token of kantata-client: sign in again to replace it.")
+            raise OAuthError(
+                "The stored value is not a token of kantata-client: sign in again to replace it."
+            )
         return cls(
             access.reveal(),
             refresh.reveal() if refresh else None,
@@ -105,7 +109,7 @@ class Token:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Token) and self.to_dict() == other.to_dict()
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType] - equal tokens may live in stores that change
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - tokens are compared by value, and not needed as keys
 
     def __repr__(self) -> str:
         parts = ["refreshable"] if self.refreshable else []
@@ -116,66 +120,68 @@ class Token:
         return f"<Token{': ' if parts else ''}{', '.join(parts)}>"
 
 
-class Introspection(NamedTuple):
+@attrs.frozen
+class Introspection:
     """What the server says about a token."""
 
     active: bool
-    """Whether it can be used. False for a revoked, an expired and an unknown one alike."""
+    """Whether the token is valid. False for revoked, expired and unknown tokens alike."""
     scopes: tuple[str, ...] = ()
     client_id: str | None = None
+    """The application that the token was issued to."""
     expires_at: float | None = None
-    """Seconds since 1970; None if it lasts until it is revoked, or the server does not tell."""
+    """Seconds since 1970; None if the token is valid until revoked, or the server does not say."""
     user: str | None = None
-    """Whose it is: `username`, or else `sub`."""
+    """The token's user: `username`, or else `sub`."""
 
 
 class AuthorizationRequest:
-    """A sign-in that has begun: send the user's browser to `url`, keep the rest until it comes back.
+    """A sign-in that has begun: send the user's browser to `url`, and keep this object until the browser returns.
 
-    In a web application, keep `to_dict()` on the server, found by the user's own session: who finds it by the
-    `state` of the callback alone would accept a callback that was begun in another browser.
+    A web application keeps `to_dict()` on the server, in the session of the user's browser. Looking it up by the `state` of
+    the callback alone would accept a sign-in that was begun in another browser.
     """
 
     __slots__ = ("_state", "_url", "_verifier", "scopes")
 
     def __init__(self, url: str, state: str, verifier: str, scopes: tuple[str, ...] = ()) -> None:
-        """Remember a sign-in; `OAuthApp.authorization_url` makes one."""
-        self._url = Secret(url)  # it has the state in it
+        """Made by `OAuthApp.authorization_url`."""
+        self._url = Secret(url)  # contains the state
         self._state = Secret(state)
         self._verifier = Secret(verifier)
         self.scopes = scopes
 
     @property
     def url(self) -> str:
-        """Where the user's browser has to go."""
+        """The address to send the user's browser to."""
         return self._url.reveal()
 
     @property
     def state(self) -> str:
-        """What the callback has to repeat."""
+        """The random text that the callback must repeat."""
         return self._state.reveal()
 
     @property
     def verifier(self) -> str:
-        """The PKCE verifier, which proves that who exchanges the code also asked for it."""
+        """The PKCE verifier: proof that the code is exchanged by the program that requested it."""
         return self._verifier.reveal()
 
     def to_dict(self) -> dict[str, Any]:
-        """For a session on the server: JSON types, with the secrets in plain text."""
+        """The request as JSON types for a session on the server, with the secrets in plain text."""
         return {"url": self.url, "state": self.state, "verifier": self.verifier, "scopes": list(self.scopes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave.
+        """Make a request from the result of `to_dict`.
 
         Raises:
-            OAuthError: It is something else.
+            OAuthError: `values` is not such a result.
         """
         stored = Secrets(values)
         del values
         url, state, verifier = (stored.secret(name) for name in ("url", "state", "verifier"))
         if url is None or state is None or verifier is None:
-            raise OAuthError("What was kept of this sign-in is not complete: start it again.")
+            raise OAuthError("The stored sign-in is incomplete: start the sign-in again.")
         scopes = tuple(str(scope) for scope in stored.get("scopes") or ())
         return cls(url.reveal(), state.reveal(), verifier.reveal(), scopes)
 
@@ -184,7 +190,7 @@ class AuthorizationRequest:
 
 
 class Secrets:
-    """A mapping with secrets in it, which does not show itself in a traceback."""
+    """A mapping that holds secrets and hides its values in tracebacks."""
 
     __slots__ = ("_values",)
 
@@ -192,24 +198,24 @@ class Secrets:
         self._values = values
 
     def get(self, name: str) -> Any:
-        """A value that is no secret."""
+        """A value that is not secret."""
         return self._values.get(name)
 
     def secret(self, name: str) -> Secret | None:
-        """A string that is one; None if it is missing, empty or no string."""
+        """A secret string; None if it is missing, empty or not a string."""
         value = self._values.get(name)
         return Secret(value) if isinstance(value, str) and value else None
 
     def names(self) -> list[str]:
-        """Which names there are."""
+        """The sorted names."""
         return sorted(self._values)
 
     def reveal(self) -> Mapping[str, Any]:
-        """The mapping itself; do not keep it in a variable."""
+        """The plain mapping; do not keep it in a variable."""
         return self._values
 
     def encoded(self) -> bytes:
-        """As the body of a form."""
+        """The values as a URL-encoded form; empty values are left out."""
         return urlencode({name: value for name, value in self._values.items() if value}).encode()
 
     def __or__(self, other: Mapping[str, Any]) -> Secrets:

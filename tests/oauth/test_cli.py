@@ -119,7 +119,7 @@ def test_login_whoami_token_logout(terminal: Terminal) -> None:
     assert list((terminal.home / "kantata-client" / "tokens").glob("*.json")) == []
     failed = terminal.run("whoami")
     assert failed.returncode == 1
-    assert failed.stderr == "Nobody is signed in as profile 'default': kantata login.\n"
+    assert failed.stderr == "Nobody is signed in as profile 'default': run kantata login.\n"
 
 
 def test_profiles_are_apart(terminal: Terminal) -> None:
@@ -161,7 +161,7 @@ def test_a_forged_callback(terminal: Terminal) -> None:
 
         def forge() -> None:
             assert process.stderr
-            assert "Go to this address" in process.stderr.readline()
+            assert "Open this address" in process.stderr.readline()
             assert "oauth/authorize" in process.stderr.readline()
             url = f"http://127.0.0.1:{terminal.port}"
             assert httpx.get(f"{url}/favicon.ico").status_code == 404

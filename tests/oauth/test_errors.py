@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+import attrs
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -81,7 +82,7 @@ async def test_a_callback_without_query_and_an_empty_code() -> None:
         (200, "application/json", '{"token_type": "bearer"}', "no access_token, only token_type"),
         (200, "application/json", '{"access_token": null, "x": 1}', "no access_token"),
         (200, "application/json", '{"access_token": ""}', "no access_token"),
-        (200, "application/json", '{"access_token": "t", "token_type": "mac"}', "another type"),
+        (200, "application/json", '{"access_token": "t", "token_type": "mac"}', "not bearer"),
         (200, "application/json", '{"error": "invalid_grant"}', "invalid_grant"),
         (302, "text/html", "", "Redirects are not followed"),
         (400, "text/html", "<title>Bad</title>", "Bad"),
@@ -152,7 +153,7 @@ async def test_no_server() -> None:
     await app.aclose()
 
 
-@pytest.mark.parametrize("place", [*Endpoints._fields, "redirect_uri"])
+@pytest.mark.parametrize("place", [*attrs.fields_dict(Endpoints), "redirect_uri"])
 @pytest.mark.parametrize(
     "address",
     [
@@ -215,7 +216,7 @@ def test_wrong_use() -> None:
     ):
         with pytest.raises(OAuthError, match="sign in again"):
             Token.from_dict(values)
-    with pytest.raises(OAuthError, match="start it again"):
+    with pytest.raises(OAuthError, match="start the sign-in again"):
         AuthorizationRequest.from_dict({"url": "u"})
 
 

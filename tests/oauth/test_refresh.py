@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import attrs
 import httpx
 import pytest
 
@@ -116,7 +117,7 @@ async def test_a_revoked_grant_fails_all_once(independent: Independent, app: OAu
 async def test_a_server_that_is_down_is_not_stormed(independent: Independent, app: OAuthApp) -> None:
     store = SlowStore()
     await store.save("alice", grant(independent, lasts=-1))
-    app.endpoints = app.endpoints._replace(token=f"{independent.url}/nothing/here")
+    app.endpoints = attrs.evolve(app.endpoints, token=f"{independent.url}/nothing/here")
     async with (
         app,
         client(independent, StoredToken(store, "alice", app=app)) as kantata,
@@ -124,7 +125,7 @@ async def test_a_server_that_is_down_is_not_stormed(independent: Independent, ap
         errors = await many(kantata, 1000)
         assert {type(error) for error in errors} == {OAuthError}
         assert len(errors) == 1000
-        app.endpoints = app.endpoints._replace(token=f"{independent.url}/oauth/token")
+        app.endpoints = attrs.evolve(app.endpoints, token=f"{independent.url}/oauth/token")
         assert len(await many(kantata, 3)) == 3  # within the pause
     assert independent.refreshes == 0
 
