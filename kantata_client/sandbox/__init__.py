@@ -17,11 +17,11 @@ except ModuleNotFoundError as error:
 else:
     del python_multipart, starlette, uvicorn
 
-from kantata_client.sandbox._faults import Fault, Faults
-from kantata_client.sandbox._oauth import OAuthServer, RegisteredApp
-from kantata_client.sandbox._sandbox import Sandbox
-from kantata_client.sandbox._server import Server
-from kantata_client.sandbox._store import Store
-from kantata_client.sandbox._web import RecordedRequest
+from kantata_client.sandbox.app import RecordedRequest
+from kantata_client.sandbox.authorization import OAuthServer, RegisteredApp
+from kantata_client.sandbox.facade import Sandbox
+from kantata_client.sandbox.faults import Fault, Faults
+from kantata_client.sandbox.serving import Server
+from kantata_client.sandbox.store import Store
 
 __all__ = ["Fault", "Faults", "OAuthServer", "RecordedRequest", "RegisteredApp", "Sandbox", "Server", "Store"]

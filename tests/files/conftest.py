@@ -11,7 +11,7 @@ import pytest
 
 from kantata_client import Kantata, RetryPolicy
 from kantata_client.sandbox import Sandbox, Server
-from kantata_client.sandbox._files import CDN_PATH
+from kantata_client.sandbox.cdn import CDN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from kantata_client.sandbox._files import Blob, form_of
+from kantata_client.sandbox.cdn import Blob, form_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

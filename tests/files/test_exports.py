@@ -31,7 +31,7 @@ from kantata_client import (
     ValidationError,
 )
 from kantata_client._files.atomic import Unfinished
-from kantata_client.sandbox._files import Blob
+from kantata_client.sandbox.cdn import Blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -20,7 +20,7 @@ from kantata_client import (
     UploadError,
 )
 from kantata_client.sandbox import Sandbox
-from kantata_client.sandbox._files import Blob
+from kantata_client.sandbox.cdn import Blob
 
 if TYPE_CHECKING:
     from pathlib import Path

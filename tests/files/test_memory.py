@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from kantata_client.sandbox import Sandbox
-from kantata_client.sandbox._files import Blob
+from kantata_client.sandbox.cdn import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ import time
 import msgspec
 import pytest
 
-from kantata_client.sandbox import Sandbox, _contract, _demo, _relations
+from kantata_client.sandbox import Sandbox, demo, registry, relations, schema
 
 DIGEST = """
 import hashlib, msgspec
-from kantata_client.sandbox import _demo
-print(hashlib.sha256(msgspec.json.encode(_demo.demo())).hexdigest())
+from kantata_client.sandbox import demo
+print(hashlib.sha256(msgspec.json.encode(demo.demo())).hexdigest())
 """
 
 
@@ -30,7 +30,7 @@ def test_it_has_the_promised_size() -> None:
 
 
 def test_it_is_the_same_in_another_process() -> None:
-    here = hashlib.sha256(msgspec.json.encode(_demo.demo())).hexdigest()
+    here = hashlib.sha256(msgspec.json.encode(demo.demo())).hexdigest()
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland"}
     there = subprocess.run(
         [sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True, env=environment
@@ -39,36 +39,36 @@ def test_it_is_the_same_in_another_process() -> None:
 
 
 def test_it_is_built_quickly() -> None:
-    _demo.demo.cache_clear()
+    demo.demo.cache_clear()
     start = time.process_time()
     Sandbox()
     assert time.process_time() - start < 1.5
 
 
-@pytest.mark.parametrize("key", sorted(_demo.demo()))
+@pytest.mark.parametrize("key", sorted(demo.demo()))
 def test_its_fields_are_the_contracts(key: str) -> None:
-    model = _contract.model(key)
+    model = schema.model(key)
     known = {
         "id",
-        *_contract.TIMES,
+        *schema.TIMES,
         *model.kinds,
         *model.hidden,
         *(reference.ids for reference in model.references.values()),
     }
-    for record in _demo.demo()[key]:
+    for record in demo.demo()[key]:
         assert record.keys() <= known
 
 
-@pytest.mark.parametrize("key", sorted(_demo.demo()))
+@pytest.mark.parametrize("key", sorted(demo.demo()))
 def test_its_references_exist(key: str) -> None:
     store = Sandbox().store
-    scope = _relations.Scope(store, _demo.OWNER)
+    scope = relations.Scope(store, demo.OWNER)
     for record in store.all(key)[:500]:
-        for reference in _contract.model(key).references.values():
+        for reference in schema.model(key).references.values():
             stored = record.get(reference.ids)
-            if stored and (key, reference.ids) not in _relations.DERIVED:
+            if stored and reference.ids not in registry.resource(key).derived:
                 expected = len(stored) if isinstance(stored, list) else 1
-                assert len(_relations.referred(scope, key, record, reference)) == expected, reference
+                assert len(relations.referred(scope, key, record, reference)) == expected, reference
 
 
 def test_tasks_form_trees() -> None:
@@ -94,7 +94,7 @@ def test_time_is_sensible_and_adds_up() -> None:
         story = store.get("stories", entry["story_id"])
         assert story is not None
         assert story["workspace_id"] == entry["workspace_id"]
-        assert str(_demo.FIRST_DAY) <= entry["date_performed"] <= str(_demo.LAST_DAY)
+        assert str(demo.FIRST_DAY) <= entry["date_performed"] <= str(demo.LAST_DAY)
         assert entry["time_in_minutes"] % 15 == 0
         place = entry["user_id"], entry["date_performed"]
         days[place] = days.get(place, 0) + entry["time_in_minutes"]

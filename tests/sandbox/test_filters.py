@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kantata_client.sandbox import _contract
-from kantata_client.sandbox._filters import _COMMON, DEFAULTS, RULES
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.filters.common import COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -408,7 +408,7 @@ async def world(empty: API) -> API:
 
 
 async def listed(world: API, key: str, **query: Any) -> set[int]:
-    operation = _contract.list_of(key)
+    operation = schema.list_of(key)
     assert operation is not None
     return {
         int(identity)
@@ -438,9 +438,10 @@ async def test_what_has_no_effect(world: API, key: str, name: str) -> None:
 
 def test_no_filter_is_left_out() -> None:
     tried = {(key, name) for key, name, _ in (*KEPT, *LIFTED)} | WITHOUT_EFFECT.keys()
-    assert not RULES.keys() - tried
-    assert not _COMMON.keys() - {name for _, name in tried}
-    assert DEFAULTS.keys() == {key for key, _, _ in LIFTED}
+    declared = registry.declared()
+    assert not {(each.key, name) for each in declared for name in each.filters} - tried
+    assert not COMMON.keys() - {name for _, name in tried}
+    assert {each.key for each in declared if each.default_filters} == {key for key, _, _ in LIFTED}
 
 
 @pytest.mark.parametrize(
@@ -456,7 +457,7 @@ def test_no_filter_is_left_out() -> None:
     ],
 )
 async def test_values_that_make_no_sense_are_refused(world: API, key: str, query: dict[str, str]) -> None:
-    operation = _contract.list_of(key)
+    operation = schema.list_of(key)
     assert operation is not None
     answer = await world.get(operation.path, **query, status=400)
     assert next(iter(query)) in answer["errors"][0]["message"]

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import _contract
-from kantata_client.sandbox._operations import CUSTOM, NOT_EMULATED
-from kantata_client.sandbox._relations import UNKNOWN
+from kantata_client.sandbox import registry, schema
 
 if TYPE_CHECKING:
     from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox import Sandbox
-    from kantata_client.sandbox._store import Store
+    from kantata_client.sandbox.store import Store
 
     from .conftest import API
+
+NOT_EMULATED = registry.not_emulated()
+CUSTOM = registry.handlers()
+UNKNOWN = {(each.key, name) for each in registry.declared() for name in each.unknown_includes}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
@@ -169,7 +171,7 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
 async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any]) -> dict[str, Any]:
     """Records that a creation refers to and the demo account lacks."""
     made: dict[str, Any] = {}
-    model = _contract.model(operation.key or "")
+    model = schema.model(operation.key or "")
     targets = {name: reference.key for name in fields if (reference := model.reference_of(name)) is not None}
     targets |= {"line_item_ids": "time_entries" if operation.key == "timesheet_submissions" else "expenses"}
     for name, value in fields.items():
@@ -274,7 +276,7 @@ _UNTIDY: dict[str, Any] = {
 
 def _put_full(store: Store, key: str) -> None:
     """A record with a value in each field and association, so that no list is empty."""
-    model = _contract.model(key)
+    model = schema.model(key)
     record: dict[str, Any] = {
         field: [_UNTIDY[kind]] if field in model.lists else _UNTIDY[kind]
         for field, kind in model.kinds.items()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata
-from kantata_client.sandbox._server import _reached_at
+from kantata_client.sandbox.serving import _reached_at
 
 if TYPE_CHECKING:
     from kantata_client.sandbox import Sandbox

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kantata_client.sandbox._files import Files, _Upload
+from kantata_client.sandbox.cdn import Files, _Upload
 
 BOUNDARY = b"--B\r\n"
 

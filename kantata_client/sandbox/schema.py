@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from kantata_client import models
+from kantata_client._contract import Operation
 from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from kantata_client._contract import Operation
+    from collections.abc import Iterator
 
 BASE_PATH = "/api/v1"
 
@@ -34,7 +34,8 @@ SHOWN_LISTS = frozenset({"ancestor_ids"})
 """Lists of references that are part of the object; others appear only when their association is included."""
 
 
-class Reference(NamedTuple):
+@attrs.frozen
+class Reference:
     """An association: where the ids are, and the envelope key they point into (None: each says its own)."""
 
     ids: str
@@ -42,7 +43,8 @@ class Reference(NamedTuple):
     many: bool
 
 
-class Model(NamedTuple):
+@attrs.frozen
+class Model:
     """The type of the objects under one envelope key."""
 
     key: str
@@ -96,7 +98,8 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Route(NamedTuple):
+@attrs.frozen
+class Route:
     """An operation found for a request, with the values of the path's placeholders."""
 
     operation: Operation
@@ -188,7 +191,8 @@ def methods_of(path: str) -> list[str]:
     return sorted({method for node, _ in _walk(_tree(), words, ()) for method in node})
 
 
-class _Node(NamedTuple):
+@attrs.frozen
+class _Node:
     words: dict[str, _Node]
     operations: dict[str, str]
     """Method → name in OPERATIONS."""

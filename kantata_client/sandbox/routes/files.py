@@ -1,4 +1,4 @@
-"""Exports, reports, uploads and CSV of the sandbox: what its file operations answer."""
+"""Operations on files: attachments, photos, data exports, Insights reports, CSV of accounting records."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import gzip
 import io
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import _contract, _writes
-from kantata_client.sandbox._errors import Refusal, bad_request, invalid, not_emulated, not_found
-from kantata_client.sandbox._files import Blob, Form
-from kantata_client.sandbox._relations import fresh
+from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import schema, writes
+from kantata_client.sandbox.call import Document
+from kantata_client.sandbox.cdn import Blob, Form
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated, not_found
+from kantata_client.sandbox.relations import fresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kantata_client.sandbox._files import Part
-    from kantata_client.sandbox._operations import Call
-    from kantata_client.sandbox._store import Record
+    from kantata_client.sandbox.call import Call
+    from kantata_client.sandbox.cdn import Part
+    from kantata_client.sandbox.store import Record
 
 LARGEST_ATTACHMENT = 10_000_000
 """Bytes; a file has to be smaller to be sent to the server itself."""
@@ -41,13 +43,6 @@ _COLUMNS = {
     "hours etc": "hours_etc",
 }
 """Columns of accounting records that are not the field's own words."""
-
-
-class Document(NamedTuple):
-    """An answer that is no JSON."""
-
-    content: bytes
-    media_type: str
 
 
 # Attachments
@@ -98,7 +93,7 @@ def _complete(call: Call, identity: str) -> None:
 
 def sync_attachment(call: Call) -> dict[str, Any]:
     """Look for an uploaded file on the CDN."""
-    _writes.existing(call.scope, _ATTACHMENTS, call.identity)
+    writes.existing(call.scope, _ATTACHMENTS, call.identity)
     if _key(call.identity) not in call.scope.store.files.blobs:
         raise Refusal(422, invalid("base", f"The file of attachment {call.identity} is not on the CDN."))
     _complete(call, call.identity)
@@ -107,10 +102,10 @@ def sync_attachment(call: Call) -> dict[str, Any]:
 
 def set_photo(call: Call) -> dict[str, Any]:
     """Take a user's picture."""
-    _writes.existing(call.scope, "users", call.identity)
+    writes.existing(call.scope, "users", call.identity)
     part = _part(_form(call), "user[profile_photo_attachment_file]")
     if not part.media_type.startswith("image/"):
-        raise Refusal(422, invalid("profile_photo_attachment_file", "is no picture."))
+        raise Refusal(422, invalid("profile_photo_attachment_file", "is not an image."))
     files = call.scope.store.files
     key = f"photos/{call.identity}"
     files.blobs[key] = Blob.of(part.content, part.media_type)
@@ -147,7 +142,7 @@ def create_export(call: Call) -> dict[str, Any]:
 
 def _entry(key: str, asked: Any) -> dict[str, Any]:
     if key not in DATASETS:
-        raise Refusal(422, invalid("export_definition", f"There is no data set {key}."))
+        raise Refusal(422, invalid("export_definition", f"has no data set {key}."))
     entry = cast("dict[str, Any]", asked if isinstance(asked, dict) else {})
     known = {column["key"]: column for column in _columns(key)}
     columns: Any = entry.get("columns")
@@ -172,7 +167,7 @@ def _date(value: Any) -> str | None:
 
 def get_export(call: Call) -> dict[str, Any]:
     """An export, which gets on each time that it is looked at."""
-    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    record = writes.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] in _STATUSES[:-1]:
         status = _STATUSES[-1] if _looked(call, f"export {call.identity}") else _STATUSES[1]
         call.scope.store.put(_EXPORTS, {**record, "status": status})
@@ -188,7 +183,7 @@ def _looked(call: Call, what: str) -> bool:
 
 def cancel_export(call: Call) -> dict[str, Any]:
     """Cancel an export that still waits."""
-    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    record = writes.existing(call.scope, _EXPORTS, call.identity)
     if not call.fields().get("canceled"):
         return call.envelope([call.identity])
     if record["status"] != _STATUSES[0]:
@@ -199,7 +194,7 @@ def cancel_export(call: Call) -> dict[str, Any]:
 def export_url(call: Call) -> dict[str, Any]:
     """Where to download an export, for a minute."""
     call.asked("include")
-    record = _writes.existing(call.scope, _EXPORTS, call.identity)
+    record = writes.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] != _STATUSES[-1]:
         raise Refusal(422, invalid("status", f"is {record['status']}: there is nothing to download."))
     files = call.scope.store.files
@@ -228,8 +223,8 @@ def _named(key: str) -> dict[str, str]:
 
 
 def _columns(key: str) -> list[dict[str, str]]:
-    model = _contract.model(key)
-    kinds = {"id": "str", **{name: kind for name, kind in model.kinds.items() if kind in _contract.SCALARS}}
+    model = schema.model(key)
+    kinds = {"id": "str", **{name: kind for name, kind in model.kinds.items() if kind in schema.SCALARS}}
     shown = [name for name in kinds if name not in model.lists and name not in model.hidden]
     return [{**_named(name), "description": "", "type": kinds[name]} for name in shown]
 
@@ -240,7 +235,7 @@ def _columns(key: str) -> list[dict[str, str]]:
 def latest_report(call: Call) -> dict[str, Any]:
     """Where to download the latest report, for a minute, once there is one."""
     jobs, store = "insights_report_exports", call.scope.store
-    _writes.existing(call.scope, jobs, call.identity)
+    writes.existing(call.scope, jobs, call.identity)
     if not _looked(call, f"report {call.identity}"):
         raise not_found("There is no successful export of this report yet.")
     key = f"reports/{call.identity}.csv.gz"
@@ -271,7 +266,7 @@ def import_records(call: Call) -> dict[str, Any]:
     rows = _rows(part.content)
     if len(rows) > LARGEST_IMPORT:
         raise Refusal(422, invalid("csv_file", f"has more than {LARGEST_IMPORT} records."))
-    operation = _contract.OPERATIONS["POST /project_accounting_records"]
+    operation = OPERATIONS["POST /project_accounting_records"]
     described: Mapping[str, Any] = operation.body.fields if operation.body else {}
     items = [
         {
@@ -281,7 +276,7 @@ def import_records(call: Call) -> dict[str, Any]:
         }
         for row in rows
     ]
-    return call.envelope(_writes.create(call.scope, operation, _RECORDS, items, bulk=True))
+    return call.envelope(writes.create(call.scope, operation, _RECORDS, items, bulk=True))
 
 
 def rates_of(text: str) -> list[dict[str, str]]:
@@ -292,7 +287,7 @@ def rates_of(text: str) -> list[dict[str, str]]:
 
 
 def _record_fields() -> Sequence[str]:
-    operation = _contract.OPERATIONS["POST /project_accounting_records"]
+    operation = OPERATIONS["POST /project_accounting_records"]
     return tuple(operation.body.fields) if operation.body else ()
 
 

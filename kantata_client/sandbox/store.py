@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
-from kantata_client.sandbox import _contract
-from kantata_client.sandbox._files import Files
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.cdn import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ class Store:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Start with `records` by envelope key; `clock` tells the time of writes (an aware datetime)."""
+        """Start with `records` by envelope key; `clock` returns the time of each write (an aware datetime)."""
         self._collections: dict[str, _Collection] = {}
         self._clock = clock
         self.files = Files(clock)
@@ -123,9 +123,9 @@ class Store:
 
     def put(self, key: str, record: Record) -> Record:
         """Write a whole record (given an id when it has none), its values as the contract types them."""
-        kinds = _contract.model(key).kinds
+        kinds = schema.model(key).kinds
         record = {"id": str(record.get("id") or self.new_id())} | {
-            field: _contract.typed(kinds.get(field, "Any"), value)
+            field: schema.typed(kinds.get(field, "Any"), value)
             for field, value in record.items()
             if field != "id"
         }
@@ -173,7 +173,7 @@ class Store:
 
     def now(self) -> str:
         """The time, in UTC, as ISO 8601 with seconds."""
-        return _contract.written(self._clock())
+        return schema.written(self._clock())
 
     def today(self) -> str:
         """The date, in UTC."""
@@ -181,7 +181,7 @@ class Store:
 
     def shown(self, key: str, record: Record) -> dict[str, Any]:
         """A record without the fields that have to be asked for."""
-        model = _contract.model(key)
+        model = schema.model(key)
         shown = {field: value for field, value in record.items() if field not in model.hidden}
         return shown | {"id": int(record["id"])} if model.numbered else shown
 

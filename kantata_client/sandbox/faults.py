@@ -8,23 +8,24 @@ import struct
 import threading
 import uuid
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
 import anyio
+import attrs
 import httpx
 import msgspec
 
 from kantata_client.errors import UsageError
-from kantata_client.sandbox._contract import BASE_PATH
+from kantata_client.sandbox.schema import BASE_PATH
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from kantata_client.sandbox._web import RecordedRequest
+    from kantata_client.sandbox.app import RecordedRequest
 
 Kind = Literal["reset", "timeout", "cut", "status", "refuse", "latency"]
 
@@ -41,18 +42,18 @@ class When(TypedDict, total=False):
     """Which requests a fault is for."""
 
     method: str
-    """Such as `POST`; all unless told."""
+    """Such as `POST`. Default: every method."""
     path: str
-    """Beginning of the path below the base path, such as `/time_entries`; all unless told."""
+    """Beginning of the path below the base path, such as `/time_entries`. Default: every path."""
     times: int | None
-    """How many requests; `None` for all. 1 unless told."""
+    """How many requests; `None` for all. Default: 1."""
     after: int
     """How many matching requests pass before."""
     chance: float
     """Probability with which a matching request is hit, by the seeded generator."""
 
 
-@dataclass
+@attrs.define(eq=False)
 class Fault:
     """A fault that was asked for."""
 
@@ -72,12 +73,12 @@ class Fault:
     hits: int = 0
     """How many requests it hit."""
 
-    def __post_init__(self) -> None:
+    def __attrs_post_init__(self) -> None:
         if self.method is not None:
             self.method = self.method.upper()
         if not self.path.startswith("/") or self.path.startswith(BASE_PATH):
             raise UsageError(
-                f"no path begins with {self.path!r}: it is the one below {BASE_PATH}, such as '/time_entries'",
+                f"`path` must be below {BASE_PATH} and start with a slash, such as '/time_entries', got {self.path!r}.",
                 consequence="",
             )
 
@@ -86,17 +87,17 @@ class Fault:
         return self.method in (None, method) and path.startswith(self.path)
 
 
-@dataclass
+@attrs.define
 class _Plan:
     """What happens to one request."""
 
     latency: float = 0.0
     fault: Fault | None = None
-    refusal: list[dict[str, Any]] = field(default_factory=list)
+    refusal: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
 
 
 class Broken(Exception):  # noqa: N818 - not an error of the program
-    """How a request ends for a client in the same process: there is no connection that could be broken."""
+    """How a request ends for a client in the same process, where there is no connection to break."""
 
     def __init__(self, kind: Kind, status: int = 0, headers: Any = (), body: bytes = b"") -> None:
         super().__init__(kind)
@@ -107,9 +108,9 @@ class Broken(Exception):  # noqa: N818 - not an error of the program
 
 
 class Faults:
-    """What goes wrong in a sandbox; nothing, unless asked for.
+    """The faults of a sandbox; there are none until a test asks for one.
 
-    A request is hit by the first fault that matches it and comes up; latencies add to whatever else happens.
+    The first fault that matches a request hits it; latencies add to it.
     """
 
     def __init__(self, log: deque[RecordedRequest], seed: int = 0) -> None:
@@ -153,14 +154,14 @@ class Faults:
         Args:
             item: Called with each object of a body.
             message: What is said of it.
-            tells: Whether the answer names the item's index.
-            when: Which requests; all matching ones unless told.
+            tells: Whether the answer names the index of each refused item.
+            when: Which requests. `times` defaults to None: all that match.
         """
         when.setdefault("times", None)
         return self._add(Fault("refuse", bad=item, message=message, tells=tells, **when))
 
     def latency(self, seconds: float, **when: Unpack[When]) -> Fault:
-        """Wait before requests are looked at; all matching ones unless told."""
+        """Delay requests by some seconds; `times` defaults to None: all that match."""
         when.setdefault("times", None)
         return self._add(Fault("latency", seconds=seconds, **when))
 
@@ -239,7 +240,7 @@ class Faults:
         if fault.kind in ("status", "refuse"):
             await answer.give(send)
             return
-        # uvicorn's `send` knows its connection; in process there is none.
+        # uvicorn's `send` knows its connection; in process there is no connection.
         connection: Any = getattr(getattr(send, "__self__", None), "transport", None)
         if connection is None:
             raise Broken(fault.kind, answer.status, answer.headers, answer.body)
@@ -252,7 +253,7 @@ class Faults:
             pass
 
     def _record(self, scope: Scope, path: str, body: bytes, answer: _Answer) -> None:
-        from kantata_client.sandbox._web import RecordedRequest
+        from kantata_client.sandbox.app import RecordedRequest
 
         query = tuple(httpx.QueryParams(scope["query_string"].decode()).multi_items())
         request_id = next((value.decode() for name, value in answer.headers if name == b"x-request-id"), "")
@@ -292,7 +293,7 @@ class _CutStream(httpx.AsyncByteStream):
 
 
 class _Answer:
-    """An answer that is not sent yet. Without a status there is none."""
+    """An answer that is not sent yet; status 0 stands for no answer."""
 
     def __init__(
         self, status: int = 0, headers: list[tuple[bytes, bytes]] | None = None, body: bytes = b""

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import _contract
-from kantata_client.sandbox._relations import blank, subject
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.relations import blank, subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kantata_client.sandbox._store import Record
+    from kantata_client.sandbox.store import Record
 
 OWNER = "1001"
 """The user whose token the sandbox hands out."""
@@ -112,7 +112,7 @@ class _Builder:
         """A record created at a time (ISO 8601, UTC)."""
         if key not in self._blanks:
             self._blanks[key] = {"id": None, **blank(key)}
-            kinds = _contract.model(key).kinds
+            kinds = schema.model(key).kinds
             self._numbers[key] = [f for f, kind in kinds.items() if kind == "int" and f.endswith("_id")]
         row = {
             **self._blanks[key],

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
 
 from kantata_client._contract import Parameter
-from kantata_client.sandbox import _contract, _filters
-from kantata_client.sandbox._errors import bad_request, not_emulated
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.filters import selection
+from kantata_client.sandbox.filters.makers import BOOLEANS
+from kantata_client.sandbox.refusals import bad_request, not_emulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
-    from kantata_client.sandbox._relations import Scope
-    from kantata_client.sandbox._store import Record
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
 
 LARGEST_PAGE = 200
 
 _SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", "offset", "order", "only"})
 
 
-class Query(NamedTuple):
+@attrs.frozen
+class Query:
     """The parameters of a request, taken apart."""
 
     include: tuple[str, ...] = ()
@@ -74,7 +79,7 @@ def _parameters(operation: Operation) -> Mapping[str, Parameter]:
     if operation.result == "page":
         known |= {"limit": Parameter("integer"), "offset": Parameter("integer")}
     elif operation.name == "get" and operation.key is not None:
-        listing = _contract.list_of(operation.key)
+        listing = schema.list_of(operation.key)
         if listing is not None:
             known = {name: p for name, p in listing.query.items() if name not in _SHAPING} | known
     return known
@@ -99,7 +104,7 @@ def _fits(value: str, kind: str) -> bool:
             case "number":
                 float(value)
             case "boolean":
-                return value in _filters.BOOLEANS
+                return value in BOOLEANS
             case "date":
                 date.fromisoformat(value[:10])
             case "datetime":
@@ -141,7 +146,7 @@ def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequen
 
 
 def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
-    records = _filters.apply(scope, operation, key, dict(query.filters), query.only)
+    records = selection.select(scope, operation, key, dict(query.filters), query.only)
     order = query.order
     declared = operation.query.get("order")
     if order is not None and declared is not None and declared.values and order not in declared.values:
@@ -185,16 +190,16 @@ _PRIORITIES = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | None:
     """What to sort by for an order such as `due_date:asc`; nulls come first. None when it is not emulated."""
     name = order.partition(":")[0].lower()
-    kinds = _contract.model(key).kinds
+    kinds = schema.model(key).kinds
     for field in (*_ORDERS.get(name, ()), name, f"{name}_in_cents", f"{name}_date", f"{name}_at"):
         if field == "priority":
             return lambda record: _PRIORITIES.get(str(record.get("priority")), -1)
         if field == "id":
             return lambda record: _number(record["id"])
         if (
-            field in _contract.TIMES
+            field in schema.TIMES
             or (field == "status" and field in kinds)
-            or kinds.get(field) in _contract.SCALARS
+            or kinds.get(field) in schema.SCALARS
         ):
             if name == "parent_and_position":
                 return lambda record: (_number(record.get("parent_id")), _number(record.get("position")))

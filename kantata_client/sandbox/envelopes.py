@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import _contract
-from kantata_client.sandbox._errors import not_emulated
-from kantata_client.sandbox._relations import DERIVED, UNKNOWN, Scope, referred
+import attrs
+
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.refusals import not_emulated
+from kantata_client.sandbox.relations import Scope, referred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kantata_client.sandbox._query import Query
-    from kantata_client.sandbox._store import Record
+    from kantata_client.sandbox.query import Query
+    from kantata_client.sandbox.store import Record
 
 
 def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, Any]:
@@ -25,14 +27,15 @@ def envelope(
     scope: Scope, key: str, ids: Sequence[str], query: Query, *, count: int | None = None
 ) -> dict[str, Any]:
     """The envelope around some records; `count` is that of the whole query."""
-    model = _contract.model(key)
+    model = schema.model(key)
+    resource = registry.resource(key)
     if count is None:
         count = len(ids)
-        query = query._replace(limit=max(query.limit, count))
+        query = attrs.evolve(query, limit=max(query.limit, count))
     size = query.limit
     maps: dict[str, dict[str, Any]] = {key: {}}
     for name in query.include:
-        if (key, name) in UNKNOWN:
+        if name in resource.unknown_includes:
             raise not_emulated(f"the include `{name}` of {key}")
         reference = model.references.get(name)
         if reference is not None and reference.key is not None:
@@ -73,7 +76,7 @@ def envelope(
 
 def _optional(key: str, record: Record, field: str) -> Any:
     """A field that was asked for; one that no write sets is computed by the service, and refused."""
-    if field not in record and field not in _contract.writable(key):
+    if field not in record and field not in schema.writable(key):
         raise not_emulated(f"the optional field `{field}` of {key}")
     return record.get(field)
 
@@ -82,7 +85,7 @@ def _refer(
     shown: dict[str, Any],
     key: str,
     record: Record,
-    reference: _contract.Reference,
+    reference: schema.Reference,
     pairs: list[tuple[str, str]],
 ) -> None:
     """Put the reference into the object, unless it stands there already and its target exists."""
@@ -95,12 +98,10 @@ def _refer(
         )
     elif reference.many or field.endswith("_ids"):
         shown[field] = [identity for _, identity in pairs]
-    elif (key, field) in DERIVED or not pairs or field not in record:
+    elif field in registry.resource(key).derived or not pairs or field not in record:
         shown[field] = _like(key, field, pairs[0][1]) if pairs else None
 
 
 def _like(key: str, field: str, identity: str) -> str | int:
     """An id as the contract types the field: a string mostly, a number in some places."""
-    return (
-        int(identity) if _contract.model(key).kinds.get(field) == "int" and identity.isdigit() else identity
-    )
+    return int(identity) if schema.model(key).kinds.get(field) == "int" and identity.isdigit() else identity

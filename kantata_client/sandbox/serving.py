@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import uvicorn
 
-from kantata_client.sandbox._contract import BASE_PATH
+from kantata_client.sandbox.schema import BASE_PATH
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -89,7 +89,7 @@ class Server:
 
 
 def _reached_at(host: str) -> str:
-    """The address that clients on this machine use: "all addresses" is none to send to."""
+    """The address that clients on this machine use; nothing can be sent to "all addresses"."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,22 +1,26 @@
-"""The ASGI application: a request's way from token, route and query to an answer in JSON."""
+"""The ASGI application: from token, route and query to an answer in JSON."""
 
 from __future__ import annotations
 
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
-from kantata_client.sandbox import _contract, _operations, _query
-from kantata_client.sandbox._errors import Refusal, bad_request, not_found, unauthorized
-from kantata_client.sandbox._exports import Document
-from kantata_client.sandbox._files import form_of
-from kantata_client.sandbox._relations import Scope
+import kantata_client.sandbox.resources  # noqa: F401 - declares them  # pyright: ignore[reportUnusedImport]
+from kantata_client.sandbox import query as queries
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.call import Document
+from kantata_client.sandbox.cdn import form_of
+from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, unauthorized
+from kantata_client.sandbox.relations import Scope
+from kantata_client.sandbox.routes.dispatch import perform
 
 if TYPE_CHECKING:
     from collections import deque
@@ -24,11 +28,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Send
     from starlette.types import Scope as ASGIScope
 
-    from kantata_client.sandbox._oauth import OAuthServer
-    from kantata_client.sandbox._store import Store
+    from kantata_client.sandbox.authorization import OAuthServer
+    from kantata_client.sandbox.store import Store
 
 
-class RecordedRequest(NamedTuple):
+@attrs.frozen
+class RecordedRequest:
     """A request that has reached the sandbox, without its headers: they carry the token."""
 
     method: str
@@ -37,7 +42,7 @@ class RecordedRequest(NamedTuple):
     query: tuple[tuple[str, str], ...]
     body: bytes
     status: int
-    """Of the answer, which a fault may have kept back; 0 when there is none."""
+    """Of the answer, even if a fault kept it back; 0 for no answer."""
     request_id: str
 
     def json(self) -> Any:
@@ -56,6 +61,7 @@ class API:
         self._lock = threading.Lock()  # the server's thread and in-process clients may share one store
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         request = Request(scope, receive)
         try:
             body = await request.body()
@@ -73,15 +79,15 @@ class API:
     def _answer(self, request: Request, path: str, body: bytes) -> Response:
         try:
             viewer = self._viewer(request)
-            route = _contract.find_route(request.method, path)
+            route = schema.find_route(request.method, path)
             if route is None:
-                methods = ", ".join(_contract.methods_of(path))
+                methods = ", ".join(schema.methods_of(path))
                 hint = f"The path takes {methods}." if methods else "The contract has no such path."
                 raise not_found(f"No route {request.method} {path}. {hint}")
-            query = _query.parse(route.operation, request.query_params.multi_items())
+            query = queries.parse(route.operation, request.query_params.multi_items())
             self._store.files.origin = f"{request.url.scheme}://{request.url.netloc}"
             with self._store.all_or_nothing():
-                answer = _operations.perform(
+                answer = perform(
                     Scope(self._store, viewer),
                     route.operation,
                     route.parameters,
@@ -106,7 +112,7 @@ def make_app(store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> S
     """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
         routes=[
-            Mount(_contract.BASE_PATH, app=API(store, oauth, log)),
+            Mount(schema.BASE_PATH, app=API(store, oauth, log)),
             *oauth.routes(),
             *store.files.routes(),
         ],
@@ -115,7 +121,7 @@ def make_app(store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> S
 
 
 async def _no_page(request: Request, exception: Exception) -> Response:
-    message = f"Nothing is served at {request.url.path}; the API is below {_contract.BASE_PATH}."
+    message = f"Nothing is served at {request.url.path}; the API is below {schema.BASE_PATH}."
     return _json(404, {"errors": not_found(message).errors})
 
 
@@ -127,7 +133,7 @@ def _decoded(request: Request, body: bytes) -> Any:
         try:
             return form_of(request.headers["content-type"], body)
         except ValueError as error:
-            raise bad_request(f"The body is no multipart form: {error}.") from error
+            raise bad_request(f"The body is not a multipart form: {error}.") from error
     if kind != "application/json":
         return body
     try:

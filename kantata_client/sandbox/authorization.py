@@ -6,13 +6,14 @@ import base64
 import binascii
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
+import attrs
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from kantata_client.sandbox._oauth_pages import consent_page, problem_page
+from kantata_client.sandbox.consent import consent_page, problem_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kantata_client.sandbox._store import Store
+    from kantata_client.sandbox.store import Store
 
 SCOPES = ("api_only", "openid", "email", "profile", "mcp", "offline_access")
 CODE_SECONDS = 300
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class RegisteredApp(NamedTuple):
+@attrs.frozen
+class RegisteredApp:
     """An application that may send users to the sandbox's consent page."""
 
     client_id: str
@@ -38,7 +40,8 @@ class RegisteredApp(NamedTuple):
     name: str = "A sandbox application"
 
 
-class _Grant(NamedTuple):
+@attrs.frozen
+class _Grant:
     """What was allowed to an application: a code, an access token or a refresh token stands for it."""
 
     id: str
@@ -81,7 +84,7 @@ class OAuthServer:
         Args:
             store: Where the users are.
             token: One of the owner that always works.
-            owner: Id of the account's owner; client credentials stand for them, too.
+            owner: Id of the account's owner, whom client credentials stand for as well.
             clock: The time, as an aware datetime.
             apps: The registered applications.
         """
@@ -205,13 +208,13 @@ class OAuthServer:
     def _by_code(self, app: RegisteredApp, form: dict[str, str]) -> Response:
         code = form.get("code", "")
         if code in self._used:
-            # Somebody has the code besides the application: what it brought is not safe either.
+            # Somebody other than the application has the code, so the tokens it brought are not safe either.
             self._forget(self._used[code])
         grant = self._codes.pop(code, None)
         if grant is not None:
             self._used[code] = grant.id
         if grant is None or grant.client_id != app.client_id or (grant.expires or 0) <= self._now():
-            raise _Refusal("invalid_grant", "The code is unknown, used, too old or another application's.")
+            raise _Refusal("invalid_grant", "The code is unknown, used, expired or another application's.")
         if form.get("redirect_uri") != grant.redirect_uri:
             raise _Refusal("invalid_grant", "The redirect_uri is another one than the code was made for.")
         if not _proven(grant, form.get("code_verifier", "")):

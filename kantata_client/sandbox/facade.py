@@ -1,4 +1,4 @@
-"""The sandbox as its users hold it: a store with an account in it, the application, a client, a server."""
+"""The class `Sandbox`: a store with an account in it, the application, a client, a server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from kantata_client.errors import UsageError
-from kantata_client.sandbox._contract import BASE_PATH
-from kantata_client.sandbox._faults import Faults, FaultyTransport
-from kantata_client.sandbox._oauth import OAuthServer
-from kantata_client.sandbox._server import Server
-from kantata_client.sandbox._store import Store
-from kantata_client.sandbox._web import RecordedRequest, make_app
+from kantata_client.sandbox.app import RecordedRequest, make_app
+from kantata_client.sandbox.authorization import OAuthServer
+from kantata_client.sandbox.faults import Faults, FaultyTransport
+from kantata_client.sandbox.schema import BASE_PATH
+from kantata_client.sandbox.serving import Server
+from kantata_client.sandbox.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ class Sandbox:
     app: ASGIApp
     """The ASGI application."""
     store: Store
-    """The records, to be looked into by tests."""
+    """The records, for tests to look into."""
     oauth: OAuthServer
     """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
@@ -54,20 +54,20 @@ class Sandbox:
             seed: `demo` is a consultancy with 60 users, 40 projects, 2,000 tasks and 20,000 time entries, and
                 a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
             token: The token that the API accepts.
-            clock: The time of what is written from now on, as an aware datetime.
+            clock: Returns the time of each write, as an aware datetime.
 
         Raises:
-            UsageError: There is no such seed.
+            UsageError: `seed` is not one of these.
         """
-        from kantata_client.sandbox import _demo
+        from kantata_client.sandbox import demo
 
         if seed not in ("demo", "empty", None):
-            raise UsageError(f"Sandbox({seed!r}): the seed is 'demo' or 'empty'", consequence="")
-        records = _demo.demo() if seed == "demo" else _demo.empty()
+            raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
+        records = demo.demo() if seed == "demo" else demo.empty()
         self.store = Store(records, clock=clock)
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
-        self.oauth = OAuthServer(self.store, token, _demo.OWNER, clock)
+        self.oauth = OAuthServer(self.store, token, demo.OWNER, clock)
         self.faults = Faults(self.requests)
         self.app = self.faults.around(make_app(self.store, self.oauth, self.requests))
 
@@ -87,10 +87,10 @@ class Sandbox:
         )
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:
-        """A server for `async with`, on asyncio and trio; `server.url` and `server.token` tell the rest.
+        """Serve the sandbox on a socket, inside `async with`; `server.url` and `server.token` are for the client.
 
         Args:
-            host: The address to listen on. Other than loopback opens the sandbox to the network.
-            port: 0 takes a free one.
+            host: The address to listen on. Any address but loopback opens the sandbox to the network.
+            port: The port; 0 takes a free one.
         """
         return Server(self.app, self.token, host, port)

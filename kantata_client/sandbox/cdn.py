@@ -1,4 +1,4 @@
-"""Files of the sandbox: a stand-in CDN that takes signed forms and serves signed addresses, as S3 does."""
+"""The files: a stand-in for the CDN, which takes signed forms and serves signed addresses as S3 does."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+import attrs
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator
 
 CDN_PATH = "/cdn"
 KEPT_BYTES = 16 * 1024 * 1024
@@ -28,7 +30,8 @@ KEPT_BYTES = 16 * 1024 * 1024
 _PIECE = 1 << 18
 
 
-class Blob(NamedTuple):
+@attrs.frozen
+class Blob:
     """A file on the CDN."""
 
     size: int
@@ -55,7 +58,8 @@ class Blob(NamedTuple):
         return b"".join(self.pieces(0))
 
 
-class Part(NamedTuple):
+@attrs.frozen
+class Part:
     """A file in a form."""
 
     filename: str
@@ -63,14 +67,16 @@ class Part(NamedTuple):
     media_type: str
 
 
-class Form(NamedTuple):
+@attrs.frozen
+class Form:
     """A multipart body, taken apart."""
 
     fields: dict[str, str]
     files: dict[str, Part]
 
 
-class Received(NamedTuple):
+@attrs.frozen
+class Received:
     """A request that the CDN answered, for tests to look into."""
 
     method: str
@@ -81,7 +87,8 @@ class Received(NamedTuple):
     status: int
 
 
-class _Ticket(NamedTuple):
+@attrs.frozen
+class _Ticket:
     expires: datetime
     fields: dict[str, str]
 
@@ -93,7 +100,7 @@ class Files:
         self.blobs: dict[str, Blob] = {}
         """Key → file."""
         self.reports: dict[str, Blob] = {}
-        """Id of a scheduled Insights export → its report, `.gz`; one is made where there is none."""
+        """Id of a scheduled Insights export → its report (`.gz`); a missing one is made when it is asked for."""
         self.received: deque[Received] = deque(maxlen=10_000)
         """The last requests to the CDN."""
         self.form_seconds = 5.0
@@ -105,7 +112,7 @@ class Files:
         self.looks: dict[str, int] = {}
         """Export or report → how often it was looked at."""
         self.origin = "http://127.0.0.1"
-        """Scheme, host and port of the last request to the API: the CDN is there, too."""
+        """Scheme, host and port of the last request to the API; the CDN is at the same address."""
         self._clock = clock
         self._secret = os.urandom(16)
         self._tickets: dict[str, _Ticket] = {}
@@ -263,9 +270,9 @@ class _Parser(ABC):
             )
 
     def feed(self, piece: bytes) -> None:
-        """Take a piece of the body; ValueError if it is none."""
+        """Take a piece of the body; ValueError if it is not a multipart form."""
         if self._parser is None:
-            raise ValueError("no multipart form")
+            raise ValueError("it is not multipart/form-data with a boundary")
         self._parser.write(piece)
 
     @property
@@ -369,7 +376,7 @@ class _Reader(_Parser):
 
 
 def form_of(content_type: str, body: bytes) -> Form:
-    """A multipart body as fields and files; ValueError if it is none."""
+    """A multipart body as fields and files; ValueError if it is not one."""
     reader = _Reader(content_type)
     reader.feed(body)
     if not reader.complete:

@@ -1,0 +1,200 @@
+"""Checking bodies against the contract: the objects in them, their properties, and the ids that they name."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.properties import COMMON_PROPERTIES
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated
+from kantata_client.sandbox.relations import singular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client._contract import Operation, Parameter
+    from kantata_client.sandbox.relations import Scope
+
+REFERENCES: Mapping[str, str] = {
+    "workspace_id": "workspaces",
+    "story_id": "stories",
+    "user_id": "users",
+    "role_id": "roles",
+    "assignment_id": "assignments",
+}
+"""Body fields that name a record of another type in every resource."""
+
+
+@attrs.frozen
+class Checked:
+    """One object of a body, its values as the contract types them."""
+
+    fields: dict[str, Any]
+    """The fields of the record."""
+    others: dict[str, Any]
+    """The properties that are not fields (see `Resource.properties`)."""
+
+
+def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], bool]:
+    """The objects of a body, and whether it is the array form of a bulk request."""
+    described = operation.body
+    if described is None:
+        return [], False
+    if not isinstance(body, dict):
+        raise bad_request(f"{operation.id} takes a JSON object as its body.")
+    body = cast("dict[str, Any]", body)
+    if described.plural is not None and described.plural in body and described.plural != described.wrapper:
+        rows = body[described.plural]
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
+            raise bad_request(f"`{described.plural}` takes an array of objects.")
+        rows = cast("list[dict[str, Any]]", rows)
+        limit = operation.bulk_limit
+        if limit is not None and len(rows) > limit:
+            message = f"has {len(rows)} objects; one request takes at most {limit}."
+            raise Refusal(422, invalid(described.plural, message))
+        if not rows:
+            raise Refusal(422, invalid(described.plural, "is empty."))
+        return rows, True
+    if described.wrapper is None:
+        return [body], False
+    item = body.get(described.wrapper)
+    if not isinstance(item, dict):
+        keys = " or ".join(f"`{key}`" for key in (described.wrapper, described.plural) if key)
+        raise bad_request(f"The body of {operation.id} is wrapped in {keys}.")
+    return [cast("dict[str, Any]", item)], False
+
+
+def check(
+    scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, partial: bool, bulk: bool
+) -> list[Checked]:
+    """Check the objects of a body.
+
+    Args:
+        scope: Where the request happens.
+        operation: The operation that takes the body.
+        key: The envelope key of the records.
+        items: The objects.
+        partial: Whether required properties may be missing, as in an update.
+        bulk: Whether an error names the object's index.
+
+    Raises:
+        Refusal: 422 with all errors, or 501 for a property that is not emulated.
+    """
+    errors: list[dict[str, Any]] = []
+    checked = [
+        _check_item(scope, operation, key, item, errors, partial=partial, index=index if bulk else None)
+        for index, item in enumerate(items)
+    ]
+    if errors:
+        raise Refusal(422, *errors)
+    return checked
+
+
+def _check_item(
+    scope: Scope,
+    operation: Operation,
+    key: str,
+    item: dict[str, Any],
+    errors: list[dict[str, Any]],
+    *,
+    partial: bool,
+    index: int | None,
+) -> Checked:
+    described: Mapping[str, Parameter] = operation.body.fields if operation.body else operation.query
+    model = schema.model(key)
+    resource = registry.resource(key)
+    fields: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, parameter in described.items():
+        if not partial and parameter.required and item.get(name) in (None, ""):
+            errors.append(invalid(name, "can't be blank.", index))
+    for name, value in item.items():
+        parameter = described.get(name)
+        if parameter is None:
+            errors.append(invalid(name, f"is not a property of {singular(key)}.", index))
+            continue
+        problem = wrong(name, value, parameter) or _dangling(scope, model, name, value)
+        if problem is not None:
+            errors.append(invalid(name, problem, index))
+        elif name in resource.properties or name in COMMON_PROPERTIES:
+            others[name] = value
+        elif name in model.kinds or name in schema.UNSHOWN.get(key, ()):
+            fields[name] = schema.typed(model.kinds.get(name, "Any"), value)
+        elif name not in resource.without_effect and value is not None:
+            raise not_emulated(f"the property `{name}` in the body of {operation.id}")
+    return Checked(fields, others)
+
+
+def wrong(name: str, value: Any, parameter: Parameter) -> str | None:
+    """What is wrong with a value, as the end of a sentence; None when it fits. Null fits."""
+    if value is None:
+        return None
+    if not parameter.many:
+        return _wrong_one(value, parameter)
+    if not isinstance(value, list):
+        return "has to be an array."
+    rows = cast("list[Any]", value)
+    if parameter.maximum is not None and len(rows) > parameter.maximum:
+        return f"takes at most {parameter.maximum} items."
+    problems = (_wrong_one(row, parameter, in_list=True) for row in rows)
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _wrong_one(value: Any, parameter: Parameter, *, in_list: bool = False) -> str | None:
+    if not _is_a(value, parameter.kind):
+        return f"has to be of type {parameter.kind}."
+    if parameter.values and str(value).lower() not in {choice.lower() for choice in parameter.values}:
+        return f"is {value!r}; it takes {', '.join(parameter.values)}."
+    limit = None if in_list else parameter.maximum
+    if limit is not None and isinstance(value, (int, float)) and value > limit:
+        return f"is more than {limit}."
+    if parameter.kind == "object" and parameter.fields:
+        given = cast("dict[str, Any]", value)
+        for name, inner in parameter.fields.items():
+            if inner.required and given.get(name) in (None, ""):
+                return f"lacks `{name}`."
+            problem = wrong(name, given.get(name), inner)
+            if problem is not None:
+                return f"is wrong: {name} {problem}"
+    return None
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    """Whether a JSON value is of a kind; numbers may come as strings of digits, as ids do."""
+    try:
+        match kind:
+            case "integer":
+                return not isinstance(value, bool) and float(value) == int(value)
+            case "number":
+                return not isinstance(value, bool) and isinstance(float(value), float)
+            case "boolean":
+                return isinstance(value, bool)
+            case "string":
+                return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            case "date":
+                return isinstance(value, str) and bool(date.fromisoformat(value[:10]))
+            case "datetime":
+                return isinstance(value, str) and bool(datetime.fromisoformat(value))
+            case "object":
+                return isinstance(value, dict)
+            case _:
+                return True
+    except (TypeError, ValueError):
+        return False
+
+
+def _dangling(scope: Scope, model: schema.Model, name: str, value: Any) -> str | None:
+    """Refuse ids that name no record."""
+    reference = model.reference_of(name)
+    target = REFERENCES.get(name) if reference is None else reference.key
+    if target is None or value is None:
+        return None
+    if not scope.store.count(target) and f"POST /{target}" not in OPERATIONS:
+        return None  # such records can't be made through the API
+    ids = cast("list[Any]", value) if isinstance(value, list) else [value]
+    missing = [str(identity) for identity in ids if scope.store.get(target, identity) is None]
+    return f"names no record of {target}: {', '.join(missing)}." if missing else None

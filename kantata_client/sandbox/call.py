@@ -1,0 +1,131 @@
+"""One request to an operation, taken apart for whatever carries it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from kantata_client.sandbox import bodies, envelopes, query, writes
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kantata_client._contract import Operation, Parameter
+    from kantata_client.sandbox.query import Query
+    from kantata_client.sandbox.relations import Scope
+
+
+@attrs.frozen
+class Document:
+    """An answer that is not JSON."""
+
+    content: bytes
+    media_type: str
+
+
+Answer: TypeAlias = "dict[str, Any] | list[Any] | Document | None"
+"""What an operation answers; None is an answer without content."""
+
+
+class Call:
+    """One request, taken apart."""
+
+    __slots__ = ("_unread", "body", "operation", "parameters", "query", "scope")
+
+    def __init__(
+        self, scope: Scope, operation: Operation, parameters: dict[str, str], asked: Query, body: Any
+    ) -> None:
+        self.scope = scope
+        self.operation = operation
+        self.parameters = parameters
+        self.query = asked
+        self.body = body
+        self._unread = dict(asked.filters)
+
+    @property
+    def key(self) -> str:
+        """The envelope key of the records: of the results, or else the path's collection."""
+        words = [word for word in self.operation.path.strip("/").split("/") if not word.startswith("{")]
+        return self.operation.key or words[-1 if self.operation.path.endswith("}") else 0]
+
+    @property
+    def identity(self) -> str:
+        """The id in the path: `7`, or `7:8` for a record that two ids name."""
+        return ":".join(self.parameters.values())
+
+    def asked(self, name: str) -> str | None:
+        """The value of a query parameter that is not a filter."""
+        return self._unread.pop(name, None)
+
+    def select(self, operation: Operation, only: tuple[str, ...] | None) -> Sequence[str]:
+        """The ids that the query's filters keep."""
+        self._unread.clear()
+        return query.select(self.scope, operation, self.key, attrs.evolve(self.query, only=only))
+
+    def refuse_unread(self) -> None:
+        """Refuse the request with 501 when one of its parameters had no effect."""
+        for name, value in self._unread.items():
+            default = self.operation.query[name].default
+            if default is None or str(default).lower() != value.lower():
+                raise not_emulated(f"the parameter `{name}` of {self.operation.id}")
+
+    def envelope(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The records in an envelope."""
+        return envelopes.envelope(self.scope, self.key, ids, self.query)
+
+    def page(self, key: str, ids: Sequence[str]) -> dict[str, Any]:
+        """The page of these records that the query asks for."""
+        return envelopes.page(self.scope, key, ids, self.query)
+
+    def item(self) -> dict[str, Any]:
+        """The single object of the body."""
+        if self.body is None:
+            if self.operation.body is not None:
+                raise bad_request(f"{self.operation.id} takes a JSON object as its body.")
+            # The exchange tables have their properties in the query.
+            return {name: _value(self.asked(name), parameter) for name, parameter in self._sent()}
+        [item], _ = bodies.items_of(self.operation, self.body)
+        return item
+
+    def _sent(self) -> list[tuple[str, Parameter]]:
+        return [(name, parameter) for name, parameter in self.operation.query.items() if name in self._unread]
+
+    def fields(self) -> dict[str, Any]:
+        """As `item`, checked against the contract's properties."""
+        item = self.item()
+        described: Mapping[str, Parameter] = self.operation.body.fields if self.operation.body else {}
+        errors = [invalid(name, "is not a property of the body.") for name in item if name not in described]
+        for name, parameter in described.items():
+            problem = bodies.wrong(name, item.get(name), parameter)
+            if parameter.required and item.get(name) is None:
+                problem = "can't be blank."
+            if problem is not None:
+                errors.append(invalid(name, problem))
+        if errors:
+            raise Refusal(422, *errors)
+        return item
+
+    def existing(self) -> Mapping[str, Any]:
+        """The record in the path, or 404."""
+        return writes.existing(self.scope, self.key, self.identity)
+
+    def change(self, **changes: Any) -> dict[str, Any]:
+        """Change the record in the path and answer with it."""
+        self.existing()
+        self.scope.store.change(self.key, self.identity, **changes)
+        return self.envelope([self.identity])
+
+
+def _value(given: str | None, parameter: Parameter) -> Any:
+    """A value of the query as JSON would have it."""
+    if given is None:
+        return None
+    match parameter.kind:
+        case "boolean":
+            return given in {"true", "1"}
+        case "integer":
+            return int(given)
+        case _:
+            return given

@@ -1,0 +1,78 @@
+"""The filters that many lists have, with the same meaning in each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kantata_client.sandbox.filters.makers import Match, flag, moment, no_filter, not_own_id, own_id, text
+from kantata_client.sandbox.refusals import bad_request
+from kantata_client.sandbox.relations import subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client.sandbox.registry import Rule
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+EXTERNAL = ("external_reference_", "has_external_references", "without_external_reference_")
+"""Beginnings of the names of the filters by external reference."""
+
+LARGEST_REFERENCE_LIST = 200
+
+COMMON: Mapping[str, Rule] = {
+    "created_after": moment("created_at", after=True),
+    "created_before": moment("created_at", after=False),
+    "updated_after": moment("updated_at", after=True),
+    "updated_before": moment("updated_at", after=False),
+    "matching": text("title", "name", "full_name", "label", "email_address", "hex"),
+    "search": text("title", "name", "full_name", "description", "message", "email_address", "notes"),
+    "by_full_name": text("full_name"),
+    "by_title": text("title"),
+    "on_my_account": no_filter,
+    "all_on_account": no_filter,
+    "except": not_own_id,
+    "ids": own_id,
+}
+"""Parameter → its meaning, unless the resource declares another one."""
+
+
+def external(scope: Scope, key: str, values: Mapping[str, str]) -> Match:
+    """The filters by external reference: one reference has to pass them all."""
+    store = scope.store
+    asked = {
+        name.removeprefix("external_reference_"): value
+        for name, value in values.items()
+        if name.startswith(EXTERNAL[0])
+    }
+    ids: frozenset[str] | None = None
+    if asked:
+        several = asked.pop("service_model_refs", None)
+        single = asked.pop("service_model_ref", None)
+        words = [word.strip() for word in (several or single or "").split(",")]
+        if len(words) > LARGEST_REFERENCE_LIST:
+            raise bad_request(
+                f"`external_reference_service_model_refs` takes at most {LARGEST_REFERENCE_LIST} ids."
+            )
+        if several is None and single is None:
+            references = store.all("external_references")
+        else:
+            references = [
+                row for word in words for row in store.where("external_references", "service_model_ref", word)
+            ]
+        ids = frozenset(
+            reference["subject_ref"]["id"]
+            for reference in references
+            if reference["subject_ref"]["key"] == key
+            and all(str(reference.get(field)) == value for field, value in asked.items())
+        )
+    provider = values.get("without_external_reference_service_name")
+    has = values.get("has_external_references")
+
+    def keep(record: Record) -> bool:
+        found = store.where("external_references", "subject_ref", subject(key, record["id"]))
+        if has is not None and bool(found) != flag(has):
+            return False
+        return all(reference["service_name"] != provider for reference in found)
+
+    return Match(ids, keep if provider is not None or has is not None else None)

@@ -1,0 +1,270 @@
+"""What filters are made of: small functions that make a rule from a field name or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from kantata_client.sandbox.refusals import bad_request
+from kantata_client.sandbox.relations import listed
+from kantata_client.sandbox.store import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client.sandbox.registry import DefaultFilter, Rule
+    from kantata_client.sandbox.relations import Scope
+
+BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False}
+
+
+@attrs.frozen
+class Match:
+    """What a filter keeps: the ids it allows (None: any), and a test of the record."""
+
+    ids: frozenset[str] | None = None
+    keep: Callable[[Record], bool] | None = None
+
+    def allows(self, record: Record) -> bool:
+        """Whether the filter keeps a record."""
+        return (self.ids is None or record["id"] in self.ids) and (self.keep is None or self.keep(record))
+
+
+EVERYTHING = Match()
+
+
+def where(keep: Callable[[Record], bool]) -> Match:
+    """Keep the records that pass a test."""
+    return Match(None, keep)
+
+
+def among(ids: frozenset[str]) -> Match:
+    """Keep the records with one of these ids."""
+    return Match(ids, None)
+
+
+def flag(value: str) -> bool:
+    """The boolean that a value spells; 400 for any other text."""
+    if value not in BOOLEANS:
+        raise bad_request(f"It takes true or false, not {value!r}.")
+    return BOOLEANS[value]
+
+
+def csv(value: str) -> frozenset[str]:
+    """The items of a comma-separated value."""
+    return frozenset(word.strip() for word in value.split(",") if word.strip())
+
+
+def day(value: str) -> str:
+    """A date, or the date of a time, as records store it."""
+    try:
+        return date.fromisoformat(value[:10]).isoformat()
+    except ValueError:
+        raise bad_request(f"{value!r} is not a date such as 2026-01-31.") from None
+
+
+def date_range(value: str) -> tuple[str, str]:
+    """The first and the last date of `2026-01-01:2026-01-31`; an empty text for an open end."""
+    first, colon, last = value.partition(":")
+    if not colon or ":" in last:
+        raise bad_request(f"{value!r} is not a range of dates such as 2026-01-01:2026-01-31.")
+    return first and day(first), last and day(last)
+
+
+# Rules for booleans
+
+
+def when_true(keep: Callable[[Scope, Record], bool]) -> Rule:
+    """Only the records that pass, when true; no filter when false."""
+    return lambda scope, value: where(lambda record: keep(scope, record)) if flag(value) else EVERYTHING
+
+
+def either(keep: Callable[[Scope, Record], bool]) -> Rule:
+    """The records that pass, when true; the others, when false."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = flag(value)
+        return where(lambda record: keep(scope, record) == wanted)
+
+    return rule
+
+
+def always(keep: Callable[[Scope, Record], bool]) -> Rule:
+    """The records that pass, whatever the value: the contract has filters that ignore it."""
+    return lambda scope, value: where(lambda record: keep(scope, record))
+
+
+def no_filter(scope: Scope, value: str) -> Match:
+    """A parameter that only lifts a default filter, or asks for what a single account does not have."""
+    return EVERYTHING
+
+
+# Rules for values
+
+
+def one_of(field: str) -> Rule:
+    """The records whose field is one of the values, or whose list has one of them."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = csv(value) | {value}
+        return where(lambda record: any(str(item) in wanted for item in listed(record.get(field))))
+
+    return rule
+
+
+def ids_in(field: str) -> Callable[[Scope, str, str], frozenset[str]]:
+    """As `one_of`, for references, answered from an index: called with scope, envelope key and value."""
+
+    def find(scope: Scope, key: str, value: str) -> frozenset[str]:
+        return frozenset(identity for word in csv(value) for identity in scope.store.find(key, field, word))
+
+    return find
+
+
+def own_id(scope: Scope, value: str) -> Match:
+    """The records with one of the ids."""
+    return among(csv(value))
+
+
+def not_own_id(scope: Scope, value: str) -> Match:
+    """The records with none of the ids."""
+    unwanted = csv(value)
+    return where(lambda record: record["id"] not in unwanted)
+
+
+def text(*fields: str) -> Rule:
+    """The records that have the text in one of the fields, in any case."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = value.casefold()
+        return where(lambda record: any(wanted in str(record.get(f) or "").casefold() for f in fields))
+
+    return rule
+
+
+def three_way(field: str) -> Rule:
+    """`include`, `only` and `exclude`, for a boolean field; `exclude` is usually a default filter too."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        if value == "include":
+            return EVERYTHING
+        if value not in {"only", "exclude"}:
+            raise bad_request("It takes include, only or exclude.")
+        return where(lambda record: bool(record.get(field)) == (value == "only"))
+
+    return rule
+
+
+# Rules for dates and times
+
+
+def between(field: str) -> Rule:
+    """Dates from the first to the last, both included; either may be left out."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        first, last = date_range(value)
+        return where(lambda record: first <= (record.get(field) or "")[:10] <= (last or "9"))
+
+    return rule
+
+
+def on_or_after(field: str) -> Rule:
+    """That date or a later one."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = day(value)
+        return where(lambda record: (record.get(field) or "")[:10] >= wanted)
+
+    return rule
+
+
+def on_or_before(field: str) -> Rule:
+    """That date or an earlier one; records without a date are dropped."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = day(value)
+        return where(lambda record: "" < (record.get(field) or "")[:10] <= wanted)
+
+    return rule
+
+
+def same_day(field: str) -> Rule:
+    """That date."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        wanted = day(value)
+        return where(lambda record: (record.get(field) or "")[:10] == wanted)
+
+    return rule
+
+
+def moment(field: str, *, after: bool) -> Rule:
+    """Later, or earlier, than a time; the time itself is left out."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        asked = datetime.fromisoformat(value)
+        asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
+        # Stored times are UTC with seconds; a fraction matters for the comparison of strings.
+        fraction = ".%f" if asked.microsecond else ""
+        wanted = asked.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
+
+        def seconds(record: Record) -> str:
+            found: str = record.get(field) or ""
+            return found.removesuffix("Z") + ".000000Z" if found and fraction else found
+
+        if after:
+            return where(lambda record: seconds(record) > wanted)
+        return where(lambda record: "" < seconds(record) < wanted)
+
+    return rule
+
+
+# Rules made of rules
+
+
+def linked(link: str, target: str, rule: Rule) -> Rule:
+    """The records whose linked record (its id is in `link`, its envelope key is `target`) passes a rule."""
+
+    def through(scope: Scope, value: str) -> Match:
+        match = rule(scope, value)
+
+        def test(record: Record) -> bool:
+            other = scope.store.get(target, record.get(link))
+            return other is not None and match.allows(other)
+
+        return where(test)
+
+    return through
+
+
+def opposite(rule: Rule) -> Rule:
+    """The records that a rule drops."""
+
+    def others(scope: Scope, value: str) -> Match:
+        match = rule(scope, value)
+        return where(lambda record: not match.allows(record))
+
+    return others
+
+
+# Default filters
+
+
+def unless(
+    lifted: Callable[[Mapping[str, str]], bool], keep: Callable[[Scope, Record], bool]
+) -> DefaultFilter:
+    """Keep the records that pass, unless the parameters lift the filter."""
+    return lambda scope, values: None if lifted(values) else where(lambda record: keep(scope, record))
+
+
+def given(*names: str) -> Callable[[Mapping[str, str]], bool]:
+    """One of the parameters is sent, and not as false."""
+    return lambda values: any(BOOLEANS.get(values.get(name, "false"), True) for name in names)
+
+
+def denied(name: str) -> Callable[[Mapping[str, str]], bool]:
+    """The parameter, true by default, is sent as false."""
+    return lambda values: BOOLEANS.get(values.get(name, "true")) is False

@@ -1,0 +1,69 @@
+"""The filters whose names say what they do: `workspace_id`, `with_user_ids`, `due_before`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.filters.common import COMMON
+from kantata_client.sandbox.filters.makers import (
+    among,
+    between,
+    either,
+    ids_in,
+    linked,
+    on_or_after,
+    on_or_before,
+    one_of,
+    same_day,
+)
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.registry import Rule
+
+_ENDINGS = (
+    ("_between", between),
+    ("_after", on_or_after),
+    ("_before", on_or_before),
+    ("_on", same_day),
+)
+
+
+@cache
+def rule_of(key: str, name: str) -> Rule | None:
+    """The meaning of a filter of a list; None when the sandbox does not emulate it."""
+    declared = registry.resource(key).filters.get(name)
+    return declared or COMMON.get(name) or _by_name(key, name)
+
+
+def _by_name(key: str, name: str) -> Rule | None:
+    kinds = schema.model(key).kinds
+    bare = name
+    for prefix in ("with_", "by_", "for_"):
+        bare = bare.removeprefix(prefix)
+    for candidate in dict.fromkeys((name, bare)):
+        one = candidate.removesuffix("s") if candidate.endswith("_ids") else candidate
+        for field in (candidate, one, f"{one}s", f"{candidate}_id"):
+            if field in kinds:
+                return _equal(key, field, kinds[field])
+        for ending, made in _ENDINGS:
+            if candidate.endswith(ending):
+                stem = candidate.removesuffix(ending)
+                for field in (stem, f"{stem}_date", f"{stem}_at"):
+                    if kinds.get(field) in {"date", "datetime"}:
+                        return made(field)
+    if bare in {"workspace_id", "workspace_ids"} and "story_id" in kinds:
+        return linked("story_id", "stories", one_of("workspace_id"))
+    return None
+
+
+def _equal(key: str, field: str, kind: str) -> Rule | None:
+    if kind == "bool":
+        return either(lambda _, record: bool(record.get(field)))
+    if field in registry.resource(key).derived or kind not in schema.SCALARS:
+        return None
+    if field.endswith(("_id", "_ids")):
+        find = ids_in(field)
+        return lambda scope, value: among(find(scope, key, value))
+    return one_of(field)

@@ -1,0 +1,72 @@
+"""The records that the filters of a request keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kantata_client.sandbox import registry
+from kantata_client.sandbox.filters.common import EXTERNAL, external
+from kantata_client.sandbox.filters.makers import EVERYTHING, Match
+from kantata_client.sandbox.filters.named import rule_of
+from kantata_client.sandbox.refusals import Refusal, bad_request, not_emulated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kantata_client._contract import Operation
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def select(
+    scope: Scope, operation: Operation, key: str, values: Mapping[str, str], only: Iterable[str] | None
+) -> list[Record]:
+    """The records under an envelope key that the filters keep, in order of id.
+
+    A filter that the sandbox does not know is refused with 501 instead of being ignored.
+    """
+    if "search" in values and only is not None:
+        raise bad_request("`search` can't be combined with `only`.")
+    matches = [external(scope, key, values)]
+    for name, value in values.items():
+        if not name.startswith(EXTERNAL):
+            matches.append(_match(scope, operation, key, name, value))
+    defaults = (made(scope, values) for made in registry.resource(key).default_filters)
+    matches += [match for match in defaults if match is not None]
+    allowed = [match.ids for match in matches if match.ids is not None]
+    if only is not None:
+        allowed.append(frozenset(only))
+    tests = [match.keep for match in matches if match.keep is not None]
+    store = scope.store
+    if allowed:
+        smallest = min(allowed, key=len)
+        found = [store.get(key, i) for i in smallest if all(i in ids for ids in allowed)]
+        records = [record for record in found if record is not None]
+    else:
+        records = store.all(key)
+    records = [record for record in records if all(test(record) for test in tests)] if tests else records
+    return sorted(records, key=_by_id)
+
+
+def _by_id(record: Record) -> tuple[int, str]:
+    identity: str = record["id"]
+    return (int(identity), "") if identity.isdigit() else (0, identity)
+
+
+def _match(scope: Scope, operation: Operation, key: str, name: str, value: str) -> Match:
+    rule = rule_of(key, name)
+    if rule is not None:
+        try:
+            return rule(scope, value)
+        except Refusal as refusal:
+            for error in refusal.errors:
+                error["message"] = f"`{name}`: {error['message']}"
+            raise
+    parameter = operation.query.get(name)
+    if (
+        parameter is not None
+        and parameter.default is not None
+        and str(parameter.default).lower() == value.lower()
+    ):
+        return EVERYTHING
+    raise not_emulated(f"the parameter `{name}` of {operation.id}")

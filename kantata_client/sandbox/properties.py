@@ -1,0 +1,89 @@
+"""Properties that many bodies have and that are not fields of the record: references, custom fields, tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.refusals import Refusal, invalid
+from kantata_client.sandbox.relations import fresh, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def refer_externally(scope: Scope, key: str, identity: str, value: Mapping[str, Any]) -> str:
+    """Create or change the external reference of a record for one provider; returns the reference's id."""
+    store = scope.store
+    now = store.now()
+    known = [
+        row
+        for row in store.where("external_references", "subject_ref", subject(key, identity))
+        if row["service_name"] == value.get("service_name")
+    ]
+    if known:
+        return store.change("external_references", known[0]["id"], last_synced_at=now, **value)["id"]
+    about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
+    given = {"status": "successful", "locked": False, "last_synced_at": now, **value}
+    given["service_model_ref"] = str(value.get("service_model_ref"))
+    record = fresh(scope, "external_references", **about, subject_ref=subject(key, identity), **given)
+    return store.put("external_references", record)["id"]
+
+
+def set_custom_value(scope: Scope, key: str, identity: str, field: Record, value: Any) -> str:
+    """Create or change the value of a custom field for a record; returns the value's id."""
+    store = scope.store
+    known = [
+        row
+        for row in store.where("custom_field_values", "subject_ref", subject(key, identity))
+        if str(row["custom_field_id"]) == field["id"]
+    ]
+    if known:
+        return store.change("custom_field_values", known[0]["id"], value=value, setter_id=scope.viewer)["id"]
+    about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
+    given = {"custom_field_id": field["id"], "custom_field_name": field.get("name"), "value": value}
+    record = fresh(
+        scope,
+        "custom_field_values",
+        **about,
+        **given,
+        subject_ref=subject(key, identity),
+        setter_id=scope.viewer,
+    )
+    return store.put("custom_field_values", record)["id"]
+
+
+def _external_reference(scope: Scope, key: str, identity: str, value: Any) -> None:
+    refer_externally(scope, key, identity, value)
+
+
+def _custom_fields(scope: Scope, key: str, identity: str, value: Any) -> None:
+    for row in cast("list[dict[str, Any]]", value):
+        given = row.get("id")
+        field = scope.store.get("custom_fields", given)
+        if field is None:
+            message = f"names no custom field: {given}." if given else "lacks `id`."
+            raise Refusal(422, invalid("custom_fields", message))
+        set_custom_value(scope, key, identity, field, row.get("value"))
+
+
+def _tags(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Tag a record with the names in a comma-separated list."""
+    store = scope.store
+    ids: list[str] = []
+    for name in (word.strip() for word in str(value).split(",")):
+        if name:
+            known = store.find("tags", "name", name)
+            ids.append(known[0] if known else store.put("tags", fresh(scope, "tags", name=name))["id"])
+    store.change(key, identity, tag_ids=ids)
+
+
+COMMON_PROPERTIES: Mapping[str, Callable[[Scope, str, str, Any], None]] = {
+    "external_reference": _external_reference,
+    "custom_fields": _custom_fields,
+    "tag_list": _tags,
+}
+"""Property → what it does to the record (scope, envelope key, id, value), in every body that has it."""

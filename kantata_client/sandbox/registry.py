@@ -1,0 +1,123 @@
+"""The declarations of the resources: what the sandbox knows of one envelope key beyond its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from kantata_client.sandbox.call import Answer, Call
+    from kantata_client.sandbox.filters.makers import Match
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+Rule: TypeAlias = "Callable[[Scope, str], Match]"
+"""What a filter means: from its value to the records that it keeps."""
+
+DefaultFilter: TypeAlias = "Callable[[Scope, Mapping[str, str]], Match | None]"
+"""A filter that applies unless one of the request's parameters lifts it; then it returns None."""
+
+Prepare: TypeAlias = "Callable[[Scope, dict[str, Any], Mapping[str, Any]], None]"
+"""Completes a record (second argument, changed in place) before it is written; the third holds the body's fields."""
+
+Derive: TypeAlias = "Callable[[Scope, Record], list[Any]]"
+"""The ids of the records that a record refers to."""
+
+Compute: TypeAlias = "Callable[[Scope, Record], Any]"
+"""A value that follows from a record and others."""
+
+Created: TypeAlias = "Callable[[Scope, Record, Mapping[str, Any]], None]"
+"""Does what follows from a creation; the third argument holds the body's properties."""
+
+Written: TypeAlias = "Callable[[Scope, Record | None, Record | None], None]"
+"""Does what follows from a write, given the record before and after it."""
+
+Act: TypeAlias = "Callable[[Scope, str, str, Any], None]"
+"""Does what a property asks for that is not a field (scope, envelope key, id, value)."""
+
+Forbid: TypeAlias = "Callable[[Scope, Record], str | None]"
+"""Why a record can't be deleted, or None."""
+
+Handler: TypeAlias = "Callable[[Call], Answer]"
+"""Carries out a custom operation."""
+
+
+@attrs.frozen(kw_only=True)
+class Resource:
+    """The records under one envelope key: how they are filtered, completed, linked and deleted."""
+
+    key: str
+    """The envelope key."""
+    filters: Mapping[str, Rule] = {}
+    """Query parameter → its meaning, where the name alone does not say it (see `filters.named`)."""
+    default_filters: tuple[DefaultFilter, ...] = ()
+    """Filters that apply unless a parameter lifts them, on the by-id route too."""
+    derived: Mapping[str, Derive] = {}
+    """Field → the ids in it, where they are not stored with the record but follow from others."""
+    computed: Mapping[str, Compute] = {}
+    """Optional field → its value, where it follows from the records."""
+    orders: Mapping[str, Compute] = {}
+    """Order (without direction) → what to sort by."""
+    prepare: tuple[Prepare, ...] = ()
+    """Run before a record is written, after a creation and a change alike."""
+    created: tuple[Created, ...] = ()
+    """Run after a record was created, with the body's properties."""
+    written: tuple[Written, ...] = ()
+    """Run after a record was created (no old one), changed, or deleted (no new one)."""
+    properties: Mapping[str, Act] = {}
+    """Property of a body that is not a field → what it does to the record (scope, key, id, value)."""
+    without_effect: frozenset[str] = frozenset()
+    """Properties of a body whose effect no answer of the API shows."""
+    identified_by: tuple[str, ...] = ()
+    """Fields by which a creation finds a record that exists already, and changes it instead."""
+    undeletable: Forbid | None = None
+    """Why a record can't be deleted, or None."""
+    soft_delete: Compute | None = None
+    """The changes that a deletion makes to the record, where it stays in the store."""
+    owned: tuple[tuple[str, str], ...] = ()
+    """(envelope key, field) of the records that are deleted along with one."""
+    released: tuple[tuple[str, str], ...] = ()
+    """(envelope key, field) of the references to a deleted record that become null."""
+    unknown_includes: frozenset[str] = frozenset()
+    """Associations whose rule is known to the service only; asked for, they are refused with 501."""
+    routes: Mapping[str, Handler] = {}
+    """Custom operation → what carries it out."""
+    not_emulated: Mapping[str, str] = {}
+    """Operation → what it would need; it answers 501."""
+
+
+_DECLARED: dict[str, Resource] = {}
+
+
+def declare(resource: Resource) -> None:
+    """Add a declaration; there is one for each envelope key at most."""
+    if resource.key in _DECLARED:
+        msg = f"{resource.key} is declared twice"
+        raise ValueError(msg)
+    _DECLARED[resource.key] = resource
+
+
+def resource(key: str) -> Resource:
+    """The declaration for an envelope key; an empty one where the contract says everything."""
+    found = _DECLARED.get(key)
+    return Resource(key=key) if found is None else found
+
+
+def declared() -> tuple[Resource, ...]:
+    """All declarations."""
+    return tuple(_DECLARED.values())
+
+
+def handlers() -> dict[str, Handler]:
+    """Custom operation → what carries it out, of all resources."""
+    return {name: handler for found in _DECLARED.values() for name, handler in found.routes.items()}
+
+
+def not_emulated() -> dict[str, str]:
+    """Operation → why it answers 501, of all resources."""
+    return {name: reason for found in _DECLARED.values() for name, reason in found.not_emulated.items()}

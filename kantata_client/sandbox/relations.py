@@ -1,0 +1,104 @@
+"""Which records a record refers to: by references that it stores, and by those that follow from other records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.store import Store
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.store import Record
+
+
+@attrs.frozen
+class Scope:
+    """Where a request happens: the store, and the user whose token it carries."""
+
+    store: Store
+    viewer: str
+
+
+def referred(scope: Scope, key: str, record: Record, reference: schema.Reference) -> list[tuple[str, str]]:
+    """The (envelope key, id) of the records that a record refers to by one association, if they exist."""
+    store = scope.store
+    if reference.key is None:
+        pairs = [(str(item["key"]), str(item["id"])) for item in listed(record.get(reference.ids))]
+    else:
+        derive = registry.resource(key).derived.get(reference.ids)
+        if derive is not None:
+            ids = derive(scope, record)
+        elif reference.ids in record:
+            ids = listed(record[reference.ids])
+        elif reference.ids == "external_reference_ids":
+            ids = _about(store, "external_references", key, record)
+        elif reference.ids == "custom_field_value_ids":
+            ids = _about(store, "custom_field_values", key, record)
+        else:
+            ids = _pointing_back(store, key, record, reference)
+        target = reference.key
+        pairs = [(target, str(identity)) for identity in ids if identity is not None]
+    return [pair for pair in dict.fromkeys(pairs) if store.get(*pair) is not None]
+
+
+def listed(value: Any) -> list[Any]:
+    """The items of a list, or the one value, or nothing of null."""
+    return cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def blank(key: str) -> dict[str, Any]:
+    """The fields that every object under an envelope key shows, without values."""
+    model = schema.model(key)
+    derived = registry.resource(key).derived
+    return {
+        field: [] if field in model.lists else None
+        for field in model.kinds
+        if field not in model.hidden and field not in derived
+    }
+
+
+def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
+    """A new record, not yet stored: an id, the time, and of `fields` those that the type has."""
+    model = schema.model(key)
+    references = {reference.ids for reference in model.references.values()}
+    known = {*model.kinds, *references, *schema.UNSHOWN.get(key, ())}
+    times = dict.fromkeys(schema.TIMES, scope.store.now())
+    given = {field: value for field, value in fields.items() if field in known}
+    return {"id": scope.store.new_id(), **blank(key), **times, **given}
+
+
+def subject(key: str, identity: str) -> dict[str, str]:
+    """A polymorphic reference."""
+    return {"key": key, "id": identity}
+
+
+def _about(store: Store, target: str, key: str, record: Record) -> list[str]:
+    return store.find(target, "subject_ref", subject(key, record["id"]))
+
+
+def _pointing_back(store: Store, key: str, record: Record, reference: schema.Reference) -> list[str]:
+    """The targets that name the record in `<its type>_id`, or list it in `<its type>_ids`."""
+    assert reference.key is not None  # noqa: S101 - the caller deals with polymorphic ones
+    fields = schema.model(reference.key).kinds
+    for field in (f"{singular(key)}_id", f"{singular(key)}_ids"):
+        if field in fields:
+            ids = store.find(reference.key, field, record["id"])
+            return ids if reference.many else ids[-1:]
+    return []
+
+
+def singular(key: str) -> str:
+    """The singular of an envelope key: `stories` → `story`."""
+    for ending, replacement in (("ies", "y"), ("sses", "ss"), ("statuses", "status"), ("s", "")):
+        if key.endswith(ending):
+            return key.removesuffix(ending) + replacement
+    return key
+
+
+def key_of_type(name: str) -> str | None:
+    """The envelope key of a class name such as `TimeEntry`."""
+    from kantata_client import models
+
+    return next((key for key, cls in models.KEYS.items() if cls == name), None)

@@ -1,0 +1,114 @@
+"""Tests and steps that several resources share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox.filters.makers import csv, denied, given, unless, where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kantata_client.sandbox.filters.makers import Match
+    from kantata_client.sandbox.registry import Prepare, Rule
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+CURRENCY = ("currency", "currency_symbol", "currency_base_unit")
+
+
+def fill(record: dict[str, Any], **defaults: Any) -> None:
+    """Give fields that are null their defaults."""
+    for field, value in defaults.items():
+        if record.get(field) is None:
+            record[field] = value
+
+
+def defaults(**values: Any) -> Prepare:
+    """A step that gives fields that are null their defaults."""
+    return lambda scope, record, changes: fill(record, **values)
+
+
+def currency_of_workspace(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Take the currency from the workspace."""
+    workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
+    fill(record, **{field: workspace.get(field) for field in CURRENCY})
+
+
+def membership(scope: Scope, user: object) -> Record:
+    """The account membership of a user, by the user's id; an empty record without one."""
+    found = scope.store.where("account_memberships", "user_id", user)
+    return found[0] if found else {}
+
+
+def in_archived_workspace(scope: Scope, record: Record) -> bool:
+    """Whether a record belongs to an archived workspace."""
+    workspace = scope.store.get("workspaces", record.get("workspace_id"))
+    return workspace is not None and bool(workspace.get("archived"))
+
+
+def story_of(scope: Scope, record: Record) -> Record:
+    """The task that a record belongs to; an empty record without one."""
+    return scope.store.get("stories", record.get("story_id")) or {}
+
+
+def participants(scope: Scope, value: str) -> frozenset[str]:
+    """The ids of the users who take part in the workspaces of a comma-separated value."""
+    return frozenset(
+        row["user_id"]
+        for word in csv(value)
+        for row in scope.store.where("participations", "workspace_id", word)
+    )
+
+
+def participates(link: str) -> Rule:
+    """The records of users (their id is in `link`) who take part in a workspace."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        users = participants(scope, value)
+        return where(lambda record: str(record.get(link)) in users)
+
+    return rule
+
+
+def invoiced(scope: Scope, record: Record) -> bool:
+    """Whether a time entry or an expense is on an invoice."""
+    return record.get("invoice_id") is not None
+
+
+def on_an_invoice(scope: Scope, record: Record) -> str | None:
+    """Why a time entry or an expense can't be deleted."""
+    return "it is on an invoice" if invoiced(scope, record) else None
+
+
+def approved(scope: Scope, record: Record) -> bool:
+    """Whether a time entry or an expense is approved, or needs no approval."""
+    expense = "amount_in_cents" in record
+    submissions = "expense_report_submissions" if expense else "timesheet_submissions"
+    submission = scope.store.get(submissions, record.get("active_submission_id")) or {}
+    if record.get("approved") or submission.get("status") == "approved":
+        return True
+    workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
+    return not workspace.get("require_expense_approvals" if expense else "require_time_approvals")
+
+
+def mine(field: str = "user_id") -> Callable[[Scope, Record], bool]:
+    """Whether a record is the viewer's."""
+    return lambda scope, record: record.get(field) == scope.viewer
+
+
+OF_LIVE_WORKSPACE = unless(
+    given("from_archived_workspaces"), lambda scope, record: not in_archived_workspace(scope, record)
+)
+"""Default filter: records of archived workspaces are hidden."""
+
+OF_LIVE_STORY = (
+    unless(
+        denied("in_unarchived_stories"), lambda scope, record: not story_of(scope, record).get("archived")
+    ),
+    unless(
+        denied("in_unarchived_workspaces"),
+        lambda scope, record: not in_archived_workspace(scope, story_of(scope, record)),
+    ),
+)
+"""Default filters: records of archived tasks, and of tasks in archived workspaces, are hidden."""

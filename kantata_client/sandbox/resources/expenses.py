@@ -1,0 +1,64 @@
+"""Expenses and their categories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox.filters.makers import (
+    always,
+    between,
+    denied,
+    no_filter,
+    one_of,
+    unless,
+    when_true,
+)
+from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.resources._shared import (
+    OF_LIVE_WORKSPACE,
+    approved,
+    currency_of_workspace,
+    defaults,
+    invoiced,
+    mine,
+    on_an_invoice,
+)
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.relations import Scope
+
+
+def _billable(scope: Scope, key: str, identity: str, value: Any) -> None:
+    scope.store.change(key, identity, is_billable=value)
+
+
+declare(
+    Resource(
+        key="expense_categories",
+        filters={"only_active": no_filter},
+        default_filters=(unless(denied("only_active"), lambda _, row: row.get("deleted_at") is None),),
+    )
+)
+declare(
+    Resource(
+        key="expenses",
+        filters={
+            "approved": when_true(approved),
+            "created_by": one_of("user_id"),
+            "date_expensed_between": between("date"),
+            "from_archived_workspaces": no_filter,
+            "in_active_invoice_id": one_of("invoice_id"),
+            "invoiced": always(invoiced),
+            "uninvoiced": always(lambda scope, row: not invoiced(scope, row)),
+            "mine": when_true(mine()),
+            "submitted": when_true(lambda _, row: row.get("active_submission_id") is not None),
+            "unsubmitted": when_true(lambda _, row: row.get("active_submission_id") is None),
+            "with_expense_report_id": one_of("active_submission_id"),
+            "with_recent_expense_report_ids": one_of("recent_submission_id"),
+        },
+        default_filters=(OF_LIVE_WORKSPACE,),
+        prepare=(defaults(is_billable=True, is_invoiced=False), currency_of_workspace),
+        properties={"billable": _billable},
+        undeletable=on_an_invoice,
+    )
+)

@@ -1,0 +1,83 @@
+"""Posts and attachments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox.filters.makers import no_filter, one_of, when_true
+from kantata_client.sandbox.refusals import Refusal, invalid
+from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.relations import subject
+from kantata_client.sandbox.resources._shared import OF_LIVE_WORKSPACE, fill
+from kantata_client.sandbox.routes import files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    if record.get("subject_id") is not None and record.get("subject_type") in {None, "Post"}:
+        record["subject_type"] = "Post"
+        record["subject_ref"] = subject("posts", str(record["subject_id"]))
+        if scope.store.get("posts", record["subject_id"]) is None:
+            raise Refusal(422, invalid("subject_id", f"names no post: {record['subject_id']}."))
+    record["has_attachments"] = bool(record.get("attachment_ids"))
+    fill(record, private=False, reply=False, reply_count=0)
+
+
+def _is_reply(post: Record) -> bool:
+    above: dict[str, str] = post.get("subject_ref") or {}
+    return above.get("key") == "posts"
+
+
+def _count_reply(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
+    """Count a reply in the post that it answers."""
+    above: dict[str, str] = record.get("subject_ref") or {}
+    post = scope.store.get("posts", above.get("id")) if above.get("key") == "posts" else None
+    if post is not None:
+        scope.store.change(
+            "posts",
+            post["id"],
+            reply=True,
+            reply_count=(post.get("reply_count") or 0) + 1,
+            newest_reply_id=record["id"],
+            newest_reply_user_id=record["user_id"],
+            newest_reply_at=record["created_at"],
+        )
+
+
+def _backdate(scope: Scope, key: str, identity: str, value: Any) -> None:
+    scope.store.change(key, identity, created_at=value)
+
+
+declare(
+    Resource(
+        key="posts",
+        filters={
+            "from_archived_workspaces": no_filter,
+            "parents_only": when_true(lambda _, row: not _is_reply(row)),
+            "story_ids": one_of("story_id"),
+        },
+        default_filters=(OF_LIVE_WORKSPACE,),
+        derived={
+            "reply_ids": lambda scope, row: scope.store.find(
+                "posts", "subject_ref", subject("posts", row["id"])
+            )
+        },
+        prepare=(_prepare,),
+        created=(_count_reply,),
+        properties={"backdated_to": _backdate},
+    )
+)
+declare(
+    Resource(
+        key="attachments",
+        routes={
+            "POST /attachments": files.create_attachment,
+            "PUT /attachments/{id}/sync": files.sync_attachment,
+        },
+    )
+)

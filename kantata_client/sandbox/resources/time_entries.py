@@ -1,0 +1,67 @@
+"""Time entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox.filters.makers import always, either, no_filter, one_of
+from kantata_client.sandbox.refusals import Refusal, invalid
+from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.resources._shared import (
+    OF_LIVE_WORKSPACE,
+    approved,
+    currency_of_workspace,
+    fill,
+    invoiced,
+    membership,
+    on_an_invoice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    story = scope.store.get("stories", record.get("story_id"))
+    if story is not None and story.get("workspace_id") != record.get("workspace_id"):
+        raise Refusal(422, invalid("story_id", "belongs to another workspace."))
+    billable = True if story is None else bool(story.get("billable", True))
+    fill(record, billable=billable, approved=False, is_invoiced=False, taxable=False)
+    if "rate_in_cents" not in changes and record.get("rate_in_cents") is None:
+        rate = membership(scope, record.get("user_id")).get("bill_rate_in_cents", 0)
+        record["rate_in_cents"] = rate if record["billable"] else 0
+
+
+def _log(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Keep the sums of time on a task."""
+    for entry, sign in ((old, -1), (new, 1)):
+        story = scope.store.get("stories", entry.get("story_id")) if entry else None
+        if entry and story:
+            field = f"logged_{'' if entry.get('billable') else 'non'}billable_time_in_minutes"
+            minutes = (story.get(field) or 0) + sign * (entry.get("time_in_minutes") or 0)
+            scope.store.put("stories", {**story, field: minutes})
+
+
+declare(
+    Resource(
+        key="time_entries",
+        filters={
+            "approved": always(approved),
+            "created_by": one_of("user_id"),
+            "from_archived_workspaces": no_filter,
+            "in_active_invoice_id": one_of("invoice_id"),
+            "in_active_submission": either(lambda _, row: row.get("active_submission_id") is not None),
+            "invoiced": always(invoiced),
+            "uninvoiced": always(lambda scope, row: not invoiced(scope, row)),
+            "with_timesheet_id": one_of("active_submission_id"),
+            "with_recent_timesheet_ids": one_of("recent_submission_id"),
+        },
+        default_filters=(OF_LIVE_WORKSPACE,),
+        prepare=(_prepare, currency_of_workspace),
+        written=(_log,),
+        undeletable=on_an_invoice,
+    )
+)

@@ -1,0 +1,49 @@
+"""Scheduled exports of Insights reports: jobs that answer with plain objects instead of envelopes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox import writes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kantata_client.sandbox.call import Call
+
+
+_JOBS = "insights_report_exports"
+
+
+def _job(call: Call, record: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {field: value for field, value in record.items() if field != "updated_at"}
+    return {"description": None, **shown, "id": int(record["id"]), "latest_success": None}
+
+
+def list_jobs(call: Call) -> list[dict[str, Any]]:
+    """List the scheduled exports."""
+    return [_job(call, record) for record in call.scope.store.all(_JOBS)]
+
+
+def get_job(call: Call) -> dict[str, Any]:
+    """Answer with one scheduled export."""
+    return _job(call, writes.existing(call.scope, _JOBS, call.identity))
+
+
+def create_job(call: Call) -> dict[str, Any]:
+    """Schedule an export."""
+    store = call.scope.store
+    return _job(call, store.put(_JOBS, {"id": store.new_id(), "created_at": store.now(), **call.fields()}))
+
+
+def update_job(call: Call) -> dict[str, Any] | None:
+    """Change a scheduled export."""
+    writes.existing(call.scope, _JOBS, call.identity)
+    record = call.scope.store.change(_JOBS, call.identity, **call.fields())
+    return None if call.operation.result == "none" else _job(call, record)
+
+
+def delete_job(call: Call) -> None:
+    """Delete a scheduled export."""
+    writes.existing(call.scope, _JOBS, call.identity)
+    call.scope.store.remove(_JOBS, call.identity)

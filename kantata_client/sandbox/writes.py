@@ -1,0 +1,143 @@
+"""Creating, changing and deleting records, with everything that follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client.sandbox import bodies, registry, schema
+from kantata_client.sandbox.properties import COMMON_PROPERTIES
+from kantata_client.sandbox.refusals import Refusal, invalid, not_found
+from kantata_client.sandbox.relations import fresh, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kantata_client._contract import Operation
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+_SUBJECT_OWNED = ("external_references", "custom_field_values")
+"""Records about another one, which are deleted along with it."""
+
+
+def create(
+    scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, bulk: bool
+) -> list[str]:
+    """Create records from the objects of a body, all or none; returns their ids."""
+    checked = bodies.check(scope, operation, key, items, partial=False, bulk=bulk)
+    ids: list[str] = []
+    for index, item in enumerate(checked):
+        try:
+            ids.append(_create(scope, key, item.fields, item.others))
+        except Refusal as refusal:
+            if bulk:
+                for error in refusal.errors:
+                    error["message"] = f"Item {index}: {error['message']}"
+            raise
+    return ids
+
+
+def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, Any]) -> str:
+    store = scope.store
+    model = schema.model(key)
+    resource = registry.resource(key)
+    if resource.identified_by:
+        known = _same(scope, key, resource.identified_by, fields)
+        if known is not None:
+            _change(scope, key, known, fields, others)
+            return known
+    record = fresh(scope, key)
+    for field in ("user_id", "creator_id"):
+        if field in model.kinds:
+            record[field] = scope.viewer
+    record |= {field: value for field, value in fields.items() if value is not None}
+    for prepare in resource.prepare:
+        prepare(scope, record, fields)
+    identity = store.put(key, record)["id"]
+    for follow in resource.created:
+        follow(scope, record, fields | others)
+    for follow in resource.written:
+        follow(scope, None, record)
+    _act(scope, key, identity, others)
+    return identity
+
+
+def _same(scope: Scope, key: str, fields: Sequence[str], given: Mapping[str, Any]) -> str | None:
+    for record in scope.store.where(key, fields[0], given.get(fields[0])):
+        if all(record.get(field) == given.get(field) for field in fields):
+            return record["id"]
+    return None
+
+
+def update(scope: Scope, operation: Operation, key: str, identity: str, item: dict[str, Any]) -> None:
+    """Change a record; what the body does not name stays as it is."""
+    [checked] = bodies.check(scope, operation, key, [item], partial=True, bulk=False)
+    _change(scope, key, identity, checked.fields, checked.others)
+
+
+def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], others: dict[str, Any]) -> None:
+    store = scope.store
+    resource = registry.resource(key)
+    old = store.get(key, identity) or {}
+    record = {**old, **fields}
+    for prepare in resource.prepare:
+        prepare(scope, record, fields)
+    record["updated_at"] = store.now()
+    store.put(key, record)
+    for follow in resource.written:
+        follow(scope, old, record)
+    _act(scope, key, identity, others)
+
+
+def _act(scope: Scope, key: str, identity: str, others: Mapping[str, Any]) -> None:
+    """Do what the properties ask for that are not fields of the record."""
+    properties = registry.resource(key).properties
+    for name, value in others.items():
+        if value is not None:
+            (properties.get(name) or COMMON_PROPERTIES[name])(scope, key, identity, value)
+
+
+def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
+    """Delete records and what belongs to them, all or none; unknown ids are named in a 422."""
+    forbids = registry.resource(key).undeletable
+    errors: list[dict[str, Any]] = []
+    records: list[Record] = []
+    for identity in dict.fromkeys(ids):
+        record = scope.store.get(key, identity)
+        reason = "there is no such record" if record is None else forbids(scope, record) if forbids else None
+        if reason is not None:
+            errors.append(invalid("ids", f"can't be deleted, {reason}: {identity}."))
+        elif record is not None:
+            records.append(record)
+    if errors:
+        raise Refusal(422, *errors)
+    for record in records:
+        delete_one(scope, key, record)
+
+
+def delete_one(scope: Scope, key: str, record: Record) -> None:
+    """Delete a record and what belongs to it; nothing keeps it."""
+    store = scope.store
+    resource = registry.resource(key)
+    identity: str = record["id"]
+    for target in _SUBJECT_OWNED:
+        for belonging in store.where(target, "subject_ref", subject(key, identity)):
+            delete_one(scope, target, belonging)
+    for target, field in resource.owned:
+        for belonging in store.where(target, field, identity):
+            if store.get(target, belonging["id"]) is not None:
+                delete_one(scope, target, belonging)
+    for target, field in resource.released:
+        for other in store.find(target, field, identity):
+            store.change(target, other, **{field: None})
+    store.remove(key, identity)
+    for follow in resource.written:
+        follow(scope, record, None)
+
+
+def existing(scope: Scope, key: str, identity: str) -> Record:
+    """A record, or 404."""
+    record = scope.store.get(key, identity)
+    if record is None:
+        raise not_found(f"There is no record {identity} in {key}, or it is hidden from you.")
+    return record
