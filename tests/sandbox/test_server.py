@@ -78,3 +78,22 @@ async def test_a_taken_port_is_an_error(sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"(?i)in use"):
         async with sandbox.serve(port=taken.getsockname()[1]):
             pass
+
+
+async def test_small_answers_are_sent_at_once(sandbox: Sandbox) -> None:
+    """With Nagle's algorithm on, each get on a kept connection would wait some 40 ms for an acknowledgement."""
+    delays: list[int] = []
+    inner = sandbox.app
+
+    async def observed(scope, receive, send) -> None:
+        connection = send.__self__.transport.get_extra_info("socket")
+        delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await inner(scope, receive, send)
+
+    sandbox.app = observed
+    headers = {"authorization": f"Bearer {sandbox.token}"}
+    async with sandbox.serve() as server, httpx.AsyncClient(headers=headers) as client:
+        for _ in range(100):
+            assert (await client.get(f"{server.url}/users/me")).status_code == 200
+    assert len(delays) == 100
+    assert all(delays)
