@@ -62,10 +62,10 @@ def _external_reference(scope: Scope, key: str, identity: str, value: Any) -> No
 
 def _custom_fields(scope: Scope, key: str, identity: str, value: Any) -> None:
     for row in cast("list[dict[str, Any]]", value):
-        given = row.get("id")
+        given = row.get("custom_field_id")
         field = scope.store.get("custom_fields", given)
         if field is None:
-            message = f"names no custom field: {given}." if given else "lacks `id`."
+            message = f"names no custom field: {given}." if given else "lacks `custom_field_id`."
             raise Refusal(422, invalid("custom_fields", message))
         set_custom_value(scope, key, identity, field, row.get("value"))
 

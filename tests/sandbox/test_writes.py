@@ -120,7 +120,7 @@ async def test_tags_checklists_and_custom_fields(api: API, only: Only) -> None:
         "title": "With extras",
         "tag_list": "red, blue",
         "checklist": ["one", "two"],
-        "custom_fields": [{"id": 3803, "value": "4"}],
+        "custom_fields": [{"custom_field_id": 3803, "value": "4"}],
     }
     answer = await api.post("/stories", {"story": body}, include="tags,story_tasks,custom_field_values")
     assert sorted(tag["name"] for tag in answer["tags"].values()) == ["blue", "red"]
