@@ -272,9 +272,26 @@ def inputs(reader: Reader, contract: Contract) -> tuple[InputFacts, ...]:
     if missing := taken.keys() - reader.models.keys():
         msg = f"bodies {sorted(missing)} can't be expressed"
         raise CodegenError(msg)
-    return tuple(
-        InputFacts(
+    found = {
+        name: InputFacts(
             name, " ".join(taken[name].schema.get("description", "").split()), reader.arguments(name, name)
         )
         for name in sorted(taken)
-    )
+    }
+    return _dependencies_first(found)
+
+
+def _dependencies_first(found: dict[str, InputFacts]) -> tuple[InputFacts, ...]:
+    """The inputs by name, each behind those that its annotations use: annotations are evaluated where they stand."""
+    ordered: dict[str, InputFacts] = {}
+
+    def place(name: str) -> None:
+        for argument in found[name].arguments:
+            for used in sorted(argument.models - ordered.keys()):
+                place(used)
+        ordered[name] = found[name]
+
+    for name in found:
+        if name not in ordered:
+            place(name)
+    return tuple(ordered.values())

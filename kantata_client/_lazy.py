@@ -1,4 +1,4 @@
-"""Importing the generated code when it is first used: all of it at once would cost every program a second."""
+"""Imports at first use: of generated code, which as a whole takes a second, and of names that only annotations use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 
+C = TypeVar("C", bound=type)
 T = TypeVar("T")
 
 
@@ -72,3 +74,74 @@ def similar(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     """`; did you mean 'stories'?`, or nothing."""
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Annotations(dict[str, Any]):
+    """Annotations as text, whose names can be resolved: reading them runs the imports that are for type checkers only.
+
+    Modules import most names under `if TYPE_CHECKING:`, so that starting stays cheap. `typing.get_type_hints` looks for
+    the names in the module's namespace, where this puts them before it hands out the first annotation.
+    """
+
+    def __init__(self, annotations: Mapping[str, Any], module: str) -> None:
+        super().__init__(annotations)
+        self._module = module
+
+    def _complete(self) -> None:
+        if self._module not in _completed:
+            _import_for_types(vars(sys.modules[self._module]))
+            _completed.add(self._module)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __getitem__(self, name: str) -> Any:
+        self._complete()
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._complete()
+        return super().get(name, default)
+
+    def keys(self) -> KeysView[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._complete()
+        return super().keys()
+
+    def values(self) -> ValuesView[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._complete()
+        return super().values()
+
+    def items(self) -> ItemsView[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._complete()
+        return super().items()
+
+
+_completed: set[str] = set()
+"""Modules whose imports for type checkers have been run."""
+
+
+def resolvable(cls: C) -> C:
+    """Let `typing.get_type_hints` work on a class and on its methods; a class decorator."""
+    own = vars(cls)
+    if type(own.get("__annotations__")) is dict:
+        cls.__annotations__ = Annotations(own["__annotations__"], cls.__module__)
+    for value in own.values():
+        function = value.fget if type(value) is property else getattr(value, "__wrapped__", value)
+        if type(function) is FunctionType and function.__annotations__:
+            function.__annotations__ = Annotations(function.__annotations__, function.__module__)
+    return cls
+
+
+def _import_for_types(namespace: dict[str, Any]) -> None:
+    """Run a module's imports under `if TYPE_CHECKING:`, which its source tells; without source, they stay undone."""
+    import ast
+    from linecache import getlines
+
+    source = "".join(getlines(namespace["__file__"], namespace))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            imports: list[ast.stmt] = [
+                each for each in node.body if isinstance(each, (ast.Import, ast.ImportFrom))
+            ]
+            code = compile(ast.Module(imports, type_ignores=[]), namespace["__file__"], "exec")
+            exec(code, namespace)  # noqa: S102 - this package's own imports

@@ -9,6 +9,7 @@ from kantata_client._calls.drift import Drift
 from kantata_client._calls.session import Session
 from kantata_client._http.tokens import as_provider
 from kantata_client._http.transport import BASE_URL, Transport
+from kantata_client._lazy import resolvable
 from kantata_client.api import Resources
 from kantata_client.errors import UsageError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kantata_client.hooks import Hooks
 
 
+@resolvable
 class Kantata(Resources):
     """A client of the Kantata OX API.
 

@@ -11,13 +11,11 @@ request may have been carried out.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kantata_client.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 logger = logging.getLogger("kantata_client")
 
@@ -98,7 +96,7 @@ class Hooks:
                 )
 
 
-Progress: TypeAlias = "Callable[[int, int | None], object]"
+Progress: TypeAlias = Callable[[int, int | None], object]
 """Called with what is done so far (objects or bytes), and with all there is to do where that is known.
 
 An ordinary function that returns quickly; what it raises is logged, and the call goes on.

@@ -15,6 +15,8 @@ from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from kantata_client._lazy import resolvable
+from kantata_client._objects.model import annotation_of
 from kantata_client.errors import MalformedResponseError, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class DriftRow:
     """Objects checked that had it; not all objects are, unless `on_drift="raise"`."""
 
 
+@resolvable
 class Drift:
     """What was noticed so far: iterate it for the rows, print it for a table."""
 
@@ -213,7 +216,7 @@ class Drift:
                 try:
                     msgspec.convert(fields[name], expected)
                 except (msgspec.ValidationError, ValueError, OverflowError):
-                    text = vars(cls)["__annotations__"][name].removesuffix(" | None")
+                    text = annotation_of(cls, name).removesuffix(" | None")
                     self.note(cls.__name__, name, text, fields[name], operation, request_id)
         if not fields.keys() <= types.fields.keys():
             for name in fields.keys() - types.fields.keys():
@@ -253,9 +256,9 @@ def _types_of(cls: type[Model]) -> _Types:
     if types is None:
         from msgspec import defstruct
 
-        names, annotations = _Names(cls.__module__), vars(cls)["__annotations__"]
+        names = _Names(cls.__module__)
         # The annotations are this package's own, generated ones.
-        fields = {name: eval(annotations[name], {}, names) | None for name in cls.FIELDS}  # noqa: S307
+        fields = {name: eval(annotation_of(cls, name), {}, names) | None for name in cls.FIELDS}  # noqa: S307
         whole = defstruct(cls.__name__, [(name, kind, None) for name, kind in fields.items()])
         types = _known_types[cls] = _Types(whole, fields)
     return types

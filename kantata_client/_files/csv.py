@@ -11,7 +11,7 @@ from kantata_client._files.local import checked_source, in_thread
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
+    from kantata_client._files.local import StrPath
 
 _ENDINGS = (".csv", ".txt")
 _LARGEST = 64 * 1024 * 1024

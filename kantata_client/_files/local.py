@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar, TypeVarTuple, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 
 from kantata_client._concurrency import to_the_end
 from kantata_client._files.atomic import Unfinished
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Self
 
-    from _typeshed import StrPath
-
     from kantata_client.hooks import Progress
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""The path of a file."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

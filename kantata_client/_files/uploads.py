@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
     from kantata_client._files.local import Source, Stream
     from kantata_client.hooks import Progress
 
-Content: TypeAlias = "StrPath | bytes | AsyncIterable[bytes]"
+Content: TypeAlias = str | os.PathLike[str] | bytes | AsyncIterable[bytes]
 """What can be uploaded: a file, its content, or a stream of its content."""
 
 SERVER_LIMIT = 10_000_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from kantata_client._calls.arguments import path_of, query_of
 from kantata_client._calls.envelope import malformed
 from kantata_client._calls.session import asked_for
+from kantata_client._lazy import resolvable
 from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
 from kantata_client._lists.walk import Dicts, Items, Pages
 from kantata_client._objects.model import Model
@@ -29,6 +30,7 @@ CONCURRENCY = 4
 """Pages fetched at once unless told otherwise."""
 
 
+@resolvable
 class Paginator(Generic[M]):
     """A list that is not fetched yet: iterate it, or await one of its methods.
 

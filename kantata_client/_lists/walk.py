@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from kantata_client._lazy import resolvable
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _LONGEST_NUMBER = 20
 """Digits of the ids that are kept as bits."""
 
 
+@resolvable
 class Page(Generic[M]):
     """One page of a list."""
 
@@ -44,6 +46,7 @@ class Page(Generic[M]):
         return f"<Page {self.number}: {len(self.items)} of {self.count}>"
 
 
+@resolvable
 class Pages(Generic[M]):
     """A walk page by page: an async iterator."""
 
@@ -124,6 +127,7 @@ class Pages(Generic[M]):
         return Page(items, fetched.number, decoded.count)
 
 
+@resolvable
 class Items(Generic[M]):
     """A walk object by object."""
 
@@ -146,6 +150,7 @@ class Items(Generic[M]):
         await self._pages.aclose()
 
 
+@resolvable
 class Dicts(Generic[M]):
     """A walk object by object, each as it was received."""
 

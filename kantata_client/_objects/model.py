@@ -12,7 +12,7 @@ from copy import deepcopy
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
-from kantata_client._lazy import similar
+from kantata_client._lazy import resolvable, similar
 from kantata_client._objects.associations import Association
 
 if TYPE_CHECKING:
@@ -32,29 +32,57 @@ class _AttrsFields:
     """`__attrs_attrs__`, made for a class when attrs first asks for it."""
 
     def __get__(self, instance: object, owner: type[Model]) -> tuple[Any, ...]:
-        import attrs
+        from kantata_client._objects.introspection import attrs_fields
 
-        annotations = {name: vars(owner)["__annotations__"][name] for name in owner.FIELDS}
-        fields = {
-            name: attrs.field(default=None, kw_only=True, type=annotations[name]) for name in owner.FIELDS
-        }
-        made = attrs.fields(attrs.make_class(owner.__name__, fields))
-        owner.__attrs_attrs__ = made
+        made = owner.__attrs_attrs__ = attrs_fields(owner)
         return made
+
+
+class _AttrsProperties:
+    """What `attrs.inspect` returns, made when it is looked at: attrs takes it out of the class as it is."""
+
+    def __init__(self, owner: type[Model]) -> None:
+        self._owner = owner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._made(), name)
+
+    def __repr__(self) -> str:
+        return repr(self._made())
+
+    def _made(self) -> Any:
+        from kantata_client._objects.introspection import attrs_properties
+
+        made = self._owner.__attrs_props__ = attrs_properties(self._owner)
+        return made
+
+
+class _Documentation:
+    """`__doc__` with the fields and their types, which `help` shows; made when it is read."""
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text or ""
+
+    def __get__(self, instance: object, owner: type[Model]) -> str:
+        from kantata_client._objects.introspection import documentation
+
+        return documentation(owner, self._text)
 
 
 class _Unshadowed:
     """A method that a received field of the same name does not hide."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
-        self._method = method
+        self.__wrapped__ = method
         self.__doc__ = method.__doc__
 
     def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        return self._method if model is None else MethodType(self._method, model)
+        return self.__wrapped__ if model is None else MethodType(self.__wrapped__, model)
 
     def __set__(self, model: Model, value: object) -> None:
-        msg = f"{type(model).__name__}.{self._method.__name__} is a method"
+        msg = f"{type(model).__name__}.{self.__wrapped__.__name__} is a method"
         raise AttributeError(msg)
 
 
@@ -62,6 +90,7 @@ def _unshadowed(method: F) -> F:
     return cast("F", _Unshadowed(method))
 
 
+@resolvable
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class Model:
     """An object of the API. Its fields are attributes, all of which may be `None`; so are its associations.
@@ -80,6 +109,7 @@ class Model:
     """Association by name: the field with its ids (`ids`), the envelope key (`key`), one or `many`."""
 
     __attrs_attrs__: ClassVar[Any] = _AttrsFields()
+    __attrs_props__: ClassVar[Any] = None
 
     __envelope__: Envelope | None
     __origin__: dict[str, Any]
@@ -92,9 +122,16 @@ class Model:
         own = vars(cls)
         fields = (name for name, text in own["__annotations__"].items() if not text.startswith("ClassVar"))
         associations = {name: value for name, value in own.items() if isinstance(value, Association)}
-        facts = {"FIELDS": tuple(fields), "ASSOCIATIONS": associations, "__attrs_attrs__": _AttrsFields()}
+        facts = {
+            "FIELDS": tuple(fields),
+            "ASSOCIATIONS": associations,
+            "__attrs_attrs__": _AttrsFields(),
+            "__attrs_props__": _AttrsProperties(cls),
+            "__doc__": _Documentation(own.get("__doc__")),
+        }
         for name, value in facts.items():
             setattr(cls, name, value)
+        resolvable(cls)
 
     def __init__(self, **fields: Any) -> None:
         self.__envelope__ = None
@@ -141,6 +178,12 @@ class Model:
         """The object as it was received: the very dictionary, not a copy."""
         return self.__dict__
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from kantata_client._objects.introspection import pydantic_schema
+
+        return pydantic_schema(cls, handler)
+
     if not TYPE_CHECKING:  # so that the type checker still knows which attributes there are
 
         def __getattr__(self, name: str) -> Any:
@@ -177,6 +220,12 @@ class Model:
         if more := len(present) - len(shown):
             shown.append(f"+{more} fields" if more > 1 else "+1 field")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def annotation_of(cls: type[Model], name: str) -> str:
+    """The annotation of a field as text, without importing the classes that the associations lead to."""
+    annotations: dict[str, str] = vars(cls)["__annotations__"]
+    return dict[str, str].__getitem__(annotations, name)
 
 
 def _present(model: Model) -> dict[str, Any]:

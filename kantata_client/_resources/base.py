@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from kantata_client._lazy import similar
+from kantata_client._lazy import resolvable, similar
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ M = TypeVar("M", bound=Model)
 _NOTHING: Mapping[str, Any] = {}
 
 
+@resolvable
 class Resource:
     """A collection of the API, such as `kantata.stories`; its methods are the operations of the contract."""
 
     __slots__ = ("_session",)
+
+    def __init_subclass__(cls) -> None:
+        resolvable(cls)
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -157,6 +161,7 @@ class Resource:
         )
 
 
+@resolvable
 class LazyResources:
     """Resources as attributes; the class of each is imported, and its one object made, on first use."""
 

@@ -11,8 +11,7 @@ from kantata_client._resources.base import Resource
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
+    from kantata_client._files.local import StrPath
     from kantata_client.models.exchange_rate import ExchangeRate
 
 _RATES = {

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from _typeshed import StrPath
-
     from kantata_client._files.downloads import Place
+    from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput

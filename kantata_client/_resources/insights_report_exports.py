@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from _typeshed import StrPath
-
+    from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.insights_report_export_latest_result import InsightsReportExportLatestResult
 

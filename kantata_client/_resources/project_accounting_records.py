@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from _typeshed import StrPath
-
     from kantata_client._files.downloads import Place
+    from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.project_accounting_record import ProjectAccountingRecord
     from kantata_client.operations.project_accounting_records import Include

@@ -12,8 +12,7 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from _typeshed import StrPath
-
+    from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.user import User
     from kantata_client.operations.users import Include, OptionalField
