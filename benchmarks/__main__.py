@@ -1,4 +1,4 @@
-"""`make bench`: the targets for speed and memory, each measured beside what it is compared with in the same run."""
+"""`make bench`: the targets for speed and memory, each measured in the same run as what it is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program does with the service, as a process of its own: its costs, as JSON.
+"""Run one way of using the service in a process of its own, and print its costs as JSON.
 
 `python -m benchmarks.client WAY WHAT URL PAGES CONCURRENCY`
 """
@@ -54,7 +54,7 @@ def first_page(url: str) -> float:
 
 
 def walk_by_httpx(url: str, pages: int) -> dict:
-    """The loop that a user would write, each page after the other."""
+    """The loop that a user would write: one page after the other."""
     import asyncio
 
     import httpx
@@ -109,7 +109,7 @@ class _Costs:
 
     def note(self, seen: int) -> None:
         if self._start is None:
-            # The first page pays for imports and TLS settings, which `starting` tells of.
+            # The first page pays for imports and TLS settings, which `starting` measures.
             self._start, self._cpu_then = time.perf_counter(), time.process_time()
         if seen % 10_000 == 0:
             self._memory.append((seen, _peak_memory()))

@@ -37,7 +37,7 @@ def page(*, nulls: bool = True) -> bytes:
     """The response to `GET /stories?include=assignees,creator,workspace,parent,sub_stories&per_page=200`.
 
     Args:
-        nulls: Leave a fifth of the values out by null, as the service does; the stock generator's code fails on them.
+        nulls: Make a fifth of the values null, as the service does. The stock generator's code fails on null.
     """
     chance = random.Random(7)
     users = {str(1000 + n): _object(User, str(1000 + n), chance, nulls=nulls) for n in range(USERS)}
@@ -77,7 +77,7 @@ INCLUDE = ("assignees", "creator", "parent", "sub_stories", "workspace")
 
 
 def _object(cls: type[Model], identifier: str, chance: random.Random, *, nulls: bool) -> dict[str, Any]:
-    # References of associations are sent when these are included.
+    # References of associations are sent only if the associations are included.
     absent = {association.ids for association in cls.ASSOCIATIONS.values()}
     made: dict[str, Any] = {"id": identifier}
     for field in attrs.fields(cls):

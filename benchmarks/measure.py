@@ -1,4 +1,4 @@
-"""Measuring by turns: what is compared runs in the same rounds, and only ratios within a round count."""
+"""Measuring in rounds: everything that is compared runs in the same round, and only ratios within a round count."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Line:
     """Median, in `unit`."""
     unit: str
     reference: str
-    """What the ratio is to."""
+    """What the ratio compares with."""
     ratio: float
     """Median of the ratios of all rounds."""
     target: float | None = None
-    """What the ratio should be at most; `None` when the line is only told."""
+    """The largest ratio allowed; `None` for a line without a target."""
     at_least: bool = False
-    """The target is a least ratio instead."""
+    """The target is the smallest ratio allowed instead."""
 
     @property
     def holds(self) -> bool | None:
@@ -44,7 +44,7 @@ class Line:
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
     def told(self) -> dict[str, str | float]:
-        """As `latest.json` has it."""
+        """The line as `latest.json` stores it."""
         return {
             "name": self.name,
             "value": float(f"{self.value:.4g}"),
@@ -71,7 +71,7 @@ class Rounds:
 
 
 def by_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> Rounds:
-    """Ask each thing for its figure, in another order each round."""
+    """Measure each thing once in each round, in a new order every time."""
     figures: dict[str, list[float]] = {name: [] for name in things}
     order = list(things)
     chance = random.Random(1)
@@ -83,7 +83,7 @@ def by_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> Rounds:
 
 
 def seconds_of(run: Callable[[], Any], times: int = 1) -> Callable[[], float]:
-    """How long one run takes, in seconds, on the average of several; a first one warms up the caches."""
+    """Seconds that one run takes, on average over several, after one that warms up the caches."""
 
     def timed() -> float:
         gc.collect()

@@ -1,4 +1,4 @@
-"""A small line chart as SVG, which needs no plotting library."""
+"""A small line chart as SVG, without a plotting library."""
 
 from __future__ import annotations
 

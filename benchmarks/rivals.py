@@ -1,4 +1,4 @@
-"""The same definitions as others would decode them: pydantic models, and what the stock generator writes."""
+"""The same definitions decoded in other ways: by pydantic models, and by the code of the stock generator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pydantic_envelope(*classes: type[Model]) -> Callable[[bytes], Any]:
     from pydantic import create_model
 
     class Names(dict[str, Any]):
-        """What the names in a model's annotations mean to pydantic."""
+        """The names in a model's annotations, as pydantic needs them."""
 
         def __missing__(self, name: str) -> Any:
             if name not in models.MODULES:
@@ -53,7 +53,7 @@ def pydantic_envelope(*classes: type[Model]) -> Callable[[bytes], Any]:
 
 
 def _required(container: Any, *inner: Any) -> Any:
-    """A field of pydantic's that has to be there."""
+    """A required pydantic field."""
     return container[inner], ...
 
 
@@ -61,8 +61,8 @@ def _required(container: Any, *inner: Any) -> Any:
 def stock_stories() -> Iterator[Callable[[bytes], Any]]:
     """A function that decodes an envelope of stories by the code that the stock generator makes of the contract.
 
-    The code is in a temporary folder, and gone with the block. Titles are taken out of the contract first: definitions
-    that share one make the generator lose the responses of stories and of 42 other operations.
+    The code is in a temporary folder that is deleted after the block. Titles are removed from the contract first: when
+    definitions share a title, the generator loses the responses of stories and of 42 other operations.
     """
     document = to_openapi_3(load(CONTRACT))
     _drop_titles(document)

@@ -1,4 +1,4 @@
-"""A service that sends prepared pages of stories, so that what a client costs is all there is to measure.
+"""A service that sends prepared pages of stories, so that only the cost of the client is measured.
 
 `python -m benchmarks.server PAGES SECONDS_OF_LATENCY` prints its port, and serves until its input ends.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PLACE = b"70707070"
-"""Stands for the first digits of ids; each page has others there."""
+"""Placeholder for the first digits of ids, which differ on each page."""
 _PAGE = re.compile(rb"[?&]page=(\d+)")
 
 
@@ -75,7 +75,7 @@ async def _serve(pages: int, latency: float) -> None:
 
 @contextmanager
 def serving(pages: int, latency: float = 0.0) -> Iterator[str]:
-    """The base URL of a server in a process of its own, which ends with the block."""
+    """The base URL of a server in a process of its own. The process ends with the block."""
     command = [sys.executable, "-m", "benchmarks.server", str(pages), str(latency)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

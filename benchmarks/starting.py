@@ -7,10 +7,10 @@ from benchmarks.server import serving
 
 
 def lines(rounds: int) -> list[Line]:
-    """Import and first page, each in fresh processes, by turns with the same by httpx."""
+    """Import and first page, each in new processes, in turns with the same done by httpx."""
     with serving(pages=1) as url:
         for what in ("first_page", "first_page_by_httpx"):
-            in_new_process("client", what, url)  # compiles what has no bytecode yet
+            in_new_process("client", what, url)  # compiles modules that have no bytecode yet
         ways = {
             "import httpx": ("bare_import",),
             "first client": ("first_client",),

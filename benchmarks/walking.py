@@ -1,4 +1,4 @@
-"""Walks over a service on loopback: CPU, memory over records, and how well requests overlap."""
+"""Reading lists from a service on loopback: CPU, memory over records, and how well requests overlap."""
 
 from __future__ import annotations
 

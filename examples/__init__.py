@@ -1,1 +1,1 @@
-"""Examples: each runs by itself, `python -m examples.NAME`."""
+"""Examples: run one with `python -m examples.NAME`."""

@@ -1,6 +1,6 @@
-"""The main job in small: walk an account's time entries, sum them up, write a few and take them back.
+"""The most common job, in small: read all time entries, add up hours and value, create and delete a few.
 
-`make demo` runs it against the sandbox, an emulator of the API that comes with the package, on a real socket.
+`make demo` runs it against the sandbox, the emulator of the API in this package, over a real socket.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Sums:
         self.value: defaultdict[tuple[str, str], float] = defaultdict(float)
 
     def add(self, entry: TimeEntry) -> None:
-        """Count a time entry; its workspace came along with it."""
+        """Add a time entry. The request included its workspace."""
         workspace, day = entry.workspace, entry.date_performed
         if workspace is None or day is None:
             return
@@ -72,7 +72,7 @@ class Sums:
 
 
 async def walk(kantata: Kantata) -> Sums:
-    """Every time entry with its user, story and workspace, eight pages at once."""
+    """Read every time entry with its user, story and workspace, eight pages at a time."""
     entries = kantata.time_entries.list(include=["user", "story", "workspace"])
     sums, requests, began = Sums(), 0, time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -85,12 +85,12 @@ async def walk(kantata: Kantata) -> Sums:
             progress.update(bar, total=page.count, advance=len(page.items))
     seconds = time.perf_counter() - began
     console.print(
-        f"{requests} pages in {seconds:.1f} s, each object typed, its user, story and workspace at hand.\n"
+        f"{requests} pages in {seconds:.1f} s: typed objects, each with its user, story and workspace.\n"
     )
     return sums
 
 
-async def write_and_take_back(kantata: Kantata) -> None:
+async def create_and_delete(kantata: Kantata) -> None:
     """Create time entries in bulk, read one back, delete them in bulk."""
     me = await kantata.users.me()
     story = await kantata.stories.list(include=["workspace"], order="created_at:desc").first()
@@ -119,19 +119,19 @@ async def write_and_take_back(kantata: Kantata) -> None:
 
 
 async def main() -> None:
-    """Run it all."""
+    """Run every part."""
     with console.status("starting the sandbox with the demo account"):
         sandbox = Sandbox(seed="demo")
     async with sandbox.serve(port=0) as server, Kantata(server.token, base_url=server.url) as kantata:
         console.print(f"The sandbox serves a consultancy's account at {server.url}\n")
         sums = await walk(kantata)
         console.print(sums.table(), "")
-        await write_and_take_back(kantata)
+        await create_and_delete(kantata)
         if kantata.drift:
             console.print(str(kantata.drift))
     console.print(
-        "Where to go next: README.md for your own account (KANTATA_ACCESS_TOKEN=… and Kantata()), "
-        "docs/ for the guide, kantata_client/api/ for every operation."
+        "Next: README.md shows how to use your own account (KANTATA_ACCESS_TOKEN=… and Kantata()), "
+        "docs/ has the guide, and kantata_client/api/ has every operation."
     )
 
 

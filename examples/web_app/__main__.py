@@ -1,8 +1,7 @@
 """Run the service: `python -m examples.web_app`.
 
-Without further ado it runs against a sandbox on this machine. With the variables KANTATA_CLIENT_ID and
-KANTATA_CLIENT_SECRET of an application that is registered with the redirect URI
-http://127.0.0.1:8000/callback, it runs against Kantata itself.
+By default it runs against a sandbox on this machine. To run it against Kantata, register an application with the
+redirect URI http://127.0.0.1:8000/callback, and set KANTATA_CLIENT_ID and KANTATA_CLIENT_SECRET.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ async def main(port: int, path: Path) -> None:
             client_id, secret, f"http://127.0.0.1:{port}/callback", scopes=SCOPES, endpoints=endpoints
         )
         service = Service(oauth, base_url, path)
-        print(f"Open http://127.0.0.1:{port}/ (the API is at {base_url}; Ctrl-C ends it)", flush=True)
-        # No access log: it would have the codes of the callbacks in it.
+        print(f"Open http://127.0.0.1:{port}/ (the API is at {base_url}; Ctrl-C stops it)", flush=True)
+        # No access log: it would contain the authorization codes of the callbacks.
         config = uvicorn.Config(service.app, "127.0.0.1", port, log_level="warning", access_log=False)
         await uvicorn.Server(config).serve()
 

@@ -1,7 +1,7 @@
-"""SQLite for the service: tokens (a `TokenStore`), sessions, and sign-ins that have begun.
+"""SQLite for the service: tokens (it is a `TokenStore`), sessions, and sign-ins in progress.
 
-Tokens are in plain text, in a file that only the service's own user can read; a service with more at stake
-encrypts them, with a key that is kept elsewhere.
+Tokens are in plain text, in a file that only the service's own user can read. A service with more at stake should
+encrypt them, with a key that is kept elsewhere.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ create table if not exists sessions (id text primary key, user_id text, sign_in 
 
 
 class Session(NamedTuple):
-    """What the service knows of a browser."""
+    """What the service knows about a browser."""
 
     user_id: str | None = None
     sign_in: AuthorizationRequest | None = None
-    """One that has begun in this browser."""
+    """The sign-in in progress in this browser."""
     notice: str | None = None
-    """What the start page tells."""
+    """A message for the start page."""
 
 
 class Database:
-    """All tables. One connection; its calls are made in threads, one at a time."""
+    """All tables, on one connection. Calls run in threads, one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open the database, and create it if need be."""
+        """Open the database, and create it if it does not exist."""
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.executescript(TABLES)
@@ -73,7 +73,7 @@ class Database:
         )
 
     async def begin(self, session: Session) -> str:
-        """Start a session; the new cookie, of which the database keeps a digest only."""
+        """Start a session and return its cookie. The database keeps only a digest of it."""
         cookie = secrets.token_urlsafe(32)
         await self._run(
             "insert into sessions values (?, ?, ?, ?)",
@@ -98,7 +98,7 @@ class Database:
                 return await run_sync(self._execute, statement, values)
             except sqlite3.Error as error:
                 problem = str(error)
-        # A new error, and without what it was about: a traceback may show local variables.
+        # A new error without the values: a traceback may show local variables.
         del values
         raise RuntimeError(f"The database failed ({problem}) at: {statement}")
 

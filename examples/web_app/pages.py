@@ -27,13 +27,13 @@ _HEADERS = {
 
 
 def start_page(notice: str | None) -> HTMLResponse:
-    """Asks to sign in."""
+    """The page with the button to sign in."""
     told = f'<p class="notice">{escape(notice)}</p>' if notice else ""
     return _page("Your projects", f'{told}<p><a class="button" href="/sign-in">Sign in with Kantata</a></p>')
 
 
 def projects_page(user: User, projects: list[Workspace], total: int) -> HTMLResponse:
-    """Lists a user's projects."""
+    """The page with a user's projects."""
     rows = "".join(
         f"<tr><td>{escape(project.title or '')}</td><td>{escape(str(project.start_date or ''))}</td>"
         f"<td>{escape(str(project.due_date or ''))}</td></tr>"
@@ -44,7 +44,7 @@ def projects_page(user: User, projects: list[Workspace], total: int) -> HTMLResp
         f"<p>{len(projects)} of "
         f"{total}</p><table><tr><th>Project</th><th>Start</th><th>Due</th></tr>{rows}</table>"
         '<form method="post" action="/sign-out"><button>Sign out</button></form>'
-        '<form method="post" action="/disconnect"><button>Take back the permission</button></form>',
+        '<form method="post" action="/disconnect"><button>Revoke the permission</button></form>',
     )
 
 

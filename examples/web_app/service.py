@@ -46,23 +46,23 @@ class Service:
         )
 
     async def start(self, request: Request) -> Response:
-        """The page of who is not signed in."""
+        """The page for users who are not signed in."""
         session = await self._session(request)
         if session.user_id:
             return RedirectResponse("/projects", 303)
         return start_page(session.notice)
 
     async def sign_in(self, request: Request) -> Response:
-        """Send the browser to Kantata, and remember that this one asked."""
+        """Send the browser to Kantata, and remember that this browser asked."""
         begun = self.oauth.authorization_url()
         return await self._go(request, begun.url, Session(sign_in=begun))
 
     async def callback(self, request: Request) -> Response:
-        """Take the browser back. However that ends, its next address has no code in it."""
+        """Handle the return from Kantata. Whatever the result, the next address does not contain the code."""
         session = await self._session(request)
         try:
             if session.sign_in is None:
-                raise OAuthError("This browser did not begin to sign in here.")
+                raise OAuthError("This browser did not start a sign-in here.")
             token = await self.oauth.exchange(str(request.url), session.sign_in)
             me = await self.kantata.with_token(token.access_token).users.me()
         except KantataError as error:
@@ -71,7 +71,7 @@ class Service:
         return await self._go(request, "/projects", Session(user_id=str(me.id)))
 
     async def projects(self, request: Request) -> Response:
-        """The projects of who is signed in, with their own token."""
+        """The projects of the signed-in user, read with their own token."""
         session = await self._session(request)
         if session.user_id is None:
             return RedirectResponse("/", 303)
@@ -90,9 +90,9 @@ class Service:
         return await self._go(request, "/", Session(notice="You are signed out."))
 
     async def disconnect(self, request: Request) -> Response:
-        """End the session, and take the permission back."""
+        """End the session, and revoke the token."""
         session = await self._session(request)
-        notice = "You are signed out, and the permission is taken back."
+        notice = "You are signed out, and the permission is revoked."
         token = await self.database.load(session.user_id) if session.user_id else None
         if token and session.user_id:
             try:
@@ -106,11 +106,11 @@ class Service:
         return await self.database.session(request.cookies.get(COOKIE))
 
     async def _go(self, request: Request, url: str, session: Session) -> Response:
-        """Send the browser on with a new session: nobody can have known its cookie before."""
+        """Redirect the browser with a new session, so that nobody can have known its cookie before."""
         await self.database.end(request.cookies.get(COOKIE))
         response = RedirectResponse(url, 303, {"cache-control": "no-store"})
         secure = request.url.scheme == "https"
-        # Lax, since the way back from Kantata begins on another site.
+        # Lax, because the way back from Kantata starts on another site.
         response.set_cookie(
             COOKIE, await self.database.begin(session), httponly=True, samesite="lax", secure=secure
         )

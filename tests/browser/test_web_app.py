@@ -106,7 +106,7 @@ def test_taking_the_permission_back(service: str, browser: Browser) -> None:
     browser.click("button[value=allow]")
     assert browser.bar == f"{service}projects"
     browser.click("form[action='/disconnect'] button")
-    assert "taken back" in browser.text
+    assert "permission is revoked" in browser.text
 
 
 def test_a_callback_that_another_browser_began(service: str, browser: Browser, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_revoked_permission_asks_to_sign_in_again(place: Place) -> None:
         place.sign_in(browser, "1001")
         assert browser.get("/projects").status_code == 200
         assert browser.post("/disconnect").headers["location"] == "/"
-        assert "taken back" in browser.get("/").text
+        assert "permission is revoked" in browser.get("/").text
 
         place.sign_in(browser, "1001")
         for token in [token for token in place.sandbox.oauth._tokens if token != place.sandbox.token]:
