@@ -128,8 +128,8 @@ class Kantata(Resources):
 
         Args:
             method: HTTP method, such as `"GET"`.
-            path: Below the base URL, such as `"/stories"`. An id of unknown origin belongs in
-                `urllib.parse.quote(id, safe="")`; segments `.` and `..` are refused.
+            path: Below the base URL, such as `"/stories"`. It must lead where it seems to: segments `.` and `..`, and an
+                encoded slash, backslash or delimiter, are refused.
             params: Query parameters; lists are joined by commas, `None` is left out.
             json: The body: mappings, lists, text, numbers, dates, and datetimes with a time zone.
 

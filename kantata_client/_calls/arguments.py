@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
 from kantata_client._lazy import similar
 from kantata_client._unset import UNSET
@@ -26,13 +25,15 @@ FIRST_PAGE = 1
 NO_ZONE = "has no time zone: give one, e.g. datetime.now(UTC) or value.astimezone()"
 """What is wrong with a naive datetime: which moment it is depends on where it was written."""
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
+_ID = re.compile(r"[0-9]+|[0-9A-Za-z_-]+(?::[0-9A-Za-z_-]+)+")
+"""An id, also a composite one. Other characters could lead to another record: proxies decode `%2F`, for one."""
 
 
 def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     """The path below the base URL, its placeholders filled.
 
     Raises:
-        UsageError: An id is empty, or none.
+        UsageError: A value is empty, or not an id.
     """
     path = operation.path
     for name, value in zip(operation.path_parameters, values, strict=True):
@@ -41,9 +42,9 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
         text = _plain(value).strip()
         if not text:
             raise _wrong(operation, name, "the id is empty; an object that was not created yet has none")
-        if text in (".", ".."):
-            raise _wrong(operation, name, f"{text!r} is no id")
-        path = path.replace(f"{{{name}}}", quote(text, safe=":"))
+        if not _ID.fullmatch(text):
+            raise _wrong(operation, name, f"must be an id such as 7 or '7:12', got {shown(value)}")
+        path = path.replace(f"{{{name}}}", text)
     return path
 
 
@@ -384,6 +385,6 @@ def shown(value: object) -> str:
 
 
 def _wrong(operation: Operation, name: str, problem: str) -> UsageError:
-    space = " " if problem.startswith(("is ", "has ")) else ": "
+    space = " " if problem.startswith(("is ", "has ", "must ")) else ": "
     where = f"{operation.resource}.{operation.name}" if operation.resource else operation.id
     return UsageError(f"{where}: {name}{space}{problem}")

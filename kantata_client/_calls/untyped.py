@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from kantata_client._calls.arguments import untyped_body, untyped_query
 from kantata_client._calls.envelope import decode
 from kantata_client._contract import Operation
+from kantata_client._http.addresses import misleading
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +23,8 @@ async def request(
     problem = None
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
         problem = "give it below the base URL, such as '/stories', and the query in `params`"
-    # A server takes %2e for a dot, and some take a backslash for a slash.
-    elif (
-        any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]", path)) or not path.isprintable()
-    ):
-        problem = "it must have no segment '.' or '..' and no control character"
+    else:
+        problem = misleading(path)
     if problem:
         raise UsageError(f"path is {path!r}: {problem}.")
     operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")

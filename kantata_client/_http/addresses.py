@@ -1,33 +1,56 @@
-"""Addresses that secrets may go to: HTTPS, or plain HTTP to this machine itself."""
+"""Addresses that secrets may be sent to, and paths that lead where they seem to."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import unicodedata
+from urllib.parse import unquote, urlsplit
 
 
 def unsafe(url: str) -> str | None:
-    """Why secrets must not go to an address, without repeating more than its host; None if they may."""
+    """Why secrets must not be sent to an address; None if they may.
+
+    Allowed are HTTPS, and plain HTTP to this machine. The text repeats no more of the address than its host.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:  # its text may repeat a password
         return "its host or port can't be read"
     if not host or parts.scheme not in ("https", "http"):
-        return "it has to begin with https:// and a host"
+        return "it must begin with https:// and a host"
     if parts.username is not None or "#" in url:
-        return f"{parts.scheme}://{host}: it must hold no user name, password or fragment"
+        return f"{parts.scheme}://{host}: it must not have a user name, password or fragment"
     if any(character in " \\" or not character.isprintable() for character in url):
-        return f"{parts.scheme}://{host}: it has a character that no address has"
+        return f"{parts.scheme}://{host}: it has a character that is not allowed in an address"
     if parts.scheme == "http" and not loopback(host):
-        return f"http://{host} is not encrypted: use https:// (http:// only to this machine itself)"
+        return f"http://{host} is not encrypted: use https:// (http:// only for this machine)"
     return None
 
 
 def loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Whether a host is this machine."""
     from ipaddress import ip_address
 
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def misleading(path: str) -> str | None:
+    """Why a path may lead to another record than it seems to; None if it can't.
+
+    Proxies and servers on the way decode `%2F`, some twice, some take a backslash or a look-alike for a slash, and some cut
+    a segment off at `;`. So the path is judged as what it can become: decoded until nothing changes.
+    """
+    decoded, before = path, ""
+    while decoded != before:
+        before, decoded = decoded, unquote(decoded)
+    plain = unicodedata.normalize("NFKC", decoded)
+    if any(segment in (".", "..") for segment in plain.replace("\\", "/").split("/")):
+        return "it must have no segment '.' or '..', encoded or not"
+    if "\ufffd" in plain or not decoded.isprintable():
+        return "it must have no control character and no bytes that are not UTF-8"
+    if plain.count("/") != path.count("/") or any(character in plain for character in "\\?#;"):
+        return "a segment must not contain / \\ ? # or ;, encoded or not"
+    return None

@@ -198,7 +198,10 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda k: k.stories.create(**{**NEEDED, "workspace_id": models.Workspace(id="7")}),
         "; give its id, workspace.id.",
     ),
-    "id that climbs": (lambda k: k.stories.get(".."), "'..' is no id"),
+    "id that climbs": (
+        lambda k: k.stories.get(".."),
+        "stories.get: id must be an id such as 7 or '7:12', got '..'",
+    ),
     "empty id in a bulk": (
         lambda k: k.time_entries.delete_many([1, ""]),
         "time_entries.delete_many: ids[1] is ''",
@@ -512,13 +515,98 @@ async def test_values_of_any_type(kantata: Kantata, recorder: Recorder) -> None:
         ("8", "/8"),
         (" 9 ", "/9"),
         ("123:percent_complete", "/123:percent_complete"),
-        ("a/../b", "/a%2F..%2Fb"),
-        ("ä?#", "/%C3%A4%3F%23"),
+        ("12:34", "/12:34"),
     ],
 )
 async def test_ids_in_a_path(given: Any, sent: str, kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.get(given)
     assert recorder.requests[0].url.raw_path.decode() == f"/api/v1/stories{sent}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(
+            "../time_entries/119927",
+            "7/delete",
+            "7\\..\\8",
+            "..%2Ftime_entries%2F7",
+            "%2e%2e",
+            "7%2F8",
+            "7%00",
+            "7?x=1",
+        ),
+        *(
+            "7#x",
+            "7;x=1",
+            "7\n8",
+            "7\x00",
+            "7\x7f",
+            "\uff17",
+            "7\uff0f8",
+            "7 8",
+            "abc",
+            "-7",
+            "7.json",
+            ":7",
+            "7:",
+            "7::8",
+            "7,8",
+        ),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("method", ["get", "delete", "update"])
+async def test_nothing_but_an_id_stands_in_a_path(
+    method: str, given: str, kantata: Kantata, recorder: Recorder
+) -> None:
+    values = {"title": "T"} if method == "update" else {}
+    with pytest.raises(UsageError, match=f"stories.{method}: id must be an id such as 7"):
+        await getattr(kantata.stories, method)(given, **values)
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/stories/..%2Ftime_entries%2F7",
+            "/stories/..%252Ftime_entries",
+            "/stories/%25252e%25252e/x",
+            "/stories/7%2F8",
+        ),
+        *(
+            "/stories/7%5C8",
+            "/stories/7%3Fx=1",
+            "/stories/7%2523x",
+            "/stories/7;a=1",
+            "/stories/..;/x",
+            "/stories/7%3bx",
+        ),
+        *(
+            "/stories/%c0%ae%c0%ae/x",
+            "/stories/7%00",
+            "/stories/7%250a",
+            "/stories/\uff0e\uff0e/x",
+            "/stories\uff0f7",
+        ),
+    ],
+    ids=ascii,
+)
+async def test_a_path_of_one_s_own_leads_where_it_seems_to(
+    path: str, kantata: Kantata, recorder: Recorder
+) -> None:
+    with pytest.raises(UsageError, match="path is"):
+        await kantata.request("DELETE", path)
+    assert recorder.requests == []
+
+
+async def test_a_path_of_one_s_own_may_have_other_quoted_characters(
+    kantata: Kantata, recorder: Recorder
+) -> None:
+    for path in ("/tags/b%C3%BCro", "/tags/50%25", "/tags/a%20b", "/set:7/a..b/...", "/tags/büro"):
+        await kantata.request("GET", path)
+    assert len(recorder.requests) == 5
 
 
 async def test_a_model_is_created_again_from_what_the_body_takes(
