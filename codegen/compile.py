@@ -22,6 +22,7 @@ from codegen.render import render
 from codegen.resolve import resolve
 from codegen.semantics import load_semantics
 from codegen.verify import verify
+from codegen.wording import load_wording, word
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,7 +51,8 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
     semantics = load_semantics(facts, document)
     with of_file(contract, facts), reading("the contract"):
         found = describe(normalise(document, semantics), semantics, PACKAGE)
-    return attrs.evolve(found, resources=extend(found.resources))
+    found = attrs.evolve(found, resources=extend(found.resources))
+    return word(found, load_wording(overrides / "wording.yaml", found.resources))
 
 
 def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:

@@ -76,7 +76,7 @@ class OperationView(_View):
         if self.facts.description:
             parts.append(sentence(" ".join(self.facts.description.split())))
         if self.facts.own_rate_limit:
-            parts.append("It has a rate limit of its own.")
+            parts.append("This operation has a rate limit of its own.")
         return "\n\n".join(parts)
 
     @property
@@ -84,12 +84,16 @@ class OperationView(_View):
         model, result = self.facts.model, self.facts.result
         if result in ("page", "array"):
             return (
-                f"A walk over `{model}` objects: `async for`, `pages`, `first`, `one`, `count`, `collect`. "
-                "Nothing is sent before."
-                + (f" Its `stable()` walk goes by `{self.facts.stable_by}`." if self.facts.stable_by else "")
+                f"A paginator of `{model}` objects: use `async for`, `pages`, `first`, `one`, `count` or `collect`. "
+                "Nothing is sent until then."
+                + (
+                    f" `stable()` walks in the order of `{self.facts.stable_by}`."
+                    if self.facts.stable_by
+                    else ""
+                )
             )
         if result == "many":
-            return f"The `{model}` objects that the service answers with, in its order."
+            return f"The `{model}` objects of the answer, in the order of the service."
         if result == "file":
             return "The file's content."
         if self.facts.alternative:
@@ -108,18 +112,19 @@ class Option:
     described: str
 
 
-CONCURRENCY = Option("concurrency", "int", "4", "Most requests under way at once.")
+CONCURRENCY = Option("concurrency", "int", "4", "How many requests may be in flight at once.")
 PROGRESS = Option(
     "progress",
     "Progress | None",
     "None",
-    "Called with the number of items that have an outcome, and of all (`None` for an async input).",
+    "Called with the number of finished items and the number of all items (`None` for an async input).",
 )
 KEY = Option(
     "key",
     "ExternalReferenceKey | None",
     "None",
-    "Where each item's external reference is: what has it already is found instead of created again, also in a rerun.",
+    "How to find an item by its external reference. Items that exist already are found instead of created again, "
+    "in a rerun too.",
 )
 DESCRIPTION = Option("description", "str | None", "None", "A comment on the decision.")
 
@@ -155,6 +160,10 @@ class ResourceView(_View):
     @property
     def title(self) -> str:
         return self.facts.operations[0].tags[0] if self.facts.operations[0].tags else self.facts.name
+
+    @property
+    def plural(self) -> str:
+        return self.facts.name.replace("_", " ")
 
     @property
     def models(self) -> list[str]:
@@ -195,10 +204,10 @@ class ResourceView(_View):
         if operation is None or operation.body is None or not _creates_many(operation):
             return None
         model = str(operation.model)
-        several = f"{operation.bulk_limit} in one request" if operation.bulk_limit else "one request each"
-        text = f"Create many, {several}."
+        several = f"{operation.bulk_limit} per request" if operation.bulk_limit else "one request each"
+        text = f"Create many {self.plural}, {several}."
         if operation.upsert:
-            text += " What is there already is changed, so writing one twice does no harm."
+            text += " Those that exist already are updated, so writing one twice does no harm."
         return Bulk(
             "create_many",
             operation.id,
@@ -206,7 +215,7 @@ class ResourceView(_View):
             _several(f"{operation.body.input_class} | {model} | Mapping[str, object]"),
             model,
             text,
-            f"What to create, each with the arguments of `create`: dictionaries, or `{model}` objects.",
+            f"What to create: dictionaries with the arguments of `create`, or `{model}` objects.",
             (operation.constant, model),
             (KEY, CONCURRENCY, PROGRESS) if operation.external_reference else (CONCURRENCY, PROGRESS),
         )
@@ -216,13 +225,13 @@ class ResourceView(_View):
         if operation is None or operation.body is None or not _updates_singly(operation):
             return None
         model, changes = str(operation.model), operation.body.input_class
-        text = "Update many, one request each."
+        text = f"Update many {self.plural}, one request each."
         upsert = creation is not None and creation.upsert and creation.bulk_limit and creation.body
         if creation and upsert and creation.body:
             needed = [argument.keyword for argument in creation.body.arguments if argument.required]
             text = (
-                f"Update many: items that have {', '.join(f'`{each}`' for each in needed)} {creation.bulk_limit} in one "
-                f"request, by `{creation.id}` (their objects may get another id); others one request each."
+                f"Update many {self.plural}. Items that have {', '.join(f'`{each}`' for each in needed)} are sent "
+                f"{creation.bulk_limit} per request with `{creation.id}` (their ids may change); others one request each."
             )
         return Bulk(
             "update_many",
@@ -231,8 +240,8 @@ class ResourceView(_View):
             _several(f"tuple[int | str, {changes} | Mapping[str, object]] | {model} | Mapping[str, object]"),
             model,
             text,
-            "What to change, each with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an "
-            f"`id` in them, or `{model}` objects, changed by `replace`.",
+            "What to change, with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an `id`, "
+            f"or `{model}` objects made with `replace`.",
             (operation.constant, model),
             (CONCURRENCY, PROGRESS),
             f"upsert={creation.constant}" if creation and upsert else "",
@@ -252,10 +261,10 @@ class ResourceView(_View):
             "ids",
             kinds,
             "None",
-            f"Delete many, {operation.bulk_limit} in one request; if one of these is refused, all are, so that the rest is "
-            "sent again without it."
+            f"Delete many {self.plural}, {operation.bulk_limit} per request. The service refuses a request as a whole; the "
+            "others in it are then sent again without the ones at fault."
             if by_ids
-            else "Delete many, one request each.",
+            else f"Delete many {self.plural}, one request each.",
             told,
             (operation.constant,),
             (CONCURRENCY, PROGRESS),
@@ -270,7 +279,7 @@ class ResourceView(_View):
             "ids",
             kinds,
             "Resolution",
-            f"{verb.capitalize()} many, {most} in one request; the results are the resolutions.",
+            f"{verb.capitalize()} many {self.plural}, {most} per request; the results are resolutions.",
             told,
             (repr(operation), repr(f"{self.facts.name}.{name}")),
             (DESCRIPTION, CONCURRENCY, PROGRESS),
@@ -278,14 +287,13 @@ class ResourceView(_View):
 
     @property
     def _identified(self) -> tuple[str, str]:
-        """What ids may be given as, and what is said of it."""
-        one = names.singular(self.facts.name).replace("_", " ")
+        """The types that ids may be given as, and the sentence about it."""
         returned = [
             each.model for each in self.facts.operations if each.name in ("get", "list") and each.model
         ]
         if not returned:
-            return _several("int | str"), f"Ids of the {one} objects."
-        return _several(f"int | str | {returned[0]}"), f"Ids of the {one} objects, or these themselves."
+            return _several("int | str"), f"Ids of the {self.plural}."
+        return _several(f"int | str | {returned[0]}"), f"Ids of the {self.plural}, or the objects themselves."
 
 
 def _creates_many(operation: OperationFacts) -> bool:
@@ -318,7 +326,12 @@ class ModelView(_View):
 
     @property
     def documentation(self) -> str:
-        return sentence(self.facts.description) or sentence(names.snake(self.facts.name).replace("_", " "))
+        """What it is, and its fields and associations with their types, for `help`."""
+        what = sentence(self.facts.description) or sentence(names.snake(self.facts.name).replace("_", " "))
+        listed = [(each.name, each.annotation, sentence(each.description)) for each in self.facts.fields]
+        listed += [(each.name, each.annotation, each.documentation) for each in self.associations]
+        lines = [f"    {name} ({kind}): {text}".rstrip().removesuffix(":") for name, kind, text in listed]
+        return "\n".join([f"{what}\n\nAttributes:", *lines, ""]) if lines else what
 
     @property
     def associations(self) -> list[AssociationView]:
@@ -344,9 +357,14 @@ class AssociationView(_View):
 
     @property
     def documentation(self) -> str:
-        what = "Objects" if self.facts.many else "Object"
-        by = f"{what} that `{self.facts.ids}` names."
-        return sentence(f"{by} {sentence(self.facts.note)}")
+        words, ids = self.facts.name.replace("_", " "), "ids" if self.facts.many else "id"
+        return f"The {words} with the {ids} in `{self.facts.ids}`. {sentence(self.facts.note)}".strip()
+
+    @property
+    def annotation(self) -> str:
+        """The type that reading it gives, as the docstring of its class says it."""
+        model = self.facts.model or "Model"
+        return f"list[{model}]" if self.facts.many else f"{model} | None"
 
 
 class InputView(_View):

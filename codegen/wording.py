@@ -1,0 +1,307 @@
+"""Wording: summaries of operations and sentences about arguments for the docstrings of the generated code.
+
+`overrides/wording.yaml` has sentences of our own; what it does not have is worded by the contract's prose, where it
+says something, and otherwise by rules from names and types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from codegen import names
+from codegen.errors import CodegenError, of_file, reading
+from codegen.load import load_data
+from codegen.text import sentence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from codegen.facts import Argument, Facts, OperationFacts, ResourceFacts
+
+_VERBS = {"list": "List", "get": "Get", "create": "Create", "update": "Update", "delete": "Delete"}
+_IMPERATIVE = {
+    "Applying": "Apply",
+    "Creating": "Create",
+    "Deleting": "Delete",
+    "Exporting": "Export",
+    "Fetching": "Get",
+    "Getting": "Get",
+    "Importing": "Import",
+    "Listing": "List",
+    "Removing": "Remove",
+    "Retrieving": "Get",
+    "Sending": "Send",
+    "Splitting": "Split",
+    "Updating": "Update",
+    "Uploading": "Upload",
+}
+_LISTED = re.compile(
+    r"^(?:(?:a )?(?:csv|comma[- ]separated)(?: list)?(?: of| or array of)?\b[:,;.]? ?)+", re.IGNORECASE
+)
+_NOT_SAID = re.compile(r"[;,]?\s*\bseparator not stated\b", re.IGNORECASE)
+_NOUN = re.compile(r"(?:[\w-]+ ){0,3}(?:ids?|codes?|names?|tags?|numbers?|types?)", re.IGNORECASE)
+_MERE_WORDS = 3
+"""How long a text may be and still say no more than the name."""
+_ABOUT_RECORDS = re.compile(r"^(by|with|for|in|from)_(?=\w)")
+_EXCLUDING = re.compile(r"^(without|not|except|exclude)(_|$)")
+_STATE = re.compile(
+    r"(able|ed|active|current|private|public|paid|open|pending|fee|draft|primary|baseline|archived|standard|hard)$"
+)
+_DO = frozenset(
+    {
+        "allow",
+        "burn",
+        "enable",
+        "enforce",
+        "exclude",
+        "hide",
+        "include",
+        "lock",
+        "notify",
+        "require",
+        "reset",
+        "round",
+    }
+    | {"send", "show", "split", "use"}
+)
+_TIME = frozenset({"date", "datetime"})
+
+
+@attrs.frozen
+class Wording:
+    """The sentences of `overrides/wording.yaml`."""
+
+    summaries: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """`METHOD /path` → what the operation does."""
+    parameters: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Name, or `resource.name` → what the argument means."""
+
+    def summary(self, operation: OperationFacts) -> str:
+        """What an operation does, as a sentence in the imperative."""
+        if operation.id in self.summaries:
+            return self.summaries[operation.id]
+        many, one = _words(operation.resource), _words(names.singular(operation.resource))
+        if verb := _VERBS.get(operation.name):
+            if operation.name == "list":
+                return f"{verb} {many}."
+            return f"{verb} {one if operation.result == 'object' and one == many else _a(one)}."
+        if operation.name == "delete_many":
+            return f"Delete {many}."
+        first, _, rest = operation.summary.partition(" ")
+        said = f"{_IMPERATIVE.get(first, first)} {rest}".strip()
+        return sentence(said or f"{_words(operation.name)} ({many})")
+
+    def argument(self, argument: Argument, owner: str, *, filters: bool) -> str:
+        """What an argument means, with its unit and its default.
+
+        Args:
+            argument: A parameter, or a property of a body.
+            owner: The resource, or the object that has the property, in snake case.
+            filters: Whether it narrows a list down.
+        """
+        own = self.parameters.get(f"{owner}.{argument.name}") or self.parameters.get(argument.name)
+        text = own or _said(argument) or _derived(argument, owner, filters=filters)
+        parts = [sentence(text)]
+        if argument.kind == "datetime":
+            parts.append("Must have a time zone.")
+        if argument.name.endswith("_in_cents") and "cent" not in text.lower():
+            parts.append("In cents.")
+        if argument.default is not None and argument.name not in ("page", "per_page"):
+            parts.append(f"Default: `{argument.default}`.")
+        if argument.many and argument.maximum and str(argument.maximum) not in text:
+            parts.append(f"At most {argument.maximum}.")
+        return " ".join(parts)
+
+
+def load_wording(path: Path, resources: tuple[ResourceFacts, ...]) -> Wording:
+    """Read the sentences, and check that each is about something.
+
+    Args:
+        path: `overrides/wording.yaml`.
+        resources: What `codegen.describe` found.
+
+    Raises:
+        CodegenError: A section is unknown, a sentence is not text, or a name is not in the contract.
+    """
+    data = load_data(path)
+    operations = {each.id for resource in resources for each in resource.operations}
+    arguments: set[str] = set()
+    for resource in resources:
+        for operation in resource.operations:
+            for argument in operation.arguments:
+                arguments |= {argument.name, f"{resource.name}.{argument.name}"}
+    with of_file(path), reading("the wording"):
+        if unknown := data.keys() - {"summaries", "parameters"}:
+            msg = f"unknown sections {sorted(unknown)}: there are `summaries` and `parameters`"
+            raise CodegenError(msg, (min(unknown),))
+        for section, known in (("summaries", operations), ("parameters", arguments)):
+            for name, text in cast("dict[str, Any]", data.get(section, {})).items():
+                if not isinstance(text, str):
+                    msg = f"{section}: {name}: expected a sentence, got {text!r}"
+                    raise CodegenError(msg, (section, name))
+                if name not in known:
+                    msg = f"{section}: the contract has no {name!r}; delete the line, or correct it"
+                    raise CodegenError(msg, (section, name))
+    return Wording(data.get("summaries", {}), data.get("parameters", {}))
+
+
+def word(facts: Facts, wording: Wording) -> Facts:
+    """The facts with every summary and every description of an argument as the docstrings print them."""
+    resources = tuple(
+        attrs.evolve(resource, operations=tuple(_worded(each, wording) for each in resource.operations))
+        for resource in facts.resources
+    )
+    inputs = tuple(
+        attrs.evolve(each, arguments=_arguments(each.arguments, _owner(each.name), wording))
+        for each in facts.inputs
+    )
+    return attrs.evolve(facts, resources=resources, inputs=inputs)
+
+
+def _worded(operation: OperationFacts, wording: Wording) -> OperationFacts:
+    owner, listed = operation.resource, operation.result in ("page", "array")
+    body = operation.body
+    if body is not None:
+        body = attrs.evolve(body, arguments=_arguments(body.arguments, owner, wording))
+    return attrs.evolve(
+        operation,
+        summary=wording.summary(operation),
+        query=_arguments(operation.query, owner, wording, filters=listed),
+        body=body,
+    )
+
+
+def _arguments(
+    arguments: tuple[Argument, ...], owner: str, wording: Wording, *, filters: bool = False
+) -> tuple[Argument, ...]:
+    return tuple(
+        attrs.evolve(each, description=wording.argument(each, owner, filters=filters)) for each in arguments
+    )
+
+
+def _owner(input_class: str) -> str:
+    """The object that an input class describes: `CreateStory` → `story`, `ExternalReferenceInput` → `external_reference`."""
+    return re.sub(r"^(create|update)_|_input$", "", names.snake(input_class))
+
+
+def _said(argument: Argument) -> str | None:
+    """The contract's own words, if they say more than the name and the type do."""
+    text = _NOT_SAID.sub("", argument.description)
+    if argument.many:
+        text = _LISTED.sub("", text)
+    text = text.strip().rstrip(".")
+    if text.lower().startswith("by "):
+        return "Filter " + text[0].lower() + text[1:]
+    bare = set(re.findall(r"[a-z]+", text.lower())) - {"of", "the", "a", "s"}
+    named = set(re.findall(r"[a-z]+", argument.name.lower())) | {"id", "ids"}
+    if not text or bare <= named or _NOUN.fullmatch(text) or len(text) <= _MERE_WORDS:
+        return None
+    return text
+
+
+def _derived(argument: Argument, owner: str, *, filters: bool) -> str:
+    """A sentence by the name and the type."""
+    noun = _LISTED.sub("", argument.description).strip().rstrip(".")
+    noun = " ".join(_words(names.snake(each)) for each in noun.split())
+    noun = noun if len(noun.split()) > 1 and _NOUN.fullmatch(noun) else ""
+    if not filters:
+        return _of_record(argument, _words(names.singular(owner)), noun)
+    many = _words(owner)
+    return _of_flag(argument.name, many) if argument.kind == "boolean" else _of_filter(argument, many, noun)
+
+
+def _of_record(argument: Argument, one: str, noun: str) -> str:
+    name, words = argument.name, _words(argument.keyword.strip("_"))
+    if argument.kind == "boolean":
+        return _whether(name, one)
+    if name == "ids":
+        return f"Ids of the {one} objects"
+    if noun.endswith(" ids"):
+        return f"Ids of the {_plural(noun.removesuffix(' ids'))}"
+    if noun:
+        return f"Id of the {noun.removesuffix(' id')}" if noun.endswith(" id") else noun
+    if name.endswith("_ids"):
+        return f"Ids of the {_plural(words.removesuffix(' ids'))}"
+    if name.endswith("_id"):
+        return f"Id of the {words.removesuffix(' id')}"
+    if name.endswith(("_in_cents", "_in_subunits")):
+        unit = "cents" if name.endswith("cents") else "the smallest unit of the currency"
+        return f"{words.removesuffix(' in cents').removesuffix(' in subunits')} of the {one}, in {unit}"
+    return f"{words} of the {one}"
+
+
+def _whether(name: str, one: str) -> str:
+    words = name.split("_")
+    rest = " ".join(words[1:])
+    if words[0] in ("can", "has", "is", "should", "actual"):
+        return f"Whether the {one} {words[0]} {rest}" if words[0] != "actual" else f"Whether {_words(name)}"
+    if words[0] in _DO:
+        return f"Whether to {_words(name)}"
+    if len(words) == 1 and _STATE.search(name):
+        return f"Whether the {one} is {name}"
+    if _STATE.search(name):
+        return f"Whether the {one} is {_words(name)}"
+    return f"`True` switches {_words(name)!r} on".replace("'", '"')
+
+
+def _of_flag(name: str, many: str) -> str:
+    if match := re.fullmatch(r"only_(\w+)|(\w+)_only", name):
+        return f"`True`: return only {_qualified(match[1] or match[2], many)}"
+    if match := re.fullmatch(r"(?:show|include|include_in)_(\w+)", name):
+        return f"`True`: return {_qualified(match[1], many)} too"
+    if match := re.fullmatch(r"from_(\w+)", name):
+        return f"`True`: return {many} of {_words(match[1])} too"
+    if match := re.fullmatch(r"(?:not|without)_(\w+)", name):
+        return f"`True`: leave out {_qualified(match[1], many)}"
+    if match := re.fullmatch(r"(?:is|has)_(\w+)", name):
+        verb = "that are a" if name.startswith("is_") else "with"
+        return f"`True`: return only {many} {verb} {_words(match[1])}"
+    if match := re.fullmatch(r"in_(\w+)", name):
+        return f"`True`: return only {many} in {_words(match[1])}"
+    return f"`True`: return only {_qualified(name, many)}"
+
+
+def _qualified(name: str, many: str) -> str:
+    """`archived` → `archived stories`; what names the objects already, such as `todos`, stays."""
+    words = _words(name)
+    if name.startswith("from_"):
+        return f"{many} of {_words(name.removeprefix('from_'))}"
+    return words if words.endswith("s") and not words.endswith("ss") else f"{words} {many}"
+
+
+def _of_filter(argument: Argument, many: str, noun: str) -> str:
+    name = argument.name
+    if name == "ids":
+        return f"Ids of the {many}"
+    words = _words(_EXCLUDING.sub("", name) if _EXCLUDING.match(name) else _ABOUT_RECORDS.sub("", name))
+    if match := re.fullmatch(r"(\w+)_(after|before|between|on)", name):
+        field = _words(match[1])
+        return f"Return only {many} whose {field} time is {match[2]} this {'range' if match[2] == 'between' else 'date'}"
+    if argument.kind in _TIME:
+        return f"Filter {many} by {words}"
+    if _EXCLUDING.match(name):
+        return f"Leave out {many} by {noun or words or 'id'}"
+    if name in ("matching", "title", "name"):
+        return f"Return only {many} whose name or title matches this text"
+    by = noun if noun and (words in noun or noun.startswith(names.singular(words))) else words
+    by = f"{words} ({noun})" if noun and by == words and noun != words else by
+    return f"Filter {many} by {by}"
+
+
+def _words(name: str) -> str:
+    return re.sub(r"\W+", " ", name.replace("_", " ")).strip()
+
+
+def _a(one: str) -> str:
+    vowel = one[0] in "aeio" or one.startswith(("um", "un", "up"))
+    return f"{'an' if vowel else 'a'} {one}"
+
+
+def _plural(one: str) -> str:
+    if one.endswith("y") and one[-2] not in "aeo":
+        return one[:-1] + "ies"
+    return one + ("es" if one.endswith(("s", "x", "ch")) else "s")

@@ -1,0 +1,115 @@
+"""The sentences of generated docstrings: in the imperative, and saying more than the name."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from codegen.compile import understand
+from codegen.errors import CodegenError
+from codegen.facts import Argument
+from codegen.wording import Wording, load_wording
+from kantata_client.models import TimeEntry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from codegen.facts import Facts
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    return understand()
+
+
+def test_summaries_are_sentences_in_the_imperative(facts: Facts) -> None:
+    for resource in facts.resources:
+        for operation in resource.operations:
+            first = operation.summary.split()[0]
+            assert first[0].isupper(), operation
+            assert not first.endswith("ing"), operation
+            assert operation.summary.endswith("."), operation
+
+
+def test_every_argument_is_explained_by_more_than_its_name(facts: Facts) -> None:
+    short: list[str] = []
+    for resource in facts.resources:
+        for operation in resource.operations:
+            for argument in operation.arguments:
+                text = argument.description
+                words = set(re.findall(r"[a-z]+", text.lower()))
+                if text in ("Csv.", "Ids.") or words <= set(argument.name.split("_")):
+                    short.append(f"{operation.id} {argument.name}: {text}")
+                assert text[-1] in ".!?:`)", (operation.id, argument.name, text)
+    # What is left are names of one word that are all there is to say.
+    assert short == []
+
+
+def argument(name: str, kind: str = "string", text: str = "", *, many: bool = False) -> Argument:
+    return Argument(name, name, kind, "str", text, required=False, many=many)
+
+
+@pytest.mark.parametrize(
+    ("given", "filters", "expected"),
+    [
+        (argument("workspace_id", "integer"), True, "Filter time entries by workspace id."),
+        (
+            argument("with_user_ids", text="Csv of user ids.", many=True),
+            True,
+            "Filter time entries by user ids.",
+        ),
+        (argument("archived", "boolean"), True, "`True`: return only archived time entries."),
+        (argument("only_pending", "boolean"), True, "`True`: return only pending time entries."),
+        (argument("include_archived", "boolean"), True, "`True`: return archived time entries too."),
+        (
+            argument("not_on_calendars", text="Csv of calendar ids to leave out.", many=True),
+            True,
+            "Calendar ids to leave out.",
+        ),
+        (argument("billable", "boolean"), False, "Whether the time entry is billable."),
+        (argument("notes"), False, "Notes of the time entry."),
+        (argument("role_id", "integer"), False, "Id of the role."),
+        (argument("holiday_ids", "integer", many=True), False, "Ids of the holidays."),
+        (argument("rate_in_cents", "integer"), False, "Rate of the time entry, in cents."),
+    ],
+)
+def test_rules(given: Argument, filters: bool, expected: str) -> None:
+    assert Wording().argument(given, "time_entries", filters=filters) == expected
+
+
+def test_our_own_sentence_wins_and_the_one_of_a_resource_before_it() -> None:
+    wording = Wording(parameters={"notes": "One.", "posts.notes": "Two."})
+    assert wording.argument(argument("notes", text="Said so."), "stories", filters=False) == "One."
+    assert wording.argument(argument("notes"), "posts", filters=False) == "Two."
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("summaries:\n  GET /stores: List stores.\n", ":2: summaries: the contract has no 'GET /stores'"),
+        ("parameters:\n  notse: Notes.\n", ":2: parameters: the contract has no 'notse'"),
+        ("parameters:\n  notes: [x]\n", ":2: parameters: notes: expected a sentence"),
+        ("parametres: {}\n", ":1: unknown sections ['parametres']"),
+    ],
+)
+def test_a_sentence_about_nothing_stops(tmp_path: Path, facts: Facts, text: str, told: str) -> None:
+    path = tmp_path / "wording.yaml"
+    path.write_text(text)
+    with pytest.raises(CodegenError) as caught:
+        load_wording(path, facts.resources)
+    assert told in str(caught.value)
+
+
+def test_help_shows_the_fields_of_a_model_with_their_types() -> None:
+    text = pydoc.render_doc(TimeEntry)
+    for line in (
+        "time_in_minutes (int | None)",
+        "created_at (datetime | None)",
+        "user (User | None): The user",
+    ):
+        assert line in text
+    assert inspect.getdoc(TimeEntry).startswith("Time entry.")  # type: ignore[union-attr]
