@@ -1,1 +1,1 @@
-"""Writing many."""
+"""Bulk writes."""

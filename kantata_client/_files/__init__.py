@@ -1,1 +1,1 @@
-"""Files on this machine, and downloads into them."""
+"""Local files: what is uploaded, and what is downloaded to them."""

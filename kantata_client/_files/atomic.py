@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all: written beside their place, and named when all of it is on the disk."""
+"""Files that appear complete or not at all: written next to their final path, renamed once they are on disk."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STALE = 3_600.0
-"""Seconds after which nobody writes to an unfinished file any more."""
+"""Seconds after which an unfinished file is considered abandoned."""
 
 
 class Unfinished:
-    """A file that has its name, in the place of what was there, only after `commit`; before or after, call `discard`.
+    """A file that gets its name only with `commit`, replacing an existing file; always call `discard` in the end.
 
-    Every method blocks, and raises what the operating system does.
+    Every method blocks, and raises `OSError` as the operating system does.
     """
 
     def __init__(self, path: Path, mode: int = 0o666) -> None:
-        """Begin to write what will be at `path`, readable by whom `mode` and the umask allow."""
+        """Start writing the future `path`, with the permissions of `mode` and the umask."""
         _sweep(path)
         self._path = path
         self._beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
@@ -30,7 +30,7 @@ class Unfinished:
         self._file = os.fdopen(handle, "wb", buffering=0)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add to the file."""
+        """Append to the file."""
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
@@ -40,7 +40,7 @@ class Unfinished:
         os.fsync(self._file.fileno())
         self._file.close()
         self._beside.replace(self._path)
-        # The new name has to outlast a loss of power, too; but the file is there, and not every system can do that.
+        # The rename has to survive a loss of power as well, but not every system can sync a directory.
         with suppress(OSError):
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
@@ -49,7 +49,7 @@ class Unfinished:
                 os.close(folder)
 
     def discard(self) -> None:
-        """Delete what has no name yet."""
+        """Delete the file unless it was committed."""
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
@@ -57,7 +57,7 @@ class Unfinished:
 
 
 def _sweep(path: Path) -> None:
-    """Delete what killed processes left of this file; what is still written to is young."""
+    """Delete what killed processes left of this file; one that is still being written is young."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE:

@@ -1,9 +1,11 @@
-"""Downloading to a file: with a new address when the old one expired, and from where it broke off."""
+"""Downloads to a file: with a new address when the old one has expired, and resumed where they broke off."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import attrs
 
 from kantata_client._files.local import DamagedError, Target
 from kantata_client._http.messages import Request
@@ -24,46 +26,53 @@ if TYPE_CHECKING:
     from kantata_client.hooks import Progress
 
 _REFRESHED = frozenset({400, 401, 403, 404, 410, 416})
-"""What storage hosts answer to an address that was signed too long ago; 416: to a range that is none."""
+"""What storage hosts answer when a signed address has expired; 416: when a range is invalid."""
 _ADDRESSES = 3
-"""Most addresses that are tried without a byte in between."""
+"""How many addresses are tried without receiving a byte."""
 
 
-class Place(NamedTuple):
+@attrs.frozen
+class Address:
     """Where a file is."""
 
     url: str
     ours: bool = False
-    """It is an operation of the API, which takes the token; any other address gets none."""
+    """Whether it is an operation of the API; only then does the request carry the token."""
 
 
 async def download(
     session: Session,
     operation: str,
-    place: Callable[[], Awaitable[Place]],
+    locate: Callable[[], Awaitable[Address]],
     to: Path,
     *,
     gunzip: bool = False,
     decode: bool = True,
     progress: Progress | None = None,
 ) -> Path:
-    """Write what is at an address into a file, which has its name only when all of it is there.
+    """Download to a file, which gets its name only when it is complete.
 
     Args:
-        session: Whose connections and, for an operation of the API, whose token to use.
+        session: Provides the connections and, for an operation of the API, the token.
         operation: The operation's id, for errors and logs.
-        place: Gives an address; asked again when that expired.
-        to: The file, as `checked_target` gives it.
-        gunzip: Decompress what comes.
-        decode: Undo a compression that the answer's `content-encoding` names.
-        progress: What to tell of the bytes received.
+        locate: Returns the address; called again when that has expired.
+        to: The file, as returned by `checked_target`.
+        gunzip: Decompress the file.
+        decode: Undo a compression that the response's `content-encoding` names.
+        progress: Called with the bytes received and their total.
+
+    Returns:
+        The file.
+
+    Raises:
+        KantataError: The download failed; the file is unchanged.
     """
     transfer = _Transfer(session, operation, to, gunzip=gunzip, decode=decode, progress=progress)
     try:
-        await transfer.run(place)
+        await transfer.run(locate)
     except DamagedError as error:
         raise MalformedResponseError(
-            f"{operation}: what came for {to} is damaged: {error}. Download it again.",
+            f"{operation}: the content received for {to} is damaged: {error}. Download it again.",
             method="GET",
             path=operation.partition(" ")[2],
         ) from None
@@ -73,7 +82,7 @@ async def download(
 
 
 class _Transfer:
-    """A download, over as many connections as it takes."""
+    """A download, over as many connections as needed."""
 
     def __init__(
         self,
@@ -95,20 +104,20 @@ class _Transfer:
         self._total: int | None = None
         self._answered = False
 
-    async def run(self, place: Callable[[], Awaitable[Place]]) -> None:
+    async def run(self, locate: Callable[[], Awaitable[Address]]) -> None:
         transport = self._session.transport
         policy = transport.retries
         failures, addresses = 0, 0
         await self.target.start()
         async with transport.elsewhere():
-            found = await place()
+            found = await locate()
             while True:
                 before = self.target.received
                 try:
                     await self._receive(found)
                 except KantataConnectionError:
                     if not self._answered:
-                        raise  # the transport has tried as often as `retries` says
+                        raise  # the transport has already retried
                     if self.target.received == self._total:
                         break
                     if self.target.received > before:
@@ -119,43 +128,45 @@ class _Transfer:
                     await transport.rest(policy.delay(failures))
                 except APIError as error:
                     if error.status == 416:
-                        self._validator = None  # begin anew
+                        self._validator = None  # start over
                     addresses += 1
                     if found.ours or error.status not in _REFRESHED or addresses >= _ADDRESSES:
                         raise
-                    found = await place()
+                    found = await locate()
                 else:
                     break
         await self.target.commit()
 
-    async def _receive(self, place: Place) -> None:
-        """One answer, into the file."""
+    async def _receive(self, address: Address) -> None:
+        """Write one response to the file."""
         target, session = self.target, self._session
         headers = {"accept": "*/*", "accept-encoding": "identity"}
         if target.received:
             if self._validator is None:
-                # Nobody could tell whether the rest is of the same file.
+                # Nothing could show that the rest belongs to the same file.
                 await target.start()
             else:
                 headers |= {"range": f"bytes={target.received}-", "if-range": self._validator}
-        request = Request("GET", place.url, headers=headers, operation=self._operation, confidential=True)
-        tokens = session.tokens if place.ours else None
+        request = Request("GET", address.url, headers=headers, operation=self._operation, confidential=True)
+        tokens = session.tokens if address.ours else None
         self._answered = False
         async with session.transport.stream(request, tokens) as response:
             self._answered = True
             if response.status != 206 or not self._continues(response.headers):
                 if response.status == 206:
-                    raise self._broken("it sent another part of the file than the one asked for", response)
+                    raise self._broken(
+                        "the server sent a different part of the file than the one requested", response
+                    )
                 self._begin(response.headers)
                 await target.start()
             await self._read(response)
 
     def _begin(self, headers: Mapping[str, str]) -> None:
-        """Note what is needed to go on after a break."""
+        """Remember what is needed to resume."""
         length = headers.get("content-length", "")
         self._total = int(length) if length.isascii() and length.isdecimal() else None
         tag = headers.get("etag", "")
-        # A weak tag says that two contents mean the same, not that they are the same bytes.
+        # A weak tag stands for the same meaning, not for the same bytes.
         strong = tag if tag.startswith('"') else None
         self._validator = strong or headers.get("last-modified") or None
         packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
@@ -174,7 +185,7 @@ class _Transfer:
             if self._progress is not None:
                 self._progress(target.received, self._total)
         if self._total is not None and target.received != self._total:
-            raise self._broken(f"{target.received} of {self._total} bytes came", response)
+            raise self._broken(f"{target.received} of {self._total} bytes arrived", response)
 
     def _broken(self, what: str, response: StreamedResponse) -> KantataError:
         path = self._operation.partition(" ")[2]

@@ -1,4 +1,4 @@
-"""Files on this machine: read and written in threads, piece by piece; a file that is written appears whole or not at all."""
+"""Local files, read and written in chunks and in threads. A downloaded file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -25,28 +25,32 @@ StrPath: TypeAlias = str | os.PathLike[str]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-PIECE = 1 << 18
-"""Bytes that are read at once, and that are collected before they are written."""
+CHUNK = 1 << 18
+"""Bytes read at once, and collected before they are written."""
 
 
 class DamagedError(Exception):
-    """What came is no complete gzip file."""
+    """What was received is not a complete gzip file."""
 
 
 def checked_source(path: StrPath, what: str) -> tuple[Path, int]:
-    """A file to be sent and its size in bytes.
+    """A file to send, and its size in bytes.
+
+    Args:
+        path: The file.
+        what: The method that sends it, for errors.
 
     Raises:
-        UsageError: There is no such file, or it is none, or it can't be read. Nothing was sent.
+        UsageError: The file does not exist, is not a regular file, or can't be read.
     """
     source = _path(path, what)
     try:
         if source.is_dir():
-            problem = "it is a directory"
+            problem = "this is a directory"
         elif not source.is_file():
-            problem = "it is no ordinary file" if source.exists() else "there is no such file"
+            problem = "not a regular file" if source.exists() else "no such file"
         elif not os.access(source, os.R_OK):
-            problem = "it can't be read by this user"
+            problem = "the current user can't read it"
         else:
             return source, source.stat().st_size
     except (OSError, ValueError) as error:
@@ -55,21 +59,25 @@ def checked_source(path: StrPath, what: str) -> tuple[Path, int]:
 
 
 def checked_target(path: StrPath, what: str) -> Path:
-    """A file to be written.
+    """A file to write.
+
+    Args:
+        path: The file; its directory must exist.
+        what: The method that writes it, for errors.
 
     Raises:
-        UsageError: It can't be one. Nothing was sent.
+        UsageError: No file can be written there.
     """
     target = _path(path, f"{what}: to")
     try:
         if target.is_dir():
-            problem = "it is a directory: name the file in it"
+            problem = "this is a directory; name a file in it"
         elif not target.name:
-            problem = "it is no name for a file"
+            problem = "this does not name a file"
         elif not target.parent.is_dir():
-            problem = f"there is no directory {target.parent}"
+            problem = f"the directory {target.parent} does not exist"
         elif not os.access(target.parent, os.W_OK):
-            problem = f"the directory {target.parent} can't be written to by this user"
+            problem = f"the current user can't write to the directory {target.parent}"
         else:
             return target
     except (OSError, ValueError) as error:
@@ -79,24 +87,24 @@ def checked_target(path: StrPath, what: str) -> Path:
 
 def _path(path: StrPath, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{what}: a path is needed, not a value of type {type(path).__name__}.")
+        raise UsageError(f"{what}: expected a path, got {type(path).__name__}.")
     return Path(path)
 
 
-class Source(AsyncIterable[bytes]):
-    """The content of an upload, which can be sent again, from its beginning; to be closed."""
+class Upload(AsyncIterable[bytes]):
+    """Content to upload that can be sent again from the start. Close it after use."""
 
     def __init__(self, path: Path | None, content: bytes | IO[bytes], progress: Progress | None) -> None:
-        """The file at `path`, or else `content`: bytes, or an open file that is closed with this."""
+        """Read the file at `path`, or else `content`: bytes, or an open file that is closed together with this."""
         self._path = path
         self._content = content
         self._file: IO[bytes] | None = None if isinstance(content, bytes) else content
         self._progress = progress
         self.size = 0
-        """Bytes; known after `open`."""
+        """In bytes; known after `open`."""
 
     async def open(self) -> Self:
-        """Open the file and find its size."""
+        """Open the file and determine its size."""
         await in_thread(self._open)
         return self
 
@@ -104,7 +112,7 @@ class Source(AsyncIterable[bytes]):
         if self._path is not None:
             self._file = self._path.open("rb")
         if self._file is None:
-            assert isinstance(self._content, bytes)  # noqa: S101 - it is no file
+            assert isinstance(self._content, bytes)  # noqa: S101 - there is no file
             self.size = len(self._content)
         else:
             self.size = os.fstat(self._file.fileno()).st_size
@@ -118,23 +126,23 @@ class Source(AsyncIterable[bytes]):
         return _Reader(self)
 
     def read(self, start: int) -> bytes:
-        """A piece of the content, from byte `start`."""
+        """A chunk of the content, from byte `start`."""
         if self._file is None:
-            assert isinstance(self._content, bytes)  # noqa: S101 - it is no file
-            return self._content[start : start + PIECE]
+            assert isinstance(self._content, bytes)  # noqa: S101 - there is no file
+            return self._content[start : start + CHUNK]
         self._file.seek(start)
-        return self._file.read(PIECE)
+        return self._file.read(CHUNK)
 
-    def tell(self, sent: int) -> None:
+    def report(self, sent: int) -> None:
         """Report progress."""
         if self._progress is not None:
             self._progress(sent, self.size)
 
 
 class _Reader:
-    """One pass through a source."""
+    """One pass over an upload."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Upload) -> None:
         self._source = source
         self._sent = 0
 
@@ -143,7 +151,7 @@ class _Reader:
 
     async def __anext__(self) -> bytes:
         if self._sent:
-            self._source.tell(self._sent)
+            self._source.report(self._sent)
         piece = await in_thread(self._source.read, self._sent)
         if not piece:
             raise StopAsyncIteration
@@ -151,8 +159,8 @@ class _Reader:
         return piece
 
 
-class Stream:
-    """The content of an upload that can be read only once: an iterator of the caller's, with progress."""
+class UploadStream:
+    """Content to upload that can be read only once: the caller's iterator, with progress."""
 
     def __init__(self, content: AsyncIterable[bytes], size: int, progress: Progress | None) -> None:
         self._pieces = aiter(content)
@@ -171,11 +179,11 @@ class Stream:
         return piece
 
     def close(self) -> None:
-        """Nothing of ours is open."""
+        """Nothing to close: the iterator belongs to the caller."""
 
 
-async def spooled(content: AsyncIterable[bytes], progress: Progress | None) -> Source:
-    """What an iterator gives, by way of a nameless temporary file: for who has to know its length beforehand."""
+async def spooled(content: AsyncIterable[bytes], progress: Progress | None) -> Upload:
+    """Write an iterator to an unnamed temporary file, for a receiver that needs the length in advance."""
     import tempfile
 
     file = await in_thread(tempfile.TemporaryFile)
@@ -183,49 +191,49 @@ async def spooled(content: AsyncIterable[bytes], progress: Progress | None) -> S
         pending = bytearray()
         async for piece in content:
             pending += as_bytes(piece)
-            if len(pending) >= PIECE:
+            if len(pending) >= CHUNK:
                 await in_thread(file.write, bytes(pending))
                 pending.clear()
         await in_thread(file.write, bytes(pending))
         await in_thread(file.flush)
-        return await Source(None, file, progress).open()
+        return await Upload(None, file, progress).open()
     except BaseException:
         file.close()
         raise
 
 
 def as_bytes(piece: object) -> bytes:
-    """A piece of a caller's stream.
+    """A chunk of a caller's stream.
 
     Raises:
-        UsageError: It is something else.
+        UsageError: It is not bytes.
     """
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(cast("bytes", piece))
     raise UsageError(
-        f"The stream to be sent gave {type(piece).__name__} instead of bytes.",
+        f"The stream to upload yielded {type(piece).__name__} instead of bytes.",
         consequence="The upload was aborted.",
     )
 
 
 class Target:
-    """A file that is written piece by piece, and gets its name when it is complete.
+    """A file that is written in chunks, and gets its name when it is complete.
 
-    Its methods raise `KantataError` when the file can't be written, and `DamagedError`.
+    Its methods raise `KantataError` when the file can't be written, and `DamagedError` when the content is damaged.
     """
 
     def __init__(self, path: Path, *, gunzip: bool = False) -> None:
-        """Write to `path` when all is there; with `gunzip` what comes is decompressed on the way."""
+        """Write to `path` once everything has arrived; with `gunzip`, decompress on the way."""
         self.path = path
         self.gunzip = gunzip
         self.received = 0
-        """Bytes that came, as they came."""
+        """Bytes received, before any decompression."""
         self._file: Unfinished | None = None
         self._pending = bytearray()
         self._unpacker: _Unpacker | None = None
 
     async def start(self) -> None:
-        """Begin, or begin anew when what was there is of no use."""
+        """Start, or start over, discarding what was received."""
         self._pending.clear()
         self.received = 0
         await in_thread(self._start)
@@ -237,10 +245,10 @@ class Target:
         self._unpacker = _Unpacker(self._file) if self.gunzip else None
 
     async def write(self, piece: bytes) -> None:
-        """Take more of the body."""
+        """Add a chunk of the body."""
         self.received += len(piece)
         self._pending += piece
-        if len(self._pending) >= PIECE:
+        if len(self._pending) >= CHUNK:
             await self._flush()
 
     async def _flush(self) -> None:
@@ -255,7 +263,7 @@ class Target:
             (self._unpacker or self._file).write(data)
 
     async def commit(self) -> None:
-        """Give the file its name, in the place of what was there."""
+        """Give the file its name, replacing an existing file."""
         await self._flush()
         await in_thread(self._commit)
 
@@ -267,7 +275,7 @@ class Target:
             self._file.commit()
 
     def discard(self) -> None:
-        """Delete what is not complete; nothing after `commit`. It does not wait, so that cancellation can't stop it."""
+        """Delete an incomplete file; does nothing after `commit`. It never waits, so cancellation can't interrupt it."""
         if self._file is not None:
             self._file.discard()
 
@@ -278,16 +286,16 @@ class Target:
         except OSError as error:
             reason = error.strerror or str(error)
             raise KantataError(
-                f"{self.path} can't be written: {reason}. Nothing is left of the download."
+                f"{self.path} can't be written: {reason}. The incomplete download was deleted."
             ) from error
 
 
 _GZIP = 31
-"""What zlib calls a gzip header and the largest window."""
+"""zlib's code for a gzip header and the largest window."""
 
 
 class _Unpacker:
-    """A gzip file, of one or several members, on its way to a file."""
+    """Decompresses a gzip file of one or several members into a file."""
 
     def __init__(self, file: Unfinished) -> None:
         self._file = file
@@ -298,25 +306,25 @@ class _Unpacker:
         try:
             while data:
                 if self._member.eof:
-                    data = data.lstrip(b"\0")  # some writers fill up the last block
+                    data = data.lstrip(b"\0")  # some writers pad the last block
                     if not data:
                         break
                     self._member = zlib.decompressobj(wbits=_GZIP)
                 self._began = True
-                # Bounded, since a kilobyte can unpack to a megabyte.
-                self._file.write(self._member.decompress(data, PIECE * 4))
+                # Bounded: a kilobyte can decompress to a megabyte.
+                self._file.write(self._member.decompress(data, CHUNK * 4))
                 data = self._member.unconsumed_tail or self._member.unused_data
         except zlib.error:
-            raise DamagedError("it is no gzip file") from None
+            raise DamagedError("it is not a gzip file") from None
 
     def end(self) -> None:
         self._file.write(self._member.flush())
         if not (self._began and self._member.eof):
-            raise DamagedError("the gzip file ends too early")
+            raise DamagedError("the gzip file is incomplete")
 
 
 async def in_thread(call: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Call in a thread, and wait for its end in any case: what it opens is to be closed."""
+    """Call in a thread, and wait for it even when cancelled: what it opens has to be closed."""
     from anyio.to_thread import run_sync
 
     return await to_the_end(lambda: run_sync(call, *arguments))

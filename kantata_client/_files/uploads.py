@@ -1,4 +1,4 @@
-"""What all uploads have in common: the content, its name and its type, checked before anything is sent."""
+"""What all uploads share: the content, its name and its type, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from kantata_client._files.local import Source, Stream
+    from kantata_client._files.local import Upload, UploadStream
     from kantata_client.hooks import Progress
 
 Content: TypeAlias = str | os.PathLike[str] | bytes | AsyncIterable[bytes]
-"""What can be uploaded: a file, its content, or a stream of its content."""
+"""What can be uploaded: a path, the content itself, or a stream of it."""
 
 SERVER_LIMIT = 10_000_000
-"""Bytes; a file has to be smaller to be sent through the API's own server."""
+"""Bytes; only a smaller file can be sent through the API's own server."""
 
 
 def safe_name(name: str) -> str:
-    """A file's name as the CDN takes it: ASCII letters, digits, `_` and `-`, and the dot of the extension.
+    """A file name as the CDN accepts it: ASCII letters, digits, `_` and `-`, and the dot of the extension.
 
-    Accents are dropped, runs of anything else become one `_`. Empty when nothing is left.
+    Accents are dropped, and any other run of characters becomes one `_`. Empty if nothing is left.
     """
     import unicodedata
 
@@ -48,53 +48,53 @@ def checked_name(content: Content, filename: str | None, where: str) -> str:
 
     if filename is not None:
         if not isinstance(filename, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: filename is {kind_of(filename)}, not text.")
+            raise UsageError(f"{where}: filename must be a string, not {kind_of(filename)}")
         fits = safe_name(filename)
         if not filename or fits != filename:
             odd = "".join(sorted(set(re.findall(r"[^A-Za-z0-9_.-]", filename))))
-            problem = "is empty" if not filename else f"holds {odd!r}" if odd else "is not of that form"
+            problem = "is empty" if not filename else f"contains {odd!r}" if odd else "is invalid"
             raise UsageError(
-                f"{where}: filename={filename!r} {problem}: letters, digits, `_` and `-` are possible, and one dot "
-                f"before the extension{f', such as {fits!r}' if fits else ''}."
+                f"{where}: filename={filename!r} {problem}. Use letters, digits, `_`, `-` and one dot before the "
+                f"extension{f', such as {fits!r}' if fits else ''}"
             )
         return filename
     if not isinstance(content, (str, os.PathLike)):
-        raise UsageError(f"{where}: filename is needed, since {kind_of(content)} has none.")
+        raise UsageError(f"{where}: pass filename=, since {kind_of(content)} has no name")
     given = Path(content).name
     name = safe_name(given)
     if not name:
         raise UsageError(
-            f"{where}: {given!r} has no character that a name in Kantata can have: give it one by filename=."
+            f"{where}: {given!r} has no character that is allowed in a Kantata file name. Pass another name with filename="
         )
     return name
 
 
 async def opened(
     content: Content, size: int | None, progress: Progress | None, where: str
-) -> Source | Stream:
-    from kantata_client._files.local import Source, Stream, checked_source, spooled
+) -> Upload | UploadStream:
+    from kantata_client._files.local import Upload, UploadStream, checked_source, spooled
     from kantata_client.hooks import logged
 
     progress = logged(progress, where)
     if isinstance(content, (str, os.PathLike)):
         path, _ = checked_source(content, where)
-        source = await Source(path, b"", progress).open()
+        source = await Upload(path, b"", progress).open()
     elif isinstance(content, (bytes, bytearray, memoryview)):
-        source = await Source(None, bytes(content), progress).open()
+        source = await Upload(None, bytes(content), progress).open()
     elif size is None:
         return await spooled(content, progress)
     elif isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{where}: size={size!r}: a number of bytes is needed.")
+        raise UsageError(f"{where}: size must be a number of bytes, not {size!r}")
     else:
-        return Stream(content, size, progress)
+        return UploadStream(content, size, progress)
     if size is not None and size != source.size:
         source.close()
-        raise UsageError(f"{where}: size={size}, but there are {source.size} bytes. Leave it out.")
+        raise UsageError(f"{where}: size={size}, but the content has {source.size} bytes. Leave size out")
     return source
 
 
 async def ended(content: Content) -> None:
-    """Close a generator that may not have come to its end; trio complains of those that are left."""
+    """Close an async generator that may not be exhausted; trio warns about those left open."""
     if isinstance(content, AsyncGenerator):
         await cast("AsyncGenerator[bytes, None]", content).aclose()
 

@@ -1,4 +1,4 @@
-"""Waiting until a file is ready that the service prepares."""
+"""Waiting for a file that the service is preparing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from kantata_client._calls.session import Session
 
 NOT_YET = (NotFoundError, ValidationError, BadRequestError)
-"""What the service answers while there is nothing to download."""
+"""Errors that mean that there is nothing to download yet."""
 
 _SLOWER = 1.5
 _SLOWEST = 15.0
-"""Longest pause between two looks, in seconds."""
+"""Longest pause between two requests, in seconds."""
 
 
 class Pauses:
-    """Growing pauses between two looks, up to a deadline."""
+    """Growing pauses between requests, up to a deadline."""
 
     def __init__(self, session: Session, interval: float, timeout: float) -> None:
         self._transport = session.transport
@@ -26,11 +26,11 @@ class Pauses:
         self._pause = interval
 
     async def next(self) -> bool:
-        """Wait; false when there is no time left for it."""
+        """Wait, and return true; or return false at once if the deadline has passed."""
         left = self._end - self._transport.clock()
         if left <= 0:
             return False
-        # Not jittered: who waits here has been answered, so that nothing brings waiting clients into step.
+        # No jitter: each client waits from its own answer, so waiting clients do not fall into step.
         await self._transport.rest(min(self._pause, left))
         self._pause = min(self._pause * _SLOWER, max(_SLOWEST, self._pause))
         return True
@@ -38,4 +38,6 @@ class Pauses:
 
 def check_pauses(where: str, interval: float, timeout: float) -> None:
     if not (interval > 0 and timeout >= 0):
-        raise UsageError(f"{where}: interval={interval!r}, timeout={timeout!r}: seconds above 0 are needed.")
+        raise UsageError(
+            f"{where}: interval={interval!r}, timeout={timeout!r}: interval must be above 0 seconds, and timeout at least 0"
+        )

@@ -1,1 +1,1 @@
-"""The base of the generated resources, and the methods that some have besides the contract."""
+"""Hand-written methods of resources, one module for each resource, and the base class of all resources."""

@@ -27,20 +27,20 @@ from kantata_client.errors import (
 
 if TYPE_CHECKING:
     from kantata_client._calls.session import Session
-    from kantata_client._files.local import Source, Stream
+    from kantata_client._files.local import Upload, UploadStream
     from kantata_client.hooks import Progress
     from kantata_client.models.attachment import Attachment
     from kantata_client.models.direct_upload import DirectUpload
 
 _TYPES = ("receipt", "post_attachment")
 _WINDOW = 4.0
-"""Seconds for which the signed fields are used; the service takes them for 5."""
+"""Seconds for which signed fields are used; the service accepts them for 5."""
 _POSTS = 4
-"""Most times that a file is sent to the CDN."""
+"""How often a file is sent to the CDN."""
 
 
 class AttachmentsMethods(Resource):
-    """What `kantata.attachments` has besides the contract's operations."""
+    """Hand-written methods of `kantata.attachments`."""
 
     __slots__ = ()
 
@@ -55,39 +55,38 @@ class AttachmentsMethods(Resource):
         direct: bool | None = None,
         progress: Progress | None = None,
     ) -> Attachment:
-        """Upload a file, in constant memory: through the API below 10 MB, to the CDN in three steps from there on.
+        """Upload a file in constant memory: through the API if it is below 10 MB, otherwise to the CDN in three steps.
 
         Args:
-            content: A path, the content itself, or an async iterable of pieces of it. A path can be sent again after a
-                failure, and so can bytes.
+            content: A path, bytes, or an async iterable of bytes. Paths and bytes can be sent again after a failure.
             type: A receipt belongs to an expense, a post attachment to a post.
-            filename: Its name in Kantata: letters, digits, `_`, `-`, and the dot of the extension. Without, the path's
-                own name is made to fit (spaces become `_`, accents are dropped); needed for anything but a path.
-            size: Bytes of an async iterable. Without, it is written to a temporary file first, since the CDN has to be
-                told the length; with it, it goes out as it comes, and can't be sent again after a failure.
-            content_type: Such as `application/pdf`; guessed from the name unless told.
-            direct: True for the CDN, False for the API, whatever the size.
-            progress: Called with the bytes sent and their total. It starts again at 0 when the file is sent again.
+            filename: Its name in Kantata: letters, digits, `_`, `-`, and the dot of the extension. By default, the path's
+                name, with spaces replaced by `_` and accents dropped; required for anything but a path.
+            size: Length of an async iterable, in bytes. With it, the content is sent as it is produced, and can't be sent
+                again after a failure. Without it, the content is written to a temporary file first.
+            content_type: Media type, such as `application/pdf`. By default, guessed from the name.
+            direct: True to use the CDN, False to use the API, whatever the size.
+            progress: Called with the bytes sent and their total; starts again at 0 when the file is sent again.
 
         Returns:
             The `Attachment`.
 
         Raises:
-            UsageError: An argument is wrong, or there is no such file; nothing was sent.
-            UploadError: The attachment was created, but has no file; the error has its id.
-            APIError: The service refused; see `kantata_client.errors`.
-            UnknownOutcomeError: No answer came to the creation of the attachment.
+            UsageError: An argument is invalid, or the file does not exist; nothing was sent.
+            UploadError: The attachment was created, but has no file; `attachment_id` identifies it.
+            APIError: The service refused the upload; see `kantata_client.errors`.
+            UnknownOutcomeError: The creation of the attachment was not answered.
 
         Source: POST /attachments, PUT /attachments/{id}/sync
         """
         where = "attachments.upload"
         if not isinstance(content, (str, os.PathLike, bytes, bytearray, memoryview, AsyncIterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            instead = ", which is named by its path" if hasattr(content, "read") else ""
+            instead = ". Pass the file's path" if hasattr(content, "read") else ""
             raise UsageError(
-                f"{where}: a path, bytes or an async iterable of bytes is needed, not {kind_of(content)}{instead}."
+                f"{where}: expected a path, bytes or an async iterable of bytes, got {kind_of(content)}{instead}"
             )
         if type not in _TYPES:
-            raise UsageError(f"{where}: type={type!r}: one of {', '.join(_TYPES)} is needed.")
+            raise UsageError(f"{where}: type must be {' or '.join(map(repr, _TYPES))}, not {type!r}")
         name = checked_name(content, filename, where)
         kind = content_type or guessed_type(name)
         try:
@@ -98,8 +97,8 @@ class AttachmentsMethods(Resource):
         try:
             if direct is False and source.size >= SERVER_LIMIT:
                 raise UsageError(
-                    f"{where}: {name} has {source.size:,} bytes, which the API's server does not take: "
-                    "leave out direct=False."
+                    f"{where}: {name} has {source.size:,} bytes, too many for the API's own server. "
+                    "Leave out direct=False"
                 )
             if direct or (direct is None and source.size >= SERVER_LIMIT):
                 return await _Direct(self._session, source, type, name, kind).run()
@@ -109,7 +108,7 @@ class AttachmentsMethods(Resource):
             await ended(content)
 
     async def _through_the_server(
-        self, source: Source | Stream, type_: str, name: str, kind: str
+        self, source: Upload | UploadStream, type_: str, name: str, kind: str
     ) -> Attachment:
         from kantata_client._http.messages import File
         from kantata_client.models.attachment import Attachment
@@ -121,12 +120,14 @@ class AttachmentsMethods(Resource):
 
 
 class _Direct:
-    """One file's way to the CDN.
+    """The upload of one file to the CDN.
 
-    Sending it a second time does no harm: the place in the CDN is part of what is signed.
+    Sending a file twice is harmless: its location in the CDN is part of the signed fields.
     """
 
-    def __init__(self, session: Session, source: Source | Stream, type_: str, name: str, kind: str) -> None:
+    def __init__(
+        self, session: Session, source: Upload | UploadStream, type_: str, name: str, kind: str
+    ) -> None:
         self._session = session
         self._source = source
         self._type = type_
@@ -134,10 +135,10 @@ class _Direct:
         self._kind = kind
         self._asked = 0.0
         self._empty: DirectUpload | None = None
-        """The attachment that was created and has no file yet."""
+        """An attachment that was created and has no file yet."""
 
     async def run(self) -> Attachment:
-        # Before the fields are asked for, which would expire while this waits.
+        # Before the fields are requested, which would expire while this waits.
         async with self._session.transport.elsewhere():
             try:
                 return await self._run()
@@ -146,7 +147,7 @@ class _Direct:
             except KantataError as error:
                 if self._empty is None:
                     raise
-                raise self._failed(self._empty, "it did not get to the CDN", error) from error
+                raise self._failed(self._empty, "it did not reach the CDN", error) from error
             except Exception as error:
                 if self._empty is not None:
                     error.add_note(f"Attachment {self._empty.id} was created and has no file yet.")
@@ -160,7 +161,7 @@ class _Direct:
             try:
                 certain = await self._post(ticket)
             except PermissionDeniedError as error:
-                # Late, most probably. Nothing was stored, so that there is nothing to lose in asking anew.
+                # Probably too late. Nothing was stored, so asking for new fields is safe.
                 if last:
                     raise self._failed(ticket, "the CDN refused it", error) from error
                 refused = True
@@ -174,7 +175,7 @@ class _Direct:
             else:
                 attachment = await self._sync(ticket, certain=certain)
                 if attachment is None:
-                    raise self._failed(ticket, "something else than the CDN answered", None)
+                    raise self._failed(ticket, "the answer did not come from the CDN", None)
                 return attachment
             if refused or transport.clock() - self._asked > _WINDOW:
                 await self._drop(ticket)
@@ -183,10 +184,10 @@ class _Direct:
 
     @property
     def _again(self) -> bool:
-        """Whether the content can be sent a second time."""
-        from kantata_client._files.local import Source
+        """Whether the content can be sent again."""
+        from kantata_client._files.local import Upload
 
-        return isinstance(self._source, Source)
+        return isinstance(self._source, Upload)
 
     async def _ask(self) -> DirectUpload:
         """Create the attachment, and get the signed fields for its file."""
@@ -194,21 +195,21 @@ class _Direct:
         from kantata_client.operations.attachments import CREATE
 
         body = {"attachment[type]": self._type, "attachment[filename]": self._name, "direct": True}
-        # The clock of the window began when the service answered; this errs on the safe side.
+        # The five seconds begin when the service answers, a little later than this.
         self._asked = self._session.transport.clock()
         found: Any = await self._session.one(CREATE, Attachment, (), {}, body)
         ticket = cast("DirectUpload", found)
         if not ticket.action or not ticket.fields:
             raise UploadError(
-                f"Attachment {ticket.id} was created, but the service did not say where to send {self._name}: "
-                f"`attachments.delete({ticket.id})` it, and upload it again.",
+                f"Attachment {ticket.id} was created, but the service did not say where to send {self._name}. Delete the "
+                f"attachment with `attachments.delete({ticket.id})`, then upload the file again.",
                 attachment_id=ticket.id,
             )
         self._empty = ticket
         return ticket
 
     async def _post(self, ticket: DirectUpload) -> bool:
-        """Send the file; false when the answer has another status than the one that was agreed on."""
+        """Send the file; returns whether the answer has the status that the signed fields promise."""
         from kantata_client._http.messages import File, Form, Request
 
         signed = {name: str(value) for name, value in (ticket.fields or {}).items() if value is not None}
@@ -223,12 +224,12 @@ class _Direct:
             operation="POST /attachments (CDN)",
             confidential=True,
         )
-        del signed  # a traceback that shows local variables must not show it
+        del signed  # must not appear in a traceback that shows local variables
         response = await self._session.transport.send(request)
         return str(response.status) == agreed
 
     async def _sync(self, ticket: DirectUpload, *, certain: bool) -> Attachment | None:
-        """Let the service look for the file; None when it does not find what may not be there."""
+        """Ask the service to look for the file; `None` if an uncertain upload turns out not to be there."""
         from kantata_client.models.attachment import Attachment
         from kantata_client.operations.attachments import SYNC
 
@@ -239,9 +240,9 @@ class _Direct:
                 return None
             done = "was" if certain else "may have been"
             raise UploadError(
-                f"{self._name} {done} uploaded as attachment {ticket.id}, but the service did not take note of it: "
-                f"{error} Call `attachments.sync({ticket.id})`; if that fails, `attachments.delete({ticket.id})`, and "
-                "upload it again.",
+                f"{self._name} {done} uploaded as attachment {ticket.id}, but the service did not register it: {error} "
+                f"Call `attachments.sync({ticket.id})`. If that fails, call `attachments.delete({ticket.id})` and upload "
+                "the file again.",
                 attachment_id=ticket.id,
             ) from error
         if not certain and attachment.filesize not in (None, self._source.size):
@@ -249,7 +250,7 @@ class _Direct:
         return attachment
 
     async def _drop(self, ticket: DirectUpload) -> None:
-        """Delete the attachment whose fields have expired before its file was there."""
+        """Delete an attachment whose fields expired before its file arrived."""
         import logging
 
         from kantata_client.operations.attachments import DELETE
@@ -264,10 +265,10 @@ class _Direct:
             self._empty = None
 
     def _failed(self, ticket: DirectUpload, why: str, error: KantataError | None) -> UploadError:
-        told = f": {error}" if error is not None else "."
+        reason = f": {error}" if error is not None else "."
         again = "" if self._again else " A stream can be sent only once."
         return UploadError(
-            f"{self._name} was not uploaded, {why}{told} Attachment {ticket.id} was created and has no file: "
-            f"`attachments.delete({ticket.id})` it, and upload the file again.{again}",
+            f"{self._name} was not uploaded because {why}{reason} Attachment {ticket.id} was created and has no file: "
+            f"delete it with `attachments.delete({ticket.id})`, then upload the file again.{again}",
             attachment_id=ticket.id,
         )

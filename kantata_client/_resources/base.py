@@ -1,4 +1,4 @@
-"""The base of the generated resources: it performs operations and makes objects of the answers."""
+"""The base class of resources: performs operations, and turns responses into objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 @resolvable
 class Resource:
-    """A collection of the API, such as `kantata.stories`; its methods are the operations of the contract."""
+    """A resource of the API, such as `kantata.stories`; its methods are the operations of the contract."""
 
     __slots__ = ("_session",)
 
@@ -163,17 +163,17 @@ class Resource:
 
 @resolvable
 class LazyResources:
-    """Resources as attributes; the class of each is imported, and its one object made, on first use."""
+    """Resources as attributes, imported and created on first use."""
 
     __slots__ = ("_resources", "_session")
 
     CLASSES: ClassVar[Mapping[str, str]] = {}
-    """Attribute → class in the module of that name in `kantata_client.api`."""
+    """Attribute → class, in the module of `kantata_client.api` with the attribute's name."""
 
     _session: Session
     _resources: dict[str, Any]
 
-    if not TYPE_CHECKING:  # it knows the resources, and should refuse other names
+    if not TYPE_CHECKING:  # the type checker knows the resources, and should reject other names
 
         def __getattr__(self, name: str) -> Any:
             if name not in self.CLASSES:

@@ -23,7 +23,7 @@ _RATES = {
 
 
 class ExchangeTablesMethods(Resource):
-    """What `kantata.exchange_tables` has besides the contract's operations."""
+    """Hand-written methods of `kantata.exchange_tables`."""
 
     __slots__ = ()
 
@@ -32,21 +32,21 @@ class ExchangeTablesMethods(Resource):
         id: int | str,
         csv: StrPath | bytes,
     ) -> list[ExchangeRate]:
-        """Add or change exchange rates from a CSV file, each line of which is checked before anything is sent.
+        """Add or change exchange rates from a CSV file; every line is checked before anything is sent.
 
-        The rates go out as JSON: the service takes CSV in the address only, which has no room for many.
+        The rates are sent as JSON: the service accepts CSV only in the URL, which has no room for many.
 
         Args:
             id: Id of the exchange table.
-            csv: A `.csv` or `.txt` file, or the content of one, with the columns `Source Currency`, `Target Currency`,
+            csv: A `.csv` or `.txt` file, or its content, with the columns `Source Currency`, `Target Currency`,
                 `Exchange Rate` and `Effective Date` (YYYY-MM-DD).
 
         Returns:
-            The `ExchangeRate` objects that the service answers with.
+            The `ExchangeRate` objects of the response.
 
         Raises:
-            UsageError: It is no such file, or a line is wrong, which is named; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
+            UsageError: The file or one of its lines is invalid; the message names the line, and nothing was sent.
+            APIError: The service refused the rates; see `kantata_client.errors`.
 
         Source: POST /foreign_exchange/exchange_tables/{id}/rates
         """
@@ -71,17 +71,17 @@ def _rate(names: list[str | None], row: list[str], line: int, where: str) -> dic
     problem = None
     for name in ("source_currency", "target_currency"):
         if not re.fullmatch(r"[A-Za-z]{3}", rate.get(name, "")):
-            problem = f"{name.replace('_', ' ')} {rate.get(name, '')!r} is no ISO code of three letters"
+            problem = f"{name.replace('_', ' ')} {rate.get(name, '')!r} must be a three-letter ISO code"
     try:
         number = Decimal(rate.get("exchange_rate", ""))
         if not (number.is_finite() and number > 0):
-            problem = f"exchange rate {rate['exchange_rate']!r} is not above 0"
+            problem = f"exchange rate {rate['exchange_rate']!r} must be more than 0"
     except InvalidOperation:
-        problem = f"exchange rate {rate.get('exchange_rate', '')!r} is no number"
+        problem = f"exchange rate {rate.get('exchange_rate', '')!r} must be a number"
     try:
         date.fromisoformat(rate.get("effective_date", ""))
     except ValueError:
-        problem = f"effective date {rate.get('effective_date', '')!r} is not YYYY-MM-DD"
+        problem = f"effective date {rate.get('effective_date', '')!r} must be written YYYY-MM-DD"
     if problem is not None:
         raise UsageError(f"{where}: line {line}: {problem}.")
     return rate

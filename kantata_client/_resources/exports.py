@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from kantata_client._files.downloads import Place
+    from kantata_client._files.downloads import Address
     from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.account_data_export_result import AccountDataExportResult
     from kantata_client.models.inputs import ExportDefinitionInput
 
 Columns: TypeAlias = "Iterable[str] | ExportDefinitionInput | None"
-"""Of a data set in an export: column keys, or keys with filters, or `None` for all columns."""
+"""What to export of a data set: column keys, or columns with filters, or `None` for all columns."""
 
-# The contract names `Queued` alone. What is on neither list is waited for, and asked for its address in between.
+# The contract only documents `Queued`. With any other status, the download address shows whether the export is ready.
 _DONE = frozenset(
     {"success", "successful", "succeeded", "complete", "completed", "done", "finished", "ready"}
 )
@@ -31,7 +31,7 @@ _WAITING = frozenset({"queued", "pending", "processing", "in progress", "running
 
 
 class ExportsMethods(Resource):
-    """What `kantata.exports` has besides the contract's operations."""
+    """Hand-written methods of `kantata.exports`."""
 
     __slots__ = ()
 
@@ -45,24 +45,24 @@ class ExportsMethods(Resource):
         on_status: Callable[[AccountDataExportResult], object] | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Export data sets into a CSV file: create the export, wait for it, download it.
+        """Export data sets to a CSV file: create the export, wait for it, download it.
 
         Args:
             datasets: Data set key → column keys, such as `{"time_entries": ["id", "date_performed"]}`; or
                 `{"columns": […], "filters": {"start_date": …}}`; or `None` for all columns of the data set.
-            to: The file, replaced if there is one, and only when the download is complete.
-            interval: Seconds between the first two looks at the export's status; the pauses grow up to 15 seconds.
-            timeout: Seconds after which an export that is not ready is given up.
-            on_status: Called with the export after each look.
-            progress: Called with the bytes received and their total, `None` if it is not known.
+            to: The file; an existing one is replaced once the download is complete.
+            interval: Seconds between the first two status requests; the pauses grow to 15 seconds.
+            timeout: Seconds to wait for the export to become ready.
+            on_status: Called with the export after each status request.
+            progress: Called with the bytes received and their total, or `None` if that is unknown.
 
         Returns:
             The file.
 
         Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            ExportError: The export failed, was canceled, or is not ready in time.
-            APIError: The service refused; see `kantata_client.errors`.
+            UsageError: An argument is invalid; nothing was sent.
+            ExportError: The export failed, was canceled, or was not ready in time.
+            APIError: The service refused a request; see `kantata_client.errors`.
 
         Source: POST /exports, GET /exports/{id}, GET /exports/{id}/download_url
         """
@@ -90,7 +90,7 @@ class ExportsMethods(Resource):
         on_status: Callable[[AccountDataExportResult], object] | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Download an export that was created before, as soon as it is ready; arguments and errors are those of `run`.
+        """Download an existing export as soon as it is ready; arguments and errors are those of `run`.
 
         Source: GET /exports/{id}, GET /exports/{id}/download_url
         """
@@ -106,27 +106,29 @@ class ExportsMethods(Resource):
     async def _definition(self, datasets: Mapping[str, Columns]) -> dict[str, dict[str, Any]]:
         if not isinstance(datasets, Mapping) or not datasets:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
-                'exports.run: a mapping of data set keys is needed, such as {"time_entries": ["id"]}; '
-                "`await exports.available_datasets()` lists them."
+                'exports.run: expected a mapping of data set keys, such as {"time_entries": ["id"]}; '
+                "`await exports.available_datasets()` lists them"
             )
         definition: dict[str, dict[str, Any]] = {}
         for key, columns in datasets.items():
             if isinstance(columns, str):
                 raise UsageError(
-                    f"exports.run: {key}: a list of column keys is needed, not the text {columns!r}."
+                    f"exports.run: {key}: expected a list of column keys, not the string {columns!r}"
                 )
             if isinstance(columns, Mapping):
                 definition[key] = dict(cast("Mapping[str, Any]", columns))
             else:
                 definition[key] = {"columns": [] if columns is None else list(columns)}
             if columns is not None and not definition[key].get("columns"):
-                raise UsageError(f"exports.run: {key}: no column is named; None asks for all.")
+                raise UsageError(
+                    f"exports.run: {key}: the list of columns is empty. Pass None for all columns"
+                )
         if any(columns is None for columns in datasets.values()):
             await self._fill(definition)
         return definition
 
     async def _fill(self, definition: dict[str, dict[str, Any]]) -> None:
-        """Name all columns of the data sets that have none."""
+        """Fill in all columns of the data sets that were given as `None`."""
         from kantata_client._lazy import similar
         from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
         from kantata_client.operations.exports import AVAILABLE_DATASETS
@@ -136,7 +138,7 @@ class ExportsMethods(Resource):
         for key, entry in definition.items():
             if key not in known:
                 raise UsageError(
-                    f"exports.run: there is no data set {key!r}{similar(key, known)}",
+                    f"exports.run: the service has no data set {key!r}{similar(key, known)}",
                     consequence="Nothing was created.",
                 )
             if not entry["columns"]:
@@ -148,19 +150,19 @@ class ExportsMethods(Resource):
 
         return await self._session.one(GET, AccountDataExportResult, (identity,), {}, None)
 
-    async def _url(self, identity: int | str) -> Place:
-        from kantata_client._files.downloads import Place
+    async def _locate(self, identity: int | str) -> Address:
+        from kantata_client._files.downloads import Address
         from kantata_client.models.export_download_url_result import ExportDownloadUrlResult
         from kantata_client.operations.exports import DOWNLOAD_URL
 
         found = await self._session.one(DOWNLOAD_URL, ExportDownloadUrlResult, (identity,), {}, None)
         if not found.download_url:
             raise MalformedResponseError(
-                f"GET /exports/{identity}/download_url answered without an address: try again later.",
+                f"GET /exports/{identity}/download_url answered without an address. Try again later.",
                 method="GET",
                 path=f"/exports/{identity}/download_url",
             )
-        return Place(found.download_url)
+        return Address(found.download_url)
 
     async def _fetch(
         self,
@@ -178,9 +180,9 @@ class ExportsMethods(Resource):
         while not await self._ready(export):
             if not await pauses.next():
                 raise ExportError(
-                    f"Export {identity} is not ready after {timeout:g} seconds (status {export.status!r}): "
-                    f"`exports.download({identity}, to=…)` goes on waiting, "
-                    f"`exports.update({identity}, canceled=True)` gives it up.",
+                    f"Export {identity} is not ready after {timeout:g} seconds (status {export.status!r}). Wait longer with "
+                    f"`exports.download({identity}, to=…)`, or cancel it with "
+                    f"`exports.update({identity}, canceled=True)`.",
                     export_id=identity,
                     status=export.status,
                 )
@@ -190,7 +192,7 @@ class ExportsMethods(Resource):
         return await download(
             self._session,
             "GET /exports/{id}/download_url",
-            lambda: self._url(identity),
+            lambda: self._locate(identity),
             target,
             progress=progress,
         )
@@ -199,7 +201,7 @@ class ExportsMethods(Resource):
         status = str(export.status or "").strip().casefold().replace("_", " ")
         if status in _FAILED:
             raise ExportError(
-                f"Export {export.id} ended with the status {export.status!r}: create it anew.",
+                f"Export {export.id} ended with the status {export.status!r}. Create a new one.",
                 export_id=export.id,
                 status=export.status,
             )
@@ -208,7 +210,7 @@ class ExportsMethods(Resource):
         if status in _WAITING:
             return False
         try:
-            await self._url(export.id)
+            await self._locate(export.id)
         except (*NOT_YET, MalformedResponseError):
             return False
         return True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class InsightsReportExportsMethods(Resource):
-    """What `kantata.insights_report_exports` has besides the contract's operations."""
+    """Hand-written methods of `kantata.insights_report_exports`."""
 
     __slots__ = ()
 
@@ -36,32 +36,32 @@ class InsightsReportExportsMethods(Resource):
         on_wait: Callable[[InsightsReportExportLatestResult | None], object] | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Download the latest report of a scheduled export, and wait for it if there is none yet.
+        """Download the latest report of a scheduled export, waiting for it if necessary.
 
         An export takes up to 20 minutes. The file is a `.gz` of up to 10 GB; it is never held in memory.
 
         Args:
             id: Id of the scheduled export.
-            to: The file, replaced if there is one, and only when the download is complete.
-            newer_than: Wait for a report that was made after this time (with a time zone).
+            to: The file; an existing one is replaced once the download is complete.
+            newer_than: Wait for a report created after this time, which must have a time zone.
             gunzip: Write the CSV itself instead of the `.gz`.
-            interval: Seconds between the first two looks; the pauses grow up to 15 seconds.
-            timeout: Seconds after which it is given up.
-            on_wait: Called before each pause, with the answer or, if there is no report at all, `None`.
-            progress: Called with the bytes received, as they came, and their total, `None` if it is not known.
+            interval: Seconds between the first two requests; the pauses grow to 15 seconds.
+            timeout: Seconds to wait for a report.
+            on_wait: Called before each pause with the answer, or with `None` if no report exists yet.
+            progress: Called with the bytes received, before decompression, and their total, or `None` if that is unknown.
 
         Returns:
             The file.
 
         Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            ExportError: There is no report in time.
-            NotFoundError: There is no such scheduled export.
-            APIError: The service refused; see `kantata_client.errors`.
+            UsageError: An argument is invalid; nothing was sent.
+            ExportError: No report appeared in time.
+            NotFoundError: The scheduled export does not exist.
+            APIError: The service refused a request; see `kantata_client.errors`.
 
         Source: GET /scheduled_jobs/insights_report_exports/{insights_report_export_id}/results/latest
         """
-        from kantata_client._files.downloads import Place, download
+        from kantata_client._files.downloads import Address, download
         from kantata_client._files.local import checked_target
         from kantata_client.operations.insights_report_exports import LATEST
 
@@ -72,7 +72,7 @@ class InsightsReportExportsMethods(Resource):
         pauses = Pauses(self._session, interval, timeout)
         exists = False
 
-        async def place() -> Place:
+        async def locate() -> Address:
             nonlocal exists
             while True:
                 found = await self._latest(id, exists=exists)
@@ -80,21 +80,21 @@ class InsightsReportExportsMethods(Resource):
                 latest = found.latest_success if found else None
                 made = latest.created_at if latest else None
                 if latest and latest.url and (newer_than is None or (made and made > newer_than)):
-                    return Place(latest.url)
+                    return Address(latest.url)
                 if on_wait is not None:
                     on_wait(found)
                 if not await pauses.next():
                     newer = f" newer than {newer_than}" if newer_than else ""
                     raise ExportError(
-                        f"Scheduled export {id} has no report{newer} after {timeout:g} seconds: wait longer, "
-                        "or look at its schedule.",
+                        f"Scheduled export {id} has no report{newer} after {timeout:g} seconds. Wait longer, "
+                        "or check its schedule.",
                         export_id=id,
                     )
 
-        await place()  # who waits for a report needs no place among the downloads yet
+        await locate()  # wait for the report before waiting for a place among the downloads
         operation = LATEST.id
         return await download(
-            self._session, operation, place, target, gunzip=gunzip, decode=False, progress=progress
+            self._session, operation, locate, target, gunzip=gunzip, decode=False, progress=progress
         )
 
     async def _latest(self, identity: int | str, *, exists: bool) -> InsightsReportExportLatestResult | None:

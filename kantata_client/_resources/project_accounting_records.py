@@ -1,4 +1,4 @@
-"""The hand-written methods of `kantata.project_accounting_records`: CSV files out of Kantata and into it."""
+"""The hand-written methods of `kantata.project_accounting_records`: CSV export and import."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from kantata_client._files.downloads import Place
+    from kantata_client._files.downloads import Address
     from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
     from kantata_client.models.project_accounting_record import ProjectAccountingRecord
     from kantata_client.operations.project_accounting_records import Include
 
 _MOST = 5_000
-"""Most records in one import of accounting records."""
+"""How many records one import accepts."""
 
 
 class ProjectAccountingRecordsMethods(Resource):
-    """What `kantata.project_accounting_records` has besides the contract's operations."""
+    """Hand-written methods of `kantata.project_accounting_records`."""
 
     __slots__ = ()
 
@@ -34,26 +34,26 @@ class ProjectAccountingRecordsMethods(Resource):
         include: Include | Iterable[Include] | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Export all project accounting records into a CSV file, which is never held in memory.
+        """Export all project accounting records to a CSV file, in constant memory.
 
         Args:
-            to: The file, replaced if there is one, and only when the download is complete.
-            include: Associations, as the operation takes them.
-            progress: Called with the bytes received and their total, `None` if it is not known.
+            to: The file; an existing one is replaced once the download is complete.
+            include: Associations to export as well.
+            progress: Called with the bytes received and their total, or `None` if that is unknown.
 
         Returns:
             The file.
 
         Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
+            UsageError: An argument is invalid; nothing was sent.
+            APIError: The service refused the export; see `kantata_client.errors`.
 
         Source: GET /project_accounting_records/export_to_csv
         """
         from urllib.parse import urlencode
 
         from kantata_client._calls.arguments import query_of
-        from kantata_client._files.downloads import Place, download
+        from kantata_client._files.downloads import Address, download
         from kantata_client.operations.project_accounting_records import EXPORT_TO_CSV
 
         target = checked_target(to, "project_accounting_records.download_csv")
@@ -62,10 +62,10 @@ class ProjectAccountingRecordsMethods(Resource):
         if query:
             url += f"?{urlencode(query, safe=',')}"
 
-        async def place() -> Place:
-            return Place(url, ours=True)
+        async def locate() -> Address:
+            return Address(url, ours=True)
 
-        return await download(self._session, EXPORT_TO_CSV.id, place, target, progress=progress)
+        return await download(self._session, EXPORT_TO_CSV.id, locate, target, progress=progress)
 
     async def upload_csv(
         self,
@@ -73,19 +73,19 @@ class ProjectAccountingRecordsMethods(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
     ) -> list[ProjectAccountingRecord]:
-        """Import accounting records from a CSV file, counted before it is sent.
+        """Import accounting records from a CSV file, whose records are counted before it is sent.
 
         Args:
-            csv: A `.csv` or `.txt` file, or the content of one: a header (see `import_csv`) and 1 to 5,000 records.
-            include: Associations to load along; without, reading them raises `NotIncludedError`.
+            csv: A `.csv` or `.txt` file, or its content: a header (see `import_csv`) and 1 to 5,000 records.
+            include: Associations to load; reading others raises `NotIncludedError`.
 
         Returns:
-            The `ProjectAccountingRecord` objects that the service answers with.
+            The `ProjectAccountingRecord` objects of the response.
 
         Raises:
-            UsageError: It is no such file; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
-            UnknownOutcomeError: No answer came; look what was imported before sending it again.
+            UsageError: The file is not valid; nothing was sent.
+            APIError: The service refused the import; see `kantata_client.errors`.
+            UnknownOutcomeError: No answer came. Check what was imported before you send the file again.
 
         Source: POST /project_accounting_records/import_csv
         """

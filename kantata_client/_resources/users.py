@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class UsersMethods(Resource):
-    """What `kantata.users` has besides the contract's operations."""
+    """Hand-written methods of `kantata.users`."""
 
     __slots__ = ()
 
@@ -37,18 +37,19 @@ class UsersMethods(Resource):
 
         Args:
             id: Id of the user.
-            photo: The picture: a path, or its content.
-            filename: Its name, as in `attachments.upload`; needed for content, since it tells the kind of picture.
-            include: Associations to load along; without, reading them raises `NotIncludedError`.
-            optional_fields: Fields that are left out unless named here.
+            photo: The picture: a path, or bytes.
+            filename: Its name, as in `attachments.upload`; required for bytes, since its extension says which kind of
+                picture it is.
+            include: Associations to load; reading others raises `NotIncludedError`.
+            optional_fields: Fields that the service sends only when they are named here.
             progress: Called with the bytes sent and their total.
 
         Returns:
             The `User`.
 
         Raises:
-            UsageError: It is no picture, or there is no such file; nothing was sent.
-            APIError: The service refused; see `kantata_client.errors`.
+            UsageError: It is not a picture, or the file does not exist; nothing was sent.
+            APIError: The service refused the photo; see `kantata_client.errors`.
 
         Source: POST /users/{id}/profile_photo
         """
@@ -58,16 +59,16 @@ class UsersMethods(Resource):
 
         where = "users.upload_profile_photo"
         if not isinstance(photo, (bytes, str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{where}: a path or bytes are needed, not {kind_of(photo)}.")
+            raise UsageError(f"{where}: expected a path or bytes, got {kind_of(photo)}")
         name = checked_name(photo, filename, where)
         kind = guessed_type(name)
         if not kind.startswith("image/"):
-            raise UsageError(f"{where}: {name} is no picture by its name: .png or .jpg is needed.")
+            raise UsageError(f"{where}: the name {name} is not that of a picture. Use .png or .jpg")
         source = await opened(photo, None, progress, where)
         try:
             if source.size >= SERVER_LIMIT:
                 raise UsageError(
-                    f"{where}: {name} has {source.size:,} bytes, less than {SERVER_LIMIT:,} are needed."
+                    f"{where}: {name} has {source.size:,} bytes; it must have less than {SERVER_LIMIT:,}"
                 )
             body = {"user[profile_photo_attachment_file]": File("", name, source, kind, source.size)}
             query = {"include": include, "optional_fields": optional_fields}
