@@ -19,11 +19,11 @@ T = TypeVar("T")
 def lazy_attributes(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` (PEP 562) of a package whose names live in modules below it.
+    """`__getattr__` and `__dir__` (PEP 562) for a package whose names are defined in its modules.
 
     Args:
         package: The package's `__name__`.
-        modules: Name → module below the package.
+        modules: Name → module in the package.
     """
     namespace = vars(sys.modules[package])
 

@@ -1,4 +1,4 @@
-"""`Kantata`: the client that a program makes, and copies for each of its users."""
+"""`Kantata`: the client that a program creates, and copies for each of its users."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Kantata(Resources):
         async with Kantata(token="…") as kantata:
             me = await kantata.users.me()
 
-    Making one costs next to nothing; connections are opened by the first request, and closed by `aclose()` or at the end
-    of the `async with` block. It works on asyncio and on trio, and may be used by many tasks at once.
+    Creating one costs next to nothing. The first request opens connections; `aclose()`, or the end of the `async with`
+    block, closes them. It works on asyncio and on trio, and many tasks may use it at once.
     """
 
     __slots__ = ("_original", "_transport")
@@ -52,29 +52,28 @@ class Kantata(Resources):
         hooks: Hooks | None = None,
         on_drift: OnDrift = "warn",
     ) -> None:
-        """Make a client.
+        """Create a client.
 
         Args:
-            token: An access token, a function or coroutine function that gives one, or a `TokenProvider`; without, the
-                environment variable `KANTATA_ACCESS_TOKEN` is read.
-            base_url: Where the API is: HTTPS, or plain HTTP to this machine itself. Without, the environment variable
-                `KANTATA_BASE_URL` is read, and without that it is the service.
-            timeout: Seconds for connecting, for each write and each read; 190 seconds for reading unless told otherwise,
-                since the service works on a request for up to three minutes.
+            token: An access token, a function or coroutine function that returns one, or a `TokenProvider`. Default: the
+                environment variable `KANTATA_ACCESS_TOKEN`.
+            base_url: Address of the API: HTTPS, or plain HTTP to this machine itself. Default: the environment variable
+                `KANTATA_BASE_URL`, or the service if it is not set.
+            timeout: Seconds for connecting, for each write and for each read. Default for reading: 190 seconds, because
+                the service works on a request for up to three minutes.
             retries: How often and how long to try again; a number is that of attempts, 1 for a single one.
-            throttle: How to keep below the rate limit; adaptive unless told otherwise. A number is a fixed rate, in
-                requests a second.
-            max_concurrency: Most requests under way at once.
-            transport: Any async transport of httpx instead of the network.
-            hooks: What to tell of requests, responses, retries and throttling.
-            on_drift: What to do when the service's objects differ from the contract: `"warn"` checks a sample and logs each
+            throttle: How to stay below the rate limit. Default: adaptive. A number is a fixed rate in requests per second.
+            max_concurrency: The largest number of requests in progress at once.
+            transport: An async transport of httpx to use instead of the default one.
+            hooks: Functions to call for requests, responses, retries and throttling.
+            on_drift: What to do when objects of the service differ from the contract. `"warn"` checks a sample and logs each
                 difference once, `"raise"` checks all objects and raises `MalformedResponseError`, `"ignore"` checks none.
 
         Raises:
-            UsageError: There is no token, or an option is wrong.
+            UsageError: There is no token, or an option is invalid.
         """
         given = [token]
-        del token  # as soon as something can fail: a traceback that shows local variables must not show it
+        del token  # what follows can fail, and a traceback may show local variables
         tokens = as_provider(given.pop())
         shared = Transport(
             base_url=base_url or os.environ.get("KANTATA_BASE_URL") or BASE_URL,
@@ -95,22 +94,22 @@ class Kantata(Resources):
 
     @property
     def drift(self) -> Drift:
-        """Where the service was seen to differ from the contract; print it for a table. Shared by `with_token` copies."""
+        """Where the service differed from the contract so far. Print it to get a table. Copies share it."""
         return self._session.drift
 
     def with_token(
         self, token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider
     ) -> Self:
-        """The same client for another user: connections and throttle are shared, and closed with the original only.
+        """A copy for another user. It shares connections and throttle; only closing the original closes them.
 
         Raises:
-            UsageError: The token can't be one.
+            UsageError: The token is invalid.
         """
         given: list[Any] = [token]
         del token  # as in `__init__`
         if given[0] is None:
-            # `None` stands for the environment's token in `Kantata()` alone: here it would be another user's.
-            raise UsageError("with_token(None): give the other user's token, or what provides it.")
+            # Only in `Kantata()` does `None` mean the token of the environment: here that would be another user's.
+            raise UsageError("with_token(None): pass the other user's token, or a provider of it.")
         tokens = as_provider(given.pop())
         other = object.__new__(type(self))
         other._become(self._transport, tokens, self.drift, original=False)
@@ -124,7 +123,7 @@ class Kantata(Resources):
         params: Mapping[str, Any] | None = None,
         json: Any = None,
     ) -> Any:
-        """Send what the contract does not know yet.
+        """Send a request that the contract does not have.
 
         Args:
             method: HTTP method, such as `"GET"`.
@@ -134,11 +133,11 @@ class Kantata(Resources):
             json: The body: mappings, lists, text, numbers, dates, and datetimes with a time zone.
 
         Returns:
-            The decoded JSON of the answer; `None` when it has no body.
+            The decoded JSON of the answer, or `None` if it has no body.
 
         Raises:
-            UsageError: The path is none, or JSON has no form for a value; nothing was sent.
-            APIError: The service refused.
+            UsageError: The path is invalid, or a value cannot be written as JSON.
+            APIError: The service answered with an error.
             MalformedResponseError: The answer is not JSON.
         """
         from kantata_client._calls.untyped import request
@@ -146,7 +145,7 @@ class Kantata(Resources):
         return await request(self._session, method, path, params, json)
 
     async def aclose(self) -> None:
-        """Close all connections; the copies made by `with_token` can't send any more either. A copy closes nothing."""
+        """Close all connections, so that copies cannot send any more either. On a copy, this does nothing."""
         if self._original:
             await self._transport.aclose()
 
@@ -159,5 +158,5 @@ class Kantata(Resources):
         await self.aclose()
 
     def __repr__(self) -> str:
-        transport = getattr(self, "_transport", None)  # none in a traceback out of the constructor
+        transport = getattr(self, "_transport", None)  # missing in a traceback from the constructor
         return f"<Kantata at {transport.base_url}>" if transport else "<Kantata>"

@@ -1,30 +1,32 @@
-"""What a client tells while it works: events for metrics and tracing.
+"""Callbacks for what a client does: events for metrics and tracing, and progress of long calls.
 
     requests = Counter()
     kantata = Kantata(hooks=Hooks(on_response=lambda event: requests.update([event.operation])))
 
-Events carry no header, no query and no body. A hook is an ordinary function, is called in the task that
-sends, and should be quick; what it raises is logged under `kantata_client` and otherwise ignored, since a
-request may have been carried out.
+Events contain no headers, no query and no body. A hook is an ordinary function that returns quickly; it is called in the
+task that sends. An exception from a hook is logged under `kantata_client` and otherwise ignored, because the request may
+have been carried out.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import attrs
 
 from kantata_client.errors import UsageError
 
 logger = logging.getLogger("kantata_client")
 
 
-class RequestEvent(NamedTuple):
+@attrs.frozen
+class RequestEvent:
     """An attempt is about to be sent."""
 
     operation: str
-    """The operation's id, such as `GET /stories/{id}`: few values, so good for a metric's label."""
+    """Id of the operation, such as `GET /stories/{id}`. It has few values, so it suits the label of a metric."""
     method: str
     path: str
     """Below the base URL, such as `/stories/7`."""
@@ -32,22 +34,24 @@ class RequestEvent(NamedTuple):
     """1 for the first."""
 
 
-class ResponseEvent(NamedTuple):
-    """An attempt is over: an answer came, with whatever status, or none."""
+@attrs.frozen
+class ResponseEvent:
+    """An attempt has ended, with an answer of any status or with none."""
 
     operation: str
     method: str
     path: str
     attempt: int
     status: int | None
-    """`None` when no answer came."""
+    """`None` if no answer came."""
     seconds: float
-    """From sending to the end of the answer's body; of a download to its headers. Without waits."""
+    """From sending to the end of the answer's body, or of a download's headers. Waiting before is not included."""
     request_id: str | None
 
 
-class RetryEvent(NamedTuple):
-    """An attempt failed and another one follows."""
+@attrs.frozen
+class RetryEvent:
+    """An attempt failed and will be repeated."""
 
     operation: str
     method: str
@@ -55,15 +59,16 @@ class RetryEvent(NamedTuple):
     attempt: int
     """The one that failed."""
     status: int | None
-    """`None` when no answer came."""
+    """`None` if no answer came."""
     delay: float
     """Seconds until the next attempt."""
     reason: str
     request_id: str | None
 
 
-class ThrottleEvent(NamedTuple):
-    """The throttle held a request back; told when the wait is over."""
+@attrs.frozen
+class ThrottleEvent:
+    """The throttle delayed a request; sent when the delay is over."""
 
     operation: str
     method: str
@@ -72,49 +77,54 @@ class ThrottleEvent(NamedTuple):
     """Seconds that the request waited."""
 
 
-@dataclass(frozen=True, slots=True)
+@attrs.frozen
 class Hooks:
-    """What to call on which event; `None` calls nothing and costs nothing."""
+    """The function to call for each kind of event. `None` calls nothing and costs nothing.
 
-    on_request: Callable[[RequestEvent], object] | None = None
-    on_response: Callable[[ResponseEvent], object] | None = None
-    on_retry: Callable[[RetryEvent], object] | None = None
-    on_throttle: Callable[[ThrottleEvent], object] | None = None
+    Raises:
+        UsageError: A hook cannot be called, or is an async function, which nothing would await.
+    """
 
-    def check(self) -> None:
-        """Raise `UsageError` if a hook could not be called, or would be called in vain."""
-        from inspect import iscoroutinefunction
+    on_request: Callable[[RequestEvent], None] | None = None
+    on_response: Callable[[ResponseEvent], None] | None = None
+    on_retry: Callable[[RetryEvent], None] | None = None
+    on_throttle: Callable[[ThrottleEvent], None] | None = None
 
-        for name in self.__slots__:
-            hook = getattr(self, name)
+    def __attrs_post_init__(self) -> None:
+        for field in attrs.fields(Hooks):
+            hook = getattr(self, field.name)
             if hook is not None and not callable(hook):
-                raise UsageError(f"Hooks({name}=…) is {hook!r}: give a function that takes the event.")
-            if iscoroutinefunction(hook) or iscoroutinefunction(getattr(type(hook), "__call__", None)):  # noqa: B004
+                raise UsageError(f"Hooks({field.name}=…) is {hook!r}: pass a function that takes the event")
+            if _is_async(hook):
                 raise UsageError(
-                    f"Hooks({name}=…) is an async function, but nobody would await it: give an ordinary function, "
-                    "which may start a task or put the event into a queue."
+                    f"Hooks({field.name}=…) is an async function, which nothing would await: pass an ordinary function, "
+                    "which may start a task or put the event into a queue"
                 )
 
 
-Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called with what is done so far (objects or bytes), and with all there is to do where that is known.
+def _is_async(function: object) -> bool:
+    from inspect import iscoroutinefunction
 
-An ordinary function that returns quickly; what it raises is logged, and the call goes on.
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
+
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""Called with what is done so far (objects or bytes) and with the total, or `None` while the total is not known.
+
+It is an ordinary function that returns quickly. An exception from it is logged, and the call continues.
 """
 
 
 def logged(progress: Progress | None, where: str) -> Progress | None:
-    """`progress`, with what it raises logged, as with hooks: nothing is broken off by it.
+    """Wrap `progress` so that an exception from it is logged and stops nothing.
 
     Raises:
-        UsageError: It could not be called, or would be called in vain.
+        UsageError: It cannot be called, or is an async function.
     """
     if progress is None:
         return None
-    from inspect import iscoroutinefunction
-
-    if not callable(progress) or iscoroutinefunction(progress):
-        raise UsageError(f"{where}: progress is {progress!r}; a function that is not async is needed.")
+    if not callable(progress) or _is_async(progress):
+        raise UsageError(f"{where}: progress is {progress!r}: pass a function that is not async")
 
     def call(done: int, total: int | None) -> None:
         try:

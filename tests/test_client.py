@@ -46,7 +46,7 @@ class Service(httpx.AsyncBaseTransport):
 def test_another_user_is_not_the_environment_s(monkeypatch):
     monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "of-somebody")
     kantata = kantata_client.Kantata()
-    with pytest.raises(kantata_client.UsageError, match="give the other user's token"):
+    with pytest.raises(kantata_client.UsageError, match="pass the other user's token"):
         kantata.with_token(None)
 
 

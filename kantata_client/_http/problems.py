@@ -11,8 +11,8 @@ from kantata_client.errors import (
     KantataError,
     KantataTimeoutError,
     UnknownOutcomeError,
-    error_from_response,
 )
+from kantata_client.errors.responses import error_from_response
 
 if TYPE_CHECKING:
     from kantata_client._http.messages import Request

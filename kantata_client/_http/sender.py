@@ -16,7 +16,8 @@ from kantata_client._http.messages import AsyncTransport, Failure, Request, Time
 from kantata_client._http.retry import RetryPolicy, decide, may_be_done
 from kantata_client._http.throttle import Throttle
 from kantata_client._http.tokens import current, replaced
-from kantata_client.errors import KantataError, RateLimitedError, UsageError, retry_after
+from kantata_client.errors import KantataError, RateLimitedError, UsageError
+from kantata_client.errors.responses import retry_after
 from kantata_client.hooks import Hooks
 
 if TYPE_CHECKING:

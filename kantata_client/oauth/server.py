@@ -16,7 +16,8 @@ from kantata_client._http.messages import Failure, Request
 from kantata_client._http.retry import RetryPolicy
 from kantata_client._http.tokens import Secret
 from kantata_client._http.transport import Transport
-from kantata_client.errors import KantataError, OAuthError, error_from_response
+from kantata_client.errors import KantataError, OAuthError
+from kantata_client.errors.responses import error_from_response
 from kantata_client.oauth.tokens import Secrets
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import gzip
 import json
@@ -846,10 +845,6 @@ async def test_a_client_that_was_only_dropped_is_gone():
     assert connections() is None
 
 
-class AsyncHook:
-    async def __call__(self, event): ...
-
-
 @pytest.mark.parametrize(
     "option",
     [
@@ -877,10 +872,6 @@ class AsyncHook:
         {"transport": lambda request: httpx.Response(200)},
         {"hooks": {"on_request": print}},
         {"hooks": Hooks},
-        {"hooks": Hooks(on_request="print")},
-        {"hooks": Hooks(on_retry=anyio.sleep)},
-        {"hooks": Hooks(on_response=functools.partial(anyio.sleep, 1))},
-        {"hooks": Hooks(on_throttle=AsyncHook())},
     ],
     ids=steady,
 )

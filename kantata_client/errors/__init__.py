@@ -1,0 +1,268 @@
+"""Everything this package raises on purpose.
+
+    KantataError
+    ├── UsageError (also a ValueError)        the call is wrong
+    ├── APIError                              the service answered with an error
+    │   ├── BadRequestError            400
+    │   ├── AuthenticationError        401
+    │   ├── PermissionDeniedError      403
+    │   ├── NotFoundError              404
+    │   ├── ValidationError            422
+    │   ├── RateLimitedError           429
+    │   └── ServerError                5xx
+    ├── KantataConnectionError                no connection, or a broken one
+    │   └── KantataTimeoutError               no answer in time
+    ├── UnknownOutcomeError                   a write that may or may not have been carried out
+    ├── MalformedResponseError                an answer that the API would not send
+    ├── OAuthError                            authorization failed
+    ├── NotIncludedError                      an association that the request did not include
+    ├── NotOneError                           one object was expected, but there are none or several
+    ├── UnstableListError                     a list kept changing while it was read
+    ├── EventsExpiredError                    the change feed was read too late; events are gone
+    ├── UploadError                           an attachment was created, but its file was not stored
+    ├── ExportError                           an export failed, was canceled, or took too long
+    └── BulkError                             some items of a bulk write failed
+
+All of them can be pickled and copied. None holds request headers or a token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kantata_client._lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+if TYPE_CHECKING:
+    from kantata_client.errors.details import ErrorDetail as ErrorDetail
+else:
+    __getattr__, __dir__ = lazy_attributes(__name__, {"ErrorDetail": "details"})
+
+
+class KantataError(Exception):
+    """The root of the tree: `except KantataError` catches everything this package raises on purpose."""
+
+    answer_was_lost: bool = False
+    """Whether an earlier attempt of this request got no proper answer, and so may have been carried out.
+
+    A `NotFoundError` of a DELETE with this set usually means that the record existed and is now deleted.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's default calls the class with the message only, but subclasses require keyword arguments.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[KantataError], args: tuple[Any, ...], state: dict[str, Any]) -> KantataError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(KantataError, ValueError):
+    """The call or the configuration is wrong.
+
+    Almost always found before anything is sent, and then the message ends with "Nothing was sent." When it can show only
+    later (a stream longer than announced, say), the message says what became of the request instead, and
+    `answer_was_lost` whether an attempt may have been carried out.
+    """
+
+    def __init__(
+        self, problem: str, *, details: Iterable[str] = (), consequence: str = "Nothing was sent."
+    ) -> None:
+        """Make an error whose message is `problem`, then `consequence`, then the details on lines of their own.
+
+        Args:
+            problem: What is wrong, in which argument, and what to give instead. A missing full stop is added.
+            details: More problems of the same kind, such as one for each invalid item.
+            consequence: What became of the request; empty where no request is involved.
+        """
+        problem = problem if problem.endswith((".", "?", "!")) else f"{problem}."
+        first = f"{problem} {consequence}" if consequence else problem
+        super().__init__("\n".join([first, *(f"  {detail}" for detail in details)]))
+        self.problem = problem
+
+
+class APIError(KantataError):
+    """The service answered with an error, and did not carry out the request.
+
+    `method` and `path` are those of the request. Kantata's support will ask for `request_id`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        method: str,
+        path: str,
+        errors: tuple[ErrorDetail, ...] = (),
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors = errors
+        self.method = method
+        self.path = path
+        self.request_id = request_id
+
+
+class BadRequestError(APIError):
+    """400: the service could not understand the request."""
+
+
+class AuthenticationError(APIError):
+    """401: the token is wrong or revoked."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the token's user may not do this."""
+
+
+class NotFoundError(APIError):
+    """404: the record does not exist, or the user may not see it, or a default filter hides it."""
+
+
+class ValidationError(APIError):
+    """422: the service rejected values."""
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The messages for each rejected field. Messages that name no field are only in `errors`."""
+        fields: dict[str, list[str]] = {}
+        for error in self.errors:
+            if error.field:
+                fields.setdefault(error.field, []).append(error.message)
+        return fields
+
+
+class RateLimitedError(APIError):
+    """429: too many requests, and retrying did not help in time."""
+
+    retry_after: float | None = None
+    """Seconds to wait, if the service said so; usually it does not."""
+
+
+class ServerError(APIError):
+    """5xx: the service failed."""
+
+
+class KantataConnectionError(KantataError):
+    """No connection could be made, or the connection broke."""
+
+    def __init__(
+        self, message: str, *, method: str, path: str, unsent: bool = False, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.method = method
+        self.path = path
+        self.unsent = unsent
+        """Not a single byte of the request was sent, in any attempt, so nothing was carried out."""
+        self.request_id = request_id
+        """The request id of the answer, if one had begun when the connection broke."""
+
+
+class KantataTimeoutError(KantataConnectionError):
+    """No connection or no answer in time."""
+
+
+class UnknownOutcomeError(KantataError):
+    """A write may or may not have been carried out: the request was sent, and no answer says what happened.
+
+    It was not repeated, because a second POST could create a duplicate. Before you send it again, check whether it was
+    carried out: search by the record's `external_reference`, or list what was created recently.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str,
+        path: str,
+        sent: Any = None,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.method = method
+        self.path = path
+        self.sent = sent
+        """The body: decoded JSON, bytes if it was not JSON, or the fields and file names of a form."""
+        self.status = status
+        """Status of the answer, if there was one: 5xx, or 2xx with a truncated body."""
+        self.request_id = request_id
+
+
+class MalformedResponseError(KantataError):
+    """The answer is not JSON, or does not have the shape that the operation promises."""
+
+    def __init__(self, message: str, *, method: str, path: str, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.method = method
+        self.path = path
+        self.request_id = request_id
+
+
+class OAuthError(KantataError):
+    """Authorization failed, and nothing was stored. `error` is the error code of the OAuth standard, if there was one."""
+
+    def __init__(self, message: str, *, error: str | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class NotIncludedError(KantataError):
+    """An association was read that the request did not include."""
+
+    def __init__(self, model: str, association: str, advice: str) -> None:
+        super().__init__(f"{model}.{association} was not asked for, so it is not in the response: {advice}.")
+        self.model = model
+        self.association = association
+
+
+class NotOneError(KantataError):
+    """One object was expected, but the service found none or several."""
+
+
+class UnstableListError(KantataError):
+    """A list kept changing, so a stable walk could not continue without losing records."""
+
+
+class EventsExpiredError(KantataError):
+    """The change feed was not read for more than 9 days, and events that were not delivered are gone."""
+
+    def __init__(self, until: datetime, gone: datetime) -> None:
+        super().__init__(
+            f"The change feed was read up to {until.isoformat()}, but the service has dropped all events before "
+            f"{gone.isoformat()}: it keeps them for 9 days. Read all records once, then follow(skip_expired=True) goes on "
+            "with the events that are left."
+        )
+        self.until = until
+        """Up to when events were delivered."""
+        self.gone = gone
+        """Events before this moment are gone."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.until, self.gone)
+
+
+class UploadError(KantataError):
+    """An attachment was created, but its file was not stored."""
+
+    def __init__(self, message: str, *, attachment_id: int | str) -> None:
+        super().__init__(message)
+        self.attachment_id = attachment_id
+        """The attachment that has no file: pass it to `attachments.sync` or `attachments.delete`."""
+
+
+class ExportError(KantataError):
+    """An export failed, was canceled, or took too long."""
+
+    def __init__(self, message: str, *, export_id: int | str, status: str | None = None) -> None:
+        super().__init__(message)
+        self.export_id = export_id
+        self.status = status
+        """The last status that the service reported."""

@@ -1,0 +1,174 @@
+"""From an HTTP response without success to an error with a message that says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from kantata_client.errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    ValidationError,
+)
+from kantata_client.errors.details import ErrorDetail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_MESSAGE = 300
+"""Characters that a message repeats of a text from outside, such as the HTML page of a proxy."""
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ValidationError,
+    429: RateLimitedError,
+}
+
+_ADVICE = {
+    400: "Check the parameters against the operation's documentation.",
+    401: "The token is wrong or was revoked: get a new one, issued for this base URL.",
+    403: "The token's user may not do this, or the account lacks the feature: ask its administrator.",
+    422: "Correct the values, then send it again.",
+    429: "Send fewer requests at once, or wait a few minutes. Requests of the account's other programs count too.",
+    501: "This server does not support that. Nothing was done.",
+    503: "The service is down or busy: try again later, and see Kantata's status page.",
+    504: "The service gives up after three minutes: ask for fewer records per page (per_page), "
+    "fewer includes, or a narrower date filter.",
+}
+
+
+def error_from_response(
+    status: int, headers: Mapping[str, str], content: bytes, method: str, path: str
+) -> APIError:
+    """The error for an answer without success.
+
+    Args:
+        status: HTTP status, from 300.
+        headers: With lower-case names.
+        content: Anything: errors of the API or of the OAuth endpoints, an HTML page of a proxy, nothing.
+        method: Of the request.
+        path: Of the request, below the base URL.
+    """
+    location = headers.get("location")
+    if 300 <= status < 400:
+        kind, advice = (
+            APIError,
+            "Redirects are not followed, because they could send the token to another server: check base_url.",
+        )
+        # The target may be a signed URL, so only its host is shown.
+        details = (ErrorDetail("", f"redirect to {_origin(location)}"),) if location else ()
+    else:
+        kind = ServerError if status >= 500 else _BY_STATUS.get(status, APIError)
+        advice = _ADVICE.get(status) or ("The service failed: try again later." if status >= 500 else "")
+        if status == 404:
+            advice = _advice_of_404(method, path)
+        details = _details(content)
+    what = "; ".join(str(detail) for detail in details) or "no explanation was given"
+    request_id = headers.get("x-request-id")
+    message = f"{method} {path} failed with {status}: {_shortened(what).rstrip('.')}."
+    if advice:
+        message += f" {advice}"
+    if request_id:
+        message += f" (request id {request_id})"
+    error = kind(message, status=status, method=method, path=path, errors=details, request_id=request_id)
+    if isinstance(error, RateLimitedError):
+        error.retry_after = retry_after(headers)
+    return error
+
+
+def _advice_of_404(method: str, path: str) -> str:
+    if not any(character.isdecimal() for character in path):
+        return "Check base_url and the path: the path names no record."
+    advice = "The record does not exist, or the token's user may not see it"
+    if method == "GET":
+        switches = "pass show_archived, show_deleted or include_archived if the call has it"
+        advice += f", or a default filter hides it ({switches})"
+    return f"{advice}."
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds in a `Retry-After` header, given as a number or a date. `now` is in seconds since 1970."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    if not value:
+        return None
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, when - (time.time() if now is None else now))
+
+
+def _details(content: bytes) -> tuple[ErrorDetail, ...]:
+    import json
+
+    try:
+        body: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        text = _text(content)
+        return (ErrorDetail("", text),) if text else ()
+    if not isinstance(body, dict):
+        return (ErrorDetail("", _shortened(str(body))),) if body else ()
+    found = cast("dict[str, Any]", body)
+    errors: Any = found.get("errors")
+    if isinstance(errors, dict):
+        # {"field": ["message", …]}
+        return tuple(
+            ErrorDetail("", _shortened(str(message)), str(field))
+            for field, messages in cast("dict[str, Any]", errors).items()
+            for message in cast("list[Any]", messages if isinstance(messages, list) else [messages])
+        )
+    if isinstance(errors, list):
+        return tuple(_detail(entry) for entry in cast("list[Any]", errors))
+    message: Any = found.get("error_description") or found.get("error") or found.get("message") or errors
+    return (ErrorDetail("oauth" if "error" in found else "", _shortened(str(message))),) if message else ()
+
+
+def _detail(entry: Any) -> ErrorDetail:
+    if not isinstance(entry, dict):
+        return ErrorDetail("", _shortened(str(entry)))
+    found = cast("dict[str, Any]", entry)
+    field: Any = found.get("field")
+    return ErrorDetail(
+        str(found.get("type") or ""),
+        _shortened(str(found.get("message") or "no message")),
+        str(field) if field else None,
+    )
+
+
+def _text(content: bytes) -> str:
+    """The readable text of a body that is not JSON."""
+    import re
+    from html import unescape
+
+    text = content[:20_000].decode("utf-8", "replace")
+    if "<" in text:
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        text = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", text)
+        text = unescape(text)
+    return _shortened(" ".join(text.split()))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
+
+
+def _origin(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another path of the same host"
+    except ValueError:
+        return "an invalid address"
