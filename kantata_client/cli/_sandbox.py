@@ -16,13 +16,19 @@ def sandbox(
     ] = "demo",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8480,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient", help="Ignore what the contract does not describe, as the service's library does."
+        ),
+    ] = False,
 ) -> None:
     """Serve an emulator of the API, and print what points a program at it.
 
     What is written is kept until it is stopped (Ctrl-C).
     """
     try:
-        anyio.run(_serve, seed, host, port)
+        anyio.run(_serve, seed, host, port, lenient)
     except ModuleNotFoundError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -36,10 +42,10 @@ def sandbox(
         typer.echo("Stopped.", err=True)
 
 
-async def _serve(seed: Literal["demo", "empty"], host: str, port: int) -> None:
+async def _serve(seed: Literal["demo", "empty"], host: str, port: int, lenient: bool) -> None:
     from kantata_client.sandbox import Sandbox
 
-    async with Sandbox(seed=seed).serve(host=host, port=port) as server:
+    async with Sandbox(seed=seed, strict=not lenient).serve(host=host, port=port) as server:
         typer.echo(f"export KANTATA_BASE_URL={server.url}")
         typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
         open_to_all = warning(host)

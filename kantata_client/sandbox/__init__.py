@@ -21,7 +21,18 @@ from kantata_client.sandbox.app import RecordedRequest
 from kantata_client.sandbox.authorization import OAuthServer, RegisteredApp
 from kantata_client.sandbox.facade import Sandbox
 from kantata_client.sandbox.faults import Fault, Faults
+from kantata_client.sandbox.gaps import Gaps
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
 
-__all__ = ["Fault", "Faults", "OAuthServer", "RecordedRequest", "RegisteredApp", "Sandbox", "Server", "Store"]
+__all__ = [
+    "Fault",
+    "Faults",
+    "Gaps",
+    "OAuthServer",
+    "RecordedRequest",
+    "RegisteredApp",
+    "Sandbox",
+    "Server",
+    "Store",
+]

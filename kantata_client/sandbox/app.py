@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import kantata_client.sandbox.resources  # noqa: F401 - declares them  # pyright: ignore[reportUnusedImport]
+from kantata_client.sandbox import forms, schema
 from kantata_client.sandbox import query as queries
-from kantata_client.sandbox import schema
 from kantata_client.sandbox.call import Document
-from kantata_client.sandbox.cdn import form_of
 from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, unauthorized
 from kantata_client.sandbox.relations import Scope
 from kantata_client.sandbox.routes.dispatch import perform
+from kantata_client.sandbox.tolerance import tolerate
 
 if TYPE_CHECKING:
     from collections import deque
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Send
     from starlette.types import Scope as ASGIScope
 
+    from kantata_client._contract import Operation
     from kantata_client.sandbox.authorization import OAuthServer
+    from kantata_client.sandbox.gaps import Gaps
     from kantata_client.sandbox.store import Store
 
 
@@ -53,8 +55,20 @@ class RecordedRequest:
 class API:
     """The routes of the contract, below the base path."""
 
-    def __init__(self, store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> None:
-        """Serve `store`; `oauth` knows whose each token is, `log` takes what was answered."""
+    def __init__(
+        self, store: Store, oauth: OAuthServer, log: deque[RecordedRequest], gaps: Gaps, *, strict: bool
+    ) -> None:
+        """Serve a store.
+
+        Args:
+            store: The records.
+            oauth: Knows whose each token is.
+            log: Takes what was answered.
+            gaps: Takes note of what a lenient sandbox ignores.
+            strict: Whether it refuses what the contract does not describe.
+        """
+        self._gaps = gaps
+        self._strict = strict
         self._store = store
         self._oauth = oauth
         self._log = log
@@ -84,15 +98,21 @@ class API:
                 methods = ", ".join(schema.methods_of(path))
                 hint = f"The path takes {methods}." if methods else "The contract has no such path."
                 raise not_found(f"No route {request.method} {path}. {hint}")
-            query = queries.parse(route.operation, request.query_params.multi_items())
+            pairs: list[tuple[str, str]] = request.query_params.multi_items()
+            sent, default_filters = _decoded(request, body, route.operation), True
+            if not self._strict:
+                tolerated = tolerate(route.operation, pairs, sent, self._gaps)
+                pairs, sent, default_filters = tolerated.pairs, tolerated.body, tolerated.default_filters
+            query = queries.parse(route.operation, pairs)
+            query = attrs.evolve(query, default_filters=default_filters)
             self._store.files.origin = f"{request.url.scheme}://{request.url.netloc}"
             with self._store.all_or_nothing():
                 answer = perform(
-                    Scope(self._store, viewer),
+                    Scope(self._store, viewer, self._strict, self._gaps),
                     route.operation,
                     route.parameters,
                     query,
-                    _decoded(request, body),
+                    sent,
                 )
         except Refusal as refusal:
             return _json(refusal.status, {"errors": refusal.errors})
@@ -108,11 +128,13 @@ class API:
         return viewer
 
 
-def make_app(store: Store, oauth: OAuthServer, log: deque[RecordedRequest]) -> Starlette:
+def make_app(
+    store: Store, oauth: OAuthServer, log: deque[RecordedRequest], gaps: Gaps, *, strict: bool
+) -> Starlette:
     """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
         routes=[
-            Mount(schema.BASE_PATH, app=API(store, oauth, log)),
+            Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, strict=strict)),
             *oauth.routes(),
             *store.files.routes(),
         ],
@@ -125,15 +147,19 @@ async def _no_page(request: Request, exception: Exception) -> Response:
     return _json(404, {"errors": not_found(message).errors})
 
 
-def _decoded(request: Request, body: bytes) -> Any:
+def _decoded(request: Request, body: bytes, operation: Operation) -> Any:
     if not body:
         return None
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if kind == "multipart/form-data":
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    readers = {
+        "multipart/form-data": lambda: forms.multipart(request.headers["content-type"], body),
+        "application/x-www-form-urlencoded": lambda: forms.urlencoded(body),
+    }
+    if kind in readers:
         try:
-            return form_of(request.headers["content-type"], body)
+            return forms.typed(forms.nested(readers[kind]()), operation.body)
         except ValueError as error:
-            raise bad_request(f"The body is not a multipart form: {error}.") from error
+            raise bad_request(f"The body can't be read as {kind}: {error}.") from error
     if kind != "application/json":
         return body
     try:

@@ -10,14 +10,16 @@ import attrs
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
-from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import singular
+from kantata_client.sandbox.tolerance import tolerate_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
 
 REFERENCES: Mapping[str, str] = {
     "workspace_id": "workspaces",
@@ -61,6 +63,12 @@ def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], boo
         return rows, True
     if described.wrapper is None:
         return [body], False
+    beside = [name for name in body if name not in {described.wrapper, described.plural}]
+    if beside:
+        names = ", ".join(f"`{name}`" for name in beside)
+        raise bad_request(
+            f"The body of {operation.id} has {names} beside `{described.wrapper}`: parameters go into the query."
+        )
     item = body.get(described.wrapper)
     if not isinstance(item, dict):
         keys = " or ".join(f"`{key}`" for key in (described.wrapper, described.plural) if key)
@@ -69,7 +77,13 @@ def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], boo
 
 
 def check(
-    scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, partial: bool, bulk: bool
+    scope: Scope,
+    operation: Operation,
+    key: str,
+    items: list[dict[str, Any]],
+    *,
+    bulk: bool,
+    record: Record | None = None,
 ) -> list[Checked]:
     """Check the objects of a body.
 
@@ -78,13 +92,16 @@ def check(
         operation: The operation that takes the body.
         key: The envelope key of the records.
         items: The objects.
-        partial: Whether required properties may be missing, as in an update.
         bulk: Whether an error names the object's index.
+        record: The record that is changed, so that required properties may be missing; None for a creation.
 
     Raises:
         Refusal: 422 with all errors, or 501 for a property that is not emulated.
     """
     errors: list[dict[str, Any]] = []
+    if not scope.strict:
+        items = [tolerate_properties(scope, operation, item, record) for item in items]
+    partial = record is not None
     checked = [
         _check_item(scope, operation, key, item, errors, partial=partial, index=index if bulk else None)
         for index, item in enumerate(items)
@@ -125,7 +142,7 @@ def _check_item(
         elif name in model.kinds or name in schema.UNSHOWN.get(key, ()):
             fields[name] = schema.typed(model.kinds.get(name, "Any"), value)
         elif name not in resource.without_effect and value is not None:
-            raise not_emulated(f"the property `{name}` in the body of {operation.id}")
+            scope.lacks(f"the property `{name}` in the body of {operation.id}")
     return Checked(fields, others)
 
 
@@ -154,6 +171,9 @@ def _wrong_one(value: Any, parameter: Parameter, *, in_list: bool = False) -> st
         return f"is more than {limit}."
     if parameter.kind == "object" and parameter.fields:
         given = cast("dict[str, Any]", value)
+        unknown = [name for name in given if name not in parameter.fields]
+        if unknown:
+            return f"has no `{unknown[0]}`; it takes {', '.join(parameter.fields)}."
         for name, inner in parameter.fields.items():
             if inner.required and given.get(name) in (None, ""):
                 return f"lacks `{name}`."

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from kantata_client.sandbox import bodies, envelopes, query, writes
-from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
+from kantata_client.sandbox.tolerance import tolerate_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ class Call:
         for name, value in self._unread.items():
             default = self.operation.query[name].default
             if default is None or str(default).lower() != value.lower():
-                raise not_emulated(f"the parameter `{name}` of {self.operation.id}")
+                self.scope.lacks(f"the parameter `{name}` of {self.operation.id}")
 
     def envelope(self, ids: Sequence[str]) -> dict[str, Any]:
         """The records in an envelope."""
@@ -96,6 +97,8 @@ class Call:
         """As `item`, checked against the contract's properties."""
         item = self.item()
         described: Mapping[str, Parameter] = self.operation.body.fields if self.operation.body else {}
+        if not self.scope.strict:
+            item = tolerate_properties(self.scope, self.operation, item, None)
         errors = [invalid(name, "is not a property of the body.") for name in item if name not in described]
         for name, parameter in described.items():
             problem = bodies.wrong(name, item.get(name), parameter)

@@ -8,7 +8,6 @@ import hmac
 import json
 import os
 import re
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import attrs
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+
+from kantata_client.sandbox.forms import FormParser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,23 +56,6 @@ class Blob:
         if self.pieces is None:
             raise ValueError(f"The sandbox keeps no more than {KEPT_BYTES} bytes of an upload.")
         return b"".join(self.pieces(0))
-
-
-@attrs.frozen
-class Part:
-    """A file in a form."""
-
-    filename: str
-    content: bytes
-    media_type: str
-
-
-@attrs.frozen
-class Form:
-    """A multipart body, taken apart."""
-
-    fields: dict[str, str]
-    files: dict[str, Part]
 
 
 @attrs.frozen
@@ -245,65 +228,7 @@ def _xml(status: int, code: str, *, repeated: str = "") -> Response:
     return Response(text, status, media_type="application/xml")
 
 
-class _Parser(ABC):
-    """Takes a multipart body apart as it comes."""
-
-    def __init__(self, content_type: str) -> None:
-        kind, options = parse_options_header(content_type)
-        boundary = options.get(b"boundary", b"")
-        self._header: tuple[bytearray, bytearray] = bytearray(), bytearray()
-        self._headers: dict[str, str] = {}
-        self._parser: MultipartParser | None = None
-        self._ended = False
-        if kind == b"multipart/form-data" and boundary:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._headers.clear,
-                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                    "on_header_end": self._end_of_header,
-                    "on_headers_finished": self._begin,
-                    "on_part_data": lambda data, start, end: self.data(data[start:end]),
-                    "on_end": self._end,
-                },
-            )
-
-    def feed(self, piece: bytes) -> None:
-        """Take a piece of the body; ValueError if it is not a multipart form."""
-        if self._parser is None:
-            raise ValueError("it is not multipart/form-data with a boundary")
-        self._parser.write(piece)
-
-    @property
-    def complete(self) -> bool:
-        return self._ended
-
-    @abstractmethod
-    def begin(self, name: str, filename: str | None, media_type: str) -> None:
-        """A part begins."""
-
-    @abstractmethod
-    def data(self, piece: bytes) -> None:
-        """More of the part."""
-
-    def _end_of_header(self) -> None:
-        name, value = self._header
-        self._headers[name.decode().lower()] = value.decode()
-        name.clear()
-        value.clear()
-
-    def _begin(self) -> None:
-        _, options = parse_options_header(self._headers.get("content-disposition", ""))
-        filename = options.get(b"filename")
-        kind = self._headers.get("content-type", "application/octet-stream")
-        self.begin(options.get(b"name", b"").decode(), None if filename is None else filename.decode(), kind)
-
-    def _end(self) -> None:
-        self._ended = True
-
-
-class _Upload(_Parser):
+class _Upload(FormParser):
     """A form on its way to the CDN: fields first, the file last."""
 
     def __init__(self, content_type: str, files: Files) -> None:
@@ -359,29 +284,3 @@ class _Upload(_Parser):
         if self._content is not None:
             return Blob.of(bytes(self._content))
         return Blob(self._size, f'"{self._md5.hexdigest()}"', None)
-
-
-class _Reader(_Parser):
-    """A small form, read as a whole."""
-
-    def __init__(self, content_type: str) -> None:
-        super().__init__(content_type)
-        self.parts: list[tuple[str, str | None, str, bytearray]] = []
-
-    def begin(self, name: str, filename: str | None, media_type: str) -> None:
-        self.parts.append((name, filename, media_type, bytearray()))
-
-    def data(self, piece: bytes) -> None:
-        self.parts[-1][3].extend(piece)
-
-
-def form_of(content_type: str, body: bytes) -> Form:
-    """A multipart body as fields and files; ValueError if it is not one."""
-    reader = _Reader(content_type)
-    reader.feed(body)
-    if not reader.complete:
-        raise ValueError("the form ends too early")
-    files = {
-        name: Part(file, bytes(data), kind) for name, file, kind, data in reader.parts if file is not None
-    }
-    return Form({name: data.decode() for name, file, _, data in reader.parts if file is None}, files)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from kantata_client.sandbox import registry, schema
-from kantata_client.sandbox.refusals import not_emulated
 from kantata_client.sandbox.relations import Scope, referred
 
 if TYPE_CHECKING:
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, Any]:
-    """One page out of all ids that a query selects."""
+    """One page out of all ids that a query selects; `only` selects few enough for one page."""
+    if query.only is not None:
+        return envelope(scope, key, ids, query)
     part = ids[query.offset : query.offset + query.limit]
     return envelope(scope, key, part, query, count=len(ids))
 
@@ -31,16 +32,21 @@ def envelope(
     resource = registry.resource(key)
     if count is None:
         count = len(ids)
-        query = attrs.evolve(query, limit=max(query.limit, count))
+        query = attrs.evolve(query, limit=max(query.limit, count), number=1)
     size = query.limit
     maps: dict[str, dict[str, Any]] = {key: {}}
     for name in query.include:
         if name in resource.unknown_includes:
-            raise not_emulated(f"the include `{name}` of {key}")
+            scope.lacks(f"the include `{name}` of {key}")
+            continue
         reference = model.references.get(name)
         if reference is not None and reference.key is not None:
             maps.setdefault(reference.key, {})
-    references = [model.references[name] for name in query.include if name in model.references]
+    references = [
+        model.references[name]
+        for name in query.include
+        if name in model.references and name not in resource.unknown_includes
+    ]
     sideloads: dict[tuple[str, str], None] = {}
     found_ids: list[str] = []
     own = maps[key]
@@ -49,7 +55,7 @@ def envelope(
         if record is None:
             continue
         found_ids.append(identity)
-        shown: dict[str, Any] = {field: _optional(key, record, field) for field in query.optional}
+        shown: dict[str, Any] = {field: _optional(scope, key, record, field) for field in query.optional}
         for reference in references:
             pairs = referred(scope, key, record, reference)
             sideloads.update(dict.fromkeys(pairs))
@@ -66,7 +72,7 @@ def envelope(
         "meta": {
             "count": count,
             "page_count": -(-count // size),
-            "page_number": query.number,
+            "page_number": query.number if count else 0,
             "page_size": size,
         },
         "results": [{"key": key, "id": identity} for identity in found_ids],
@@ -74,10 +80,10 @@ def envelope(
     }
 
 
-def _optional(key: str, record: Record, field: str) -> Any:
+def _optional(scope: Scope, key: str, record: Record, field: str) -> Any:
     """A field that was asked for; one that no write sets is computed by the service, and refused."""
     if field not in record and field not in schema.writable(key):
-        raise not_emulated(f"the optional field `{field}` of {key}")
+        scope.lacks(f"the optional field `{field}` of {key}")
     return record.get(field)
 
 

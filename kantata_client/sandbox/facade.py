@@ -10,6 +10,7 @@ from kantata_client.errors import UsageError
 from kantata_client.sandbox.app import RecordedRequest, make_app
 from kantata_client.sandbox.authorization import OAuthServer
 from kantata_client.sandbox.faults import Faults, FaultyTransport
+from kantata_client.sandbox.gaps import Gaps
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
@@ -38,6 +39,8 @@ class Sandbox:
     """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
     """The last 10,000 requests, oldest first."""
+    gaps: Gaps
+    """What a lenient sandbox ignored: a line for each unknown parameter, property, and the like."""
     faults: Faults
     """What goes wrong on demand, such as `sandbox.faults.reset(committed=True, method="POST")`."""
 
@@ -47,6 +50,7 @@ class Sandbox:
         *,
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this emulator
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        strict: bool = True,
     ) -> None:
         """Open an account.
 
@@ -55,6 +59,9 @@ class Sandbox:
                 a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
             token: The token that the API accepts.
             clock: Returns the time of each write, as an aware datetime.
+            strict: Whether requests that the contract does not describe are refused, which finds mistakes. False
+                answers them as the vendor's public server library does, and notes in `gaps` what was ignored: for clients
+                that are not yours to mend.
 
         Raises:
             UsageError: `seed` is not one of these.
@@ -69,7 +76,9 @@ class Sandbox:
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
         self.oauth = OAuthServer(self.store, token, demo.OWNER, clock)
         self.faults = Faults(self.requests)
-        self.app = self.faults.around(make_app(self.store, self.oauth, self.requests))
+        self.gaps = Gaps()
+        api = make_app(self.store, self.oauth, self.requests, self.gaps, strict=strict)
+        self.app = self.faults.around(api)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.store!r}>"

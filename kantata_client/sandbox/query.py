@@ -11,7 +11,7 @@ from kantata_client._contract import Parameter
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
-from kantata_client.sandbox.refusals import bad_request, not_emulated
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.store import Record
 
 LARGEST_PAGE = 200
+"""Records on a page, at most."""
+PAGE_SIZE = 20
+"""Records on a page when the request does not say."""
 
-_SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", "offset", "order", "only"})
+SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", "offset", "order", "only"})
+"""Parameters that shape the answer; the others are filters, or belong to a custom operation."""
 
 
 @attrs.frozen
@@ -36,9 +40,11 @@ class Query:
     filters: tuple[tuple[str, str], ...] = ()
     """(parameter, value) of the filters and whatever else the operation takes, in order of name."""
     offset: int = 0
-    limit: int = 20
+    limit: int = PAGE_SIZE
     number: int = 1
     """Of the page, from 1."""
+    default_filters: bool = True
+    """Whether the default filters apply."""
 
 
 def parse(operation: Operation, sent: Iterable[tuple[str, str]]) -> Query:
@@ -50,30 +56,34 @@ def parse(operation: Operation, sent: Iterable[tuple[str, str]]) -> Query:
     for name, value in sent:
         name = name.removesuffix("[]")
         values[name] = f"{values[name]},{value}" if name in values else value
-    known = _parameters(operation)
+    known = known_parameters(operation)
     for name, value in values.items():
         if name not in known:
             raise bad_request(f"{operation.id} takes no query parameter `{name}`.")
+        if not value.strip():
+            raise bad_request(f"`{name}` is empty: leave it out, or give it a value.")
         _check(name, value, known[name])
     missing = [
         name for name, parameter in operation.query.items() if parameter.required and name not in values
     ]
     if missing:
-        raise bad_request(f"{operation.id} needs the query parameter {', '.join(missing)}.")
+        raise Refusal(
+            422, *(invalid(name, f"is missing: {operation.id} needs `{name}`.") for name in missing)
+        )
     number, offset, limit = _window(values)
     return Query(
         include=_words(values.get("include")),
         optional=frozenset(_words(values.get("optional_fields"))),
         only=_words(values["only"]) if "only" in values else None,
         order=values.get("order"),
-        filters=tuple(sorted((name, value) for name, value in values.items() if name not in _SHAPING)),
+        filters=tuple(sorted((name, value) for name, value in values.items() if name not in SHAPING)),
         offset=offset,
         limit=limit,
         number=number,
     )
 
 
-def _parameters(operation: Operation) -> Mapping[str, Parameter]:
+def known_parameters(operation: Operation) -> Mapping[str, Parameter]:
     """What a request may say: the operation's own, and on the by-id route the filters of the list."""
     known = dict(operation.query)
     if operation.result == "page":
@@ -81,7 +91,7 @@ def _parameters(operation: Operation) -> Mapping[str, Parameter]:
     elif operation.name == "get" and operation.key is not None:
         listing = schema.list_of(operation.key)
         if listing is not None:
-            known = {name: p for name, p in listing.query.items() if name not in _SHAPING} | known
+            known = {name: p for name, p in listing.query.items() if name not in SHAPING} | known
     return known
 
 
@@ -124,13 +134,11 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
         }
     except ValueError as error:
         raise bad_request("page, per_page, limit and offset are whole numbers.") from error
-    if ("limit" in numbers) != ("offset" in numbers):
-        raise bad_request("`limit` and `offset` only work together: send both, or page and per_page.")
-    if "limit" in numbers:
+    if "limit" in numbers and "offset" in numbers:  # one of them alone has no effect
         size, offset = numbers["limit"], numbers["offset"]
         number = offset // max(size, 1) + 1
     else:
-        size, number = numbers.get("per_page", 20), numbers.get("page", 1)
+        size, number = numbers.get("per_page", PAGE_SIZE), numbers.get("page", 1)
         offset = (number - 1) * size
     if not 1 <= size <= LARGEST_PAGE or number < 1 or offset < 0:
         raise bad_request(f"A page has 1 to {LARGEST_PAGE} records; pages count from 1, offsets from 0.")
@@ -141,12 +149,14 @@ def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequen
     """The ids of all records that the query asks for, in its order."""
     if query.only is not None:
         return _select(scope, operation, key, query)
-    what = (operation.id, key, scope.viewer, query.order, query.filters)
+    what = (operation.id, key, scope.viewer, query.order, query.filters, query.default_filters)
     return scope.store.remembered(what, lambda: _select(scope, operation, key, query))
 
 
 def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
-    records = selection.select(scope, operation, key, dict(query.filters), query.only)
+    records = selection.select(
+        scope, operation, key, dict(query.filters), query.only, default_filters=query.default_filters
+    )
     order = query.order
     declared = operation.query.get("order")
     if order is not None and declared is not None and declared.values and order not in declared.values:
@@ -158,7 +168,8 @@ def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Seque
     if order is not None:
         rank = _sorting(scope, key, order)
         if rank is None:
-            raise not_emulated(f"the order {order!r} of {operation.id}")
+            scope.lacks(f"the order {order!r} of {operation.id}")
+            rank = _by_number
         # Records come by id, and sorting is stable both ways: equal ones stay so.
         records = sorted(records, key=rank, reverse=order.lower().endswith(":desc"))
     return [record["id"] for record in records]
@@ -209,6 +220,10 @@ def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | No
         if link in kinds:
             return lambda record: _rank((scope.store.get(target, record.get(link)) or {}).get(field))
     return None
+
+
+def _by_number(record: Record) -> int:
+    return _number(record["id"])
 
 
 def _rank(value: Any) -> tuple[int, float, str]:

@@ -24,7 +24,7 @@ def create(
     scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, bulk: bool
 ) -> list[str]:
     """Create records from the objects of a body, all or none; returns their ids."""
-    checked = bodies.check(scope, operation, key, items, partial=False, bulk=bulk)
+    checked = bodies.check(scope, operation, key, items, bulk=bulk)
     ids: list[str] = []
     for index, item in enumerate(checked):
         try:
@@ -71,7 +71,7 @@ def _same(scope: Scope, key: str, fields: Sequence[str], given: Mapping[str, Any
 
 def update(scope: Scope, operation: Operation, key: str, identity: str, item: dict[str, Any]) -> None:
     """Change a record; what the body does not name stays as it is."""
-    [checked] = bodies.check(scope, operation, key, [item], partial=True, bulk=False)
+    [checked] = bodies.check(scope, operation, key, [item], bulk=False, record=existing(scope, key, identity))
     _change(scope, key, identity, checked.fields, checked.others)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from kantata_client.sandbox.cdn import Blob, form_of
+from kantata_client.sandbox.cdn import Blob
+from kantata_client.sandbox.forms import multipart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -143,7 +144,7 @@ async def test_an_export_is_canceled_while_it_waits(world: World) -> None:
         await kantata.exports.update(export.id, canceled=True)
 
 
-def test_a_form_that_is_none() -> None:
+def test_a_body_that_is_not_a_form() -> None:
     for kind, body in (("text/plain", b"x"), ("multipart/form-data; boundary=b", b"--b\r\n")):
         with pytest.raises(ValueError, match="form"):
-            form_of(kind, body)
+            multipart(kind, body)

@@ -35,7 +35,7 @@ async def test_limit_and_offset_win(api: API) -> None:
     "query",
     [
         *({"per_page": 201}, {"per_page": 0}, {"page": 0}, {"page": "x"}),
-        *({"limit": 5, "offset": -1}, {"limit": 5}, {"offset": 5}, {"limit": 5, "per_page": 3}),
+        *({"limit": 5, "offset": -1}, {"limit": 0, "offset": 0}, {"limit": 201, "offset": 0}),
     ],
 )
 async def test_impossible_pages_are_refused(api: API, query: dict[str, str]) -> None:

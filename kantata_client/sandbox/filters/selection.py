@@ -8,7 +8,7 @@ from kantata_client.sandbox import registry
 from kantata_client.sandbox.filters.common import EXTERNAL, external
 from kantata_client.sandbox.filters.makers import EVERYTHING, Match
 from kantata_client.sandbox.filters.named import rule_of
-from kantata_client.sandbox.refusals import Refusal, bad_request, not_emulated
+from kantata_client.sandbox.refusals import Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def select(
-    scope: Scope, operation: Operation, key: str, values: Mapping[str, str], only: Iterable[str] | None
+    scope: Scope,
+    operation: Operation,
+    key: str,
+    values: Mapping[str, str],
+    only: Iterable[str] | None,
+    *,
+    default_filters: bool = True,
 ) -> list[Record]:
     """The records under an envelope key that the filters keep, in order of id.
 
@@ -31,7 +37,8 @@ def select(
     for name, value in values.items():
         if not name.startswith(EXTERNAL):
             matches.append(_match(scope, operation, key, name, value))
-    defaults = (made(scope, values) for made in registry.resource(key).default_filters)
+    declared = registry.resource(key).default_filters if default_filters else ()
+    defaults = (made(scope, values) for made in declared)
     matches += [match for match in defaults if match is not None]
     allowed = [match.ids for match in matches if match.ids is not None]
     if only is not None:
@@ -69,4 +76,5 @@ def _match(scope: Scope, operation: Operation, key: str, name: str, value: str) 
         and str(parameter.default).lower() == value.lower()
     ):
         return EVERYTHING
-    raise not_emulated(f"the parameter `{name}` of {operation.id}")
+    scope.lacks(f"the parameter `{name}` of {operation.id}")
+    return EVERYTHING

@@ -29,6 +29,10 @@ def defaults(**values: Any) -> Prepare:
     return lambda scope, record, changes: fill(record, **values)
 
 
+def nothing_more(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """The effect of a property that other steps have read already."""
+
+
 def currency_of_workspace(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Take the currency from the workspace."""
     workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox.filters.makers import one_of, own_id
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources.references import subject_of
@@ -17,15 +18,26 @@ if TYPE_CHECKING:
 
 def _subject_type(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Take the type that a field is for from its set."""
-    field_set = scope.store.get("custom_field_sets", record.get("custom_field_set_id")) or {}
-    record["subject_type"] = field_set.get("subject_type")
+    field_set = scope.store.get("custom_field_sets", record.get("custom_field_set_id"))
+    if field_set is not None:
+        record["subject_type"] = field_set.get("subject_type")
 
 
 def _choices(scope: Scope, key: str, identity: str, value: Any) -> None:
-    for position, choice in enumerate(cast("list[Any]", value), start=1):
-        given = cast("dict[str, Any]", choice) if isinstance(choice, dict) else {"label": choice}
-        fields = {"position": position} | given | {"custom_field_id": identity}
-        scope.store.put("custom_field_choices", fresh(scope, "custom_field_choices", **fields))
+    """Change the choices that have an id, and add the others."""
+    store, choices = scope.store, "custom_field_choices"
+    last = store.number(choices, "custom_field_id", identity)
+    for given in cast("list[dict[str, Any]]", value):
+        known = given.get("id")
+        if known is None:
+            last += 1
+            fields = {"position": last, "label": given.get("label"), "custom_field_id": identity}
+            store.put(choices, fresh(scope, choices, **fields))
+            continue
+        row = store.get(choices, known)
+        if row is None or str(row.get("custom_field_id")) != identity:
+            raise Refusal(422, invalid("choices", f"names no choice of this field: {known}."))
+        store.change(choices, row["id"], label=given.get("label"))
 
 
 declare(

@@ -22,7 +22,7 @@ from kantata_client.sandbox.filters.makers import (
 )
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
-from kantata_client.sandbox.resources._shared import fill
+from kantata_client.sandbox.resources._shared import fill, nothing_more
 from kantata_client.sandbox.routes import actions
 from kantata_client.sandbox.routes.decisions import toggle
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.store import Record
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
+
+
+CREATOR_ROLES = {"consultant": "maven", "client": "buyer"}
+"""`creator_role` → the role of the participation that the creator gets."""
 
 
 def _with_participant(scope: Scope, value: str) -> Match:
@@ -99,7 +103,8 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
 def _join(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Make the creator of a workspace its first participant."""
     place = {"workspace_id": record["id"], "user_id": scope.viewer}
-    role = {"role": "maven", "access_level": "admin", "is_team_lead": True}
+    side = CREATOR_ROLES[body.get("creator_role") or "consultant"]
+    role = {"role": side, "access_level": "admin", "is_team_lead": True}
     scope.store.put("participations", fresh(scope, "participations", **place, **role))
 
 
@@ -164,6 +169,7 @@ declare(
         },
         prepare=(_prepare,),
         created=(_join,),
+        properties={"creator_role": nothing_more},
         without_effect=frozenset({"change_orders"}),
         owned=tuple(
             (target, "workspace_id")

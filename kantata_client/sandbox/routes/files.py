@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import schema, writes
 from kantata_client.sandbox.call import Document
-from kantata_client.sandbox.cdn import Blob, Form
+from kantata_client.sandbox.cdn import Blob
+from kantata_client.sandbox.forms import Part
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated, not_found
 from kantata_client.sandbox.relations import fresh
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.cdn import Part
     from kantata_client.sandbox.store import Record
 
 LARGEST_ATTACHMENT = 10_000_000
@@ -50,13 +50,14 @@ _COLUMNS = {
 
 def create_attachment(call: Call) -> dict[str, Any]:
     """Take a small file, or say where to send a large one."""
-    form = _form(call)
-    kind = form.fields.get("attachment[type]")
+    kind = _sent(call, "attachment", "type")
     if kind not in {"receipt", "post_attachment"}:
         raise Refusal(422, invalid("type", "is not receipt or post_attachment."))
-    if form.fields.get("direct") in {"true", "1"}:
-        return _direct(call, form.fields.get("attachment[filename]", ""))
-    part = _part(form, "attachment[data]")
+    # The documentation puts `direct` beside the attachment, the contract into it.
+    direct = _sent(call, "direct"), _sent(call, "attachment", "direct")
+    if any(value in {True, "true", "1"} for value in direct if isinstance(value, (bool, str))):
+        return _direct(call, str(_sent(call, "attachment", "filename") or ""))
+    part = _part(call, "attachment", "data")
     if len(part.content) >= LARGEST_ATTACHMENT:
         raise Refusal(422, invalid("data", "is too large: send it directly."))
     identity = _attachment(call, part.filename)
@@ -103,7 +104,7 @@ def sync_attachment(call: Call) -> dict[str, Any]:
 def set_photo(call: Call) -> dict[str, Any]:
     """Take a user's picture."""
     writes.existing(call.scope, "users", call.identity)
-    part = _part(_form(call), "user[profile_photo_attachment_file]")
+    part = _part(call, "user", "profile_photo_attachment_file")
     if not part.media_type.startswith("image/"):
         raise Refusal(422, invalid("profile_photo_attachment_file", "is not an image."))
     files = call.scope.store.files
@@ -261,7 +262,7 @@ def export_records(call: Call) -> Document:
 
 def import_records(call: Call) -> dict[str, Any]:
     """Create accounting records from CSV."""
-    part = _part(_form(call), "csv_file")
+    part = _part(call, "csv_file")
     fields = {_column(name).casefold(): name for name in _record_fields()}
     rows = _rows(part.content)
     if len(rows) > LARGEST_IMPORT:
@@ -322,13 +323,19 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _form(call: Call) -> Form:
-    if not isinstance(call.body, Form):
-        raise bad_request(f"{call.operation.id} takes a multipart form.")
-    return call.body
+def _sent(call: Call, *path: str) -> Any:
+    """A value of the body, which may be a form or JSON; None where it is missing."""
+    found: Any = call.body
+    for name in path:
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    return found
 
 
-def _part(form: Form, name: str) -> Part:
-    if name not in form.files:
-        raise Refusal(422, invalid(name, "is missing: a file."))
-    return form.files[name]
+def _part(call: Call, *path: str) -> Part:
+    """A file of the body."""
+    found = _sent(call, *path)
+    if not isinstance(found, Part):
+        if not isinstance(call.body, dict):
+            raise bad_request(f"{call.operation.id} takes a multipart form.")
+        raise Refusal(422, invalid(path[-1], "is missing: a file in a multipart form."))
+    return found

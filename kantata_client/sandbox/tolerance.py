@@ -1,0 +1,222 @@
+"""What the vendor's public server library makes of requests that its contract does not describe.
+
+The service runs below its contract on the library `mavenlink/brainstem`: unknown parameters are ignored, page sizes are
+capped, an unknown order is the default one. A lenient sandbox passes each request through here first, and the rest of
+the sandbox stays strict. What is dropped is noted in the sandbox's gaps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from kantata_client.sandbox.query import LARGEST_PAGE, PAGE_SIZE, known_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kantata_client._contract import Operation
+    from kantata_client.sandbox.gaps import Gaps
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+_PAGING = ("page", "per_page", "limit", "offset")
+_DEFAULT_FILTERS = "apply_default_filters"
+_OTHER_NAMES = {"maven": "consultant", "buyer": "client", "consultant": "maven", "client": "buyer"}
+"""Old and new names of the two sides of a project; the service uses both."""
+
+
+@attrs.frozen
+class Tolerated:
+    """A request as the rest of the sandbox takes it."""
+
+    pairs: list[tuple[str, str]]
+    """The query."""
+    body: Any
+    default_filters: bool = True
+    """Whether the default filters apply."""
+
+
+def tolerate(operation: Operation, query: Iterable[tuple[str, str]], body: Any, gaps: Gaps) -> Tolerated:
+    """Make a request fit the contract where the library would.
+
+    Args:
+        operation: What the request is for.
+        query: Its query.
+        body: Its body, decoded.
+        gaps: Takes a line for each thing that is dropped.
+    """
+    values = _merged(operation, _from_body(operation, body)) | _merged(operation, query)
+    values = {name: value for name, value in values.items() if value.strip()}
+    default_filters = values.pop(_DEFAULT_FILTERS, "true").lower() not in {"false", "0"}
+    known = known_parameters(operation)
+    kept: dict[str, str] = {}
+    for name, value in values.items():
+        if name in _PAGING:
+            kept[name] = value
+        elif name in known:
+            kept[name] = value.lower() if known[name].kind == "boolean" else value
+        elif name != "_":  # browsers add it against caches
+            gaps.note(f"{operation.id}: the query parameter `{name}` is unknown and was ignored.")
+    _page(kept)
+    if operation.result != "page":
+        for name in _PAGING:
+            kept.pop(name, None)
+    for name in ("include", "optional_fields"):
+        if name in kept:
+            allowed = known[name].values
+            words = [word.strip() for word in kept.pop(name).split(",")]
+            for word in words:
+                if word and word not in allowed:
+                    gaps.note(f"{operation.id}: `{name}` does not have {word!r}; it was ignored.")
+            if chosen := [word for word in words if word in allowed]:
+                kept[name] = ",".join(chosen)
+    if "only" in kept:
+        ids = [word.strip() for word in kept["only"].split(",")]
+        kept["only"] = ",".join(word for word in ids if word.isdigit() or ":" in word) or "0"
+    _order(operation, kept, gaps)
+    return Tolerated(list(kept.items()), _bare(operation, body), default_filters)
+
+
+def _merged(operation: Operation, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Parameters by name; of a repeated one the last counts, unless it is a list."""
+    listed = _listed(operation)
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        name = name.removesuffix("[]")
+        values[name] = f"{values[name]},{value}" if name in values and name in listed else value
+    return values
+
+
+def _listed(operation: Operation) -> frozenset[str]:
+    many = {name for name, parameter in operation.query.items() if parameter.many}
+    return frozenset({"include", "optional_fields", "only", *many})
+
+
+def _from_body(operation: Operation, body: Any) -> list[tuple[str, str]]:
+    """The parameters in a body, beside the wrapped object: the library does not tell one from the other."""
+    described = operation.body
+    if not isinstance(body, dict) or (described is not None and described.wrapper is None):
+        return []
+    names = {described.wrapper, described.plural} if described else set[str | None]()
+    given = {name: value for name, value in cast("dict[str, Any]", body).items() if name not in names}
+    known = {*known_parameters(operation), *_PAGING, _DEFAULT_FILTERS}
+    return [
+        (name, ",".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else _text(value))
+        for name, value in given.items()
+        if name in known and value is not None
+    ]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _bare(operation: Operation, body: Any) -> Any:
+    """The body without what stands beside the wrapped object."""
+    described = operation.body
+    if not isinstance(body, dict) or described is None or described.wrapper is None:
+        return cast("Any", body)
+    given = cast("dict[str, Any]", body)
+    return {name: value for name, value in given.items() if name in {described.wrapper, described.plural}}
+
+
+def _number(text: str) -> int:
+    """The number at the beginning of a text, as Ruby's `to_i` reads it; 0 without one."""
+    text = text.strip()
+    sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
+    length = next((i for i, char in enumerate(digits) if char not in "0123456789"), len(digits))
+    return sign * int(digits[:length]) if length else 0
+
+
+def _page(values: dict[str, str]) -> None:
+    if "limit" in values and "offset" in values:
+        values["limit"] = str(min(max(_number(values["limit"]), 1), LARGEST_PAGE))
+        values["offset"] = str(max(_number(values["offset"]), 0))
+        return
+    values.pop("limit", None)
+    values.pop("offset", None)
+    if "per_page" in values:
+        size = min(_number(values["per_page"]), LARGEST_PAGE)
+        values["per_page"] = str(size if size >= 1 else PAGE_SIZE)
+    if "page" in values:
+        values["page"] = str(max(_number(values["page"]), 1))
+
+
+def _order(operation: Operation, values: dict[str, str], gaps: Gaps) -> None:
+    """Complete an order: without a direction it ascends, an unknown one is the default."""
+    asked = values.get("order")
+    declared = operation.query.get("order")
+    if asked is None or declared is None:
+        return
+    head, _, tail = asked.partition(":")
+    if head == "custom_field":
+        identity, _, tail = tail.partition(":")
+        head = f"custom_field:{identity}"
+    direction = "desc" if tail.partition(":")[0].lower() == "desc" else "asc"
+    allowed = {value.lower(): value for value in declared.values}
+    made = f"{head}:{direction}"
+    names = {value.partition(":")[0].lower() for value in declared.values}
+    if made.lower() in allowed:
+        values["order"] = allowed[made.lower()]
+    elif head.lower() in allowed:
+        values["order"] = allowed[head.lower()]
+    elif head.startswith("custom_field:") and "custom_field" in names:
+        values["order"] = made
+    elif not declared.values:
+        values["order"] = asked
+    else:
+        gaps.note(f"{operation.id}: the order {asked!r} is unknown; the default order was used.")
+        del values["order"]
+
+
+def tolerate_properties(
+    scope: Scope, operation: Operation, item: dict[str, Any], record: Record | None
+) -> dict[str, Any]:
+    """The properties of a body that the contract declares; the others are ignored.
+
+    In a change, a property with the value that the record shows is dropped as well: clients read a record, change a field,
+    and write the whole of it back, in the types in which they read it.
+
+    Args:
+        scope: Where the request happens.
+        operation: The operation that takes the body.
+        item: The properties sent.
+        record: The record that is changed; None for a creation.
+    """
+    described = operation.body.fields if operation.body else operation.query
+    kept: dict[str, Any] = {}
+    for name, value in item.items():
+        if name not in described:
+            scope.gaps.note(f"{operation.id}: the property `{name}` is unknown and was ignored.")
+        elif record is None or name not in record or not _same(record[name], value):
+            kept[name] = _inner(_renamed(value, described[name].values), described[name].fields)
+    return kept
+
+
+def _renamed(value: Any, allowed: tuple[str, ...]) -> Any:
+    """The present name of a value that has an old one too."""
+    other = _OTHER_NAMES.get(value) if isinstance(value, str) else None
+    return other if other in allowed and value not in allowed else value
+
+
+def _inner(value: Any, fields: Mapping[str, Any] | None) -> Any:
+    """An object, or each of an array, with the declared properties only."""
+    if not fields:
+        return value
+    if isinstance(value, list):
+        return [_inner(item, fields) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: inner for name, inner in cast("dict[str, Any]", value).items() if name in fields}
+    return value
+
+
+def _same(stored: Any, sent: Any) -> bool:
+    """Whether a value is the stored one, a number and its text being the same."""
+    if isinstance(stored, list) and isinstance(sent, list):
+        ours, theirs = cast("list[Any]", stored), cast("list[Any]", sent)
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    if isinstance(stored, (str, int, float)) and isinstance(sent, (str, int, float)):
+        return stored == sent or (not isinstance(stored, bool) and str(stored) == str(sent))
+    return bool(stored == sent)
