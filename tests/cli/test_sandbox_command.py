@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from kantata_client import Kantata
@@ -43,6 +44,26 @@ def test_a_program_can_be_pointed_at_it(host: str) -> None:
             assert process.wait(timeout=20) == 0
         finally:
             process.kill()
+
+
+async def status(base_url: str, token: str, path: str) -> int:
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(headers=headers) as client:
+        return (await client.get(f"{base_url}{path}")).status_code
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), 400), (("--lenient",), 200)])
+def test_it_can_be_lenient(options: tuple[str, ...], expected: int) -> None:
+    command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--seed", "empty", *options]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+            assert asyncio.run(status(url, token, "/stories?per_page=5000&colour=red")) == expected
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=20)
 
 
 def test_addresses_of_the_network_are_warned_about() -> None:
