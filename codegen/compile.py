@@ -17,6 +17,7 @@ from codegen.errors import CodegenError, of_file, reading
 from codegen.handwritten import extend
 from codegen.load import load, load_data
 from codegen.normalise import normalise
+from codegen.operations import check_repeatable
 from codegen.overlay import apply
 from codegen.render import render
 from codegen.resolve import resolve
@@ -51,6 +52,8 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
     semantics = load_semantics(facts, document)
     with of_file(contract, facts), reading("the contract"):
         found = describe(normalise(document, semantics), semantics, PACKAGE)
+        operations = [operation for resource in found.resources for operation in resource.operations]
+        check_repeatable(operations, semantics)
     found = attrs.evolve(found, resources=extend(found.resources))
     return word(found, load_wording(overrides / "wording.yaml", found.resources))
 

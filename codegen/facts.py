@@ -65,6 +65,8 @@ class OperationFacts:
     own_rate_limit: bool
     external_reference: bool
     widest: Mapping[str, bool]
+    action: bool
+    """A PUT that must not be repeated like other PUTs."""
     upsert: bool
     """A creation that changes what is there already."""
     stable_by: str | None

@@ -12,7 +12,7 @@ from codegen.errors import CodegenError, reading
 from codegen.facts import Argument, BodyFacts, OperationFacts, ResourceFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from openapi_python_client.parser.openapi import Endpoint, GeneratorData
 
@@ -86,10 +86,33 @@ def _operation(
         own_rate_limit=where in semantics.own_rate_limit,
         external_reference=False,
         widest=dict(semantics.widest.get(where, {})),
+        action=semantics.repeatable.get(where) is False,
         upsert=where in semantics.upserts,
         stable_by=_stable_by(node, arguments, contract),
         alternative=_alternative(node, contract, semantics),
     )
+
+
+def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics) -> None:
+    """Check that somebody has decided of each PUT that could be an action whether it may be repeated.
+
+    Raises:
+        CodegenError: One is not decided, or the decision says what is so without it.
+    """
+    for operation in operations:
+        if operation.method != "PUT":
+            continue
+        where, of_a_record = operation.id, names.is_placeholder(names.segments(operation.path)[-1])
+        decided = semantics.repeatable.get(where)
+        if decided is None and not of_a_record:
+            msg = (
+                f"{where}: nobody has decided whether it may be repeated when its answer was lost. Add it to `repeatable` "
+                "in overrides/semantics.yaml: true if it sets values, false if it does something each time"
+            )
+            raise CodegenError(msg, ("paths", operation.path, "put"))
+        if decided and of_a_record:
+            msg = f"repeatable: {where}: a PUT on a record is repeatable without this line; delete it"
+            raise CodegenError(msg, ("repeatable", where), facts=True)
 
 
 def _check_arguments(operation: OperationFacts) -> None:

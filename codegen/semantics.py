@@ -53,6 +53,8 @@ class Semantics:
     bulk_limit_unless_stated: int
     upserts: frozenset[str]
     """Creations that change what is there already."""
+    repeatable: Mapping[str, bool]
+    """PUT → whether it may be carried out twice; decided for each that is not on the path of a record."""
     own_rate_limit: frozenset[str]
     associations: Mapping[tuple[str, str], Mapping[str, str]]
     """(definition, association) → its true `type`, `field` and `key`, as far as the prose gets them wrong."""
@@ -125,6 +127,7 @@ class _Reader:
                 "bulk_limit_unless_stated", data["bulk_limit_unless_stated"]
             ),
             upserts=self._set_of_operations("upserts", data["upserts"]),
+            repeatable=self._repeatable(data["repeatable"]),
             own_rate_limit=self._set_of_operations("own_rate_limit", data["own_rate_limit"]),
             associations=self._associations(data["associations"]),
             types=self._types(data["types"]),
@@ -184,6 +187,16 @@ class _Reader:
                 if type(value) is not bool:
                     self._fail(f"widest: {operation}: {name} is {value!r}, not true or false")
             found[operation] = MappingProxyType(dict(parameters))
+        return MappingProxyType(found)
+
+    def _repeatable(self, data: Any) -> Mapping[str, bool]:
+        found: dict[str, bool] = {}
+        for operation, value in self._by_operation("repeatable", data):
+            if not operation.startswith("PUT "):
+                self._fail(f"repeatable: {operation} is not a PUT; other methods leave nothing to decide")
+            if type(value) is not bool:
+                self._fail(f"repeatable: {operation}: {value!r} must be true or false")
+            found[operation] = value
         return MappingProxyType(found)
 
     def _set_of_operations(self, section: str, data: Any) -> frozenset[str]:

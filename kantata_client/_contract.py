@@ -78,6 +78,10 @@ class Operation:
     """Most objects (bulk creation, bulk update) or ids (bulk deletion) in one request."""
     own_rate_limit: bool = False
     """Limited on its own, besides the limit of the whole API."""
+    action: bool = False
+    """A PUT that does something each time it is carried out (`split`, `approve`), so it is not repeated like other PUTs."""
+    upsert: bool = False
+    """A creation that changes an existing object, so that carrying it out twice does no harm."""
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
     widest: Mapping[str, bool] = attrs.field(factory=dict[str, bool])

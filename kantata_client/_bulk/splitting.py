@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from kantata_client._bulk.outcomes import Outcome
+from kantata_client._http.retry import may_be_done
 from kantata_client.errors import (
     APIError,
     KantataConnectionError,
@@ -172,8 +173,7 @@ def certainty(error: KantataError, *, repeatable: bool) -> Status:
         return "unknown"
     if repeatable and isinstance(error, KantataConnectionError) and not error.unsent:
         return "unknown"
-    # 501: the server does not have the operation at all.
-    if repeatable and isinstance(error, APIError) and error.status >= 500 and error.status != 501:
+    if repeatable and isinstance(error, APIError) and may_be_done(error.status):
         return "unknown"
     return "failed"
 

@@ -80,6 +80,7 @@ class Session:
             content=None if body is None else _encoded(body),
             form=form,
             operation=operation.id,
+            action=operation.action,
             own_limit=operation.own_rate_limit,
         )
         return await self.transport.send(request, self.tokens)

@@ -27,8 +27,28 @@ async def request(
         problem = misleading(path)
     if problem:
         raise UsageError(f"path is {path!r}: {problem}.")
-    operation = Operation(method.upper(), path, "", "", summary="", tags=(), result="object")
+    operation = Operation(
+        method.upper(), path, "", "", summary="", tags=(), result="object", action=_is_action(method, path)
+    )
     query = [] if params is None else untyped_query(operation, params)
     body = None if json is None else untyped_body(operation, json)
     response = await session.send(operation, path, query, body)
     return decode(response.content, operation, response.request_id) if response.content.strip() else None
+
+
+def _is_action(method: str, path: str) -> bool:
+    """Whether a PUT must not be repeated: an action of the contract, or one that the contract does not have."""
+    if method.upper() != "PUT":
+        return False
+    from kantata_client.operations import OPERATIONS
+
+    given = path.rstrip("/").removesuffix(".json").split("/")
+    for known in OPERATIONS:
+        parts = known.removeprefix("PUT ").split("/")
+        if len(parts) == len(given) and known.startswith("PUT ") and all(map(_fits, parts, given)):
+            return OPERATIONS[known].action
+    return not given[-1][:1].isdecimal()
+
+
+def _fits(part: str, given: str) -> bool:
+    return part == given or (part.startswith("{") and given[:1].isdecimal())

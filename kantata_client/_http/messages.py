@@ -87,6 +87,8 @@ class Request:
         default=attrs.Factory(lambda self: self.method, takes_self=True), kw_only=True
     )
     """Id of the operation, for errors, logs and the throttle."""
+    action: bool = attrs.field(default=False, kw_only=True)
+    """A PUT that must not be repeated when its answer was lost."""
     own_limit: bool = attrs.field(default=False, kw_only=True)
     """The service limits the rate of the operation separately."""
     confidential: bool = attrs.field(default=False, kw_only=True)

@@ -23,6 +23,10 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that do no more when they are carried out twice."""
 
 
+_ELSEWHERE = frozenset({307, 308})
+"""Redirects that ask for the same method and body at another address."""
+
+
 class RetryPolicy(NamedTuple):
     """How often, how long and on what a request is repeated.
 
@@ -69,21 +73,29 @@ class RetryPolicy(NamedTuple):
 
 def may_be_done(outcome: Outcome) -> bool:
     """Whether the request may have been carried out, though the attempt was no success."""
-    # A refusal (3xx, 4xx, 501) is proof that nothing was done; another 5xx is not: the write may be behind it.
-    # Nor is a connection that was reset right away: the server may have read the body before.
+    # A refusal (4xx, 501) proves that nothing was done, and so does a redirect that asks for the same request elsewhere.
+    # Any other redirect is how servers answer a form that they have processed. Another 5xx proves nothing: the write may
+    # be behind it. Nor does a connection that was reset at once: the server may have read the body before.
     if isinstance(outcome, str):
         return outcome == "lost"
-    return outcome != 501 and not 300 <= outcome < 500
+    return outcome != 501 and outcome not in _ELSEWHERE and not 400 <= outcome < 500
 
 
 def decide(
-    policy: RetryPolicy, method: str, outcome: Outcome, attempt: int, *, replayable: bool = True
+    policy: RetryPolicy,
+    method: str,
+    outcome: Outcome,
+    attempt: int,
+    *,
+    replayable: bool = True,
+    action: bool = False,
 ) -> Decision:
     """What follows attempt number `attempt` (1 for the first), which did not end in a success.
 
-    `replayable` is false once the body was a stream that began and cannot be rewound.
+    `replayable` is false once the body was a stream that began and cannot be rewound. An `action` does something each time
+    it is carried out, whatever its method.
     """
-    if may_be_done(outcome) and method not in _REPEATABLE:
+    if may_be_done(outcome) and (action or method not in _REPEATABLE):
         return "unknown"
     worthwhile = isinstance(outcome, str) or outcome in policy.statuses
     return "retry" if worthwhile and replayable and attempt < policy.attempts else "fail"

@@ -112,7 +112,14 @@ class Sender:
                         if await replaced(auth, secret):
                             continue
                 policy = settings.retries
-                decision = decide(policy, request.method, ending, attempt, replayable=prepared.replayable)
+                decision = decide(
+                    policy,
+                    request.method,
+                    ending,
+                    attempt,
+                    replayable=prepared.replayable,
+                    action=request.action,
+                )
                 delay = policy.delay(attempt, wish)
                 late = settings.clock() - started + delay > policy.deadline
                 if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):

@@ -62,6 +62,8 @@ def error_from_response(
             APIError,
             "Redirects are not followed, because they could send the token to another server: check base_url.",
         )
+        if method not in ("GET", "HEAD") and status not in (307, 308):
+            advice = f"A redirect like this usually follows a write that was carried out. {advice}"
         # The target may be a signed URL, so only its host is shown.
         details = (ErrorDetail("", f"redirect to {_origin(location)}"),) if location else ()
     else:

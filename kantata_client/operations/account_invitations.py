@@ -166,4 +166,5 @@ RESEND = Operation(
         "include": Parameter("string", many=True, values=get_args(Include)),
     },
     own_rate_limit=True,
+    action=True,
 )

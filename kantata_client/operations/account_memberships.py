@@ -162,6 +162,7 @@ DISABLE = Operation(
         "include": Parameter("string", many=True, values=get_args(Include)),
         "optional_fields": Parameter("string", many=True, values=get_args(OptionalField)),
     },
+    action=True,
 )
 ENABLE = Operation(
     "PUT",
@@ -178,4 +179,5 @@ ENABLE = Operation(
         "include": Parameter("string", many=True, values=get_args(Include)),
         "optional_fields": Parameter("string", many=True, values=get_args(OptionalField)),
     },
+    action=True,
 )

@@ -60,6 +60,7 @@ CREATE = Operation(
         plural="cost_rates",
     ),
     bulk_limit=100,
+    upsert=True,
 )
 UPDATE = Operation(
     "PUT",

@@ -84,6 +84,7 @@ CREATE = Operation(
     ),
     bulk_limit=100,
     own_rate_limit=True,
+    upsert=True,
 )
 DELETE_MANY = Operation(
     "DELETE",

@@ -139,6 +139,7 @@ APPROVE = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )
 CANCEL = Operation(
     "PUT",
@@ -160,6 +161,7 @@ CANCEL = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )
 REJECT = Operation(
     "PUT",
@@ -181,4 +183,5 @@ REJECT = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )

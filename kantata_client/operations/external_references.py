@@ -111,6 +111,7 @@ CREATE_OR_UPDATE = Operation(
         },
         wrapper="external_reference",
     ),
+    upsert=True,
 )
 DELETE = Operation(
     "DELETE",

@@ -232,4 +232,5 @@ CANCEL = Operation(
     query={
         "include": Parameter("string", many=True, values=get_args(Include)),
     },
+    action=True,
 )

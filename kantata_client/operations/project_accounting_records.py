@@ -130,6 +130,7 @@ DELETE = Operation(
         "include": Parameter("string", many=True, values=get_args(Include)),
     },
     bulk_limit=100,
+    action=True,
 )
 EXPORT_TO_CSV = Operation(
     "GET",

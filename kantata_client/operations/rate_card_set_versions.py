@@ -120,4 +120,5 @@ PUBLISH = Operation(
     query={
         "include": Parameter("string", many=True, values=get_args(Include)),
     },
+    action=True,
 )

@@ -128,6 +128,7 @@ APPROVE = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )
 CANCEL = Operation(
     "PUT",
@@ -149,6 +150,7 @@ CANCEL = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )
 REJECT = Operation(
     "PUT",
@@ -170,4 +172,5 @@ REJECT = Operation(
         },
         wrapper="resolution",
     ),
+    action=True,
 )

@@ -110,6 +110,7 @@ SPLIT = Operation(
         "split_date": Parameter("date", required=True),
         "workspace_allocation_id": Parameter("integer", required=True),
     },
+    action=True,
 )
 GET = Operation(
     "GET",

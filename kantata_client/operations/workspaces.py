@@ -487,6 +487,7 @@ APPLY_TEMPLATE = Operation(
         },
         wrapper="workspace",
     ),
+    action=True,
 )
 INVITE = Operation(
     "POST",
@@ -548,6 +549,7 @@ TOGGLE_EXPENSE_APPROVALS = Operation(
         },
         wrapper="workspace",
     ),
+    action=True,
 )
 TOGGLE_TIME_APPROVALS = Operation(
     "PUT",
@@ -571,6 +573,7 @@ TOGGLE_TIME_APPROVALS = Operation(
         },
         wrapper="workspace",
     ),
+    action=True,
 )
 UNARCHIVE_WITH_APPROVALS = Operation(
     "PUT",
@@ -587,4 +590,5 @@ UNARCHIVE_WITH_APPROVALS = Operation(
         "include": Parameter("string", many=True, values=get_args(Include)),
         "optional_fields": Parameter("string", many=True, values=get_args(OptionalField)),
     },
+    action=True,
 )

@@ -88,6 +88,7 @@ STANDARDIZE_TO_DEFAULT = Operation(
         },
         wrapper="workweek_membership",
     ),
+    action=True,
 )
 GET = Operation(
     "GET",

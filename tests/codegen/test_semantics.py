@@ -90,6 +90,12 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         (changed("bulk_create", {"POST /stories": 0}), "bulk_create: POST /stories: 0 is not a number"),
         (changed("bulk_create", {"POST /stories": True}), "True is not a number"),
         (changed("bulk_delete", {"POST /stories": 1}), "POST /stories is no DELETE"),
+        (changed("repeatable", {"POST /stories": False}), "repeatable: POST /stories is not a PUT"),
+        (changed("repeatable", {"PUT /workspaces/{id}/apply_template": 0}), "0 must be true or false"),
+        (
+            changed("repeatable", {"PUT /workspaces/{id}/applied": True}),
+            "no operation 'PUT /workspaces/{id}/applied'",
+        ),
         (changed("own_rate_limit", {"GET /workspaces": True}), "own_rate_limit is not a list"),
         (changed("own_rate_limit", ["GET /workspaces", "GET /workspaces"]), "listed twice"),
         (changed("upserts", ["PATCH /stories"]), "no operation 'PATCH /stories'"),

@@ -27,9 +27,23 @@ def test_what_may_have_been_done_is_repeated_only_if_that_does_no_harm(outcome):
         assert {decide(POLICY, method, outcome, attempt) for method in WRITES} == {"unknown"}
 
 
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 413, 422])
+@pytest.mark.parametrize("status", [307, 308, 400, 401, 403, 404, 409, 413, 422])
 def test_refusals_are_final(status):
     assert {decide(POLICY, method, status, 1) for method in SAFE + WRITES} == {"fail"}
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
+def test_a_redirect_after_a_write_may_mean_that_it_is_done(status):
+    assert {decide(POLICY, method, status, 1) for method in SAFE} == {"fail"}
+    assert {decide(POLICY, method, status, 1) for method in WRITES} == {"unknown"}
+
+
+@pytest.mark.parametrize("outcome", ["lost", 302, 500, 502, 503, 504])
+def test_an_action_is_treated_like_a_post(outcome):
+    assert decide(POLICY, "PUT", outcome, 1, action=True) == "unknown"
+    assert decide(POLICY, "PUT", "unsent", 1, action=True) == "retry"
+    assert decide(POLICY, "PUT", 429, 1, action=True) == "retry"
+    assert decide(POLICY, "PUT", 422, 1, action=True) == "fail"
 
 
 @pytest.mark.parametrize("status", [500, 505, 599, 200])
