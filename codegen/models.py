@@ -13,6 +13,7 @@ from codegen.arguments import by_name
 from codegen.errors import CodegenError, reading
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
+from codegen.prose import sent_on_request
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def models(
                 _association(component, entry, keys, semantics, contract) for entry in entries.values()
             )
             found[name] = _with_associations(found[name], associations, component)
-    return _nest(found, contract)
+    return _nest(_sent_on_request(found, contract), contract)
 
 
 def _with_associations(
@@ -107,6 +108,43 @@ def _with_associations(
             )
             raise CodegenError(msg)
     return attrs.evolve(model, associations=associations, fields=tuple(fields))
+
+
+def _sent_on_request(found: Mapping[str, ModelFacts], contract: Contract) -> dict[str, ModelFacts]:
+    """The models, their fields marked that are sent only when `include` or `optional_fields` names something.
+
+    The description of a field says so, or `optional_fields` of an operation that returns its model lists it. The field
+    that refers to an association is sent with it where its description says so, and where the contract has no such field.
+    """
+    optional: dict[str, set[str]] = {}
+    for node in contract.operations:
+        for parameter in node.parameters:
+            if parameter.name == "optional_fields" and node.model is not None:
+                optional.setdefault(node.model, set()).update(
+                    parameter.schema.get("items", {}).get("enum", ())
+                )
+    marked: dict[str, ModelFacts] = {}
+    for name, model in found.items():
+        names_of_fields = {each.name for each in model.fields}
+        fields: list[FieldFacts] = []
+        for each in model.fields:
+            request = sent_on_request(each.description, names_of_fields)
+            if request is None and each.name in optional.get(name, ()):
+                request = ("optional_fields", "")
+            fields.append(each if request is None or each.name == "id" else _marked(each, *request))
+        marked[name] = attrs.evolve(model, fields=tuple(fields))
+    return marked
+
+
+def _marked(field: FieldFacts, parameter: str, association: str) -> FieldFacts:
+    """The field with a class attribute that knows what has to be asked for."""
+    if field.default == "None":
+        default = f'included("{association}")' if parameter == "include" else "optional()"
+    else:
+        argument = f'include="{association}"' if parameter == "include" else "optional=True"
+        inside = field.default[:-1]
+        default = f"{inside}{'' if inside.endswith('(') else ', '}{argument})"
+    return attrs.evolve(field, default=default)
 
 
 @attrs.frozen

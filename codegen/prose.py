@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -12,6 +12,8 @@ from codegen.nodes import AssociationNode
 from codegen.schemas import objects_in
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from codegen.nodes import OperationNode, ParameterNode, Place
 
 Json = dict[str, Any]
@@ -103,3 +105,32 @@ def read_associations(where: str, prose: str, place: Place) -> tuple[Association
             AssociationNode(entry["name"], entry["type"], field and field[1], key and key[1], note, place)
         )
     return tuple(entries)
+
+
+_ONLY_ON_REQUEST = re.compile(
+    r"\b(?:only|present|unless)\b[^.]*\binclude|\binclude[ds]?\b[^.]*\b(?:only|if|when)\b", re.IGNORECASE
+)
+_NAMED = re.compile(r"`(\w+)`")
+
+
+def sent_on_request(
+    prose: str, fields: Collection[str]
+) -> tuple[Literal["include", "optional_fields"], str] | None:
+    """The query parameter that has to name something for a field to be sent, and the association it has to name.
+
+    Args:
+        prose: The description of the field.
+        fields: The names of all fields of its model, which are no associations.
+
+    Returns:
+        The parameter and the association (empty for `optional_fields`, which takes the field's own name); `None` for a
+        field that is always sent.
+    """
+    for sentence in re.split(r"(?<=\.)\s+", prose):
+        if "optional_fields" in sentence:
+            return "optional_fields", ""
+        if _ONLY_ON_REQUEST.search(sentence):
+            named = [name for name in _NAMED.findall(sentence) if name != "include" and name not in fields]
+            if named:
+                return "include", named[-1]
+    return None

@@ -115,7 +115,8 @@ class Drift:
         operation: Operation,
         request_id: str | None,
         *,
-        absent: Sequence[str] = (),
+        items: Sequence[Model] = (),
+        asked: Sequence[str] = (),
         missing: Sequence[object] = (),
         odd: Mapping[str, object] = _NOTHING,
     ) -> None:
@@ -126,7 +127,8 @@ class Drift:
             class_under: Envelope key → class.
             operation: What was asked.
             request_id: Of the response.
-            absent: Fields of the operation's model that should be there and are not.
+            items: The results.
+            asked: Fields that the request asked for, so that each result should have them.
             missing: References in `results` whose objects are not there.
             odd: What stood under an envelope key instead of a map.
 
@@ -151,10 +153,19 @@ class Drift:
                 continue
             for received in mapping.values() if everything else islice(mapping.values(), place, place + 1):
                 self._check_object(received, cls, operation, request_id)
-        for field in absent:
-            self.note(
-                operation.model or "", field, "there, since it is included", ABSENT, operation, request_id
-            )
+        if asked and items:
+            turn = self._turn % len(items)
+            for item in items if everything else items[turn : turn + 1]:
+                for field in asked:
+                    if field not in item.__dict__ and type(item).__name__ == operation.model:
+                        self.note(
+                            type(item).__name__,
+                            field,
+                            "there, since it was asked for",
+                            ABSENT,
+                            operation,
+                            request_id,
+                        )
         for reference in missing:
             self.note(
                 "envelope", "results", "the ids of objects in the response", reference, operation, request_id

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kantata_client._calls.drift import Drift
     from kantata_client._contract import Operation
+    from kantata_client._objects.inclusion import Parameter
 
 M = TypeVar("M", bound=Model)
 
@@ -47,24 +48,24 @@ class Envelope:
     def __reduce__(self) -> tuple[Any, ...]:
         return Envelope, (self._operation, self._asked, self._received, tuple(self._results))
 
-    def asked(self, model: Model, association: str, *, told: bool) -> bool:
-        """Whether the request asked for an association of this object.
+    def asked(self, model: Model, name: str, *, told: bool = False) -> bool:
+        """Whether the request asked for an association or an optional field of this object.
 
-        Objects that came along with the results had no say, even those of the same class. What the object tells itself
-        (`told`: that there is none) holds for them, too.
+        It asked for its results only, not for objects that came along, even of the same class. `told`: the object's own
+        field says that it has no such object, which holds for those that came along too.
         """
         return (
-            association in self._asked
+            name in self._asked
             and type(model).__name__ == self._operation.model
             and (told or self._is_result(model))
         )
 
-    def advice(self, model: Model, association: str) -> str | None:
-        """How the request of this object could have asked for an association; `None` if it could not."""
-        include = self._operation.query.get("include")
-        possible = include is not None and association in include.values
+    def advice(self, model: Model, parameter: Parameter, name: str) -> str | None:
+        """How the request could have asked for an association or an optional field; `None` if it could not."""
+        taken = self._operation.query.get(parameter)
+        possible = taken is not None and name in taken.values
         if possible and type(model).__name__ == self._operation.model and self._is_result(model):
-            return f'add include=["{association}"] to the call that returned this {type(model).__name__}'
+            return f'add {parameter}=["{name}"] to the call that returned this {type(model).__name__}'
         return None
 
     def _is_result(self, model: Model) -> bool:
@@ -290,17 +291,13 @@ def decode_envelope(
             operation,
             request_id,
         )
-    absent = [
-        association.ids
-        for name in asked
-        if items and (association := cls.ASSOCIATIONS.get(name)) and association.ids not in items[0].__dict__
-    ]
     drift.check(
         received,
         lambda key: class_under(key, operation.keys),
         operation,
         request_id,
-        absent=absent,
+        items=items,
+        asked=_fields_asked_for(cls, asked),
         missing=missing,
         odd=odd,
     )
@@ -312,6 +309,18 @@ def decode_envelope(
     count = _whole(told.get("count")) if count is None else count
     identities = _identities(found, operation) if ids is None else ids
     return Decoded(items, identities, lost, count, _whole(told.get("page_size")))
+
+
+def _fields_asked_for(cls: type[Model], asked: frozenset[str]) -> list[str]:
+    """The fields of the results that a request asked for: those that refer to associations, and optional ones."""
+    fields: list[str] = []
+    for name in asked:
+        association = cls.ASSOCIATIONS.get(name)
+        if association is not None:
+            fields.append(association.ids)
+        elif name in cls.FIELDS:
+            fields.append(name)
+    return fields
 
 
 def _identities(references: list[Any], operation: Operation) -> list[Any]:

@@ -154,5 +154,7 @@ def _located(
 
 
 def asked_for(sent: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The associations that a query asks for."""
-    return frozenset(name for key, value in sent if key == "include" for name in value.split(","))
+    """The associations and optional fields that a query asks for; no model has both under one name."""
+    return frozenset(
+        name for key, value in sent if key in ("include", "optional_fields") for name in value.split(",")
+    )

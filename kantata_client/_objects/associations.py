@@ -1,33 +1,22 @@
-"""Associations as typed attributes: they look into the envelope that the object came in."""
+"""Associations as typed attributes: they find the objects in the envelope that their owner came in."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, TypeVar, cast, overload
 
-from kantata_client.errors import NotIncludedError
+from kantata_client._objects.inclusion import Condition, not_included
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Self
 
     from kantata_client._objects.model import Model
+    from kantata_client.errors import NotIncludedError
 
 T = TypeVar("T")
 
 
-class Envelope(Protocol):
-    """The objects that came along with an object, by type and id."""
-
-    def asked(self, model: Model, association: str, *, told: bool) -> bool: ...
-    def advice(self, model: Model, association: str) -> str | None: ...
-    def find(self, key: str, identifier: Any) -> Model | None: ...
-    def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]: ...
-    def find_of_type(self, name: Any, identifier: Any) -> Model | None: ...
-    def adopt(self, model: Model) -> None: ...
-
-
 class Association:
-    """What an object says of others: the field with their ids, and where in the envelope they are."""
+    """How an object refers to others: the field with their ids, and the envelope key under which they are."""
 
     __slots__ = ("ids", "key", "name")
 
@@ -52,7 +41,7 @@ class Association:
         return f"<{type(self).__name__} {self.name!r}: {self.ids} → {self.key or 'any type'}>"
 
     def _asked(self, model: Model) -> bool:
-        """Whether the request asked for it, or the object itself tells that there is none."""
+        """Whether the request asked for it, or the object's own field says that it has no such object."""
         envelope = model.__envelope__
         if envelope is None:
             return False
@@ -60,27 +49,16 @@ class Association:
         told = self.ids in received and not received[self.ids]
         return envelope.asked(model, self.name, told=told)
 
-    def _not_included(self, model: Model) -> NotIncludedError:
-        """The error that says how to get it."""
-        name, cls, envelope = self.name, type(model), model.__envelope__
-        advice = None if envelope is None else envelope.advice(model, name)
-        if advice is None:
-            from kantata_client.operations import OPERATIONS
-
-            advice = f"the field {self.ids!r} has what is known of it"
-            get = OPERATIONS.get(f"GET /{cls.KEY}/{{id}}")
-            include = None if get is None else get.query.get("include")
-            if get is not None and include is not None and name in include.values:
-                identifier = model.__dict__.get("id")
-                advice = f'ask for it: kantata.{get.resource}.{get.name}({identifier!r}, include=["{name}"])'
-        return NotIncludedError(cls.__name__, name, advice)
+    def not_included(self, model: Model) -> NotIncludedError:
+        """The error for an association that was not asked for."""
+        return not_included(model, self.name, Condition("include", self.name))
 
 
 class One(Association, Generic[T]):
     """An association with at most one object.
 
-    It reads as `None` when there is none, and when the service kept it back for lack of permission; the id in its field
-    tells these apart.
+    It reads as `None` when there is no such object, and when the service withheld it for lack of permission. In the latter
+    case the field with its id is not `None`.
     """
 
     __slots__ = ()
@@ -102,14 +80,14 @@ class One(Association, Generic[T]):
                 if found is not None:
                     return found
         if not self._asked(model):
-            raise self._not_included(model)
+            raise self.not_included(model)
         return None
 
 
 class Many(Association, Generic[T]):
     """An association with any number of objects, in the order of their ids.
 
-    Objects that the service kept back for lack of permission are left out; their ids stay in the field.
+    Objects that the service withheld for lack of permission are left out; their ids are still in the field.
     """
 
     __slots__ = ()
@@ -134,12 +112,12 @@ class Many(Association, Generic[T]):
             if found and len(found) == len(references):
                 return found
         if not self._asked(model):
-            raise self._not_included(model)
+            raise self.not_included(model)
         return found
 
 
 class Polymorphic(Association):
-    """An association with one object of any type; its reference says which."""
+    """An association with one object of any type, which the reference names."""
 
     __slots__ = ()
 
@@ -161,5 +139,5 @@ class Polymorphic(Association):
             if found is not None:
                 return found
         if not self._asked(model):
-            raise self._not_included(model)
+            raise self.not_included(model)
         return None

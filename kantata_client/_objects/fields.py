@@ -1,21 +1,82 @@
-"""The fields that read as something else than what was received: times, dates, and objects inside objects."""
+"""The fields of models: what a missing one means, and those that read as something else than what was received.
+
+Each function here stands where a default stands in a class body, so it is typed as what the field reads as.
+"""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any, cast
 
+from kantata_client._objects.inclusion import Condition
 from kantata_client._objects.model import Model, around
 
 
-class _Field:
+def included(association: str) -> Any:
+    """A field that the service sends only when `include` names an association."""
+    return Condition("include", association)
+
+
+def optional() -> Any:
+    """A field that the service sends only when `optional_fields` names it."""
+    return Condition("optional_fields")
+
+
+def moment(*, include: str | None = None, optional: bool = False) -> Any:
+    """A date and time, received as ISO 8601 text."""
+    return _Moment(_condition(include, optional=optional))
+
+
+def day(*, include: str | None = None, optional: bool = False) -> Any:
+    """A date, received as ISO 8601 text."""
+    return _Day(_condition(include, optional=optional))
+
+
+def nested(cls: type[Model], *, include: str | None = None, optional: bool = False) -> Any:
+    """An object inside the object."""
+    return _Nested(_condition(include, optional=optional), cls)
+
+
+def nested_list(cls: type[Model], *, include: str | None = None, optional: bool = False) -> Any:
+    """A list of objects inside the object."""
+    return _NestedList(_condition(include, optional=optional), cls)
+
+
+def nested_dict(cls: type[Model], *, include: str | None = None, optional: bool = False) -> Any:
+    """A map of objects inside the object."""
+    return _NestedDict(_condition(include, optional=optional), cls)
+
+
+def _condition(include: str | None, *, optional: bool) -> Condition | None:
+    if include is not None:
+        return Condition("include", include)
+    return Condition("optional_fields") if optional else None
+
+
+class ConvertedField:
     """A field that reads as something else than what was received."""
 
-    __slots__ = ("name",)
+    __slots__ = ("condition", "name")
     name: str
+
+    def __init__(self, condition: Condition | None) -> None:
+        self.condition = condition
+        """What has to be asked for, where the service does not always send the field."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        if self.condition is not None:
+            self.condition.__set_name__(owner, name)
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
+        if model is None:
+            return self
+        value = model.__dict__.get(self.name)
+        if value is not None:
+            return self._read(value, model)
+        if self.condition is not None and self.name not in model.__dict__:
+            raise AttributeError(self.name)  # `Model.__getattr__` knows what it means
+        return None
 
     def __set__(self, model: Model, value: Any) -> None:
         model.__dict__[self.name] = received_form(value)
@@ -23,59 +84,53 @@ class _Field:
     def __delete__(self, model: Model) -> None:
         del model.__dict__[self.name]
 
+    def _read(self, value: Any, model: Model) -> Any:
+        """The value as the field's type; as it was received, if it has another form."""
+        raise NotImplementedError
 
-class _Moment(_Field):
+
+class _Moment(ConvertedField):
     __slots__ = ()
 
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        if model is None:
-            return self
-        value = model.__dict__.get(self.name)
-        if type(value) is str:
-            try:
-                return datetime.fromisoformat(value)
-            except ValueError:
-                return value
-        return value
+    def _read(self, value: Any, model: Model) -> Any:
+        if type(value) is not str:
+            return value
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return value
 
 
-class _Day(_Field):
+class _Day(ConvertedField):
     __slots__ = ()
 
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        if model is None:
-            return self
-        value = model.__dict__.get(self.name)
-        if type(value) is str:
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-            try:
-                return datetime.fromisoformat(value).date()
-            except ValueError:
-                return value
-        return value
+    def _read(self, value: Any, model: Model) -> Any:
+        if type(value) is not str:
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+        try:
+            return datetime.fromisoformat(value).date()
+        except ValueError:
+            return value
 
 
-class _Nested(_Field):
+class _Nested(ConvertedField):
     __slots__ = ("_cls",)
 
-    def __init__(self, cls: type[Model]) -> None:
+    def __init__(self, condition: Condition | None, cls: type[Model]) -> None:
+        super().__init__(condition)
         self._cls = cls
-
-    def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        return self if model is None else self._read(model.__dict__.get(self.name), model)
 
     def _read(self, value: Any, model: Model) -> Any:
         return self._one(value, model)
 
     def _one(self, value: Any, model: Model) -> Any:
-        return (
-            around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
-            if type(value) is dict
-            else value
-        )
+        if type(value) is not dict:
+            return value
+        return around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
 
 
 class _NestedList(_Nested):
@@ -107,31 +162,3 @@ def received_form(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: received_form(each) for key, each in cast("dict[Any, Any]", value).items()}
     return value
-
-
-# Each stands where a default stands in a class body, so it is typed as what the field reads as.
-
-
-def moment() -> Any:
-    """A date and time, received as ISO 8601 text."""
-    return _Moment()
-
-
-def day() -> Any:
-    """A date, received as ISO 8601 text."""
-    return _Day()
-
-
-def nested(cls: type[Model]) -> Any:
-    """An object inside the object."""
-    return _Nested(cls)
-
-
-def nested_list(cls: type[Model]) -> Any:
-    """A list of objects inside the object."""
-    return _NestedList(cls)
-
-
-def nested_dict(cls: type[Model]) -> Any:
-    """A map of objects inside the object."""
-    return _NestedDict(cls)

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def attrs_fields(cls: type[Model]) -> tuple[Any, ...]:
-    """The fields as `attrs.fields` has them: keyword-only, with their annotations as text."""
+    """The fields as `attrs.fields` has them: keyword-only, with their annotations as text.
+
+    Each name is a text of its own, so that `Model.__getattr__` can tell by whom a field is read.
+    """
     import attrs
 
-    return attrs.fields(_attrs_class(cls))
+    made = attrs.fields(_attrs_class(cls))
+    return type(made)(each.evolve(name="".join((each.name[:1], each.name[1:]))) for each in made)
 
 
 def attrs_properties(cls: type[Model]) -> Any:
@@ -32,7 +36,7 @@ def _attrs_class(cls: type[Model]) -> type:
     """A class made by attrs that is as ours is: compared and hashed in its own way, changeable, by keyword only."""
     import attrs
 
-    fields = {
+    fields: dict[str, Any] = {
         name: attrs.field(default=None, kw_only=True, type=cast("type", annotation_of(cls, name)))
         for name in cls.FIELDS
     }

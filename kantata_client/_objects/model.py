@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transf
 
 from kantata_client._lazy import resolvable, similar
 from kantata_client._objects.associations import Association
+from kantata_client._objects.inclusion import Condition, not_included
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-    from kantata_client._objects.associations import Envelope
+    from kantata_client._objects.inclusion import Envelope
 
 M = TypeVar("M", bound="Model")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -93,10 +94,11 @@ def _unshadowed(method: F) -> F:
 @resolvable
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class Model:
-    """An object of the API. Its fields are attributes, all of which may be `None`; so are its associations.
+    """An object of the API. Any field and any association may be `None`.
 
-    Two are equal when they are of one class and all fields read the same (a missing one reads as null); the hash is that
-    of class and id.
+    A field that the service sends only on request, and that was not asked for, raises `NotIncludedError`; so does such an
+    association. Two objects are equal when they are of one class and the fields that are not null read the same. The hash
+    is that of class and id.
     """
 
     __slots__ = ("__dict__", "__envelope__", "__origin__", "__weakref__")
@@ -107,6 +109,8 @@ class Model:
     """Names of the fields that the contract knows."""
     ASSOCIATIONS: ClassVar[Mapping[str, Association]] = {}
     """Association by name: the field with its ids (`ids`), the envelope key (`key`), one or `many`."""
+    CONDITIONS: ClassVar[Mapping[str, Condition]] = {}
+    """Field → what has to be asked for, where the service does not always send the field."""
 
     __attrs_attrs__: ClassVar[Any] = _AttrsFields()
     __attrs_props__: ClassVar[Any] = None
@@ -122,15 +126,24 @@ class Model:
         own = vars(cls)
         fields = (name for name, text in own["__annotations__"].items() if not text.startswith("ClassVar"))
         associations = {name: value for name, value in own.items() if isinstance(value, Association)}
+        conditions = {
+            name: condition
+            for name, value in own.items()
+            if (condition := value if type(value) is Condition else getattr(value, "condition", None))
+        }
         facts = {
             "FIELDS": tuple(fields),
             "ASSOCIATIONS": associations,
+            "CONDITIONS": conditions,
             "__attrs_attrs__": _AttrsFields(),
             "__attrs_props__": _AttrsProperties(cls),
             "__doc__": _Documentation(own.get("__doc__")),
         }
         for name, value in facts.items():
             setattr(cls, name, value)
+        for name, condition in conditions.items():
+            if own[name] is condition:  # so that `__getattr__` is asked for the field when it is missing
+                delattr(cls, name)
         resolvable(cls)
 
     def __init__(self, **fields: Any) -> None:
@@ -188,6 +201,14 @@ class Model:
 
         def __getattr__(self, name: str) -> Any:
             cls = type(self)
+            condition = cls.CONDITIONS.get(name)
+            if condition is not None:
+                if condition.holds(self) or _is_attrs_reading(cls, name):
+                    return None
+                raise not_included(self, name, condition)
+            association = cls.ASSOCIATIONS.get(name)
+            if association is not None:  # whose own error led here
+                raise association.not_included(self)
             known = (*cls.FIELDS, *cls.ASSOCIATIONS)
             msg = f"{cls.__name__!r} object has no attribute {name!r}{similar(name, known)}"
             raise AttributeError(msg)
@@ -226,6 +247,15 @@ def annotation_of(cls: type[Model], name: str) -> str:
     """The annotation of a field as text, without importing the classes that the associations lead to."""
     annotations: dict[str, str] = vars(cls)["__annotations__"]
     return dict[str, str].__getitem__(annotations, name)
+
+
+def _is_attrs_reading(cls: type[Model], name: str) -> bool:
+    """Whether a field is read for `attrs.asdict` or `attrs.evolve`, which read every field.
+
+    They read by the very text in `attrs.fields`, which no other code has.
+    """
+    fields: Any = vars(cls)["__attrs_attrs__"]
+    return type(fields) is not _AttrsFields and any(each.name is name for each in fields)
 
 
 def _present(model: Model) -> dict[str, Any]:

@@ -15,7 +15,7 @@
     ├── UnknownOutcomeError                   a write that may or may not have been carried out
     ├── MalformedResponseError                an answer that the API would not send
     ├── OAuthError                            authorization failed
-    ├── NotIncludedError                      an association that the request did not include
+    ├── NotIncludedError (also an AttributeError)  a field or association that was not asked for
     ├── NotOneError                           one object was expected, but there are none or several
     ├── UnstableListError                     a list kept changing while it was read
     ├── EventsExpiredError                    the change feed was read too late; events are gone
@@ -214,13 +214,22 @@ class OAuthError(KantataError):
         self.error = error
 
 
-class NotIncludedError(KantataError):
-    """An association was read that the request did not include."""
+class NotIncludedError(KantataError, AttributeError):
+    """A field or an association was read that the request did not ask for.
+
+    It is an `AttributeError` as well, so that `hasattr` and `getattr` with a default treat what was not asked for as
+    missing.
+    """
 
     def __init__(self, model: str, association: str, advice: str) -> None:
-        super().__init__(f"{model}.{association} was not asked for, so it is not in the response: {advice}.")
+        msg = f"{model}.{association} was not asked for, so it is not in the response: {advice}."
+        super().__init__(
+            msg, name=None, obj=None
+        )  # Python would suggest similar names, which were not asked for either
         self.model = model
+        """The class of the object."""
         self.association = association
+        """The association or the field that was read."""
 
 
 class NotOneError(KantataError):

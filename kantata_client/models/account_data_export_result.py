@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day, moment, nested, nested_dict, nested_list
+from kantata_client._objects.fields import day, included, moment, nested, nested_dict, nested_list
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class AccountDataExportResult(Model):
     )
     """Keyed by data set key."""
     status: str | None = None
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class AccountInsightsMapping(Model):
     KEY: ClassVar[str | None] = "account_insights_mappings"
 
     id: str = ""
-    access_group_ids: list[str] | None = None
+    access_group_ids: list[str] | None = included("access_groups")
     """Present only when `include` names `access_groups`."""
     creator: str | None = None
     """Creator's name."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ class AccountInvitation(Model):
     """Project leads on the invitation account only."""
     cost_rate_in_cents: int | None = None
     """Default rate; administrators of the invitation account only."""
-    default_role_id: str | None = None
+    default_role_id: str | None = included("default_role")
     """Present only when `include` names `default_role`."""
     email_address: str | None = None
     expiration_date: str | None = None
     full_name: str | None = None
     headline: str | None = None
-    invitee_id: str | None = None
+    invitee_id: str | None = included("invitee")
     """Present only when `include` names `invitee`."""
-    inviter_id: str | None = None
+    inviter_id: str | None = included("inviter")
     """Present only when `include` names `inviter`."""
     pending: bool | None = None
     """Invitation status."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -85,31 +85,31 @@ class AccountMembership(Model):
     KEY: ClassVar[str | None] = "account_memberships"
 
     id: str = ""
-    backup_approver_association_ids: list[str] | None = None
+    backup_approver_association_ids: list[str] | None = included("backup_approver_associations")
     """Present only when `include` names `backup_approver_associations`."""
     bill_rate_in_cents: int | None = None
     """Default when no rate card; project leads on same account only."""
     billability_target: int | None = None
     """Project leads on same account only."""
     can_create_workspace: bool | None = None
-    can_log_in: bool | None = None
+    can_log_in: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     can_view_reports: bool | None = None
     collaborator_only_license: bool | None = None
     """Always Collaborator in projects; same account only."""
-    cost_rate_ids: list[str] | None = None
+    cost_rate_ids: list[str] | None = included("cost_rates")
     """Present only when `include` names `cost_rates`."""
     cost_rate_in_cents: int | None = None
     """Default; administrators on same account only."""
     created_at: datetime | None = moment()
     default_read_only: bool | None = None
     """Always read-only in projects."""
-    default_role_id: str | None = None
+    default_role_id: str | None = included("default_role")
     """Present only when `include` names `default_role`."""
     disabled_at: datetime | None = moment()
-    effective_workweek_id: str | None = None
+    effective_workweek_id: str | None = included("effective_workweek")
     """Present only when `include` names `effective_workweek`."""
-    future_billable_utilization_ids: list[str] | None = None
+    future_billable_utilization_ids: list[str] | None = included("future_billable_utilizations")
     """Present only when `include` names `future_billable_utilizations`."""
     is_administrator: bool | None = None
     is_backup_approver: bool | None = None
@@ -117,27 +117,27 @@ class AccountMembership(Model):
     """Account owner."""
     is_project_lead: bool | None = None
     is_punch_clock_user: bool | None = None
-    managee_ids: list[str] | None = None
+    managee_ids: list[str] | None = included("managees")
     """Present only when `include` names `managees`."""
     manager_can_approve: bool | None = None
     """Manager may approve time and expenses."""
     manager_can_edit_skills: bool | None = None
-    manager_id: str | None = None
+    manager_id: str | None = included("manager")
     """Present only when `include` names `manager`."""
-    non_participant: bool | None = None
+    non_participant: bool | None = optional()
     """Same account only. Returned only when named in `optional_fields`."""
     permission: str | None = None
     """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
     `project_creator`, `collaborator`, `external_collaborator`, and `punch_clock`."""
-    possible_managee_ids: list[str] | None = None
+    possible_managee_ids: list[str] | None = included("possible_managees")
     """Present only when `include` names `possible_managees`."""
-    possible_manager_ids: list[str] | None = None
+    possible_manager_ids: list[str] | None = included("possible_managers")
     """Present only when `include` names `possible_managers`."""
     should_show_alert_on_timesheet_submission: bool | None = None
-    skill_membership_ids: list[str] | None = None
+    skill_membership_ids: list[str] | None = included("skill_memberships")
     """Present only when `include` names `skill_memberships`."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     backup_approver_associations: ClassVar[Many[BackupApproverAssociation]] = Many(
         "backup_approver_association_ids", "backup_approver_associations"

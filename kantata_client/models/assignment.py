@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -51,18 +51,18 @@ class Assignment(Model):
     id: str = ""
     allocated_minutes: int | None = None
     """Sum of its story allocation days."""
-    assignee_id: str | None = None
+    assignee_id: str | None = included("assignee")
     """Present only when `include` names `assignee`."""
     created_at: datetime | None = moment()
     current: bool | None = None
     """Assignment is active."""
     estimated_minutes: int | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     resource_id: int | None = None
-    story_allocation_day_ids: list[str] | None = None
+    story_allocation_day_ids: list[str] | None = included("story_allocation_days")
     """Present only when `include` names `story_allocation_days`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
     assignee: ClassVar[One[User]] = One("assignee_id", "users")

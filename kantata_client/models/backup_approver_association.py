@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class BackupApproverAssociation(Model):
     KEY: ClassVar[str | None] = "backup_approver_associations"
 
     id: str = ""
-    approver_id: str | None = None
+    approver_id: str | None = included("approver")
     """Present only when `include` names `approver`."""
-    backup_approver_id: str | None = None
+    backup_approver_id: str | None = included("backup_approver")
     """Present only when `include` names `backup_approver`."""
     end_date: datetime | None = moment()
     start_date: datetime | None = moment()

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class BillableUtilization(Model):
     KEY: ClassVar[str | None] = "billable_utilizations"
 
     id: str = ""
-    account_membership_id: str | None = None
+    account_membership_id: str | None = included("account_membership")
     """Present only when `include` names `account_membership`."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     effective_date: date | None = day()
     """From midnight, member's time zone."""

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class BillingMilestone(Model):
     """ISO code."""
     date_to_invoice: date | None = day()
     """Becomes invoiceable."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     invoice_id: str | None = None
-    invoice_ids: list[str] | None = None
+    invoice_ids: list[str] | None = included("invoices")
     """Present only when `include` names `invoices`."""
     story_id: str | None = None
     """Required when billing_type is upon_completion."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment, optional
 from kantata_client._objects.model import Model
 
 
@@ -53,10 +53,10 @@ class BuyerParticipation(Model):
     """
 
     id: str = ""
-    access_level: str | None = None
+    access_level: str | None = optional()
     """Project administrators only. Valid values: `admin`, `financial`, `time_logging`, and `collaboration`.
     Returned only when named in `optional_fields`."""
-    active_role_ids: list[str] | None = None
+    active_role_ids: list[str] | None = included("active_roles")
     """Present only when `include` names `active_roles`."""
     allocated_workspace_minutes: int | None = None
     """Account reports viewers only."""
@@ -69,9 +69,9 @@ class BuyerParticipation(Model):
     can_invite: bool | None = None
     can_post: bool | None = None
     """Project administrators only."""
-    can_schedule_team_hours: bool | None = None
+    can_schedule_team_hours: bool | None = optional()
     """Returned only when named in `optional_fields`."""
-    can_schedule_their_hours: bool | None = None
+    can_schedule_their_hours: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     cost_in_cents: int | None = None
     """Project administrators who are consultants only."""
@@ -80,15 +80,15 @@ class BuyerParticipation(Model):
     """Consultants with financial access only."""
     estimated_workspace_minutes: int | None = None
     """Account reports viewers only."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    is_foreign_participant: bool | None = None
+    is_foreign_participant: bool | None = optional()
     """Whether participant belongs to project's account. Returned only when named in `optional_fields`."""
     is_team_lead: bool | None = None
-    permissions_label: str | None = None
+    permissions_label: str | None = optional()
     """Project administrators only. Valid values: `edit`, `view_only`, and `view_with_custom`. Returned only
     when named in `optional_fields`."""
-    primary_role_id: str | None = None
+    primary_role_id: str | None = included("primary_role")
     """Present only when `include` names `primary_role`."""
     rate_in_cents: int | None = None
     """Consultants with financial access only."""
@@ -96,11 +96,11 @@ class BuyerParticipation(Model):
     show_as_read_only: bool | None = None
     """API user can only read project."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
-    workspace_resource_ids: list[str] | None = None
+    workspace_resource_ids: list[str] | None = included("workspace_resources")
     """Present only when `include` names `workspace_resources`."""
-    workspace_role_id: str | None = None
+    workspace_role_id: str | None = included("workspace_role")
     """Present only when `include` names `workspace_role`."""

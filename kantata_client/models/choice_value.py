@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
@@ -43,19 +43,19 @@ class ChoiceValue(Model):
     account_id: int | None = None
     can_edit: bool | None = None
     created_at: datetime | None = moment()
-    custom_field_id: str | None = None
+    custom_field_id: str | None = included("custom_field")
     """Present only when `include` names `custom_field`."""
     custom_field_name: str | None = None
     display_value: str | None = None
     """Choice labels, symbol amount, or value as string."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    selected_choice_ids: list[str] | None = None
+    selected_choice_ids: list[str] | None = included("selected_choices")
     """Present only when `include` names `selected_choices`."""
-    setter_id: str | None = None
+    setter_id: str | None = included("setter")
     """Present only when `include` names `setter`."""
     subject_id: int | None = None
-    subject_ref: Reference | None = nested(Reference)
+    subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_type: str | None = None
     """Valid values: `Estimate`, `Workspace`, `WorkspaceGroup`, `Resource`, `Story`, and `User`."""

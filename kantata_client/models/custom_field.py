@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ class CustomField(Model):
     KEY: ClassVar[str | None] = "custom_fields"
 
     id: str = ""
-    choice_ids: list[str] | None = None
+    choice_ids: list[str] | None = included("choices")
     """Present only when `include` names `choices`."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
-    custom_field_set_id: str | None = None
+    custom_field_set_id: str | None = included("custom_field_set")
     """Present only when `include` names `custom_field_set`."""
     default_text: str | None = None
     """UI placeholder; input fields only."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
     read_access: str | None = None

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class CustomFieldChoice(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    custom_field_id: str | None = None
+    custom_field_id: str | None = included("custom_field")
     """Present only when `include` names `custom_field`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     label: str | None = None
     position: int | None = None

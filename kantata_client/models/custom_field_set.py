@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class CustomFieldSet(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    custom_field_ids: list[str] | None = None
+    custom_field_ids: list[str] | None = included("custom_fields")
     """Present only when `include` names `custom_fields`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
     subject_type: str | None = None

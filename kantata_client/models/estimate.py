@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -57,23 +57,23 @@ class Estimate(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     currency: str | None = None
-    custom_field_value_ids: list[str] | None = None
+    custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
     description: str | None = None
-    estimate_scenario_ids: list[str] | None = None
+    estimate_scenario_ids: list[str] | None = included("estimate_scenarios")
     """Present only when `include` names `estimate_scenarios`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     is_locked: bool | None = None
     """Project created from it; no more updates."""
     name: str | None = None
     updated_at: datetime | None = moment()
-    workspace_group_id: str | None = None
+    workspace_group_id: str | None = included("workspace_group")
     """Present only when `include` names `workspace_group`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ class EstimateScenario(Model):
     """Maximum budget."""
     created_at: datetime | None = moment()
     estimate_id: int | None = None
-    estimate_scenario_resource_ids: list[str] | None = None
+    estimate_scenario_resource_ids: list[str] | None = included("estimate_scenario_resources")
     """Present only when `include` names `estimate_scenario_resources`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
-    rate_card_id: str | None = None
+    rate_card_id: str | None = included("rate_card")
     """Present only when `include` names `rate_card`."""
     start_date: datetime | None = moment()
     target_margin_percent: int | None = None

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EstimateScenarioResource(Model):
     KEY: ClassVar[str | None] = "estimate_scenario_resources"
 
     id: str = ""
-    allocation_id: str | None = None
+    allocation_id: str | None = included("allocation")
     """Present only when `include` names `allocation`."""
     bill_rate: int | None = None
     """Cents; average of matching members, cached once locked."""
@@ -67,18 +67,18 @@ class EstimateScenarioResource(Model):
     created_at: datetime | None = moment()
     display_label: str | None = None
     estimate_scenario_id: int | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    geography_id: str | None = None
+    geography_id: str | None = included("geography")
     """Present only when `include` names `geography`."""
     label: str | None = None
-    organization_membership_id: str | None = None
+    organization_membership_id: str | None = included("organization_membership")
     """Present only when `include` names `organization_membership`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     role_name: str | None = None
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     allocation: ClassVar[One[EstimateScenarioResourceAllocation]] = One(
         "allocation_id", "estimate_scenario_resource_allocations"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EstimateScenarioResourceAllocation(Model):
     percent_allocated: float | None = None
     relative_start_day: int | None = None
     """Business days after scenario start."""
-    resource_id: str | None = None
+    resource_id: str | None = included("resource")
     """Present only when `include` names `resource`."""
     updated_at: datetime | None = moment()
     resource: ClassVar[One[EstimateScenarioResource]] = One("resource_id", "estimate_scenario_resources")

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment, nested
+from kantata_client._objects.fields import day, included, moment, nested, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Expense(Model):
     KEY: ClassVar[str | None] = "expenses"
 
     id: str = ""
-    active_submission_id: str | None = None
+    active_submission_id: str | None = included("active_submission")
     """Present only when `include` names `active_submission`."""
     amount_in_cents: int | None = None
     category: str | None = None
@@ -109,35 +109,35 @@ class Expense(Model):
     """Amount units per one currency unit."""
     currency_symbol: str | None = None
     date: date | None = day()
-    expense_budget_id: str | None = None
+    expense_budget_id: str | None = included("expense_budget")
     """Present only when `include` names `expense_budget`."""
-    expense_category_id: str | None = None
+    expense_category_id: str | None = included("expense_category")
     """Present only when `include` names `expense_category`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     foreign_exchange_amount: ExpenseForeignExchangeAmount | None = nested(ExpenseForeignExchangeAmount)
     is_billable: bool | None = None
     is_invoiced: bool | None = None
     notes: str | None = None
-    receipt_id: str | None = None
+    receipt_id: str | None = included("receipt")
     """Present only when `include` names `receipt`."""
-    recent_submission_id: str | None = None
+    recent_submission_id: str | None = included("recent_submission")
     """Present only when `include` names `recent_submission`."""
     reimbursable: bool | None = None
     """To creator or vendor."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     taxable: bool | None = None
     updated_at: datetime | None = moment()
-    user_can_edit: bool | None = None
+    user_can_edit: bool | None = optional()
     """Returned only when named in `optional_fields`."""
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    vendor_id: str | None = None
+    vendor_id: str | None = included("vendor")
     """Present only when `include` names `vendor`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     active_submission: ClassVar[One[ExpenseReportSubmission]] = One(
         "active_submission_id", "expense_report_submissions"

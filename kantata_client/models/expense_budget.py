@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day
+from kantata_client._objects.fields import day, included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class ExpenseBudget(Model):
     """Currency subunits."""
     description: str | None = None
     expected_by: date | None = day()
-    expense_ids: list[str] | None = None
+    expense_ids: list[str] | None = included("expenses")
     """Present only when `include` names `expenses`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     fixed_fee: bool | None = None
-    fixed_fee_item_ids: list[str] | None = None
+    fixed_fee_item_ids: list[str] | None = included("fixed_fee_items")
     """Present only when `include` names `fixed_fee_items`."""
     markup_per_unit_in_subunits: int | None = None
     """For flat_fee markup; times quantity."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class ExpenseReportSubmission(Model):
     current_resolution_created_at_date: datetime | None = moment()
     current_resolution_creator_id: int | None = None
     current_resolution_description: str | None = None
-    expense_ids: list[str] | None = None
+    expense_ids: list[str] | None = included("expenses")
     """Present only when `include` names `expenses`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     line_item_total_formatted: str | None = None
     line_item_total_in_cents: int | None = None
@@ -95,7 +95,7 @@ class ExpenseReportSubmission(Model):
     permissions: ExpenseReportSubmissionPermissions | None = nested(ExpenseReportSubmissionPermissions)
     resolution_description: str | None = None
     """Of the current resolution."""
-    resolution_ids: list[str] | None = None
+    resolution_ids: list[str] | None = included("resolutions")
     """Present only when `include` names `resolutions`."""
     status: str | None = None
     """Valid values: `approved`, `rejected`, `cancelled`, and `pending`."""
@@ -103,9 +103,9 @@ class ExpenseReportSubmission(Model):
     type: str | None = None
     """Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     expenses: ClassVar[Many[Expense]] = Many("expense_ids", "expenses")
     """The expenses with the ids in `expense_ids`."""

@@ -65,7 +65,7 @@ class ExternalReference(Model):
     status: str | None = None
     """Valid values: `pending`, `successful`, and `failed`."""
     subject_id: int | None = None
-    subject_ref: Reference | None = nested(Reference)
+    subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_type: str | None = None
     """Valid values: `Assignment`, `BillingMilestone`, `CustomField`, `CustomFieldChoice`, `CustomFieldSet`,

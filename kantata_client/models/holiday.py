@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import day
+from kantata_client._objects.fields import day, included, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Holiday(Model):
     KEY: ClassVar[str | None] = "holidays"
 
     id: str = ""
-    calendar_names_list: str | None = None
+    calendar_names_list: str | None = optional()
     """Csv of calendar names. Returned only when named in `optional_fields`."""
     end_date: date | None = day()
-    holiday_calendar_association_ids: list[str] | None = None
+    holiday_calendar_association_ids: list[str] | None = included("holiday_calendar_associations")
     """Present only when `include` names `holiday_calendar_associations`."""
     name: str | None = None
     paid: bool | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ class HolidayCalendarAssociation(Model):
     KEY: ClassVar[str | None] = "holiday_calendar_associations"
 
     id: str = ""
-    holiday_calendar_id: str | None = None
+    holiday_calendar_id: str | None = included("holiday_calendar")
     """Present only when `include` names `holiday_calendar`."""
     holiday_calendar_name: str | None = None
-    holiday_id: str | None = None
+    holiday_id: str | None = included("holiday")
     """Present only when `include` names `holiday`."""
     holiday_name: str | None = None
     holiday: ClassVar[One[Holiday]] = One("holiday_id", "holidays")

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HolidayCalendarMembership(Model):
     id: str = ""
     created_at: datetime | None = moment()
     end_date: date | None = day()
-    holiday_calendar_id: str | None = None
+    holiday_calendar_id: str | None = included("holiday_calendar")
     """Present only when `include` names `holiday_calendar`."""
     in_use: bool | None = None
     """Currently active for the user."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class InsightsAccessGroupMembership(Model):
     KEY: ClassVar[str | None] = "insights_access_group_memberships"
 
     id: str = ""
-    account_permission: str | None = None
+    account_permission: str | None = optional()
     """Returned only when named in `optional_fields`."""
     can_edit: bool | None = None
     """Grants access to all account data in Insights."""
@@ -46,7 +46,7 @@ class InsightsAccessGroupMembership(Model):
     insights_access_group_name: str | None = None
     updated_at: datetime | None = moment()
     user_id: int | None = None
-    user_name: str | None = None
+    user_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ class Invoice(Model):
     KEY: ClassVar[str | None] = "invoices"
 
     id: str = ""
-    additional_item_ids: list[str] | None = None
+    additional_item_ids: list[str] | None = included("additional_items")
     """Present only when `include` names `additional_items`."""
     balance_in_cents: int | None = None
-    billing_milestone_ids: list[str] | None = None
+    billing_milestone_ids: list[str] | None = included("billing_milestones")
     """Present only when `include` names `billing_milestones`."""
     created_at: datetime | None = moment()
     currency: str | None = None
@@ -89,11 +89,11 @@ class Invoice(Model):
     currency_symbol: str | None = None
     draft: bool | None = None
     due_date: date | None = day()
-    expense_ids: list[str] | None = None
+    expense_ids: list[str] | None = included("expenses")
     """Present only when `include` names `expenses`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    fixed_fee_item_ids: list[str] | None = None
+    fixed_fee_item_ids: list[str] | None = included("fixed_fee_items")
     """Present only when `include` names `fixed_fee_items`."""
     invoice_date: date | None = day()
     message: str | None = None
@@ -102,23 +102,23 @@ class Invoice(Model):
     """Days to pay, 30 = Net 30."""
     project_code: str | None = None
     purchase_order: str | None = None
-    recipient_id: str | None = None
+    recipient_id: str | None = included("recipient")
     """Present only when `include` names `recipient`."""
     status: str | None = None
     """Valid values: `new`, `cancelled`, and `accepted payment`."""
     tax_rate: float | None = None
     """Percentage."""
-    time_entry_ids: list[str] | None = None
+    time_entry_ids: list[str] | None = included("time_entries")
     """Present only when `include` names `time_entries`."""
     title: str | None = None
     """Auto-generated from the invoice number."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     user_invoice_number: int | None = None
     user_invoice_title: str | None = None
     """User-entered."""
-    workspace_ids: list[str] | None = None
+    workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
     additional_items: ClassVar[Many[AdditionalItem]] = Many("additional_item_ids", "additional_items")
     """The additional items with the ids in `additional_item_ids`."""

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day
+from kantata_client._objects.fields import day, included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class LineItemLock(Model):
 
     id: str = ""
     account_id: int | None = None
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     locked_to: date | None = day()
     """A past Saturday."""

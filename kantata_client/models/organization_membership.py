@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class OrganizationMembership(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    department_id: str | None = None
+    department_id: str | None = included("department")
     """Present only when `include` names `department`."""
-    geography_id: str | None = None
+    geography_id: str | None = included("geography")
     """Present only when `include` names `geography`."""
     member_id: str | None = None
     """Project or user ID."""

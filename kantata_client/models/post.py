@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One, Polymorphic
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
@@ -72,46 +72,46 @@ class Post(Model):
     KEY: ClassVar[str | None] = "posts"
 
     id: str = ""
-    attachment_ids: list[str] | None = None
+    attachment_ids: list[str] | None = included("attachments")
     """Present only when `include` names `attachments`."""
     created_at: datetime | None = moment()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     formatted_message: str | None = None
     """Sanitized HTML."""
-    google_document_ids: list[str] | None = None
+    google_document_ids: list[str] | None = included("google_documents")
     """Present only when `include` names `google_documents`."""
     has_attachments: bool | None = None
     message: str | None = None
     newest_reply_at: datetime | None = moment()
-    newest_reply_id: str | None = None
+    newest_reply_id: str | None = included("newest_reply")
     """Present only when `include` names `newest_reply`."""
-    newest_reply_user_id: str | None = None
+    newest_reply_user_id: str | None = included("newest_reply_user")
     """Present only when `include` names `newest_reply_user`."""
     parsed_message: str | None = None
     """Parsed markdown or plain, per preference."""
     private: bool | None = None
-    recipient_ids: list[str] | None = None
+    recipient_ids: list[str] | None = included("recipients")
     """Present only when `include` names `recipients`."""
     reply: bool | None = None
     """Whether post has replies."""
     reply_count: int | None = None
-    reply_ids: list[str] | None = None
+    reply_ids: list[str] | None = included("replies")
     """Present only when `include` names `replies`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     subject_id: int | None = None
     """Parent post or replied-to object."""
-    subject_ref: Reference | None = nested(Reference)
+    subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_title: str | None = None
     """Proof posts."""
     subject_type: str | None = None
     """Class name of replied-to object."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     attachments: ClassVar[Many[PostAttachment]] = Many("attachment_ids", "attachments")
     """The attachments with the ids in `attachment_ids`."""

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day
+from kantata_client._objects.fields import day, included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class ProjectAccountingRecord(Model):
     """ISO code."""
     description: str | None = None
     end_date: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     fees: float | None = None
     forecast: float | None = None
@@ -119,7 +119,7 @@ class ProjectAccountingRecord(Model):
     revenue_method: str | None = None
     revenue_override_notes: str | None = None
     """Needs Revenue Management early access."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     service_type: str | None = None
     """Organization-specific category."""
@@ -127,7 +127,7 @@ class ProjectAccountingRecord(Model):
     status: str | None = None
     """Valid values: `Unsubmitted`, `Draft`, `Pending Approval`, `Approved`, `Cancelled`, `Reopened`, and
     `Adjusted`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     system_generated: bool | None = None
     total_estimated_hours: float | None = None
@@ -136,9 +136,9 @@ class ProjectAccountingRecord(Model):
     type: str | None = None
     """Valid values: `Baseline`, `Earned Value`, `Earned Value Forecasting`, `Forecasting`, and
     `Recognition`."""
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -75,15 +75,19 @@ class ProjectSnapshot(Model):
     duration: str | None = None
     """Earliest task start to latest task due."""
     is_baseline: bool | None = None
-    project_snapshot_assignment_ids: list[str] | None = None
+    project_snapshot_assignment_ids: list[str] | None = included("project_snapshot_assignments")
     """Present only when `include` names `project_snapshot_assignments`."""
-    project_snapshot_custom_field_value_ids: list[str] | None = None
+    project_snapshot_custom_field_value_ids: list[str] | None = included(
+        "project_snapshot_custom_field_values"
+    )
     """Present only when `include` names `project_snapshot_custom_field_values`."""
-    project_snapshot_resource_ids: list[str] | None = None
+    project_snapshot_resource_ids: list[str] | None = included("project_snapshot_resources")
     """Present only when `include` names `project_snapshot_resources`."""
-    project_snapshot_task_custom_field_value_ids: list[str] | None = None
+    project_snapshot_task_custom_field_value_ids: list[str] | None = included(
+        "project_snapshot_task_custom_field_values"
+    )
     """Present only when `include` names `project_snapshot_task_custom_field_values`."""
-    project_snapshot_task_ids: list[str] | None = None
+    project_snapshot_task_ids: list[str] | None = included("project_snapshot_tasks")
     """Present only when `include` names `project_snapshot_tasks`."""
     start_date: date | None = day()
     status_as_text: str | None = None

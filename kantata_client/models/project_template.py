@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import included, moment, nested, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ class ProjectTemplate(Model):
     item_count: int | None = None
     """Number of tasks."""
     permissions: ProjectTemplatePermissions | None = nested(ProjectTemplatePermissions)
-    project_template_additional_tab_ids: list[str] | None = None
+    project_template_additional_tab_ids: list[str] | None = included("project_template_additional_tabs")
     """Present only when `include` names `project_template_additional_tabs`."""
-    project_template_assignment_ids: list[str] | None = None
+    project_template_assignment_ids: list[str] | None = included("project_template_assignments")
     """Present only when `include` names `project_template_assignments`."""
-    raw_json: str | None = None
+    raw_json: str | None = optional()
     """JSON hash of all tasks. Returned only when named in `optional_fields`."""
     shared: bool | None = None
     """Use sharing instead. Deprecated."""
@@ -87,7 +87,7 @@ class ProjectTemplate(Model):
     """Valid values: `private`, `shared`, and `editable`."""
     title: str | None = None
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     project_template_additional_tabs: ClassVar[Many[ProjectTemplateAdditionalTab]] = Many(
         "project_template_additional_tab_ids", "project_template_additional_tabs"

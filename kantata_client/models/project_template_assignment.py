@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
+from kantata_client._objects.fields import included, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -38,17 +39,17 @@ class ProjectTemplateAssignment(Model):
 
     id: str = ""
     name: str | None = None
-    project_template_id: str | None = None
+    project_template_id: str | None = included("project_template")
     """Present only when `include` names `project_template`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
-    role_initials: str | None = None
+    role_initials: str | None = optional()
     """Three letters. Returned only when named in `optional_fields`."""
-    role_name: str | None = None
+    role_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    total_count: int | None = None
+    total_count: int | None = optional()
     """Returned only when named in `optional_fields`."""
-    total_estimated_minutes: int | None = None
+    total_estimated_minutes: int | None = optional()
     """Returned only when named in `optional_fields`."""
     project_template: ClassVar[One[ProjectTemplate]] = One("project_template_id", "project_templates")
     """The project template with the id in `project_template_id`."""

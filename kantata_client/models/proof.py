@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 
@@ -39,7 +39,7 @@ class Proof(Model):
     created_at: datetime | None = moment()
     creator_name: str | None = None
     """Uploader of current revision."""
-    current_revision_id: str | None = None
+    current_revision_id: str | None = included("current_revision")
     """Present only when `include` names `current_revision`."""
     download_url: str | None = None
     """Current revision."""
@@ -56,9 +56,9 @@ class Proof(Model):
     revision_count: int | None = None
     revision_date: datetime | None = moment()
     """Current revision created."""
-    revision_ids: list[str] | None = None
+    revision_ids: list[str] | None = included("revisions")
     """Present only when `include` names `revisions`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     title: str | None = None
     viewable: bool | None = None

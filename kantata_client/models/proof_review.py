@@ -7,6 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 
@@ -23,9 +24,9 @@ class ProofReview(Model):
 
     id: str = ""
     can_modify: bool | None = None
-    participation_ids: list[str] | None = None
+    participation_ids: list[str] | None = included("participations")
     """Present only when `include` names `participations`."""
-    proof_revision_id: str | None = None
+    proof_revision_id: str | None = included("proof_revision")
     """Present only when `include` names `proof_revision`."""
     status: str | None = None
     """Valid values: `In Progress`, `Approved`, and `Rejected`."""

@@ -7,6 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 
@@ -21,7 +22,7 @@ class ProofReviewParticipation(Model):
     """
 
     id: str = ""
-    project_review_id: str | None = None
+    project_review_id: str | None = included("proof_review")
     """Present only when `include` names `proof_review`."""
     status: str | None = None
     """Valid values: `waiting`, `rejected`, and `approved`."""

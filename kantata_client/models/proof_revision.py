@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 
@@ -36,9 +36,9 @@ class ProofRevision(Model):
     download_url: str | None = None
     filesize: int | None = None
     original_filename: str | None = None
-    proof_id: str | None = None
+    proof_id: str | None = included("proof")
     """Present only when `include` names `proof`."""
-    proof_review_id: str | None = None
+    proof_review_id: str | None = included("proof_review")
     """Present only when `include` names `proof_review`."""
     review_url: str | None = None
     """Proofing workspace URL."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ class RateCard(Model):
     id: str = ""
     created_at: datetime | None = moment()
     currency: str | None = None
-    effective_rate_card_version_id: str | None = None
+    effective_rate_card_version_id: str | None = included("effective_rate_card_version")
     """Present only when `include` names `effective_rate_card_version`."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    rate_card_set_id: str | None = None
+    rate_card_set_id: str | None = included("rate_card_set")
     """Present only when `include` names `rate_card_set`."""
     rate_card_set_title: str | None = None
     """Set and currency."""
-    rate_card_version_ids: list[str] | None = None
+    rate_card_version_ids: list[str] | None = included("rate_card_versions")
     """Present only when `include` names `rate_card_versions`."""
     removable: bool | None = None
     updated_at: datetime | None = moment()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class RateCardRole(Model):
     created_at: datetime | None = moment()
     rate: int | None = None
     """Cents per hour."""
-    rate_card_version_id: str | None = None
+    rate_card_version_id: str | None = included("rate_card_version")
     """Present only when `include` names `rate_card_version`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     updated_at: datetime | None = moment()
     rate_card_version: ClassVar[One[RateCardVersion]] = One("rate_card_version_id", "rate_card_versions")

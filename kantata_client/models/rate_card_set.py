@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ class RateCardSet(Model):
     default_currencies: list[str] | None = None
     """Published versions of account default set."""
     destroyable: bool | None = None
-    rate_card_ids: list[str] | None = None
+    rate_card_ids: list[str] | None = included("rate_cards")
     """Present only when `include` names `rate_cards`."""
-    rate_card_set_version_ids: list[str] | None = None
+    rate_card_set_version_ids: list[str] | None = included("rate_card_set_versions")
     """Present only when `include` names `rate_card_set_versions`."""
     title: str | None = None
     updated_at: datetime | None = moment()
-    workspace_group_ids: list[str] | None = None
+    workspace_group_ids: list[str] | None = included("workspace_groups")
     """Present only when `include` names `workspace_groups`."""
     rate_card_set_versions: ClassVar[Many[RateCardSetVersion]] = Many(
         "rate_card_set_version_ids", "rate_card_set_versions"

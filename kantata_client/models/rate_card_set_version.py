@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class RateCardSetVersion(Model):
     """Published."""
     created_at: datetime | None = moment()
     effective_date: date | None = day()
-    rate_card_set_id: str | None = None
+    rate_card_set_id: str | None = included("rate_card_set")
     """Present only when `include` names `rate_card_set`."""
-    rate_card_version_ids: list[str] | None = None
+    rate_card_version_ids: list[str] | None = included("rate_card_versions")
     """Present only when `include` names `rate_card_versions`."""
     updated_at: datetime | None = moment()
     used_currencies: list[str] | None = None

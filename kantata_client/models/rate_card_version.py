@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class RateCardVersion(Model):
     created_at: datetime | None = moment()
     default_rate: int | None = None
     """For roles without own rate."""
-    rate_card_id: str | None = None
+    rate_card_id: str | None = included("rate_card")
     """Present only when `include` names `rate_card`."""
-    rate_card_role_ids: list[str] | None = None
+    rate_card_role_ids: list[str] | None = included("rate_card_roles")
     """Present only when `include` names `rate_card_roles`."""
-    rate_card_set_version_id: str | None = None
+    rate_card_set_version_id: str | None = included("rate_card_set_version")
     """Present only when `include` names `rate_card_set_version`."""
     updated_at: datetime | None = moment()
     rate_card: ClassVar[One[RateCard]] = One("rate_card_id", "rate_cards")

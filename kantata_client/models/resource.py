@@ -7,6 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 
@@ -25,12 +26,12 @@ class Resource(Model):
     """
 
     id: str = ""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     label: str | None = None
-    organization_membership_id: str | None = None
+    organization_membership_id: str | None = included("organization_membership")
     """Present only when `include` names `organization_membership`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""

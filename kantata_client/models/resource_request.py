@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class ResourceRequest(Model):
     KEY: ClassVar[str | None] = "resource_requests"
 
     id: str = ""
-    approver_ids: list[str] | None = None
+    approver_ids: list[str] | None = included("approvers")
     """Present only when `include` names `approvers`."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
-    resource_id: str | None = None
+    resource_id: str | None = included("resource")
     """Present only when `include` names `resource`."""
     status: str | None = None
     """Valid values: `new`, `cancelled`, `rejected`, and `approved`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class Skill(Model):
     id: str = ""
     created_at: datetime | None = moment()
     description: str | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     max_level: str | None = None
     name: str | None = None
-    skill_category_id: str | None = None
+    skill_category_id: str | None = included("skill_category")
     """Present only when `include` names `skill_category`."""
     updated_at: datetime | None = moment()
     external_references: ClassVar[Many[ExternalReference]] = Many(

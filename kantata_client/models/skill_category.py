@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class SkillCategory(Model):
 
     id: str = ""
     name: str | None = None
-    skill_ids: list[str] | None = None
+    skill_ids: list[str] | None = included("skills")
     """Present only when `include` names `skills`."""
     skills: ClassVar[Many[Skill]] = Many("skill_ids", "skills")
     """The skills with the ids in `skill_ids`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class SkillMembership(Model):
     id: str = ""
     cached_skill_name: str | None = None
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     level: int | None = None
     """Proficiency 1-5."""
     max_level: int | None = None
-    skill_id: str | None = None
+    skill_id: str | None = included("skill")
     """Present only when `include` names `skill`."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment, nested_list
+from kantata_client._objects.fields import included, moment, nested_list
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -64,16 +64,16 @@ class StatusReport(Model):
     color: str | None = None
     """Valid values: `green`, `yellow`, and `red`."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     description: str | None = None
     details: list[StatusReportDetail] | None = nested_list(StatusReportDetail)
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     updated_at: datetime | None = moment()
-    updater_id: str | None = None
+    updater_id: str | None = included("updater")
     """Present only when `include` names `updater`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""

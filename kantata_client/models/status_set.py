@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class StatusSet(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    custom_task_status_ids: list[str] | None = None
+    custom_task_status_ids: list[str] | None = included("custom_task_statuses")
     """Present only when `include` names `custom_task_statuses`."""
     name: str | None = None
     updated_at: datetime | None = moment()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class StatusSetOption(Model):
     status: str | None = None
     """Name of the status."""
     status_set_id: int | None = None
-    task_status_set_id: str | None = None
+    task_status_set_id: str | None = included("task_status_set")
     """Present only when `include` names `task_status_set`."""
     updated_at: datetime | None = moment()
     task_status_set: ClassVar[One[StatusSet]] = One("task_status_set_id", "task_status_sets")

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -176,85 +176,87 @@ class Story(Model):
     ancestry_depth: int | None = None
     """0 (top level) to 4."""
     archived: bool | None = None
-    archived_editable: bool | None = None
+    archived_editable: bool | None = optional()
     """Archived tasks only. Returned only when named in `optional_fields`."""
-    assigned_role_id: str | None = None
+    assigned_role_id: str | None = included("assigned_role")
     """Present only when `include` names `assigned_role`."""
-    assignee_ids: list[str] | None = None
+    assignee_ids: list[str] | None = included("assignees")
     """Present only when `include` names `assignees`."""
     assignment_timestamped_at: datetime | None = moment()
-    attachment_ids: list[str] | None = None
+    attachment_ids: list[str] | None = included("attachments")
     """Present only when `include` names `attachments`."""
     billable: bool | None = None
     budget_estimate_in_cents: int | None = None
     """Subunits; needs story budget access."""
     budget_used_in_cents: int | None = None
     """Subunits; needs story budget access."""
-    can_align_time: bool | None = None
+    can_align_time: bool | None = optional()
     """Out-of-sync scheduled hours can be realigned. Returned only when named in `optional_fields`."""
-    can_edit: bool | None = None
+    can_edit: bool | None = optional()
     """Archived tasks: see archived_editable. Returned only when named in `optional_fields`."""
-    can_post: bool | None = None
+    can_post: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
-    current_assignment_ids: list[str] | None = None
+    current_assignment_ids: list[str] | None = included("current_assignments")
     """Present only when `include` names `current_assignments`."""
-    custom_field_value_ids: list[str] | None = None
+    custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
-    custom_task_status_id: int | None = None
+    custom_task_status_id: int | None = optional()
     """Null without custom status set. Returned only when named in `optional_fields`."""
     deleted_at: datetime | None = moment()
-    descendant_ids: list[str] | None = None
+    descendant_ids: list[str] | None = included("descendants")
     """Present only when `include` names `descendants`."""
     description: str | None = None
     """Includes Markdown syntax."""
     due_date: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     fixed_fee: bool | None = None
     """False = time and materials."""
-    follower_ids: list[str] | None = None
+    follower_ids: list[str] | None = included("followers")
     """Present only when `include` names `followers`."""
-    formatted_description: str | None = None
+    formatted_description: str | None = optional()
     """With emoji and mentions. Returned only when named in `optional_fields`."""
-    google_document_ids: list[str] | None = None
+    google_document_ids: list[str] | None = included("google_documents")
     """Present only when `include` names `google_documents`."""
-    has_out_of_bounds_sads: bool | None = None
+    has_out_of_bounds_sads: bool | None = optional()
     """Scheduled hours outside start and due dates. Returned only when named in `optional_fields`."""
     invoiced_balance_in_cents: int | None = None
     """Subunits; needs story budget access."""
-    is_time_trackable_type: bool | None = None
+    is_time_trackable_type: bool | None = optional()
     """Per account settings. Returned only when named in `optional_fields`."""
     logged_billable_time_in_minutes: int | None = None
     """Needs time estimate access."""
     logged_nonbillable_time_in_minutes: int | None = None
     """Needs time estimate access."""
-    parent_id: str | None = None
+    parent_id: str | None = included("parent")
     """Present only when `include` names `parent`."""
-    parsed_description: str | None = None
+    parsed_description: str | None = optional()
     """Without Markdown syntax. Returned only when named in `optional_fields`."""
     percentage_complete: int | None = None
     position: int | None = None
     """In Task Tracker; not the WBS number."""
-    potential_workspace_resource_ids: list[str] | None = None
+    potential_workspace_resource_ids: list[str] | None = included("potential_workspace_resources")
     """Present only when `include` names `potential_workspace_resources`."""
-    potential_workspace_resources_with_unnamed_ids: list[str] | None = None
+    potential_workspace_resources_with_unnamed_ids: list[str] | None = included(
+        "potential_workspace_resources_with_unnamed"
+    )
     """Present only when `include` names `potential_workspace_resources_with_unnamed`."""
     priority: str | None = None
     """Valid values: `critical`, `high`, `normal`, and `low`."""
     project_plan: bool | None = None
     """True project task, false To Do."""
-    read_only: bool | None = None
+    read_only: bool | None = optional()
     """Returned only when named in `optional_fields`."""
-    render_description_markdown: bool | None = None
+    render_description_markdown: bool | None = optional()
     """Account setting. Returned only when named in `optional_fields`."""
-    reply_ids: list[str] | None = None
+    reply_ids: list[str] | None = included("replies")
     """Present only when `include` names `replies`."""
-    root_id: str | None = None
+    root_id: str | None = included("root")
     """Present only when `include` names `root`."""
-    source_dependency_ids: list[str] | None = None
+    source_dependency_ids: list[str] | None = included("source_dependencies")
     """Present only when `include` names `source_dependencies`."""
     start_date: date | None = day()
     state: str | None = None
@@ -263,9 +265,9 @@ class Story(Model):
     reproduce`, `resolved`, and `won't fix`."""
     status: str | None = None
     """Actual task status."""
-    story_state_change_ids: list[str] | None = None
+    story_state_change_ids: list[str] | None = included("story_state_changes")
     """Present only when `include` names `story_state_changes`."""
-    story_task_ids: list[str] | None = None
+    story_task_ids: list[str] | None = included("story_tasks")
     """Present only when `include` names `story_tasks`."""
     story_type: str | None = None
     """Valid values: `task`, `deliverable`, `milestone`, and `issue`."""
@@ -279,13 +281,13 @@ class Story(Model):
     """Descendants; needs time estimate access."""
     sub_story_count: int | None = None
     """Descendants."""
-    sub_story_ids: list[str] | None = None
+    sub_story_ids: list[str] | None = included("sub_stories")
     """Present only when `include` names `sub_stories`."""
     subtree_depth: int | None = None
     """Described as number of ancestors."""
-    tag_ids: list[str] | None = None
+    tag_ids: list[str] | None = included("tags")
     """Present only when `include` names `tags`."""
-    target_dependency_ids: list[str] | None = None
+    target_dependency_ids: list[str] | None = included("target_dependencies")
     """Present only when `include` names `target_dependencies`."""
     time_estimate_in_minutes: int | None = None
     """Needs time estimate access."""
@@ -296,11 +298,11 @@ class Story(Model):
     updated_at: datetime | None = moment()
     weight: int | None = None
     """Milestones only; needs time estimate access."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
-    workspace_resource_ids: list[str] | None = None
+    workspace_resource_ids: list[str] | None = included("workspace_resources")
     """Present only when `include` names `workspace_resources`."""
-    workspace_resources_with_unnamed_ids: list[str] | None = None
+    workspace_resources_with_unnamed_ids: list[str] | None = included("workspace_resources_with_unnamed")
     """Present only when `include` names `workspace_resources_with_unnamed`."""
     ancestors: ClassVar[Many[Story]] = Many("ancestor_ids", "stories")
     """The ancestors with the ids in `ancestor_ids`."""

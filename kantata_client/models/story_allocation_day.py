@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -46,19 +46,19 @@ class StoryAllocationDay(Model):
     KEY: ClassVar[str | None] = "story_allocation_days"
 
     id: str = ""
-    assignment_id: str | None = None
+    assignment_id: str | None = included("assignment")
     """Present only when `include` names `assignment`."""
     created_at: datetime | None = moment()
     current: bool | None = None
     """Its assignment is active."""
     date: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     minutes: int | None = None
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     assignment: ClassVar[One[Assignment]] = One("assignment_id", "assignments")
     """The assignment with the id in `assignment_id`."""

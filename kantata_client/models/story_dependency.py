@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class StoryDependency(Model):
     """0 SS, 1 SF, 2 FS, 3 FF. Valid values: `0`, `1`, `2`, and `3`."""
     lag: int | None = None
     """Days."""
-    source_id: str | None = None
+    source_id: str | None = included("source")
     """Present only when `include` names `source`."""
-    target_id: str | None = None
+    target_id: str | None = included("target")
     """Present only when `include` names `target`."""
     updated_at: datetime | None = moment()
     source: ClassVar[One[Story]] = One("source_id", "stories")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class StoryFollow(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    follower_id: str | None = None
+    follower_id: str | None = included("follower")
     """Present only when `include` names `follower`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
     follower: ClassVar[One[User]] = One("follower_id", "users")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class StoryTask(Model):
     id: str = ""
     completed: bool | None = None
     completed_at: datetime | None = moment()
-    completed_by_id: str | None = None
+    completed_by_id: str | None = included("completed_by")
     """Present only when `include` names `completed_by`."""
     created_at: datetime | None = moment()
     name: str | None = None
     position: int | None = None
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
     completed_by: ClassVar[One[User]] = One("completed_by_id", "users")

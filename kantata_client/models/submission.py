@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
 
 
@@ -68,7 +68,7 @@ class Submission(Model):
     current_resolution_created_at_date: datetime | None = moment()
     current_resolution_creator_id: int | None = None
     current_resolution_description: str | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     line_item_total_formatted: str | None = None
     line_item_total_in_cents: int | None = None
@@ -81,7 +81,7 @@ class Submission(Model):
     type: str | None = None
     """Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""

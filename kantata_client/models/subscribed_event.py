@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from kantata_client._objects.associations import Polymorphic
-from kantata_client._objects.fields import moment, nested
+from kantata_client._objects.fields import moment, nested, optional
 from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
@@ -46,17 +46,17 @@ class SubscribedEvent(Model):
     """Associated workspace, if any."""
     created_at: datetime | None = moment()
     """Record creation, not when action happened."""
-    current_payload: str | None = None
+    current_payload: str | None = optional()
     """JSON. Returned only when named in `optional_fields`."""
     event_type: str | None = None
-    payload_changes: str | None = None
+    payload_changes: str | None = optional()
     """JSON, previous and current values. Returned only when named in `optional_fields`."""
-    previous_payload: str | None = None
+    previous_payload: str | None = optional()
     """JSON. Returned only when named in `optional_fields`."""
     subject_changed_at: datetime | None = moment()
     """When action happened."""
     subject_id: int | None = None
-    subject_ref: Reference | None = nested(Reference)
+    subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_type: str | None = None
     """E.g. TimeEntry."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class SurveyAnswer(Model):
     KEY: ClassVar[str | None] = "survey_answers"
 
     id: str = ""
-    choice_ids: list[str] | None = None
+    choice_ids: list[str] | None = included("choices")
     """Present only when `include` names `choices`."""
     created_at: datetime | None = moment()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    survey_question_id: str | None = None
+    survey_question_id: str | None = included("survey_question")
     """Present only when `include` names `survey_question`."""
-    survey_response_id: str | None = None
+    survey_response_id: str | None = included("survey_response")
     """Present only when `include` names `survey_response`."""
     text: str | None = None
     updated_at: datetime | None = moment()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class SurveyQuestion(Model):
     KEY: ClassVar[str | None] = "survey_questions"
 
     id: str = ""
-    choice_ids: list[str] | None = None
+    choice_ids: list[str] | None = included("choices")
     """Present only when `include` names `choices`."""
     created_at: datetime | None = moment()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     question_type: str | None = None
     """Valid values: `single`, `multi`, `date`, `string`, `integer`, and `decimal`."""

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One, Polymorphic
-from kantata_client._objects.fields import day, moment, nested
+from kantata_client._objects.fields import day, included, moment, nested
 from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
@@ -62,22 +62,22 @@ class SurveyTemplate(Model):
     created_at: datetime | None = moment()
     description: str | None = None
     due_date: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     open_date: date | None = day()
-    owner_id: str | None = None
+    owner_id: str | None = included("owner")
     """Present only when `include` names `owner`."""
-    respondent_id: str | None = None
+    respondent_id: str | None = included("respondent")
     """Present only when `include` names `respondent`."""
-    subject_ref: Reference | None = nested(Reference)
+    subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
-    survey_question_ids: list[str] | None = None
+    survey_question_ids: list[str] | None = included("survey_questions")
     """Present only when `include` names `survey_questions`."""
-    survey_response_ids: list[str] | None = None
+    survey_response_ids: list[str] | None = included("survey_responses")
     """Present only when `include` names `survey_responses`."""
     title: str | None = None
     updated_at: datetime | None = moment()
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class TimeEntry(Model):
     KEY: ClassVar[str | None] = "time_entries"
 
     id: str = ""
-    active_submission_id: str | None = None
+    active_submission_id: str | None = included("active_submission")
     """Present only when `include` names `active_submission`."""
     approved: bool | None = None
     billable: bool | None = None
@@ -84,32 +84,32 @@ class TimeEntry(Model):
     """Subunits per currency unit."""
     currency_symbol: str | None = None
     date_performed: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    invoice_id: str | None = None
+    invoice_id: str | None = included("invoice")
     """Present only when `include` names `invoice`."""
     is_invoiced: bool | None = None
     location: str | None = None
     """Only if account has locations."""
-    location_id: int | None = None
+    location_id: int | None = optional()
     """Only if account has locations. Returned only when named in `optional_fields`."""
     notes: str | None = None
     rate_in_cents: int | None = None
     """Per hour."""
-    recent_submission_id: str | None = None
+    recent_submission_id: str | None = included("recent_submission")
     """Present only when `include` names `recent_submission`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
-    story_id: str | None = None
+    story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     taxable: bool | None = None
     time_in_minutes: int | None = None
     updated_at: datetime | None = moment()
-    user_can_edit: bool | None = None
+    user_can_edit: bool | None = optional()
     """Returned only when named in `optional_fields`."""
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     active_submission: ClassVar[One[TimesheetSubmission]] = One(
         "active_submission_id", "timesheet_submissions"

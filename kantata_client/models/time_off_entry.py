@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day
+from kantata_client._objects.fields import day, included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class TimeOffEntry(Model):
     KEY: ClassVar[str | None] = "time_off_entries"
 
     id: str = ""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     hours: float | None = None
     requested_date: date | None = day()
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     submission_date: date | None = day()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment, nested
+from kantata_client._objects.fields import day, included, moment, nested
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class TimesheetSubmission(Model):
     current_resolution_description: str | None = None
     end_date: date | None = day()
     """Last day of the week."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     line_item_total_formatted: str | None = None
     line_item_total_in_cents: int | None = None
@@ -96,15 +96,15 @@ class TimesheetSubmission(Model):
     """First day of the week."""
     status: str | None = None
     """Valid values: `approved`, `rejected`, `cancelled`, and `pending`."""
-    time_entry_ids: list[str] | None = None
+    time_entry_ids: list[str] | None = included("time_entries")
     """Present only when `include` names `time_entries`."""
     title: str | None = None
     type: str | None = None
     """Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`."""
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -71,43 +71,43 @@ class User(Model):
     KEY: ClassVar[str | None] = "users"
 
     id: str = ""
-    abbreviated_timezone: str | None = None
+    abbreviated_timezone: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    account_membership_id: str | None = None
+    account_membership_id: str | None = included("account_membership")
     """Present only when `include` names `account_membership`."""
-    bio: str | None = None
+    bio: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    city: str | None = None
+    city: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    classification: str | None = None
+    classification: str | None = optional()
     """Valid values: `Internal`, and `External`. Returned only when named in `optional_fields`."""
-    country: str | None = None
+    country: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    custom_field_value_ids: list[str] | None = None
+    custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
     email_address: str | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     full_name: str | None = None
     headline: str | None = None
-    last_site_activity: datetime | None = moment()
+    last_site_activity: datetime | None = moment(optional=True)
     """Last login; needs on_my_account filter; administrators only. Returned only when named in
     `optional_fields`."""
-    manager_id: str | None = None
+    manager_id: str | None = included("manager")
     """Present only when `include` names `manager`."""
     photo_path: str | None = None
     """Profile photo URL."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
-    skill_ids: list[str] | None = None
+    skill_ids: list[str] | None = included("skills")
     """Present only when `include` names `skills`."""
-    skill_membership_ids: list[str] | None = None
+    skill_membership_ids: list[str] | None = included("skill_memberships")
     """Present only when `include` names `skill_memberships`."""
-    state: str | None = None
+    state: str | None = optional()
     """Home state, geographic. Returned only when named in `optional_fields`."""
-    website: str | None = None
+    website: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    work_sample_ids: list[str] | None = None
+    work_sample_ids: list[str] | None = included("work_samples")
     """Present only when `include` names `work_samples`."""
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
     """The account membership with the id in `account_membership_id`."""

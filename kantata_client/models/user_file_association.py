@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One, Polymorphic
-from kantata_client._objects.fields import nested
+from kantata_client._objects.fields import included, nested
 from kantata_client._objects.model import Model
 from kantata_client.models.reference import Reference
 
@@ -36,11 +36,11 @@ class UserFileAssociation(Model):
     KEY: ClassVar[str | None] = "user_file_associations"
 
     id: str = ""
-    asset_object_ref: Reference | None = nested(Reference)
+    asset_object_ref: Reference | None = nested(Reference, include="asset_object")
     """Present only when `include` names `asset_object`."""
-    post_id: str | None = None
+    post_id: str | None = included("post")
     """Present only when `include` names `post`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     asset_object: ClassVar[Polymorphic] = Polymorphic("asset_object_ref")
     """The asset object with the id in `asset_object_ref`. Ref object with ID and key (attachments or

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
+from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Vendor(Model):
 
     id: str = ""
     archived: bool | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     externally_managed: bool | None = None
     """Imported from an external system."""

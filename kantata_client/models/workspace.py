@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment, nested
+from kantata_client._objects.fields import day, included, moment, nested, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -256,23 +256,23 @@ class Workspace(Model):
     id: str = ""
     access_level: str | None = None
     """Valid values: `invitation`, `open`, and `admin`."""
-    account_color_id: str | None = None
+    account_color_id: str | None = included("account_color")
     """Present only when `include` names `account_color`."""
     account_id: int | None = None
-    account_insights_mapping_ids: list[str] | None = None
+    account_insights_mapping_ids: list[str] | None = included("account_insights_mappings")
     """Present only when `include` names `account_insights_mappings`."""
     actual_fees_includes_additional_line_items: bool | None = None
     """Same-account project administrators only."""
     actual_fees_includes_expenses: bool | None = None
     """Same-account project administrators only."""
-    approver_id: str | None = None
+    approver_id: str | None = included("approver")
     """Present only when `include` names `approver`."""
-    approver_ids: list[str] | None = None
+    approver_ids: list[str] | None = included("approvers")
     """Present only when `include` names `approvers`."""
     archived: bool | None = None
-    billable_minutes: int | None = None
+    billable_minutes: int | None = optional()
     """Provider team with financial access only. Returned only when named in `optional_fields`."""
-    billing_milestone_ids: list[str] | None = None
+    billing_milestone_ids: list[str] | None = included("billing_milestones")
     """Present only when `include` names `billing_milestones`."""
     budget_remaining: str | None = None
     """Provider team with reports or financial access only."""
@@ -284,14 +284,14 @@ class Workspace(Model):
     can_create_line_items: bool | None = None
     can_invite: bool | None = None
     change_orders_enabled: bool | None = None
-    client_lead_name: str | None = None
+    client_lead_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
     client_role_name: str | None = None
     """Client team name."""
     consultant_role_name: str | None = None
     """Provider team name."""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     currency: str | None = None
     """Needs financial access."""
@@ -299,55 +299,55 @@ class Workspace(Model):
     """E.g. 100 for USD."""
     currency_symbol: str | None = None
     """ISO symbol, e.g. USD."""
-    current_status_report_id: str | None = None
+    current_status_report_id: str | None = included("current_status_report")
     """Present only when `include` names `current_status_report`."""
-    current_user_participation_id: str | None = None
+    current_user_participation_id: str | None = included("current_user_participation")
     """Present only when `include` names `current_user_participation`."""
-    custom_field_value_ids: list[str] | None = None
+    custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
     default_rate: str | None = None
     description: str | None = None
     due_date: date | None = day()
     effective_due_date: date | None = day()
     """Deprecated."""
-    estimated_minutes: int | None = None
+    estimated_minutes: int | None = optional()
     """Needs reports or financial access. Returned only when named in `optional_fields`."""
     exclude_archived_stories_percent_complete: bool | None = None
     expenses_in_burn_rate: bool | None = None
     """AND of both actual_fees flags; same-account project administrators only."""
     external_link: WorkspaceExternalLink | None = nested(WorkspaceExternalLink)
     """Needs project button feature."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
-    financial_viewer_ids: list[str] | None = None
+    financial_viewer_ids: list[str] | None = included("financial_viewers")
     """Present only when `include` names `financial_viewers`."""
     has_active_expense_report_submissions: bool | None = None
     has_active_timesheet_submissions: bool | None = None
     has_budget_access: bool | None = None
-    incoming_email_address: str | None = None
+    incoming_email_address: str | None = optional()
     """Per-user posting address; same-account project administrators only. Returned only when named in
     `optional_fields`."""
-    lock_date: date | None = day()
+    lock_date: date | None = day(optional=True)
     """Account's line item lock. Returned only when named in `optional_fields`."""
-    minutes_logged: int | None = None
+    minutes_logged: int | None = optional()
     """Includes adjustments; provider team with financial access only. Returned only when named in
     `optional_fields`."""
-    next_uncompleted_milestone_id: str | None = None
+    next_uncompleted_milestone_id: str | None = included("next_uncompleted_milestone")
     """Present only when `include` names `next_uncompleted_milestone`."""
-    non_billable_minutes: int | None = None
+    non_billable_minutes: int | None = optional()
     """Provider team with financial access only. Returned only when named in `optional_fields`."""
     over_budget: bool | None = None
     """Same-account project administrators with financial access only."""
-    participant_ids: list[str] | None = None
+    participant_ids: list[str] | None = included("participants")
     """Present only when `include` names `participants`."""
-    participation_ids: list[str] | None = None
+    participation_ids: list[str] | None = included("participations")
     """Present only when `include` names `participations`."""
     percent_of_budget_used: int | None = None
     """Provider team with reports or financial access only."""
     percentage_complete: int | None = None
     """From stories, archived included."""
     permissions: WorkspacePermissions | None = nested(WorkspacePermissions)
-    possible_approver_ids: list[str] | None = None
+    possible_approver_ids: list[str] | None = included("possible_approvers")
     """Present only when `include` names `possible_approvers`."""
     posts_require_privacy_decision: bool | None = None
     """Posts private by default."""
@@ -355,28 +355,28 @@ class Workspace(Model):
     """Budget; needs reports or financial access."""
     price_in_cents: int | None = None
     """Budget, subunits; needs reports or financial access."""
-    primary_counterpart_id: str | None = None
+    primary_counterpart_id: str | None = included("primary_counterpart")
     """Present only when `include` names `primary_counterpart`."""
-    primary_maven_id: str | None = None
+    primary_maven_id: str | None = included("primary_maven")
     """Present only when `include` names `primary_maven`."""
-    primary_workspace_group_id: str | None = None
+    primary_workspace_group_id: str | None = included("primary_workspace_group")
     """Present only when `include` names `primary_workspace_group`."""
-    provider_lead_name: str | None = None
+    provider_lead_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
     rate_card_id: int | None = None
     require_expense_approvals: bool | None = None
     require_notes_on_time_entries: bool | None = None
     require_time_approvals: bool | None = None
-    revenue_recognition_method_id: str | None = None
+    revenue_recognition_method_id: str | None = optional()
     """Composite, e.g. 123:percent_complete. Returned only when named in `optional_fields`."""
-    revenue_recognition_method_name: str | None = None
+    revenue_recognition_method_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
-    stage: str | None = None
+    stage: str | None = optional()
     """Valid values: `estimate`, and `project`. Returned only when named in `optional_fields`."""
     start_date: date | None = day()
     status: WorkspaceStatus | None = nested(WorkspaceStatus)
     """Only if user can view project status."""
-    status_report_ids: list[str] | None = None
+    status_report_ids: list[str] | None = included("status_reports")
     """Present only when `include` names `status_reports`."""
     stories_are_fixed_fee_by_default: bool | None = None
     """Same-account project administrators only."""
@@ -387,22 +387,22 @@ class Workspace(Model):
     task_statuses: list[str] | None = None
     tasks_default_non_billable: bool | None = None
     time_trackable: bool | None = None
-    timesheet_submission_ids: list[str] | None = None
+    timesheet_submission_ids: list[str] | None = included("timesheet_submissions")
     """Present only when `include` names `timesheet_submissions`."""
     title: str | None = None
     total_expenses_in_cents: int | None = None
     """Subunits; same-account project administrators only."""
-    total_invoiced: str | None = None
+    total_invoiced: str | None = optional()
     """Subunits; needs reports or financial access. Returned only when named in `optional_fields`."""
-    total_minutes_approved: int | None = None
+    total_minutes_approved: int | None = optional()
     """Provider team with financial access only. Returned only when named in `optional_fields`."""
     updated_at: datetime | None = moment()
-    workspace_group_ids: list[str] | None = None
+    workspace_group_ids: list[str] | None = included("workspace_groups")
     """Present only when `include` names `workspace_groups`."""
     workspace_invoice_preference_id: int | None = None
-    workspace_resource_ids: list[str] | None = None
+    workspace_resource_ids: list[str] | None = included("workspace_resources")
     """Present only when `include` names `workspace_resources`."""
-    workspace_resources_with_unnamed_ids: list[str] | None = None
+    workspace_resources_with_unnamed_ids: list[str] | None = included("workspace_resources_with_unnamed")
     """Present only when `include` names `workspace_resources_with_unnamed`."""
     account_color: ClassVar[One[AccountColor]] = One("account_color_id", "account_colors")
     """The account color with the id in `account_color_id`."""

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class WorkspaceAllocation(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     end_date: date | None = day()
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     hard: bool | None = None
     """False = soft."""
@@ -67,9 +67,9 @@ class WorkspaceAllocation(Model):
     """Of capacity over the date range."""
     start_date: date | None = day()
     updated_at: datetime | None = moment()
-    updater_id: str | None = None
+    updater_id: str | None = included("updater")
     """Present only when `include` names `updater`."""
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     workspace_resource_id: str | None = None
     creator: ClassVar[One[User]] = One("creator_id", "users")

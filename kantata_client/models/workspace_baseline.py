@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class WorkspaceBaseline(Model):
     """Needs task budget access."""
     completed_stories: int | None = None
     created_at: datetime | None = moment()
-    creator_id: str | None = None
+    creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     creator_name: str | None = None
     currency_base_unit: int | None = None
@@ -68,7 +68,7 @@ class WorkspaceBaseline(Model):
     """E.g. USD; needs task budget access."""
     description: str | None = None
     due_date: date | None = day()
-    payload_id: str | None = None
+    payload_id: str | None = included("payload")
     """Present only when `include` names `payload`."""
     percentage_complete: int | None = None
     projected_due_date: date | None = day()
@@ -82,7 +82,7 @@ class WorkspaceBaseline(Model):
     total_budget_in_cents: int | None = None
     """Needs task budget access."""
     total_stories: int | None = None
-    workspace_id: str | None = None
+    workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -56,18 +56,18 @@ class WorkspaceGroup(Model):
     created_at: datetime | None = moment()
     email: str | None = None
     """Company contact."""
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
     notes: str | None = None
     phone_number: str | None = None
     """Company contact."""
-    rate_card_set_ids: list[str] | None = None
+    rate_card_set_ids: list[str] | None = included("rate_card_sets")
     """Present only when `include` names `rate_card_sets`."""
     updated_at: datetime | None = moment()
     website: str | None = None
     """Company contact."""
-    workspace_ids: list[str] | None = None
+    workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"

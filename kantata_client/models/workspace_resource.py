@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many, One
-from kantata_client._objects.fields import moment
+from kantata_client._objects.fields import included, moment, optional
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -68,33 +68,33 @@ class WorkspaceResource(Model):
 
     id: str = ""
     created_at: datetime | None = moment()
-    custom_field_value_ids: list[str] | None = None
+    custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
     display_label: str | None = None
-    external_reference_ids: list[str] | None = None
+    external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     full_name: str | None = None
     """Of its user, if any."""
     label: str | None = None
-    organization_membership_id: str | None = None
+    organization_membership_id: str | None = included("organization_membership")
     """Present only when `include` names `organization_membership`."""
-    participation_id: str | None = None
+    participation_id: str | None = included("participation")
     """Present only when `include` names `participation`."""
     photo_path: str | None = None
     """Of its user, if any."""
-    resource_bill_rate: int | None = None
+    resource_bill_rate: int | None = optional()
     """Subunits; slow; provider team with financial access only. Returned only when named in
     `optional_fields`."""
-    resource_cost_rate: int | None = None
+    resource_cost_rate: int | None = optional()
     """Subunits; slow; provider team with financial access only. Returned only when named in
     `optional_fields`."""
-    role_id: str | None = None
+    role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     role_initials: str | None = None
     """Three letters."""
     role_name: str | None = None
     updated_at: datetime | None = moment()
-    user_id: str | None = None
+    user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     workspace_id: int | None = None
     workspace_title: str | None = None

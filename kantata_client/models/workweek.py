@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import Many
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Workweek(Model):
     tuesday_minutes: int | None = None
     updated_at: datetime | None = moment()
     wednesday_minutes: int | None = None
-    workweek_membership_ids: list[str] | None = None
+    workweek_membership_ids: list[str] | None = included("workweek_memberships")
     """Present only when `include` names `workweek_memberships`."""
     workweek_memberships: ClassVar[Many[WorkweekMembership]] = Many(
         "workweek_membership_ids", "workweek_memberships"

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from kantata_client._objects.associations import One
-from kantata_client._objects.fields import day, moment
+from kantata_client._objects.fields import day, included, moment
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class WorkweekMembership(Model):
     start_date: date | None = day()
     updated_at: datetime | None = moment()
     user_id: int | None = None
-    workweek_id: str | None = None
+    workweek_id: str | None = included("workweek")
     """Present only when `include` names `workweek`."""
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""

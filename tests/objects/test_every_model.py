@@ -12,7 +12,7 @@ import attrs
 import httpx
 import pytest
 
-from kantata_client import Kantata, Model, Operation, models
+from kantata_client import Kantata, Model, NotIncludedError, Operation, models
 from tests.contract.contract import class_name, contract
 
 CLASSES: dict[str, type[Model]] = {name: getattr(models, name) for name in models.MODULES}
@@ -71,7 +71,11 @@ async def test_null_in_every_field(name: str) -> None:
     assert type(empty) is cls
     for field in cls.FIELDS:
         assert getattr(empty, field) is None
-        assert getattr(absent, field) is None or field == "id"
+        if field in cls.CONDITIONS:
+            with pytest.raises(NotIncludedError):
+                getattr(absent, field)
+        else:
+            assert getattr(absent, field) is None or field == "id"
     assert empty.to_dict() == dict.fromkeys(cls.FIELDS)
     assert absent.to_dict() == {}
     assert empty.extra == absent.extra == {}
