@@ -16,6 +16,7 @@ from codegen.describe import describe
 from codegen.errors import CodegenError, of_file, reading
 from codegen.handwritten import extend
 from codegen.load import load, load_data
+from codegen.lower import lower
 from codegen.normalise import normalise
 from codegen.operations import check_repeatable
 from codegen.overlay import apply
@@ -45,6 +46,8 @@ def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
     """
     overlay, facts = overrides / "overlay.yaml", overrides / "semantics.yaml"
     published, corrections = load(contract), load_data(overlay)
+    with of_file(contract), reading("the contract"):
+        published = lower(published)
     with of_file(overlay), reading("the overlay"):
         corrected = apply(published, corrections)
     with of_file(contract), reading("the contract"):

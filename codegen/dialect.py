@@ -1,4 +1,4 @@
-"""Dialect: an operation of the contract, in Swagger 2.0 or OpenAPI 3, as a node with OpenAPI 3 schemas."""
+"""Dialect: the lowered contract in OpenAPI 3, which openapi-python-client's parser reads."""
 
 from __future__ import annotations
 
@@ -23,21 +23,14 @@ def to_openapi_3(contract: Json) -> Json:
     """The same contract in the words of OpenAPI 3.0.
 
     Args:
-        contract: A resolved contract, Swagger 2.0 or OpenAPI 3.x; not changed.
+        contract: A contract in Swagger 2.0, as `codegen.resolve.resolve` returns it; not changed.
 
     Returns:
-        `info`, `servers`, `paths` and `components`. An OpenAPI 3.x contract is copied, and the parameters of a path are
-        given to each of its operations.
+        `info`, `servers`, `paths` and `components`; the parameters of a path are given to each of its operations.
 
     Raises:
         CodegenError: A parameter is somewhere that no argument can be sent to.
     """
-    if "openapi" in contract:
-        document: Json = apart(contract)
-        document.setdefault("components", {}).setdefault("schemas", {})
-        for path, item in document["paths"].items():
-            document["paths"][path] = apart(_spread_path_parameters(item))
-        return document
     document = apart(
         {
             "openapi": "3.0.3",

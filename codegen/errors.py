@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -42,6 +44,9 @@ def reading(*place: str | int) -> Generator[None]:
     except CodegenError as error:
         error.place = error.place or place
         raise
+    except RecursionError as error:
+        msg = f"{_named(place)} can't be read: it is nested too deeply, or contains itself"
+        raise CodegenError(msg, place) from error
     except _WRONG_SHAPE as error:
         raised = list(walk_tb(error.__traceback__))[-1]
         at = f"{Path(raised[0].f_code.co_filename).name}:{raised[1]}"
@@ -84,28 +89,89 @@ def _named(place: Place) -> str:
             return " > ".join(str(part) for part in place)
 
 
+def parameter_place(parameter: Any) -> str:
+    """What a parameter is called in a place: `query order`. Its index would change when parameters are sorted."""
+    return f"{parameter.get('in')} {parameter.get('name')}"
+
+
 def _line(path: Path, place: Place) -> int | None:
     """The line of a place in a YAML or JSON file, or of the innermost part of it that is there."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), loader)
-    except (OSError, ValueError, yaml.YAMLError):
+    root = _composed(path)
+    if root is None:
         return None
-    if place[0] == "definitions" and _child(node, "definitions")[0] is None:
-        place = ("components", "schemas", *place[1:])
-    line = None
+    line, node = None, root
     for part in place:
-        mark, node = _child(node, part)
+        mark, node = _descend(root, node, part)
         line = mark or line
     return line
 
 
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> yaml.Node | None:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.compose(text, loader)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _composed(path: Path) -> yaml.Node | None:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _descend(root: yaml.Node, node: yaml.Node | None, part: str | int) -> tuple[int | None, yaml.Node | None]:
+    """(line, node) of a part, also where OpenAPI 3 or a reference has it elsewhere than Swagger 2.0 would."""
+    for _ in range(8):  # a reference may lead to another one
+        mark, child = _child(node, part)
+        if mark is not None:
+            return mark, child
+        target = _child(node, "$ref")[1]
+        if not isinstance(target, yaml.ScalarNode) or not str(target.value).startswith("#/"):
+            break
+        node = root
+        for word in str(target.value)[2:].split("/"):
+            node = _child(node, unquote(word).replace("~1", "/").replace("~0", "~"))[1]
+    if part == "definitions":
+        return _through(node, ("components", "schemas"))
+    if part == "parameters" and (body := _child(node, "requestBody"))[0]:
+        return body
+    if isinstance(part, str) and part.startswith(("body ", "formData ")):
+        return _schema_below(node if _child(node, "content")[0] else None)
+    if part == "schema":
+        return _schema_below(node)
+    return (None, node) if part in ("schema", "parameters") else (None, None)
+
+
+def _through(node: yaml.Node | None, parts: tuple[str, ...]) -> tuple[int | None, yaml.Node | None]:
+    mark = None
+    for part in parts:
+        mark, node = _child(node, part)
+    return mark, node
+
+
+def _schema_below(node: yaml.Node | None) -> tuple[int | None, yaml.Node | None]:
+    """The schema of the first media type of an OpenAPI 3 body or response."""
+    mark, content = _child(node, "content")
+    if isinstance(content, yaml.MappingNode) and content.value:
+        found, schema = _child(content.value[0][1], "schema")
+        return found or mark, schema
+    return mark, node
+
+
 def _child(node: yaml.Node | None, part: str | int) -> tuple[int | None, yaml.Node | None]:
-    """(line, node) of a key's value, or of a list's entry."""
+    """(line, node) of a key's value, of a list's entry, or of the parameter of that name in a list."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == str(part):
                 return key.start_mark.line + 1, value
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part].start_mark.line + 1, node.value[part]
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, str):
+        for each in node.value:
+            words = {word: getattr(_child(each, word)[1], "value", None) for word in ("in", "name")}
+            if parameter_place(words) == part:
+                return each.start_mark.line + 1, each
     return None, None

@@ -34,6 +34,8 @@ class Argument:
     """Input classes that the annotation names."""
     alias: str | None = None
     """Name of the `Literal` alias in the module, where there is one."""
+    narrowed: bool = False
+    """Whether the alias lists values that this operation does not take."""
 
 
 @attrs.frozen

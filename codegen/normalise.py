@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codegen import names
 from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, parameter_place, reading
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
 from codegen.prose import read_parameters
 from codegen.references import inline
@@ -108,10 +108,10 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                     description=operation.get("description", "").strip(),
                     tags=tuple(operation.get("tags", ())),
                     parameters=tuple(
-                        _parameter(each, (*place, "parameters", index))
-                        for index, each in enumerate(operation["parameters"])
+                        _parameter(each, (*place, "parameters", parameter_place(each)))
+                        for each in operation["parameters"]
                     ),
-                    body=_body(operation, (*place, "requestBody")),
+                    body=_body(operation, (*place, "parameters", "body body")),
                     responses=operation["responses"],
                     place=place,
                 )

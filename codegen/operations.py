@@ -232,37 +232,62 @@ def _deciding(resources: dict[str, ResourceFacts], semantics: Semantics) -> dict
 
 
 def _with_aliases(name: str, found: list[OperationFacts]) -> ResourceFacts:
-    """Give each list of values in a resource a name: `Include`, `Order`; `CreateInclude` where creation has another."""
-    aliases: dict[str, tuple[str | int, ...]] = {}
+    """Give each list of values in a resource a name: `Include`, `Order`.
+
+    Lists of one name that have most of their values in common share it, so that a value which one of them gains or loses
+    renames nothing that users import; the alias then has the values of all, and an operation checks its own.
+    """
     classes = {names.pascal(name)}
     for operation in found:
-        body = operation.body.arguments if operation.body else ()
-        classes |= {model for argument in (*operation.query, *body) for model in argument.models}
+        classes |= {model for argument in _given(operation) for model in argument.models}
         classes |= {model for model in (operation.model, *(operation.alternative or ())) if model}
+    aliases: dict[str, tuple[str | int, ...]] = {}
+    chosen: dict[tuple[str, str, tuple[str | int, ...]], str] = {}
+    for operation in found:
+        for argument in _given(operation):
+            if argument.values:
+                alias = _alias(argument, operation, aliases, classes)
+                known = aliases.get(alias, ())
+                aliases[alias] = (*known, *(each for each in argument.values if each not in known))
+                chosen[operation.name, argument.name, argument.values] = alias
 
-    def aliased(argument: Argument, operation: OperationFacts) -> Argument:
-        if not argument.values:
-            return argument
-        base = names.pascal(
-            names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_")
+    def aliased(arguments: tuple[Argument, ...], operation: OperationFacts) -> tuple[Argument, ...]:
+        return tuple(
+            _renamed(each, alias, aliases[alias])
+            if (alias := chosen.get((operation.name, each.name, each.values)))
+            else each
+            for each in arguments
         )
-        for alias in (base, names.pascal(operation.name) + base):
-            if alias in classes:
-                continue
-            if aliases.setdefault(alias, argument.values) == argument.values:
-                annotation = argument.annotation.replace(literal(argument.values), alias)
-                return attrs.evolve(argument, alias=alias, annotation=annotation)
-        msg = f"{operation.id}: no free name for the values of {argument.name!r}"
-        raise CodegenError(msg)
 
     listed: list[OperationFacts] = []
     for operation in found:
         body = operation.body
         if body is not None:
-            body = attrs.evolve(body, arguments=tuple(aliased(each, operation) for each in body.arguments))
-        listed.append(
-            attrs.evolve(
-                operation, query=tuple(aliased(each, operation) for each in operation.query), body=body
-            )
-        )
+            body = attrs.evolve(body, arguments=aliased(body.arguments, operation))
+        listed.append(attrs.evolve(operation, query=aliased(operation.query, operation), body=body))
     return ResourceFacts(name, tuple(listed), aliases)
+
+
+def _given(operation: OperationFacts) -> tuple[Argument, ...]:
+    return (*operation.query, *(operation.body.arguments if operation.body else ()))
+
+
+def _alias(
+    argument: Argument,
+    operation: OperationFacts,
+    aliases: Mapping[str, tuple[str | int, ...]],
+    classes: set[str],
+) -> str:
+    word = names.singular(argument.keyword) if argument.many else argument.keyword.rstrip("_")
+    for alias in (names.pascal(word), names.pascal(f"{operation.name}_{word}")):
+        known, own = set(aliases.get(alias, ())), set(argument.values)
+        alike = not known or known <= own or own <= known or 2 * len(known & own) >= len(known | own)
+        if alias not in classes and alike:
+            return alias
+    msg = f"{operation.id}: no free name for the values of {argument.name!r}: rename its definition or method in overrides/"
+    raise CodegenError(msg, ("paths", operation.path, operation.method.lower()))
+
+
+def _renamed(argument: Argument, alias: str, values: tuple[str | int, ...]) -> Argument:
+    annotation = argument.annotation.replace(literal(argument.values), alias)
+    return attrs.evolve(argument, alias=alias, annotation=annotation, narrowed=values != argument.values)

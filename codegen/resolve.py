@@ -15,6 +15,8 @@ from codegen.names import METHODS
 Json = dict[str, Any]
 
 _TO_SCHEMAS = ("#/definitions/", "#/components/schemas/")
+_ORDER = {"path": 0, "query": 1, "header": 2, "formData": 3, "body": 4}
+"""Parameters are sorted by where they are sent, then by name, whatever the publisher's order."""
 _BESIDE_METHODS = frozenset({"parameters", "summary", "description", "servers"})
 
 
@@ -101,7 +103,7 @@ def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
             raise CodegenError(msg)
         else:
             _check_schema(each, said)
-    return found
+    return sorted(found, key=lambda each: (_ORDER.get(each["in"], len(_ORDER)), each["name"]))
 
 
 def _part(document: Json, node: Any, where: str) -> Json:

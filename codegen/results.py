@@ -113,8 +113,17 @@ def _with_envelope(
     if not envelope:
         msg = f"{node.id}: its envelope holds no objects"
         raise CodegenError(msg, place)
-    key = node.resource if node.resource in envelope else next(iter(envelope))
+    key = _key(node, envelope)
     return attrs.evolve(node, envelope=envelope, key=key, model=envelope[key])
+
+
+def _key(node: OperationNode, envelope: dict[str, str]) -> str:
+    """The key of the results: the resource, or else the one key that no association brings."""
+    if node.resource in envelope:
+        return node.resource
+    associated = {names.class_name(each.type) for each in node.associations}
+    own = [key for key, model in envelope.items() if model not in associated]
+    return next(iter(own or envelope))
 
 
 def _result_in_envelope(node: OperationNode) -> Result:

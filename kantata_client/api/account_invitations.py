@@ -98,14 +98,14 @@ class AccountInvitations(Resource):
         *,
         email_address: str,
         full_name: str,
-        billability_target: int | Unset | None = UNSET,
         bill_rate_in_cents: int | Unset | None = UNSET,
+        billability_target: int | Unset | None = UNSET,
         cost_rate_in_cents: int | Unset | None = UNSET,
         default_read_only: bool | Unset | None = UNSET,
         default_role_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         headline: str | Unset | None = UNSET,
         permission: Permission | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> AccountInvitation:
         """Create an account invitation.
@@ -118,16 +118,16 @@ class AccountInvitations(Resource):
         Args:
             email_address: Invitation is sent there.
             full_name: Full name of the account invitation.
-            billability_target: Target share of billable time, in percent.
             bill_rate_in_cents: Default without rate card; set by administrators or project leads
                 only. In cents.
+            billability_target: Target share of billable time, in percent.
             cost_rate_in_cents: Default; set by administrators only. In cents.
             default_read_only: `True` switches "default read only" on.
             default_role_id: Id of the default role.
-            headline: Headline of the account invitation.
-            permission: Permission of the account invitation.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            headline: Headline of the account invitation.
+            permission: Permission of the account invitation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -147,16 +147,16 @@ class AccountInvitations(Resource):
                 "include": include,
             },
             body={
-                "billability_target": billability_target,
                 "bill_rate_in_cents": bill_rate_in_cents,
+                "billability_target": billability_target,
                 "cost_rate_in_cents": cost_rate_in_cents,
                 "default_read_only": default_read_only,
                 "default_role_id": default_role_id,
                 "email_address": email_address,
+                "external_reference": external_reference,
                 "full_name": full_name,
                 "headline": headline,
                 "permission": permission,
-                "external_reference": external_reference,
             },
         )
 
@@ -195,8 +195,8 @@ class AccountInvitations(Resource):
         self,
         id: int | str,
         *,
-        billability_target: int | Unset | None = UNSET,
         bill_rate_in_cents: int | Unset | None = UNSET,
+        billability_target: int | Unset | None = UNSET,
         cost_rate_in_cents: int | Unset | None = UNSET,
         default_role_id: int | str | Unset | None = UNSET,
         permission: Permission | Unset | None = UNSET,
@@ -206,9 +206,9 @@ class AccountInvitations(Resource):
 
         Args:
             id: Id of the account invitation.
-            billability_target: Target share of billable time, in percent.
             bill_rate_in_cents: Default without rate card; set by administrators or project leads
                 only. In cents.
+            billability_target: Target share of billable time, in percent.
             cost_rate_in_cents: Default; set by administrators only. In cents.
             default_role_id: Id of the default role.
             permission: Permission of the account invitation.
@@ -232,8 +232,8 @@ class AccountInvitations(Resource):
                 "include": include,
             },
             body={
-                "billability_target": billability_target,
                 "bill_rate_in_cents": bill_rate_in_cents,
+                "billability_target": billability_target,
                 "cost_rate_in_cents": cost_rate_in_cents,
                 "default_role_id": default_role_id,
                 "permission": permission,

@@ -82,14 +82,14 @@ class AccountLocations(Resource):
     async def create(
         self,
         *,
-        name: str | Unset | None = UNSET,
         archived: bool | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
     ) -> AccountLocation:
         """Create an account location.
 
         Args:
-            name: Name of the account location.
             archived: Defaults to false.
+            name: Name of the account location.
 
         Returns:
             The `AccountLocation`.
@@ -104,8 +104,8 @@ class AccountLocations(Resource):
             CREATE,
             AccountLocation,
             body={
-                "name": name,
                 "archived": archived,
+                "name": name,
             },
         )
 
@@ -113,15 +113,15 @@ class AccountLocations(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
         archived: bool | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
     ) -> AccountLocation:
         """Update an account location.
 
         Args:
             id: Id of the account location.
-            name: Name of the account location.
             archived: Whether the account location is archived.
+            name: Name of the account location.
 
         Returns:
             The `AccountLocation`.
@@ -137,8 +137,8 @@ class AccountLocations(Resource):
             AccountLocation,
             path=(id,),
             body={
-                "name": name,
                 "archived": archived,
+                "name": name,
             },
         )
 

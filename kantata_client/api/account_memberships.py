@@ -50,6 +50,7 @@ class AccountMemberships(Resource):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         include: Include | Iterable[Include] | None = None,
+        is_active: bool | None = None,
         only: int | str | Iterable[int | str] | None = None,
         only_active: bool | None = None,
         only_inactive: bool | None = None,
@@ -62,7 +63,6 @@ class AccountMemberships(Resource):
         updated_before: datetime | None = None,
         with_skills: str | None = None,
         with_user_ids: int | str | Iterable[int | str] | None = None,
-        is_active: bool | None = None,
     ) -> Paginator[AccountMembership]:
         """List account memberships.
 
@@ -76,6 +76,7 @@ class AccountMemberships(Resource):
             created_before: Return only objects created before this time. Must have a time zone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            is_active: False finds inactive members, which the default hides (404 by id).
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             only_active: `True`: return only memberships that are not disabled.
@@ -90,7 +91,6 @@ class AccountMemberships(Resource):
             with_skills: JSON: {"ids":[ID,..],"ID":[level,..],"operation":"or"|"and"}; levels only for
                 skills that have them.
             with_user_ids: Filter account memberships by user ids.
-            is_active: False finds inactive members, which the default hides (404 by id).
 
         Returns:
             A paginator of `AccountMembership` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -112,6 +112,7 @@ class AccountMemberships(Resource):
                 "created_after": created_after,
                 "created_before": created_before,
                 "include": include,
+                "is_active": is_active,
                 "only": only,
                 "only_active": only_active,
                 "only_inactive": only_inactive,
@@ -124,7 +125,6 @@ class AccountMemberships(Resource):
                 "updated_before": updated_before,
                 "with_skills": with_skills,
                 "with_user_ids": with_user_ids,
-                "is_active": is_active,
             },
         )
 
@@ -133,8 +133,8 @@ class AccountMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
-        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         is_active: bool | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> AccountMembership:
         """Get an account membership.
 
@@ -142,8 +142,8 @@ class AccountMemberships(Resource):
             id: Id of the account membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            optional_fields: Fields that the service leaves out unless they are named here.
             is_active: False finds inactive members, which the default hides (404 by id).
+            optional_fields: Fields that the service leaves out unless they are named here.
 
         Returns:
             The `AccountMembership`.
@@ -160,8 +160,8 @@ class AccountMemberships(Resource):
             path=(id,),
             query={
                 "include": include,
-                "optional_fields": optional_fields,
                 "is_active": is_active,
+                "optional_fields": optional_fields,
             },
         )
 
@@ -170,18 +170,18 @@ class AccountMemberships(Resource):
         id: int | str,
         *,
         bill_rate_in_cents: int | Unset | None = UNSET,
-        cost_rate_in_cents: int | Unset | None = UNSET,
-        default_role_id: int | str | Unset | None = UNSET,
-        permission: Permission | Unset | None = UNSET,
         billability_target: int | Unset | None = UNSET,
+        change_role_option: ChangeRoleOption | Unset | None = UNSET,
+        cost_rate_in_cents: int | Unset | None = UNSET,
         default_read_only: bool | Unset | None = UNSET,
-        manager_id: int | str | Unset | None = UNSET,
+        default_role_id: int | str | Unset | None = UNSET,
+        enforce_workweek_maximum_on_timesheet_submission: bool | Unset | None = UNSET,
+        enforce_workweek_minimum_on_timesheet_submission: bool | Unset | None = UNSET,
         manager_can_approve: bool | Unset | None = UNSET,
         manager_can_edit_skills: bool | Unset | None = UNSET,
+        manager_id: int | str | Unset | None = UNSET,
+        permission: Permission | Unset | None = UNSET,
         should_show_alert_on_timesheet_submission: bool | Unset | None = UNSET,
-        change_role_option: ChangeRoleOption | Unset | None = UNSET,
-        enforce_workweek_minimum_on_timesheet_submission: bool | Unset | None = UNSET,
-        enforce_workweek_maximum_on_timesheet_submission: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> AccountMembership:
@@ -190,21 +190,21 @@ class AccountMemberships(Resource):
         Args:
             id: Id of the account membership.
             bill_rate_in_cents: Bill rate of the account membership, in cents.
-            cost_rate_in_cents: Cost rate of the account membership, in cents.
-            default_role_id: Id of the default role.
-            permission: Permission of the account membership.
             billability_target: Target share of billable time, in percent.
-            default_read_only: Always read-only in workspaces.
-            manager_id: Id of the a user.
-            manager_can_approve: Time and expenses.
-            manager_can_edit_skills: `True` switches "manager can edit skills" on.
-            should_show_alert_on_timesheet_submission: Whether the account membership should show
-                alert on timesheet submission.
             change_role_option: Without it another role is added.
-            enforce_workweek_minimum_on_timesheet_submission: Whether to enforce workweek minimum on
-                timesheet submission.
+            cost_rate_in_cents: Cost rate of the account membership, in cents.
+            default_read_only: Always read-only in workspaces.
+            default_role_id: Id of the default role.
             enforce_workweek_maximum_on_timesheet_submission: Whether to enforce workweek maximum on
                 timesheet submission.
+            enforce_workweek_minimum_on_timesheet_submission: Whether to enforce workweek minimum on
+                timesheet submission.
+            manager_can_approve: Time and expenses.
+            manager_can_edit_skills: `True` switches "manager can edit skills" on.
+            manager_id: Id of the a user.
+            permission: Permission of the account membership.
+            should_show_alert_on_timesheet_submission: Whether the account membership should show
+                alert on timesheet submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -228,18 +228,18 @@ class AccountMemberships(Resource):
             },
             body={
                 "bill_rate_in_cents": bill_rate_in_cents,
-                "cost_rate_in_cents": cost_rate_in_cents,
-                "default_role_id": default_role_id,
-                "permission": permission,
                 "billability_target": billability_target,
+                "change_role_option": change_role_option,
+                "cost_rate_in_cents": cost_rate_in_cents,
                 "default_read_only": default_read_only,
-                "manager_id": manager_id,
+                "default_role_id": default_role_id,
+                "enforce_workweek_maximum_on_timesheet_submission": enforce_workweek_maximum_on_timesheet_submission,
+                "enforce_workweek_minimum_on_timesheet_submission": enforce_workweek_minimum_on_timesheet_submission,
                 "manager_can_approve": manager_can_approve,
                 "manager_can_edit_skills": manager_can_edit_skills,
+                "manager_id": manager_id,
+                "permission": permission,
                 "should_show_alert_on_timesheet_submission": should_show_alert_on_timesheet_submission,
-                "change_role_option": change_role_option,
-                "enforce_workweek_minimum_on_timesheet_submission": enforce_workweek_minimum_on_timesheet_submission,
-                "enforce_workweek_maximum_on_timesheet_submission": enforce_workweek_maximum_on_timesheet_submission,
             },
         )
 

@@ -170,10 +170,10 @@ class Assignments(Resource):
         *,
         story_id: int | str,
         assignee_id: int | str | Unset | None = UNSET,
-        resource_id: int | str | Unset | None = UNSET,
         current: bool | Unset | None = UNSET,
         estimated_minutes: int | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
+        resource_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Assignment:
         """Create an assignment.
@@ -181,11 +181,11 @@ class Assignments(Resource):
         Args:
             story_id: Id of the story.
             assignee_id: Give it or resource_id; resource_id wins.
-            resource_id: Give it or assignee_id; this one wins.
             current: False = inactive (unassigned); assignments are never really deleted.
             estimated_minutes: Estimated minutes of the assignment.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            resource_id: Give it or assignee_id; this one wins.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -205,12 +205,12 @@ class Assignments(Resource):
                 "include": include,
             },
             body={
-                "story_id": story_id,
                 "assignee_id": assignee_id,
-                "resource_id": resource_id,
                 "current": current,
                 "estimated_minutes": estimated_minutes,
                 "external_reference": external_reference,
+                "resource_id": resource_id,
+                "story_id": story_id,
             },
         )
 
@@ -250,10 +250,10 @@ class Assignments(Resource):
         id: int | str,
         *,
         assignee_id: int | str | Unset | None = UNSET,
-        resource_id: int | str | Unset | None = UNSET,
         current: bool | Unset | None = UNSET,
         estimated_minutes: int | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
+        resource_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Assignment:
         """Update an assignment.
@@ -261,11 +261,11 @@ class Assignments(Resource):
         Args:
             id: Id of the assignment.
             assignee_id: Give it or resource_id; resource_id wins.
-            resource_id: Give it or assignee_id; this one wins.
             current: True assigns, false unassigns.
             estimated_minutes: Estimated minutes of the assignment.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            resource_id: Give it or assignee_id; this one wins.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -287,10 +287,10 @@ class Assignments(Resource):
             },
             body={
                 "assignee_id": assignee_id,
-                "resource_id": resource_id,
                 "current": current,
                 "estimated_minutes": estimated_minutes,
                 "external_reference": external_reference,
+                "resource_id": resource_id,
             },
         )
 

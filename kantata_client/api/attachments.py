@@ -70,9 +70,9 @@ class Attachments(AttachmentsMethods):
             CREATE,
             Attachment,
             body={
-                "attachment[type]": type,
                 "attachment[data]": data,
                 "attachment[filename]": filename,
+                "attachment[type]": type,
                 "direct": direct,
             },
         )

@@ -80,19 +80,19 @@ class BackupApproverAssociations(Resource):
     async def create(
         self,
         *,
-        backup_approver_id: int | str,
         approver_id: int | str,
-        start_date: date,
+        backup_approver_id: int | str,
         end_date: date,
+        start_date: date,
         include: Include | Iterable[Include] | None = None,
     ) -> BackupApproverAssociation:
         """Create a backup approver association.
 
         Args:
-            backup_approver_id: Id of the a user.
             approver_id: Id of the a user.
-            start_date: Start date of the backup approver association.
+            backup_approver_id: Id of the a user.
             end_date: End date of the backup approver association.
+            start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -112,10 +112,10 @@ class BackupApproverAssociations(Resource):
                 "include": include,
             },
             body={
-                "backup_approver_id": backup_approver_id,
                 "approver_id": approver_id,
-                "start_date": start_date,
+                "backup_approver_id": backup_approver_id,
                 "end_date": end_date,
+                "start_date": start_date,
             },
         )
 
@@ -154,20 +154,20 @@ class BackupApproverAssociations(Resource):
         self,
         id: int | str,
         *,
-        backup_approver_id: int | str | Unset | None = UNSET,
         approver_id: int | str | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
+        backup_approver_id: int | str | Unset | None = UNSET,
         end_date: date | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BackupApproverAssociation:
         """Update a backup approver association.
 
         Args:
             id: Id of the backup approver association.
-            backup_approver_id: Id of the a user.
             approver_id: Id of the a user.
-            start_date: Start date of the backup approver association.
+            backup_approver_id: Id of the a user.
             end_date: End date of the backup approver association.
+            start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -188,10 +188,10 @@ class BackupApproverAssociations(Resource):
                 "include": include,
             },
             body={
-                "backup_approver_id": backup_approver_id,
                 "approver_id": approver_id,
-                "start_date": start_date,
+                "backup_approver_id": backup_approver_id,
                 "end_date": end_date,
+                "start_date": start_date,
             },
         )
 

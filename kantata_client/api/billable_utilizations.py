@@ -89,17 +89,17 @@ class BillableUtilizations(Resource):
     async def create(
         self,
         *,
+        account_membership_id: int | str,
         effective_date: date,
         target: int,
-        account_membership_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> BillableUtilization:
         """Create a billable utilization.
 
         Args:
+            account_membership_id: Id of the account membership.
             effective_date: Effective date of the billable utilization.
             target: Percent of logged time that should be billable.
-            account_membership_id: Id of the account membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -119,9 +119,9 @@ class BillableUtilizations(Resource):
                 "include": include,
             },
             body={
+                "account_membership_id": account_membership_id,
                 "effective_date": effective_date,
                 "target": target,
-                "account_membership_id": account_membership_id,
             },
         )
 

@@ -132,13 +132,13 @@ class BillingMilestones(Resource):
     async def create(
         self,
         *,
-        title: str,
         amount_in_cents: int,
+        title: str,
         workspace_id: int | str,
-        date_to_invoice: date | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
         billing_type: BillingType | Unset | None = UNSET,
+        date_to_invoice: date | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BillingMilestone:
         """Create a billing milestone.
@@ -146,14 +146,14 @@ class BillingMilestones(Resource):
         Takes up to 100 objects in one request, as an array under the plural key.
 
         Args:
-            title: Title of the billing milestone.
             amount_in_cents: Currency subunits, may be negative. In cents.
+            title: Title of the billing milestone.
             workspace_id: Id of the workspace.
-            date_to_invoice: Becomes invoiceable then.
-            story_id: Required when billing_type is upon_completion.
             billing_type: Billing type of the billing milestone.
+            date_to_invoice: Becomes invoiceable then.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            story_id: Required when billing_type is upon_completion.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -173,13 +173,13 @@ class BillingMilestones(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "amount_in_cents": amount_in_cents,
-                "date_to_invoice": date_to_invoice,
-                "workspace_id": workspace_id,
-                "story_id": story_id,
                 "billing_type": billing_type,
+                "date_to_invoice": date_to_invoice,
                 "external_reference": external_reference,
+                "story_id": story_id,
+                "title": title,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -218,12 +218,12 @@ class BillingMilestones(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
         amount_in_cents: int | Unset | None = UNSET,
-        date_to_invoice: date | Unset | None = UNSET,
         billing_type: BillingType | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
+        date_to_invoice: date | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> BillingMilestone:
         """Update a billing milestone.
@@ -232,13 +232,13 @@ class BillingMilestones(Resource):
 
         Args:
             id: Id of the billing milestone.
-            title: Title of the billing milestone.
             amount_in_cents: Currency subunits. In cents.
-            date_to_invoice: Becomes invoiceable then.
             billing_type: Billing type of the billing milestone.
-            story_id: Required when billing_type is upon_completion.
+            date_to_invoice: Becomes invoiceable then.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            story_id: Required when billing_type is upon_completion.
+            title: Title of the billing milestone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -259,12 +259,12 @@ class BillingMilestones(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "amount_in_cents": amount_in_cents,
-                "date_to_invoice": date_to_invoice,
                 "billing_type": billing_type,
-                "story_id": story_id,
+                "date_to_invoice": date_to_invoice,
                 "external_reference": external_reference,
+                "story_id": story_id,
+                "title": title,
             },
         )
 

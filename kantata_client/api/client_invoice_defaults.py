@@ -79,38 +79,38 @@ class ClientInvoiceDefaults(Resource):
         self,
         *,
         client_account_id: int | str | Unset | None = UNSET,
-        time_rollup_type: int | Unset | None = UNSET,
         expense_rollup_type: int | Unset | None = UNSET,
         rich_text: str | Unset | None = UNSET,
-        show_project_names: int | Unset | None = UNSET,
-        show_task_names: bool | Unset | None = UNSET,
-        show_subtotals: bool | Unset | None = UNSET,
         show_creators: bool | Unset | None = UNSET,
         show_dates: bool | Unset | None = UNSET,
-        show_notes: bool | Unset | None = UNSET,
         show_hours: bool | Unset | None = UNSET,
+        show_notes: bool | Unset | None = UNSET,
+        show_project_names: int | Unset | None = UNSET,
         show_rates: bool | Unset | None = UNSET,
-        show_tax: bool | Unset | None = UNSET,
         show_roles: bool | Unset | None = UNSET,
+        show_subtotals: bool | Unset | None = UNSET,
+        show_task_names: bool | Unset | None = UNSET,
+        show_tax: bool | Unset | None = UNSET,
+        time_rollup_type: int | Unset | None = UNSET,
     ) -> ClientInvoiceDefault:
         """Create a client invoice default.
 
         Args:
             client_account_id: A user id: the client invoiced.
-            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
-                and `2`.
             expense_rollup_type: 0 detailed, 1 grouped. Valid values: `0`, and `1`.
             rich_text: Additional details on the invoice.
-            show_project_names: A yes/no setting typed integer.
-            show_task_names: Whether to show task names.
-            show_subtotals: For time entries.
             show_creators: Whether to show creators.
             show_dates: Whether to show dates.
-            show_notes: Whether to show notes.
             show_hours: Whether to show hours.
+            show_notes: Whether to show notes.
+            show_project_names: A yes/no setting typed integer.
             show_rates: Whether to show rates.
-            show_tax: Taxable amount.
             show_roles: Whether to show roles.
+            show_subtotals: For time entries.
+            show_task_names: Whether to show task names.
+            show_tax: Taxable amount.
+            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
+                and `2`.
 
         Returns:
             The `ClientInvoiceDefault`.
@@ -126,19 +126,19 @@ class ClientInvoiceDefaults(Resource):
             ClientInvoiceDefault,
             body={
                 "client_account_id": client_account_id,
-                "time_rollup_type": time_rollup_type,
                 "expense_rollup_type": expense_rollup_type,
                 "rich_text": rich_text,
-                "show_project_names": show_project_names,
-                "show_task_names": show_task_names,
-                "show_subtotals": show_subtotals,
                 "show_creators": show_creators,
                 "show_dates": show_dates,
-                "show_notes": show_notes,
                 "show_hours": show_hours,
+                "show_notes": show_notes,
+                "show_project_names": show_project_names,
                 "show_rates": show_rates,
-                "show_tax": show_tax,
                 "show_roles": show_roles,
+                "show_subtotals": show_subtotals,
+                "show_task_names": show_task_names,
+                "show_tax": show_tax,
+                "time_rollup_type": time_rollup_type,
             },
         )
 
@@ -170,38 +170,38 @@ class ClientInvoiceDefaults(Resource):
         self,
         id: int | str,
         *,
-        time_rollup_type: int | Unset | None = UNSET,
         expense_rollup_type: int | Unset | None = UNSET,
         rich_text: str | Unset | None = UNSET,
-        show_project_names: int | Unset | None = UNSET,
-        show_task_names: bool | Unset | None = UNSET,
-        show_subtotals: bool | Unset | None = UNSET,
         show_creators: bool | Unset | None = UNSET,
         show_dates: bool | Unset | None = UNSET,
-        show_notes: bool | Unset | None = UNSET,
         show_hours: bool | Unset | None = UNSET,
+        show_notes: bool | Unset | None = UNSET,
+        show_project_names: int | Unset | None = UNSET,
         show_rates: bool | Unset | None = UNSET,
-        show_tax: bool | Unset | None = UNSET,
         show_roles: bool | Unset | None = UNSET,
+        show_subtotals: bool | Unset | None = UNSET,
+        show_task_names: bool | Unset | None = UNSET,
+        show_tax: bool | Unset | None = UNSET,
+        time_rollup_type: int | Unset | None = UNSET,
     ) -> ClientInvoiceDefault:
         """Update a client invoice default.
 
         Args:
             id: Id of the client invoice default.
-            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
-                and `2`.
             expense_rollup_type: 0 detailed, 1 grouped. Valid values: `0`, and `1`.
             rich_text: Additional details on the invoice.
-            show_project_names: A yes/no setting typed integer.
-            show_task_names: Whether to show task names.
-            show_subtotals: For time entries.
             show_creators: Whether to show creators.
             show_dates: Whether to show dates.
-            show_notes: Whether to show notes.
             show_hours: Whether to show hours.
+            show_notes: Whether to show notes.
+            show_project_names: A yes/no setting typed integer.
             show_rates: Whether to show rates.
-            show_tax: Taxable amount.
             show_roles: Whether to show roles.
+            show_subtotals: For time entries.
+            show_task_names: Whether to show task names.
+            show_tax: Taxable amount.
+            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
+                and `2`.
 
         Returns:
             The `ClientInvoiceDefault`.
@@ -217,19 +217,19 @@ class ClientInvoiceDefaults(Resource):
             ClientInvoiceDefault,
             path=(id,),
             body={
-                "time_rollup_type": time_rollup_type,
                 "expense_rollup_type": expense_rollup_type,
                 "rich_text": rich_text,
-                "show_project_names": show_project_names,
-                "show_task_names": show_task_names,
-                "show_subtotals": show_subtotals,
                 "show_creators": show_creators,
                 "show_dates": show_dates,
-                "show_notes": show_notes,
                 "show_hours": show_hours,
+                "show_notes": show_notes,
+                "show_project_names": show_project_names,
                 "show_rates": show_rates,
-                "show_tax": show_tax,
                 "show_roles": show_roles,
+                "show_subtotals": show_subtotals,
+                "show_task_names": show_task_names,
+                "show_tax": show_tax,
+                "time_rollup_type": time_rollup_type,
             },
         )
 

@@ -93,8 +93,8 @@ class CostRates(Resource):
         self,
         *,
         account_membership_id: int | str,
-        currency: str,
         amount_in_subunits: int,
+        currency: str,
         include: Include | Iterable[Include] | None = None,
     ) -> CostRate:
         """Create a cost rate.
@@ -104,8 +104,8 @@ class CostRates(Resource):
 
         Args:
             account_membership_id: Id of the account membership.
-            currency: Iso code.
             amount_in_subunits: Amount of the cost rate, in the smallest unit of the currency.
+            currency: Iso code.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -126,8 +126,8 @@ class CostRates(Resource):
             },
             body={
                 "account_membership_id": account_membership_id,
-                "currency": currency,
                 "amount_in_subunits": amount_in_subunits,
+                "currency": currency,
             },
         )
 
@@ -233,7 +233,7 @@ class CostRates(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CostRate]:
-        """Update many cost rates. Items that have `account_membership_id`, `currency`, `amount_in_subunits`
+        """Update many cost rates. Items that have `account_membership_id`, `amount_in_subunits`, `currency`
         are sent 100 per request with `POST /cost_rates` (their ids may change); others one request each.
 
         Args:

@@ -148,9 +148,9 @@ class CustomFieldValues(Resource):
     async def create(
         self,
         *,
-        subject_type: SubjectType,
-        subject_id: int | str,
         custom_field_id: int | str,
+        subject_id: int | str,
+        subject_type: SubjectType,
         value: object,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomFieldValue:
@@ -163,9 +163,9 @@ class CustomFieldValues(Resource):
         This operation has a rate limit of its own.
 
         Args:
-            subject_type: Subject type of the custom field value.
-            subject_id: Id of the subject.
             custom_field_id: Id of the custom field.
+            subject_id: Id of the subject.
+            subject_type: Subject type of the custom field value.
             value: Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents,
                 currency code], or [choice ids].
             include: Associations to load with each object. Reading an association that was not
@@ -187,9 +187,9 @@ class CustomFieldValues(Resource):
                 "include": include,
             },
             body={
-                "subject_type": subject_type,
-                "subject_id": subject_id,
                 "custom_field_id": custom_field_id,
+                "subject_id": subject_id,
+                "subject_type": subject_type,
                 "value": value,
             },
         )
@@ -335,7 +335,7 @@ class CustomFieldValues(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CustomFieldValue]:
-        """Update many custom field values. Items that have `subject_type`, `subject_id`, `custom_field_id`,
+        """Update many custom field values. Items that have `custom_field_id`, `subject_id`, `subject_type`,
         `value` are sent 100 per request with `POST /custom_field_values` (their ids may change); others
         one request each.
 

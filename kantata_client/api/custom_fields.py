@@ -139,30 +139,30 @@ class CustomFields(Resource):
         self,
         *,
         name: str,
-        value_type: ValueType | Unset | None = UNSET,
-        default_text: str | Unset | None = UNSET,
-        unique_constraint: bool | Unset | None = UNSET,
         choices: Sequence[ChoiceInput] | Unset | None = UNSET,
         custom_field_set_id: int | str | Unset | None = UNSET,
-        write_access: WriteAccess | Unset | None = UNSET,
+        default_text: str | Unset | None = UNSET,
         read_access: ReadAccess | Unset | None = UNSET,
+        unique_constraint: bool | Unset | None = UNSET,
+        value_type: ValueType | Unset | None = UNSET,
+        write_access: WriteAccess | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomField:
         """Create a custom field.
 
         Args:
             name: Name of the custom field.
-            value_type: String unless given.
-            default_text: UI placeholder; string, date, number, currency fields only.
-            unique_constraint: False unless given.
             choices: UI shows them in array order.
             custom_field_set_id: Without it, goes to 'Default Project Set'.
-            write_access: Fields of Workspace, Resource and Story take one of the first four (default
-                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
-                account_admin).
+            default_text: UI placeholder; string, date, number, currency fields only.
             read_access: Fields of Workspace, Resource and Story take one of the first four (default
                 project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest
                 (default account_admin).
+            unique_constraint: False unless given.
+            value_type: String unless given.
+            write_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
+                account_admin).
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -182,14 +182,14 @@ class CustomFields(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "value_type": value_type,
-                "default_text": default_text,
-                "unique_constraint": unique_constraint,
                 "choices": choices,
                 "custom_field_set_id": custom_field_set_id,
-                "write_access": write_access,
+                "default_text": default_text,
+                "name": name,
                 "read_access": read_access,
+                "unique_constraint": unique_constraint,
+                "value_type": value_type,
+                "write_access": write_access,
             },
         )
 
@@ -197,12 +197,12 @@ class CustomFields(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
-        default_text: str | Unset | None = UNSET,
         choices: Sequence[CustomFieldChoiceInput] | Unset | None = UNSET,
         custom_field_set_id: int | str | Unset | None = UNSET,
-        write_access: WriteAccess | Unset | None = UNSET,
+        default_text: str | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
         read_access: ReadAccess | Unset | None = UNSET,
+        write_access: WriteAccess | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> CustomField:
         """Update a custom field.
@@ -211,16 +211,16 @@ class CustomFields(Resource):
 
         Args:
             id: Id of the custom field.
-            name: Name of the custom field.
-            default_text: UI placeholder; string, date, number, currency fields only.
             choices: Replaces whole list; omitted choices get deleted; UI shows array order.
             custom_field_set_id: Without it, goes to 'Default Project Set'.
-            write_access: Fields of Workspace, Resource and Story take one of the first four (default
-                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
-                account_admin).
+            default_text: UI placeholder; string, date, number, currency fields only.
+            name: Name of the custom field.
             read_access: Fields of Workspace, Resource and Story take one of the first four (default
                 project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest
                 (default account_admin).
+            write_access: Fields of Workspace, Resource and Story take one of the first four (default
+                project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
+                account_admin).
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -241,12 +241,12 @@ class CustomFields(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "default_text": default_text,
                 "choices": choices,
                 "custom_field_set_id": custom_field_set_id,
-                "write_access": write_access,
+                "default_text": default_text,
+                "name": name,
                 "read_access": read_access,
+                "write_access": write_access,
             },
         )
 

@@ -78,16 +78,16 @@ class CustomTaskStatuses(Resource):
     async def create(
         self,
         *,
-        status: str,
         category: Category,
+        status: str,
         status_set_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusSetOption:
         """Create a custom task status.
 
         Args:
-            status: Name, unique within the set.
             category: Category of the custom task status.
+            status: Name, unique within the set.
             status_set_id: Id of the status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -108,8 +108,8 @@ class CustomTaskStatuses(Resource):
                 "include": include,
             },
             body={
-                "status": status,
                 "category": category,
+                "status": status,
                 "status_set_id": status_set_id,
             },
         )
@@ -149,8 +149,8 @@ class CustomTaskStatuses(Resource):
         self,
         id: int | str,
         *,
-        status: str | Unset | None = UNSET,
         position: int | Unset | None = UNSET,
+        status: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StatusSetOption:
         """Update a custom task status.
@@ -159,8 +159,8 @@ class CustomTaskStatuses(Resource):
 
         Args:
             id: Id of the custom task status.
-            status: Name, unique within the set.
             position: Place in the list, counted from 1.
+            status: Name, unique within the set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -181,8 +181,8 @@ class CustomTaskStatuses(Resource):
                 "include": include,
             },
             body={
-                "status": status,
                 "position": position,
+                "status": status,
             },
         )
 

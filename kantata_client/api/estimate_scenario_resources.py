@@ -141,9 +141,9 @@ class EstimateScenarioResources(Resource):
         *,
         estimate_scenario_id: int | str,
         role_id: int | str,
-        label: str | Unset | None = UNSET,
         allocation_attributes: AllocationAttributeInput | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        label: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenarioResource:
         """Create an estimate scenario resource.
@@ -151,10 +151,10 @@ class EstimateScenarioResources(Resource):
         Args:
             estimate_scenario_id: Id of the estimate scenario.
             role_id: Id of the role.
-            label: Generated when absent.
             allocation_attributes: Allocation attributes of the estimate scenario resource.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            label: Generated when absent.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -174,11 +174,11 @@ class EstimateScenarioResources(Resource):
                 "include": include,
             },
             body={
+                "allocation_attributes": allocation_attributes,
                 "estimate_scenario_id": estimate_scenario_id,
+                "external_reference": external_reference,
                 "label": label,
                 "role_id": role_id,
-                "allocation_attributes": allocation_attributes,
-                "external_reference": external_reference,
             },
         )
 
@@ -218,8 +218,8 @@ class EstimateScenarioResources(Resource):
         id: int | str,
         *,
         role_id: int | str,
-        label: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        label: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenarioResource:
         """Update an estimate scenario resource.
@@ -227,9 +227,9 @@ class EstimateScenarioResources(Resource):
         Args:
             id: Id of the estimate scenario resource.
             role_id: Id of the role.
-            label: Label of the estimate scenario resource.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            label: Label of the estimate scenario resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -250,9 +250,9 @@ class EstimateScenarioResources(Resource):
                 "include": include,
             },
             body={
-                "role_id": role_id,
-                "label": label,
                 "external_reference": external_reference,
+                "label": label,
+                "role_id": role_id,
             },
         )
 

@@ -134,24 +134,24 @@ class EstimateScenarios(Resource):
     async def create(
         self,
         *,
-        name: str,
         estimate_id: int | str,
+        name: str,
         start_date: date,
         budget_in_cents: int | Unset | None = UNSET,
-        rate_card_id: int | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        rate_card_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenario:
         """Create an estimate scenario.
 
         Args:
-            name: Unique within its estimate.
             estimate_id: Id of the estimate.
+            name: Unique within its estimate.
             start_date: Planned project start.
             budget_in_cents: Budget of the estimate scenario, in cents.
-            rate_card_id: Without it, an account default of the estimate's currency.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            rate_card_id: Without it, an account default of the estimate's currency.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -171,12 +171,12 @@ class EstimateScenarios(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "estimate_id": estimate_id,
-                "start_date": start_date,
                 "budget_in_cents": budget_in_cents,
-                "rate_card_id": rate_card_id,
+                "estimate_id": estimate_id,
                 "external_reference": external_reference,
+                "name": name,
+                "rate_card_id": rate_card_id,
+                "start_date": start_date,
             },
         )
 
@@ -216,10 +216,10 @@ class EstimateScenarios(Resource):
         id: int | str,
         *,
         budget_in_cents: int | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
         rate_card_id: int | str | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> EstimateScenario:
         """Update an estimate scenario.
@@ -227,11 +227,11 @@ class EstimateScenarios(Resource):
         Args:
             id: Id of the estimate scenario.
             budget_in_cents: Budget of the estimate scenario, in cents.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
             name: Unique within its estimate.
             rate_card_id: Id of the rate card.
             start_date: Planned project start.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -253,10 +253,10 @@ class EstimateScenarios(Resource):
             },
             body={
                 "budget_in_cents": budget_in_cents,
+                "external_reference": external_reference,
                 "name": name,
                 "rate_card_id": rate_card_id,
                 "start_date": start_date,
-                "external_reference": external_reference,
             },
         )
 

@@ -167,22 +167,22 @@ class Estimates(Resource):
     async def create(
         self,
         *,
-        name: str,
         currency: str,
-        workspace_group_id: int | str | Unset | None = UNSET,
+        name: str,
         estimate_scenario: EstimateScenarioInput | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        workspace_group_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Estimate:
         """Create an estimate.
 
         Args:
-            name: Name of the estimate.
             currency: Iso code.
-            workspace_group_id: Client.
+            name: Name of the estimate.
             estimate_scenario: Estimate scenario of the estimate.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            workspace_group_id: Client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -202,11 +202,11 @@ class Estimates(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "currency": currency,
-                "workspace_group_id": workspace_group_id,
                 "estimate_scenario": estimate_scenario,
                 "external_reference": external_reference,
+                "name": name,
+                "workspace_group_id": workspace_group_id,
             },
         )
 
@@ -245,21 +245,21 @@ class Estimates(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
-        workspace_group_id: int | str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
+        workspace_group_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Estimate:
         """Update an estimate.
 
         Args:
             id: Id of the estimate.
-            name: Name of the estimate.
-            workspace_group_id: Client.
             description: Description of the estimate.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            name: Name of the estimate.
+            workspace_group_id: Client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -280,10 +280,10 @@ class Estimates(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "workspace_group_id": workspace_group_id,
                 "description": description,
                 "external_reference": external_reference,
+                "name": name,
+                "workspace_group_id": workspace_group_id,
             },
         )
 

@@ -134,20 +134,20 @@ class ExpenseBudgets(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
-        title: str,
-        fixed_fee: bool,
-        burns_budget: bool,
         billable: bool,
+        burns_budget: bool,
+        fixed_fee: bool,
+        title: str,
+        workspace_id: int | str,
+        cost_per_unit_in_subunits: int | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         expected_by: date | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
-        cost_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_per_unit_in_subunits: int | Unset | None = UNSET,
-        quantity: int | Unset | None = UNSET,
-        markup_type: MarkupType | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        markup_per_unit_in_subunits: int | Unset | None = UNSET,
+        markup_percentage: float | Unset | None = UNSET,
+        markup_type: MarkupType | Unset | None = UNSET,
+        quantity: int | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseBudget:
         """Create an expense budget.
@@ -157,21 +157,21 @@ class ExpenseBudgets(Resource):
         fixed fee).
 
         Args:
-            workspace_id: Id of the workspace.
-            title: Title of the expense budget.
-            fixed_fee: Whether the expense budget is fixed fee.
-            burns_budget: Affects project margin.
             billable: Whether the expense budget is billable.
+            burns_budget: Affects project margin.
+            fixed_fee: Whether the expense budget is fixed fee.
+            title: Title of the expense budget.
+            workspace_id: Id of the workspace.
+            cost_per_unit_in_subunits: Currency subunits.
             description: Description of the expense budget.
             expected_by: Expenses expected to be logged by then.
-            story_id: Id of the story.
-            cost_per_unit_in_subunits: Currency subunits.
-            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
-            quantity: Quantity of the expense budget.
-            markup_type: No markup when unset.
-            markup_percentage: For markup_type percentage; of total cost.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
+            markup_percentage: For markup_type percentage; of total cost.
+            markup_type: No markup when unset.
+            quantity: Quantity of the expense budget.
+            story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -191,20 +191,20 @@ class ExpenseBudgets(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
-                "title": title,
-                "description": description,
-                "fixed_fee": fixed_fee,
-                "burns_budget": burns_budget,
                 "billable": billable,
-                "expected_by": expected_by,
-                "story_id": story_id,
+                "burns_budget": burns_budget,
                 "cost_per_unit_in_subunits": cost_per_unit_in_subunits,
-                "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
-                "quantity": quantity,
-                "markup_type": markup_type,
-                "markup_percentage": markup_percentage,
+                "description": description,
+                "expected_by": expected_by,
                 "external_reference": external_reference,
+                "fixed_fee": fixed_fee,
+                "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
+                "markup_percentage": markup_percentage,
+                "markup_type": markup_type,
+                "quantity": quantity,
+                "story_id": story_id,
+                "title": title,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -243,39 +243,39 @@ class ExpenseBudgets(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        fixed_fee: bool | Unset | None = UNSET,
-        burns_budget: bool | Unset | None = UNSET,
         billable: bool | Unset | None = UNSET,
-        expected_by: date | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
+        burns_budget: bool | Unset | None = UNSET,
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
-        quantity: int | Unset | None = UNSET,
-        markup_type: MarkupType | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
-        markup_per_unit_in_subunits: int | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        expected_by: date | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        fixed_fee: bool | Unset | None = UNSET,
+        markup_per_unit_in_subunits: int | Unset | None = UNSET,
+        markup_percentage: float | Unset | None = UNSET,
+        markup_type: MarkupType | Unset | None = UNSET,
+        quantity: int | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseBudget:
         """Update an expense budget.
 
         Args:
             id: Id of the expense budget.
-            title: Title of the expense budget.
-            description: Description of the expense budget.
-            fixed_fee: Whether the expense budget is fixed fee.
-            burns_budget: Affects project margin.
             billable: Whether the expense budget is billable.
-            expected_by: Expenses expected to be logged by then.
-            story_id: Id of the story.
+            burns_budget: Affects project margin.
             cost_per_unit_in_subunits: Currency subunits.
-            quantity: Quantity of the expense budget.
-            markup_type: No markup when unset.
-            markup_percentage: For markup_type percentage; of total cost.
-            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
+            description: Description of the expense budget.
+            expected_by: Expenses expected to be logged by then.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            fixed_fee: Whether the expense budget is fixed fee.
+            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
+            markup_percentage: For markup_type percentage; of total cost.
+            markup_type: No markup when unset.
+            quantity: Quantity of the expense budget.
+            story_id: Id of the story.
+            title: Title of the expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -296,19 +296,19 @@ class ExpenseBudgets(Resource):
                 "include": include,
             },
             body={
-                "title": title,
-                "description": description,
-                "fixed_fee": fixed_fee,
-                "burns_budget": burns_budget,
                 "billable": billable,
-                "expected_by": expected_by,
-                "story_id": story_id,
+                "burns_budget": burns_budget,
                 "cost_per_unit_in_subunits": cost_per_unit_in_subunits,
-                "quantity": quantity,
-                "markup_type": markup_type,
-                "markup_percentage": markup_percentage,
-                "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
+                "description": description,
+                "expected_by": expected_by,
                 "external_reference": external_reference,
+                "fixed_fee": fixed_fee,
+                "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
+                "markup_percentage": markup_percentage,
+                "markup_type": markup_type,
+                "quantity": quantity,
+                "story_id": story_id,
+                "title": title,
             },
         )
 

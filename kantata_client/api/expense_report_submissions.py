@@ -158,9 +158,9 @@ class ExpenseReportSubmissions(Resource):
         line_item_ids: Sequence[int | str],
         title: str,
         workspace_id: int | str,
-        user_id: int | str | Unset | None = UNSET,
         comment: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExpenseReportSubmission:
         """Create an expense report submission.
@@ -169,10 +169,10 @@ class ExpenseReportSubmissions(Resource):
             line_item_ids: Ids of the expenses.
             title: Title of the expense report submission.
             workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
-            user_id: When submitting for another user.
             comment: Comment of the expense report submission.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            user_id: When submitting for another user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -192,12 +192,12 @@ class ExpenseReportSubmissions(Resource):
                 "include": include,
             },
             body={
-                "line_item_ids": line_item_ids,
-                "user_id": user_id,
-                "title": title,
-                "workspace_id": workspace_id,
                 "comment": comment,
                 "external_reference": external_reference,
+                "line_item_ids": line_item_ids,
+                "title": title,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
             },
         )
 

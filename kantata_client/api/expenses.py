@@ -192,21 +192,21 @@ class Expenses(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
+        amount_in_cents: int,
+        category: str,
         date: date,
         expense_category_id: int | str,
-        category: str,
-        amount_in_cents: int,
-        foreign_exchange_amount: ForeignExchangeAmountInput | Unset | None = UNSET,
-        user_id: int | str | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
+        workspace_id: int | str,
         billable: bool | Unset | None = UNSET,
-        receipt_id: int | str | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
         expense_budget_id: int | str | Unset | None = UNSET,
-        reimbursable: bool | Unset | None = UNSET,
-        vendor_id: int | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        foreign_exchange_amount: ForeignExchangeAmountInput | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        receipt_id: int | str | Unset | None = UNSET,
+        reimbursable: bool | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        vendor_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Expense:
@@ -215,23 +215,23 @@ class Expenses(Resource):
         Takes up to 100 objects in one request, as an array under the plural key.
 
         Args:
-            workspace_id: Id of the workspace.
+            amount_in_cents: Foreign_exchange_amount overrides it. In cents.
+            category: Category of the expense.
             date: Date of the expense.
             expense_category_id: Id of the expense category.
-            category: Category of the expense.
-            amount_in_cents: Foreign_exchange_amount overrides it. In cents.
-            foreign_exchange_amount: Needs permission to convert expenses.
-            user_id: Ignored unless consultant with financial access (or admin with proxy
-                permissions).
-            notes: Notes of the expense.
+            workspace_id: Id of the workspace.
             billable: Whether the expense is billable.
-            receipt_id: Id of the receipt.
-            story_id: Project may allow only budgets or only tasks.
             expense_budget_id: Project may allow only budgets or only tasks.
-            reimbursable: Whether the expense is reimbursable.
-            vendor_id: Id of the vendor.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            foreign_exchange_amount: Needs permission to convert expenses.
+            notes: Notes of the expense.
+            receipt_id: Id of the receipt.
+            reimbursable: Whether the expense is reimbursable.
+            story_id: Project may allow only budgets or only tasks.
+            user_id: Ignored unless consultant with financial access (or admin with proxy
+                permissions).
+            vendor_id: Id of the vendor.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -253,21 +253,21 @@ class Expenses(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "date": date,
-                "expense_category_id": expense_category_id,
-                "category": category,
                 "amount_in_cents": amount_in_cents,
-                "foreign_exchange_amount": foreign_exchange_amount,
-                "user_id": user_id,
-                "notes": notes,
                 "billable": billable,
-                "receipt_id": receipt_id,
-                "story_id": story_id,
+                "category": category,
+                "date": date,
                 "expense_budget_id": expense_budget_id,
-                "reimbursable": reimbursable,
-                "vendor_id": vendor_id,
+                "expense_category_id": expense_category_id,
                 "external_reference": external_reference,
+                "foreign_exchange_amount": foreign_exchange_amount,
+                "notes": notes,
+                "receipt_id": receipt_id,
+                "reimbursable": reimbursable,
+                "story_id": story_id,
+                "user_id": user_id,
+                "vendor_id": vendor_id,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -275,9 +275,9 @@ class Expenses(Resource):
         self,
         id: int | str,
         *,
+        from_archived_workspaces: bool | None = None,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
-        from_archived_workspaces: bool | None = None,
     ) -> Expense:
         """Get an expense.
 
@@ -285,11 +285,11 @@ class Expenses(Resource):
 
         Args:
             id: Id of the expense.
+            from_archived_workspaces: True finds records of archived projects too, which are 404
+                otherwise.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
-            from_archived_workspaces: True finds records of archived projects too, which are 404
-                otherwise.
 
         Returns:
             The `Expense`.
@@ -305,9 +305,9 @@ class Expenses(Resource):
             Expense,
             path=(id,),
             query={
+                "from_archived_workspaces": from_archived_workspaces,
                 "include": include,
                 "optional_fields": optional_fields,
-                "from_archived_workspaces": from_archived_workspaces,
             },
         )
 
@@ -315,19 +315,19 @@ class Expenses(Resource):
         self,
         id: int | str,
         *,
-        workspace_id: int | str | Unset | None = UNSET,
-        date: date | Unset | None = UNSET,
-        expense_category_id: int | str | Unset | None = UNSET,
-        category: str | Unset | None = UNSET,
         amount_in_cents: int | Unset | None = UNSET,
-        foreign_exchange_amount: ForeignExchangeAmountInput | Unset | None = UNSET,
-        user_id: int | str | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
         billable: bool | Unset | None = UNSET,
+        category: str | Unset | None = UNSET,
+        date: date | Unset | None = UNSET,
+        expense_budget_id: int | str | Unset | None = UNSET,
+        expense_category_id: int | str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        foreign_exchange_amount: ForeignExchangeAmountInput | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
         receipt_id: int | str | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
-        expense_budget_id: int | str | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        workspace_id: int | str | Unset | None = UNSET,
         reimbursable: bool | Unset | None = UNSET,
         vendor_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -339,21 +339,21 @@ class Expenses(Resource):
 
         Args:
             id: Id of the expense.
-            workspace_id: Cannot be changed.
-            date: Date of the expense.
-            expense_category_id: Id of the expense category.
-            category: Category of the expense.
             amount_in_cents: Foreign_exchange_amount overrides it. In cents.
-            foreign_exchange_amount: Needs permission to convert expenses.
-            user_id: Ignored unless consultant with financial access (or admin with proxy
-                permissions).
-            notes: Notes of the expense.
             billable: Whether the expense is billable.
-            receipt_id: Id of the receipt.
-            story_id: Project may allow only budgets or only tasks.
+            category: Category of the expense.
+            date: Date of the expense.
             expense_budget_id: Project may allow only budgets or only tasks.
+            expense_category_id: Id of the expense category.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            foreign_exchange_amount: Needs permission to convert expenses.
+            notes: Notes of the expense.
+            receipt_id: Id of the receipt.
+            story_id: Project may allow only budgets or only tasks.
+            user_id: Ignored unless consultant with financial access (or admin with proxy
+                permissions).
+            workspace_id: Cannot be changed.
             reimbursable: Whether the expense is reimbursable.
             vendor_id: Id of the vendor.
             include: Associations to load with each object. Reading an association that was not
@@ -378,19 +378,19 @@ class Expenses(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "date": date,
-                "expense_category_id": expense_category_id,
-                "category": category,
                 "amount_in_cents": amount_in_cents,
-                "foreign_exchange_amount": foreign_exchange_amount,
-                "user_id": user_id,
-                "notes": notes,
                 "billable": billable,
+                "category": category,
+                "date": date,
+                "expense_budget_id": expense_budget_id,
+                "expense_category_id": expense_category_id,
+                "external_reference": external_reference,
+                "foreign_exchange_amount": foreign_exchange_amount,
+                "notes": notes,
                 "receipt_id": receipt_id,
                 "story_id": story_id,
-                "expense_budget_id": expense_budget_id,
-                "external_reference": external_reference,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
                 "reimbursable": reimbursable,
                 "vendor_id": vendor_id,
             },

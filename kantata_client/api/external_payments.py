@@ -102,8 +102,8 @@ class ExternalPayments(Resource):
         self,
         *,
         workspace_id: int | str,
-        invoice_id: int | str | Unset | None = UNSET,
         amount_in_cents: int | Unset | None = UNSET,
+        invoice_id: int | str | Unset | None = UNSET,
         message: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExternalPayment:
@@ -113,8 +113,8 @@ class ExternalPayments(Resource):
 
         Args:
             workspace_id: Id of the workspace.
-            invoice_id: Sets amount from the invoice.
             amount_in_cents: Ignored with invoice_id; project currency cents.
+            invoice_id: Sets amount from the invoice.
             message: Text of the message.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -135,10 +135,10 @@ class ExternalPayments(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
-                "invoice_id": invoice_id,
                 "amount_in_cents": amount_in_cents,
+                "invoice_id": invoice_id,
                 "message": message,
+                "workspace_id": workspace_id,
             },
         )
 

@@ -125,31 +125,31 @@ class ExternalReferences(Resource):
     async def create_or_update(
         self,
         *,
-        subject_type: SubjectType,
-        subject_id: int | str,
-        service_name: str,
         service_model: str,
         service_model_ref: str,
-        status: Status | Unset | None = UNSET,
+        service_name: str,
+        subject_id: int | str,
+        subject_type: SubjectType,
         external_link: str | Unset | None = UNSET,
-        external_status: str | Unset | None = UNSET,
         external_message: str | Unset | None = UNSET,
+        external_status: str | Unset | None = UNSET,
         locked: bool | Unset | None = UNSET,
+        status: Status | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ExternalReference:
         """Create an external reference, or update the one that exists.
 
         Args:
-            subject_type: Subject type of the external reference.
-            subject_id: Id of the subject.
-            service_name: Integration's provider name.
             service_model: External object's type.
             service_model_ref: External object's id.
-            status: Status of the external reference.
+            service_name: Integration's provider name.
+            subject_id: Id of the subject.
+            subject_type: Subject type of the external reference.
             external_link: URL of the external object or event.
-            external_status: Status in the external system.
             external_message: External message of the external reference.
+            external_status: Status in the external system.
             locked: True blocks subject changes; only expense report rejections.
+            status: Status of the external reference.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -169,16 +169,16 @@ class ExternalReferences(Resource):
                 "include": include,
             },
             body={
-                "subject_type": subject_type,
-                "subject_id": subject_id,
-                "service_name": service_name,
+                "external_link": external_link,
+                "external_message": external_message,
+                "external_status": external_status,
+                "locked": locked,
                 "service_model": service_model,
                 "service_model_ref": service_model_ref,
+                "service_name": service_name,
                 "status": status,
-                "external_link": external_link,
-                "external_status": external_status,
-                "external_message": external_message,
-                "locked": locked,
+                "subject_id": subject_id,
+                "subject_type": subject_type,
             },
         )
 

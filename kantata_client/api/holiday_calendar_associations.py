@@ -80,15 +80,15 @@ class HolidayCalendarAssociations(Resource):
     async def create(
         self,
         *,
-        holiday_id: int | str,
         holiday_calendar_id: int | str,
+        holiday_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> HolidayCalendarAssociation:
         """Create a holiday calendar association.
 
         Args:
-            holiday_id: Id of the holiday.
             holiday_calendar_id: Id of the holiday calendar.
+            holiday_id: Id of the holiday.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -108,8 +108,8 @@ class HolidayCalendarAssociations(Resource):
                 "include": include,
             },
             body={
-                "holiday_id": holiday_id,
                 "holiday_calendar_id": holiday_calendar_id,
+                "holiday_id": holiday_id,
             },
         )
 

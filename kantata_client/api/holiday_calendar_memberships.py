@@ -100,16 +100,16 @@ class HolidayCalendarMemberships(Resource):
     async def create(
         self,
         *,
-        start_date: date,
         holiday_calendar_id: int | str,
+        start_date: date,
         user_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> HolidayCalendarMembership:
         """Create a holiday calendar membership.
 
         Args:
-            start_date: When the calendar starts applying to the user.
             holiday_calendar_id: Id of the holiday calendar.
+            start_date: When the calendar starts applying to the user.
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -130,8 +130,8 @@ class HolidayCalendarMemberships(Resource):
                 "include": include,
             },
             body={
-                "start_date": start_date,
                 "holiday_calendar_id": holiday_calendar_id,
+                "start_date": start_date,
                 "user_id": user_id,
             },
         )
@@ -171,16 +171,16 @@ class HolidayCalendarMemberships(Resource):
         self,
         id: int | str,
         *,
-        start_date: date | Unset | None = UNSET,
         holiday_calendar_id: int | str | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> HolidayCalendarMembership:
         """Update a holiday calendar membership.
 
         Args:
             id: Id of the holiday calendar membership.
-            start_date: When the calendar starts applying to the user.
             holiday_calendar_id: Id of the holiday calendar.
+            start_date: When the calendar starts applying to the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -201,8 +201,8 @@ class HolidayCalendarMemberships(Resource):
                 "include": include,
             },
             body={
-                "start_date": start_date,
                 "holiday_calendar_id": holiday_calendar_id,
+                "start_date": start_date,
             },
         )
 

@@ -95,8 +95,8 @@ class Holidays(Resource):
         name: str,
         start_date: date,
         end_date: date | Unset | None = UNSET,
-        paid: bool | Unset | None = UNSET,
         holiday_calendar_ids: Sequence[int | str] | Unset | None = UNSET,
+        paid: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Holiday:
@@ -106,8 +106,8 @@ class Holidays(Resource):
             name: Name of the holiday.
             start_date: Start date of the holiday.
             end_date: End date of the holiday.
-            paid: Counts as paid time off.
             holiday_calendar_ids: Ids of the holiday calendars.
+            paid: Counts as paid time off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -129,11 +129,11 @@ class Holidays(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "name": name,
-                "start_date": start_date,
                 "end_date": end_date,
-                "paid": paid,
                 "holiday_calendar_ids": holiday_calendar_ids,
+                "name": name,
+                "paid": paid,
+                "start_date": start_date,
             },
         )
 
@@ -178,8 +178,8 @@ class Holidays(Resource):
         name: str,
         start_date: date,
         end_date: date | Unset | None = UNSET,
-        paid: bool | Unset | None = UNSET,
         holiday_calendar_ids: Sequence[int | str] | Unset | None = UNSET,
+        paid: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Holiday:
@@ -190,8 +190,8 @@ class Holidays(Resource):
             name: Name of the holiday.
             start_date: Start date of the holiday.
             end_date: End date of the holiday.
-            paid: Counts as paid time off.
             holiday_calendar_ids: Ids of the holiday calendars.
+            paid: Counts as paid time off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -214,11 +214,11 @@ class Holidays(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "name": name,
-                "start_date": start_date,
                 "end_date": end_date,
-                "paid": paid,
                 "holiday_calendar_ids": holiday_calendar_ids,
+                "name": name,
+                "paid": paid,
+                "start_date": start_date,
             },
         )
 

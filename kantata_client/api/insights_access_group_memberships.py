@@ -94,8 +94,8 @@ class InsightsAccessGroupMemberships(Resource):
     async def create(
         self,
         *,
-        user_id: int | str,
         insights_access_group_id: int | str,
+        user_id: int | str,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> InsightsAccessGroupMembership:
@@ -104,8 +104,8 @@ class InsightsAccessGroupMemberships(Resource):
         Account administrators only.
 
         Args:
-            user_id: Id of the user.
             insights_access_group_id: Id of the insights access group.
+            user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -127,8 +127,8 @@ class InsightsAccessGroupMemberships(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "user_id": user_id,
                 "insights_access_group_id": insights_access_group_id,
+                "user_id": user_id,
             },
         )
 

@@ -63,8 +63,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         *,
         external_report_object_identifier: str,
         recurrence: RecurrenceInput,
-        title: str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
     ) -> InsightsReportExport:
         """Create an insights report export.
 
@@ -73,8 +73,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         Args:
             external_report_object_identifier: From the Insights Report endpoint.
             recurrence: How often it runs, and when.
-            title: Title of the insights report export.
             description: Description of the insights report export.
+            title: Title of the insights report export.
 
         Returns:
             The `InsightsReportExport`.
@@ -89,10 +89,10 @@ class InsightsReportExports(InsightsReportExportsMethods):
             CREATE,
             InsightsReportExport,
             body={
-                "title": title,
                 "description": description,
                 "external_report_object_identifier": external_report_object_identifier,
                 "recurrence": recurrence,
+                "title": title,
             },
         )
 
@@ -126,19 +126,19 @@ class InsightsReportExports(InsightsReportExportsMethods):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         external_report_object_identifier: str | Unset | None = UNSET,
         recurrence: RecurrenceInput | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
     ) -> InsightsReportExport:
         """Update an insights report export.
 
         Args:
             id: Id of the insights report export.
-            title: Title of the insights report export.
             description: Description of the insights report export.
             external_report_object_identifier: From the Insights Report endpoint.
             recurrence: How often it runs, and when.
+            title: Title of the insights report export.
 
         Returns:
             The `InsightsReportExport`.
@@ -154,10 +154,10 @@ class InsightsReportExports(InsightsReportExportsMethods):
             InsightsReportExport,
             path=(id,),
             body={
-                "title": title,
                 "description": description,
                 "external_report_object_identifier": external_report_object_identifier,
                 "recurrence": recurrence,
+                "title": title,
             },
         )
 

@@ -158,22 +158,22 @@ class Invoices(Resource):
         self,
         *,
         payment_schedule: int,
-        time_entry_ids: Sequence[int | str] | Unset | None = UNSET,
-        expense_ids: Sequence[int | str] | Unset | None = UNSET,
-        fixed_fee_items: Sequence[FixedFeeItemInput] | Unset | None = UNSET,
         additional_items: Sequence[AdditionalItemInput] | Unset | None = UNSET,
+        billing_milestone_ids: Sequence[int | str] | Unset | None = UNSET,
+        draft: bool | Unset | None = UNSET,
+        expense_ids: Sequence[int | str] | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        fixed_fee_items: Sequence[FixedFeeItemInput] | Unset | None = UNSET,
+        invoice_date: date | Unset | None = UNSET,
+        message: str | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        purchase_order: str | Unset | None = UNSET,
+        suppress_emails: bool | Unset | None = UNSET,
+        time_entry_ids: Sequence[int | str] | Unset | None = UNSET,
+        user_invoice_number: int | Unset | None = UNSET,
+        user_invoice_title: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
         workspace_ids: Sequence[int | str] | Unset | None = UNSET,
-        invoice_date: date | Unset | None = UNSET,
-        user_invoice_number: int | Unset | None = UNSET,
-        draft: bool | Unset | None = UNSET,
-        message: str | Unset | None = UNSET,
-        user_invoice_title: str | Unset | None = UNSET,
-        purchase_order: str | Unset | None = UNSET,
-        project_code: str | Unset | None = UNSET,
-        suppress_emails: bool | Unset | None = UNSET,
-        billing_milestone_ids: Sequence[int | str] | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Invoice:
         """Create an invoice.
@@ -183,23 +183,23 @@ class Invoices(Resource):
 
         Args:
             payment_schedule: Days until payment is due, Net N.
-            time_entry_ids: Ids of the time entries.
-            expense_ids: Ids of the expenses.
-            fixed_fee_items: Fixed fee items of the invoice.
             additional_items: Additional items of the invoice.
-            workspace_id: This or workspace_ids required.
-            workspace_ids: Multi-project invoice; this or workspace_id required.
-            invoice_date: Invoice date of the invoice.
-            user_invoice_number: User invoice number of the invoice.
-            draft: Whether the invoice is draft.
-            message: Text of the message.
-            user_invoice_title: User invoice title of the invoice.
-            purchase_order: Purchase order of the invoice.
-            project_code: Project code of the invoice.
-            suppress_emails: True sends no creation emails.
             billing_milestone_ids: Ids of the billing milestones.
+            draft: Whether the invoice is draft.
+            expense_ids: Ids of the expenses.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            fixed_fee_items: Fixed fee items of the invoice.
+            invoice_date: Invoice date of the invoice.
+            message: Text of the message.
+            project_code: Project code of the invoice.
+            purchase_order: Purchase order of the invoice.
+            suppress_emails: True sends no creation emails.
+            time_entry_ids: Ids of the time entries.
+            user_invoice_number: User invoice number of the invoice.
+            user_invoice_title: User invoice title of the invoice.
+            workspace_id: This or workspace_ids required.
+            workspace_ids: Multi-project invoice; this or workspace_id required.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -219,23 +219,23 @@ class Invoices(Resource):
                 "include": include,
             },
             body={
-                "time_entry_ids": time_entry_ids,
-                "expense_ids": expense_ids,
-                "fixed_fee_items": fixed_fee_items,
                 "additional_items": additional_items,
+                "billing_milestone_ids": billing_milestone_ids,
+                "draft": draft,
+                "expense_ids": expense_ids,
+                "external_reference": external_reference,
+                "fixed_fee_items": fixed_fee_items,
+                "invoice_date": invoice_date,
+                "message": message,
+                "payment_schedule": payment_schedule,
+                "project_code": project_code,
+                "purchase_order": purchase_order,
+                "suppress_emails": suppress_emails,
+                "time_entry_ids": time_entry_ids,
+                "user_invoice_number": user_invoice_number,
+                "user_invoice_title": user_invoice_title,
                 "workspace_id": workspace_id,
                 "workspace_ids": workspace_ids,
-                "payment_schedule": payment_schedule,
-                "invoice_date": invoice_date,
-                "user_invoice_number": user_invoice_number,
-                "draft": draft,
-                "message": message,
-                "user_invoice_title": user_invoice_title,
-                "purchase_order": purchase_order,
-                "project_code": project_code,
-                "suppress_emails": suppress_emails,
-                "billing_milestone_ids": billing_milestone_ids,
-                "external_reference": external_reference,
             },
         )
 
@@ -293,18 +293,18 @@ class Invoices(Resource):
         self,
         id: int | str,
         *,
-        time_entry_ids: Sequence[int | str] | Unset | None = UNSET,
-        expense_ids: Sequence[int | str] | Unset | None = UNSET,
-        payment_schedule: int | Unset | None = UNSET,
-        invoice_date: date | Unset | None = UNSET,
-        user_invoice_number: int | Unset | None = UNSET,
-        draft: bool | Unset | None = UNSET,
-        message: str | Unset | None = UNSET,
-        user_invoice_title: str | Unset | None = UNSET,
-        purchase_order: str | Unset | None = UNSET,
-        project_code: str | Unset | None = UNSET,
         billing_milestone_ids: Sequence[int | str] | Unset | None = UNSET,
+        draft: bool | Unset | None = UNSET,
+        expense_ids: Sequence[int | str] | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        invoice_date: date | Unset | None = UNSET,
+        message: str | Unset | None = UNSET,
+        payment_schedule: int | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        purchase_order: str | Unset | None = UNSET,
+        time_entry_ids: Sequence[int | str] | Unset | None = UNSET,
+        user_invoice_number: int | Unset | None = UNSET,
+        user_invoice_title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Invoice:
         """Update an invoice.
@@ -313,19 +313,19 @@ class Invoices(Resource):
 
         Args:
             id: Id of the invoice.
-            time_entry_ids: Overwrites the whole list.
-            expense_ids: Overwrites the whole list.
-            payment_schedule: Days until payment is due, Net N.
-            invoice_date: Payment schedule counts from here.
-            user_invoice_number: User invoice number of the invoice.
-            draft: Whether the invoice is draft.
-            message: Text of the message.
-            user_invoice_title: User invoice title of the invoice.
-            purchase_order: Purchase order of the invoice.
-            project_code: Project code of the invoice.
             billing_milestone_ids: Overwrites the whole list.
+            draft: Whether the invoice is draft.
+            expense_ids: Overwrites the whole list.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            invoice_date: Payment schedule counts from here.
+            message: Text of the message.
+            payment_schedule: Days until payment is due, Net N.
+            project_code: Project code of the invoice.
+            purchase_order: Purchase order of the invoice.
+            time_entry_ids: Overwrites the whole list.
+            user_invoice_number: User invoice number of the invoice.
+            user_invoice_title: User invoice title of the invoice.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -346,18 +346,18 @@ class Invoices(Resource):
                 "include": include,
             },
             body={
-                "time_entry_ids": time_entry_ids,
-                "expense_ids": expense_ids,
-                "payment_schedule": payment_schedule,
-                "invoice_date": invoice_date,
-                "user_invoice_number": user_invoice_number,
-                "draft": draft,
-                "message": message,
-                "user_invoice_title": user_invoice_title,
-                "purchase_order": purchase_order,
-                "project_code": project_code,
                 "billing_milestone_ids": billing_milestone_ids,
+                "draft": draft,
+                "expense_ids": expense_ids,
                 "external_reference": external_reference,
+                "invoice_date": invoice_date,
+                "message": message,
+                "payment_schedule": payment_schedule,
+                "project_code": project_code,
+                "purchase_order": purchase_order,
+                "time_entry_ids": time_entry_ids,
+                "user_invoice_number": user_invoice_number,
+                "user_invoice_title": user_invoice_title,
             },
         )
 

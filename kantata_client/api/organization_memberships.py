@@ -18,7 +18,6 @@ from kantata_client.operations.organization_memberships import (
     GET,
     LIST,
     UPDATE,
-    CreateMemberType,
     Include,
     MemberType,
 )
@@ -107,10 +106,10 @@ class OrganizationMemberships(Resource):
     async def create(
         self,
         *,
-        geography_id: int | str,
         department_id: int | str,
+        geography_id: int | str,
         member_id: int | str,
-        member_type: CreateMemberType,
+        member_type: MemberType,
         include: Include | Iterable[Include] | None = None,
     ) -> OrganizationMembership:
         """Create an organization membership.
@@ -118,8 +117,8 @@ class OrganizationMemberships(Resource):
         Takes up to 100 objects in one request, as an array under the plural key.
 
         Args:
-            geography_id: Id of the geography.
             department_id: Id of the department.
+            geography_id: Id of the geography.
             member_id: Id of the project or user.
             member_type: The file's example spells it User.
             include: Associations to load with each object. Reading an association that was not
@@ -141,8 +140,8 @@ class OrganizationMemberships(Resource):
                 "include": include,
             },
             body={
-                "geography_id": geography_id,
                 "department_id": department_id,
+                "geography_id": geography_id,
                 "member_id": member_id,
                 "member_type": member_type,
             },
@@ -183,16 +182,16 @@ class OrganizationMemberships(Resource):
         self,
         id: int | str,
         *,
-        geography_id: int | str | Unset | None = UNSET,
         department_id: int | str | Unset | None = UNSET,
+        geography_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> OrganizationMembership:
         """Update an organization membership.
 
         Args:
             id: Id of the organization membership.
-            geography_id: Id of the geography.
             department_id: Id of the department.
+            geography_id: Id of the geography.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -213,8 +212,8 @@ class OrganizationMemberships(Resource):
                 "include": include,
             },
             body={
-                "geography_id": geography_id,
                 "department_id": department_id,
+                "geography_id": geography_id,
             },
         )
 

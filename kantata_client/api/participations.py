@@ -156,16 +156,16 @@ class Participations(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         role: Role,
-        can_invite: bool | Unset | None = UNSET,
-        can_schedule_their_hours: bool | Unset | None = UNSET,
-        can_schedule_team_hours: bool | Unset | None = UNSET,
-        can_edit_todos: bool | Unset | None = UNSET,
+        workspace_id: int | str,
         access_level: AccessLevel | Unset | None = UNSET,
-        user_id: int | str | Unset | None = UNSET,
-        permissions: str | Unset | None = UNSET,
+        can_edit_todos: bool | Unset | None = UNSET,
+        can_invite: bool | Unset | None = UNSET,
+        can_schedule_team_hours: bool | Unset | None = UNSET,
+        can_schedule_their_hours: bool | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        permissions: str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Participation:
@@ -174,19 +174,19 @@ class Participations(Resource):
         Takes up to 100 objects in one request, as an array under the plural key.
 
         Args:
-            workspace_id: Id of the workspace.
             role: Maven = provider team, buyer = client team.
-            can_invite: Whether the participation can invite.
-            can_schedule_their_hours: Whether the participation can schedule their hours.
-            can_schedule_team_hours: Whether the participation can schedule team hours.
-            can_edit_todos: Whether the participation can edit todos.
+            workspace_id: Id of the workspace.
             access_level: Last three are legacy.
-            user_id: Id of the user.
+            can_edit_todos: Whether the participation can edit todos.
+            can_invite: Whether the participation can invite.
+            can_schedule_team_hours: Whether the participation can schedule team hours.
+            can_schedule_their_hours: Whether the participation can schedule their hours.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
             permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
                 can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours; last three
                 default to account settings when unset.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
+            user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -208,16 +208,16 @@ class Participations(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "can_invite": can_invite,
-                "can_schedule_their_hours": can_schedule_their_hours,
-                "can_schedule_team_hours": can_schedule_team_hours,
-                "can_edit_todos": can_edit_todos,
                 "access_level": access_level,
-                "workspace_id": workspace_id,
+                "can_edit_todos": can_edit_todos,
+                "can_invite": can_invite,
+                "can_schedule_team_hours": can_schedule_team_hours,
+                "can_schedule_their_hours": can_schedule_their_hours,
+                "external_reference": external_reference,
+                "permissions": permissions,
                 "role": role,
                 "user_id": user_id,
-                "permissions": permissions,
-                "external_reference": external_reference,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -259,17 +259,17 @@ class Participations(Resource):
         self,
         id: int | str,
         *,
-        can_invite: bool | Unset | None = UNSET,
-        can_schedule_their_hours: bool | Unset | None = UNSET,
-        can_schedule_team_hours: bool | Unset | None = UNSET,
-        can_edit_todos: bool | Unset | None = UNSET,
         access_level: AccessLevel | Unset | None = UNSET,
-        team_lead: bool | Unset | None = UNSET,
+        can_edit_todos: bool | Unset | None = UNSET,
+        can_invite: bool | Unset | None = UNSET,
+        can_schedule_team_hours: bool | Unset | None = UNSET,
+        can_schedule_their_hours: bool | Unset | None = UNSET,
         cost_in_cents: int | Unset | None = UNSET,
-        rate_in_cents: int | Unset | None = UNSET,
-        workspace_role_id: int | str | Unset | None = UNSET,
-        permissions: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        permissions: str | Unset | None = UNSET,
+        rate_in_cents: int | Unset | None = UNSET,
+        team_lead: bool | Unset | None = UNSET,
+        workspace_role_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Participation:
@@ -277,19 +277,19 @@ class Participations(Resource):
 
         Args:
             id: Id of the participation.
-            can_invite: Whether the participation can invite.
-            can_schedule_their_hours: Whether the participation can schedule their hours.
-            can_schedule_team_hours: Whether the participation can schedule team hours.
-            can_edit_todos: Whether the participation can edit todos.
             access_level: Last three are legacy.
-            team_lead: Makes the participant team lead.
+            can_edit_todos: Whether the participation can edit todos.
+            can_invite: Whether the participation can invite.
+            can_schedule_team_hours: Whether the participation can schedule team hours.
+            can_schedule_their_hours: Whether the participation can schedule their hours.
             cost_in_cents: Cost rate per hour. In cents.
-            rate_in_cents: Bill rate per hour; ignored when rate cards are enabled. In cents.
-            workspace_role_id: Id of the workspace role.
-            permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
-                can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
+                can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours.
+            rate_in_cents: Bill rate per hour; ignored when rate cards are enabled. In cents.
+            team_lead: Makes the participant team lead.
+            workspace_role_id: Id of the workspace role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -312,17 +312,17 @@ class Participations(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "can_invite": can_invite,
-                "can_schedule_their_hours": can_schedule_their_hours,
-                "can_schedule_team_hours": can_schedule_team_hours,
-                "can_edit_todos": can_edit_todos,
                 "access_level": access_level,
-                "team_lead": team_lead,
+                "can_edit_todos": can_edit_todos,
+                "can_invite": can_invite,
+                "can_schedule_team_hours": can_schedule_team_hours,
+                "can_schedule_their_hours": can_schedule_their_hours,
                 "cost_in_cents": cost_in_cents,
-                "rate_in_cents": rate_in_cents,
-                "workspace_role_id": workspace_role_id,
-                "permissions": permissions,
                 "external_reference": external_reference,
+                "permissions": permissions,
+                "rate_in_cents": rate_in_cents,
+                "team_lead": team_lead,
+                "workspace_role_id": workspace_role_id,
             },
         )
 

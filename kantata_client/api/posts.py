@@ -151,15 +151,15 @@ class Posts(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         message: str,
+        workspace_id: int | str,
+        attachment_ids: Sequence[int | str] | Unset | None = UNSET,
+        backdated_to: datetime | Unset | None = UNSET,
+        google_documents: Sequence[GoogleDocumentInput] | Unset | None = UNSET,
+        recipient_ids: Sequence[int | str] | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
         subject_id: int | str | Unset | None = UNSET,
         subject_type: SubjectType | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
-        recipient_ids: Sequence[int | str] | Unset | None = UNSET,
-        attachment_ids: Sequence[int | str] | Unset | None = UNSET,
-        google_documents: Sequence[GoogleDocumentInput] | Unset | None = UNSET,
-        backdated_to: datetime | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Post:
         """Create a post.
@@ -167,15 +167,15 @@ class Posts(Resource):
         Takes up to 100 objects in one request, as an array under the plural key.
 
         Args:
-            workspace_id: Id of the workspace.
             message: Text of the message.
+            workspace_id: Id of the workspace.
+            attachment_ids: PostAttachment ids from the attachments endpoint.
+            backdated_to: Creation date on imports, default now. Must have a time zone.
+            google_documents: Google documents of the post.
+            recipient_ids: User ids, project participants; makes the post private.
+            story_id: Id of the story.
             subject_id: Post being replied to; needed for replies.
             subject_type: Needed for replies.
-            story_id: Id of the story.
-            recipient_ids: User ids, project participants; makes the post private.
-            attachment_ids: PostAttachment ids from the attachments endpoint.
-            google_documents: Google documents of the post.
-            backdated_to: Creation date on imports, default now. Must have a time zone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -195,15 +195,15 @@ class Posts(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
+                "attachment_ids": attachment_ids,
+                "backdated_to": backdated_to,
+                "google_documents": google_documents,
                 "message": message,
+                "recipient_ids": recipient_ids,
+                "story_id": story_id,
                 "subject_id": subject_id,
                 "subject_type": subject_type,
-                "story_id": story_id,
-                "recipient_ids": recipient_ids,
-                "attachment_ids": attachment_ids,
-                "google_documents": google_documents,
-                "backdated_to": backdated_to,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -211,8 +211,8 @@ class Posts(Resource):
         self,
         id: int | str,
         *,
-        include: Include | Iterable[Include] | None = None,
         from_archived_workspaces: bool | None = None,
+        include: Include | Iterable[Include] | None = None,
     ) -> Post:
         """Get a post.
 
@@ -220,10 +220,10 @@ class Posts(Resource):
 
         Args:
             id: Id of the post.
-            include: Associations to load with each object. Reading an association that was not
-                included raises `NotIncludedError`.
             from_archived_workspaces: True finds records of archived projects too, which are 404
                 otherwise.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
 
         Returns:
             The `Post`.
@@ -239,8 +239,8 @@ class Posts(Resource):
             Post,
             path=(id,),
             query={
-                "include": include,
                 "from_archived_workspaces": from_archived_workspaces,
+                "include": include,
             },
         )
 

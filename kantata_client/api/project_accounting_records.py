@@ -47,6 +47,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         self,
         *,
         created_at: datetime | None = None,
+        end_date: str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -61,13 +62,12 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         page: int | None = None,
         per_page: int | None = None,
         show_deleted: bool | None = None,
+        start_date: str | None = None,
         status: Status | Iterable[Status] | None = None,
         type: Type | None = None,
         user_id: int | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
     ) -> Paginator[ProjectAccountingRecord]:
         """List project accounting records.
 
@@ -75,6 +75,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
 
         Args:
             created_at: On or after. Must have a time zone.
+            end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -98,14 +99,13 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             show_deleted: True = only deleted; default false.
+            start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
             status: Never finds records without status.
             type: Filter project accounting records by type.
             user_id: Filter project accounting records by user id.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_ids: Filter project accounting records by workspace ids.
-            start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
-            end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
 
         Returns:
             A paginator of `ProjectAccountingRecord` objects: use `async for`, `pages`, `first`, `one`,
@@ -122,6 +122,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             ProjectAccountingRecord,
             query={
                 "created_at": created_at,
+                "end_date": end_date,
                 "external_reference_external_message": external_reference_external_message,
                 "external_reference_external_status": external_reference_external_status,
                 "external_reference_service_model": external_reference_service_model,
@@ -136,24 +137,22 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 "page": page,
                 "per_page": per_page,
                 "show_deleted": show_deleted,
+                "start_date": start_date,
                 "status": status,
                 "type": type,
                 "user_id": user_id,
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_ids": workspace_ids,
-                "start_date": start_date,
-                "end_date": end_date,
             },
         )
 
     async def create(
         self,
         *,
-        workspace_id: int | str,
-        start_date: date,
-        end_date: date,
         currency: str,
-        type: Type | Unset | None = UNSET,
+        end_date: date,
+        start_date: date,
+        workspace_id: int | str,
         amount: float | Unset | None = UNSET,
         amount_to_date: float | Unset | None = UNSET,
         budget: float | Unset | None = UNSET,
@@ -161,12 +160,11 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         cost: float | Unset | None = UNSET,
         cost_eac: float | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         fees: float | Unset | None = UNSET,
         hours: float | Unset | None = UNSET,
         hours_eac: float | Unset | None = UNSET,
         hours_etc: float | Unset | None = UNSET,
-        total_estimated_hours: float | Unset | None = UNSET,
-        total_hours_to_date: float | Unset | None = UNSET,
         labor_type: LaborType | Unset | None = UNSET,
         notes: str | Unset | None = UNSET,
         percent_complete: float | Unset | None = UNSET,
@@ -174,8 +172,10 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         service_type: str | Unset | None = UNSET,
         status: Status | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
+        total_estimated_hours: float | Unset | None = UNSET,
+        total_hours_to_date: float | Unset | None = UNSET,
+        type: Type | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectAccountingRecord:
         """Create a project accounting record.
@@ -183,11 +183,10 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         Takes several objects in one request. One or several records; no limit told.
 
         Args:
-            workspace_id: Id of the workspace.
-            start_date: Accounting period's start.
-            end_date: Accounting period's end.
             currency: Iso currency code.
-            type: Recognition when unset; keep the spaces.
+            end_date: Accounting period's end.
+            start_date: Accounting period's start.
+            workspace_id: Id of the workspace.
             amount: Within the period; 2 decimals, may be negative.
             amount_to_date: All periods; 2 decimals, may be negative.
             budget: 2 decimals, may be negative.
@@ -195,12 +194,12 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             cost: Within the period; 2 decimals, may be negative.
             cost_eac: Estimated cost at completion; 2 decimals, may be negative.
             description: Description of the project accounting record.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
             fees: Within the period; 2 decimals, may be negative.
             hours: Within the period; 2 decimals, may be negative.
             hours_eac: Estimated hours at completion; 2 decimals, may be negative.
             hours_etc: Hours_eac minus hours; 2 decimals, may be negative.
-            total_estimated_hours: Initial estimate; 2 decimals, may be negative.
-            total_hours_to_date: 2 decimals, may be negative.
             labor_type: Labor type of the project accounting record.
             notes: Notes of the project accounting record.
             percent_complete: Decimal fraction such as 0.75; 2 decimals, may be negative.
@@ -208,9 +207,10 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             service_type: Organization's own service category.
             status: Status of the project accounting record.
             story_id: Id of the story.
+            total_estimated_hours: Initial estimate; 2 decimals, may be negative.
+            total_hours_to_date: 2 decimals, may be negative.
+            type: Recognition when unset; keep the spaces.
             user_id: Id of the user.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -230,33 +230,33 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
-                "start_date": start_date,
-                "end_date": end_date,
-                "currency": currency,
-                "type": type,
                 "amount": amount,
                 "amount_to_date": amount_to_date,
                 "budget": budget,
                 "contract_date": contract_date,
                 "cost": cost,
                 "cost_eac": cost_eac,
+                "currency": currency,
                 "description": description,
+                "end_date": end_date,
+                "external_reference": external_reference,
                 "fees": fees,
                 "hours": hours,
                 "hours_eac": hours_eac,
                 "hours_etc": hours_etc,
-                "total_estimated_hours": total_estimated_hours,
-                "total_hours_to_date": total_hours_to_date,
                 "labor_type": labor_type,
                 "notes": notes,
                 "percent_complete": percent_complete,
                 "role_id": role_id,
                 "service_type": service_type,
+                "start_date": start_date,
                 "status": status,
                 "story_id": story_id,
+                "total_estimated_hours": total_estimated_hours,
+                "total_hours_to_date": total_hours_to_date,
+                "type": type,
                 "user_id": user_id,
-                "external_reference": external_reference,
+                "workspace_id": workspace_id,
             },
         )
 

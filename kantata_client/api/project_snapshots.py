@@ -91,9 +91,9 @@ class ProjectSnapshots(Resource):
         self,
         *,
         workspace_id: int | str,
-        title: str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         replace_baseline: bool | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectSnapshot:
         """Create a project snapshot.
@@ -104,9 +104,9 @@ class ProjectSnapshots(Resource):
 
         Args:
             workspace_id: Id of the workspace.
-            title: Title of the project snapshot.
             description: Description of the project snapshot.
             replace_baseline: Make it the workspace's baseline.
+            title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -126,10 +126,10 @@ class ProjectSnapshots(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
-                "title": title,
                 "description": description,
                 "replace_baseline": replace_baseline,
+                "title": title,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -137,9 +137,9 @@ class ProjectSnapshots(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         replace_baseline: bool | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectSnapshot:
         """Update a project snapshot.
@@ -148,9 +148,9 @@ class ProjectSnapshots(Resource):
 
         Args:
             id: Id of the project snapshot.
-            title: Title of the project snapshot.
             description: Description of the project snapshot.
             replace_baseline: Make it the workspace's baseline.
+            title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -171,9 +171,9 @@ class ProjectSnapshots(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "description": description,
                 "replace_baseline": replace_baseline,
+                "title": title,
             },
         )
 

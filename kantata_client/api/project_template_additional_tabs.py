@@ -76,16 +76,16 @@ class ProjectTemplateAdditionalTabs(Resource):
     async def create(
         self,
         *,
+        associated_tab_id: int | str,
         project_template_id: int | str,
         tab_type: TabType,
-        associated_tab_id: int | str,
     ) -> ProjectTemplateAdditionalTab:
         """Create a project template additional tab.
 
         Args:
+            associated_tab_id: Id of the form or dashboard.
             project_template_id: Id of the project template.
             tab_type: Dashboard = Insights dynamic dashboard.
-            associated_tab_id: Id of the form or dashboard.
 
         Returns:
             The `ProjectTemplateAdditionalTab`.
@@ -100,9 +100,9 @@ class ProjectTemplateAdditionalTabs(Resource):
             CREATE,
             ProjectTemplateAdditionalTab,
             body={
+                "associated_tab_id": associated_tab_id,
                 "project_template_id": project_template_id,
                 "tab_type": tab_type,
-                "associated_tab_id": associated_tab_id,
             },
         )
 

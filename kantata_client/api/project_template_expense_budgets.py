@@ -102,16 +102,16 @@ class ProjectTemplateExpenseBudgets(Resource):
     async def create(
         self,
         *,
-        project_template_id: int | str,
-        title: str,
         billable: bool,
         burns_budget: bool,
         fixed_fee: bool,
-        description: str | Unset | None = UNSET,
+        project_template_id: int | str,
+        title: str,
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_type: MarkupType | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
         markup_percentage: float | Unset | None = UNSET,
+        markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         relative_expected_by_date: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -122,16 +122,16 @@ class ProjectTemplateExpenseBudgets(Resource):
         key holding an array.
 
         Args:
-            project_template_id: Id of the project template.
-            title: Title of the project template expense budget.
             billable: Whether the project template expense budget is billable.
             burns_budget: Affects project margin.
             fixed_fee: Whether the project template expense budget is fixed fee.
-            description: Description of the project template expense budget.
+            project_template_id: Id of the project template.
+            title: Title of the project template expense budget.
             cost_per_unit_in_subunits: Currency subunits.
-            markup_type: Markup type of the project template expense budget.
+            description: Description of the project template expense budget.
             markup_per_unit_in_subunits: Currency subunits.
             markup_percentage: Applies when markup_type is percentage.
+            markup_type: Markup type of the project template expense budget.
             quantity: Expected units.
             relative_expected_by_date: Relative to project start; negative = before it.
             include: Associations to load with each object. Reading an association that was not
@@ -153,18 +153,18 @@ class ProjectTemplateExpenseBudgets(Resource):
                 "include": include,
             },
             body={
-                "project_template_id": project_template_id,
-                "title": title,
-                "description": description,
                 "billable": billable,
                 "burns_budget": burns_budget,
-                "fixed_fee": fixed_fee,
                 "cost_per_unit_in_subunits": cost_per_unit_in_subunits,
-                "markup_type": markup_type,
+                "description": description,
+                "fixed_fee": fixed_fee,
                 "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
                 "markup_percentage": markup_percentage,
+                "markup_type": markup_type,
+                "project_template_id": project_template_id,
                 "quantity": quantity,
                 "relative_expected_by_date": relative_expected_by_date,
+                "title": title,
             },
         )
 
@@ -203,34 +203,34 @@ class ProjectTemplateExpenseBudgets(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
         billable: bool | Unset | None = UNSET,
         burns_budget: bool | Unset | None = UNSET,
-        fixed_fee: bool | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_type: MarkupType | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        fixed_fee: bool | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
         markup_percentage: float | Unset | None = UNSET,
+        markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         relative_expected_by_date: int | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ProjectTemplateExpenseBudget:
         """Update a project template expense budget.
 
         Args:
             id: Id of the project template expense budget.
-            title: Title of the project template expense budget.
             billable: Whether the project template expense budget is billable.
             burns_budget: Affects project margin.
-            fixed_fee: Whether the project template expense budget is fixed fee.
-            description: Description of the project template expense budget.
             cost_per_unit_in_subunits: Currency subunits.
-            markup_type: Markup type of the project template expense budget.
+            description: Description of the project template expense budget.
+            fixed_fee: Whether the project template expense budget is fixed fee.
             markup_per_unit_in_subunits: Currency subunits.
             markup_percentage: Applies when markup_type is percentage.
+            markup_type: Markup type of the project template expense budget.
             quantity: Expected units.
             relative_expected_by_date: Relative to project start; negative = before it.
+            title: Title of the project template expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -251,17 +251,17 @@ class ProjectTemplateExpenseBudgets(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "billable": billable,
                 "burns_budget": burns_budget,
-                "fixed_fee": fixed_fee,
-                "description": description,
                 "cost_per_unit_in_subunits": cost_per_unit_in_subunits,
-                "markup_type": markup_type,
+                "description": description,
+                "fixed_fee": fixed_fee,
                 "markup_per_unit_in_subunits": markup_per_unit_in_subunits,
                 "markup_percentage": markup_percentage,
+                "markup_type": markup_type,
                 "quantity": quantity,
                 "relative_expected_by_date": relative_expected_by_date,
+                "title": title,
             },
         )
 

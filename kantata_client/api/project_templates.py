@@ -95,28 +95,28 @@ class ProjectTemplates(Resource):
     async def create(
         self,
         *,
-        title: str,
         currency: str,
-        sharing: Sharing | Unset | None = UNSET,
-        is_budgeted: bool | Unset | None = UNSET,
+        title: str,
         budget: int | Unset | None = UNSET,
-        duration: int | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
+        duration: int | Unset | None = UNSET,
+        is_budgeted: bool | Unset | None = UNSET,
         raw_json: str | Unset | None = UNSET,
+        sharing: Sharing | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> ProjectTemplate:
         """Create a project template.
 
         Args:
-            title: Title of the project template.
             currency: Currency of the project template.
-            sharing: Viewable and editable: seen by others on account.
-            is_budgeted: Has financial attributes (budgets, time estimates).
+            title: Title of the project template.
             budget: Estimated overall project budget.
-            duration: Estimated project days.
             description: Not carried over to project when applied.
+            duration: Estimated project days.
+            is_budgeted: Has financial attributes (budgets, time estimates).
             raw_json: JSON hash holding all template tasks.
+            sharing: Viewable and editable: seen by others on account.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -138,14 +138,14 @@ class ProjectTemplates(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "title": title,
-                "sharing": sharing,
-                "is_budgeted": is_budgeted,
                 "budget": budget,
-                "duration": duration,
                 "currency": currency,
                 "description": description,
+                "duration": duration,
+                "is_budgeted": is_budgeted,
                 "raw_json": raw_json,
+                "sharing": sharing,
+                "title": title,
             },
         )
 
@@ -188,13 +188,13 @@ class ProjectTemplates(Resource):
         id: int | str,
         *,
         title: str,
-        sharing: Sharing | Unset | None = UNSET,
-        is_budgeted: bool | Unset | None = UNSET,
         budget: int | Unset | None = UNSET,
-        duration: int | Unset | None = UNSET,
         currency: str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
+        duration: int | Unset | None = UNSET,
+        is_budgeted: bool | Unset | None = UNSET,
         raw_json: str | Unset | None = UNSET,
+        sharing: Sharing | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> ProjectTemplate:
@@ -203,13 +203,13 @@ class ProjectTemplates(Resource):
         Args:
             id: Id of the project template.
             title: Title of the project template.
-            sharing: Viewable and editable: seen by others on account.
-            is_budgeted: Has financial attributes (budgets, time estimates).
             budget: Estimated overall project budget.
-            duration: Estimated project days.
             currency: Currency of the project template.
             description: Not carried over to project when applied.
+            duration: Estimated project days.
+            is_budgeted: Has financial attributes (budgets, time estimates).
             raw_json: JSON hash holding all template tasks.
+            sharing: Viewable and editable: seen by others on account.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -232,14 +232,14 @@ class ProjectTemplates(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "title": title,
-                "sharing": sharing,
-                "is_budgeted": is_budgeted,
                 "budget": budget,
-                "duration": duration,
                 "currency": currency,
                 "description": description,
+                "duration": duration,
+                "is_budgeted": is_budgeted,
                 "raw_json": raw_json,
+                "sharing": sharing,
+                "title": title,
             },
         )
 

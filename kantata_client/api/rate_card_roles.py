@@ -102,9 +102,9 @@ class RateCardRoles(Resource):
     async def create(
         self,
         *,
+        rate: int,
         rate_card_version_id: int | str,
         role_id: int | str,
-        rate: int,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCardRole:
         """Create a rate card role.
@@ -112,9 +112,9 @@ class RateCardRoles(Resource):
         Account administrators only.
 
         Args:
+            rate: Bill rate, cents per hour.
             rate_card_version_id: Id of the rate card version.
             role_id: Id of the role.
-            rate: Bill rate, cents per hour.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -134,9 +134,9 @@ class RateCardRoles(Resource):
                 "include": include,
             },
             body={
+                "rate": rate,
                 "rate_card_version_id": rate_card_version_id,
                 "role_id": role_id,
-                "rate": rate,
             },
         )
 

@@ -138,8 +138,8 @@ class RateCardSetVersions(Resource):
                 "include": include,
             },
             body={
-                "rate_card_set_id": rate_card_set_id,
                 "effective_date": effective_date,
+                "rate_card_set_id": rate_card_set_id,
             },
         )
 

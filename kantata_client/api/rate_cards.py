@@ -147,10 +147,10 @@ class RateCards(Resource):
     async def create(
         self,
         *,
-        rate_card_set_id: int | str,
         currency: str,
-        rate_card_set_version_id: int | str | Unset | None = UNSET,
+        rate_card_set_id: int | str,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        rate_card_set_version_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> RateCard:
         """Create a rate card.
@@ -160,11 +160,11 @@ class RateCards(Resource):
         version is added to all earlier ones.
 
         Args:
-            rate_card_set_id: Id of the rate card set.
             currency: E.g. USD.
-            rate_card_set_version_id: Id of the rate card set version.
+            rate_card_set_id: Id of the rate card set.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            rate_card_set_version_id: Id of the rate card set version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -184,10 +184,10 @@ class RateCards(Resource):
                 "include": include,
             },
             body={
-                "rate_card_set_id": rate_card_set_id,
-                "rate_card_set_version_id": rate_card_set_version_id,
                 "currency": currency,
                 "external_reference": external_reference,
+                "rate_card_set_id": rate_card_set_id,
+                "rate_card_set_version_id": rate_card_set_version_id,
             },
         )
 

@@ -100,26 +100,26 @@ class ResourceRequests(Resource):
         self,
         *,
         approver_ids: Sequence[int | str],
+        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
         resource_id: int | str | Unset | None = UNSET,
-        resource_workspace_id: int | str | Unset | None = UNSET,
         resource_role_id: int | str | Unset | None = UNSET,
-        workspace_allocation_start_date: date | Unset | None = UNSET,
+        resource_workspace_id: int | str | Unset | None = UNSET,
         workspace_allocation_end_date: date | Unset | None = UNSET,
         workspace_allocation_percentage: int | Unset | None = UNSET,
-        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
+        workspace_allocation_start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ResourceRequest:
         """Create a resource request.
 
         Args:
             approver_ids: Ids of the approvers.
+            custom_fields: Values of custom fields, by the id of the field.
             resource_id: Resource the request is for.
-            resource_workspace_id: Also creates a resource in this project.
             resource_role_id: Also creates a resource with this role.
-            workspace_allocation_start_date: For a created resource.
+            resource_workspace_id: Also creates a resource in this project.
             workspace_allocation_end_date: For a created resource (description says start date).
             workspace_allocation_percentage: For a created resource.
-            custom_fields: Values of custom fields, by the id of the field.
+            workspace_allocation_start_date: For a created resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -139,14 +139,14 @@ class ResourceRequests(Resource):
                 "include": include,
             },
             body={
-                "resource_id": resource_id,
-                "resource_workspace_id": resource_workspace_id,
-                "resource_role_id": resource_role_id,
                 "approver_ids": approver_ids,
-                "workspace_allocation_start_date": workspace_allocation_start_date,
+                "custom_fields": custom_fields,
+                "resource_id": resource_id,
+                "resource_role_id": resource_role_id,
+                "resource_workspace_id": resource_workspace_id,
                 "workspace_allocation_end_date": workspace_allocation_end_date,
                 "workspace_allocation_percentage": workspace_allocation_percentage,
-                "custom_fields": custom_fields,
+                "workspace_allocation_start_date": workspace_allocation_start_date,
             },
         )
 
@@ -186,8 +186,8 @@ class ResourceRequests(Resource):
         id: int | str,
         *,
         request_resolution_status: RequestResolutionStatus,
-        user_id: int | str | Unset | None = UNSET,
         allocations_state: bool | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> ResourceRequest:
         """Update a resource request.
@@ -195,8 +195,8 @@ class ResourceRequests(Resource):
         Args:
             id: Id of the resource request.
             request_resolution_status: Request resolution status of the resource request.
-            user_id: User to staff on the unnamed resource.
             allocations_state: Hard or soft allocation on naming; hard when omitted.
+            user_id: User to staff on the unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -217,9 +217,9 @@ class ResourceRequests(Resource):
                 "include": include,
             },
             body={
+                "allocations_state": allocations_state,
                 "request_resolution_status": request_resolution_status,
                 "user_id": user_id,
-                "allocations_state": allocations_state,
             },
         )
 

@@ -182,8 +182,8 @@ class Roles(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "external_reference": external_reference,
+                "name": name,
             },
         )
 
@@ -222,17 +222,17 @@ class Roles(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Role:
         """Update a role.
 
         Args:
             id: Id of the role.
-            name: Name of the role.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            name: Name of the role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -253,8 +253,8 @@ class Roles(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "external_reference": external_reference,
+                "name": name,
             },
         )
 

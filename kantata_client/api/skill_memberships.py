@@ -149,9 +149,9 @@ class SkillMemberships(Resource):
                 "include": include,
             },
             body={
+                "level": level,
                 "skill_id": skill_id,
                 "user_id": user_id,
-                "level": level,
             },
         )
 

@@ -157,8 +157,8 @@ class Skills(Resource):
     async def create(
         self,
         *,
-        name: str,
         max_level: MaxLevel,
+        name: str,
         skill_category_id: int | str,
         description: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
@@ -170,8 +170,8 @@ class Skills(Resource):
         account.
 
         Args:
-            name: Name of the skill.
             max_level: Number of levels.
+            name: Name of the skill.
             skill_category_id: Id of the skill category.
             description: Description of the skill.
             external_reference: Reference to the record in an external system. `create_many` with
@@ -195,11 +195,11 @@ class Skills(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "max_level": max_level,
-                "skill_category_id": skill_category_id,
                 "description": description,
                 "external_reference": external_reference,
+                "max_level": max_level,
+                "name": name,
+                "skill_category_id": skill_category_id,
             },
         )
 
@@ -238,23 +238,23 @@ class Skills(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
-        max_level: MaxLevel | Unset | None = UNSET,
-        skill_category_id: int | str | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        max_level: MaxLevel | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
+        skill_category_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Skill:
         """Update a skill.
 
         Args:
             id: Id of the skill.
-            name: Name of the skill.
-            max_level: Number of levels.
-            skill_category_id: Id of the skill category.
             description: Description of the skill.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            max_level: Number of levels.
+            name: Name of the skill.
+            skill_category_id: Id of the skill category.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -275,11 +275,11 @@ class Skills(Resource):
                 "include": include,
             },
             body={
-                "name": name,
-                "max_level": max_level,
-                "skill_category_id": skill_category_id,
                 "description": description,
                 "external_reference": external_reference,
+                "max_level": max_level,
+                "name": name,
+                "skill_category_id": skill_category_id,
             },
         )
 

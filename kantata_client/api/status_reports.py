@@ -135,9 +135,9 @@ class StatusReports(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         color: Color,
         description: str,
+        workspace_id: int | str,
         details: Sequence[DetailInput] | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -145,9 +145,9 @@ class StatusReports(Resource):
         """Create a status report.
 
         Args:
-            workspace_id: Id of the workspace.
             color: Overall color.
             description: Description of the status report.
+            workspace_id: Id of the workspace.
             details: Optional per-category statuses.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
@@ -170,11 +170,11 @@ class StatusReports(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
                 "color": color,
                 "description": description,
                 "details": details,
                 "external_reference": external_reference,
+                "workspace_id": workspace_id,
             },
         )
 

@@ -19,16 +19,12 @@ from kantata_client.operations.stories import (
     LIST,
     UPDATE,
     Archived,
-    CreatePriority,
-    CreateStoryType,
     Include,
     OptionalField,
     Order,
     Priority,
     State,
     StoryType,
-    UpdatePriority,
-    UpdateStoryType,
 )
 
 if TYPE_CHECKING:
@@ -302,31 +298,31 @@ class Stories(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         title: str,
-        story_type: CreateStoryType | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
-        state: State | Unset | None = UNSET,
-        status: str | Unset | None = UNSET,
-        checklist: Sequence[str] | Unset | None = UNSET,
-        parent_id: int | str | Unset | None = UNSET,
+        workspace_id: int | str,
         archived: bool | Unset | None = UNSET,
         assignee_ids: Sequence[int | str] | Unset | None = UNSET,
-        budget_estimate_in_cents: int | Unset | None = UNSET,
-        time_estimate_in_minutes: int | Unset | None = UNSET,
-        tag_list: str | Unset | None = UNSET,
-        percentage_complete: int | Unset | None = UNSET,
-        fixed_fee: bool | Unset | None = UNSET,
-        billable: bool | Unset | None = UNSET,
-        weight: int | Unset | None = UNSET,
-        priority: CreatePriority | Unset | None = UNSET,
-        time_trackable: bool | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
-        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
         attachment_ids: Sequence[int | str] | Unset | None = UNSET,
+        billable: bool | Unset | None = UNSET,
+        budget_estimate_in_cents: int | Unset | None = UNSET,
+        checklist: Sequence[str] | Unset | None = UNSET,
+        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        fixed_fee: bool | Unset | None = UNSET,
+        parent_id: int | str | Unset | None = UNSET,
+        percentage_complete: int | Unset | None = UNSET,
+        priority: Priority | Unset | None = UNSET,
         project_plan: bool | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        state: State | Unset | None = UNSET,
+        status: str | Unset | None = UNSET,
+        story_type: StoryType | Unset | None = UNSET,
+        tag_list: str | Unset | None = UNSET,
+        time_estimate_in_minutes: int | Unset | None = UNSET,
+        time_trackable: bool | Unset | None = UNSET,
+        weight: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Story:
@@ -335,33 +331,33 @@ class Stories(Resource):
         Takes up to 300 objects in one request, as an array under the plural key.
 
         Args:
-            workspace_id: Id of the workspace.
             title: Title of the story.
-            story_type: Task when omitted.
+            workspace_id: Id of the workspace.
+            archived: Whether the story is archived.
+            assignee_ids: Ids of the users.
+            attachment_ids: Ids of the attachments.
+            billable: Budgeted workspace and budget permissions only.
+            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
+            checklist: Items of the checklist, in order.
+            custom_fields: Values of custom fields, by the id of the field.
             description: Under 1000 characters.
-            start_date: YYYY-MM-DD.
             due_date: YYYY-MM-DD.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
+            fixed_fee: Budgeted workspace and budget permissions only.
+            parent_id: Id of the parent object.
+            percentage_complete: 0-100; above 0 starts, 100 completes.
+            priority: Return only tasks with one of these priorities.
+            project_plan: False = To Do.
+            start_date: YYYY-MM-DD.
             state: Depends on story_type; prefer status; ignored if status given.
             status: Name from task status set, else not started|started|needs info|completed; sets
                 state.
-            checklist: Items of the checklist, in order.
-            parent_id: Id of the parent object.
-            archived: Whether the story is archived.
-            assignee_ids: Ids of the users.
-            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
-            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
+            story_type: Task when omitted.
             tag_list: Tags as one text, separated by commas.
-            percentage_complete: 0-100; above 0 starts, 100 completes.
-            fixed_fee: Budgeted workspace and budget permissions only.
-            billable: Budgeted workspace and budget permissions only.
-            weight: Parent-level milestone only, consultant with budget permissions.
-            priority: Return only tasks with one of these priorities.
+            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
             time_trackable: Rights and default from Time & Expense Settings.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
-            custom_fields: Values of custom fields, by the id of the field.
-            attachment_ids: Ids of the attachments.
-            project_plan: False = To Do.
+            weight: Parent-level milestone only, consultant with budget permissions.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -383,31 +379,31 @@ class Stories(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "title": title,
-                "story_type": story_type,
-                "description": description,
-                "start_date": start_date,
-                "due_date": due_date,
-                "state": state,
-                "status": status,
-                "checklist": checklist,
-                "parent_id": parent_id,
                 "archived": archived,
                 "assignee_ids": assignee_ids,
-                "budget_estimate_in_cents": budget_estimate_in_cents,
-                "time_estimate_in_minutes": time_estimate_in_minutes,
-                "tag_list": tag_list,
-                "percentage_complete": percentage_complete,
-                "fixed_fee": fixed_fee,
-                "billable": billable,
-                "weight": weight,
-                "priority": priority,
-                "time_trackable": time_trackable,
-                "external_reference": external_reference,
-                "custom_fields": custom_fields,
                 "attachment_ids": attachment_ids,
+                "billable": billable,
+                "budget_estimate_in_cents": budget_estimate_in_cents,
+                "checklist": checklist,
+                "custom_fields": custom_fields,
+                "description": description,
+                "due_date": due_date,
+                "external_reference": external_reference,
+                "fixed_fee": fixed_fee,
+                "parent_id": parent_id,
+                "percentage_complete": percentage_complete,
+                "priority": priority,
                 "project_plan": project_plan,
+                "start_date": start_date,
+                "state": state,
+                "status": status,
+                "story_type": story_type,
+                "tag_list": tag_list,
+                "time_estimate_in_minutes": time_estimate_in_minutes,
+                "time_trackable": time_trackable,
+                "title": title,
+                "weight": weight,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -452,28 +448,28 @@ class Stories(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
-        story_type: UpdateStoryType | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
-        state: State | Unset | None = UNSET,
-        status: str | Unset | None = UNSET,
-        follower_ids: Sequence[int | str] | Unset | None = UNSET,
-        parent_id: int | str | Unset | None = UNSET,
         archived: bool | Unset | None = UNSET,
         assignee_ids: Sequence[int | str] | Unset | None = UNSET,
-        budget_estimate_in_cents: int | Unset | None = UNSET,
-        time_estimate_in_minutes: int | Unset | None = UNSET,
-        tag_list: str | Unset | None = UNSET,
-        percentage_complete: int | Unset | None = UNSET,
-        fixed_fee: bool | Unset | None = UNSET,
         billable: bool | Unset | None = UNSET,
-        weight: int | Unset | None = UNSET,
-        priority: UpdatePriority | Unset | None = UNSET,
-        time_trackable: bool | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        budget_estimate_in_cents: int | Unset | None = UNSET,
         custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        fixed_fee: bool | Unset | None = UNSET,
+        follower_ids: Sequence[int | str] | Unset | None = UNSET,
+        parent_id: int | str | Unset | None = UNSET,
+        percentage_complete: int | Unset | None = UNSET,
+        priority: Priority | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        state: State | Unset | None = UNSET,
+        status: str | Unset | None = UNSET,
+        story_type: StoryType | Unset | None = UNSET,
+        tag_list: str | Unset | None = UNSET,
+        time_estimate_in_minutes: int | Unset | None = UNSET,
+        time_trackable: bool | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
+        weight: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Story:
@@ -481,30 +477,30 @@ class Stories(Resource):
 
         Args:
             id: Id of the story.
-            title: May not be blank.
-            story_type: Story type of the story.
+            archived: Whether the story is archived.
+            assignee_ids: Ids of the users.
+            billable: Budgeted workspace and budget permissions only.
+            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
+            custom_fields: Values of custom fields, by the id of the field.
             description: Under 1000 characters.
-            start_date: YYYY-MM-DD.
             due_date: YYYY-MM-DD.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
+            fixed_fee: Budgeted workspace and budget permissions only.
+            follower_ids: Ids of the users.
+            parent_id: Id of the parent object.
+            percentage_complete: 0-100; above 0 starts, 100 completes.
+            priority: Return only tasks with one of these priorities.
+            start_date: YYYY-MM-DD.
             state: Depends on story_type; prefer status; ignored if status given.
             status: Name from task status set, else not started|started|needs info|completed; sets
                 state.
-            follower_ids: Ids of the users.
-            parent_id: Id of the parent object.
-            archived: Whether the story is archived.
-            assignee_ids: Ids of the users.
-            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
-            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
+            story_type: Story type of the story.
             tag_list: Tags as one text, separated by commas.
-            percentage_complete: 0-100; above 0 starts, 100 completes.
-            fixed_fee: Budgeted workspace and budget permissions only.
-            billable: Budgeted workspace and budget permissions only.
-            weight: Parent-level milestone only, consultant with budget permissions.
-            priority: Return only tasks with one of these priorities.
+            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
             time_trackable: Rights and default from Time & Expense Settings.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
-            custom_fields: Values of custom fields, by the id of the field.
+            title: May not be blank.
+            weight: Parent-level milestone only, consultant with budget permissions.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -527,28 +523,28 @@ class Stories(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "title": title,
-                "story_type": story_type,
-                "description": description,
-                "start_date": start_date,
-                "due_date": due_date,
-                "state": state,
-                "status": status,
-                "follower_ids": follower_ids,
-                "parent_id": parent_id,
                 "archived": archived,
                 "assignee_ids": assignee_ids,
-                "budget_estimate_in_cents": budget_estimate_in_cents,
-                "time_estimate_in_minutes": time_estimate_in_minutes,
-                "tag_list": tag_list,
-                "percentage_complete": percentage_complete,
-                "fixed_fee": fixed_fee,
                 "billable": billable,
-                "weight": weight,
-                "priority": priority,
-                "time_trackable": time_trackable,
-                "external_reference": external_reference,
+                "budget_estimate_in_cents": budget_estimate_in_cents,
                 "custom_fields": custom_fields,
+                "description": description,
+                "due_date": due_date,
+                "external_reference": external_reference,
+                "fixed_fee": fixed_fee,
+                "follower_ids": follower_ids,
+                "parent_id": parent_id,
+                "percentage_complete": percentage_complete,
+                "priority": priority,
+                "start_date": start_date,
+                "state": state,
+                "status": status,
+                "story_type": story_type,
+                "tag_list": tag_list,
+                "time_estimate_in_minutes": time_estimate_in_minutes,
+                "time_trackable": time_trackable,
+                "title": title,
+                "weight": weight,
             },
         )
 

@@ -212,8 +212,8 @@ class StoryAllocationDays(Resource):
             body={
                 "assignment_id": assignment_id,
                 "date": date,
-                "minutes": minutes,
                 "external_reference": external_reference,
+                "minutes": minutes,
             },
         )
 
@@ -283,8 +283,8 @@ class StoryAllocationDays(Resource):
                 "include": include,
             },
             body={
-                "minutes": minutes,
                 "external_reference": external_reference,
+                "minutes": minutes,
             },
         )
 

@@ -76,15 +76,15 @@ class StoryFollows(Resource):
     async def create(
         self,
         *,
-        story_id: int | str,
         follower_id: int | str,
+        story_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryFollow:
         """Create a story follow.
 
         Args:
-            story_id: Id of the story.
             follower_id: Id of the user.
+            story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -104,8 +104,8 @@ class StoryFollows(Resource):
                 "include": include,
             },
             body={
-                "story_id": story_id,
                 "follower_id": follower_id,
+                "story_id": story_id,
             },
         )
 

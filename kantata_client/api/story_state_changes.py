@@ -83,9 +83,9 @@ class StoryStateChanges(Resource):
                 "order": order,
                 "page": page,
                 "per_page": per_page,
+                "story_id": story_id,
                 "updated_after": updated_after,
                 "updated_before": updated_before,
-                "story_id": story_id,
             },
         )
 

@@ -109,8 +109,8 @@ class StoryTasks(Resource):
     async def create(
         self,
         *,
-        story_id: int | str,
         name: str,
+        story_id: int | str,
         completed: bool | Unset | None = UNSET,
         position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -118,8 +118,8 @@ class StoryTasks(Resource):
         """Create a story task.
 
         Args:
-            story_id: Id of the story.
             name: Name of the story task.
+            story_id: Id of the story.
             completed: Whether the story task is completed.
             position: Place in the list, counted from 1.
             include: Associations to load with each object. Reading an association that was not
@@ -141,10 +141,10 @@ class StoryTasks(Resource):
                 "include": include,
             },
             body={
-                "story_id": story_id,
-                "name": name,
                 "completed": completed,
+                "name": name,
                 "position": position,
+                "story_id": story_id,
             },
         )
 
@@ -183,8 +183,8 @@ class StoryTasks(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
         completed: bool | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
         position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> StoryTask:
@@ -192,8 +192,8 @@ class StoryTasks(Resource):
 
         Args:
             id: Id of the story task.
-            name: Name of the story task.
             completed: Whether the story task is completed.
+            name: Name of the story task.
             position: Place in the list, counted from 1.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -215,8 +215,8 @@ class StoryTasks(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "completed": completed,
+                "name": name,
                 "position": position,
             },
         )

@@ -119,27 +119,27 @@ class SurveyAnswers(Resource):
     async def create(
         self,
         *,
-        survey_response_id: int | str,
         survey_question_id: int | str,
-        date_value: date | Unset | None = UNSET,
-        string_value: str | Unset | None = UNSET,
-        integer_value: int | Unset | None = UNSET,
-        decimal_value: float | Unset | None = UNSET,
-        choice_values: Sequence[str] | Unset | None = UNSET,
+        survey_response_id: int | str,
         choice_ids: Sequence[int | str] | Unset | None = UNSET,
+        choice_values: Sequence[str] | Unset | None = UNSET,
+        date_value: date | Unset | None = UNSET,
+        decimal_value: float | Unset | None = UNSET,
+        integer_value: int | Unset | None = UNSET,
+        string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyAnswer:
         """Create a survey answer.
 
         Args:
-            survey_response_id: Id of the survey response.
             survey_question_id: Id of the survey question.
-            date_value: Date value of the survey answer.
-            string_value: String value of the survey answer.
-            integer_value: Integer value of the survey answer.
-            decimal_value: Decimal value of the survey answer.
-            choice_values: Choice values of the survey answer.
+            survey_response_id: Id of the survey response.
             choice_ids: Ids of the choices.
+            choice_values: Choice values of the survey answer.
+            date_value: Date value of the survey answer.
+            decimal_value: Decimal value of the survey answer.
+            integer_value: Integer value of the survey answer.
+            string_value: String value of the survey answer.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -159,14 +159,14 @@ class SurveyAnswers(Resource):
                 "include": include,
             },
             body={
-                "survey_response_id": survey_response_id,
-                "survey_question_id": survey_question_id,
-                "date_value": date_value,
-                "string_value": string_value,
-                "integer_value": integer_value,
-                "decimal_value": decimal_value,
-                "choice_values": choice_values,
                 "choice_ids": choice_ids,
+                "choice_values": choice_values,
+                "date_value": date_value,
+                "decimal_value": decimal_value,
+                "integer_value": integer_value,
+                "string_value": string_value,
+                "survey_question_id": survey_question_id,
+                "survey_response_id": survey_response_id,
             },
         )
 
@@ -174,24 +174,24 @@ class SurveyAnswers(Resource):
         self,
         id: int | str,
         *,
-        date_value: date | Unset | None = UNSET,
-        string_value: str | Unset | None = UNSET,
-        integer_value: int | Unset | None = UNSET,
-        decimal_value: float | Unset | None = UNSET,
-        choice_values: Sequence[str] | Unset | None = UNSET,
         choice_ids: Sequence[int | str] | Unset | None = UNSET,
+        choice_values: Sequence[str] | Unset | None = UNSET,
+        date_value: date | Unset | None = UNSET,
+        decimal_value: float | Unset | None = UNSET,
+        integer_value: int | Unset | None = UNSET,
+        string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyAnswer:
         """Update a survey answer.
 
         Args:
             id: Id of the survey answer.
-            date_value: Date value of the survey answer.
-            string_value: String value of the survey answer.
-            integer_value: Integer value of the survey answer.
-            decimal_value: Decimal value of the survey answer.
-            choice_values: Choice values of the survey answer.
             choice_ids: Ids of the choices.
+            choice_values: Choice values of the survey answer.
+            date_value: Date value of the survey answer.
+            decimal_value: Decimal value of the survey answer.
+            integer_value: Integer value of the survey answer.
+            string_value: String value of the survey answer.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -212,12 +212,12 @@ class SurveyAnswers(Resource):
                 "include": include,
             },
             body={
-                "date_value": date_value,
-                "string_value": string_value,
-                "integer_value": integer_value,
-                "decimal_value": decimal_value,
-                "choice_values": choice_values,
                 "choice_ids": choice_ids,
+                "choice_values": choice_values,
+                "date_value": date_value,
+                "decimal_value": decimal_value,
+                "integer_value": integer_value,
+                "string_value": string_value,
             },
         )
 

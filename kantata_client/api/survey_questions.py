@@ -119,16 +119,16 @@ class SurveyQuestions(Resource):
     async def create(
         self,
         *,
-        text: str,
         question_type: QuestionType,
+        text: str,
         choices: Sequence[ChoiceInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyQuestion:
         """Create a survey question.
 
         Args:
-            text: Text of the survey question.
             question_type: Question type of the survey question.
+            text: Text of the survey question.
             choices: Single and multi only.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -149,9 +149,9 @@ class SurveyQuestions(Resource):
                 "include": include,
             },
             body={
-                "text": text,
-                "question_type": question_type,
                 "choices": choices,
+                "question_type": question_type,
+                "text": text,
             },
         )
 

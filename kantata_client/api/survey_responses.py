@@ -151,34 +151,34 @@ class SurveyResponses(Resource):
         self,
         *,
         survey_template_id: int | str,
-        title: str | Unset | None = UNSET,
+        close_date: date | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        status: str | Unset | None = UNSET,
-        subject_type: SubjectType | Unset | None = UNSET,
-        subject_id: int | str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        open_date: date | Unset | None = UNSET,
         owner_id: int | str | Unset | None = UNSET,
         respondent_id: int | str | Unset | None = UNSET,
+        status: str | Unset | None = UNSET,
+        subject_id: int | str | Unset | None = UNSET,
+        subject_type: SubjectType | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
-        open_date: date | Unset | None = UNSET,
-        close_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyResponse:
         """Create a survey response.
 
         Args:
             survey_template_id: Id of the survey template.
-            title: Title of the survey response.
+            close_date: Close date of the survey response.
             description: Description of the survey response.
-            status: Status of the survey response.
-            subject_type: Subject type of the survey response.
-            subject_id: Id of the subject.
+            due_date: Due date of the survey response.
+            open_date: Open date of the survey response.
             owner_id: Id of the user.
             respondent_id: User who answers.
+            status: Status of the survey response.
+            subject_id: Id of the subject.
+            subject_type: Subject type of the survey response.
+            title: Title of the survey response.
             workspace_id: Id of the workspace.
-            open_date: Open date of the survey response.
-            close_date: Close date of the survey response.
-            due_date: Due date of the survey response.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -198,18 +198,18 @@ class SurveyResponses(Resource):
                 "include": include,
             },
             body={
-                "survey_template_id": survey_template_id,
-                "title": title,
+                "close_date": close_date,
                 "description": description,
-                "status": status,
-                "subject_type": subject_type,
-                "subject_id": subject_id,
+                "due_date": due_date,
+                "open_date": open_date,
                 "owner_id": owner_id,
                 "respondent_id": respondent_id,
+                "status": status,
+                "subject_id": subject_id,
+                "subject_type": subject_type,
+                "survey_template_id": survey_template_id,
+                "title": title,
                 "workspace_id": workspace_id,
-                "open_date": open_date,
-                "close_date": close_date,
-                "due_date": due_date,
             },
         )
 
@@ -217,26 +217,26 @@ class SurveyResponses(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        status: str | Unset | None = UNSET,
-        owner_id: int | str | Unset | None = UNSET,
-        open_date: date | Unset | None = UNSET,
         close_date: date | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
         due_date: date | Unset | None = UNSET,
+        open_date: date | Unset | None = UNSET,
+        owner_id: int | str | Unset | None = UNSET,
+        status: str | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyResponse:
         """Update a survey response.
 
         Args:
             id: Id of the survey response.
-            title: Title of the survey response.
-            description: Description of the survey response.
-            status: Status of the survey response.
-            owner_id: Id of the user.
-            open_date: Open date of the survey response.
             close_date: Close date of the survey response.
+            description: Description of the survey response.
             due_date: Due date of the survey response.
+            open_date: Open date of the survey response.
+            owner_id: Id of the user.
+            status: Status of the survey response.
+            title: Title of the survey response.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -257,13 +257,13 @@ class SurveyResponses(Resource):
                 "include": include,
             },
             body={
-                "title": title,
-                "description": description,
-                "status": status,
-                "owner_id": owner_id,
-                "open_date": open_date,
                 "close_date": close_date,
+                "description": description,
                 "due_date": due_date,
+                "open_date": open_date,
+                "owner_id": owner_id,
+                "status": status,
+                "title": title,
             },
         )
 

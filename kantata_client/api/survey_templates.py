@@ -145,32 +145,32 @@ class SurveyTemplates(Resource):
         self,
         *,
         survey_question_ids: Sequence[int | str],
-        title: str | Unset | None = UNSET,
+        close_date: date | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        subject_type: SubjectType | Unset | None = UNSET,
-        subject_id: int | str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        open_date: date | Unset | None = UNSET,
         owner_id: int | str | Unset | None = UNSET,
         respondent_id: int | str | Unset | None = UNSET,
+        subject_id: int | str | Unset | None = UNSET,
+        subject_type: SubjectType | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
-        open_date: date | Unset | None = UNSET,
-        close_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyTemplate:
         """Create a survey template.
 
         Args:
             survey_question_ids: Ids of the survey questions.
-            title: Title of the survey template.
+            close_date: Close date of the survey template.
             description: Description of the survey template.
-            subject_type: Subject type of the survey template.
-            subject_id: Id of the subject.
+            due_date: Due date of the survey template.
+            open_date: Open date of the survey template.
             owner_id: Id of the user.
             respondent_id: User who answers.
+            subject_id: Id of the subject.
+            subject_type: Subject type of the survey template.
+            title: Title of the survey template.
             workspace_id: Id of the workspace.
-            open_date: Open date of the survey template.
-            close_date: Close date of the survey template.
-            due_date: Due date of the survey template.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -190,17 +190,17 @@ class SurveyTemplates(Resource):
                 "include": include,
             },
             body={
-                "survey_question_ids": survey_question_ids,
-                "title": title,
+                "close_date": close_date,
                 "description": description,
-                "subject_type": subject_type,
-                "subject_id": subject_id,
+                "due_date": due_date,
+                "open_date": open_date,
                 "owner_id": owner_id,
                 "respondent_id": respondent_id,
+                "subject_id": subject_id,
+                "subject_type": subject_type,
+                "survey_question_ids": survey_question_ids,
+                "title": title,
                 "workspace_id": workspace_id,
-                "open_date": open_date,
-                "close_date": close_date,
-                "due_date": due_date,
             },
         )
 
@@ -208,24 +208,24 @@ class SurveyTemplates(Resource):
         self,
         id: int | str,
         *,
-        title: str | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        owner_id: int | str | Unset | None = UNSET,
-        open_date: date | Unset | None = UNSET,
         close_date: date | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
         due_date: date | Unset | None = UNSET,
+        open_date: date | Unset | None = UNSET,
+        owner_id: int | str | Unset | None = UNSET,
+        title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> SurveyTemplate:
         """Update a survey template.
 
         Args:
             id: Id of the survey template.
-            title: Title of the survey template.
-            description: Description of the survey template.
-            owner_id: Owns all surveys made from template.
-            open_date: Open date of the survey template.
             close_date: Close date of the survey template.
+            description: Description of the survey template.
             due_date: Due date of the survey template.
+            open_date: Open date of the survey template.
+            owner_id: Owns all surveys made from template.
+            title: Title of the survey template.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -246,12 +246,12 @@ class SurveyTemplates(Resource):
                 "include": include,
             },
             body={
-                "title": title,
-                "description": description,
-                "owner_id": owner_id,
-                "open_date": open_date,
                 "close_date": close_date,
+                "description": description,
                 "due_date": due_date,
+                "open_date": open_date,
+                "owner_id": owner_id,
+                "title": title,
             },
         )
 

@@ -183,17 +183,17 @@ class TimeEntries(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         date_performed: date,
         time_in_minutes: int,
+        workspace_id: int | str,
         billable: bool | Unset | None = UNSET,
-        rate_in_cents: int | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        location: str | Unset | None = UNSET,
         notes: str | Unset | None = UNSET,
+        rate_in_cents: int | Unset | None = UNSET,
         role_id: int | str | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
-        location: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> TimeEntry:
@@ -203,19 +203,19 @@ class TimeEntries(Resource):
         time_entries: array of the same object.
 
         Args:
-            workspace_id: Id of the workspace.
             date_performed: Date performed of the time entry.
             time_in_minutes: Duration in minutes.
+            workspace_id: Id of the workspace.
             billable: Default: task's billable flag, else true.
-            rate_in_cents: Hourly. In cents.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
+            location: Name of an existing account location.
             notes: \\n for line breaks.
+            rate_in_cents: Hourly. In cents.
             role_id: Id of the role.
             story_id: Id of the story.
             user_id: Default current user; ignored without project financial access/admin proxy
                 rights.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
-            location: Name of an existing account location.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -237,17 +237,17 @@ class TimeEntries(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "date_performed": date_performed,
-                "time_in_minutes": time_in_minutes,
                 "billable": billable,
-                "rate_in_cents": rate_in_cents,
-                "notes": notes,
-                "role_id": role_id,
-                "story_id": story_id,
-                "user_id": user_id,
+                "date_performed": date_performed,
                 "external_reference": external_reference,
                 "location": location,
+                "notes": notes,
+                "rate_in_cents": rate_in_cents,
+                "role_id": role_id,
+                "story_id": story_id,
+                "time_in_minutes": time_in_minutes,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -289,17 +289,17 @@ class TimeEntries(Resource):
         self,
         id: int | str,
         *,
-        workspace_id: int | str | Unset | None = UNSET,
-        date_performed: date | Unset | None = UNSET,
-        time_in_minutes: int | Unset | None = UNSET,
         billable: bool | Unset | None = UNSET,
-        rate_in_cents: int | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
-        role_id: int | str | Unset | None = UNSET,
-        story_id: int | str | Unset | None = UNSET,
-        user_id: int | str | Unset | None = UNSET,
+        date_performed: date | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         location: str | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        rate_in_cents: int | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        story_id: int | str | Unset | None = UNSET,
+        time_in_minutes: int | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
+        workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> TimeEntry:
@@ -307,18 +307,18 @@ class TimeEntries(Resource):
 
         Args:
             id: Id of the time entry.
-            workspace_id: Changeable by admins or editors of both projects.
-            date_performed: Date performed of the time entry.
-            time_in_minutes: Duration in minutes.
             billable: Default: task's billable flag, else true.
-            rate_in_cents: Hourly. In cents.
-            notes: \\n for line breaks.
-            role_id: Id of the role.
-            story_id: Id of the story.
-            user_id: Ignored without project financial access/admin proxy rights.
+            date_performed: Date performed of the time entry.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             location: Name of an existing account location.
+            notes: \\n for line breaks.
+            rate_in_cents: Hourly. In cents.
+            role_id: Id of the role.
+            story_id: Id of the story.
+            time_in_minutes: Duration in minutes.
+            user_id: Ignored without project financial access/admin proxy rights.
+            workspace_id: Changeable by admins or editors of both projects.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -341,17 +341,17 @@ class TimeEntries(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "date_performed": date_performed,
-                "time_in_minutes": time_in_minutes,
                 "billable": billable,
-                "rate_in_cents": rate_in_cents,
-                "notes": notes,
-                "role_id": role_id,
-                "story_id": story_id,
-                "user_id": user_id,
+                "date_performed": date_performed,
                 "external_reference": external_reference,
                 "location": location,
+                "notes": notes,
+                "rate_in_cents": rate_in_cents,
+                "role_id": role_id,
+                "story_id": story_id,
+                "time_in_minutes": time_in_minutes,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
             },
         )
 

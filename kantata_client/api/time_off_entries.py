@@ -143,9 +143,9 @@ class TimeOffEntries(Resource):
     async def create(
         self,
         *,
-        user_id: int | str,
         hours: float,
         requested_date: date,
+        user_id: int | str,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimeOffEntry:
@@ -155,9 +155,9 @@ class TimeOffEntries(Resource):
         combined; hours capped at the user's workday.
 
         Args:
-            user_id: Id of the user.
             hours: Quarter-hour steps recommended.
             requested_date: Requested date of the time off entry.
+            user_id: Id of the user.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
@@ -179,10 +179,10 @@ class TimeOffEntries(Resource):
                 "include": include,
             },
             body={
-                "user_id": user_id,
+                "external_reference": external_reference,
                 "hours": hours,
                 "requested_date": requested_date,
-                "external_reference": external_reference,
+                "user_id": user_id,
             },
         )
 
@@ -223,8 +223,8 @@ class TimeOffEntries(Resource):
                 "include": include,
             },
             body={
-                "hours": hours,
                 "external_reference": external_reference,
+                "hours": hours,
             },
         )
 

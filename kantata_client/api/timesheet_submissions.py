@@ -163,9 +163,9 @@ class TimesheetSubmissions(Resource):
         line_item_ids: Sequence[int | str],
         title: str,
         workspace_id: int | str,
-        user_id: int | str | Unset | None = UNSET,
         comment: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> TimesheetSubmission:
         """Create a timesheet submission.
@@ -176,10 +176,10 @@ class TimesheetSubmissions(Resource):
             line_item_ids: Ids of the time entries.
             title: Title of the timesheet submission.
             workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
-            user_id: When submitting on another user's behalf.
             comment: Comment of the timesheet submission.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            user_id: When submitting on another user's behalf.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -199,12 +199,12 @@ class TimesheetSubmissions(Resource):
                 "include": include,
             },
             body={
-                "line_item_ids": line_item_ids,
-                "user_id": user_id,
-                "title": title,
-                "workspace_id": workspace_id,
                 "comment": comment,
                 "external_reference": external_reference,
+                "line_item_ids": line_item_ids,
+                "title": title,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
             },
         )
 

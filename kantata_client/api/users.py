@@ -349,10 +349,10 @@ class Users(UsersMethods):
         self,
         id: int | str,
         *,
-        full_name: str | Unset | None = UNSET,
-        headline: str | Unset | None = UNSET,
         email_address: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        full_name: str | Unset | None = UNSET,
+        headline: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> User:
@@ -360,11 +360,11 @@ class Users(UsersMethods):
 
         Args:
             id: Id of the user.
-            full_name: Full name of the user.
-            headline: Headline of the user.
             email_address: A new address must be verified again.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            full_name: Full name of the user.
+            headline: Headline of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -387,10 +387,10 @@ class Users(UsersMethods):
                 "optional_fields": optional_fields,
             },
             body={
-                "full_name": full_name,
-                "headline": headline,
                 "email_address": email_address,
                 "external_reference": external_reference,
+                "full_name": full_name,
+                "headline": headline,
             },
         )
 

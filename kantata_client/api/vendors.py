@@ -148,8 +148,8 @@ class Vendors(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "external_reference": external_reference,
+                "name": name,
             },
         )
 
@@ -157,19 +157,19 @@ class Vendors(Resource):
         self,
         id: int | str,
         *,
-        name: str | Unset | None = UNSET,
         archived: bool | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
+        name: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Vendor:
         """Update a vendor.
 
         Args:
             id: Id of the vendor.
-            name: Name of the vendor.
             archived: True archives it.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            name: Name of the vendor.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -190,9 +190,9 @@ class Vendors(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "archived": archived,
                 "external_reference": external_reference,
+                "name": name,
             },
         )
 

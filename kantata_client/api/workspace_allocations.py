@@ -159,13 +159,13 @@ class WorkspaceAllocations(Resource):
     async def create(
         self,
         *,
-        resource_id: int | str,
-        start_date: date,
         end_date: date,
         minutes: int,
+        resource_id: int | str,
+        start_date: date,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         hard: bool | Unset | None = UNSET,
         notes: str | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceAllocation:
         """Create a workspace allocation.
@@ -174,14 +174,14 @@ class WorkspaceAllocations(Resource):
         workspace_allocations: array of the same object.
 
         Args:
-            resource_id: Id of the workspace resource.
-            start_date: Start date of the workspace allocation.
             end_date: End date of the workspace allocation.
             minutes: Duration in minutes.
-            hard: True = hard, false = soft.
-            notes: Notes of the workspace allocation.
+            resource_id: Id of the workspace resource.
+            start_date: Start date of the workspace allocation.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            hard: True = hard, false = soft.
+            notes: Notes of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -201,13 +201,13 @@ class WorkspaceAllocations(Resource):
                 "include": include,
             },
             body={
+                "end_date": end_date,
+                "external_reference": external_reference,
+                "hard": hard,
+                "minutes": minutes,
+                "notes": notes,
                 "resource_id": resource_id,
                 "start_date": start_date,
-                "end_date": end_date,
-                "minutes": minutes,
-                "hard": hard,
-                "notes": notes,
-                "external_reference": external_reference,
             },
         )
 
@@ -282,25 +282,25 @@ class WorkspaceAllocations(Resource):
         self,
         id: int | str,
         *,
-        start_date: date | Unset | None = UNSET,
         end_date: date | Unset | None = UNSET,
-        minutes: int | Unset | None = UNSET,
-        hard: bool | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        hard: bool | Unset | None = UNSET,
+        minutes: int | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceAllocation:
         """Update a workspace allocation.
 
         Args:
             id: Id of the workspace allocation.
-            start_date: Start date of the workspace allocation.
             end_date: End date of the workspace allocation.
-            minutes: Duration in minutes.
-            hard: True = hard, false = soft.
-            notes: Notes of the workspace allocation.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            hard: True = hard, false = soft.
+            minutes: Duration in minutes.
+            notes: Notes of the workspace allocation.
+            start_date: Start date of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -321,12 +321,12 @@ class WorkspaceAllocations(Resource):
                 "include": include,
             },
             body={
-                "start_date": start_date,
                 "end_date": end_date,
-                "minutes": minutes,
-                "hard": hard,
-                "notes": notes,
                 "external_reference": external_reference,
+                "hard": hard,
+                "minutes": minutes,
+                "notes": notes,
+                "start_date": start_date,
             },
         )
 

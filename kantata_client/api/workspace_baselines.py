@@ -118,8 +118,8 @@ class WorkspaceBaselines(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "description": description,
+                "title": title,
                 "workspace_id": workspace_id,
             },
         )
@@ -191,8 +191,8 @@ class WorkspaceBaselines(Resource):
                 "include": include,
             },
             body={
-                "title": title,
                 "description": description,
+                "title": title,
                 "workspace_id": workspace_id,
             },
         )

@@ -165,14 +165,14 @@ class WorkspaceGroups(Resource):
         *,
         name: str,
         add_workspace_ids: Sequence[int | str] | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
+        address: str | Unset | None = UNSET,
         company: bool | Unset | None = UNSET,
         contact_name: str | Unset | None = UNSET,
         email: str | Unset | None = UNSET,
-        phone_number: str | Unset | None = UNSET,
-        address: str | Unset | None = UNSET,
-        website: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        phone_number: str | Unset | None = UNSET,
+        website: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceGroup:
         """Create a workspace group.
@@ -180,15 +180,15 @@ class WorkspaceGroups(Resource):
         Args:
             name: Unique on the account, case-insensitive.
             add_workspace_ids: User needs access to all of them.
-            notes: Notes of the workspace group.
+            address: Company contact's.
             company: Group represents a company.
             contact_name: Contact name of the workspace group.
             email: Company contact's.
-            phone_number: Company contact's.
-            address: Company contact's.
-            website: Company contact's.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            notes: Notes of the workspace group.
+            phone_number: Company contact's.
+            website: Company contact's.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -208,16 +208,16 @@ class WorkspaceGroups(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "add_workspace_ids": add_workspace_ids,
-                "notes": notes,
+                "address": address,
                 "company": company,
                 "contact_name": contact_name,
                 "email": email,
-                "phone_number": phone_number,
-                "address": address,
-                "website": website,
                 "external_reference": external_reference,
+                "name": name,
+                "notes": notes,
+                "phone_number": phone_number,
+                "website": website,
             },
         )
 
@@ -258,15 +258,15 @@ class WorkspaceGroups(Resource):
         *,
         name: str,
         add_workspace_ids: Sequence[int | str] | Unset | None = UNSET,
-        remove_workspace_ids: Sequence[int | str] | Unset | None = UNSET,
-        notes: str | Unset | None = UNSET,
+        address: str | Unset | None = UNSET,
         company: bool | Unset | None = UNSET,
         contact_name: str | Unset | None = UNSET,
         email: str | Unset | None = UNSET,
-        phone_number: str | Unset | None = UNSET,
-        address: str | Unset | None = UNSET,
-        website: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        notes: str | Unset | None = UNSET,
+        phone_number: str | Unset | None = UNSET,
+        remove_workspace_ids: Sequence[int | str] | Unset | None = UNSET,
+        website: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceGroup:
         """Update a workspace group.
@@ -275,16 +275,16 @@ class WorkspaceGroups(Resource):
             id: Id of the workspace group.
             name: Name of the workspace group.
             add_workspace_ids: Existing ones stay; user needs access to all of them.
-            remove_workspace_ids: User needs access to all of them.
-            notes: Notes of the workspace group.
+            address: Company contact's.
             company: Group represents a company.
             contact_name: Contact name of the workspace group.
             email: Company contact's.
-            phone_number: Company contact's.
-            address: Company contact's.
-            website: Company contact's.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            notes: Notes of the workspace group.
+            phone_number: Company contact's.
+            remove_workspace_ids: User needs access to all of them.
+            website: Company contact's.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -305,17 +305,17 @@ class WorkspaceGroups(Resource):
                 "include": include,
             },
             body={
-                "name": name,
                 "add_workspace_ids": add_workspace_ids,
-                "remove_workspace_ids": remove_workspace_ids,
-                "notes": notes,
+                "address": address,
                 "company": company,
                 "contact_name": contact_name,
                 "email": email,
-                "phone_number": phone_number,
-                "address": address,
-                "website": website,
                 "external_reference": external_reference,
+                "name": name,
+                "notes": notes,
+                "phone_number": phone_number,
+                "remove_workspace_ids": remove_workspace_ids,
+                "website": website,
             },
         )
 

@@ -35,23 +35,23 @@ class WorkspaceInvoicePreferences(Resource):
         self,
         *,
         workspace_id: int | str,
-        purchase_order: str | Unset | None = UNSET,
-        project_code: str | Unset | None = UNSET,
-        client_invoice_name: str | Unset | None = UNSET,
         client_invoice_address: str | Unset | None = UNSET,
-        consultant_invoice_name: str | Unset | None = UNSET,
+        client_invoice_name: str | Unset | None = UNSET,
         consultant_invoice_address: str | Unset | None = UNSET,
+        consultant_invoice_name: str | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        purchase_order: str | Unset | None = UNSET,
     ) -> WorkspaceInvoicePreference:
         """Create a workspace invoice preference.
 
         Args:
             workspace_id: Project they apply to.
-            purchase_order: Purchase order of the workspace invoice preference.
-            project_code: Project code of the workspace invoice preference.
-            client_invoice_name: Client invoice name of the workspace invoice preference.
             client_invoice_address: Client invoice address of the workspace invoice preference.
-            consultant_invoice_name: Provider sending the invoice.
+            client_invoice_name: Client invoice name of the workspace invoice preference.
             consultant_invoice_address: Provider sending the invoice.
+            consultant_invoice_name: Provider sending the invoice.
+            project_code: Project code of the workspace invoice preference.
+            purchase_order: Purchase order of the workspace invoice preference.
 
         Returns:
             The `WorkspaceInvoicePreference`.
@@ -66,13 +66,13 @@ class WorkspaceInvoicePreferences(Resource):
             CREATE,
             WorkspaceInvoicePreference,
             body={
-                "workspace_id": workspace_id,
-                "purchase_order": purchase_order,
-                "project_code": project_code,
-                "client_invoice_name": client_invoice_name,
                 "client_invoice_address": client_invoice_address,
-                "consultant_invoice_name": consultant_invoice_name,
+                "client_invoice_name": client_invoice_name,
                 "consultant_invoice_address": consultant_invoice_address,
+                "consultant_invoice_name": consultant_invoice_name,
+                "project_code": project_code,
+                "purchase_order": purchase_order,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -104,23 +104,23 @@ class WorkspaceInvoicePreferences(Resource):
         self,
         id: int | str,
         *,
-        purchase_order: str | Unset | None = UNSET,
-        project_code: str | Unset | None = UNSET,
-        client_invoice_name: str | Unset | None = UNSET,
         client_invoice_address: str | Unset | None = UNSET,
-        consultant_invoice_name: str | Unset | None = UNSET,
+        client_invoice_name: str | Unset | None = UNSET,
         consultant_invoice_address: str | Unset | None = UNSET,
+        consultant_invoice_name: str | Unset | None = UNSET,
+        project_code: str | Unset | None = UNSET,
+        purchase_order: str | Unset | None = UNSET,
     ) -> WorkspaceInvoicePreference:
         """Update a workspace invoice preference.
 
         Args:
             id: Id of the workspace invoice preference.
-            purchase_order: Purchase order of the workspace invoice preference.
-            project_code: Project code of the workspace invoice preference.
-            client_invoice_name: Client invoice name of the workspace invoice preference.
             client_invoice_address: Client invoice address of the workspace invoice preference.
-            consultant_invoice_name: Provider sending the invoice.
+            client_invoice_name: Client invoice name of the workspace invoice preference.
             consultant_invoice_address: Provider sending the invoice.
+            consultant_invoice_name: Provider sending the invoice.
+            project_code: Project code of the workspace invoice preference.
+            purchase_order: Purchase order of the workspace invoice preference.
 
         Returns:
             The `WorkspaceInvoicePreference`.
@@ -136,12 +136,12 @@ class WorkspaceInvoicePreferences(Resource):
             WorkspaceInvoicePreference,
             path=(id,),
             body={
-                "purchase_order": purchase_order,
-                "project_code": project_code,
-                "client_invoice_name": client_invoice_name,
                 "client_invoice_address": client_invoice_address,
-                "consultant_invoice_name": consultant_invoice_name,
+                "client_invoice_name": client_invoice_name,
                 "consultant_invoice_address": consultant_invoice_address,
+                "consultant_invoice_name": consultant_invoice_name,
+                "project_code": project_code,
+                "purchase_order": purchase_order,
             },
         )
 

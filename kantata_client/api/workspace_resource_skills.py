@@ -125,9 +125,9 @@ class WorkspaceResourceSkills(Resource):
                 "include": include,
             },
             body={
+                "level": level,
                 "skill_id": skill_id,
                 "workspace_resource_id": workspace_resource_id,
-                "level": level,
             },
         )
 

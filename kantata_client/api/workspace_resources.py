@@ -208,9 +208,9 @@ class WorkspaceResources(Resource):
         self,
         *,
         workspace_id: int | str,
-        user_id: int | str | Unset | None = UNSET,
-        role_id: int | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResource:
@@ -221,10 +221,10 @@ class WorkspaceResources(Resource):
 
         Args:
             workspace_id: Id of the workspace.
-            user_id: Null = unnamed resource.
-            role_id: Needed for unnamed; else defaults to user's primary role.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            role_id: Needed for unnamed; else defaults to user's primary role.
+            user_id: Null = unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -246,10 +246,10 @@ class WorkspaceResources(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "workspace_id": workspace_id,
-                "user_id": user_id,
-                "role_id": role_id,
                 "external_reference": external_reference,
+                "role_id": role_id,
+                "user_id": user_id,
+                "workspace_id": workspace_id,
             },
         )
 
@@ -330,11 +330,11 @@ class WorkspaceResources(Resource):
         self,
         id: int | str,
         *,
-        label: str | Unset | None = UNSET,
-        user_id: int | str | Unset | None = UNSET,
-        role_id: int | str | Unset | None = UNSET,
         auto_update_label: bool | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        label: str | Unset | None = UNSET,
+        role_id: int | str | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> WorkspaceResource:
@@ -342,12 +342,12 @@ class WorkspaceResources(Resource):
 
         Args:
             id: Id of the workspace resource.
-            label: Unique; generated from role name and number by default.
-            user_id: Id of the user.
-            role_id: Needed for unnamed resources.
             auto_update_label: Relabel by new role; a given label wins.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
+            label: Unique; generated from role name and number by default.
+            role_id: Needed for unnamed resources.
+            user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -370,11 +370,11 @@ class WorkspaceResources(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "label": label,
-                "user_id": user_id,
-                "role_id": role_id,
                 "auto_update_label": auto_update_label,
                 "external_reference": external_reference,
+                "label": label,
+                "role_id": role_id,
+                "user_id": user_id,
             },
         )
 

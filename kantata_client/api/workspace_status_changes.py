@@ -94,15 +94,15 @@ class WorkspaceStatusChanges(Resource):
     async def create(
         self,
         *,
-        workspace_id: int | str,
         to_status_key: int,
+        workspace_id: int | str,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkspaceStatusChange:
         """Create a workspace status change.
 
         Args:
-            workspace_id: Id of the workspace.
             to_status_key: Error if equal to current; then use workspace update's status_key.
+            workspace_id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -122,8 +122,8 @@ class WorkspaceStatusChanges(Resource):
                 "include": include,
             },
             body={
-                "workspace_id": workspace_id,
                 "to_status_key": to_status_key,
+                "workspace_id": workspace_id,
             },
         )
 

@@ -304,59 +304,59 @@ class Workspaces(Resource):
         self,
         *,
         title: str,
-        consultant_role_name: str | Unset | None = UNSET,
-        client_role_name: str | Unset | None = UNSET,
-        budgeted: bool | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        currency: str | Unset | None = UNSET,
         access_level: AccessLevel | Unset | None = UNSET,
-        rate_card_id: int | str | Unset | None = UNSET,
-        exclude_archived_stories_percent_complete: bool | Unset | None = UNSET,
-        revenue_recognition_method_id: int | str | Unset | None = UNSET,
-        revenue_recognition_method_name: str | Unset | None = UNSET,
-        tasks_default_non_billable: bool | Unset | None = UNSET,
-        stories_are_fixed_fee_by_default: bool | Unset | None = UNSET,
-        expenses_in_burn_rate: bool | Unset | None = UNSET,
-        actual_fees_includes_expenses: bool | Unset | None = UNSET,
+        account_color_id: int | str | Unset | None = UNSET,
+        account_insights_mapping_ids: Sequence[int | str] | Unset | None = UNSET,
         actual_fees_includes_additional_line_items: bool | Unset | None = UNSET,
-        posts_require_privacy_decision: bool | Unset | None = UNSET,
-        status_key: int | Unset | None = UNSET,
-        invoice_preference: InvoicePreferenceInput | Unset | None = UNSET,
+        actual_fees_includes_expenses: bool | Unset | None = UNSET,
         approver_id: int | str | Unset | None = UNSET,
-        workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
-        project_template_start_date: date | Unset | None = UNSET,
-        project_template_checklist_as_todos: bool | Unset | None = UNSET,
+        attachment_ids: Sequence[int | str] | Unset | None = UNSET,
+        budgeted: bool | Unset | None = UNSET,
+        change_orders: bool | Unset | None = UNSET,
+        change_orders_enabled: bool | Unset | None = UNSET,
+        client_role_name: str | Unset | None = UNSET,
+        consultant_role_name: str | Unset | None = UNSET,
+        creator_role: CreatorRole | Unset | None = UNSET,
+        currency: str | Unset | None = UNSET,
+        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        estimate_scenario_id: int | str | Unset | None = UNSET,
+        exclude_archived_stories_percent_complete: bool | Unset | None = UNSET,
+        expenses_in_burn_rate: bool | Unset | None = UNSET,
+        external_link: ExternalLinkInput | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        invoice_preference: InvoicePreferenceInput | Unset | None = UNSET,
+        organizations: Sequence[OrganizationInput] | Unset | None = UNSET,
+        participations: Sequence[ParticipationInput] | Unset | None = UNSET,
+        posts_require_privacy_decision: bool | Unset | None = UNSET,
+        price: int | Unset | None = UNSET,
+        primary_maven_id: int | str | Unset | None = UNSET,
+        primary_workspace_group_id: int | str | Unset | None = UNSET,
         project_template_assignment_mappings: Sequence[ProjectTemplateAssignmentMappingInput]
         | Unset
         | None = UNSET,
-        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
+        project_template_checklist_as_todos: bool | Unset | None = UNSET,
         project_template_create_unnamed_resources: bool | Unset | None = UNSET,
         project_template_distribute_hours: bool | Unset | None = UNSET,
+        project_template_start_date: date | Unset | None = UNSET,
+        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
         project_tracker_template_id: int | str | Unset | None = UNSET,
-        primary_workspace_group_id: int | str | Unset | None = UNSET,
-        target_margin: int | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
-        account_color_id: int | str | Unset | None = UNSET,
-        external_link: ExternalLinkInput | Unset | None = UNSET,
-        account_insights_mapping_ids: Sequence[int | str] | Unset | None = UNSET,
-        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
-        stage: Stage | Unset | None = UNSET,
-        require_notes_on_time_entries: bool | Unset | None = UNSET,
-        time_trackable: bool | Unset | None = UNSET,
-        creator_role: CreatorRole | Unset | None = UNSET,
-        price: int | Unset | None = UNSET,
-        change_orders_enabled: bool | Unset | None = UNSET,
-        change_orders: bool | Unset | None = UNSET,
-        organizations: Sequence[OrganizationInput] | Unset | None = UNSET,
-        participations: Sequence[ParticipationInput] | Unset | None = UNSET,
-        primary_maven_id: int | str | Unset | None = UNSET,
+        rate_card_id: int | str | Unset | None = UNSET,
         require_expense_approvals: bool | Unset | None = UNSET,
+        require_notes_on_time_entries: bool | Unset | None = UNSET,
         require_time_approvals: bool | Unset | None = UNSET,
-        estimate_scenario_id: int | str | Unset | None = UNSET,
-        attachment_ids: Sequence[int | str] | Unset | None = UNSET,
+        revenue_recognition_method_id: int | str | Unset | None = UNSET,
+        revenue_recognition_method_name: str | Unset | None = UNSET,
+        stage: Stage | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        status_key: int | Unset | None = UNSET,
+        stories_are_fixed_fee_by_default: bool | Unset | None = UNSET,
+        target_margin: int | Unset | None = UNSET,
         task_status_set_id: int | str | Unset | None = UNSET,
+        tasks_default_non_billable: bool | Unset | None = UNSET,
+        time_trackable: bool | Unset | None = UNSET,
+        workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Workspace:
@@ -369,64 +369,64 @@ class Workspaces(Resource):
 
         Args:
             title: Title of the workspace.
-            consultant_role_name: Label of provider team.
-            client_role_name: Label of client team.
-            budgeted: Default true on paid, false on free accounts.
-            start_date: Start date of the workspace.
-            due_date: Due date of the workspace.
-            description: Description of the workspace.
-            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
             access_level: Who can join.
-            rate_card_id: Its currency must match the project's.
+            account_color_id: Id of the account color.
+            account_insights_mapping_ids: Dynamic dashboards to add.
+            actual_fees_includes_additional_line_items: Invoice additional items.
+            actual_fees_includes_expenses: Whether actual fees includes expenses.
+            approver_id: User id of time approver.
+            attachment_ids: Ids of the attachments.
+            budgeted: Default true on paid, false on free accounts.
+            change_orders: Changes need approval; default true if budgeted.
+            change_orders_enabled: Changes need approval; default true if budgeted.
+            client_role_name: Label of client team.
+            consultant_role_name: Label of provider team.
+            creator_role: Text also tells maven (default) and buyer.
+            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
+            custom_fields: Values of custom fields, by the id of the field.
+            description: Description of the workspace.
+            due_date: Due date of the workspace.
+            estimate_scenario_id: Needs start_date too.
             exclude_archived_stories_percent_complete: Whether to exclude archived stories percent
                 complete.
-            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
-                early access.
-            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
-                (Cost); null removes; needs Revenue Management early access.
-            tasks_default_non_billable: Whether the workspace is tasks default non billable.
-            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
             expenses_in_burn_rate: Sets both actual_fees_includes_* fields.
-            actual_fees_includes_expenses: Whether actual fees includes expenses.
-            actual_fees_includes_additional_line_items: Invoice additional items.
-            posts_require_privacy_decision: Posts private (true) or public by default.
-            status_key: Status key of the workspace.
+            external_link: Needs the Project Button feature.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
             invoice_preference: Pre-filled on each new invoice.
-            approver_id: User id of time approver.
-            workspace_group_ids: Ids of the workspace groups.
-            project_template_start_date: With project_tracker_template_id.
-            project_template_checklist_as_todos: Checklists become To Dos.
+            organizations: Organizations of the workspace.
+            participations: Users to add on provider team.
+            posts_require_privacy_decision: Posts private (true) or public by default.
+            price: Starting budget; needed for budgeted projects.
+            primary_maven_id: Provider lead; later change via participation update.
+            primary_workspace_group_id: Id of the primary workspace group.
             project_template_assignment_mappings: With project_tracker_template_id; list named users
                 in participations too.
-            project_template_weekends_as_workdays: With project_tracker_template_id.
+            project_template_checklist_as_todos: Checklists become To Dos.
             project_template_create_unnamed_resources: With project_tracker_template_id; ignores
                 assignment mappings for tasks.
             project_template_distribute_hours: With project_tracker_template_id; estimates become
                 scheduled hours, spread evenly.
+            project_template_start_date: With project_tracker_template_id.
+            project_template_weekends_as_workdays: With project_tracker_template_id.
             project_tracker_template_id: Id of the project tracker template.
-            primary_workspace_group_id: Id of the primary workspace group.
-            target_margin: Percent.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
-            account_color_id: Id of the account color.
-            external_link: Needs the Project Button feature.
-            account_insights_mapping_ids: Dynamic dashboards to add.
-            custom_fields: Values of custom fields, by the id of the field.
-            stage: Stage of the workspace.
-            require_notes_on_time_entries: Whether to require notes on time entries.
-            time_trackable: Only if account settings allow.
-            creator_role: Text also tells maven (default) and buyer.
-            price: Starting budget; needed for budgeted projects.
-            change_orders_enabled: Changes need approval; default true if budgeted.
-            change_orders: Changes need approval; default true if budgeted.
-            organizations: Organizations of the workspace.
-            participations: Users to add on provider team.
-            primary_maven_id: Provider lead; later change via participation update.
+            rate_card_id: Its currency must match the project's.
             require_expense_approvals: Whether to require expense approvals.
+            require_notes_on_time_entries: Whether to require notes on time entries.
             require_time_approvals: Whether to require time approvals.
-            estimate_scenario_id: Needs start_date too.
-            attachment_ids: Ids of the attachments.
+            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
+                early access.
+            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
+                (Cost); null removes; needs Revenue Management early access.
+            stage: Stage of the workspace.
+            start_date: Start date of the workspace.
+            status_key: Status key of the workspace.
+            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
+            target_margin: Percent.
             task_status_set_id: Id of the task status set.
+            tasks_default_non_billable: Whether the workspace is tasks default non billable.
+            time_trackable: Only if account settings allow.
+            workspace_group_ids: Ids of the workspace groups.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -448,58 +448,58 @@ class Workspaces(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "consultant_role_name": consultant_role_name,
-                "client_role_name": client_role_name,
-                "budgeted": budgeted,
-                "start_date": start_date,
-                "due_date": due_date,
-                "description": description,
-                "currency": currency,
                 "access_level": access_level,
-                "rate_card_id": rate_card_id,
-                "exclude_archived_stories_percent_complete": exclude_archived_stories_percent_complete,
-                "revenue_recognition_method_id": revenue_recognition_method_id,
-                "revenue_recognition_method_name": revenue_recognition_method_name,
-                "tasks_default_non_billable": tasks_default_non_billable,
-                "stories_are_fixed_fee_by_default": stories_are_fixed_fee_by_default,
-                "expenses_in_burn_rate": expenses_in_burn_rate,
-                "actual_fees_includes_expenses": actual_fees_includes_expenses,
-                "actual_fees_includes_additional_line_items": actual_fees_includes_additional_line_items,
-                "posts_require_privacy_decision": posts_require_privacy_decision,
-                "status_key": status_key,
-                "invoice_preference": invoice_preference,
-                "approver_id": approver_id,
-                "workspace_group_ids": workspace_group_ids,
-                "project_template_start_date": project_template_start_date,
-                "project_template_checklist_as_todos": project_template_checklist_as_todos,
-                "project_template_assignment_mappings": project_template_assignment_mappings,
-                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
-                "project_template_create_unnamed_resources": project_template_create_unnamed_resources,
-                "project_template_distribute_hours": project_template_distribute_hours,
-                "project_tracker_template_id": project_tracker_template_id,
-                "primary_workspace_group_id": primary_workspace_group_id,
-                "target_margin": target_margin,
-                "external_reference": external_reference,
                 "account_color_id": account_color_id,
-                "external_link": external_link,
                 "account_insights_mapping_ids": account_insights_mapping_ids,
-                "custom_fields": custom_fields,
-                "stage": stage,
-                "require_notes_on_time_entries": require_notes_on_time_entries,
-                "time_trackable": time_trackable,
-                "title": title,
-                "creator_role": creator_role,
-                "price": price,
-                "change_orders_enabled": change_orders_enabled,
+                "actual_fees_includes_additional_line_items": actual_fees_includes_additional_line_items,
+                "actual_fees_includes_expenses": actual_fees_includes_expenses,
+                "approver_id": approver_id,
+                "attachment_ids": attachment_ids,
+                "budgeted": budgeted,
                 "change_orders": change_orders,
+                "change_orders_enabled": change_orders_enabled,
+                "client_role_name": client_role_name,
+                "consultant_role_name": consultant_role_name,
+                "creator_role": creator_role,
+                "currency": currency,
+                "custom_fields": custom_fields,
+                "description": description,
+                "due_date": due_date,
+                "estimate_scenario_id": estimate_scenario_id,
+                "exclude_archived_stories_percent_complete": exclude_archived_stories_percent_complete,
+                "expenses_in_burn_rate": expenses_in_burn_rate,
+                "external_link": external_link,
+                "external_reference": external_reference,
+                "invoice_preference": invoice_preference,
                 "organizations": organizations,
                 "participations": participations,
+                "posts_require_privacy_decision": posts_require_privacy_decision,
+                "price": price,
                 "primary_maven_id": primary_maven_id,
+                "primary_workspace_group_id": primary_workspace_group_id,
+                "project_template_assignment_mappings": project_template_assignment_mappings,
+                "project_template_checklist_as_todos": project_template_checklist_as_todos,
+                "project_template_create_unnamed_resources": project_template_create_unnamed_resources,
+                "project_template_distribute_hours": project_template_distribute_hours,
+                "project_template_start_date": project_template_start_date,
+                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
+                "project_tracker_template_id": project_tracker_template_id,
+                "rate_card_id": rate_card_id,
                 "require_expense_approvals": require_expense_approvals,
+                "require_notes_on_time_entries": require_notes_on_time_entries,
                 "require_time_approvals": require_time_approvals,
-                "estimate_scenario_id": estimate_scenario_id,
-                "attachment_ids": attachment_ids,
+                "revenue_recognition_method_id": revenue_recognition_method_id,
+                "revenue_recognition_method_name": revenue_recognition_method_name,
+                "stage": stage,
+                "start_date": start_date,
+                "status_key": status_key,
+                "stories_are_fixed_fee_by_default": stories_are_fixed_fee_by_default,
+                "target_margin": target_margin,
                 "task_status_set_id": task_status_set_id,
+                "tasks_default_non_billable": tasks_default_non_billable,
+                "time_trackable": time_trackable,
+                "title": title,
+                "workspace_group_ids": workspace_group_ids,
             },
         )
 
@@ -508,8 +508,8 @@ class Workspaces(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
-        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         include_archived: bool | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Workspace:
         """Get a workspace.
 
@@ -520,8 +520,8 @@ class Workspaces(Resource):
             id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            optional_fields: Fields that the service leaves out unless they are named here.
             include_archived: True finds an archived project, which is 404 otherwise.
+            optional_fields: Fields that the service leaves out unless they are named here.
 
         Returns:
             The `Workspace`.
@@ -538,8 +538,8 @@ class Workspaces(Resource):
             path=(id,),
             query={
                 "include": include,
-                "optional_fields": optional_fields,
                 "include_archived": include_archived,
+                "optional_fields": optional_fields,
             },
         )
 
@@ -547,53 +547,53 @@ class Workspaces(Resource):
         self,
         id: int | str,
         *,
-        consultant_role_name: str | Unset | None = UNSET,
-        client_role_name: str | Unset | None = UNSET,
-        budgeted: bool | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
-        description: str | Unset | None = UNSET,
-        currency: str | Unset | None = UNSET,
         access_level: AccessLevel | Unset | None = UNSET,
-        rate_card_id: int | str | Unset | None = UNSET,
-        exclude_archived_stories_percent_complete: bool | Unset | None = UNSET,
-        revenue_recognition_method_id: int | str | Unset | None = UNSET,
-        revenue_recognition_method_name: str | Unset | None = UNSET,
-        tasks_default_non_billable: bool | Unset | None = UNSET,
-        stories_are_fixed_fee_by_default: bool | Unset | None = UNSET,
-        expenses_in_burn_rate: bool | Unset | None = UNSET,
-        actual_fees_includes_expenses: bool | Unset | None = UNSET,
+        account_color_id: int | str | Unset | None = UNSET,
+        account_insights_mapping_ids: Sequence[int | str] | Unset | None = UNSET,
         actual_fees_includes_additional_line_items: bool | Unset | None = UNSET,
-        posts_require_privacy_decision: bool | Unset | None = UNSET,
-        status_key: int | Unset | None = UNSET,
-        invoice_preference: InvoicePreferenceInput | Unset | None = UNSET,
+        actual_fees_includes_expenses: bool | Unset | None = UNSET,
         approver_id: int | str | Unset | None = UNSET,
-        workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
-        project_template_start_date: date | Unset | None = UNSET,
-        project_template_checklist_as_todos: bool | Unset | None = UNSET,
+        archived: bool | Unset | None = UNSET,
+        budgeted: bool | Unset | None = UNSET,
+        change_orders_enabled: bool | Unset | None = UNSET,
+        client_role_name: str | Unset | None = UNSET,
+        consultant_role_name: str | Unset | None = UNSET,
+        currency: str | Unset | None = UNSET,
+        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        due_date: date | Unset | None = UNSET,
+        exclude_archived_stories_percent_complete: bool | Unset | None = UNSET,
+        expenses_in_burn_rate: bool | Unset | None = UNSET,
+        external_link: ExternalLinkInput | Unset | None = UNSET,
+        external_reference: ExternalReferenceInput | Unset | None = UNSET,
+        invoice_preference: InvoicePreferenceInput | Unset | None = UNSET,
+        posts_require_privacy_decision: bool | Unset | None = UNSET,
+        price: int | Unset | None = UNSET,
+        primary_workspace_group_id: int | str | Unset | None = UNSET,
         project_template_assignment_mappings: Sequence[ProjectTemplateAssignmentMappingInput]
         | Unset
         | None = UNSET,
-        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
+        project_template_before_story_id: int | str | Unset | None = UNSET,
+        project_template_checklist_as_todos: bool | Unset | None = UNSET,
         project_template_create_unnamed_resources: bool | Unset | None = UNSET,
         project_template_distribute_hours: bool | Unset | None = UNSET,
+        project_template_start_date: date | Unset | None = UNSET,
+        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
         project_tracker_template_id: int | str | Unset | None = UNSET,
-        primary_workspace_group_id: int | str | Unset | None = UNSET,
-        target_margin: int | Unset | None = UNSET,
-        external_reference: ExternalReferenceInput | Unset | None = UNSET,
-        account_color_id: int | str | Unset | None = UNSET,
-        external_link: ExternalLinkInput | Unset | None = UNSET,
-        account_insights_mapping_ids: Sequence[int | str] | Unset | None = UNSET,
-        custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
-        stage: Stage | Unset | None = UNSET,
+        rate_card_id: int | str | Unset | None = UNSET,
         require_notes_on_time_entries: bool | Unset | None = UNSET,
+        revenue_recognition_method_id: int | str | Unset | None = UNSET,
+        revenue_recognition_method_name: str | Unset | None = UNSET,
+        stage: Stage | Unset | None = UNSET,
+        start_date: date | Unset | None = UNSET,
+        status_key: int | Unset | None = UNSET,
+        stories_are_fixed_fee_by_default: bool | Unset | None = UNSET,
+        target_margin: int | Unset | None = UNSET,
+        task_status_set_id: int | str | Unset | None = UNSET,
+        tasks_default_non_billable: bool | Unset | None = UNSET,
         time_trackable: bool | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
-        archived: bool | Unset | None = UNSET,
-        price: int | Unset | None = UNSET,
-        project_template_before_story_id: int | str | Unset | None = UNSET,
-        change_orders_enabled: bool | Unset | None = UNSET,
-        task_status_set_id: int | str | Unset | None = UNSET,
+        workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Workspace:
@@ -601,59 +601,59 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            consultant_role_name: Label of provider team.
-            client_role_name: Label of client team.
-            budgeted: Default true on paid, false on free accounts.
-            start_date: Start date of the workspace.
-            due_date: Due date of the workspace.
-            description: Description of the workspace.
-            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
             access_level: Who can join.
-            rate_card_id: Its currency must match the project's.
+            account_color_id: Id of the account color.
+            account_insights_mapping_ids: Dynamic dashboards to add.
+            actual_fees_includes_additional_line_items: Invoice additional items.
+            actual_fees_includes_expenses: Whether actual fees includes expenses.
+            approver_id: User id of time approver.
+            archived: True archives, false unarchives.
+            budgeted: Default true on paid, false on free accounts.
+            change_orders_enabled: Schedule and budget changes need approval.
+            client_role_name: Label of client team.
+            consultant_role_name: Label of provider team.
+            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
+            custom_fields: Values of custom fields, by the id of the field.
+            description: Description of the workspace.
+            due_date: Due date of the workspace.
             exclude_archived_stories_percent_complete: Whether to exclude archived stories percent
                 complete.
-            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
-                early access.
-            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
-                (Cost); null removes; needs Revenue Management early access.
-            tasks_default_non_billable: Whether the workspace is tasks default non billable.
-            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
             expenses_in_burn_rate: Sets both actual_fees_includes_* fields.
-            actual_fees_includes_expenses: Whether actual fees includes expenses.
-            actual_fees_includes_additional_line_items: Invoice additional items.
-            posts_require_privacy_decision: Posts private (true) or public by default.
-            status_key: Status key of the workspace.
+            external_link: Needs the Project Button feature.
+            external_reference: Reference to the record in an external system. `create_many` with
+                `key=` uses it to create each record once.
             invoice_preference: Pre-filled on each new invoice.
-            approver_id: User id of time approver.
-            workspace_group_ids: Ids of the workspace groups.
-            project_template_start_date: With project_tracker_template_id.
-            project_template_checklist_as_todos: Checklists become To Dos.
+            posts_require_privacy_decision: Posts private (true) or public by default.
+            price: Budget in base currency units (dollars for USD).
+            primary_workspace_group_id: Id of the primary workspace group.
             project_template_assignment_mappings: With project_tracker_template_id; list named users
                 in participations too.
-            project_template_weekends_as_workdays: With project_tracker_template_id.
+            project_template_before_story_id: With project_tracker_template_id; tasks inserted after
+                this existing top-level task.
+            project_template_checklist_as_todos: Checklists become To Dos.
             project_template_create_unnamed_resources: With project_tracker_template_id; ignores
                 assignment mappings for tasks.
             project_template_distribute_hours: With project_tracker_template_id; estimates become
                 scheduled hours, spread evenly.
+            project_template_start_date: With project_tracker_template_id.
+            project_template_weekends_as_workdays: With project_tracker_template_id.
             project_tracker_template_id: Id of the project tracker template.
-            primary_workspace_group_id: Id of the primary workspace group.
-            target_margin: Percent.
-            external_reference: Reference to the record in an external system. `create_many` with
-                `key=` uses it to create each record once.
-            account_color_id: Id of the account color.
-            external_link: Needs the Project Button feature.
-            account_insights_mapping_ids: Dynamic dashboards to add.
-            custom_fields: Values of custom fields, by the id of the field.
-            stage: Stage of the workspace.
+            rate_card_id: Its currency must match the project's.
             require_notes_on_time_entries: Whether to require notes on time entries.
+            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
+                early access.
+            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
+                (Cost); null removes; needs Revenue Management early access.
+            stage: Stage of the workspace.
+            start_date: Start date of the workspace.
+            status_key: Status key of the workspace.
+            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
+            target_margin: Percent.
+            task_status_set_id: All stories must be not started, started, needs info or completed.
+            tasks_default_non_billable: Whether the workspace is tasks default non billable.
             time_trackable: Only if account settings allow.
             title: Title of the workspace.
-            archived: True archives, false unarchives.
-            price: Budget in base currency units (dollars for USD).
-            project_template_before_story_id: With project_tracker_template_id; tasks inserted after
-                this existing top-level task.
-            change_orders_enabled: Schedule and budget changes need approval.
-            task_status_set_id: All stories must be not started, started, needs info or completed.
+            workspace_group_ids: Ids of the workspace groups.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -676,51 +676,51 @@ class Workspaces(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "consultant_role_name": consultant_role_name,
-                "client_role_name": client_role_name,
-                "budgeted": budgeted,
-                "start_date": start_date,
-                "due_date": due_date,
-                "description": description,
-                "currency": currency,
                 "access_level": access_level,
-                "rate_card_id": rate_card_id,
-                "exclude_archived_stories_percent_complete": exclude_archived_stories_percent_complete,
-                "revenue_recognition_method_id": revenue_recognition_method_id,
-                "revenue_recognition_method_name": revenue_recognition_method_name,
-                "tasks_default_non_billable": tasks_default_non_billable,
-                "stories_are_fixed_fee_by_default": stories_are_fixed_fee_by_default,
-                "expenses_in_burn_rate": expenses_in_burn_rate,
-                "actual_fees_includes_expenses": actual_fees_includes_expenses,
+                "account_color_id": account_color_id,
+                "account_insights_mapping_ids": account_insights_mapping_ids,
                 "actual_fees_includes_additional_line_items": actual_fees_includes_additional_line_items,
-                "posts_require_privacy_decision": posts_require_privacy_decision,
-                "status_key": status_key,
-                "invoice_preference": invoice_preference,
+                "actual_fees_includes_expenses": actual_fees_includes_expenses,
                 "approver_id": approver_id,
-                "workspace_group_ids": workspace_group_ids,
-                "project_template_start_date": project_template_start_date,
-                "project_template_checklist_as_todos": project_template_checklist_as_todos,
+                "archived": archived,
+                "budgeted": budgeted,
+                "change_orders_enabled": change_orders_enabled,
+                "client_role_name": client_role_name,
+                "consultant_role_name": consultant_role_name,
+                "currency": currency,
+                "custom_fields": custom_fields,
+                "description": description,
+                "due_date": due_date,
+                "exclude_archived_stories_percent_complete": exclude_archived_stories_percent_complete,
+                "expenses_in_burn_rate": expenses_in_burn_rate,
+                "external_link": external_link,
+                "external_reference": external_reference,
+                "invoice_preference": invoice_preference,
+                "posts_require_privacy_decision": posts_require_privacy_decision,
+                "price": price,
+                "primary_workspace_group_id": primary_workspace_group_id,
                 "project_template_assignment_mappings": project_template_assignment_mappings,
-                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
+                "project_template_before_story_id": project_template_before_story_id,
+                "project_template_checklist_as_todos": project_template_checklist_as_todos,
                 "project_template_create_unnamed_resources": project_template_create_unnamed_resources,
                 "project_template_distribute_hours": project_template_distribute_hours,
+                "project_template_start_date": project_template_start_date,
+                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
                 "project_tracker_template_id": project_tracker_template_id,
-                "primary_workspace_group_id": primary_workspace_group_id,
-                "target_margin": target_margin,
-                "external_reference": external_reference,
-                "account_color_id": account_color_id,
-                "external_link": external_link,
-                "account_insights_mapping_ids": account_insights_mapping_ids,
-                "custom_fields": custom_fields,
-                "stage": stage,
+                "rate_card_id": rate_card_id,
                 "require_notes_on_time_entries": require_notes_on_time_entries,
+                "revenue_recognition_method_id": revenue_recognition_method_id,
+                "revenue_recognition_method_name": revenue_recognition_method_name,
+                "stage": stage,
+                "start_date": start_date,
+                "status_key": status_key,
+                "stories_are_fixed_fee_by_default": stories_are_fixed_fee_by_default,
+                "target_margin": target_margin,
+                "task_status_set_id": task_status_set_id,
+                "tasks_default_non_billable": tasks_default_non_billable,
                 "time_trackable": time_trackable,
                 "title": title,
-                "archived": archived,
-                "price": price,
-                "project_template_before_story_id": project_template_before_story_id,
-                "change_orders_enabled": change_orders_enabled,
-                "task_status_set_id": task_status_set_id,
+                "workspace_group_ids": workspace_group_ids,
             },
         )
 
@@ -748,16 +748,16 @@ class Workspaces(Resource):
         self,
         id: int | str,
         *,
-        project_tracker_template_id: int | str | Unset | None = UNSET,
-        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
-        project_template_start_date: date | Unset | None = UNSET,
-        project_template_checklist_as_todos: bool | Unset | None = UNSET,
-        project_template_create_unnamed_resources: bool | Unset | None = UNSET,
-        project_template_distribute_hours: bool | Unset | None = UNSET,
         project_template_assignment_mappings: Sequence[WorkspaceProjectTemplateAssignmentMappingInput]
         | Unset
         | None = UNSET,
         project_template_before_story_id: int | str | Unset | None = UNSET,
+        project_template_checklist_as_todos: bool | Unset | None = UNSET,
+        project_template_create_unnamed_resources: bool | Unset | None = UNSET,
+        project_template_distribute_hours: bool | Unset | None = UNSET,
+        project_template_start_date: date | Unset | None = UNSET,
+        project_template_weekends_as_workdays: bool | Unset | None = UNSET,
+        project_tracker_template_id: int | str | Unset | None = UNSET,
         edit_stories: bool | None = None,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
@@ -766,17 +766,17 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            project_tracker_template_id: Id of the project tracker template.
-            project_template_weekends_as_workdays: `True` switches "project template weekends as
-                workdays" on.
-            project_template_start_date: Project template start date of the workspace.
+            project_template_assignment_mappings: Project template assignment mappings of the
+                workspace.
+            project_template_before_story_id: Tasks inserted after this top-level task.
             project_template_checklist_as_todos: Checklists become To Dos.
             project_template_create_unnamed_resources: True ignores
                 project_template_assignment_mappings.
             project_template_distribute_hours: Estimates become scheduled hours, spread evenly.
-            project_template_assignment_mappings: Project template assignment mappings of the
-                workspace.
-            project_template_before_story_id: Tasks inserted after this top-level task.
+            project_template_start_date: Project template start date of the workspace.
+            project_template_weekends_as_workdays: `True` switches "project template weekends as
+                workdays" on.
+            project_tracker_template_id: Id of the project tracker template.
             edit_stories: True adds participants and unnamed resources but no tasks; response has
                 template_stories_json.
             include: Associations to load with each object. Reading an association that was not
@@ -802,14 +802,14 @@ class Workspaces(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "project_tracker_template_id": project_tracker_template_id,
-                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
-                "project_template_start_date": project_template_start_date,
+                "project_template_assignment_mappings": project_template_assignment_mappings,
+                "project_template_before_story_id": project_template_before_story_id,
                 "project_template_checklist_as_todos": project_template_checklist_as_todos,
                 "project_template_create_unnamed_resources": project_template_create_unnamed_resources,
                 "project_template_distribute_hours": project_template_distribute_hours,
-                "project_template_assignment_mappings": project_template_assignment_mappings,
-                "project_template_before_story_id": project_template_before_story_id,
+                "project_template_start_date": project_template_start_date,
+                "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
+                "project_tracker_template_id": project_tracker_template_id,
             },
         )
 
@@ -817,11 +817,11 @@ class Workspaces(Resource):
         self,
         id: int | str,
         *,
-        full_name: str,
         email_address: str,
+        full_name: str,
         invitee_role: InviteeRole,
-        subject: str | Unset | None = UNSET,
         message: str | Unset | None = UNSET,
+        subject: str | Unset | None = UNSET,
     ) -> WorkspaceInvitation:
         """Invite somebody to a workspace.
 
@@ -832,11 +832,11 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            full_name: Becomes the name of a new user.
             email_address: Email address of the workspace.
+            full_name: Becomes the name of a new user.
             invitee_role: Maven = provider team, buyer = client team.
-            subject: Default subject if unset.
             message: Text of the message.
+            subject: Default subject if unset.
 
         Returns:
             The `WorkspaceInvitation`.
@@ -852,11 +852,11 @@ class Workspaces(Resource):
             WorkspaceInvitation,
             path=(id,),
             body={
-                "full_name": full_name,
                 "email_address": email_address,
+                "full_name": full_name,
                 "invitee_role": invitee_role,
-                "subject": subject,
                 "message": message,
+                "subject": subject,
             },
         )
 
@@ -900,8 +900,8 @@ class Workspaces(Resource):
         self,
         id: int | str,
         *,
-        enable: bool | Unset | None = UNSET,
         backfill_date: date | Unset | None = UNSET,
+        enable: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Workspace:
@@ -911,8 +911,8 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            enable: `True` switches it on, `False` off.
             backfill_date: With enable=true, approves existing expenses through it.
+            enable: `True` switches it on, `False` off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -935,8 +935,8 @@ class Workspaces(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "enable": enable,
                 "backfill_date": backfill_date,
+                "enable": enable,
             },
         )
 
@@ -944,8 +944,8 @@ class Workspaces(Resource):
         self,
         id: int | str,
         *,
-        enable: bool | Unset | None = UNSET,
         backfill_date: date | Unset | None = UNSET,
+        enable: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
     ) -> Workspace:
@@ -956,8 +956,8 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            enable: `True` switches it on, `False` off.
             backfill_date: With enable=true, approves existing time entries through it.
+            enable: `True` switches it on, `False` off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -980,8 +980,8 @@ class Workspaces(Resource):
                 "optional_fields": optional_fields,
             },
             body={
-                "enable": enable,
                 "backfill_date": backfill_date,
+                "enable": enable,
             },
         )
 

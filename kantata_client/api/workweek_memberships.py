@@ -111,28 +111,28 @@ class WorkweekMemberships(Resource):
         self,
         *,
         user_id: int | str,
+        friday_minutes: int | Unset | None = UNSET,
+        monday_minutes: int | Unset | None = UNSET,
+        saturday_minutes: int | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         sunday_minutes: int | Unset | None = UNSET,
-        monday_minutes: int | Unset | None = UNSET,
+        thursday_minutes: int | Unset | None = UNSET,
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
-        thursday_minutes: int | Unset | None = UNSET,
-        friday_minutes: int | Unset | None = UNSET,
-        saturday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkweekMembership:
         """Create a workweek membership.
 
         Args:
             user_id: Id of the user.
+            friday_minutes: Available working minutes.
+            monday_minutes: Available working minutes.
+            saturday_minutes: Available working minutes.
             start_date: Must be a Sunday.
             sunday_minutes: Available working minutes.
-            monday_minutes: Available working minutes.
+            thursday_minutes: Available working minutes.
             tuesday_minutes: Available working minutes.
             wednesday_minutes: Available working minutes.
-            thursday_minutes: Available working minutes.
-            friday_minutes: Available working minutes.
-            saturday_minutes: Available working minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -152,23 +152,23 @@ class WorkweekMemberships(Resource):
                 "include": include,
             },
             body={
-                "user_id": user_id,
+                "friday_minutes": friday_minutes,
+                "monday_minutes": monday_minutes,
+                "saturday_minutes": saturday_minutes,
                 "start_date": start_date,
                 "sunday_minutes": sunday_minutes,
-                "monday_minutes": monday_minutes,
-                "tuesday_minutes": tuesday_minutes,
-                "wednesday_minutes": wednesday_minutes,
                 "thursday_minutes": thursday_minutes,
-                "friday_minutes": friday_minutes,
-                "saturday_minutes": saturday_minutes,
+                "tuesday_minutes": tuesday_minutes,
+                "user_id": user_id,
+                "wednesday_minutes": wednesday_minutes,
             },
         )
 
     async def standardize_to_default(
         self,
         *,
-        user_id: int | str | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
+        user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> builtins.list[WorkweekMembership]:
         """Switch a user to the default workweek of the account.
@@ -176,8 +176,8 @@ class WorkweekMemberships(Resource):
         Moves the given user to the account's default workweek from start_date.
 
         Args:
-            user_id: Id of the user.
             start_date: Default today.
+            user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -197,8 +197,8 @@ class WorkweekMemberships(Resource):
                 "include": include,
             },
             body={
-                "user_id": user_id,
                 "start_date": start_date,
+                "user_id": user_id,
             },
         )
 
@@ -237,28 +237,28 @@ class WorkweekMemberships(Resource):
         self,
         id: int | str,
         *,
+        friday_minutes: int | Unset | None = UNSET,
+        monday_minutes: int | Unset | None = UNSET,
+        saturday_minutes: int | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         sunday_minutes: int | Unset | None = UNSET,
-        monday_minutes: int | Unset | None = UNSET,
+        thursday_minutes: int | Unset | None = UNSET,
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
-        thursday_minutes: int | Unset | None = UNSET,
-        friday_minutes: int | Unset | None = UNSET,
-        saturday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> WorkweekMembership:
         """Update a workweek membership.
 
         Args:
             id: Id of the workweek membership.
+            friday_minutes: Available working minutes.
+            monday_minutes: Available working minutes.
+            saturday_minutes: Available working minutes.
             start_date: Must be a Sunday.
             sunday_minutes: Available working minutes.
-            monday_minutes: Available working minutes.
+            thursday_minutes: Available working minutes.
             tuesday_minutes: Available working minutes.
             wednesday_minutes: Available working minutes.
-            thursday_minutes: Available working minutes.
-            friday_minutes: Available working minutes.
-            saturday_minutes: Available working minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -279,14 +279,14 @@ class WorkweekMemberships(Resource):
                 "include": include,
             },
             body={
+                "friday_minutes": friday_minutes,
+                "monday_minutes": monday_minutes,
+                "saturday_minutes": saturday_minutes,
                 "start_date": start_date,
                 "sunday_minutes": sunday_minutes,
-                "monday_minutes": monday_minutes,
+                "thursday_minutes": thursday_minutes,
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
-                "thursday_minutes": thursday_minutes,
-                "friday_minutes": friday_minutes,
-                "saturday_minutes": saturday_minutes,
             },
         )
 

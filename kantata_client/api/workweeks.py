@@ -99,28 +99,28 @@ class Workweeks(Resource):
     async def create(
         self,
         *,
+        friday_minutes: int | Unset | None = UNSET,
+        monday_minutes: int | Unset | None = UNSET,
+        saturday_minutes: int | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         sunday_minutes: int | Unset | None = UNSET,
-        monday_minutes: int | Unset | None = UNSET,
+        thursday_minutes: int | Unset | None = UNSET,
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
-        thursday_minutes: int | Unset | None = UNSET,
-        friday_minutes: int | Unset | None = UNSET,
-        saturday_minutes: int | Unset | None = UNSET,
         enable_workweeks: bool | None = None,
         include: Include | Iterable[Include] | None = None,
     ) -> Workweek:
         """Create a workweek.
 
         Args:
+            friday_minutes: Workable minutes.
+            monday_minutes: Workable minutes.
+            saturday_minutes: Workable minutes.
             start_date: Must be a Sunday.
             sunday_minutes: Workable minutes.
-            monday_minutes: Workable minutes.
+            thursday_minutes: Workable minutes.
             tuesday_minutes: Workable minutes.
             wednesday_minutes: Workable minutes.
-            thursday_minutes: Workable minutes.
-            friday_minutes: Workable minutes.
-            saturday_minutes: Workable minutes.
             enable_workweeks: Needed when creating the first workweek.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -142,14 +142,14 @@ class Workweeks(Resource):
                 "include": include,
             },
             body={
+                "friday_minutes": friday_minutes,
+                "monday_minutes": monday_minutes,
+                "saturday_minutes": saturday_minutes,
                 "start_date": start_date,
                 "sunday_minutes": sunday_minutes,
-                "monday_minutes": monday_minutes,
+                "thursday_minutes": thursday_minutes,
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
-                "thursday_minutes": thursday_minutes,
-                "friday_minutes": friday_minutes,
-                "saturday_minutes": saturday_minutes,
             },
         )
 
@@ -188,28 +188,28 @@ class Workweeks(Resource):
         self,
         id: int | str,
         *,
+        friday_minutes: int | Unset | None = UNSET,
+        monday_minutes: int | Unset | None = UNSET,
+        saturday_minutes: int | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         sunday_minutes: int | Unset | None = UNSET,
-        monday_minutes: int | Unset | None = UNSET,
+        thursday_minutes: int | Unset | None = UNSET,
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
-        thursday_minutes: int | Unset | None = UNSET,
-        friday_minutes: int | Unset | None = UNSET,
-        saturday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
     ) -> Workweek:
         """Update a workweek.
 
         Args:
             id: Id of the workweek.
+            friday_minutes: Workable minutes.
+            monday_minutes: Workable minutes.
+            saturday_minutes: Workable minutes.
             start_date: Must be a Sunday.
             sunday_minutes: Workable minutes.
-            monday_minutes: Workable minutes.
+            thursday_minutes: Workable minutes.
             tuesday_minutes: Workable minutes.
             wednesday_minutes: Workable minutes.
-            thursday_minutes: Workable minutes.
-            friday_minutes: Workable minutes.
-            saturday_minutes: Workable minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
 
@@ -230,14 +230,14 @@ class Workweeks(Resource):
                 "include": include,
             },
             body={
+                "friday_minutes": friday_minutes,
+                "monday_minutes": monday_minutes,
+                "saturday_minutes": saturday_minutes,
                 "start_date": start_date,
                 "sunday_minutes": sunday_minutes,
-                "monday_minutes": monday_minutes,
+                "thursday_minutes": thursday_minutes,
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
-                "thursday_minutes": thursday_minutes,
-                "friday_minutes": friday_minutes,
-                "saturday_minutes": saturday_minutes,
             },
         )
 

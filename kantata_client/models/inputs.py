@@ -23,10 +23,10 @@ from kantata_client._http.messages import File
 class AdditionalItemInput(TypedDict):
     """Additional item input."""
 
-    notes: NotRequired[str | None]
-    """Notes of the additional item."""
     amount: NotRequired[int | None]
     """Currency's main unit."""
+    notes: NotRequired[str | None]
+    """Notes of the additional item."""
     taxable: NotRequired[bool | None]
     """Whether the additional item is taxable."""
     workspace_id: NotRequired[int | str | None]
@@ -47,27 +47,27 @@ class AllocationAttributeInput(TypedDict):
 class OccurrenceInput(TypedDict):
     """Occurrence input."""
 
-    type: Literal["anytime", "after", "before", "between"]
-    """Type of the occurrence."""
     after_date: NotRequired[datetime | None]
     """Needed when type is after; inclusive. Must have a time zone."""
     before_date: NotRequired[datetime | None]
     """Needed when type is before; inclusive. Must have a time zone."""
-    start_date: NotRequired[datetime | None]
-    """Needed when type is between. Must have a time zone."""
     end_date: NotRequired[datetime | None]
     """Needed when type is between. Must have a time zone."""
+    start_date: NotRequired[datetime | None]
+    """Needed when type is between. Must have a time zone."""
+    type: Literal["anytime", "after", "before", "between"]
+    """Type of the occurrence."""
 
 
 class WorkspaceResourceDataInput(TypedDict):
     """Workspace resource data input."""
 
-    resource_ids: NotRequired[Sequence[int | str] | None]
-    """Only applies to the multi-resource endpoint (without id)."""
     hard: bool
     """Must be false with any unnamed resource."""
     occurrence: OccurrenceInput
     """Occurrence of the workspace resource data."""
+    resource_ids: NotRequired[Sequence[int | str] | None]
+    """Only applies to the multi-resource endpoint (without id)."""
 
 
 class AllocationsMatchingScheduledHoursByIdWorkspaceResource(TypedDict):
@@ -80,12 +80,12 @@ class AllocationsMatchingScheduledHoursByIdWorkspaceResource(TypedDict):
 class DataInput(TypedDict):
     """Data input."""
 
-    resource_ids: Sequence[int | str]
-    """Only applies to the multi-resource endpoint (without id)."""
     hard: bool
     """Must be false with any unnamed resource."""
     occurrence: OccurrenceInput
     """Occurrence of the data."""
+    resource_ids: Sequence[int | str]
+    """Only applies to the multi-resource endpoint (without id)."""
 
 
 class AllocationsMatchingScheduledHoursWorkspaceResource(TypedDict):
@@ -98,37 +98,37 @@ class AllocationsMatchingScheduledHoursWorkspaceResource(TypedDict):
 class WorkspaceProjectTemplateAssignmentMappingInput(TypedDict):
     """Workspace project template assignment mapping input."""
 
+    create_unnamed_resource: NotRequired[bool | None]
+    """Without user_id: new unnamed resource gets the tasks."""
+    resource_id: NotRequired[int | str | None]
+    """Id of the project template assignment."""
     role_id: NotRequired[int | str | None]
     """Without user_id: unnamed resource is created."""
     user_id: NotRequired[int | str | None]
     """Without role_id: user's default role or blank."""
-    resource_id: NotRequired[int | str | None]
-    """Id of the project template assignment."""
-    create_unnamed_resource: NotRequired[bool | None]
-    """Without user_id: new unnamed resource gets the tasks."""
 
 
 class ApplyTemplateWorkspace(TypedDict):
     """Apply template workspace."""
 
-    project_tracker_template_id: NotRequired[int | str | None]
-    """Id of the project tracker template."""
-    project_template_weekends_as_workdays: NotRequired[bool | None]
-    """`True` switches "project template weekends as workdays" on."""
-    project_template_start_date: NotRequired[date | None]
-    """Project template start date of the apply template workspace."""
-    project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
-    project_template_create_unnamed_resources: NotRequired[bool | None]
-    """True ignores project_template_assignment_mappings."""
-    project_template_distribute_hours: NotRequired[bool | None]
-    """Estimates become scheduled hours, spread evenly."""
     project_template_assignment_mappings: NotRequired[
         Sequence[WorkspaceProjectTemplateAssignmentMappingInput] | None
     ]
     """Project template assignment mappings of the apply template workspace."""
     project_template_before_story_id: NotRequired[int | str | None]
     """Tasks inserted after this top-level task."""
+    project_template_checklist_as_todos: NotRequired[bool | None]
+    """Checklists become To Dos."""
+    project_template_create_unnamed_resources: NotRequired[bool | None]
+    """True ignores project_template_assignment_mappings."""
+    project_template_distribute_hours: NotRequired[bool | None]
+    """Estimates become scheduled hours, spread evenly."""
+    project_template_start_date: NotRequired[date | None]
+    """Project template start date of the apply template workspace."""
+    project_template_weekends_as_workdays: NotRequired[bool | None]
+    """`True` switches "project template weekends as workdays" on."""
+    project_tracker_template_id: NotRequired[int | str | None]
+    """Id of the project tracker template."""
 
 
 class ApproveExpenseReportSubmission(TypedDict):
@@ -148,29 +148,29 @@ class ApproveTimesheetSubmission(TypedDict):
 class AssignmentExternalReferenceInput(TypedDict):
     """Assignment external reference input."""
 
-    service_name: str
-    """Unique per object."""
-    service_model: str
-    """Service model of the assignment external reference."""
-    service_model_ref: str
-    """Service model ref of the assignment external reference."""
-    external_message: NotRequired[str | None]
-    """External message of the assignment external reference."""
     external_link: NotRequired[str | None]
     """External link of the assignment external reference."""
+    external_message: NotRequired[str | None]
+    """External message of the assignment external reference."""
     external_status: NotRequired[str | None]
     """External status of the assignment external reference."""
     locked: NotRequired[bool | None]
     """Subject is locked."""
+    service_model: str
+    """Service model of the assignment external reference."""
+    service_model_ref: str
+    """Service model ref of the assignment external reference."""
+    service_name: str
+    """Unique per object."""
 
 
 class WorkspaceTaskStatusSetInput(TypedDict):
     """Workspace task status set input."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
     status_set_id: int | str
     """Task status set to assign."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class BulkUpdateWorkspaceTaskStatusSet(TypedDict):
@@ -213,31 +213,31 @@ class CreateAccessGroupMembership(TypedDict):
 class ExternalReferenceInput(TypedDict):
     """Optional, usually set by an integration."""
 
-    service_name: str
-    """Unique per object."""
-    service_model: str
-    """Service model of the external reference."""
-    service_model_ref: str
-    """Service model ref of the external reference."""
-    status: NotRequired[Literal["successful", "pending", "failed"] | None]
-    """Status of the external reference."""
-    external_message: NotRequired[str | None]
-    """External message of the external reference."""
     external_link: NotRequired[str | None]
     """External link of the external reference."""
+    external_message: NotRequired[str | None]
+    """External message of the external reference."""
     external_status: NotRequired[str | None]
     """External status of the external reference."""
     locked: NotRequired[bool | None]
     """Subject is locked."""
+    service_model: str
+    """Service model of the external reference."""
+    service_model_ref: str
+    """Service model ref of the external reference."""
+    service_name: str
+    """Unique per object."""
+    status: NotRequired[Literal["successful", "pending", "failed"] | None]
+    """Status of the external reference."""
 
 
 class CreateAccountInvitation(TypedDict):
     """Create account invitation."""
 
-    billability_target: NotRequired[int | None]
-    """Target share of billable time, in percent."""
     bill_rate_in_cents: NotRequired[int | None]
     """Default without rate card; set by administrators or project leads only. In cents."""
+    billability_target: NotRequired[int | None]
+    """Target share of billable time, in percent."""
     cost_rate_in_cents: NotRequired[int | None]
     """Default; set by administrators only. In cents."""
     default_read_only: NotRequired[bool | None]
@@ -246,6 +246,9 @@ class CreateAccountInvitation(TypedDict):
     """Id of the default role."""
     email_address: str
     """Invitation is sent there."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     full_name: str
     """Full name of the account invitation."""
     headline: NotRequired[str | None]
@@ -263,29 +266,22 @@ class CreateAccountInvitation(TypedDict):
         | None
     ]
     """Permission of the account invitation."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
 
 
 class CreateAccountLocation(TypedDict):
     """Create account location."""
 
-    name: NotRequired[str | None]
-    """Name of the account location."""
     archived: NotRequired[bool | None]
     """Defaults to false."""
+    name: NotRequired[str | None]
+    """Name of the account location."""
 
 
 class CreateAssignment(TypedDict):
     """Create assignment."""
 
-    story_id: int | str
-    """Id of the story."""
     assignee_id: NotRequired[int | str | None]
     """Give it or resource_id; resource_id wins."""
-    resource_id: NotRequired[int | str | None]
-    """Give it or assignee_id; this one wins."""
     current: NotRequired[bool | None]
     """False = inactive (unassigned); assignments are never really deleted."""
     estimated_minutes: NotRequired[int | None]
@@ -293,17 +289,21 @@ class CreateAssignment(TypedDict):
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    resource_id: NotRequired[int | str | None]
+    """Give it or assignee_id; this one wins."""
+    story_id: int | str
+    """Id of the story."""
 
 
 class CreateAttachment(TypedDict):
     """Create attachment."""
 
-    type: Literal["receipt", "post_attachment"]
-    """A receipt belongs to an expense, a post attachment to a post."""
     data: NotRequired[bytes | File | None]
     """The file, less than 10 MB; left out when direct."""
     filename: NotRequired[str | None]
     """Only when direct: letters, digits, `_`, `-` and the dot of the extension."""
+    type: Literal["receipt", "post_attachment"]
+    """A receipt belongs to an expense, a post attachment to a post."""
     direct: NotRequired[bool | None]
     """True asks where to upload the file directly (a DirectUpload), instead of sending it here."""
 
@@ -311,45 +311,45 @@ class CreateAttachment(TypedDict):
 class CreateBackupApproverAssociation(TypedDict):
     """Create backup approver association."""
 
-    backup_approver_id: int | str
-    """Id of the a user."""
     approver_id: int | str
     """Id of the a user."""
-    start_date: date
-    """Start date of the backup approver association."""
+    backup_approver_id: int | str
+    """Id of the a user."""
     end_date: date
     """End date of the backup approver association."""
+    start_date: date
+    """Start date of the backup approver association."""
 
 
 class CreateBillableUtilization(TypedDict):
     """Create billable utilization."""
 
+    account_membership_id: int | str
+    """Id of the account membership."""
     effective_date: date
     """Effective date of the billable utilization."""
     target: int
     """Percent of logged time that should be billable."""
-    account_membership_id: int | str
-    """Id of the account membership."""
 
 
 class CreateBillingMilestone(TypedDict):
     """Create billing milestone."""
 
-    title: str
-    """Title of the billing milestone."""
     amount_in_cents: int
     """Currency subunits, may be negative. In cents."""
-    date_to_invoice: NotRequired[date | None]
-    """Becomes invoiceable then."""
-    workspace_id: int | str
-    """Id of the workspace."""
-    story_id: NotRequired[int | str | None]
-    """Required when billing_type is upon_completion."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
+    date_to_invoice: NotRequired[date | None]
+    """Becomes invoiceable then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    story_id: NotRequired[int | str | None]
+    """Required when billing_type is upon_completion."""
+    title: str
+    """Title of the billing milestone."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateClientInvoiceDefault(TypedDict):
@@ -357,32 +357,32 @@ class CreateClientInvoiceDefault(TypedDict):
 
     client_account_id: NotRequired[int | str | None]
     """A user id: the client invoiced."""
-    time_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
     expense_rollup_type: NotRequired[int | None]
     """0 detailed, 1 grouped. Valid values: `0`, and `1`."""
     rich_text: NotRequired[str | None]
     """Additional details on the invoice."""
-    show_project_names: NotRequired[int | None]
-    """A yes/no setting typed integer."""
-    show_task_names: NotRequired[bool | None]
-    """Whether to show task names."""
-    show_subtotals: NotRequired[bool | None]
-    """For time entries."""
     show_creators: NotRequired[bool | None]
     """Whether to show creators."""
     show_dates: NotRequired[bool | None]
     """Whether to show dates."""
-    show_notes: NotRequired[bool | None]
-    """Whether to show notes."""
     show_hours: NotRequired[bool | None]
     """Whether to show hours."""
+    show_notes: NotRequired[bool | None]
+    """Whether to show notes."""
+    show_project_names: NotRequired[int | None]
+    """A yes/no setting typed integer."""
     show_rates: NotRequired[bool | None]
     """Whether to show rates."""
-    show_tax: NotRequired[bool | None]
-    """Taxable amount."""
     show_roles: NotRequired[bool | None]
     """Whether to show roles."""
+    show_subtotals: NotRequired[bool | None]
+    """For time entries."""
+    show_task_names: NotRequired[bool | None]
+    """Whether to show task names."""
+    show_tax: NotRequired[bool | None]
+    """Taxable amount."""
+    time_rollup_type: NotRequired[int | None]
+    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
 
 
 class CreateCostRate(TypedDict):
@@ -390,44 +390,23 @@ class CreateCostRate(TypedDict):
 
     account_membership_id: int | str
     """Id of the account membership."""
-    currency: str
-    """Iso code."""
     amount_in_subunits: int
     """Amount of the cost rate, in the smallest unit of the currency."""
+    currency: str
+    """Iso code."""
 
 
 class CreateCustomField(TypedDict):
     """Create custom field."""
 
-    name: str
-    """Name of the custom field."""
-    value_type: NotRequired[Literal["string", "date", "number", "currency", "single", "multi"] | None]
-    """String unless given."""
-    default_text: NotRequired[str | None]
-    """UI placeholder; string, date, number, currency fields only."""
-    unique_constraint: NotRequired[bool | None]
-    """False unless given."""
     choices: NotRequired[Sequence[ChoiceInput] | None]
     """UI shows them in array order."""
     custom_field_set_id: NotRequired[int | str | None]
     """Without it, goes to 'Default Project Set'."""
-    write_access: NotRequired[
-        Literal[
-            "project_collaboration",
-            "time_logging",
-            "financial",
-            "project_admin",
-            "account_collaboration",
-            "project_creator",
-            "project_lead",
-            "reports_viewer",
-            "reports_viewer_with_cost",
-            "account_admin",
-        ]
-        | None
-    ]
-    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
-    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    default_text: NotRequired[str | None]
+    """UI placeholder; string, date, number, currency fields only."""
+    name: str
+    """Name of the custom field."""
     read_access: NotRequired[
         Literal[
             "project_collaboration",
@@ -445,6 +424,27 @@ class CreateCustomField(TypedDict):
     ]
     """Fields of Workspace, Resource and Story take one of the first four (default project_collaboration),
     fields of Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    unique_constraint: NotRequired[bool | None]
+    """False unless given."""
+    value_type: NotRequired[Literal["string", "date", "number", "currency", "single", "multi"] | None]
+    """String unless given."""
+    write_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
+    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
 
 
 class CreateCustomFieldSet(TypedDict):
@@ -459,12 +459,12 @@ class CreateCustomFieldSet(TypedDict):
 class CreateCustomFieldValue(TypedDict):
     """Create custom field value."""
 
-    subject_type: Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
-    """Subject type of the custom field value."""
-    subject_id: int | str
-    """Id of the subject."""
     custom_field_id: int | str
     """Id of the custom field."""
+    subject_id: int | str
+    """Id of the subject."""
+    subject_type: Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
+    """Subject type of the custom field value."""
     value: object
     """Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice
     ids]."""
@@ -473,10 +473,10 @@ class CreateCustomFieldValue(TypedDict):
 class CreateCustomTaskStatus(TypedDict):
     """Create custom task status."""
 
-    status: str
-    """Name, unique within the set."""
     category: Literal["not started", "started", "needs info", "completed"]
     """Category of the custom task status."""
+    status: str
+    """Name, unique within the set."""
     status_set_id: int | str
     """Id of the status set."""
 
@@ -484,143 +484,143 @@ class CreateCustomTaskStatus(TypedDict):
 class EstimateScenarioInput(TypedDict):
     """Estimate scenario input."""
 
-    name: str
-    """Unique within its estimate."""
-    start_date: date
-    """Planned project start."""
     budget_in_cents: NotRequired[int | None]
     """Budget of the estimate scenario, in cents."""
+    name: str
+    """Unique within its estimate."""
     rate_card_id: NotRequired[int | str | None]
     """Id of the rate card."""
+    start_date: date
+    """Planned project start."""
 
 
 class CreateEstimate(TypedDict):
     """Create estimate."""
 
-    name: str
-    """Name of the estimate."""
     currency: str
     """Iso code."""
-    workspace_group_id: NotRequired[int | str | None]
-    """Client."""
     estimate_scenario: NotRequired[EstimateScenarioInput | None]
     """Estimate scenario of the estimate."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Name of the estimate."""
+    workspace_group_id: NotRequired[int | str | None]
+    """Client."""
 
 
 class CreateEstimateScenario(TypedDict):
     """Create estimate scenario."""
 
-    name: str
-    """Unique within its estimate."""
-    estimate_id: int | str
-    """Id of the estimate."""
-    start_date: date
-    """Planned project start."""
     budget_in_cents: NotRequired[int | None]
     """Budget of the estimate scenario, in cents."""
-    rate_card_id: NotRequired[int | str | None]
-    """Without it, an account default of the estimate's currency."""
+    estimate_id: int | str
+    """Id of the estimate."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Unique within its estimate."""
+    rate_card_id: NotRequired[int | str | None]
+    """Without it, an account default of the estimate's currency."""
+    start_date: date
+    """Planned project start."""
 
 
 class CreateEstimateScenarioResource(TypedDict):
     """Create estimate scenario resource."""
 
+    allocation_attributes: NotRequired[AllocationAttributeInput | None]
+    """Allocation attributes of the estimate scenario resource."""
     estimate_scenario_id: int | str
     """Id of the estimate scenario."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     label: NotRequired[str | None]
     """Generated when absent."""
     role_id: int | str
     """Id of the role."""
-    allocation_attributes: NotRequired[AllocationAttributeInput | None]
-    """Allocation attributes of the estimate scenario resource."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
 
 
 class ForeignExchangeAmountInput(TypedDict):
     """Needs permission to convert expenses."""
 
-    source_value: str
-    """Foreign currency units."""
     source_currency: str
     """Iso code."""
+    source_value: str
+    """Foreign currency units."""
 
 
 class CreateExpense(TypedDict):
     """Create expense."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    date: date
-    """Date of the expense."""
-    expense_category_id: int | str
-    """Id of the expense category."""
-    category: str
-    """Category of the expense."""
     amount_in_cents: int
     """Foreign_exchange_amount overrides it. In cents."""
-    foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
-    """Needs permission to convert expenses."""
-    user_id: NotRequired[int | str | None]
-    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
-    notes: NotRequired[str | None]
-    """Notes of the expense."""
     billable: NotRequired[bool | None]
     """Whether the expense is billable."""
-    receipt_id: NotRequired[int | str | None]
-    """Id of the receipt."""
-    story_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
+    category: str
+    """Category of the expense."""
+    date: date
+    """Date of the expense."""
     expense_budget_id: NotRequired[int | str | None]
     """Project may allow only budgets or only tasks."""
-    reimbursable: NotRequired[bool | None]
-    """Whether the expense is reimbursable."""
-    vendor_id: NotRequired[int | str | None]
-    """Id of the vendor."""
+    expense_category_id: int | str
+    """Id of the expense category."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
+    """Needs permission to convert expenses."""
+    notes: NotRequired[str | None]
+    """Notes of the expense."""
+    receipt_id: NotRequired[int | str | None]
+    """Id of the receipt."""
+    reimbursable: NotRequired[bool | None]
+    """Whether the expense is reimbursable."""
+    story_id: NotRequired[int | str | None]
+    """Project may allow only budgets or only tasks."""
+    user_id: NotRequired[int | str | None]
+    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
+    vendor_id: NotRequired[int | str | None]
+    """Id of the vendor."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateExpenseBudget(TypedDict):
     """Create expense budget."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    title: str
-    """Title of the expense budget."""
-    description: NotRequired[str | None]
-    """Description of the expense budget."""
-    fixed_fee: bool
-    """Whether the expense budget is fixed fee."""
-    burns_budget: bool
-    """Affects project margin."""
     billable: bool
     """Whether the expense budget is billable."""
-    expected_by: NotRequired[date | None]
-    """Expenses expected to be logged by then."""
-    story_id: NotRequired[int | str | None]
-    """Id of the story."""
+    burns_budget: bool
+    """Affects project margin."""
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_per_unit_in_subunits: NotRequired[int | None]
-    """For markup_type flat_fee; times quantity, added to cost."""
-    quantity: NotRequired[int | None]
-    """Quantity of the expense budget."""
-    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """No markup when unset."""
-    markup_percentage: NotRequired[float | None]
-    """For markup_type percentage; of total cost."""
+    description: NotRequired[str | None]
+    """Description of the expense budget."""
+    expected_by: NotRequired[date | None]
+    """Expenses expected to be logged by then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    fixed_fee: bool
+    """Whether the expense budget is fixed fee."""
+    markup_per_unit_in_subunits: NotRequired[int | None]
+    """For markup_type flat_fee; times quantity, added to cost."""
+    markup_percentage: NotRequired[float | None]
+    """For markup_type percentage; of total cost."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """No markup when unset."""
+    quantity: NotRequired[int | None]
+    """Quantity of the expense budget."""
+    story_id: NotRequired[int | str | None]
+    """Id of the story."""
+    title: str
+    """Title of the expense budget."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateExpenseCategory(TypedDict):
@@ -633,28 +633,28 @@ class CreateExpenseCategory(TypedDict):
 class CreateExpenseReportSubmission(TypedDict):
     """Create expense report submission."""
 
-    line_item_ids: Sequence[int | str]
-    """Ids of the expenses."""
-    user_id: NotRequired[int | str | None]
-    """When submitting for another user."""
-    title: str
-    """Title of the expense report submission."""
-    workspace_id: int | str
-    """Id of the workspace."""
     comment: NotRequired[str | None]
     """Comment of the expense report submission."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    line_item_ids: Sequence[int | str]
+    """Ids of the expenses."""
+    title: str
+    """Title of the expense report submission."""
+    user_id: NotRequired[int | str | None]
+    """When submitting for another user."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class FilterInput(TypedDict):
     """Filter input."""
 
-    start_date: NotRequired[date | None]
-    """Created on or after."""
     end_date: NotRequired[date | None]
     """Created on or before."""
+    start_date: NotRequired[date | None]
+    """Created on or after."""
 
 
 class ExportDefinitionInput(TypedDict):
@@ -676,29 +676,29 @@ class CreateExport(TypedDict):
 class CreateExternalPayment(TypedDict):
     """Create external payment."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    invoice_id: NotRequired[int | str | None]
-    """Sets amount from the invoice."""
     amount_in_cents: NotRequired[int | None]
     """Ignored with invoice_id; project currency cents."""
+    invoice_id: NotRequired[int | str | None]
+    """Sets amount from the invoice."""
     message: NotRequired[str | None]
     """Text of the message."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateHoliday(TypedDict):
     """Create holiday."""
 
-    name: str
-    """Name of the holiday."""
-    start_date: date
-    """Start date of the holiday."""
     end_date: NotRequired[date | None]
     """End date of the holiday."""
-    paid: NotRequired[bool | None]
-    """Counts as paid time off."""
     holiday_calendar_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the holiday calendars."""
+    name: str
+    """Name of the holiday."""
+    paid: NotRequired[bool | None]
+    """Counts as paid time off."""
+    start_date: date
+    """Start date of the holiday."""
 
 
 class CreateHolidayCalendar(TypedDict):
@@ -711,19 +711,19 @@ class CreateHolidayCalendar(TypedDict):
 class CreateHolidayCalendarAssociation(TypedDict):
     """Create holiday calendar association."""
 
-    holiday_id: int | str
-    """Id of the holiday."""
     holiday_calendar_id: int | str
     """Id of the holiday calendar."""
+    holiday_id: int | str
+    """Id of the holiday."""
 
 
 class CreateHolidayCalendarMembership(TypedDict):
     """Create holiday calendar membership."""
 
-    start_date: date
-    """When the calendar starts applying to the user."""
     holiday_calendar_id: int | str
     """Id of the holiday calendar."""
+    start_date: date
+    """When the calendar starts applying to the user."""
     user_id: int | str
     """Id of the user."""
 
@@ -731,10 +731,10 @@ class CreateHolidayCalendarMembership(TypedDict):
 class CreateInsightsAccessGroupMembership(TypedDict):
     """Create insights access group membership."""
 
-    user_id: int | str
-    """Id of the user."""
     insights_access_group_id: int | str
     """Id of the insights access group."""
+    user_id: int | str
+    """Id of the user."""
 
 
 class RecurrenceInput(TypedDict):
@@ -749,27 +749,27 @@ class RecurrenceInput(TypedDict):
 class CreateInsightsReportExport(TypedDict):
     """Create insights report export."""
 
-    title: NotRequired[str | None]
-    """Title of the insights report export."""
     description: NotRequired[str | None]
     """Description of the insights report export."""
     external_report_object_identifier: str
     """From the Insights Report endpoint."""
     recurrence: RecurrenceInput
     """How often it runs, and when."""
+    title: NotRequired[str | None]
+    """Title of the insights report export."""
 
 
 class FixedFeeItemInput(TypedDict):
     """Fixed fee item input."""
 
-    notes: NotRequired[str | None]
-    """Notes of the fixed fee item."""
     amount: NotRequired[int | None]
     """Currency's main unit."""
-    taxable: NotRequired[bool | None]
-    """Whether the fixed fee item is taxable."""
+    notes: NotRequired[str | None]
+    """Notes of the fixed fee item."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
+    taxable: NotRequired[bool | None]
+    """Whether the fixed fee item is taxable."""
     workspace_id: NotRequired[int | str | None]
     """Id of the workspace."""
 
@@ -777,41 +777,41 @@ class FixedFeeItemInput(TypedDict):
 class CreateInvoice(TypedDict):
     """Create invoice."""
 
-    time_entry_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the time entries."""
-    expense_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the expenses."""
-    fixed_fee_items: NotRequired[Sequence[FixedFeeItemInput] | None]
-    """Fixed fee items of the invoice."""
     additional_items: NotRequired[Sequence[AdditionalItemInput] | None]
     """Additional items of the invoice."""
+    billing_milestone_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the billing milestones."""
+    draft: NotRequired[bool | None]
+    """Whether the invoice is draft."""
+    expense_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the expenses."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    fixed_fee_items: NotRequired[Sequence[FixedFeeItemInput] | None]
+    """Fixed fee items of the invoice."""
+    invoice_date: NotRequired[date | None]
+    """Invoice date of the invoice."""
+    message: NotRequired[str | None]
+    """Text of the message."""
+    payment_schedule: int
+    """Days until payment is due, Net N."""
+    project_code: NotRequired[str | None]
+    """Project code of the invoice."""
+    purchase_order: NotRequired[str | None]
+    """Purchase order of the invoice."""
+    suppress_emails: NotRequired[bool | None]
+    """True sends no creation emails."""
+    time_entry_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the time entries."""
+    user_invoice_number: NotRequired[int | None]
+    """User invoice number of the invoice."""
+    user_invoice_title: NotRequired[str | None]
+    """User invoice title of the invoice."""
     workspace_id: NotRequired[int | str | None]
     """This or workspace_ids required."""
     workspace_ids: NotRequired[Sequence[int | str] | None]
     """Multi-project invoice; this or workspace_id required."""
-    payment_schedule: int
-    """Days until payment is due, Net N."""
-    invoice_date: NotRequired[date | None]
-    """Invoice date of the invoice."""
-    user_invoice_number: NotRequired[int | None]
-    """User invoice number of the invoice."""
-    draft: NotRequired[bool | None]
-    """Whether the invoice is draft."""
-    message: NotRequired[str | None]
-    """Text of the message."""
-    user_invoice_title: NotRequired[str | None]
-    """User invoice title of the invoice."""
-    purchase_order: NotRequired[str | None]
-    """Purchase order of the invoice."""
-    project_code: NotRequired[str | None]
-    """Project code of the invoice."""
-    suppress_emails: NotRequired[bool | None]
-    """True sends no creation emails."""
-    billing_milestone_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the billing milestones."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
 
 
 class CreateLineItemLock(TypedDict):
@@ -824,6 +824,24 @@ class CreateLineItemLock(TypedDict):
 class CreateOrUpdateExternalReference(TypedDict):
     """Create or update external reference."""
 
+    external_link: NotRequired[str | None]
+    """URL of the external object or event."""
+    external_message: NotRequired[str | None]
+    """External message of the or update external reference."""
+    external_status: NotRequired[str | None]
+    """Status in the external system."""
+    locked: NotRequired[bool | None]
+    """True blocks subject changes; only expense report rejections."""
+    service_model: str
+    """External object's type."""
+    service_model_ref: str
+    """External object's id."""
+    service_name: str
+    """Integration's provider name."""
+    status: NotRequired[Literal["pending", "successful", "failed"] | None]
+    """Status of the or update external reference."""
+    subject_id: int | str
+    """Id of the subject."""
     subject_type: Literal[
         "Assignment",
         "BillingMilestone",
@@ -860,24 +878,6 @@ class CreateOrUpdateExternalReference(TypedDict):
         "WorkspaceResource",
     ]
     """Subject type of the or update external reference."""
-    subject_id: int | str
-    """Id of the subject."""
-    service_name: str
-    """Integration's provider name."""
-    service_model: str
-    """External object's type."""
-    service_model_ref: str
-    """External object's id."""
-    status: NotRequired[Literal["pending", "successful", "failed"] | None]
-    """Status of the or update external reference."""
-    external_link: NotRequired[str | None]
-    """URL of the external object or event."""
-    external_status: NotRequired[str | None]
-    """Status in the external system."""
-    external_message: NotRequired[str | None]
-    """External message of the or update external reference."""
-    locked: NotRequired[bool | None]
-    """True blocks subject changes; only expense report rejections."""
 
 
 class CreateOrganization(TypedDict):
@@ -892,10 +892,10 @@ class CreateOrganization(TypedDict):
 class CreateOrganizationMembership(TypedDict):
     """Create organization membership."""
 
-    geography_id: int | str
-    """Id of the geography."""
     department_id: int | str
     """Id of the department."""
+    geography_id: int | str
+    """Id of the geography."""
     member_id: int | str
     """Id of the project or user."""
     member_type: Literal["workspace", "user"]
@@ -905,14 +905,6 @@ class CreateOrganizationMembership(TypedDict):
 class CreateParticipation(TypedDict):
     """Create participation."""
 
-    can_invite: NotRequired[bool | None]
-    """Whether the participation can invite."""
-    can_schedule_their_hours: NotRequired[bool | None]
-    """Whether the participation can schedule their hours."""
-    can_schedule_team_hours: NotRequired[bool | None]
-    """Whether the participation can schedule team hours."""
-    can_edit_todos: NotRequired[bool | None]
-    """Whether the participation can edit todos."""
     access_level: NotRequired[
         Literal[
             "edit_tasks",
@@ -929,68 +921,64 @@ class CreateParticipation(TypedDict):
         | None
     ]
     """Last three are legacy."""
-    workspace_id: int | str
-    """Id of the workspace."""
-    role: Literal["maven", "buyer"]
-    """Maven = provider team, buyer = client team."""
-    user_id: NotRequired[int | str | None]
-    """Id of the user."""
+    can_edit_todos: NotRequired[bool | None]
+    """Whether the participation can edit todos."""
+    can_invite: NotRequired[bool | None]
+    """Whether the participation can invite."""
+    can_schedule_team_hours: NotRequired[bool | None]
+    """Whether the participation can schedule team hours."""
+    can_schedule_their_hours: NotRequired[bool | None]
+    """Whether the participation can schedule their hours."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     permissions: NotRequired[str | None]
     """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
     can_invite, can_schedule_their_hours, can_schedule_team_hours; last three default to account settings
     when unset."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
+    role: Literal["maven", "buyer"]
+    """Maven = provider team, buyer = client team."""
+    user_id: NotRequired[int | str | None]
+    """Id of the user."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class GoogleDocumentInput(TypedDict):
     """Google document input."""
 
-    resource_id: NotRequired[int | str | None]
-    """Id of the resource."""
     access: NotRequired[str | None]
     """Access of the google document."""
+    resource_id: NotRequired[int | str | None]
+    """Id of the resource."""
 
 
 class CreatePost(TypedDict):
     """Create post."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
+    attachment_ids: NotRequired[Sequence[int | str] | None]
+    """PostAttachment ids from the attachments endpoint."""
+    backdated_to: NotRequired[datetime | None]
+    """Creation date on imports, default now. Must have a time zone."""
+    google_documents: NotRequired[Sequence[GoogleDocumentInput] | None]
+    """Google documents of the post."""
     message: str
     """Text of the message."""
+    recipient_ids: NotRequired[Sequence[int | str] | None]
+    """User ids, project participants; makes the post private."""
+    story_id: NotRequired[int | str | None]
+    """Id of the story."""
     subject_id: NotRequired[int | str | None]
     """Post being replied to; needed for replies."""
     subject_type: NotRequired[Literal["Post"] | None]
     """Needed for replies."""
-    story_id: NotRequired[int | str | None]
-    """Id of the story."""
-    recipient_ids: NotRequired[Sequence[int | str] | None]
-    """User ids, project participants; makes the post private."""
-    attachment_ids: NotRequired[Sequence[int | str] | None]
-    """PostAttachment ids from the attachments endpoint."""
-    google_documents: NotRequired[Sequence[GoogleDocumentInput] | None]
-    """Google documents of the post."""
-    backdated_to: NotRequired[datetime | None]
-    """Creation date on imports, default now. Must have a time zone."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateProjectAccountingRecord(TypedDict):
     """A single record."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    start_date: date
-    """Accounting period's start."""
-    end_date: date
-    """Accounting period's end."""
-    currency: str
-    """Iso currency code."""
-    type: NotRequired[
-        Literal["Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"] | None
-    ]
-    """Recognition when unset; keep the spaces."""
     amount: NotRequired[float | None]
     """Within the period; 2 decimals, may be negative."""
     amount_to_date: NotRequired[float | None]
@@ -1003,8 +991,15 @@ class CreateProjectAccountingRecord(TypedDict):
     """Within the period; 2 decimals, may be negative."""
     cost_eac: NotRequired[float | None]
     """Estimated cost at completion; 2 decimals, may be negative."""
+    currency: str
+    """Iso currency code."""
     description: NotRequired[str | None]
     """Description of the project accounting record."""
+    end_date: date
+    """Accounting period's end."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     fees: NotRequired[float | None]
     """Within the period; 2 decimals, may be negative."""
     hours: NotRequired[float | None]
@@ -1013,10 +1008,6 @@ class CreateProjectAccountingRecord(TypedDict):
     """Estimated hours at completion; 2 decimals, may be negative."""
     hours_etc: NotRequired[float | None]
     """Hours_eac minus hours; 2 decimals, may be negative."""
-    total_estimated_hours: NotRequired[float | None]
-    """Initial estimate; 2 decimals, may be negative."""
-    total_hours_to_date: NotRequired[float | None]
-    """2 decimals, may be negative."""
     labor_type: NotRequired[Literal["Labor", "Non-Labor"] | None]
     """Labor type of the project accounting record."""
     notes: NotRequired[str | None]
@@ -1027,60 +1018,69 @@ class CreateProjectAccountingRecord(TypedDict):
     """Id of the role."""
     service_type: NotRequired[str | None]
     """Organization's own service category."""
+    start_date: date
+    """Accounting period's start."""
     status: NotRequired[Literal["Draft", "Pending Approval", "Approved", "Cancelled"] | None]
     """Status of the project accounting record."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
+    total_estimated_hours: NotRequired[float | None]
+    """Initial estimate; 2 decimals, may be negative."""
+    total_hours_to_date: NotRequired[float | None]
+    """2 decimals, may be negative."""
+    type: NotRequired[
+        Literal["Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"] | None
+    ]
+    """Recognition when unset; keep the spaces."""
     user_id: NotRequired[int | str | None]
     """Id of the user."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateProjectSnapshot(TypedDict):
     """Create project snapshot."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    title: NotRequired[str | None]
-    """Title of the project snapshot."""
     description: NotRequired[str | None]
     """Description of the project snapshot."""
     replace_baseline: NotRequired[bool | None]
     """Make it the workspace's baseline."""
+    title: NotRequired[str | None]
+    """Title of the project snapshot."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateProjectTemplate(TypedDict):
     """Create project template."""
 
-    title: str
-    """Title of the project template."""
-    sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
-    """Viewable and editable: seen by others on account."""
-    is_budgeted: NotRequired[bool | None]
-    """Has financial attributes (budgets, time estimates)."""
     budget: NotRequired[int | None]
     """Estimated overall project budget."""
-    duration: NotRequired[int | None]
-    """Estimated project days."""
     currency: str
     """Currency of the project template."""
     description: NotRequired[str | None]
     """Not carried over to project when applied."""
+    duration: NotRequired[int | None]
+    """Estimated project days."""
+    is_budgeted: NotRequired[bool | None]
+    """Has financial attributes (budgets, time estimates)."""
     raw_json: NotRequired[str | None]
     """JSON hash holding all template tasks."""
+    sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
+    """Viewable and editable: seen by others on account."""
+    title: str
+    """Title of the project template."""
 
 
 class CreateProjectTemplateAdditionalTab(TypedDict):
     """Create project template additional tab."""
 
+    associated_tab_id: int | str
+    """Id of the form or dashboard."""
     project_template_id: int | str
     """Id of the project template."""
     tab_type: Literal["form", "dashboard"]
     """Dashboard = Insights dynamic dashboard."""
-    associated_tab_id: int | str
-    """Id of the form or dashboard."""
 
 
 class CreateProjectTemplateAssignment(TypedDict):
@@ -1095,55 +1095,55 @@ class CreateProjectTemplateAssignment(TypedDict):
 class CreateProjectTemplateExpenseBudget(TypedDict):
     """Create project template expense budget."""
 
-    project_template_id: int | str
-    """Id of the project template."""
-    title: str
-    """Title of the project template expense budget."""
-    description: NotRequired[str | None]
-    """Description of the project template expense budget."""
     billable: bool
     """Whether the project template expense budget is billable."""
     burns_budget: bool
     """Affects project margin."""
-    fixed_fee: bool
-    """Whether the project template expense budget is fixed fee."""
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """Markup type of the project template expense budget."""
+    description: NotRequired[str | None]
+    """Description of the project template expense budget."""
+    fixed_fee: bool
+    """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
     markup_percentage: NotRequired[float | None]
     """Applies when markup_type is percentage."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """Markup type of the project template expense budget."""
+    project_template_id: int | str
+    """Id of the project template."""
     quantity: NotRequired[int | None]
     """Expected units."""
     relative_expected_by_date: NotRequired[int | None]
     """Relative to project start; negative = before it."""
+    title: str
+    """Title of the project template expense budget."""
 
 
 class CreateRateCard(TypedDict):
     """Create rate card."""
 
-    rate_card_set_id: int | str
-    """Id of the rate card set."""
-    rate_card_set_version_id: NotRequired[int | str | None]
-    """Id of the rate card set version."""
     currency: str
     """E.g. USD."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    rate_card_set_id: int | str
+    """Id of the rate card set."""
+    rate_card_set_version_id: NotRequired[int | str | None]
+    """Id of the rate card set version."""
 
 
 class CreateRateCardRole(TypedDict):
     """Create rate card role."""
 
+    rate: int
+    """Bill rate, cents per hour."""
     rate_card_version_id: int | str
     """Id of the rate card version."""
     role_id: int | str
     """Id of the role."""
-    rate: int
-    """Bill rate, cents per hour."""
 
 
 class CreateRateCardSet(TypedDict):
@@ -1156,10 +1156,10 @@ class CreateRateCardSet(TypedDict):
 class CreateRateCardSetVersion(TypedDict):
     """Create rate card set version."""
 
-    rate_card_set_id: int | str
-    """Id of the rate card set."""
     effective_date: NotRequired[date | None]
     """Defaults to today."""
+    rate_card_set_id: int | str
+    """Id of the rate card set."""
 
 
 class CustomFieldInput(TypedDict):
@@ -1174,59 +1174,59 @@ class CustomFieldInput(TypedDict):
 class CreateResourceRequest(TypedDict):
     """Create resource request."""
 
-    resource_id: NotRequired[int | str | None]
-    """Resource the request is for."""
-    resource_workspace_id: NotRequired[int | str | None]
-    """Also creates a resource in this project."""
-    resource_role_id: NotRequired[int | str | None]
-    """Also creates a resource with this role."""
     approver_ids: Sequence[int | str]
     """Ids of the approvers."""
-    workspace_allocation_start_date: NotRequired[date | None]
-    """For a created resource."""
+    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
+    """Values of custom fields, by the id of the field."""
+    resource_id: NotRequired[int | str | None]
+    """Resource the request is for."""
+    resource_role_id: NotRequired[int | str | None]
+    """Also creates a resource with this role."""
+    resource_workspace_id: NotRequired[int | str | None]
+    """Also creates a resource in this project."""
     workspace_allocation_end_date: NotRequired[date | None]
     """For a created resource (description says start date)."""
     workspace_allocation_percentage: NotRequired[int | None]
     """For a created resource."""
-    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
-    """Values of custom fields, by the id of the field."""
+    workspace_allocation_start_date: NotRequired[date | None]
+    """For a created resource."""
 
 
 class CreateRole(TypedDict):
     """Create role."""
 
-    name: str
-    """Name of the role."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Name of the role."""
 
 
 class CreateSkill(TypedDict):
     """Create skill."""
 
-    name: str
-    """Name of the skill."""
-    max_level: Literal["1", "5"]
-    """Number of levels."""
-    skill_category_id: int | str
-    """Id of the skill category."""
     description: NotRequired[str | None]
     """Description of the skill."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    max_level: Literal["1", "5"]
+    """Number of levels."""
+    name: str
+    """Name of the skill."""
+    skill_category_id: int | str
+    """Id of the skill category."""
 
 
 class CreateSkillMembership(TypedDict):
     """Create skill membership."""
 
+    level: NotRequired[int | None]
+    """1-5, 0 when omitted; not all skills have levels."""
     skill_id: int | str
     """Id of the skill."""
     user_id: int | str
     """Id of the user."""
-    level: NotRequired[int | None]
-    """1-5, 0 when omitted; not all skills have levels."""
 
 
 class DetailInput(TypedDict):
@@ -1243,8 +1243,6 @@ class DetailInput(TypedDict):
 class CreateStatusReport(TypedDict):
     """Create status report."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
     color: Literal["green", "yellow", "red"]
     """Overall color."""
     description: str
@@ -1254,22 +1252,45 @@ class CreateStatusReport(TypedDict):
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateStory(TypedDict):
     """Create story."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    title: str
-    """Title of the story."""
-    story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
-    """Task when omitted."""
+    archived: NotRequired[bool | None]
+    """Whether the story is archived."""
+    assignee_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the users."""
+    attachment_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the attachments."""
+    billable: NotRequired[bool | None]
+    """Budgeted workspace and budget permissions only."""
+    budget_estimate_in_cents: NotRequired[int | None]
+    """Budgeted workspace and budget permissions only. In cents."""
+    checklist: NotRequired[Sequence[str] | None]
+    """Items of the checklist, in order."""
+    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
+    """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Under 1000 characters."""
-    start_date: NotRequired[date | None]
-    """YYYY-MM-DD."""
     due_date: NotRequired[date | None]
+    """YYYY-MM-DD."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    fixed_fee: NotRequired[bool | None]
+    """Budgeted workspace and budget permissions only."""
+    parent_id: NotRequired[int | str | None]
+    """Id of the parent object."""
+    percentage_complete: NotRequired[int | None]
+    """0-100; above 0 starts, 100 completes."""
+    priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
+    """Normal when omitted."""
+    project_plan: NotRequired[bool | None]
+    """False = To Do."""
+    start_date: NotRequired[date | None]
     """YYYY-MM-DD."""
     state: NotRequired[
         Literal[
@@ -1292,41 +1313,20 @@ class CreateStory(TypedDict):
     """Depends on story_type; prefer status; ignored if status given."""
     status: NotRequired[str | None]
     """Name from task status set, else not started|started|needs info|completed; sets state."""
-    checklist: NotRequired[Sequence[str] | None]
-    """Items of the checklist, in order."""
-    parent_id: NotRequired[int | str | None]
-    """Id of the parent object."""
-    archived: NotRequired[bool | None]
-    """Whether the story is archived."""
-    assignee_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the users."""
-    budget_estimate_in_cents: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only. In cents."""
-    time_estimate_in_minutes: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only."""
+    story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
+    """Task when omitted."""
     tag_list: NotRequired[str | None]
     """Tags as one text, separated by commas."""
-    percentage_complete: NotRequired[int | None]
-    """0-100; above 0 starts, 100 completes."""
-    fixed_fee: NotRequired[bool | None]
+    time_estimate_in_minutes: NotRequired[int | None]
     """Budgeted workspace and budget permissions only."""
-    billable: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
-    weight: NotRequired[int | None]
-    """Parent-level milestone only, consultant with budget permissions."""
-    priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
-    """Normal when omitted."""
     time_trackable: NotRequired[bool | None]
     """Rights and default from Time & Expense Settings."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
-    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
-    """Values of custom fields, by the id of the field."""
-    attachment_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the attachments."""
-    project_plan: NotRequired[bool | None]
-    """False = To Do."""
+    title: str
+    """Title of the story."""
+    weight: NotRequired[int | None]
+    """Parent-level milestone only, consultant with budget permissions."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateStoryAllocationDay(TypedDict):
@@ -1336,121 +1336,121 @@ class CreateStoryAllocationDay(TypedDict):
     """Id of the assignment."""
     date: date
     """Date of the story allocation day."""
-    minutes: int
-    """Duration in minutes."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    minutes: int
+    """Duration in minutes."""
 
 
 class CreateStoryFollow(TypedDict):
     """Create story follow."""
 
-    story_id: int | str
-    """Id of the story."""
     follower_id: int | str
     """Id of the user."""
+    story_id: int | str
+    """Id of the story."""
 
 
 class CreateStoryTask(TypedDict):
     """Create story task."""
 
-    story_id: int | str
-    """Id of the story."""
-    name: str
-    """Name of the story task."""
     completed: NotRequired[bool | None]
     """Whether the story task is completed."""
+    name: str
+    """Name of the story task."""
     position: NotRequired[int | None]
     """Place in the list, counted from 1."""
+    story_id: int | str
+    """Id of the story."""
 
 
 class CreateSurveyAnswer(TypedDict):
     """Create survey answer."""
 
-    survey_response_id: int | str
-    """Id of the survey response."""
-    survey_question_id: int | str
-    """Id of the survey question."""
-    date_value: NotRequired[date | None]
-    """Date value of the survey answer."""
-    string_value: NotRequired[str | None]
-    """String value of the survey answer."""
-    integer_value: NotRequired[int | None]
-    """Integer value of the survey answer."""
-    decimal_value: NotRequired[float | None]
-    """Decimal value of the survey answer."""
-    choice_values: NotRequired[Sequence[str] | None]
-    """Choice values of the survey answer."""
     choice_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the choices."""
+    choice_values: NotRequired[Sequence[str] | None]
+    """Choice values of the survey answer."""
+    date_value: NotRequired[date | None]
+    """Date value of the survey answer."""
+    decimal_value: NotRequired[float | None]
+    """Decimal value of the survey answer."""
+    integer_value: NotRequired[int | None]
+    """Integer value of the survey answer."""
+    string_value: NotRequired[str | None]
+    """String value of the survey answer."""
+    survey_question_id: int | str
+    """Id of the survey question."""
+    survey_response_id: int | str
+    """Id of the survey response."""
 
 
 class CreateSurveyQuestion(TypedDict):
     """Create survey question."""
 
-    text: str
-    """Text of the survey question."""
-    question_type: Literal["single", "multi", "date", "string", "integer", "decimal"]
-    """Question type of the survey question."""
     choices: NotRequired[Sequence[ChoiceInput] | None]
     """Single and multi only."""
+    question_type: Literal["single", "multi", "date", "string", "integer", "decimal"]
+    """Question type of the survey question."""
+    text: str
+    """Text of the survey question."""
 
 
 class CreateSurveyResponse(TypedDict):
     """Create survey response."""
 
-    survey_template_id: int | str
-    """Id of the survey template."""
-    title: NotRequired[str | None]
-    """Title of the survey response."""
+    close_date: NotRequired[date | None]
+    """Close date of the survey response."""
     description: NotRequired[str | None]
     """Description of the survey response."""
-    status: NotRequired[str | None]
-    """Status of the survey response."""
-    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
-    """Subject type of the survey response."""
-    subject_id: NotRequired[int | str | None]
-    """Id of the subject."""
+    due_date: NotRequired[date | None]
+    """Due date of the survey response."""
+    open_date: NotRequired[date | None]
+    """Open date of the survey response."""
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
     respondent_id: NotRequired[int | str | None]
     """User who answers."""
+    status: NotRequired[str | None]
+    """Status of the survey response."""
+    subject_id: NotRequired[int | str | None]
+    """Id of the subject."""
+    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
+    """Subject type of the survey response."""
+    survey_template_id: int | str
+    """Id of the survey template."""
+    title: NotRequired[str | None]
+    """Title of the survey response."""
     workspace_id: NotRequired[int | str | None]
     """Id of the workspace."""
-    open_date: NotRequired[date | None]
-    """Open date of the survey response."""
-    close_date: NotRequired[date | None]
-    """Close date of the survey response."""
-    due_date: NotRequired[date | None]
-    """Due date of the survey response."""
 
 
 class CreateSurveyTemplate(TypedDict):
     """Create survey template."""
 
-    survey_question_ids: Sequence[int | str]
-    """Ids of the survey questions."""
-    title: NotRequired[str | None]
-    """Title of the survey template."""
+    close_date: NotRequired[date | None]
+    """Close date of the survey template."""
     description: NotRequired[str | None]
     """Description of the survey template."""
-    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
-    """Subject type of the survey template."""
-    subject_id: NotRequired[int | str | None]
-    """Id of the subject."""
+    due_date: NotRequired[date | None]
+    """Due date of the survey template."""
+    open_date: NotRequired[date | None]
+    """Open date of the survey template."""
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
     respondent_id: NotRequired[int | str | None]
     """User who answers."""
+    subject_id: NotRequired[int | str | None]
+    """Id of the subject."""
+    subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
+    """Subject type of the survey template."""
+    survey_question_ids: Sequence[int | str]
+    """Ids of the survey questions."""
+    title: NotRequired[str | None]
+    """Title of the survey template."""
     workspace_id: NotRequired[int | str | None]
     """Id of the workspace."""
-    open_date: NotRequired[date | None]
-    """Open date of the survey template."""
-    close_date: NotRequired[date | None]
-    """Close date of the survey template."""
-    due_date: NotRequired[date | None]
-    """Due date of the survey template."""
 
 
 class CreateTaskStatusSet(TypedDict):
@@ -1463,43 +1463,43 @@ class CreateTaskStatusSet(TypedDict):
 class CreateTimeEntry(TypedDict):
     """Create time entry."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    date_performed: date
-    """Date performed of the time entry."""
-    time_in_minutes: int
-    """Duration in minutes."""
     billable: NotRequired[bool | None]
     """Default: task's billable flag, else true."""
-    rate_in_cents: NotRequired[int | None]
-    """Hourly. In cents."""
-    notes: NotRequired[str | None]
-    """\\n for line breaks."""
-    role_id: NotRequired[int | str | None]
-    """Id of the role."""
-    story_id: NotRequired[int | str | None]
-    """Id of the story."""
-    user_id: NotRequired[int | str | None]
-    """Default current user; ignored without project financial access/admin proxy rights."""
+    date_performed: date
+    """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     location: NotRequired[str | None]
     """Name of an existing account location."""
+    notes: NotRequired[str | None]
+    """\\n for line breaks."""
+    rate_in_cents: NotRequired[int | None]
+    """Hourly. In cents."""
+    role_id: NotRequired[int | str | None]
+    """Id of the role."""
+    story_id: NotRequired[int | str | None]
+    """Id of the story."""
+    time_in_minutes: int
+    """Duration in minutes."""
+    user_id: NotRequired[int | str | None]
+    """Default current user; ignored without project financial access/admin proxy rights."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateTimeOffEntry(TypedDict):
     """Create time off entry."""
 
-    user_id: int | str
-    """Id of the user."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     hours: float
     """Quarter-hour steps recommended."""
     requested_date: date
     """Requested date of the time off entry."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
+    user_id: int | str
+    """Id of the user."""
 
 
 class CreateTimesheetApproval(TypedDict):
@@ -1532,19 +1532,19 @@ class CreateTimesheetRejection(TypedDict):
 class CreateTimesheetSubmission(TypedDict):
     """Create timesheet submission."""
 
-    line_item_ids: Sequence[int | str]
-    """Ids of the time entries."""
-    user_id: NotRequired[int | str | None]
-    """When submitting on another user's behalf."""
-    title: str
-    """Title of the timesheet submission."""
-    workspace_id: int | str
-    """Project owning the submission and its entries."""
     comment: NotRequired[str | None]
     """Comment of the timesheet submission."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    line_item_ids: Sequence[int | str]
+    """Ids of the time entries."""
+    title: str
+    """Title of the timesheet submission."""
+    user_id: NotRequired[int | str | None]
+    """When submitting on another user's behalf."""
+    workspace_id: int | str
+    """Project owning the submission and its entries."""
 
 
 class CreateUserGroupMembership(TypedDict):
@@ -1559,11 +1559,20 @@ class CreateUserGroupMembership(TypedDict):
 class CreateVendor(TypedDict):
     """Create vendor."""
 
-    name: str
-    """Name of the vendor."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Name of the vendor."""
+
+
+class ExternalLinkInput(TypedDict):
+    """Needs the Project Button feature."""
+
+    text: NotRequired[str | None]
+    """Text of the button."""
+    url: NotRequired[str | None]
+    """Where the button leads."""
 
 
 class InvoicePreferenceInput(TypedDict):
@@ -1583,26 +1592,6 @@ class InvoicePreferenceInput(TypedDict):
     """Purchase order of the invoice preference."""
 
 
-class ProjectTemplateAssignmentMappingInput(TypedDict):
-    """Project template assignment mapping input."""
-
-    resource_id: NotRequired[int | str | None]
-    """Id of the project template assignment."""
-    user_id: NotRequired[int | str | None]
-    """Without role_id: user's default role or blank."""
-    role_id: NotRequired[int | str | None]
-    """Without user_id: unnamed resource is created."""
-
-
-class ExternalLinkInput(TypedDict):
-    """Needs the Project Button feature."""
-
-    text: NotRequired[str | None]
-    """Text of the button."""
-    url: NotRequired[str | None]
-    """Where the button leads."""
-
-
 class OrganizationInput(TypedDict):
     """Organization input."""
 
@@ -1615,8 +1604,6 @@ class OrganizationInput(TypedDict):
 class ParticipationInput(TypedDict):
     """Participation input."""
 
-    user_id: NotRequired[int | str | None]
-    """Id of the user."""
     access: NotRequired[
         Literal[
             "edit_tasks",
@@ -1630,146 +1617,159 @@ class ParticipationInput(TypedDict):
         | None
     ]
     """Legacy: collaboration, time_logging, financial."""
+    user_id: NotRequired[int | str | None]
+    """Id of the user."""
+
+
+class ProjectTemplateAssignmentMappingInput(TypedDict):
+    """Project template assignment mapping input."""
+
+    resource_id: NotRequired[int | str | None]
+    """Id of the project template assignment."""
+    role_id: NotRequired[int | str | None]
+    """Without user_id: unnamed resource is created."""
+    user_id: NotRequired[int | str | None]
+    """Without role_id: user's default role or blank."""
 
 
 class CreateWorkspace(TypedDict):
     """Create workspace."""
 
-    consultant_role_name: NotRequired[str | None]
-    """Label of provider team."""
-    client_role_name: NotRequired[str | None]
-    """Label of client team."""
-    budgeted: NotRequired[bool | None]
-    """Default true on paid, false on free accounts."""
-    start_date: NotRequired[date | None]
-    """Start date of the workspace."""
-    due_date: NotRequired[date | None]
-    """Due date of the workspace."""
-    description: NotRequired[str | None]
-    """Description of the workspace."""
-    currency: NotRequired[str | None]
-    """Budgeted only; default account's or USD; ignored with rate_card_id."""
     access_level: NotRequired[Literal["invitation", "open", "admins"] | None]
     """Who can join."""
-    rate_card_id: NotRequired[int | str | None]
-    """Its currency must match the project's."""
+    account_color_id: NotRequired[int | str | None]
+    """Id of the account color."""
+    account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
+    """Dynamic dashboards to add."""
+    actual_fees_includes_additional_line_items: NotRequired[bool | None]
+    """Invoice additional items."""
+    actual_fees_includes_expenses: NotRequired[bool | None]
+    """Whether actual fees includes expenses."""
+    approver_id: NotRequired[int | str | None]
+    """User id of time approver."""
+    attachment_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the attachments."""
+    budgeted: NotRequired[bool | None]
+    """Default true on paid, false on free accounts."""
+    change_orders: NotRequired[bool | None]
+    """Changes need approval; default true if budgeted."""
+    change_orders_enabled: NotRequired[bool | None]
+    """Changes need approval; default true if budgeted."""
+    client_role_name: NotRequired[str | None]
+    """Label of client team."""
+    consultant_role_name: NotRequired[str | None]
+    """Label of provider team."""
+    creator_role: NotRequired[Literal["client", "consultant"] | None]
+    """Text also tells maven (default) and buyer."""
+    currency: NotRequired[str | None]
+    """Budgeted only; default account's or USD; ignored with rate_card_id."""
+    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
+    """Values of custom fields, by the id of the field."""
+    description: NotRequired[str | None]
+    """Description of the workspace."""
+    due_date: NotRequired[date | None]
+    """Due date of the workspace."""
+    estimate_scenario_id: NotRequired[int | str | None]
+    """Needs start_date too."""
     exclude_archived_stories_percent_complete: NotRequired[bool | None]
     """Whether to exclude archived stories percent complete."""
+    expenses_in_burn_rate: NotRequired[bool | None]
+    """Sets both actual_fees_includes_* fields."""
+    external_link: NotRequired[ExternalLinkInput | None]
+    """Needs the Project Button feature."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    invoice_preference: NotRequired[InvoicePreferenceInput | None]
+    """Pre-filled on each new invoice."""
+    organizations: NotRequired[Sequence[OrganizationInput] | None]
+    """Organizations of the workspace."""
+    participations: NotRequired[Sequence[ParticipationInput] | None]
+    """Users to add on provider team."""
+    posts_require_privacy_decision: NotRequired[bool | None]
+    """Posts private (true) or public by default."""
+    price: NotRequired[int | None]
+    """Starting budget; needed for budgeted projects."""
+    primary_maven_id: NotRequired[int | str | None]
+    """Provider lead; later change via participation update."""
+    primary_workspace_group_id: NotRequired[int | str | None]
+    """Id of the primary workspace group."""
+    project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
+    """With project_tracker_template_id; list named users in participations too."""
+    project_template_checklist_as_todos: NotRequired[bool | None]
+    """Checklists become To Dos."""
+    project_template_create_unnamed_resources: NotRequired[bool | None]
+    """With project_tracker_template_id; ignores assignment mappings for tasks."""
+    project_template_distribute_hours: NotRequired[bool | None]
+    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
+    project_template_start_date: NotRequired[date | None]
+    """With project_tracker_template_id."""
+    project_template_weekends_as_workdays: NotRequired[bool | None]
+    """With project_tracker_template_id."""
+    project_tracker_template_id: NotRequired[int | str | None]
+    """Id of the project tracker template."""
+    rate_card_id: NotRequired[int | str | None]
+    """Its currency must match the project's."""
+    require_expense_approvals: NotRequired[bool | None]
+    """Whether to require expense approvals."""
+    require_notes_on_time_entries: NotRequired[bool | None]
+    """Whether to require notes on time entries."""
+    require_time_approvals: NotRequired[bool | None]
+    """Whether to require time approvals."""
     revenue_recognition_method_id: NotRequired[int | str | None]
     """Number:method_type; null removes; needs Revenue Management early access."""
     revenue_recognition_method_name: NotRequired[str | None]
     """E.g. Time & Materials, % Complete (Hours), % Complete (Cost); null removes; needs Revenue Management
     early access."""
-    tasks_default_non_billable: NotRequired[bool | None]
-    """Whether the workspace is tasks default non billable."""
-    stories_are_fixed_fee_by_default: NotRequired[bool | None]
-    """True fixed fee, false time and materials."""
-    expenses_in_burn_rate: NotRequired[bool | None]
-    """Sets both actual_fees_includes_* fields."""
-    actual_fees_includes_expenses: NotRequired[bool | None]
-    """Whether actual fees includes expenses."""
-    actual_fees_includes_additional_line_items: NotRequired[bool | None]
-    """Invoice additional items."""
-    posts_require_privacy_decision: NotRequired[bool | None]
-    """Posts private (true) or public by default."""
-    status_key: NotRequired[int | None]
-    """Status key of the workspace."""
-    invoice_preference: NotRequired[InvoicePreferenceInput | None]
-    """Pre-filled on each new invoice."""
-    approver_id: NotRequired[int | str | None]
-    """User id of time approver."""
-    workspace_group_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the workspace groups."""
-    project_template_start_date: NotRequired[date | None]
-    """With project_tracker_template_id."""
-    project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
-    project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
-    """With project_tracker_template_id; list named users in participations too."""
-    project_template_weekends_as_workdays: NotRequired[bool | None]
-    """With project_tracker_template_id."""
-    project_template_create_unnamed_resources: NotRequired[bool | None]
-    """With project_tracker_template_id; ignores assignment mappings for tasks."""
-    project_template_distribute_hours: NotRequired[bool | None]
-    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
-    project_tracker_template_id: NotRequired[int | str | None]
-    """Id of the project tracker template."""
-    primary_workspace_group_id: NotRequired[int | str | None]
-    """Id of the primary workspace group."""
-    target_margin: NotRequired[int | None]
-    """Percent."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
-    account_color_id: NotRequired[int | str | None]
-    """Id of the account color."""
-    external_link: NotRequired[ExternalLinkInput | None]
-    """Needs the Project Button feature."""
-    account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
-    """Dynamic dashboards to add."""
-    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
-    """Values of custom fields, by the id of the field."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
-    require_notes_on_time_entries: NotRequired[bool | None]
-    """Whether to require notes on time entries."""
+    start_date: NotRequired[date | None]
+    """Start date of the workspace."""
+    status_key: NotRequired[int | None]
+    """Status key of the workspace."""
+    stories_are_fixed_fee_by_default: NotRequired[bool | None]
+    """True fixed fee, false time and materials."""
+    target_margin: NotRequired[int | None]
+    """Percent."""
+    task_status_set_id: NotRequired[int | str | None]
+    """Id of the task status set."""
+    tasks_default_non_billable: NotRequired[bool | None]
+    """Whether the workspace is tasks default non billable."""
     time_trackable: NotRequired[bool | None]
     """Only if account settings allow."""
     title: str
     """Title of the workspace."""
-    creator_role: NotRequired[Literal["client", "consultant"] | None]
-    """Text also tells maven (default) and buyer."""
-    price: NotRequired[int | None]
-    """Starting budget; needed for budgeted projects."""
-    change_orders_enabled: NotRequired[bool | None]
-    """Changes need approval; default true if budgeted."""
-    change_orders: NotRequired[bool | None]
-    """Changes need approval; default true if budgeted."""
-    organizations: NotRequired[Sequence[OrganizationInput] | None]
-    """Organizations of the workspace."""
-    participations: NotRequired[Sequence[ParticipationInput] | None]
-    """Users to add on provider team."""
-    primary_maven_id: NotRequired[int | str | None]
-    """Provider lead; later change via participation update."""
-    require_expense_approvals: NotRequired[bool | None]
-    """Whether to require expense approvals."""
-    require_time_approvals: NotRequired[bool | None]
-    """Whether to require time approvals."""
-    estimate_scenario_id: NotRequired[int | str | None]
-    """Needs start_date too."""
-    attachment_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the attachments."""
-    task_status_set_id: NotRequired[int | str | None]
-    """Id of the task status set."""
+    workspace_group_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the workspace groups."""
 
 
 class CreateWorkspaceAllocation(TypedDict):
     """Create workspace allocation."""
 
+    end_date: date
+    """End date of the workspace allocation."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    hard: NotRequired[bool | None]
+    """True = hard, false = soft."""
+    minutes: int
+    """Duration in minutes."""
+    notes: NotRequired[str | None]
+    """Notes of the workspace allocation."""
     resource_id: int | str
     """Id of the workspace resource."""
     start_date: date
     """Start date of the workspace allocation."""
-    end_date: date
-    """End date of the workspace allocation."""
-    minutes: int
-    """Duration in minutes."""
-    hard: NotRequired[bool | None]
-    """True = hard, false = soft."""
-    notes: NotRequired[str | None]
-    """Notes of the workspace allocation."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
 
 
 class CreateWorkspaceBaseline(TypedDict):
     """Create workspace baseline."""
 
-    title: str
-    """Title of the workspace baseline."""
     description: NotRequired[str | None]
     """Description of the workspace baseline."""
+    title: str
+    """Title of the workspace baseline."""
     workspace_id: NotRequired[int | str | None]
     """Project it belongs to."""
 
@@ -1777,146 +1777,146 @@ class CreateWorkspaceBaseline(TypedDict):
 class CreateWorkspaceGroup(TypedDict):
     """Create workspace group."""
 
-    name: str
-    """Unique on the account, case-insensitive."""
     add_workspace_ids: NotRequired[Sequence[int | str] | None]
     """User needs access to all of them."""
-    notes: NotRequired[str | None]
-    """Notes of the workspace group."""
+    address: NotRequired[str | None]
+    """Company contact's."""
     company: NotRequired[bool | None]
     """Group represents a company."""
     contact_name: NotRequired[str | None]
     """Contact name of the workspace group."""
     email: NotRequired[str | None]
     """Company contact's."""
-    phone_number: NotRequired[str | None]
-    """Company contact's."""
-    address: NotRequired[str | None]
-    """Company contact's."""
-    website: NotRequired[str | None]
-    """Company contact's."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Unique on the account, case-insensitive."""
+    notes: NotRequired[str | None]
+    """Notes of the workspace group."""
+    phone_number: NotRequired[str | None]
+    """Company contact's."""
+    website: NotRequired[str | None]
+    """Company contact's."""
 
 
 class CreateWorkspaceInvoicePreference(TypedDict):
     """Create workspace invoice preference."""
 
-    workspace_id: int | str
-    """Project they apply to."""
-    purchase_order: NotRequired[str | None]
-    """Purchase order of the workspace invoice preference."""
-    project_code: NotRequired[str | None]
-    """Project code of the workspace invoice preference."""
-    client_invoice_name: NotRequired[str | None]
-    """Client invoice name of the workspace invoice preference."""
     client_invoice_address: NotRequired[str | None]
     """Client invoice address of the workspace invoice preference."""
-    consultant_invoice_name: NotRequired[str | None]
-    """Provider sending the invoice."""
+    client_invoice_name: NotRequired[str | None]
+    """Client invoice name of the workspace invoice preference."""
     consultant_invoice_address: NotRequired[str | None]
     """Provider sending the invoice."""
+    consultant_invoice_name: NotRequired[str | None]
+    """Provider sending the invoice."""
+    project_code: NotRequired[str | None]
+    """Project code of the workspace invoice preference."""
+    purchase_order: NotRequired[str | None]
+    """Purchase order of the workspace invoice preference."""
+    workspace_id: int | str
+    """Project they apply to."""
 
 
 class CreateWorkspaceResource(TypedDict):
     """Create workspace resource."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
-    user_id: NotRequired[int | str | None]
-    """Null = unnamed resource."""
-    role_id: NotRequired[int | str | None]
-    """Needed for unnamed; else defaults to user's primary role."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    role_id: NotRequired[int | str | None]
+    """Needed for unnamed; else defaults to user's primary role."""
+    user_id: NotRequired[int | str | None]
+    """Null = unnamed resource."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateWorkspaceResourceSkill(TypedDict):
     """Create workspace resource skill."""
 
+    level: NotRequired[int | None]
+    """1-5, 1 if omitted; not all skills have levels."""
     skill_id: int | str
     """Id of the skill."""
     workspace_resource_id: int | str
     """Id of the workspace resource."""
-    level: NotRequired[int | None]
-    """1-5, 1 if omitted; not all skills have levels."""
 
 
 class CreateWorkspaceStatusChange(TypedDict):
     """Create workspace status change."""
 
-    workspace_id: int | str
-    """Id of the workspace."""
     to_status_key: int
     """Error if equal to current; then use workspace update's status_key."""
+    workspace_id: int | str
+    """Id of the workspace."""
 
 
 class CreateWorkweek(TypedDict):
     """Create workweek."""
 
+    friday_minutes: NotRequired[int | None]
+    """Workable minutes."""
+    monday_minutes: NotRequired[int | None]
+    """Workable minutes."""
+    saturday_minutes: NotRequired[int | None]
+    """Workable minutes."""
     start_date: NotRequired[date | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Workable minutes."""
-    monday_minutes: NotRequired[int | None]
+    thursday_minutes: NotRequired[int | None]
     """Workable minutes."""
     tuesday_minutes: NotRequired[int | None]
     """Workable minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    thursday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    friday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    saturday_minutes: NotRequired[int | None]
     """Workable minutes."""
 
 
 class CreateWorkweekMembership(TypedDict):
     """Create workweek membership."""
 
-    user_id: int | str
-    """Id of the user."""
+    friday_minutes: NotRequired[int | None]
+    """Available working minutes."""
+    monday_minutes: NotRequired[int | None]
+    """Available working minutes."""
+    saturday_minutes: NotRequired[int | None]
+    """Available working minutes."""
     start_date: NotRequired[date | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Available working minutes."""
-    monday_minutes: NotRequired[int | None]
+    thursday_minutes: NotRequired[int | None]
     """Available working minutes."""
     tuesday_minutes: NotRequired[int | None]
     """Available working minutes."""
+    user_id: int | str
+    """Id of the user."""
     wednesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    thursday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    friday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    saturday_minutes: NotRequired[int | None]
     """Available working minutes."""
 
 
 class CustomFieldChoiceInput(TypedDict):
     """Custom field choice input."""
 
-    label: NotRequired[str | None]
-    """Need not be unique."""
     id: NotRequired[int | str | None]
     """Existing choice; without it a new choice is created."""
+    label: NotRequired[str | None]
+    """Need not be unique."""
 
 
 class ExchangeRateInput(TypedDict):
     """Exchange rate input."""
 
-    source_currency: NotRequired[str | None]
-    """Source currency of the exchange rate."""
-    target_currency: NotRequired[str | None]
-    """Target currency of the exchange rate."""
     effective_date: NotRequired[date | None]
     """Effective date of the exchange rate."""
     exchange_rate: NotRequired[str | None]
     """Source to target, 1.53 means 1 source = 1.53 target."""
+    source_currency: NotRequired[str | None]
+    """Source currency of the exchange rate."""
+    target_currency: NotRequired[str | None]
+    """Target currency of the exchange rate."""
 
 
 class ImportCsvProjectAccountingRecord(TypedDict):
@@ -1936,16 +1936,16 @@ class ImportRatesExchangeTable(TypedDict):
 class InviteWorkspace(TypedDict):
     """Invite workspace."""
 
-    full_name: str
-    """Becomes the name of a new user."""
     email_address: str
     """Email address of the invite workspace."""
+    full_name: str
+    """Becomes the name of a new user."""
     invitee_role: Literal["maven", "buyer"]
     """Maven = provider team, buyer = client team."""
-    subject: NotRequired[str | None]
-    """Default subject if unset."""
     message: NotRequired[str | None]
     """Text of the message."""
+    subject: NotRequired[str | None]
+    """Default subject if unset."""
 
 
 class RateInput(TypedDict):
@@ -1974,37 +1974,37 @@ class RejectTimesheetSubmission(TypedDict):
 class StandardizeToDefaultWorkweekMembership(TypedDict):
     """Standardize to default workweek membership."""
 
-    user_id: NotRequired[int | str | None]
-    """Id of the user."""
     start_date: NotRequired[date | None]
     """Default today."""
+    user_id: NotRequired[int | str | None]
+    """Id of the user."""
 
 
 class ToggleExpenseApprovalsWorkspace(TypedDict):
     """Toggle expense approvals workspace."""
 
-    enable: NotRequired[bool | None]
-    """`True` switches it on, `False` off."""
     backfill_date: NotRequired[date | None]
     """With enable=true, approves existing expenses through it."""
+    enable: NotRequired[bool | None]
+    """`True` switches it on, `False` off."""
 
 
 class ToggleTimeApprovalsWorkspace(TypedDict):
     """Toggle time approvals workspace."""
 
-    enable: NotRequired[bool | None]
-    """`True` switches it on, `False` off."""
     backfill_date: NotRequired[date | None]
     """With enable=true, approves existing time entries through it."""
+    enable: NotRequired[bool | None]
+    """`True` switches it on, `False` off."""
 
 
 class UpdateAccountInvitation(TypedDict):
     """Update account invitation."""
 
-    billability_target: NotRequired[int | None]
-    """Target share of billable time, in percent."""
     bill_rate_in_cents: NotRequired[int | None]
     """Default without rate card; set by administrators or project leads only. In cents."""
+    billability_target: NotRequired[int | None]
+    """Target share of billable time, in percent."""
     cost_rate_in_cents: NotRequired[int | None]
     """Default; set by administrators only. In cents."""
     default_role_id: NotRequired[int | str | None]
@@ -2027,10 +2027,10 @@ class UpdateAccountInvitation(TypedDict):
 class UpdateAccountLocation(TypedDict):
     """Update account location."""
 
-    name: NotRequired[str | None]
-    """Name of the account location."""
     archived: NotRequired[bool | None]
     """Whether the account location is archived."""
+    name: NotRequired[str | None]
+    """Name of the account location."""
 
 
 class UpdateAccountMembership(TypedDict):
@@ -2038,10 +2038,28 @@ class UpdateAccountMembership(TypedDict):
 
     bill_rate_in_cents: NotRequired[int | None]
     """Bill rate of the account membership, in cents."""
+    billability_target: NotRequired[int | None]
+    """Target share of billable time, in percent."""
+    change_role_option: NotRequired[
+        Literal["update_with_new_role", "add_another_role", "keep_existing_role"] | None
+    ]
+    """Without it another role is added."""
     cost_rate_in_cents: NotRequired[int | None]
     """Cost rate of the account membership, in cents."""
+    default_read_only: NotRequired[bool | None]
+    """Always read-only in workspaces."""
     default_role_id: NotRequired[int | str | None]
     """Id of the default role."""
+    enforce_workweek_maximum_on_timesheet_submission: NotRequired[bool | None]
+    """Whether to enforce workweek maximum on timesheet submission."""
+    enforce_workweek_minimum_on_timesheet_submission: NotRequired[bool | None]
+    """Whether to enforce workweek minimum on timesheet submission."""
+    manager_can_approve: NotRequired[bool | None]
+    """Time and expenses."""
+    manager_can_edit_skills: NotRequired[bool | None]
+    """`True` switches "manager can edit skills" on."""
+    manager_id: NotRequired[int | str | None]
+    """Id of the a user."""
     permission: NotRequired[
         Literal[
             "administrator",
@@ -2056,26 +2074,8 @@ class UpdateAccountMembership(TypedDict):
         | None
     ]
     """Permission of the account membership."""
-    billability_target: NotRequired[int | None]
-    """Target share of billable time, in percent."""
-    default_read_only: NotRequired[bool | None]
-    """Always read-only in workspaces."""
-    manager_id: NotRequired[int | str | None]
-    """Id of the a user."""
-    manager_can_approve: NotRequired[bool | None]
-    """Time and expenses."""
-    manager_can_edit_skills: NotRequired[bool | None]
-    """`True` switches "manager can edit skills" on."""
     should_show_alert_on_timesheet_submission: NotRequired[bool | None]
     """Whether the account membership should show alert on timesheet submission."""
-    change_role_option: NotRequired[
-        Literal["update_with_new_role", "add_another_role", "keep_existing_role"] | None
-    ]
-    """Without it another role is added."""
-    enforce_workweek_minimum_on_timesheet_submission: NotRequired[bool | None]
-    """Whether to enforce workweek minimum on timesheet submission."""
-    enforce_workweek_maximum_on_timesheet_submission: NotRequired[bool | None]
-    """Whether to enforce workweek maximum on timesheet submission."""
 
 
 class UpdateApproverResourceRequest(TypedDict):
@@ -2090,8 +2090,6 @@ class UpdateAssignment(TypedDict):
 
     assignee_id: NotRequired[int | str | None]
     """Give it or resource_id; resource_id wins."""
-    resource_id: NotRequired[int | str | None]
-    """Give it or assignee_id; this one wins."""
     current: NotRequired[bool | None]
     """True assigns, false unassigns."""
     estimated_minutes: NotRequired[int | None]
@@ -2099,6 +2097,8 @@ class UpdateAssignment(TypedDict):
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    resource_id: NotRequired[int | str | None]
+    """Give it or assignee_id; this one wins."""
 
 
 class UpdateAttachment(TypedDict):
@@ -2111,14 +2111,14 @@ class UpdateAttachment(TypedDict):
 class UpdateBackupApproverAssociation(TypedDict):
     """Update backup approver association."""
 
-    backup_approver_id: NotRequired[int | str | None]
-    """Id of the a user."""
     approver_id: NotRequired[int | str | None]
     """Id of the a user."""
-    start_date: NotRequired[date | None]
-    """Start date of the backup approver association."""
+    backup_approver_id: NotRequired[int | str | None]
+    """Id of the a user."""
     end_date: NotRequired[date | None]
     """End date of the backup approver association."""
+    start_date: NotRequired[date | None]
+    """Start date of the backup approver association."""
 
 
 class UpdateBillableUtilization(TypedDict):
@@ -2133,50 +2133,50 @@ class UpdateBillableUtilization(TypedDict):
 class UpdateBillingMilestone(TypedDict):
     """Update billing milestone."""
 
-    title: NotRequired[str | None]
-    """Title of the billing milestone."""
     amount_in_cents: NotRequired[int | None]
     """Currency subunits. In cents."""
-    date_to_invoice: NotRequired[date | None]
-    """Becomes invoiceable then."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
-    story_id: NotRequired[int | str | None]
-    """Required when billing_type is upon_completion."""
+    date_to_invoice: NotRequired[date | None]
+    """Becomes invoiceable then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    story_id: NotRequired[int | str | None]
+    """Required when billing_type is upon_completion."""
+    title: NotRequired[str | None]
+    """Title of the billing milestone."""
 
 
 class UpdateClientInvoiceDefault(TypedDict):
     """Update client invoice default."""
 
-    time_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
     expense_rollup_type: NotRequired[int | None]
     """0 detailed, 1 grouped. Valid values: `0`, and `1`."""
     rich_text: NotRequired[str | None]
     """Additional details on the invoice."""
-    show_project_names: NotRequired[int | None]
-    """A yes/no setting typed integer."""
-    show_task_names: NotRequired[bool | None]
-    """Whether to show task names."""
-    show_subtotals: NotRequired[bool | None]
-    """For time entries."""
     show_creators: NotRequired[bool | None]
     """Whether to show creators."""
     show_dates: NotRequired[bool | None]
     """Whether to show dates."""
-    show_notes: NotRequired[bool | None]
-    """Whether to show notes."""
     show_hours: NotRequired[bool | None]
     """Whether to show hours."""
+    show_notes: NotRequired[bool | None]
+    """Whether to show notes."""
+    show_project_names: NotRequired[int | None]
+    """A yes/no setting typed integer."""
     show_rates: NotRequired[bool | None]
     """Whether to show rates."""
-    show_tax: NotRequired[bool | None]
-    """Taxable amount."""
     show_roles: NotRequired[bool | None]
     """Whether to show roles."""
+    show_subtotals: NotRequired[bool | None]
+    """For time entries."""
+    show_task_names: NotRequired[bool | None]
+    """Whether to show task names."""
+    show_tax: NotRequired[bool | None]
+    """Taxable amount."""
+    time_rollup_type: NotRequired[int | None]
+    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
 
 
 class UpdateCostRate(TypedDict):
@@ -2189,31 +2189,14 @@ class UpdateCostRate(TypedDict):
 class UpdateCustomField(TypedDict):
     """Update custom field."""
 
-    name: NotRequired[str | None]
-    """Name of the custom field."""
-    default_text: NotRequired[str | None]
-    """UI placeholder; string, date, number, currency fields only."""
     choices: NotRequired[Sequence[CustomFieldChoiceInput] | None]
     """Replaces whole list; omitted choices get deleted; UI shows array order."""
     custom_field_set_id: NotRequired[int | str | None]
     """Without it, goes to 'Default Project Set'."""
-    write_access: NotRequired[
-        Literal[
-            "project_collaboration",
-            "time_logging",
-            "financial",
-            "project_admin",
-            "account_collaboration",
-            "project_creator",
-            "project_lead",
-            "reports_viewer",
-            "reports_viewer_with_cost",
-            "account_admin",
-        ]
-        | None
-    ]
-    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
-    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    default_text: NotRequired[str | None]
+    """UI placeholder; string, date, number, currency fields only."""
+    name: NotRequired[str | None]
+    """Name of the custom field."""
     read_access: NotRequired[
         Literal[
             "project_collaboration",
@@ -2231,6 +2214,23 @@ class UpdateCustomField(TypedDict):
     ]
     """Fields of Workspace, Resource and Story take one of the first four (default project_collaboration),
     fields of Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
+    write_access: NotRequired[
+        Literal[
+            "project_collaboration",
+            "time_logging",
+            "financial",
+            "project_admin",
+            "account_collaboration",
+            "project_creator",
+            "project_lead",
+            "reports_viewer",
+            "reports_viewer_with_cost",
+            "account_admin",
+        ]
+        | None
+    ]
+    """Fields of Workspace, Resource and Story take one of the first four (default project_admin), fields of
+    Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
 
 
 class UpdateCustomFieldSet(TypedDict):
@@ -2253,24 +2253,24 @@ class UpdateCustomFieldValue(TypedDict):
 class UpdateCustomTaskStatus(TypedDict):
     """Update custom task status."""
 
-    status: NotRequired[str | None]
-    """Name, unique within the set."""
     position: NotRequired[int | None]
     """Place in the list, counted from 1."""
+    status: NotRequired[str | None]
+    """Name, unique within the set."""
 
 
 class UpdateEstimate(TypedDict):
     """Update estimate."""
 
-    name: NotRequired[str | None]
-    """Name of the estimate."""
-    workspace_group_id: NotRequired[int | str | None]
-    """Client."""
     description: NotRequired[str | None]
     """Description of the estimate."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: NotRequired[str | None]
+    """Name of the estimate."""
+    workspace_group_id: NotRequired[int | str | None]
+    """Client."""
 
 
 class UpdateEstimateScenario(TypedDict):
@@ -2278,27 +2278,27 @@ class UpdateEstimateScenario(TypedDict):
 
     budget_in_cents: NotRequired[int | None]
     """Budget of the estimate scenario, in cents."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
     name: NotRequired[str | None]
     """Unique within its estimate."""
     rate_card_id: NotRequired[int | str | None]
     """Id of the rate card."""
     start_date: NotRequired[date | None]
     """Planned project start."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
 
 
 class UpdateEstimateScenarioResource(TypedDict):
     """Update estimate scenario resource."""
 
-    role_id: int | str
-    """Id of the role."""
-    label: NotRequired[str | None]
-    """Label of the estimate scenario resource."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    label: NotRequired[str | None]
+    """Label of the estimate scenario resource."""
+    role_id: int | str
+    """Id of the role."""
 
 
 class UpdateEstimateScenarioResourceAllocation(TypedDict):
@@ -2315,33 +2315,33 @@ class UpdateEstimateScenarioResourceAllocation(TypedDict):
 class UpdateExpense(TypedDict):
     """Update expense."""
 
-    workspace_id: NotRequired[int | str | None]
-    """Cannot be changed."""
-    date: NotRequired[date | None]
-    """Date of the expense."""
-    expense_category_id: NotRequired[int | str | None]
-    """Id of the expense category."""
-    category: NotRequired[str | None]
-    """Category of the expense."""
     amount_in_cents: NotRequired[int | None]
     """Foreign_exchange_amount overrides it. In cents."""
-    foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
-    """Needs permission to convert expenses."""
-    user_id: NotRequired[int | str | None]
-    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
-    notes: NotRequired[str | None]
-    """Notes of the expense."""
     billable: NotRequired[bool | None]
     """Whether the expense is billable."""
+    category: NotRequired[str | None]
+    """Category of the expense."""
+    date: NotRequired[date | None]
+    """Date of the expense."""
+    expense_budget_id: NotRequired[int | str | None]
+    """Project may allow only budgets or only tasks."""
+    expense_category_id: NotRequired[int | str | None]
+    """Id of the expense category."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
+    """Needs permission to convert expenses."""
+    notes: NotRequired[str | None]
+    """Notes of the expense."""
     receipt_id: NotRequired[int | str | None]
     """Id of the receipt."""
     story_id: NotRequired[int | str | None]
     """Project may allow only budgets or only tasks."""
-    expense_budget_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
+    user_id: NotRequired[int | str | None]
+    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
+    workspace_id: NotRequired[int | str | None]
+    """Cannot be changed."""
     reimbursable: NotRequired[bool | None]
     """Whether the expense is reimbursable."""
     vendor_id: NotRequired[int | str | None]
@@ -2351,33 +2351,33 @@ class UpdateExpense(TypedDict):
 class UpdateExpenseBudget(TypedDict):
     """Update expense budget."""
 
-    title: NotRequired[str | None]
-    """Title of the expense budget."""
-    description: NotRequired[str | None]
-    """Description of the expense budget."""
-    fixed_fee: NotRequired[bool | None]
-    """Whether the expense budget is fixed fee."""
-    burns_budget: NotRequired[bool | None]
-    """Affects project margin."""
     billable: NotRequired[bool | None]
     """Whether the expense budget is billable."""
-    expected_by: NotRequired[date | None]
-    """Expenses expected to be logged by then."""
-    story_id: NotRequired[int | str | None]
-    """Id of the story."""
+    burns_budget: NotRequired[bool | None]
+    """Affects project margin."""
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    quantity: NotRequired[int | None]
-    """Quantity of the expense budget."""
-    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """No markup when unset."""
-    markup_percentage: NotRequired[float | None]
-    """For markup_type percentage; of total cost."""
-    markup_per_unit_in_subunits: NotRequired[int | None]
-    """For markup_type flat_fee; times quantity, added to cost."""
+    description: NotRequired[str | None]
+    """Description of the expense budget."""
+    expected_by: NotRequired[date | None]
+    """Expenses expected to be logged by then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    fixed_fee: NotRequired[bool | None]
+    """Whether the expense budget is fixed fee."""
+    markup_per_unit_in_subunits: NotRequired[int | None]
+    """For markup_type flat_fee; times quantity, added to cost."""
+    markup_percentage: NotRequired[float | None]
+    """For markup_type percentage; of total cost."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """No markup when unset."""
+    quantity: NotRequired[int | None]
+    """Quantity of the expense budget."""
+    story_id: NotRequired[int | str | None]
+    """Id of the story."""
+    title: NotRequired[str | None]
+    """Title of the expense budget."""
 
 
 class UpdateExpenseCategory(TypedDict):
@@ -2397,16 +2397,16 @@ class UpdateExport(TypedDict):
 class UpdateHoliday(TypedDict):
     """Update holiday."""
 
-    name: str
-    """Name of the holiday."""
-    start_date: date
-    """Start date of the holiday."""
     end_date: NotRequired[date | None]
     """End date of the holiday."""
-    paid: NotRequired[bool | None]
-    """Counts as paid time off."""
     holiday_calendar_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the holiday calendars."""
+    name: str
+    """Name of the holiday."""
+    paid: NotRequired[bool | None]
+    """Counts as paid time off."""
+    start_date: date
+    """Start date of the holiday."""
 
 
 class UpdateHolidayCalendar(TypedDict):
@@ -2419,10 +2419,10 @@ class UpdateHolidayCalendar(TypedDict):
 class UpdateHolidayCalendarMembership(TypedDict):
     """Update holiday calendar membership."""
 
-    start_date: NotRequired[date | None]
-    """When the calendar starts applying to the user."""
     holiday_calendar_id: NotRequired[int | str | None]
     """Id of the holiday calendar."""
+    start_date: NotRequired[date | None]
+    """When the calendar starts applying to the user."""
 
 
 class UpdateInsightsAccessGroupMembership(TypedDict):
@@ -2435,44 +2435,44 @@ class UpdateInsightsAccessGroupMembership(TypedDict):
 class UpdateInsightsReportExport(TypedDict):
     """Update insights report export."""
 
-    title: NotRequired[str | None]
-    """Title of the insights report export."""
     description: NotRequired[str | None]
     """Description of the insights report export."""
     external_report_object_identifier: NotRequired[str | None]
     """From the Insights Report endpoint."""
     recurrence: NotRequired[RecurrenceInput | None]
     """How often it runs, and when."""
+    title: NotRequired[str | None]
+    """Title of the insights report export."""
 
 
 class UpdateInvoice(TypedDict):
     """Update invoice."""
 
-    time_entry_ids: NotRequired[Sequence[int | str] | None]
+    billing_milestone_ids: NotRequired[Sequence[int | str] | None]
     """Overwrites the whole list."""
-    expense_ids: NotRequired[Sequence[int | str] | None]
-    """Overwrites the whole list."""
-    payment_schedule: NotRequired[int | None]
-    """Days until payment is due, Net N."""
-    invoice_date: NotRequired[date | None]
-    """Payment schedule counts from here."""
-    user_invoice_number: NotRequired[int | None]
-    """User invoice number of the invoice."""
     draft: NotRequired[bool | None]
     """Whether the invoice is draft."""
-    message: NotRequired[str | None]
-    """Text of the message."""
-    user_invoice_title: NotRequired[str | None]
-    """User invoice title of the invoice."""
-    purchase_order: NotRequired[str | None]
-    """Purchase order of the invoice."""
-    project_code: NotRequired[str | None]
-    """Project code of the invoice."""
-    billing_milestone_ids: NotRequired[Sequence[int | str] | None]
+    expense_ids: NotRequired[Sequence[int | str] | None]
     """Overwrites the whole list."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    invoice_date: NotRequired[date | None]
+    """Payment schedule counts from here."""
+    message: NotRequired[str | None]
+    """Text of the message."""
+    payment_schedule: NotRequired[int | None]
+    """Days until payment is due, Net N."""
+    project_code: NotRequired[str | None]
+    """Project code of the invoice."""
+    purchase_order: NotRequired[str | None]
+    """Purchase order of the invoice."""
+    time_entry_ids: NotRequired[Sequence[int | str] | None]
+    """Overwrites the whole list."""
+    user_invoice_number: NotRequired[int | None]
+    """User invoice number of the invoice."""
+    user_invoice_title: NotRequired[str | None]
+    """User invoice title of the invoice."""
 
 
 class UpdateOrganization(TypedDict):
@@ -2487,23 +2487,15 @@ class UpdateOrganization(TypedDict):
 class UpdateOrganizationMembership(TypedDict):
     """Update organization membership."""
 
-    geography_id: NotRequired[int | str | None]
-    """Id of the geography."""
     department_id: NotRequired[int | str | None]
     """Id of the department."""
+    geography_id: NotRequired[int | str | None]
+    """Id of the geography."""
 
 
 class UpdateParticipation(TypedDict):
     """Update participation."""
 
-    can_invite: NotRequired[bool | None]
-    """Whether the participation can invite."""
-    can_schedule_their_hours: NotRequired[bool | None]
-    """Whether the participation can schedule their hours."""
-    can_schedule_team_hours: NotRequired[bool | None]
-    """Whether the participation can schedule team hours."""
-    can_edit_todos: NotRequired[bool | None]
-    """Whether the participation can edit todos."""
     access_level: NotRequired[
         Literal[
             "edit_tasks",
@@ -2520,20 +2512,28 @@ class UpdateParticipation(TypedDict):
         | None
     ]
     """Last three are legacy."""
-    team_lead: NotRequired[bool | None]
-    """Makes the participant team lead."""
+    can_edit_todos: NotRequired[bool | None]
+    """Whether the participation can edit todos."""
+    can_invite: NotRequired[bool | None]
+    """Whether the participation can invite."""
+    can_schedule_team_hours: NotRequired[bool | None]
+    """Whether the participation can schedule team hours."""
+    can_schedule_their_hours: NotRequired[bool | None]
+    """Whether the participation can schedule their hours."""
     cost_in_cents: NotRequired[int | None]
     """Cost rate per hour. In cents."""
-    rate_in_cents: NotRequired[int | None]
-    """Bill rate per hour; ignored when rate cards are enabled. In cents."""
-    workspace_role_id: NotRequired[int | str | None]
-    """Id of the workspace role."""
-    permissions: NotRequired[str | None]
-    """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
-    can_invite, can_schedule_their_hours, can_schedule_team_hours."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    permissions: NotRequired[str | None]
+    """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
+    can_invite, can_schedule_their_hours, can_schedule_team_hours."""
+    rate_in_cents: NotRequired[int | None]
+    """Bill rate per hour; ignored when rate cards are enabled. In cents."""
+    team_lead: NotRequired[bool | None]
+    """Makes the participant team lead."""
+    workspace_role_id: NotRequired[int | str | None]
+    """Id of the workspace role."""
 
 
 class UpdatePost(TypedDict):
@@ -2555,33 +2555,33 @@ class UpdateProfilePhotoUser(TypedDict):
 class UpdateProjectSnapshot(TypedDict):
     """Update project snapshot."""
 
-    title: NotRequired[str | None]
-    """Title of the project snapshot."""
     description: NotRequired[str | None]
     """Description of the project snapshot."""
     replace_baseline: NotRequired[bool | None]
     """Make it the workspace's baseline."""
+    title: NotRequired[str | None]
+    """Title of the project snapshot."""
 
 
 class UpdateProjectTemplate(TypedDict):
     """Update project template."""
 
-    title: str
-    """Title of the project template."""
-    sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
-    """Viewable and editable: seen by others on account."""
-    is_budgeted: NotRequired[bool | None]
-    """Has financial attributes (budgets, time estimates)."""
     budget: NotRequired[int | None]
     """Estimated overall project budget."""
-    duration: NotRequired[int | None]
-    """Estimated project days."""
     currency: NotRequired[str | None]
     """Currency of the project template."""
     description: NotRequired[str | None]
     """Not carried over to project when applied."""
+    duration: NotRequired[int | None]
+    """Estimated project days."""
+    is_budgeted: NotRequired[bool | None]
+    """Has financial attributes (budgets, time estimates)."""
     raw_json: NotRequired[str | None]
     """JSON hash holding all template tasks."""
+    sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
+    """Viewable and editable: seen by others on account."""
+    title: str
+    """Title of the project template."""
 
 
 class UpdateProjectTemplateAssignment(TypedDict):
@@ -2594,28 +2594,28 @@ class UpdateProjectTemplateAssignment(TypedDict):
 class UpdateProjectTemplateExpenseBudget(TypedDict):
     """Update project template expense budget."""
 
-    title: NotRequired[str | None]
-    """Title of the project template expense budget."""
     billable: NotRequired[bool | None]
     """Whether the project template expense budget is billable."""
     burns_budget: NotRequired[bool | None]
     """Affects project margin."""
-    fixed_fee: NotRequired[bool | None]
-    """Whether the project template expense budget is fixed fee."""
-    description: NotRequired[str | None]
-    """Description of the project template expense budget."""
     cost_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """Markup type of the project template expense budget."""
+    description: NotRequired[str | None]
+    """Description of the project template expense budget."""
+    fixed_fee: NotRequired[bool | None]
+    """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
     markup_percentage: NotRequired[float | None]
     """Applies when markup_type is percentage."""
+    markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
+    """Markup type of the project template expense budget."""
     quantity: NotRequired[int | None]
     """Expected units."""
     relative_expected_by_date: NotRequired[int | None]
     """Relative to project start; negative = before it."""
+    title: NotRequired[str | None]
+    """Title of the project template expense budget."""
 
 
 class UpdateRateCard(TypedDict):
@@ -2666,38 +2666,38 @@ class UpdateRateCardVersion(TypedDict):
 class UpdateResourceRequest(TypedDict):
     """Update resource request."""
 
+    allocations_state: NotRequired[bool | None]
+    """Hard or soft allocation on naming; hard when omitted."""
     request_resolution_status: Literal["approve", "reject", "cancel"]
     """Request resolution status of the resource request."""
     user_id: NotRequired[int | str | None]
     """User to staff on the unnamed resource."""
-    allocations_state: NotRequired[bool | None]
-    """Hard or soft allocation on naming; hard when omitted."""
 
 
 class UpdateRole(TypedDict):
     """Update role."""
 
-    name: NotRequired[str | None]
-    """Name of the role."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: NotRequired[str | None]
+    """Name of the role."""
 
 
 class UpdateSkill(TypedDict):
     """Update skill."""
 
-    name: NotRequired[str | None]
-    """Name of the skill."""
-    max_level: NotRequired[Literal["1", "5"] | None]
-    """Number of levels."""
-    skill_category_id: NotRequired[int | str | None]
-    """Id of the skill category."""
     description: NotRequired[str | None]
     """Description of the skill."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    max_level: NotRequired[Literal["1", "5"] | None]
+    """Number of levels."""
+    name: NotRequired[str | None]
+    """Name of the skill."""
+    skill_category_id: NotRequired[int | str | None]
+    """Id of the skill category."""
 
 
 class UpdateSkillMembership(TypedDict):
@@ -2724,15 +2724,34 @@ class UpdateStatusReport(TypedDict):
 class UpdateStory(TypedDict):
     """Update story."""
 
-    title: NotRequired[str | None]
-    """May not be blank."""
-    story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
-    """Story type of the story."""
+    archived: NotRequired[bool | None]
+    """Whether the story is archived."""
+    assignee_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the users."""
+    billable: NotRequired[bool | None]
+    """Budgeted workspace and budget permissions only."""
+    budget_estimate_in_cents: NotRequired[int | None]
+    """Budgeted workspace and budget permissions only. In cents."""
+    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
+    """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Under 1000 characters."""
-    start_date: NotRequired[date | None]
-    """YYYY-MM-DD."""
     due_date: NotRequired[date | None]
+    """YYYY-MM-DD."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    fixed_fee: NotRequired[bool | None]
+    """Budgeted workspace and budget permissions only."""
+    follower_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the users."""
+    parent_id: NotRequired[int | str | None]
+    """Id of the parent object."""
+    percentage_complete: NotRequired[int | None]
+    """0-100; above 0 starts, 100 completes."""
+    priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
+    """Normal when omitted."""
+    start_date: NotRequired[date | None]
     """YYYY-MM-DD."""
     state: NotRequired[
         Literal[
@@ -2755,56 +2774,37 @@ class UpdateStory(TypedDict):
     """Depends on story_type; prefer status; ignored if status given."""
     status: NotRequired[str | None]
     """Name from task status set, else not started|started|needs info|completed; sets state."""
-    follower_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the users."""
-    parent_id: NotRequired[int | str | None]
-    """Id of the parent object."""
-    archived: NotRequired[bool | None]
-    """Whether the story is archived."""
-    assignee_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the users."""
-    budget_estimate_in_cents: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only. In cents."""
-    time_estimate_in_minutes: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only."""
+    story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
+    """Story type of the story."""
     tag_list: NotRequired[str | None]
     """Tags as one text, separated by commas."""
-    percentage_complete: NotRequired[int | None]
-    """0-100; above 0 starts, 100 completes."""
-    fixed_fee: NotRequired[bool | None]
+    time_estimate_in_minutes: NotRequired[int | None]
     """Budgeted workspace and budget permissions only."""
-    billable: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
-    weight: NotRequired[int | None]
-    """Parent-level milestone only, consultant with budget permissions."""
-    priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
-    """Normal when omitted."""
     time_trackable: NotRequired[bool | None]
     """Rights and default from Time & Expense Settings."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
-    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
-    """Values of custom fields, by the id of the field."""
+    title: NotRequired[str | None]
+    """May not be blank."""
+    weight: NotRequired[int | None]
+    """Parent-level milestone only, consultant with budget permissions."""
 
 
 class UpdateStoryAllocationDay(TypedDict):
     """Update story allocation day."""
 
-    minutes: int
-    """Duration in minutes."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    minutes: int
+    """Duration in minutes."""
 
 
 class UpdateStoryTask(TypedDict):
     """Update story task."""
 
-    name: NotRequired[str | None]
-    """Name of the story task."""
     completed: NotRequired[bool | None]
     """Whether the story task is completed."""
+    name: NotRequired[str | None]
+    """Name of the story task."""
     position: NotRequired[int | None]
     """Place in the list, counted from 1."""
 
@@ -2812,18 +2812,18 @@ class UpdateStoryTask(TypedDict):
 class UpdateSurveyAnswer(TypedDict):
     """Update survey answer."""
 
-    date_value: NotRequired[date | None]
-    """Date value of the survey answer."""
-    string_value: NotRequired[str | None]
-    """String value of the survey answer."""
-    integer_value: NotRequired[int | None]
-    """Integer value of the survey answer."""
-    decimal_value: NotRequired[float | None]
-    """Decimal value of the survey answer."""
-    choice_values: NotRequired[Sequence[str] | None]
-    """Choice values of the survey answer."""
     choice_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the choices."""
+    choice_values: NotRequired[Sequence[str] | None]
+    """Choice values of the survey answer."""
+    date_value: NotRequired[date | None]
+    """Date value of the survey answer."""
+    decimal_value: NotRequired[float | None]
+    """Decimal value of the survey answer."""
+    integer_value: NotRequired[int | None]
+    """Integer value of the survey answer."""
+    string_value: NotRequired[str | None]
+    """String value of the survey answer."""
 
 
 class UpdateSurveyQuestion(TypedDict):
@@ -2836,37 +2836,37 @@ class UpdateSurveyQuestion(TypedDict):
 class UpdateSurveyResponse(TypedDict):
     """Update survey response."""
 
-    title: NotRequired[str | None]
-    """Title of the survey response."""
-    description: NotRequired[str | None]
-    """Description of the survey response."""
-    status: NotRequired[str | None]
-    """Status of the survey response."""
-    owner_id: NotRequired[int | str | None]
-    """Id of the user."""
-    open_date: NotRequired[date | None]
-    """Open date of the survey response."""
     close_date: NotRequired[date | None]
     """Close date of the survey response."""
+    description: NotRequired[str | None]
+    """Description of the survey response."""
     due_date: NotRequired[date | None]
     """Due date of the survey response."""
+    open_date: NotRequired[date | None]
+    """Open date of the survey response."""
+    owner_id: NotRequired[int | str | None]
+    """Id of the user."""
+    status: NotRequired[str | None]
+    """Status of the survey response."""
+    title: NotRequired[str | None]
+    """Title of the survey response."""
 
 
 class UpdateSurveyTemplate(TypedDict):
     """Update survey template."""
 
-    title: NotRequired[str | None]
-    """Title of the survey template."""
-    description: NotRequired[str | None]
-    """Description of the survey template."""
-    owner_id: NotRequired[int | str | None]
-    """Owns all surveys made from template."""
-    open_date: NotRequired[date | None]
-    """Open date of the survey template."""
     close_date: NotRequired[date | None]
     """Close date of the survey template."""
+    description: NotRequired[str | None]
+    """Description of the survey template."""
     due_date: NotRequired[date | None]
     """Due date of the survey template."""
+    open_date: NotRequired[date | None]
+    """Open date of the survey template."""
+    owner_id: NotRequired[int | str | None]
+    """Owns all surveys made from template."""
+    title: NotRequired[str | None]
+    """Title of the survey template."""
 
 
 class UpdateTaskStatusSet(TypedDict):
@@ -2879,189 +2879,189 @@ class UpdateTaskStatusSet(TypedDict):
 class UpdateTimeEntry(TypedDict):
     """Update time entry."""
 
-    workspace_id: NotRequired[int | str | None]
-    """Changeable by admins or editors of both projects."""
-    date_performed: NotRequired[date | None]
-    """Date performed of the time entry."""
-    time_in_minutes: NotRequired[int | None]
-    """Duration in minutes."""
     billable: NotRequired[bool | None]
     """Default: task's billable flag, else true."""
-    rate_in_cents: NotRequired[int | None]
-    """Hourly. In cents."""
-    notes: NotRequired[str | None]
-    """\\n for line breaks."""
-    role_id: NotRequired[int | str | None]
-    """Id of the role."""
-    story_id: NotRequired[int | str | None]
-    """Id of the story."""
-    user_id: NotRequired[int | str | None]
-    """Ignored without project financial access/admin proxy rights."""
+    date_performed: NotRequired[date | None]
+    """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     location: NotRequired[str | None]
     """Name of an existing account location."""
+    notes: NotRequired[str | None]
+    """\\n for line breaks."""
+    rate_in_cents: NotRequired[int | None]
+    """Hourly. In cents."""
+    role_id: NotRequired[int | str | None]
+    """Id of the role."""
+    story_id: NotRequired[int | str | None]
+    """Id of the story."""
+    time_in_minutes: NotRequired[int | None]
+    """Duration in minutes."""
+    user_id: NotRequired[int | str | None]
+    """Ignored without project financial access/admin proxy rights."""
+    workspace_id: NotRequired[int | str | None]
+    """Changeable by admins or editors of both projects."""
 
 
 class UpdateTimeOffEntry(TypedDict):
     """Update time off entry."""
 
-    hours: float
-    """Quarter-hour steps recommended."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    hours: float
+    """Quarter-hour steps recommended."""
 
 
 class UpdateUser(TypedDict):
     """Update user."""
 
-    full_name: NotRequired[str | None]
-    """Full name of the user."""
-    headline: NotRequired[str | None]
-    """Headline of the user."""
     email_address: NotRequired[str | None]
     """A new address must be verified again."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    full_name: NotRequired[str | None]
+    """Full name of the user."""
+    headline: NotRequired[str | None]
+    """Headline of the user."""
 
 
 class UpdateVendor(TypedDict):
     """Update vendor."""
 
-    name: NotRequired[str | None]
-    """Name of the vendor."""
     archived: NotRequired[bool | None]
     """True archives it."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: NotRequired[str | None]
+    """Name of the vendor."""
 
 
 class UpdateWorkspace(TypedDict):
     """Update workspace."""
 
-    consultant_role_name: NotRequired[str | None]
-    """Label of provider team."""
-    client_role_name: NotRequired[str | None]
-    """Label of client team."""
-    budgeted: NotRequired[bool | None]
-    """Default true on paid, false on free accounts."""
-    start_date: NotRequired[date | None]
-    """Start date of the workspace."""
-    due_date: NotRequired[date | None]
-    """Due date of the workspace."""
-    description: NotRequired[str | None]
-    """Description of the workspace."""
-    currency: NotRequired[str | None]
-    """Budgeted only; default account's or USD; ignored with rate_card_id."""
     access_level: NotRequired[Literal["invitation", "open", "admins"] | None]
     """Who can join."""
-    rate_card_id: NotRequired[int | str | None]
-    """Its currency must match the project's."""
+    account_color_id: NotRequired[int | str | None]
+    """Id of the account color."""
+    account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
+    """Dynamic dashboards to add."""
+    actual_fees_includes_additional_line_items: NotRequired[bool | None]
+    """Invoice additional items."""
+    actual_fees_includes_expenses: NotRequired[bool | None]
+    """Whether actual fees includes expenses."""
+    approver_id: NotRequired[int | str | None]
+    """User id of time approver."""
+    archived: NotRequired[bool | None]
+    """True archives, false unarchives."""
+    budgeted: NotRequired[bool | None]
+    """Default true on paid, false on free accounts."""
+    change_orders_enabled: NotRequired[bool | None]
+    """Schedule and budget changes need approval."""
+    client_role_name: NotRequired[str | None]
+    """Label of client team."""
+    consultant_role_name: NotRequired[str | None]
+    """Label of provider team."""
+    currency: NotRequired[str | None]
+    """Budgeted only; default account's or USD; ignored with rate_card_id."""
+    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
+    """Values of custom fields, by the id of the field."""
+    description: NotRequired[str | None]
+    """Description of the workspace."""
+    due_date: NotRequired[date | None]
+    """Due date of the workspace."""
     exclude_archived_stories_percent_complete: NotRequired[bool | None]
     """Whether to exclude archived stories percent complete."""
+    expenses_in_burn_rate: NotRequired[bool | None]
+    """Sets both actual_fees_includes_* fields."""
+    external_link: NotRequired[ExternalLinkInput | None]
+    """Needs the Project Button feature."""
+    external_reference: NotRequired[ExternalReferenceInput | None]
+    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
+    once."""
+    invoice_preference: NotRequired[InvoicePreferenceInput | None]
+    """Pre-filled on each new invoice."""
+    posts_require_privacy_decision: NotRequired[bool | None]
+    """Posts private (true) or public by default."""
+    price: NotRequired[int | None]
+    """Budget in base currency units (dollars for USD)."""
+    primary_workspace_group_id: NotRequired[int | str | None]
+    """Id of the primary workspace group."""
+    project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
+    """With project_tracker_template_id; list named users in participations too."""
+    project_template_before_story_id: NotRequired[int | str | None]
+    """With project_tracker_template_id; tasks inserted after this existing top-level task."""
+    project_template_checklist_as_todos: NotRequired[bool | None]
+    """Checklists become To Dos."""
+    project_template_create_unnamed_resources: NotRequired[bool | None]
+    """With project_tracker_template_id; ignores assignment mappings for tasks."""
+    project_template_distribute_hours: NotRequired[bool | None]
+    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
+    project_template_start_date: NotRequired[date | None]
+    """With project_tracker_template_id."""
+    project_template_weekends_as_workdays: NotRequired[bool | None]
+    """With project_tracker_template_id."""
+    project_tracker_template_id: NotRequired[int | str | None]
+    """Id of the project tracker template."""
+    rate_card_id: NotRequired[int | str | None]
+    """Its currency must match the project's."""
+    require_notes_on_time_entries: NotRequired[bool | None]
+    """Whether to require notes on time entries."""
     revenue_recognition_method_id: NotRequired[int | str | None]
     """Number:method_type; null removes; needs Revenue Management early access."""
     revenue_recognition_method_name: NotRequired[str | None]
     """E.g. Time & Materials, % Complete (Hours), % Complete (Cost); null removes; needs Revenue Management
     early access."""
-    tasks_default_non_billable: NotRequired[bool | None]
-    """Whether the workspace is tasks default non billable."""
-    stories_are_fixed_fee_by_default: NotRequired[bool | None]
-    """True fixed fee, false time and materials."""
-    expenses_in_burn_rate: NotRequired[bool | None]
-    """Sets both actual_fees_includes_* fields."""
-    actual_fees_includes_expenses: NotRequired[bool | None]
-    """Whether actual fees includes expenses."""
-    actual_fees_includes_additional_line_items: NotRequired[bool | None]
-    """Invoice additional items."""
-    posts_require_privacy_decision: NotRequired[bool | None]
-    """Posts private (true) or public by default."""
-    status_key: NotRequired[int | None]
-    """Status key of the workspace."""
-    invoice_preference: NotRequired[InvoicePreferenceInput | None]
-    """Pre-filled on each new invoice."""
-    approver_id: NotRequired[int | str | None]
-    """User id of time approver."""
-    workspace_group_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the workspace groups."""
-    project_template_start_date: NotRequired[date | None]
-    """With project_tracker_template_id."""
-    project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
-    project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
-    """With project_tracker_template_id; list named users in participations too."""
-    project_template_weekends_as_workdays: NotRequired[bool | None]
-    """With project_tracker_template_id."""
-    project_template_create_unnamed_resources: NotRequired[bool | None]
-    """With project_tracker_template_id; ignores assignment mappings for tasks."""
-    project_template_distribute_hours: NotRequired[bool | None]
-    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
-    project_tracker_template_id: NotRequired[int | str | None]
-    """Id of the project tracker template."""
-    primary_workspace_group_id: NotRequired[int | str | None]
-    """Id of the primary workspace group."""
-    target_margin: NotRequired[int | None]
-    """Percent."""
-    external_reference: NotRequired[ExternalReferenceInput | None]
-    """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
-    once."""
-    account_color_id: NotRequired[int | str | None]
-    """Id of the account color."""
-    external_link: NotRequired[ExternalLinkInput | None]
-    """Needs the Project Button feature."""
-    account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
-    """Dynamic dashboards to add."""
-    custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
-    """Values of custom fields, by the id of the field."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
-    require_notes_on_time_entries: NotRequired[bool | None]
-    """Whether to require notes on time entries."""
+    start_date: NotRequired[date | None]
+    """Start date of the workspace."""
+    status_key: NotRequired[int | None]
+    """Status key of the workspace."""
+    stories_are_fixed_fee_by_default: NotRequired[bool | None]
+    """True fixed fee, false time and materials."""
+    target_margin: NotRequired[int | None]
+    """Percent."""
+    task_status_set_id: NotRequired[int | str | None]
+    """All stories must be not started, started, needs info or completed."""
+    tasks_default_non_billable: NotRequired[bool | None]
+    """Whether the workspace is tasks default non billable."""
     time_trackable: NotRequired[bool | None]
     """Only if account settings allow."""
     title: NotRequired[str | None]
     """Title of the workspace."""
-    archived: NotRequired[bool | None]
-    """True archives, false unarchives."""
-    price: NotRequired[int | None]
-    """Budget in base currency units (dollars for USD)."""
-    project_template_before_story_id: NotRequired[int | str | None]
-    """With project_tracker_template_id; tasks inserted after this existing top-level task."""
-    change_orders_enabled: NotRequired[bool | None]
-    """Schedule and budget changes need approval."""
-    task_status_set_id: NotRequired[int | str | None]
-    """All stories must be not started, started, needs info or completed."""
+    workspace_group_ids: NotRequired[Sequence[int | str] | None]
+    """Ids of the workspace groups."""
 
 
 class UpdateWorkspaceAllocation(TypedDict):
     """Update workspace allocation."""
 
-    start_date: NotRequired[date | None]
-    """Start date of the workspace allocation."""
     end_date: NotRequired[date | None]
     """End date of the workspace allocation."""
-    minutes: NotRequired[int | None]
-    """Duration in minutes."""
-    hard: NotRequired[bool | None]
-    """True = hard, false = soft."""
-    notes: NotRequired[str | None]
-    """Notes of the workspace allocation."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    hard: NotRequired[bool | None]
+    """True = hard, false = soft."""
+    minutes: NotRequired[int | None]
+    """Duration in minutes."""
+    notes: NotRequired[str | None]
+    """Notes of the workspace allocation."""
+    start_date: NotRequired[date | None]
+    """Start date of the workspace allocation."""
 
 
 class UpdateWorkspaceBaseline(TypedDict):
     """Update workspace baseline."""
 
-    title: str
-    """Title of the workspace baseline."""
     description: NotRequired[str | None]
     """Description of the workspace baseline."""
+    title: str
+    """Title of the workspace baseline."""
     workspace_id: NotRequired[int | str | None]
     """Project it belongs to."""
 
@@ -3069,62 +3069,62 @@ class UpdateWorkspaceBaseline(TypedDict):
 class UpdateWorkspaceGroup(TypedDict):
     """Update workspace group."""
 
-    name: str
-    """Name of the workspace group."""
     add_workspace_ids: NotRequired[Sequence[int | str] | None]
     """Existing ones stay; user needs access to all of them."""
-    remove_workspace_ids: NotRequired[Sequence[int | str] | None]
-    """User needs access to all of them."""
-    notes: NotRequired[str | None]
-    """Notes of the workspace group."""
+    address: NotRequired[str | None]
+    """Company contact's."""
     company: NotRequired[bool | None]
     """Group represents a company."""
     contact_name: NotRequired[str | None]
     """Contact name of the workspace group."""
     email: NotRequired[str | None]
     """Company contact's."""
-    phone_number: NotRequired[str | None]
-    """Company contact's."""
-    address: NotRequired[str | None]
-    """Company contact's."""
-    website: NotRequired[str | None]
-    """Company contact's."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    name: str
+    """Name of the workspace group."""
+    notes: NotRequired[str | None]
+    """Notes of the workspace group."""
+    phone_number: NotRequired[str | None]
+    """Company contact's."""
+    remove_workspace_ids: NotRequired[Sequence[int | str] | None]
+    """User needs access to all of them."""
+    website: NotRequired[str | None]
+    """Company contact's."""
 
 
 class UpdateWorkspaceInvoicePreference(TypedDict):
     """Update workspace invoice preference."""
 
-    purchase_order: NotRequired[str | None]
-    """Purchase order of the workspace invoice preference."""
-    project_code: NotRequired[str | None]
-    """Project code of the workspace invoice preference."""
-    client_invoice_name: NotRequired[str | None]
-    """Client invoice name of the workspace invoice preference."""
     client_invoice_address: NotRequired[str | None]
     """Client invoice address of the workspace invoice preference."""
-    consultant_invoice_name: NotRequired[str | None]
-    """Provider sending the invoice."""
+    client_invoice_name: NotRequired[str | None]
+    """Client invoice name of the workspace invoice preference."""
     consultant_invoice_address: NotRequired[str | None]
     """Provider sending the invoice."""
+    consultant_invoice_name: NotRequired[str | None]
+    """Provider sending the invoice."""
+    project_code: NotRequired[str | None]
+    """Project code of the workspace invoice preference."""
+    purchase_order: NotRequired[str | None]
+    """Purchase order of the workspace invoice preference."""
 
 
 class UpdateWorkspaceResource(TypedDict):
     """Update workspace resource."""
 
-    label: NotRequired[str | None]
-    """Unique; generated from role name and number by default."""
-    user_id: NotRequired[int | str | None]
-    """Id of the user."""
-    role_id: NotRequired[int | str | None]
-    """Needed for unnamed resources."""
     auto_update_label: NotRequired[bool | None]
     """Relabel by new role; a given label wins."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+    label: NotRequired[str | None]
+    """Unique; generated from role name and number by default."""
+    role_id: NotRequired[int | str | None]
+    """Needed for unnamed resources."""
+    user_id: NotRequired[int | str | None]
+    """Id of the user."""
 
 
 class UpdateWorkspaceResourceSkill(TypedDict):
@@ -3137,40 +3137,40 @@ class UpdateWorkspaceResourceSkill(TypedDict):
 class UpdateWorkweek(TypedDict):
     """Update workweek."""
 
+    friday_minutes: NotRequired[int | None]
+    """Workable minutes."""
+    monday_minutes: NotRequired[int | None]
+    """Workable minutes."""
+    saturday_minutes: NotRequired[int | None]
+    """Workable minutes."""
     start_date: NotRequired[date | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Workable minutes."""
-    monday_minutes: NotRequired[int | None]
+    thursday_minutes: NotRequired[int | None]
     """Workable minutes."""
     tuesday_minutes: NotRequired[int | None]
     """Workable minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    thursday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    friday_minutes: NotRequired[int | None]
-    """Workable minutes."""
-    saturday_minutes: NotRequired[int | None]
     """Workable minutes."""
 
 
 class UpdateWorkweekMembership(TypedDict):
     """Update workweek membership."""
 
+    friday_minutes: NotRequired[int | None]
+    """Available working minutes."""
+    monday_minutes: NotRequired[int | None]
+    """Available working minutes."""
+    saturday_minutes: NotRequired[int | None]
+    """Available working minutes."""
     start_date: NotRequired[date | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Available working minutes."""
-    monday_minutes: NotRequired[int | None]
+    thursday_minutes: NotRequired[int | None]
     """Available working minutes."""
     tuesday_minutes: NotRequired[int | None]
     """Available working minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    thursday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    friday_minutes: NotRequired[int | None]
-    """Available working minutes."""
-    saturday_minutes: NotRequired[int | None]
     """Available working minutes."""

@@ -45,8 +45,8 @@ CREATE = Operation(
     key="account_locations",
     body=Body(
         {
-            "name": Parameter("string"),
             "archived": Parameter("boolean"),
+            "name": Parameter("string"),
         },
         wrapper="account_location",
     ),
@@ -64,8 +64,8 @@ UPDATE = Operation(
     path_parameters=("id",),
     body=Body(
         {
-            "name": Parameter("string"),
             "archived": Parameter("boolean"),
+            "name": Parameter("string"),
         },
         wrapper="account_location",
     ),

@@ -41,6 +41,7 @@ Order: TypeAlias = Literal[
     "updated_at:asc",
     "updated_at:desc",
 ]
+ChangeRoleOption: TypeAlias = Literal["update_with_new_role", "add_another_role", "keep_existing_role"]
 Permission: TypeAlias = Literal[
     "administrator",
     "reports_viewer",
@@ -51,7 +52,6 @@ Permission: TypeAlias = Literal[
     "external_collaborator",
     "collaborator",
 ]
-ChangeRoleOption: TypeAlias = Literal["update_with_new_role", "add_another_role", "keep_existing_role"]
 
 LIST = Operation(
     "GET",
@@ -70,6 +70,7 @@ LIST = Operation(
         "created_after": Parameter("datetime"),
         "created_before": Parameter("datetime"),
         "include": Parameter("string", many=True, values=get_args(Include)),
+        "is_active": Parameter("boolean"),
         "only": Parameter("string", many=True),
         "only_active": Parameter("boolean"),
         "only_inactive": Parameter("boolean"),
@@ -82,7 +83,6 @@ LIST = Operation(
         "updated_before": Parameter("datetime"),
         "with_skills": Parameter("string"),
         "with_user_ids": Parameter("string", many=True),
-        "is_active": Parameter("boolean"),
     },
     stable_by="created_at",
 )
@@ -99,8 +99,8 @@ GET = Operation(
     path_parameters=("id",),
     query={
         "include": Parameter("string", many=True, values=get_args(Include)),
-        "optional_fields": Parameter("string", many=True, values=get_args(OptionalField)),
         "is_active": Parameter("boolean"),
+        "optional_fields": Parameter("string", many=True, values=get_args(OptionalField)),
     },
 )
 UPDATE = Operation(
@@ -121,18 +121,18 @@ UPDATE = Operation(
     body=Body(
         {
             "bill_rate_in_cents": Parameter("integer"),
-            "cost_rate_in_cents": Parameter("integer"),
-            "default_role_id": Parameter("integer"),
-            "permission": Parameter("string", values=get_args(Permission)),
             "billability_target": Parameter("integer"),
+            "change_role_option": Parameter("string", values=get_args(ChangeRoleOption)),
+            "cost_rate_in_cents": Parameter("integer"),
             "default_read_only": Parameter("boolean"),
-            "manager_id": Parameter("integer"),
+            "default_role_id": Parameter("integer"),
+            "enforce_workweek_maximum_on_timesheet_submission": Parameter("boolean"),
+            "enforce_workweek_minimum_on_timesheet_submission": Parameter("boolean"),
             "manager_can_approve": Parameter("boolean"),
             "manager_can_edit_skills": Parameter("boolean"),
+            "manager_id": Parameter("integer"),
+            "permission": Parameter("string", values=get_args(Permission)),
             "should_show_alert_on_timesheet_submission": Parameter("boolean"),
-            "change_role_option": Parameter("string", values=get_args(ChangeRoleOption)),
-            "enforce_workweek_minimum_on_timesheet_submission": Parameter("boolean"),
-            "enforce_workweek_maximum_on_timesheet_submission": Parameter("boolean"),
         },
         wrapper="account_membership",
     ),

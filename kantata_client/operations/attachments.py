@@ -25,9 +25,9 @@ CREATE = Operation(
     key="attachments",
     body=Body(
         {
-            "attachment[type]": Parameter("string", required=True, values=get_args(Type)),
             "attachment[data]": Parameter("file"),
             "attachment[filename]": Parameter("string"),
+            "attachment[type]": Parameter("string", required=True, values=get_args(Type)),
             "direct": Parameter("boolean"),
         },
         multipart=True,

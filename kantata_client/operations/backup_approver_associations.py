@@ -45,10 +45,10 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "backup_approver_id": Parameter("integer", required=True),
             "approver_id": Parameter("integer", required=True),
-            "start_date": Parameter("date", required=True),
+            "backup_approver_id": Parameter("integer", required=True),
             "end_date": Parameter("date", required=True),
+            "start_date": Parameter("date", required=True),
         },
         wrapper="backup_approver_association",
     ),
@@ -84,10 +84,10 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "backup_approver_id": Parameter("integer"),
             "approver_id": Parameter("integer"),
-            "start_date": Parameter("date"),
+            "backup_approver_id": Parameter("integer"),
             "end_date": Parameter("date"),
+            "start_date": Parameter("date"),
         },
         wrapper="backup_approver_association",
     ),

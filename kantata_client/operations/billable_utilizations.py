@@ -49,9 +49,9 @@ CREATE = Operation(
     },
     body=Body(
         {
+            "account_membership_id": Parameter("integer", required=True),
             "effective_date": Parameter("date", required=True),
             "target": Parameter("integer", required=True),
-            "account_membership_id": Parameter("integer", required=True),
         },
         wrapper="billable_utilization",
     ),

@@ -53,8 +53,8 @@ CREATE = Operation(
     body=Body(
         {
             "account_membership_id": Parameter("integer", required=True),
-            "currency": Parameter("string", required=True),
             "amount_in_subunits": Parameter("integer", required=True),
+            "currency": Parameter("string", required=True),
         },
         wrapper="cost_rate",
         plural="cost_rates",

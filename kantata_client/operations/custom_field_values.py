@@ -74,9 +74,9 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "subject_type": Parameter("string", required=True, values=get_args(SubjectType)),
-            "subject_id": Parameter("integer", required=True),
             "custom_field_id": Parameter("integer", required=True),
+            "subject_id": Parameter("integer", required=True),
+            "subject_type": Parameter("string", required=True, values=get_args(SubjectType)),
             "value": Parameter("any", required=True),
         },
         wrapper="custom_field_value",

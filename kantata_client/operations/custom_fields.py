@@ -14,8 +14,7 @@ from kantata_client._contract import Body, Operation, Parameter
 Include: TypeAlias = Literal["choices", "creator", "custom_field_set", "external_references"]
 Order: TypeAlias = Literal["name:asc", "name:desc", "updated_at:asc", "updated_at:desc"]
 SubjectType: TypeAlias = Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
-ValueType: TypeAlias = Literal["string", "date", "number", "currency", "single", "multi"]
-WriteAccess: TypeAlias = Literal[
+ReadAccess: TypeAlias = Literal[
     "project_collaboration",
     "time_logging",
     "financial",
@@ -27,7 +26,8 @@ WriteAccess: TypeAlias = Literal[
     "reports_viewer_with_cost",
     "account_admin",
 ]
-ReadAccess: TypeAlias = Literal[
+ValueType: TypeAlias = Literal["string", "date", "number", "currency", "single", "multi"]
+WriteAccess: TypeAlias = Literal[
     "project_collaboration",
     "time_logging",
     "financial",
@@ -89,10 +89,6 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string", required=True),
-            "value_type": Parameter("string", values=get_args(ValueType)),
-            "default_text": Parameter("string"),
-            "unique_constraint": Parameter("boolean"),
             "choices": Parameter(
                 "object",
                 many=True,
@@ -101,8 +97,12 @@ CREATE = Operation(
                 },
             ),
             "custom_field_set_id": Parameter("integer"),
-            "write_access": Parameter("string", values=get_args(WriteAccess)),
+            "default_text": Parameter("string"),
+            "name": Parameter("string", required=True),
             "read_access": Parameter("string", values=get_args(ReadAccess)),
+            "unique_constraint": Parameter("boolean"),
+            "value_type": Parameter("string", values=get_args(ValueType)),
+            "write_access": Parameter("string", values=get_args(WriteAccess)),
         },
         wrapper="custom_field",
     ),
@@ -123,19 +123,19 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string"),
-            "default_text": Parameter("string"),
             "choices": Parameter(
                 "object",
                 many=True,
                 fields={
-                    "label": Parameter("string"),
                     "id": Parameter("integer"),
+                    "label": Parameter("string"),
                 },
             ),
             "custom_field_set_id": Parameter("integer"),
-            "write_access": Parameter("string", values=get_args(WriteAccess)),
+            "default_text": Parameter("string"),
+            "name": Parameter("string"),
             "read_access": Parameter("string", values=get_args(ReadAccess)),
+            "write_access": Parameter("string", values=get_args(WriteAccess)),
         },
         wrapper="custom_field",
     ),

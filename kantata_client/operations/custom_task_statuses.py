@@ -46,8 +46,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "status": Parameter("string", required=True),
             "category": Parameter("string", required=True, values=get_args(Category)),
+            "status": Parameter("string", required=True),
             "status_set_id": Parameter("integer", required=True),
         },
         wrapper="custom_task_status",
@@ -84,8 +84,8 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "status": Parameter("string"),
             "position": Parameter("integer"),
+            "status": Parameter("string"),
         },
         wrapper="custom_task_status",
     ),

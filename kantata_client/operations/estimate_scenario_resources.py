@@ -73,9 +73,6 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "estimate_scenario_id": Parameter("integer", required=True),
-            "label": Parameter("string"),
-            "role_id": Parameter("integer", required=True),
             "allocation_attributes": Parameter(
                 "object",
                 fields={
@@ -84,19 +81,22 @@ CREATE = Operation(
                     "relative_start_day": Parameter("integer"),
                 },
             ),
+            "estimate_scenario_id": Parameter("integer", required=True),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string", values=("successful", "pending", "failed")),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                 },
             ),
+            "label": Parameter("string"),
+            "role_id": Parameter("integer", required=True),
         },
         wrapper="estimate_scenario_resource",
     ),
@@ -135,21 +135,21 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "role_id": Parameter("integer", required=True),
-            "label": Parameter("string"),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string", values=("successful", "pending", "failed")),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                 },
             ),
+            "label": Parameter("string"),
+            "role_id": Parameter("integer", required=True),
         },
         wrapper="estimate_scenario_resource",
     ),

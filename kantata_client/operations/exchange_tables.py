@@ -103,10 +103,10 @@ IMPORT_RATES = Operation(
                 "object",
                 many=True,
                 fields={
-                    "source_currency": Parameter("string"),
-                    "target_currency": Parameter("string"),
                     "effective_date": Parameter("date"),
                     "exchange_rate": Parameter("string"),
+                    "source_currency": Parameter("string"),
+                    "target_currency": Parameter("string"),
                 },
             ),
         },

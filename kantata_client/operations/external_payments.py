@@ -57,10 +57,10 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "workspace_id": Parameter("integer", required=True),
-            "invoice_id": Parameter("integer"),
             "amount_in_cents": Parameter("integer"),
+            "invoice_id": Parameter("integer"),
             "message": Parameter("string"),
+            "workspace_id": Parameter("integer", required=True),
         },
         wrapper="external_payment",
     ),

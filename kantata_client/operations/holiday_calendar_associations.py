@@ -47,8 +47,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "holiday_id": Parameter("integer", required=True),
             "holiday_calendar_id": Parameter("integer", required=True),
+            "holiday_id": Parameter("integer", required=True),
         },
         wrapper="holiday_calendar_association",
     ),

@@ -53,8 +53,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "start_date": Parameter("date", required=True),
             "holiday_calendar_id": Parameter("integer", required=True),
+            "start_date": Parameter("date", required=True),
             "user_id": Parameter("integer", required=True),
         },
         wrapper="holiday_calendar_membership",
@@ -91,8 +91,8 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "start_date": Parameter("date"),
             "holiday_calendar_id": Parameter("integer"),
+            "start_date": Parameter("date"),
         },
         wrapper="holiday_calendar_membership",
     ),

@@ -52,11 +52,11 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string", required=True),
-            "start_date": Parameter("date", required=True),
             "end_date": Parameter("date"),
-            "paid": Parameter("boolean"),
             "holiday_calendar_ids": Parameter("integer", many=True),
+            "name": Parameter("string", required=True),
+            "paid": Parameter("boolean"),
+            "start_date": Parameter("date", required=True),
         },
         wrapper="holiday",
     ),
@@ -94,11 +94,11 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string", required=True),
-            "start_date": Parameter("date", required=True),
             "end_date": Parameter("date"),
-            "paid": Parameter("boolean"),
             "holiday_calendar_ids": Parameter("integer", many=True),
+            "name": Parameter("string", required=True),
+            "paid": Parameter("boolean"),
+            "start_date": Parameter("date", required=True),
         },
         wrapper="holiday",
     ),

@@ -53,8 +53,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "user_id": Parameter("integer", required=True),
             "insights_access_group_id": Parameter("integer", required=True),
+            "user_id": Parameter("integer", required=True),
         },
         wrapper="insights_access_group_membership",
     ),

@@ -30,7 +30,6 @@ CREATE = Operation(
     model="InsightsReportExport",
     body=Body(
         {
-            "title": Parameter("string"),
             "description": Parameter("string"),
             "external_report_object_identifier": Parameter("string", required=True),
             "recurrence": Parameter(
@@ -41,6 +40,7 @@ CREATE = Operation(
                     "start_time": Parameter("datetime"),
                 },
             ),
+            "title": Parameter("string"),
         },
         wrapper="insights_report_export",
     ),
@@ -68,7 +68,6 @@ UPDATE = Operation(
     path_parameters=("id",),
     body=Body(
         {
-            "title": Parameter("string"),
             "description": Parameter("string"),
             "external_report_object_identifier": Parameter("string"),
             "recurrence": Parameter(
@@ -78,6 +77,7 @@ UPDATE = Operation(
                     "start_time": Parameter("datetime"),
                 },
             ),
+            "title": Parameter("string"),
         },
         wrapper="insights_report_export",
     ),

@@ -13,7 +13,6 @@ from kantata_client._contract import Body, Operation, Parameter
 
 Include: TypeAlias = Literal["department", "geography"]
 MemberType: TypeAlias = Literal["user", "workspace"]
-CreateMemberType: TypeAlias = Literal["workspace", "user"]
 
 LIST = Operation(
     "GET",
@@ -56,10 +55,10 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "geography_id": Parameter("integer", required=True),
             "department_id": Parameter("integer", required=True),
+            "geography_id": Parameter("integer", required=True),
             "member_id": Parameter("integer", required=True),
-            "member_type": Parameter("string", required=True, values=get_args(CreateMemberType)),
+            "member_type": Parameter("string", required=True, values=("workspace", "user")),
         },
         wrapper="organization_membership",
         plural="organization_memberships",
@@ -97,8 +96,8 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "geography_id": Parameter("integer"),
             "department_id": Parameter("integer"),
+            "geography_id": Parameter("integer"),
         },
         wrapper="organization_membership",
     ),

@@ -82,22 +82,22 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "workspace_id": Parameter("integer", required=True),
-            "message": Parameter("string", required=True),
-            "subject_id": Parameter("integer"),
-            "subject_type": Parameter("string", values=get_args(SubjectType)),
-            "story_id": Parameter("integer"),
-            "recipient_ids": Parameter("integer", many=True),
             "attachment_ids": Parameter("integer", many=True),
+            "backdated_to": Parameter("datetime"),
             "google_documents": Parameter(
                 "object",
                 many=True,
                 fields={
-                    "resource_id": Parameter("string"),
                     "access": Parameter("string"),
+                    "resource_id": Parameter("string"),
                 },
             ),
-            "backdated_to": Parameter("datetime"),
+            "message": Parameter("string", required=True),
+            "recipient_ids": Parameter("integer", many=True),
+            "story_id": Parameter("integer"),
+            "subject_id": Parameter("integer"),
+            "subject_type": Parameter("string", values=get_args(SubjectType)),
+            "workspace_id": Parameter("integer", required=True),
         },
         wrapper="post",
         plural="posts",
@@ -117,8 +117,8 @@ GET = Operation(
     keys={"attachments": "PostAttachment"},
     path_parameters=("id",),
     query={
-        "include": Parameter("string", many=True, values=get_args(Include)),
         "from_archived_workspaces": Parameter("boolean"),
+        "include": Parameter("string", many=True, values=get_args(Include)),
     },
 )
 UPDATE = Operation(

@@ -56,10 +56,10 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "workspace_id": Parameter("integer", required=True),
-            "title": Parameter("string"),
             "description": Parameter("string"),
             "replace_baseline": Parameter("boolean"),
+            "title": Parameter("string"),
+            "workspace_id": Parameter("integer", required=True),
         },
         wrapper="project_snapshot",
     ),
@@ -81,9 +81,9 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "title": Parameter("string"),
             "description": Parameter("string"),
             "replace_baseline": Parameter("boolean"),
+            "title": Parameter("string"),
         },
         wrapper="project_snapshot",
     ),

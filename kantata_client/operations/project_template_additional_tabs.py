@@ -44,9 +44,9 @@ CREATE = Operation(
     key="project_template_additional_tabs",
     body=Body(
         {
+            "associated_tab_id": Parameter("integer", required=True),
             "project_template_id": Parameter("integer", required=True),
             "tab_type": Parameter("string", required=True, values=get_args(TabType)),
-            "associated_tab_id": Parameter("integer", required=True),
         },
         wrapper="project_template_additional_tab",
     ),

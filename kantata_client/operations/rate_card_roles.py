@@ -54,9 +54,9 @@ CREATE = Operation(
     },
     body=Body(
         {
+            "rate": Parameter("integer", required=True),
             "rate_card_version_id": Parameter("integer", required=True),
             "role_id": Parameter("integer", required=True),
-            "rate": Parameter("integer", required=True),
         },
         wrapper="rate_card_role",
     ),

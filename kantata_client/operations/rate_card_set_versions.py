@@ -55,8 +55,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "rate_card_set_id": Parameter("integer", required=True),
             "effective_date": Parameter("date"),
+            "rate_card_set_id": Parameter("integer", required=True),
         },
         wrapper="rate_card_set_version",
     ),

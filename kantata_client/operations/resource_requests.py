@@ -52,13 +52,7 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "resource_id": Parameter("integer"),
-            "resource_workspace_id": Parameter("integer"),
-            "resource_role_id": Parameter("integer"),
             "approver_ids": Parameter("integer", many=True, required=True),
-            "workspace_allocation_start_date": Parameter("date"),
-            "workspace_allocation_end_date": Parameter("date"),
-            "workspace_allocation_percentage": Parameter("integer"),
             "custom_fields": Parameter(
                 "object",
                 many=True,
@@ -67,6 +61,12 @@ CREATE = Operation(
                     "value": Parameter("any"),
                 },
             ),
+            "resource_id": Parameter("integer"),
+            "resource_role_id": Parameter("integer"),
+            "resource_workspace_id": Parameter("integer"),
+            "workspace_allocation_end_date": Parameter("date"),
+            "workspace_allocation_percentage": Parameter("integer"),
+            "workspace_allocation_start_date": Parameter("date"),
         },
         wrapper="resource_request",
     ),
@@ -102,11 +102,11 @@ UPDATE = Operation(
     },
     body=Body(
         {
+            "allocations_state": Parameter("boolean"),
             "request_resolution_status": Parameter(
                 "string", required=True, values=get_args(RequestResolutionStatus)
             ),
             "user_id": Parameter("integer"),
-            "allocations_state": Parameter("boolean"),
         },
         wrapper="resource_request",
     ),

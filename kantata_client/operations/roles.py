@@ -68,20 +68,20 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string", required=True),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string", values=("successful", "pending", "failed")),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                 },
             ),
+            "name": Parameter("string", required=True),
         },
         wrapper="role",
     ),
@@ -118,20 +118,20 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string"),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "status": Parameter("string", values=("successful", "pending", "failed")),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
+                    "status": Parameter("string", values=("successful", "pending", "failed")),
                 },
             ),
+            "name": Parameter("string"),
         },
         wrapper="role",
     ),

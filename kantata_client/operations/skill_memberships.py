@@ -61,9 +61,9 @@ CREATE = Operation(
     },
     body=Body(
         {
+            "level": Parameter("integer"),
             "skill_id": Parameter("integer", required=True),
             "user_id": Parameter("integer", required=True),
-            "level": Parameter("integer"),
         },
         wrapper="skill_membership",
         plural="skill_memberships",

@@ -60,7 +60,6 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "workspace_id": Parameter("string", required=True),
             "color": Parameter("string", required=True, values=get_args(Color)),
             "description": Parameter("string", required=True),
             "details": Parameter(
@@ -77,15 +76,16 @@ CREATE = Operation(
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
                 },
             ),
+            "workspace_id": Parameter("string", required=True),
         },
         wrapper="status_report",
     ),
@@ -138,13 +138,13 @@ UPDATE = Operation(
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
                 },
             ),
         },

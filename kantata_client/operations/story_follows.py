@@ -45,8 +45,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "story_id": Parameter("integer", required=True),
             "follower_id": Parameter("integer", required=True),
+            "story_id": Parameter("integer", required=True),
         },
         wrapper="story_follow",
     ),

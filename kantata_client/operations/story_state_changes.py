@@ -32,9 +32,9 @@ LIST = Operation(
         "order": Parameter("string", values=get_args(Order), default="created_at:asc"),
         "page": Parameter("integer", default=1),
         "per_page": Parameter("integer", default=20, maximum=200),
+        "story_id": Parameter("integer", required=True),
         "updated_after": Parameter("datetime"),
         "updated_before": Parameter("datetime"),
-        "story_id": Parameter("integer", required=True),
     },
     stable_by="created_at",
 )

@@ -55,10 +55,10 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "story_id": Parameter("integer", required=True),
-            "name": Parameter("string", required=True),
             "completed": Parameter("boolean"),
+            "name": Parameter("string", required=True),
             "position": Parameter("integer"),
+            "story_id": Parameter("integer", required=True),
         },
         wrapper="story_task",
     ),
@@ -94,8 +94,8 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string"),
             "completed": Parameter("boolean"),
+            "name": Parameter("string"),
             "position": Parameter("integer"),
         },
         wrapper="story_task",

@@ -58,8 +58,6 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "text": Parameter("string", required=True),
-            "question_type": Parameter("string", required=True, values=get_args(QuestionType)),
             "choices": Parameter(
                 "object",
                 many=True,
@@ -67,6 +65,8 @@ CREATE = Operation(
                     "label": Parameter("string"),
                 },
             ),
+            "question_type": Parameter("string", required=True, values=get_args(QuestionType)),
+            "text": Parameter("string", required=True),
         },
         wrapper="survey_question",
     ),

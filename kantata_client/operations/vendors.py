@@ -57,19 +57,19 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string", required=True),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
                 },
             ),
+            "name": Parameter("string", required=True),
         },
         wrapper="vendor",
     ),
@@ -91,20 +91,20 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "name": Parameter("string"),
             "archived": Parameter("boolean"),
             "external_reference": Parameter(
                 "object",
                 fields={
-                    "service_name": Parameter("string", required=True),
-                    "service_model": Parameter("string", required=True),
-                    "service_model_ref": Parameter("string", required=True),
-                    "external_message": Parameter("string"),
                     "external_link": Parameter("string"),
+                    "external_message": Parameter("string"),
                     "external_status": Parameter("string"),
                     "locked": Parameter("boolean"),
+                    "service_model": Parameter("string", required=True),
+                    "service_model_ref": Parameter("string", required=True),
+                    "service_name": Parameter("string", required=True),
                 },
             ),
+            "name": Parameter("string"),
         },
         wrapper="vendor",
     ),

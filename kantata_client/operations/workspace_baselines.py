@@ -48,8 +48,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "title": Parameter("string", required=True),
             "description": Parameter("string"),
+            "title": Parameter("string", required=True),
             "workspace_id": Parameter("integer"),
         },
         wrapper="workspace_baseline",
@@ -86,8 +86,8 @@ UPDATE = Operation(
     },
     body=Body(
         {
-            "title": Parameter("string", required=True),
             "description": Parameter("string"),
+            "title": Parameter("string", required=True),
             "workspace_id": Parameter("integer"),
         },
         wrapper="workspace_baseline",

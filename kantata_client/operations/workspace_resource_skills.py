@@ -51,9 +51,9 @@ CREATE = Operation(
     },
     body=Body(
         {
+            "level": Parameter("integer"),
             "skill_id": Parameter("integer", required=True),
             "workspace_resource_id": Parameter("integer", required=True),
-            "level": Parameter("integer"),
         },
         wrapper="workspace_resource_skill",
     ),

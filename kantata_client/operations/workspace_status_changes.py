@@ -53,8 +53,8 @@ CREATE = Operation(
     },
     body=Body(
         {
-            "workspace_id": Parameter("integer", required=True),
             "to_status_key": Parameter("integer", required=True),
+            "workspace_id": Parameter("integer", required=True),
         },
         wrapper="workspace_status_change",
     ),

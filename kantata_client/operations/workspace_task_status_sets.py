@@ -25,8 +25,8 @@ BULK_UPDATE = Operation(
                 "object",
                 many=True,
                 fields={
-                    "workspace_id": Parameter("integer", required=True),
                     "status_set_id": Parameter("integer", required=True),
+                    "workspace_id": Parameter("integer", required=True),
                 },
             ),
         },

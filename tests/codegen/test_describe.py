@@ -10,7 +10,9 @@ import pytest
 
 from codegen.describe import describe
 from codegen.errors import CodegenError
+from codegen.lower import lower
 from codegen.normalise import normalise
+from codegen.resolve import resolve
 from tests.codegen.small import NOTHING_KNOWN, openapi, swagger
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def facts(contract: dict[str, Any], semantics: Semantics = NOTHING_KNOWN) -> Facts:
-    return describe(normalise(contract, semantics), semantics, Path())
+    return describe(normalise(resolve(lower(contract)), semantics), semantics, Path())
 
 
 def test_both_dialects_say_the_same() -> None:
@@ -36,15 +38,15 @@ def test_operations() -> None:
     assert books.class_name == "Books"
     assert [each.id for each in books.operations][0::4] == ["GET /books", "PUT /books/{id}/lend"]
     assert {each.name: each.keyword for each in listed.query}["except"] == "except_"
-    assert [each.kind for each in listed.query] == ["string", "string", "integer", "integer", "boolean"]
+    assert [each.kind for each in listed.query] == ["boolean", "string", "string", "integer", "integer"]
     assert {each.name: (each.default, each.maximum) for each in listed.query}["per_page"] == (20, 200)
     assert books.aliases["Include"] == ("author", "sequels")
     assert created.body is not None
     assert (created.body.wrapper, created.body.plural, created.body.multipart) == ("book", None, False)
     assert [(each.name, each.required) for each in created.body.arguments] == [
-        ("title", True),
         ("printed_on", False),
         ("shelf", False),
+        ("title", True),
     ]
     assert [each.name for each in lent.path_arguments] == ["id"]
 

@@ -19,6 +19,7 @@ from codegen.compile import CONTRACT, OVERRIDES, understand, write
 from codegen.describe import describe
 from codegen.errors import ROOT, CodegenError
 from codegen.load import apart, load, load_data
+from codegen.lower import lower
 from codegen.normalise import normalise
 from codegen.render import check, render
 from codegen.resolve import resolve
@@ -38,7 +39,7 @@ PUBLISHED = load(CONTRACT)
 
 
 def facts(contract: Json, semantics: Semantics = NOTHING_KNOWN) -> Facts:
-    return describe(normalise(resolve(contract), semantics), semantics, ROOT)
+    return describe(normalise(resolve(lower(contract)), semantics), semantics, ROOT)
 
 
 def operation(contract: Json, name: str, semantics: Semantics = NOTHING_KNOWN) -> Any:
@@ -306,11 +307,21 @@ def test_it_stops_with_the_name(name: str) -> None:
         assert part in str(caught.value)
 
 
-def test_a_body_of_two_forms_stops() -> None:
+@pytest.mark.parametrize(
+    "medias",
+    [
+        ("text/csv", "application/json"),
+        ("multipart/form-data", "application/json; charset=utf-8"),
+        ("application/x-www-form-urlencoded", "application/vnd.kantata.v1+json"),
+    ],
+)
+def test_of_several_media_types_json_is_chosen(medias: tuple[str, ...]) -> None:
     contract = openapi()
-    contract["paths"]["/books"]["post"]["requestBody"]["content"]["text/csv"] = {"schema": TEXT}
-    with pytest.raises(CodegenError, match="POST /books: its body has 2 forms"):
-        facts(contract)
+    body = contract["paths"]["/books"]["post"]["requestBody"]["content"]["application/json"]
+    other = {"schema": {"type": "object", "properties": {"wrong": TEXT}}}
+    content = {medias[0]: other, medias[1]: body}
+    contract["paths"]["/books"]["post"]["requestBody"]["content"] = content
+    assert operation(contract, "POST /books") == operation(openapi(), "POST /books")
 
 
 @pytest.mark.parametrize("lacking", ["host", "consumes", "produces"])

@@ -9,7 +9,9 @@ import attrs
 import pytest
 
 from codegen.errors import CodegenError
+from codegen.lower import lower
 from codegen.normalise import normalise
+from codegen.resolve import resolve
 from tests.codegen.small import BOOKKEEPING, NOTHING_KNOWN, openapi, swagger
 
 if TYPE_CHECKING:
@@ -20,18 +22,22 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
+def normalised(contract: Json) -> Contract:
+    return normalise(resolve(lower(contract)), NOTHING_KNOWN)
+
+
 def by_id(contract: Contract) -> dict[str, OperationNode]:
     return {node.id: node for node in contract.operations}
 
 
 def test_both_dialects_become_the_same() -> None:
-    assert normalise(swagger(), NOTHING_KNOWN) == normalise(openapi(), NOTHING_KNOWN)
+    assert normalised(swagger()) == normalised(openapi())
 
 
 @pytest.mark.parametrize("contract", [swagger, openapi])
 def test_the_contract_is_not_changed(contract: Callable[[], Json]) -> None:
     given, before = contract(), contract()
-    normalise(given, NOTHING_KNOWN)
+    normalised(given)
     assert given == before
 
 
@@ -41,24 +47,24 @@ def test_shared_parts_are_told_apart(contract: Callable[[], Json]) -> None:
     given = contract()
     items = given["paths"]
     assert items["/books"]["get"]["responses"] is items["/books"]["post"]["responses"]
-    assert by_id(normalise(given, NOTHING_KNOWN))["POST /books"].model == "Book"
+    assert by_id(normalised(given))["POST /books"].model == "Book"
 
 
 def test_every_operation_asks_for_the_token() -> None:
-    document = normalise(swagger(), NOTHING_KNOWN).as_openapi()
+    document = normalised(swagger()).as_openapi()
     assert document["security"] == [{"token": []}]
     assert document["servers"] == [{"url": "https://library.example/v1"}]
 
 
 def test_colliding_titles_are_dropped_and_names_cleaned() -> None:
-    schemas = {name: node.schema for name, node in normalise(swagger(), NOTHING_KNOWN).components.items()}
+    schemas = {name: node.schema for name, node in normalised(swagger()).components.items()}
     assert {"Book", "Author"} <= set(schemas)
     assert not any("title" in schema and isinstance(schema["title"], str) for schema in schemas.values())
     assert schemas["Book"]["properties"]["title"]["type"] == "string"
 
 
 def test_every_field_of_a_response_may_be_null_or_missing() -> None:
-    book = normalise(swagger(), NOTHING_KNOWN).components["Book"].schema
+    book = normalised(swagger()).components["Book"].schema
     assert "required" not in book
     assert all(each["nullable"] for each in book["properties"].values())
     assert "id" in book["properties"]
@@ -67,7 +73,7 @@ def test_every_field_of_a_response_may_be_null_or_missing() -> None:
 def test_operations_get_resource_name_and_result() -> None:
     told = {
         name: (each.resource, each.name, each.result, each.model, each.key)
-        for name, each in by_id(normalise(swagger(), NOTHING_KNOWN)).items()
+        for name, each in by_id(normalised(swagger())).items()
     }
     assert told == {
         "GET /books": ("books", "list", "page", "Book", "books"),
@@ -79,7 +85,7 @@ def test_operations_get_resource_name_and_result() -> None:
 
 
 def test_prose_becomes_types() -> None:
-    listed = by_id(normalise(swagger(), NOTHING_KNOWN))["GET /books"]
+    listed = by_id(normalised(swagger()))["GET /books"]
     parameters = {each.name: each for each in listed.parameters}
     assert parameters["order"].schema["enum"] == ["title:asc", "title:desc"]
     assert parameters["order"].default == "title:asc"
@@ -92,7 +98,7 @@ def test_prose_becomes_types() -> None:
 
 
 def test_bodies_are_unwrapped_and_named() -> None:
-    contract = normalise(swagger(), NOTHING_KNOWN)
+    contract = normalised(swagger())
     created = by_id(contract)["POST /books"].body
     assert created is not None
     assert (created.wrapper, created.component, created.media) == ("book", "CreateBook", "application/json")
@@ -187,7 +193,7 @@ def test_what_can_not_be_expressed_stops_with_its_name(spoil: Callable[[Json], N
     contract = swagger()
     spoil(contract)
     with pytest.raises(CodegenError) as caught:
-        normalise(contract, NOTHING_KNOWN)
+        normalised(contract)
     for part in STOPS[spoil]:
         assert part in str(caught.value)
 
@@ -196,4 +202,4 @@ def test_a_name_in_the_semantics_settles_a_collision() -> None:
     contract = swagger()
     two_methods_of_one_name(contract)
     semantics = attrs.evolve(NOTHING_KNOWN, names={"PUT /books/lend": "lend_all"})
-    assert by_id(normalise(contract, semantics))["PUT /books/lend"].name == "lend_all"
+    assert by_id(normalise(resolve(lower(contract)), semantics))["PUT /books/lend"].name == "lend_all"
