@@ -64,7 +64,7 @@ define install
 	@echo 'Setting up $(VENV) (again only when pyproject.toml or constraints.txt change) ...' >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --upgrade $(1) pip hatchling editables
-	@$(PIP) install $(1) --no-build-isolation --editable '.[cli,sandbox]' --group dev
+	@$(PIP) install $(1) --no-build-isolation --editable '.[all]' --group dev
 endef
 
 $(READY): pyproject.toml constraints.txt

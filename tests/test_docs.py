@@ -42,6 +42,8 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
     sandbox = Sandbox(seed="demo")
     origin = ""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
 
     async def call(defined: list[Any]) -> None:
         async with sandbox.client() as kantata, AsyncExitStack() as stack:

@@ -1,0 +1,192 @@
+"""What is read is worked out from the contract: all of its lists, with the contract's types."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kantata_client import UsageError
+from kantata_client.operations import OPERATIONS
+from kantata_client.sync import arrow
+from kantata_client.sync.lists import chosen, lists
+
+
+def test_every_list_of_the_contract_is_read() -> None:
+    gets = [OPERATIONS[name] for name in OPERATIONS if name.startswith("GET ")]
+    expected = {each.id for each in gets if each.result in ("page", "array")}
+    assert {each.operation.id for each in lists().values()} == expected
+    assert len(lists()) == 91
+    assert sum(each.since == "updated_after" for each in lists().values()) == 51
+
+
+def test_required_parameters_are_fanned_out() -> None:
+    found = {name: each.fan_out for name, each in lists().items() if each.fan_out}
+    parents = {name: each.parent for name, each in found.items() if each.parent}
+    assert parents == {
+        "estimate_scenario_resources": "estimate_scenarios",
+        "exchange_rates": "exchange_tables",
+        "participations": "workspaces",
+        "rate_card_table_rows": "rate_card_set_versions",
+        "story_state_changes": "stories",
+        "workspace_status_changes": "workspaces",
+    }
+    assert {name: len(each.values) for name, each in found.items() if each.values} == {
+        "custom_field_values": 6,
+        "external_references": 33,
+    }
+    for name, each in lists().items():
+        required = {key for key, parameter in each.operation.query.items() if parameter.required}
+        required |= set(each.operation.path_parameters)
+        assert required == ({each.fan_out.parameter} if each.fan_out else set()), name
+
+
+def test_all_ids_that_have_to_be_asked_for_are_asked_for() -> None:
+    for each in lists().values():
+        include = each.query.get("include", [])
+        assert isinstance(include, list)
+        for name, association in each.model.ASSOCIATIONS.items():
+            declared = each.operation.query.get("include")
+            if declared and name in declared.values and association.ids in each.model.FIELDS:
+                assert name in include, (each.name, name)
+
+
+def test_every_field_has_a_place() -> None:
+    for each in lists().values():
+        for field in each.model.FIELDS:
+            places = [field in each.columns, field in each.references]
+            places.append(field in {child.field for child in each.children})
+            assert places.count(True) == 1, (each.name, field)
+        assert each.key in each.columns
+        tables = [child.table for child in each.children]
+        assert all(child.item != child.owner for child in each.children)
+        assert len(set(tables)) == len(tables)
+
+
+def test_types_are_those_of_the_contract() -> None:
+    columns = lists()["time_entries"].columns
+    assert columns["id"] == columns["workspace_id"] == columns["location_id"] == "text"
+    assert columns["rate_in_cents"] == columns["time_in_minutes"] == "bigint"
+    assert columns["date_performed"] == "date"
+    assert columns["updated_at"] == "timestamp"
+    assert columns["billable"] == "bool"
+    assert lists()["workspaces"].columns["task_statuses"] == "json"
+    assert lists()["posts"].columns["subject_ref__id"] == "text"
+
+
+def test_unknown_names_are_refused_with_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="no list 'time_entry'; did you mean 'time_entries'"):
+        chosen(["time_entry"])
+    assert [each.name for each in chosen(["users", "stories", "users"])] == ["stories", "users"]
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    return {"id": "1", **fields}
+
+
+def converted(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+    return arrow.records(lists()["time_entries"], list(rows)).to_pylist()
+
+
+def test_values_get_the_types_of_the_columns() -> None:
+    [found] = converted(
+        row(
+            workspace_id="7",
+            rate_in_cents=12_000,
+            billable=False,
+            date_performed="2026-03-02",
+            updated_at="2026-03-02T09:30:00-07:00",
+            created_at="2026-03-02T09:30:00Z",
+        )
+    )
+    assert found["id"] == "1"
+    assert found["workspace_id"] == "7"
+    assert found["rate_in_cents"] == 12_000
+    assert found["billable"] is False
+    assert found["date_performed"] == dt.date(2026, 3, 2)
+    assert found["updated_at"] == dt.datetime(2026, 3, 2, 16, 30, tzinfo=dt.UTC)
+    assert found["created_at"] == dt.datetime(2026, 3, 2, 9, 30, tzinfo=dt.UTC)
+    assert found["_extra"] is None
+    assert found["notes"] is None
+
+
+def test_odd_values_are_read_where_they_can_be() -> None:
+    first, second = converted(
+        {"id": 5, "workspace_id": 7, "rate_in_cents": "100", "time_in_minutes": 3.0, "date_performed": None},
+        row(date_performed="2026-03-02T10:00:00Z", updated_at="2026-03-02T09:30:00", rate_in_cents=None),
+    )
+    assert (first["id"], first["workspace_id"], first["rate_in_cents"], first["time_in_minutes"]) == (
+        "5",
+        "7",
+        100,
+        3,
+    )
+    assert second["date_performed"] == dt.date(2026, 3, 2)
+    assert second["updated_at"] == dt.datetime(2026, 3, 2, 9, 30, tzinfo=dt.UTC)
+    assert first["_extra"] is None
+    assert second["_extra"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rate_in_cents", "a lot"),
+        ("rate_in_cents", 1.5),
+        ("rate_in_cents", 2**70),
+        ("rate_in_cents", True),
+        ("billable", "yes"),
+        ("billable", 1),
+        ("date_performed", "soon"),
+        ("date_performed", 20260302),
+        ("updated_at", "soon"),
+        ("updated_at", ["2026-03-02"]),
+        ("notes", {"a": 1}),
+        ("workspace_id", ["7"]),
+        ("a_new_field", {"deep": [1, None]}),
+        ("another", None),
+    ],
+)
+def test_what_does_not_fit_is_kept_beside(field: str, value: Any) -> None:
+    odd, usual = converted(row(**{field: value}), row(billable=True, rate_in_cents=1))
+    extra = json.loads(odd["_extra"])
+    assert extra == {field: value}
+    assert odd.get(field) is None
+    assert usual["billable"] is True
+    assert usual["_extra"] is None
+
+
+def test_lists_of_ids_become_rows_and_empty_ones_delete() -> None:
+    stories = lists()["stories"]
+    child = next(each for each in stories.children if each.field == "assignee_ids")
+    rows = [
+        {"id": "1", "assignee_ids": ["7", 8]},
+        {"id": "2", "assignee_ids": []},
+        {"id": "3", "assignee_ids": None},
+        {"id": "4"},
+    ]
+    assert [tuple(each.values()) for each in arrow.children(child, "id", rows).to_pylist()] == [
+        ("1", 0, "7", None),
+        ("1", 1, "8", None),
+        ("2", 0, None, True),
+        ("3", 0, None, True),
+    ]
+    assert arrow.children(child, "id", [{"id": "4"}]) is None
+
+
+def test_a_reference_to_any_type_becomes_two_columns() -> None:
+    posts = lists()["posts"]
+    table = arrow.records(
+        posts, [{"id": "1", "subject_ref": {"key": "stories", "id": "9"}}, {"id": "2", "subject_ref": "?"}]
+    )
+    first, second = table.to_pylist()
+    assert (first["subject_ref__key"], first["subject_ref__id"], first["_extra"]) == ("stories", "9", None)
+    assert (second["subject_ref__id"], second["_extra"]) == (None, '{"subject_ref":"?"}')
+
+
+def test_tables_of_all_lists_have_the_same_types_whatever_is_in_them() -> None:
+    for each in lists().values():
+        empty = arrow.records(each, [{each.key: "1"}])
+        assert not any(pa.types.is_null(field.type) for field in empty.schema), each.name

@@ -1,0 +1,281 @@
+"""The dlt source into DuckDB: what the account has is in the warehouse, deletions included, however the runs go."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pytest
+
+from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
+from kantata_client.sandbox import Sandbox
+from kantata_client.sync import Progress, kantata_source
+from kantata_client.sync.lists import lists
+from tests.sync.account import Target, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ENTRY = ("notes", "time_in_minutes", "billable", "date_performed", "workspace_id", "story_id", "updated_at")
+STORY = ("title", "state", "workspace_id", "story_type", "updated_at")
+ENTRIES = 3_000
+NOW: dict[str, Any] = {"compare_every": timedelta(0)}
+"""Compare ids in each run."""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(tmp_path)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    """The demo account with a part of its time entries."""
+    sandbox = Sandbox(seed="demo")
+    for identity in sandbox.store.ids("time_entries")[ENTRIES:]:
+        sandbox.store.remove("time_entries", identity)
+    return sandbox
+
+
+def touch(sandbox: Sandbox, *, deleted: int = 7, changed: int = 9, created: int = 5) -> None:
+    """Change the account, as others do between two syncs."""
+    store = sandbox.store
+    ids = store.ids("time_entries")
+    for identity in ids[3 : 3 + deleted]:
+        store.remove("time_entries", identity)
+    for identity in ids[50 : 50 + changed]:
+        store.change("time_entries", identity, notes=f"changed {identity}")
+    for number in range(created):
+        template = store.get("time_entries", ids[200]) or {}
+        moment = store.now()
+        row = {k: v for k, v in template.items() if k != "id"}
+        store.put(
+            "time_entries", {**row, "notes": f"new {number}", "created_at": moment, "updated_at": moment}
+        )
+
+
+def test_a_first_run_loads_all_and_a_second_one_only_the_changes(target: Target, sandbox: Sandbox) -> None:
+    first = target.sync(sandbox, "time_entries", "stories", **NOW)
+    assert first.of("time_entries").rows == ENTRIES
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+    assert not differences(target, sandbox, "stories", STORY)
+
+    touch(sandbox)
+    second = target.sync(sandbox, "time_entries", "stories", **NOW)
+    assert second.of("time_entries").deleted == 7
+    assert second.of("time_entries").rows <= 30
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+    third = target.sync(sandbox, "time_entries", "stories", **NOW)
+    assert third.of("time_entries").rows <= 30
+    assert third.of("time_entries").deleted == 0
+
+
+def test_types_in_the_warehouse_are_those_of_the_contract(target: Target, sandbox: Sandbox) -> None:
+    target.sync(sandbox, "time_entries", "workspaces", "posts")
+    names = {
+        "text": "VARCHAR",
+        "bigint": "BIGINT",
+        "double": "DOUBLE",
+        "bool": "BOOLEAN",
+        "date": "DATE",
+        "timestamp": "TIMESTAMP WITH TIME ZONE",
+        "json": "JSON",
+    }
+    for name in ("time_entries", "workspaces", "posts"):
+        types = target.types(name)
+        assert {
+            column: names[kind] for column, kind in lists()[name].columns.items()
+        }.items() <= types.items()
+        assert types.keys() - lists()[name].columns.keys() == {"_extra", "_deleted"}
+
+
+def test_lists_of_ids_follow_the_records(target: Target, sandbox: Sandbox) -> None:
+    store = sandbox.store
+    story, other = [each for each in store.all("stories") if each.get("follower_ids")][:2]
+    store.change("stories", story["id"], follower_ids=["1001", "1002", "1003"])
+    select = "SELECT story_id, _position, follower_id FROM stories__follower_ids"
+
+    def expected() -> set[tuple[str, int, str]]:
+        return {
+            (each["id"], position, follower)
+            for each in store.all("stories")
+            for position, follower in enumerate(each.get("follower_ids") or ())
+        }
+
+    target.sync(sandbox, "stories", **NOW)
+    assert set(target.rows(select)) == expected()
+    store.change("stories", story["id"], follower_ids=story["follower_ids"][:1])
+    store.change("stories", other["id"], follower_ids=[])
+    target.sync(sandbox, "stories", **NOW)
+    assert set(target.rows(select)) == expected()
+    store.remove("stories", story["id"])
+    target.sync(sandbox, "stories", **NOW)
+    assert set(target.rows(select)) == expected()
+
+
+def test_deleted_records_can_be_kept_with_a_mark(target: Target, sandbox: Sandbox) -> None:
+    target.sync(sandbox, "users", "workspaces", soft_delete=True, **NOW)
+    store = sandbox.store
+    gone = store.all("workspaces")[3]
+    store.remove("workspaces", gone["id"])
+    before = datetime.now(UTC)
+    for _ in range(2):
+        progress = target.sync(sandbox, "workspaces", soft_delete=True, **NOW)
+    table = target.table("workspaces")
+    assert progress.of("workspaces").deleted == 0  # the second time
+    assert {key for key, row in table.items() if row["_deleted_at"]} == {gone["id"]}
+    assert table[gone["id"]]["title"] == gone["title"]
+    assert table[gone["id"]]["_deleted_at"].astimezone(UTC) >= before.replace(microsecond=0)
+    store.put("workspaces", {**gone, "updated_at": store.now()})
+    target.sync(sandbox, "workspaces", soft_delete=True, **NOW)
+    assert target.table("workspaces")[gone["id"]]["_deleted_at"] is None
+
+
+def test_nothing_is_deleted_unless_asked_for_or_before_it_is_time(target: Target, sandbox: Sandbox) -> None:
+    target.sync(sandbox, "time_entries", deletions="off")
+    touch(sandbox)
+    assert target.sync(sandbox, "time_entries", deletions="off").of("time_entries").deleted == 0
+    assert target.sync(sandbox, "time_entries").of("time_entries").deleted == 7  # the first comparison
+    touch(sandbox)
+    assert target.sync(sandbox, "time_entries").of("time_entries").deleted == 0
+    assert target.sync(sandbox, "time_entries", **NOW).of("time_entries").deleted == 7
+
+
+def test_a_list_that_fails_stops_no_other_and_catches_up_later(target: Target, sandbox: Sandbox) -> None:
+    target.sync(sandbox, "time_entries", "users", **NOW)
+    touch(sandbox)
+    fault = sandbox.faults.status(503, path="/time_entries", times=None)
+    client = lambda: sandbox.client(retries=1)  # noqa: E731
+    progress = target.sync(sandbox, "time_entries", "users", client=client, on_error="skip", **NOW)
+    assert progress.of("time_entries").status == "failed"
+    assert "503" in (progress.of("time_entries").error or "")
+    assert progress.of("users").status == "done"
+    sandbox.faults.clear()
+    assert fault.hits
+    target.sync(sandbox, "time_entries", "users", **NOW)
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+
+def test_a_failure_ends_the_run_by_default(target: Target, sandbox: Sandbox) -> None:
+    sandbox.faults.status(403, path="/users", times=None)
+    with pytest.raises(Exception, match="403") as caught:
+        target.sync(sandbox, "users", "workspaces")
+    causes: list[BaseException | None] = [caught.value]
+    while causes[-1] is not None:
+        causes.append(causes[-1].__cause__)
+    assert any(isinstance(cause, PermissionDeniedError) for cause in causes)
+
+
+def test_a_run_can_be_cut_into_slices(target: Target, sandbox: Sandbox) -> None:
+    runs = 0
+    while True:
+        progress = target.sync(sandbox, "time_entries", progress=Progress(rows=600), **NOW)
+        runs += 1
+        if progress.of("time_entries").status == "done":
+            break
+        assert progress.of("time_entries").status == "partial"
+        touch(sandbox)
+        assert runs < 12
+    assert runs >= 3
+    target.sync(sandbox, "time_entries", **NOW)
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+
+def hooked(sandbox: Sandbox, act: Callable[[int], None]) -> Callable[[], Kantata]:
+    """A client that calls `act` with the number of each answer."""
+    answers = 0
+
+    def answered(_: Any) -> None:
+        nonlocal answers
+        answers += 1
+        act(answers)
+
+    return lambda: sandbox.client(hooks=Hooks(on_response=answered))
+
+
+def test_what_is_changed_while_it_is_read_is_not_lost(target: Target, sandbox: Sandbox) -> None:
+    def act(answers: int) -> None:
+        if answers % 3 == 0:
+            touch(sandbox, deleted=3, changed=4, created=3)
+
+    target.sync(sandbox, "time_entries", "stories", client=hooked(sandbox, act), **NOW)
+    target.sync(sandbox, "time_entries", "stories", **NOW)
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+
+def test_a_stopped_run_keeps_what_it_read_and_the_next_one_continues(
+    target: Target, sandbox: Sandbox
+) -> None:
+    progress = Progress()
+
+    def act(answers: int) -> None:
+        if answers == 20:
+            progress.stop()
+
+    client = hooked(sandbox, act)
+    target.sync(sandbox, "time_entries", "stories", client=client, progress=progress, **NOW)
+    kept = progress.of("time_entries").rows
+    assert 0 < kept < ENTRIES
+    assert target.rows("SELECT count(*) FROM time_entries") == [(kept,)]
+    second = target.sync(sandbox, "time_entries", "stories", **NOW)
+    assert second.of("time_entries").rows <= ENTRIES - kept + 8 * 400
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+    assert not differences(target, sandbox, "stories", STORY)
+
+
+def test_lists_that_are_read_by_parents_and_by_types(target: Target, sandbox: Sandbox) -> None:
+    target.sync(sandbox, "participations", "custom_field_values", "external_references", "workspaces", **NOW)
+    assert not differences(target, sandbox, "participations", ("workspace_id", "user_id"))
+    store = sandbox.store
+    gone = store.ids("participations")[5]
+    store.remove("participations", gone)
+    target.sync(sandbox, "participations", **NOW)
+    assert not differences(target, sandbox, "participations", ("workspace_id", "user_id"))
+
+
+def test_state_is_found_in_the_warehouse_when_the_local_one_is_gone(target: Target, sandbox: Sandbox) -> None:
+    import shutil
+
+    target.sync(sandbox, "time_entries", **NOW)
+    shutil.rmtree(target.folder / "state")
+    touch(sandbox)
+    progress = target.sync(sandbox, "time_entries", **NOW)
+    assert progress.of("time_entries").rows <= 30
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+
+def test_since_limits_the_first_run(target: Target, sandbox: Sandbox) -> None:
+    newest = max(each["updated_at"] for each in sandbox.store.all("time_entries"))
+    since = datetime.fromisoformat(newest) - timedelta(days=10)
+    target.sync(sandbox, "time_entries", since=since)
+    expected = sum(
+        datetime.fromisoformat(each["updated_at"]) >= since for each in sandbox.store.all("time_entries")
+    )
+    assert target.rows("SELECT count(*) FROM time_entries") == [(expected,)]
+    with pytest.raises(UsageError, match="no time zone"):
+        kantata_source("token", since=since.replace(tzinfo=None))
+
+
+def test_the_source_has_a_resource_for_each_list() -> None:
+    source = kantata_source("token")
+    assert list(source.resources) == list(lists())
+    schema = source.resources["time_entries"].compute_table_schema()
+    assert schema["write_disposition"] == "merge"
+    assert [name for name, column in schema["columns"].items() if column.get("primary_key")] == ["id"]
+
+
+def test_it_works_with_any_sql_destination_and_others(
+    target: Target, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    pipeline = dlt.pipeline(
+        "files",
+        destination=dlt.destinations.filesystem((tmp_path / "lake").as_uri()),
+        dataset_name="kantata",
+        pipelines_dir=str(tmp_path / "state"),
+    )
+    pipeline.run(kantata_source(resources=["users"], client=sandbox.client), loader_file_format="parquet")
+    files = list((tmp_path / "lake" / "kantata" / "users").glob("*.parquet"))
+    assert files
