@@ -143,6 +143,8 @@ class ResourceFacts:
     """Method → (operation of another resource that decides on several objects of this one, most in one request)."""
     handwritten: tuple[str, str] | None = None
     """(module below `kantata_client`, class) of its hand-written methods; set by `codegen.handwritten`."""
+    handwritten_calls: tuple[str, ...] = ()
+    """Names of its hand-written coroutine methods; set with `handwritten`."""
 
     @property
     def class_name(self) -> str:

@@ -60,8 +60,23 @@ def extend(resources: Iterable[ResourceFacts], folder: Path = HANDWRITTEN) -> tu
                 "the generated one"
             )
             raise CodegenError(msg)
-        known[path.stem] = attrs.evolve(resource, handwritten=(f"_resources.{path.stem}", name))
+        known[path.stem] = attrs.evolve(
+            resource, handwritten=(f"_resources.{path.stem}", name), handwritten_calls=_calls_of(found)
+        )
     return tuple(known.values())
+
+
+def _calls_of(found: ast.ClassDef) -> tuple[str, ...]:
+    """The public coroutine methods of a class; async generators are none."""
+    return tuple(
+        sorted(
+            each.name
+            for each in found.body
+            if isinstance(each, ast.AsyncFunctionDef)
+            and not each.name.startswith("_")
+            and not any(isinstance(part, ast.Yield) for part in ast.walk(each))
+        )
+    )
 
 
 def _class_of(path: Path, name: str) -> ast.ClassDef:

@@ -158,6 +158,12 @@ class ResourceView(_View):
         return [OperationView(each) for each in self.facts.operations]
 
     @property
+    def single_calls(self) -> list[str]:
+        """The methods that return one result, in the order of the class."""
+        generated = [each.name for each in self.operations if not each.is_page and each.name != "delete_many"]
+        return [*generated, *self.facts.handwritten_calls]
+
+    @property
     def title(self) -> str:
         return self.facts.operations[0].tags[0] if self.facts.operations[0].tags else self.facts.name
 

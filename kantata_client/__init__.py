@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kantata_client._bulk.outcomes import BulkError, BulkResult, Outcome
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.drift import Drift, DriftRow
+    from kantata_client._calls.responses import APIResponse
     from kantata_client._contract import Operation
     from kantata_client._http.messages import File, Timeouts
     from kantata_client._http.retry import RetryPolicy
@@ -62,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNSET",
     "APIError",
+    "APIResponse",
     "AdaptiveThrottle",
     "AuthenticationError",
     "BadRequestError",
@@ -106,6 +108,7 @@ __all__ = [
 ]
 
 _MODULES = dict.fromkeys(__all__, "errors") | {
+    "APIResponse": "_calls.responses",
     "AdaptiveThrottle": "_http.throttle",
     "BulkError": "_bulk.outcomes",
     "BulkResult": "_bulk.outcomes",

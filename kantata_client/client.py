@@ -14,15 +14,17 @@ from kantata_client.api import Resources
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Self
 
     from kantata_client._calls.drift import OnDrift
-    from kantata_client._http.messages import AsyncTransport, Timeouts
+    from kantata_client._http.messages import AsyncTransport, File, Timeouts
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import TokenProvider
+    from kantata_client._http.transport import StreamedResponse
     from kantata_client.hooks import Hooks
 
 
@@ -61,7 +63,7 @@ class Kantata(Resources):
                 `KANTATA_BASE_URL`, or the service if it is not set.
             timeout: Seconds for connecting, for each write and for each read. Default for reading: 190 seconds, because
                 the service works on a request for up to three minutes.
-            retries: How often and how long to try again; a number is that of attempts, 1 for a single one.
+            retries: How often to repeat a failed request (0: never), or a `RetryPolicy`. Default: 4.
             throttle: How to stay below the rate limit. Default: adaptive. A number is a fixed rate in requests per second.
             max_concurrency: The largest number of requests in progress at once.
             transport: An async transport of httpx to use instead of the default one.
@@ -84,13 +86,18 @@ class Kantata(Resources):
             transport=transport,
             hooks=hooks,
         )
-        self._become(shared, tokens, Drift(on_drift), original=True)
+        self._become(Session(shared, tokens, Drift(on_drift)), original=True)
 
-    def _become(self, transport: Transport, tokens: TokenProvider, drift: Drift, *, original: bool) -> None:
+    def _become(self, session: Session, *, original: bool) -> None:
         self._original = original
-        self._transport = transport
-        self._session = Session(transport, tokens, drift)
+        self._transport = session.transport
+        self._session = session
         self._resources = {}
+
+    def _with_session(self, session: Session) -> Self:
+        other = object.__new__(type(self))
+        other._become(session, original=False)
+        return other
 
     @property
     def drift(self) -> Drift:
@@ -111,9 +118,39 @@ class Kantata(Resources):
             # Only in `Kantata()` does `None` mean the token of the environment: here that would be another user's.
             raise UsageError("with_token(None): pass the other user's token, or a provider of it.")
         tokens = as_provider(given.pop())
-        other = object.__new__(type(self))
-        other._become(self._transport, tokens, self.drift, original=False)
-        return other
+        return self._with_session(Session(self._transport, tokens, self.drift, self._session.options))
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_concurrency: int | None = None,
+    ) -> Self:
+        """A copy with other options. It shares connections, token and throttle; only closing the original closes them.
+
+            patient = kantata.with_options(timeout=600, retries=0)
+
+        Args:
+            timeout: Seconds, as for `Kantata`. `None` changes nothing; `Timeouts(read=None)` waits without a limit.
+            retries: How often to repeat a request (0: never), or a `RetryPolicy`.
+            headers: Headers to send with every request to the API, besides those of the original.
+            max_concurrency: The largest number of requests that this copy has in progress at once, within the limit of the
+                original.
+
+        Raises:
+            UsageError: An option is invalid.
+        """
+        from kantata_client._calls.options import CallOptions
+
+        options = (self._session.options or CallOptions()).changed(timeout, retries, headers, max_concurrency)
+        return self._with_session(Session(self._transport, self._session.tokens, self.drift, options))
+
+    @property
+    def with_response(self) -> KantataWithResponse:
+        """`request` with its response: `(await kantata.with_response.request("GET", "/users/me")).headers`."""
+        return KantataWithResponse(self)
 
     async def request(
         self,
@@ -122,27 +159,76 @@ class Kantata(Resources):
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        files: Mapping[str, File | bytes | tuple[str, bytes]] | Iterable[File] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request that the contract does not have.
 
         Args:
             method: HTTP method, such as `"GET"`.
             path: Below the base URL, such as `"/stories"`. It must lead where it seems to: segments `.` and `..`, and an
-                encoded slash, backslash or delimiter, are refused.
-            params: Query parameters; lists are joined by commas, `None` is left out.
+                encoded slash, backslash or delimiter, are rejected.
+            params: Query parameters. Lists are joined with commas, and `None` is left out.
             json: The body: mappings, lists, text, numbers, dates, and datetimes with a time zone.
+            content: A body that is sent as it is, instead of `json`; name its type in `headers`.
+            data: Fields of a multipart form, instead of `json`.
+            files: Files of a multipart form: bytes, `(file name, bytes)` or a `File` for each field, or `File` objects.
+            headers: Additional headers.
 
         Returns:
-            The decoded JSON of the answer, or `None` if it has no body.
+            The decoded JSON of the answer, or `None` if it has no body. `with_response.request` returns status and headers
+            too, and `stream` reads other content than JSON.
 
         Raises:
-            UsageError: The path is invalid, or a value cannot be written as JSON.
+            UsageError: The path is invalid, or a value cannot be sent.
             APIError: The service answered with an error.
             MalformedResponseError: The answer is not JSON.
         """
         from kantata_client._calls.untyped import request
 
-        return await request(self._session, method, path, params, json)
+        return await request(
+            self._session,
+            method,
+            path,
+            params=params,
+            json=json,
+            content=content,
+            data=data,
+            files=files,
+            headers=headers,
+        )
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Send a request, and read its answer piece by piece.
+
+            async with kantata.stream("GET", "/project_accounting_records/export_to_csv") as response:
+                async for chunk in response: ...
+
+        Args:
+            method: HTTP method, such as `"GET"`.
+            path: As for `request`.
+            params: As for `request`.
+            headers: Additional headers.
+
+        Returns:
+            A context manager; the response has `status`, `headers` and `request_id`.
+
+        Raises:
+            UsageError: The path is invalid, or a value cannot be sent.
+            APIError: The service answered with an error.
+        """
+        from kantata_client._calls.untyped import stream
+
+        return stream(self._session, method, path, params, headers)
 
     async def aclose(self) -> None:
         """Close all connections, so that copies cannot send any more either. On a copy, this does nothing."""
@@ -160,3 +246,12 @@ class Kantata(Resources):
     def __repr__(self) -> str:
         transport = getattr(self, "_transport", None)  # missing in a traceback from the constructor
         return f"<Kantata at {transport.base_url}>" if transport else "<Kantata>"
+
+
+class KantataWithResponse:
+    """`Kantata.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, kantata: Kantata) -> None:
+        from kantata_client._calls.responses import with_response  # attrs: not at start-up
+
+        self.request = with_response(kantata.request)

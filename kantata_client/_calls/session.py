@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._calls.arguments import body_of, form_of, path_of, query_of, wrapped
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.envelope import Decoded
+    from kantata_client._calls.options import CallOptions
     from kantata_client._contract import Operation
-    from kantata_client._http.messages import Form, Response
+    from kantata_client._http.messages import Form, Request, Response
     from kantata_client._http.tokens import TokenProvider
-    from kantata_client._http.transport import Transport
+    from kantata_client._http.transport import StreamedResponse, Transport
     from kantata_client._objects.model import Model
 
 M = TypeVar("M", bound="Model")
@@ -26,12 +28,16 @@ _NOTHING: Mapping[str, Any] = {}
 class Session:
     """One user's way to the service."""
 
-    __slots__ = ("drift", "tokens", "transport")
+    __slots__ = ("drift", "options", "tokens", "transport")
 
-    def __init__(self, transport: Transport, tokens: TokenProvider, drift: Drift) -> None:
+    def __init__(
+        self, transport: Transport, tokens: TokenProvider, drift: Drift, options: CallOptions | None = None
+    ) -> None:
         self.transport = transport
         self.tokens = tokens
         self.drift = drift
+        self.options = options
+        """Of a copy made by `with_options`."""
 
     @property
     def base_url(self) -> str:
@@ -69,21 +75,74 @@ class Session:
         query: Sequence[tuple[str, str]] = (),
         body: object = None,
         form: Form | None = None,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send an operation whose parts are ready."""
+        """Send an operation whose parts are ready.
+
+        Args:
+            operation: What is sent.
+            path: Below the base URL.
+            query: Names and values as they are sent.
+            body: To be sent as JSON.
+            form: A multipart form, instead of `body`.
+            content: A body that is encoded already, instead of `body`.
+            headers: In addition to those of the session's options.
+        """
+        request = self._request(
+            operation,
+            path,
+            query=query,
+            content=content if body is None else _encoded(body),
+            form=form,
+            headers=headers,
+        )
+        if self.options is None:
+            return await self.transport.send(request, self.tokens)
+        async with self.options.place():
+            return await self.transport.send(request, self.tokens)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        operation: Operation,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Send an operation whose answer is read piece by piece."""
+        request = self._request(operation, path, query=query, headers=headers)
+        async with (
+            nullcontext() if self.options is None else self.options.place(),
+            self.transport.stream(request, self.tokens) as response,
+        ):
+            yield response
+
+    def _request(
+        self,
+        operation: Operation,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]],
+        content: bytes | None = None,
+        form: Form | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
         from kantata_client._http.messages import Request  # attrs: not before something is sent
 
         request = Request(
             operation.method,
             self.base_url + path,
             query=query,
-            content=None if body is None else _encoded(body),
+            content=content,
             form=form,
+            headers=headers,
             operation=operation.id,
             action=operation.action,
             own_limit=operation.own_rate_limit,
         )
-        return await self.transport.send(request, self.tokens)
+        return request if self.options is None else self.options.applied(request)
 
     async def one(
         self,

@@ -1,39 +1,86 @@
-"""The way out: a request that the contract does not know."""
+"""The way out: requests that the contract does not have."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client._calls.arguments import untyped_body, untyped_query
 from kantata_client._calls.envelope import decode
+from kantata_client._calls.options import headers_of
 from kantata_client._contract import Operation
 from kantata_client._http.addresses import misleading
+from kantata_client._http.messages import File, Form
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from kantata_client._calls.session import Session
+    from kantata_client._http.transport import StreamedResponse
 
 
 async def request(
-    session: Session, method: str, path: str, params: Mapping[str, Any] | None, json: Any
+    session: Session,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, Any] | None,
+    json: Any,
+    content: bytes | str | None,
+    data: Mapping[str, Any] | None,
+    files: Any,
+    headers: Mapping[str, str] | None,
 ) -> Any:
-    """Send it, and decode what comes back."""
-    problem = None
+    """Send a request and decode its answer; the arguments are those of `Kantata.request`."""
+    operation = _operation(method, path)
+    query = [] if params is None else untyped_query(operation, params)
+    sent = headers_of(headers, operation.id, content_type=content is not None)
+    given = {"json": json, "content": content, "data or files": data if files is None else files}
+    several = [name for name, value in given.items() if value is not None]
+    if len(several) > 1:
+        raise UsageError(f"{operation.id}: pass one of {' and '.join(several)}, not both")
+    if content is not None and not isinstance(content, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{operation.id}: content is of type {type(content).__name__}: pass text or bytes")
+    response = await session.send(
+        operation,
+        path,
+        query,
+        None if json is None else untyped_body(operation, json),
+        _form(operation, data, files),
+        content=content.encode() if isinstance(content, str) else content,
+        headers=sent,
+    )
+    return decode(response.content, operation, response.request_id) if response.content.strip() else None
+
+
+def stream(
+    session: Session,
+    method: str,
+    path: str,
+    params: Mapping[str, Any] | None,
+    headers: Mapping[str, str] | None,
+) -> AbstractAsyncContextManager[StreamedResponse]:
+    """Send a request whose answer is read piece by piece; the arguments are those of `Kantata.stream`."""
+    operation = _operation(method, path)
+    query = [] if params is None else untyped_query(operation, params)
+    return session.stream(operation, path, query, headers_of(headers, operation.id))
+
+
+def _operation(method: object, path: object) -> Operation:
+    if not isinstance(method, str) or not method.isalpha() or not method.isascii():
+        raise UsageError(f"method is {method!r}: pass an HTTP method, such as 'GET'")
+    if not isinstance(path, str):
+        raise UsageError(f"path is of type {type(path).__name__}: pass text, such as '/stories'")
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
         problem = "give it below the base URL, such as '/stories', and the query in `params`"
     else:
         problem = misleading(path)
     if problem:
         raise UsageError(f"path is {path!r}: {problem}.")
-    operation = Operation(
+    return Operation(
         method.upper(), path, "", "", summary="", tags=(), result="object", action=_is_action(method, path)
     )
-    query = [] if params is None else untyped_query(operation, params)
-    body = None if json is None else untyped_body(operation, json)
-    response = await session.send(operation, path, query, body)
-    return decode(response.content, operation, response.request_id) if response.content.strip() else None
 
 
 def _is_action(method: str, path: str) -> bool:
@@ -52,3 +99,45 @@ def _is_action(method: str, path: str) -> bool:
 
 def _fits(part: str, given: str) -> bool:
     return part == given or (part.startswith("{") and given[:1].isdecimal())
+
+
+def _form(operation: Operation, data: object, files: object) -> Form | None:
+    """The multipart form of `data` and `files`."""
+    if data is None and files is None:
+        return None
+    fields = [] if data is None else untyped_query(operation, cast("Mapping[str, Any]", data))
+    return Form(fields, tuple(_files(operation, files)))
+
+
+def _files(operation: Operation, files: object) -> Iterable[File]:
+    if files is None:
+        return
+    if isinstance(files, Mapping):
+        for name, given in cast("Mapping[Any, Any]", files).items():
+            yield _file(operation, name, given)
+        return
+    if isinstance(files, (str, bytes)) or not isinstance(files, Iterable):
+        raise UsageError(
+            f"{operation.id}: files is of type {type(files).__name__}: pass a mapping, or File objects"
+        )
+    for each in cast("Iterable[Any]", files):
+        if not isinstance(each, File):
+            raise UsageError(
+                f"{operation.id}: files holds a {type(each).__name__}: pass File objects, or a mapping"
+            )
+        yield each
+
+
+def _file(operation: Operation, name: object, given: Any) -> File:
+    if isinstance(given, File):
+        return given
+    filename: Any = name
+    content: Any = given
+    if type(given) is tuple and len(cast("tuple[Any, ...]", given)) == 2:
+        filename, content = cast("tuple[Any, Any]", given)
+    if not (isinstance(name, str) and isinstance(filename, str) and isinstance(content, bytes)):
+        raise UsageError(
+            f"{operation.id}: files[{name!r}] must be bytes, a pair of file name and bytes, or a File for content that is "
+            "read in pieces"
+        )
+    return File(name, filename, content)

@@ -150,7 +150,9 @@ class Connections:
                 headers=headers,
                 content=content,
                 stream=stream,
-                extensions=self._extensions,
+                extensions=self._extensions
+                if request.timeouts is None
+                else {"timeout": attrs.asdict(request.timeouts)},
             )
         except httpx.InvalidURL as error:
             problem = str(error)

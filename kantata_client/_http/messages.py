@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from kantata_client._http.retry import RetryPolicy
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class Request:
     """The service limits the rate of the operation separately."""
     confidential: bool = attrs.field(default=False, kw_only=True)
     """Keep the body out of errors."""
+    timeouts: Timeouts | None = attrs.field(default=None, kw_only=True, repr=False)
+    """Instead of the client's."""
+    retries: RetryPolicy | None = attrs.field(default=None, kw_only=True, repr=False)
+    """Instead of the client's."""
 
     def is_below(self, base_url: str) -> bool:
         """Whether it goes to the API itself, not to a host of uploads or downloads."""

@@ -34,16 +34,19 @@ def concurrency_of(given: object) -> int:
 
 
 def policy_of(given: object) -> RetryPolicy | None:
-    """`retries=`: a number of attempts, or a `RetryPolicy`."""
+    """`retries=`: how often to repeat a request, or a `RetryPolicy`."""
     if given is None:
         return None
     from kantata_client._http.retry import RetryPolicy
 
-    policy = RetryPolicy(attempts=given) if isinstance(given, int) else given
-    if not isinstance(policy, RetryPolicy):
-        raise UsageError(f"retries is {given!r}: give the number of attempts, or RetryPolicy(…).")
-    policy.check()
-    return policy
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return RetryPolicy(attempts=given + 1)
+    if not isinstance(given, RetryPolicy):
+        raise UsageError(
+            f"retries is {given!r}: give how often to repeat a request (0: never), or RetryPolicy(…)."
+        )
+    given.check()
+    return given
 
 
 def throttle_of(given: Any) -> Throttle | None:

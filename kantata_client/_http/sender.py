@@ -111,7 +111,7 @@ class Sender:
                         refreshed = True
                         if await replaced(auth, secret):
                             continue
-                policy = settings.retries
+                policy = request.retries or settings.retries
                 decision = decide(
                     policy,
                     request.method,
@@ -175,7 +175,7 @@ class Sender:
         The general limit is waited for in a place: a 429 has to slow down the requests that wait for a place, too.
         """
         settings = self._settings
-        start, longest = settings.clock(), settings.retries.deadline
+        start, longest = settings.clock(), (request.retries or settings.retries).deadline
         pause = await settings.throttle.acquire(request.operation, own_limit, longest)
         if not pause:
             return settings.clock() - start

@@ -86,7 +86,7 @@ class Transport:
         Args:
             base_url: Where the API is.
             timeout: Seconds for connecting, for each read and each write; or `Timeouts`.
-            retries: Most attempts; or a `RetryPolicy`.
+            retries: How often to repeat a request; or a `RetryPolicy`.
             throttle: Requests a second, at a fixed rate; or a `Throttle`.
             max_concurrency: Most requests in flight at once, not counting downloads whose headers have arrived.
             transport: An async transport of httpx to use instead of the network.

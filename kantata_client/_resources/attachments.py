@@ -225,6 +225,8 @@ class _Direct:
             confidential=True,
         )
         del signed  # must not appear in a traceback that shows local variables
+        if self._session.options is not None:
+            request = self._session.options.limited(request)
         response = await self._session.transport.send(request)
         return str(response.status) == agreed
 

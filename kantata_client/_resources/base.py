@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from kantata_client._lazy import resolvable, similar
 from kantata_client._objects.model import Model
@@ -37,6 +37,9 @@ class Resource:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._session.base_url}>"
+
+    def _with_session(self, session: Session) -> Self:
+        return type(self)(session)
 
     def _page(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.access_group_membership import AccessGroupMembership
 from kantata_client.models.access_group_membership_delete_result import AccessGroupMembershipDeleteResult
@@ -205,3 +206,17 @@ class AccessGroupMemberships(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> AccessGroupMembershipsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return AccessGroupMembershipsWithResponse(self)
+
+
+class AccessGroupMembershipsWithResponse(WithResponse):
+    """`access_group_memberships.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: AccessGroupMemberships) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_location import AccountLocation
@@ -234,3 +235,17 @@ class AccountLocations(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> AccountLocationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return AccountLocationsWithResponse(self)
+
+
+class AccountLocationsWithResponse(WithResponse):
+    """`account_locations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: AccountLocations) -> None:
+        self.create = with_response(resource.create)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_membership import AccountMembership
@@ -406,3 +407,19 @@ class AccountMemberships(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> AccountMembershipsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return AccountMembershipsWithResponse(self)
+
+
+class AccountMembershipsWithResponse(WithResponse):
+    """`account_memberships.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: AccountMemberships) -> None:
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.disable = with_response(resource.disable)
+        self.enable = with_response(resource.enable)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.account_rate_cards_activation import AccountRateCardsActivation
 from kantata_client.operations.account_rate_cards_activations import (
@@ -74,3 +75,16 @@ class AccountRateCardsActivations(Resource):
                 "rate_card_set_version_id": rate_card_set_version_id,
             },
         )
+
+    @property
+    def with_response(self) -> AccountRateCardsActivationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return AccountRateCardsActivationsWithResponse(self)
+
+
+class AccountRateCardsActivationsWithResponse(WithResponse):
+    """`account_rate_cards_activations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: AccountRateCardsActivations) -> None:
+        self.get = with_response(resource.get)
+        self.create = with_response(resource.create)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.attachments import AttachmentsMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.attachment import Attachment
@@ -221,3 +222,19 @@ class Attachments(AttachmentsMethods):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> AttachmentsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return AttachmentsWithResponse(self)
+
+
+class AttachmentsWithResponse(WithResponse):
+    """`attachments.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Attachments) -> None:
+        self.create = with_response(resource.create)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.sync = with_response(resource.sync)
+        self.upload = with_response(resource.upload)

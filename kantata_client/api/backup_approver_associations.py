@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.backup_approver_association import BackupApproverAssociation
@@ -288,3 +289,18 @@ class BackupApproverAssociations(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> BackupApproverAssociationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return BackupApproverAssociationsWithResponse(self)
+
+
+class BackupApproverAssociationsWithResponse(WithResponse):
+    """`backup_approver_associations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: BackupApproverAssociations) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.billable_utilization import BillableUtilization
 from kantata_client.operations.billable_utilizations import (
@@ -287,3 +288,18 @@ class BillableUtilizations(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> BillableUtilizationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return BillableUtilizationsWithResponse(self)
+
+
+class BillableUtilizationsWithResponse(WithResponse):
+    """`billable_utilizations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: BillableUtilizations) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

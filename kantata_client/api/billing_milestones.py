@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.billing_milestone import BillingMilestone
@@ -400,3 +401,18 @@ class BillingMilestones(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> BillingMilestonesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return BillingMilestonesWithResponse(self)
+
+
+class BillingMilestonesWithResponse(WithResponse):
+    """`billing_milestones.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: BillingMilestones) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.cost_rate import CostRate
 from kantata_client.operations.cost_rates import (
@@ -291,3 +292,17 @@ class CostRates(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> CostRatesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return CostRatesWithResponse(self)
+
+
+class CostRatesWithResponse(WithResponse):
+    """`cost_rates.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: CostRates) -> None:
+        self.create = with_response(resource.create)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

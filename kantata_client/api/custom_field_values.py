@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.custom_field_value import CustomFieldValue
 from kantata_client.operations.custom_field_values import (
@@ -395,3 +396,18 @@ class CustomFieldValues(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> CustomFieldValuesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return CustomFieldValuesWithResponse(self)
+
+
+class CustomFieldValuesWithResponse(WithResponse):
+    """`custom_field_values.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: CustomFieldValues) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

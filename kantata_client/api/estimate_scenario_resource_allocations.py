@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.estimate_scenario_resource_allocation import EstimateScenarioResourceAllocation
@@ -114,3 +115,15 @@ class EstimateScenarioResourceAllocations(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> EstimateScenarioResourceAllocationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return EstimateScenarioResourceAllocationsWithResponse(self)
+
+
+class EstimateScenarioResourceAllocationsWithResponse(WithResponse):
+    """`estimate_scenario_resource_allocations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: EstimateScenarioResourceAllocations) -> None:
+        self.update = with_response(resource.update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.estimate_scenario import EstimateScenario
@@ -392,3 +393,18 @@ class EstimateScenarios(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> EstimateScenariosWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return EstimateScenariosWithResponse(self)
+
+
+class EstimateScenariosWithResponse(WithResponse):
+    """`estimate_scenarios.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: EstimateScenarios) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

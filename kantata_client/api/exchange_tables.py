@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.exchange_tables import ExchangeTablesMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.exchange_rate import ExchangeRate
@@ -229,3 +230,19 @@ class ExchangeTables(ExchangeTablesMethods):
                 "exchange_rates": exchange_rates,
             },
         )
+
+    @property
+    def with_response(self) -> ExchangeTablesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExchangeTablesWithResponse(self)
+
+
+class ExchangeTablesWithResponse(WithResponse):
+    """`exchange_tables.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ExchangeTables) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.import_rates = with_response(resource.import_rates)
+        self.upload_rates = with_response(resource.upload_rates)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.expense_report_submission import ExpenseReportSubmission
@@ -377,3 +378,19 @@ class ExpenseReportSubmissions(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ExpenseReportSubmissionsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExpenseReportSubmissionsWithResponse(self)
+
+
+class ExpenseReportSubmissionsWithResponse(WithResponse):
+    """`expense_report_submissions.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ExpenseReportSubmissions) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.approve = with_response(resource.approve)
+        self.cancel = with_response(resource.cancel)
+        self.reject = with_response(resource.reject)

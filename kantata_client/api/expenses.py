@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.expense import Expense
@@ -522,3 +523,18 @@ class Expenses(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ExpensesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExpensesWithResponse(self)
+
+
+class ExpensesWithResponse(WithResponse):
+    """`expenses.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Expenses) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.exports import ExportsMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_data_export_result import AccountDataExportResult
@@ -276,3 +277,21 @@ class Exports(ExportsMethods):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ExportsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExportsWithResponse(self)
+
+
+class ExportsWithResponse(WithResponse):
+    """`exports.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Exports) -> None:
+        self.create = with_response(resource.create)
+        self.available_datasets = with_response(resource.available_datasets)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.download_url = with_response(resource.download_url)
+        self.download = with_response(resource.download)
+        self.run = with_response(resource.run)

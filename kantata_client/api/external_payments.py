@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.external_payment import ExternalPayment
@@ -223,3 +224,17 @@ class ExternalPayments(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ExternalPaymentsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExternalPaymentsWithResponse(self)
+
+
+class ExternalPaymentsWithResponse(WithResponse):
+    """`external_payments.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ExternalPayments) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.delete = with_response(resource.delete)

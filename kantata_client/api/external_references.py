@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.external_reference import ExternalReference
@@ -232,3 +233,16 @@ class ExternalReferences(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ExternalReferencesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ExternalReferencesWithResponse(self)
+
+
+class ExternalReferencesWithResponse(WithResponse):
+    """`external_references.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ExternalReferences) -> None:
+        self.create_or_update = with_response(resource.create_or_update)
+        self.delete = with_response(resource.delete)

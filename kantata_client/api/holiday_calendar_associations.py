@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.holiday_calendar_association import HolidayCalendarAssociation
 from kantata_client.operations.holiday_calendar_associations import (
@@ -195,3 +196,17 @@ class HolidayCalendarAssociations(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> HolidayCalendarAssociationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return HolidayCalendarAssociationsWithResponse(self)
+
+
+class HolidayCalendarAssociationsWithResponse(WithResponse):
+    """`holiday_calendar_associations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: HolidayCalendarAssociations) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.delete = with_response(resource.delete)

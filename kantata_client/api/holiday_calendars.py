@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.holiday_calendar import HolidayCalendar
 from kantata_client.operations.holiday_calendars import (
@@ -248,3 +249,18 @@ class HolidayCalendars(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> HolidayCalendarsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return HolidayCalendarsWithResponse(self)
+
+
+class HolidayCalendarsWithResponse(WithResponse):
+    """`holiday_calendars.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: HolidayCalendars) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.insights_report_exports import InsightsReportExportsMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.insights_report_export import InsightsReportExport
@@ -280,3 +281,20 @@ class InsightsReportExports(InsightsReportExportsMethods):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> InsightsReportExportsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return InsightsReportExportsWithResponse(self)
+
+
+class InsightsReportExportsWithResponse(WithResponse):
+    """`insights_report_exports.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: InsightsReportExports) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.latest = with_response(resource.latest)
+        self.download_latest = with_response(resource.download_latest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.invoice import Invoice
@@ -521,3 +522,20 @@ class Invoices(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> InvoicesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return InvoicesWithResponse(self)
+
+
+class InvoicesWithResponse(WithResponse):
+    """`invoices.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Invoices) -> None:
+        self.create = with_response(resource.create)
+        self.next_invoice_number = with_response(resource.next_invoice_number)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.cancel = with_response(resource.cancel)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.line_item_lock import LineItemLock
 from kantata_client.operations.line_item_locks import (
@@ -134,3 +135,16 @@ class LineItemLocks(Resource):
                 "include": include,
             },
         )
+
+    @property
+    def with_response(self) -> LineItemLocksWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return LineItemLocksWithResponse(self)
+
+
+class LineItemLocksWithResponse(WithResponse):
+    """`line_item_locks.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: LineItemLocks) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)

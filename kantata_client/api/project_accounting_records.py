@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
@@ -466,3 +467,21 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectAccountingRecordsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectAccountingRecordsWithResponse(self)
+
+
+class ProjectAccountingRecordsWithResponse(WithResponse):
+    """`project_accounting_records.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectAccountingRecords) -> None:
+        self.create = with_response(resource.create)
+        self.delete = with_response(resource.delete)
+        self.export_to_csv = with_response(resource.export_to_csv)
+        self.import_csv = with_response(resource.import_csv)
+        self.get = with_response(resource.get)
+        self.download_csv = with_response(resource.download_csv)
+        self.upload_csv = with_response(resource.upload_csv)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_snapshot import ProjectSnapshot
@@ -218,3 +219,16 @@ class ProjectSnapshots(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectSnapshotsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectSnapshotsWithResponse(self)
+
+
+class ProjectSnapshotsWithResponse(WithResponse):
+    """`project_snapshots.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectSnapshots) -> None:
+        self.create = with_response(resource.create)
+        self.update = with_response(resource.update)

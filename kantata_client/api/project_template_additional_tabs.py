@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.project_template_additional_tab import ProjectTemplateAdditionalTab
 from kantata_client.operations.project_template_additional_tabs import (
@@ -157,3 +158,16 @@ class ProjectTemplateAdditionalTabs(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectTemplateAdditionalTabsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectTemplateAdditionalTabsWithResponse(self)
+
+
+class ProjectTemplateAdditionalTabsWithResponse(WithResponse):
+    """`project_template_additional_tabs.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectTemplateAdditionalTabs) -> None:
+        self.create = with_response(resource.create)
+        self.delete = with_response(resource.delete)

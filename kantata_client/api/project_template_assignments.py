@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.project_template_assignment import ProjectTemplateAssignment
 from kantata_client.operations.project_template_assignments import (
@@ -289,3 +290,18 @@ class ProjectTemplateAssignments(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectTemplateAssignmentsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectTemplateAssignmentsWithResponse(self)
+
+
+class ProjectTemplateAssignmentsWithResponse(WithResponse):
+    """`project_template_assignments.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectTemplateAssignments) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

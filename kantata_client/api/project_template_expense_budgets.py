@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_template_expense_budget import ProjectTemplateExpenseBudget
@@ -396,3 +397,18 @@ class ProjectTemplateExpenseBudgets(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectTemplateExpenseBudgetsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectTemplateExpenseBudgetsWithResponse(self)
+
+
+class ProjectTemplateExpenseBudgetsWithResponse(WithResponse):
+    """`project_template_expense_budgets.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectTemplateExpenseBudgets) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.project_template import ProjectTemplate
@@ -335,3 +336,18 @@ class ProjectTemplates(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ProjectTemplatesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ProjectTemplatesWithResponse(self)
+
+
+class ProjectTemplatesWithResponse(WithResponse):
+    """`project_templates.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ProjectTemplates) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.rate_card_set_version import RateCardSetVersion
@@ -340,3 +341,19 @@ class RateCardSetVersions(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> RateCardSetVersionsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return RateCardSetVersionsWithResponse(self)
+
+
+class RateCardSetVersionsWithResponse(WithResponse):
+    """`rate_card_set_versions.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: RateCardSetVersions) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.publish = with_response(resource.publish)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.rate_card_set import RateCardSet
@@ -304,3 +305,18 @@ class RateCardSets(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> RateCardSetsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return RateCardSetsWithResponse(self)
+
+
+class RateCardSetsWithResponse(WithResponse):
+    """`rate_card_sets.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: RateCardSets) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

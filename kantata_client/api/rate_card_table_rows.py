@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.rate_card_table_row import RateCardTableRow
 from kantata_client.operations.rate_card_table_rows import (
@@ -117,3 +118,16 @@ class RateCardTableRows(Resource):
                 role_id,
             ),
         )
+
+    @property
+    def with_response(self) -> RateCardTableRowsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return RateCardTableRowsWithResponse(self)
+
+
+class RateCardTableRowsWithResponse(WithResponse):
+    """`rate_card_table_rows.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: RateCardTableRows) -> None:
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.rate_card_version import RateCardVersion
 from kantata_client.operations.rate_card_versions import (
@@ -214,3 +215,16 @@ class RateCardVersions(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> RateCardVersionsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return RateCardVersionsWithResponse(self)
+
+
+class RateCardVersionsWithResponse(WithResponse):
+    """`rate_card_versions.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: RateCardVersions) -> None:
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)

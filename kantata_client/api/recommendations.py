@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.recommendation_estimate_scenario_resource_result import (
     RecommendationEstimateScenarioResourceResult,
@@ -54,3 +55,15 @@ class Recommendations(Resource):
                 "id": id,
             },
         )
+
+    @property
+    def with_response(self) -> RecommendationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return RecommendationsWithResponse(self)
+
+
+class RecommendationsWithResponse(WithResponse):
+    """`recommendations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Recommendations) -> None:
+        self.estimate_scenario_resource = with_response(resource.estimate_scenario_resource)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.resource_request import ResourceRequest
@@ -300,3 +301,18 @@ class ResourceRequests(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> ResourceRequestsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return ResourceRequestsWithResponse(self)
+
+
+class ResourceRequestsWithResponse(WithResponse):
+    """`resource_requests.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: ResourceRequests) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.update_approver = with_response(resource.update_approver)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.story_dependency import StoryDependency
 from kantata_client.operations.story_dependencies import (
@@ -133,3 +134,15 @@ class StoryDependencies(Resource):
                 "include": include,
             },
         )
+
+    @property
+    def with_response(self) -> StoryDependenciesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return StoryDependenciesWithResponse(self)
+
+
+class StoryDependenciesWithResponse(WithResponse):
+    """`story_dependencies.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: StoryDependencies) -> None:
+        self.get = with_response(resource.get)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.story_follow import StoryFollow
 from kantata_client.operations.story_follows import (
@@ -190,3 +191,17 @@ class StoryFollows(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> StoryFollowsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return StoryFollowsWithResponse(self)
+
+
+class StoryFollowsWithResponse(WithResponse):
+    """`story_follows.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: StoryFollows) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.story_state_change import StoryStateChange
 from kantata_client.operations.story_state_changes import (
@@ -119,3 +120,15 @@ class StoryStateChanges(Resource):
                 "include": include,
             },
         )
+
+    @property
+    def with_response(self) -> StoryStateChangesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return StoryStateChangesWithResponse(self)
+
+
+class StoryStateChangesWithResponse(WithResponse):
+    """`story_state_changes.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: StoryStateChanges) -> None:
+        self.get = with_response(resource.get)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.subscribed_events import SubscribedEventsMethods
 from kantata_client.models.subscribed_event import SubscribedEvent
 from kantata_client.models.subscribed_event_event_types_result import SubscribedEventEventTypesResult
@@ -124,3 +125,15 @@ class SubscribedEvents(SubscribedEventsMethods):
             EVENT_TYPES,
             SubscribedEventEventTypesResult,
         )
+
+    @property
+    def with_response(self) -> SubscribedEventsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return SubscribedEventsWithResponse(self)
+
+
+class SubscribedEventsWithResponse(WithResponse):
+    """`subscribed_events.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: SubscribedEvents) -> None:
+        self.event_types = with_response(resource.event_types)

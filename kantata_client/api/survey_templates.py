@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.survey_template import SurveyTemplate
@@ -347,3 +348,17 @@ class SurveyTemplates(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> SurveyTemplatesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return SurveyTemplatesWithResponse(self)
+
+
+class SurveyTemplatesWithResponse(WithResponse):
+    """`survey_templates.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: SurveyTemplates) -> None:
+        self.create = with_response(resource.create)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

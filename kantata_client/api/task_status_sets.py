@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.status_set import StatusSet
 from kantata_client.operations.task_status_sets import (
@@ -301,3 +302,19 @@ class TaskStatusSets(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> TaskStatusSetsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return TaskStatusSetsWithResponse(self)
+
+
+class TaskStatusSetsWithResponse(WithResponse):
+    """`task_status_sets.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: TaskStatusSets) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.update_account_default = with_response(resource.update_account_default)

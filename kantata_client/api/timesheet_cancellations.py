@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.timesheet_cancellation import TimesheetCancellation
@@ -56,3 +57,15 @@ class TimesheetCancellations(Resource):
                 "submission_ids": submission_ids,
             },
         )
+
+    @property
+    def with_response(self) -> TimesheetCancellationsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return TimesheetCancellationsWithResponse(self)
+
+
+class TimesheetCancellationsWithResponse(WithResponse):
+    """`timesheet_cancellations.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: TimesheetCancellations) -> None:
+        self.create = with_response(resource.create)

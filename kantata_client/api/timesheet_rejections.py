@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.timesheet_rejection import TimesheetRejection
@@ -56,3 +57,15 @@ class TimesheetRejections(Resource):
                 "submission_ids": submission_ids,
             },
         )
+
+    @property
+    def with_response(self) -> TimesheetRejectionsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return TimesheetRejectionsWithResponse(self)
+
+
+class TimesheetRejectionsWithResponse(WithResponse):
+    """`timesheet_rejections.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: TimesheetRejections) -> None:
+        self.create = with_response(resource.create)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.resolution import Resolution
@@ -495,3 +496,19 @@ class TimesheetSubmissions(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> TimesheetSubmissionsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return TimesheetSubmissionsWithResponse(self)
+
+
+class TimesheetSubmissionsWithResponse(WithResponse):
+    """`timesheet_submissions.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: TimesheetSubmissions) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.approve = with_response(resource.approve)
+        self.cancel = with_response(resource.cancel)
+        self.reject = with_response(resource.reject)

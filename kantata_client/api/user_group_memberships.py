@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.user_workspace_group import UserWorkspaceGroup
 from kantata_client.operations.user_group_memberships import (
@@ -204,3 +205,16 @@ class UserGroupMemberships(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> UserGroupMembershipsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return UserGroupMembershipsWithResponse(self)
+
+
+class UserGroupMembershipsWithResponse(WithResponse):
+    """`user_group_memberships.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: UserGroupMemberships) -> None:
+        self.create = with_response(resource.create)
+        self.delete = with_response(resource.delete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.users import UsersMethods
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.user import User
@@ -528,3 +529,21 @@ class Users(UsersMethods):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> UsersWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return UsersWithResponse(self)
+
+
+class UsersWithResponse(WithResponse):
+    """`users.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Users) -> None:
+        self.me = with_response(resource.me)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.capacity = with_response(resource.capacity)
+        self.update_profile_photo = with_response(resource.update_profile_photo)
+        self.reset_profile_photo = with_response(resource.reset_profile_photo)
+        self.upload_profile_photo = with_response(resource.upload_profile_photo)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace_invoice_preference import WorkspaceInvoicePreference
@@ -186,3 +187,17 @@ class WorkspaceInvoicePreferences(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> WorkspaceInvoicePreferencesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkspaceInvoicePreferencesWithResponse(self)
+
+
+class WorkspaceInvoicePreferencesWithResponse(WithResponse):
+    """`workspace_invoice_preferences.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: WorkspaceInvoicePreferences) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace_resource import WorkspaceResource
@@ -551,4 +552,25 @@ class WorkspaceResources(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+        )
+
+    @property
+    def with_response(self) -> WorkspaceResourcesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkspaceResourcesWithResponse(self)
+
+
+class WorkspaceResourcesWithResponse(WithResponse):
+    """`workspace_resources.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: WorkspaceResources) -> None:
+        self.create = with_response(resource.create)
+        self.allocations_matching_scheduled_hours = with_response(
+            resource.allocations_matching_scheduled_hours
+        )
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.allocations_matching_scheduled_hours_by_id = with_response(
+            resource.allocations_matching_scheduled_hours_by_id
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.workspace_status_change import WorkspaceStatusChange
 from kantata_client.operations.workspace_status_changes import (
@@ -157,3 +158,16 @@ class WorkspaceStatusChanges(Resource):
                 "include": include,
             },
         )
+
+    @property
+    def with_response(self) -> WorkspaceStatusChangesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkspaceStatusChangesWithResponse(self)
+
+
+class WorkspaceStatusChangesWithResponse(WithResponse):
+    """`workspace_status_changes.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: WorkspaceStatusChanges) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)

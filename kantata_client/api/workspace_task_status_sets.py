@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace_status_set import WorkspaceStatusSet
@@ -56,3 +57,15 @@ class WorkspaceTaskStatusSets(Resource):
                 "workspace_task_status_sets": workspace_task_status_sets,
             },
         )
+
+    @property
+    def with_response(self) -> WorkspaceTaskStatusSetsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkspaceTaskStatusSetsWithResponse(self)
+
+
+class WorkspaceTaskStatusSetsWithResponse(WithResponse):
+    """`workspace_task_status_sets.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: WorkspaceTaskStatusSets) -> None:
+        self.bulk_update = with_response(resource.bulk_update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workspace import Workspace
@@ -1128,3 +1129,24 @@ class Workspaces(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> WorkspacesWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkspacesWithResponse(self)
+
+
+class WorkspacesWithResponse(WithResponse):
+    """`workspaces.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: Workspaces) -> None:
+        self.create = with_response(resource.create)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)
+        self.apply_template = with_response(resource.apply_template)
+        self.invite = with_response(resource.invite)
+        self.permissions = with_response(resource.permissions)
+        self.toggle_expense_approvals = with_response(resource.toggle_expense_approvals)
+        self.toggle_time_approvals = with_response(resource.toggle_time_approvals)
+        self.unarchive_with_approvals = with_response(resource.unarchive_with_approvals)

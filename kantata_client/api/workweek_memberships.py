@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client._unset import UNSET, Unset
 from kantata_client.models.workweek_membership import WorkweekMembership
@@ -382,3 +383,19 @@ class WorkweekMemberships(Resource):
             concurrency=concurrency,
             progress=progress,
         )
+
+    @property
+    def with_response(self) -> WorkweekMembershipsWithResponse:
+        """The methods that return one result, each returning an `APIResponse` with status and headers."""
+        return WorkweekMembershipsWithResponse(self)
+
+
+class WorkweekMembershipsWithResponse(WithResponse):
+    """`workweek_memberships.with_response`: methods that return an `APIResponse`."""
+
+    def __init__(self, resource: WorkweekMemberships) -> None:
+        self.create = with_response(resource.create)
+        self.standardize_to_default = with_response(resource.standardize_to_default)
+        self.get = with_response(resource.get)
+        self.update = with_response(resource.update)
+        self.delete = with_response(resource.delete)

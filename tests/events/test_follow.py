@@ -29,7 +29,7 @@ CHANGES = int(os.environ.get("KANTATA_EVENTS", "10000"))
 
 
 def client(feed: Feed) -> Kantata:
-    return Kantata("token", transport=feed.transport, retries=1, on_drift="ignore")
+    return Kantata("token", transport=feed.transport, retries=0, on_drift="ignore")
 
 
 def change_of(event: object) -> int:

@@ -420,7 +420,7 @@ async def test_a_token_that_stays_refused_is_an_error(serving, answer, connect):
 
 async def test_a_broken_answer_that_repeats_the_token(serving, connect):
     async with serving(b"HTTP/nonsense " + TOKEN.encode() + b"\r\n\r\n") as server:
-        transport = connect(server, retries=1)
+        transport = connect(server, retries=0)
         with pytest.raises(KantataConnectionError) as caught:
             await transport.send(request(transport), as_provider(TOKEN))
         assert TOKEN not in str(caught.value)
@@ -858,7 +858,7 @@ async def test_a_client_that_was_only_dropped_is_gone():
         {"retries": RetryPolicy(attempts=0)},
         {"retries": RetryPolicy("3")},
         {"retries": RetryPolicy(deadline="60")},
-        {"retries": 0},
+        {"retries": -1},
         {"retries": True},
         {"retries": "3"},
         {"retries": 2.5},
@@ -886,9 +886,9 @@ async def test_a_client_is_no_transport():
             Transport(transport=client)
 
 
-async def test_numbers_stand_for_attempts_and_for_a_rate(serving, answer, connect):
+async def test_numbers_stand_for_repetitions_and_for_a_rate(serving, answer, connect):
     async with serving(answer(503)) as server:
-        transport = connect(server, retries=3, throttle=1000)
+        transport = connect(server, retries=2, throttle=1000)
         with pytest.raises(ServerError):
             await transport.send(request(transport))
         assert len(server.seen) == 3

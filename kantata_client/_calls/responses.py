@@ -1,0 +1,88 @@
+"""Results together with the HTTP response that they came in: `with_response`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+import attrs
+
+from kantata_client._calls.session import Session
+from kantata_client.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import MethodType
+
+    from kantata_client._http.messages import Response
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@attrs.frozen(eq=False)
+class APIResponse(Generic[T]):
+    """What a method returns, with the response that it came in."""
+
+    value: T
+    """What the method returns without `with_response`."""
+    status: int
+    """HTTP status, always 2xx: other answers raise `APIError`."""
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    """Names are looked up in any case."""
+    content: bytes = attrs.field(repr=False)
+    """The body as it was received."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that Kantata's support asks for."""
+        return self.headers.get("x-request-id")
+
+
+class Recording(Session):
+    """A session that keeps the last response, for one call."""
+
+    __slots__ = ("last",)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.transport, session.tokens, session.drift, session.options)
+        self.last: Response | None = None
+
+    async def send(self, *arguments: Any, **named: Any) -> Response:
+        self.last = await super().send(*arguments, **named)
+        return self.last
+
+
+def with_response(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, APIResponse[T]]]:
+    """A method of a resource or a client that returns an `APIResponse`.
+
+    Args:
+        call: A bound coroutine method whose object has `_session` and `_with_session`.
+    """
+    method = cast("MethodType", call)
+    owner: Any = method.__self__
+
+    @wraps(call)
+    async def recorded(*arguments: P.args, **named: P.kwargs) -> APIResponse[T]:
+        session = Recording(owner._session)
+        value: T = await getattr(owner._with_session(session), method.__name__)(*arguments, **named)
+        response = session.last
+        if response is None:
+            raise UsageError(f"{owner!r}.{method.__name__} sent no request", consequence="")
+        return APIResponse(value, response.status, response.headers, response.content)
+
+    return recorded
+
+
+class WithResponse:
+    """The methods of a resource that return one result, each returning an `APIResponse`."""
+
+    if not TYPE_CHECKING:  # the type checker knows the methods
+
+        def __getattr__(self, name: str) -> Any:
+            msg = (
+                f"{type(self).__name__} has no {name!r}: it has the methods that return one result. Lists and bulk writes "
+                "send several requests, so they have no single response"
+            )
+            raise AttributeError(msg)
