@@ -50,6 +50,11 @@ class OperationView(_View):
         return self.facts.result in ("page", "array")
 
     @property
+    def writes(self) -> bool:
+        """Whether it can have a body."""
+        return self.facts.body is not None or self.facts.method in ("POST", "PUT", "PATCH")
+
+    @property
     def performer(self) -> str:
         return _PERFORMERS[self.facts.result]
 

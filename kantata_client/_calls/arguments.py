@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
+from kantata_client._calls.beyond import Beyond
 from kantata_client._lazy import similar
 from kantata_client._unset import UNSET
 from kantata_client.errors import UsageError
@@ -57,6 +58,8 @@ def query_of(operation: Operation, given: Mapping[str, Any]) -> list[tuple[str, 
     query: list[tuple[str, str]] = []
     for name, parameter in operation.query.items():
         value = given.get(name)
+        if type(value) is Beyond:
+            continue
         if value is None or value is UNSET:
             if parameter.required:
                 raise _wrong(operation, name, "is required")
@@ -67,7 +70,8 @@ def query_of(operation: Operation, given: Mapping[str, Any]) -> list[tuple[str, 
                 query.append((name, ",".join(items)))
         else:
             query.append((name, _in_query(_checked(operation, name, parameter, value))))
-    return query
+    beyond = {name: value.value for name, value in given.items() if type(value) is Beyond}
+    return query + untyped_query(operation, beyond) if beyond else query
 
 
 def items_of(operation: Operation, name: str, parameter: Parameter, value: Any) -> list[str]:
@@ -127,6 +131,11 @@ def item_of(operation: Operation, item: object, where: str) -> dict[str, Any]:
     return _object(operation, where, fields, given)
 
 
+def bare_body_of(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an operation for which the contract has none: whatever `extra_body` holds."""
+    return _object(operation, "", {}, given)
+
+
 def form_of(operation: Operation, given: Mapping[str, Any]) -> Form:
     """The body as a multipart form: files are bytes, or a `File` with its name."""
     import attrs
@@ -142,6 +151,8 @@ def form_of(operation: Operation, given: Mapping[str, Any]) -> Form:
             files.append(attrs.evolve(value, name=field))
         elif isinstance(value, bytes):
             files.append(File(field, name, value))
+        elif isinstance(value, list):
+            fields += [(f"{field}[]", _in_query(each)) for each in cast("list[Any]", value)]
         else:
             fields.append((field, _in_query(value)))
     return Form(fields, files)
@@ -159,6 +170,9 @@ def _object(
     properties: dict[str, Any] = {}
     for name, value in given.items():
         if value is UNSET:
+            continue
+        if type(value) is Beyond:
+            properties[name] = _json(operation, f"{prefix}{name}", value.value)
             continue
         if name not in fields:
             hint = similar(str(name), tuple(fields))

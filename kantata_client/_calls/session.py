@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kantata_client._calls.arguments import body_of, form_of, path_of, query_of, wrapped
+from kantata_client._calls.arguments import bare_body_of, body_of, form_of, path_of, query_of, wrapped
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ class Session:
             KantataError: What `Transport.send` raises.
         """
         below, sent = path_of(operation, path), query_of(operation, query)
-        if body is None or operation.body is None:
+        if body is None:
             response = await self.send(operation, below, sent)
+        elif operation.body is None:
+            response = await self.send(operation, below, sent, bare_body_of(operation, body))
         elif operation.body.multipart:
             response = await self.send(operation, below, sent, form=form_of(operation, body))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from kantata_client._calls.beyond import extended
 from kantata_client._lazy import resolvable, similar
 from kantata_client._objects.model import Model
 
@@ -48,7 +49,9 @@ class Resource:
         *,
         path: tuple[int | str, ...] = (),
         query: Mapping[str, Any] = _NOTHING,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[M]:
+        query, _ = extended(operation, query, None, extra_query, None)
         from kantata_client._lists.paginator import Paginator
 
         return Paginator(self._session, operation, cls, path, query)
@@ -61,7 +64,10 @@ class Resource:
         path: tuple[int | str, ...] = (),
         query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> M:
+        query, body = extended(operation, query, body, extra_query, extra_body)
         return await self._session.one(operation, cls, path, query, body)
 
     async def _many(
@@ -72,7 +78,10 @@ class Resource:
         path: tuple[int | str, ...] = (),
         query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> list[M]:
+        query, body = extended(operation, query, body, extra_query, extra_body)
         return await self._session.many(operation, cls, path, query, body)
 
     async def _none(
@@ -82,7 +91,10 @@ class Resource:
         path: tuple[int | str, ...] = (),
         query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> None:
+        query, body = extended(operation, query, body, extra_query, extra_body)
         await self._session.perform(operation, path, query, body)
 
     async def _file(
@@ -92,7 +104,10 @@ class Resource:
         path: tuple[int | str, ...] = (),
         query: Mapping[str, Any] = _NOTHING,
         body: Mapping[str, Any] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> bytes:
+        query, body = extended(operation, query, body, extra_query, extra_body)
         response, _ = await self._session.perform(operation, path, query, body)
         return response.content
 

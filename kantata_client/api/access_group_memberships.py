@@ -22,7 +22,7 @@ from kantata_client.operations.access_group_memberships import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -43,6 +43,7 @@ class AccessGroupMemberships(Resource):
         page: int | None = None,
         per_page: int | None = None,
         user_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccessGroupMembership]:
         """List access group memberships.
 
@@ -57,6 +58,7 @@ class AccessGroupMemberships(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             user_id: Filter access group memberships by user id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccessGroupMembership` objects: use `async for`, `pages`, `first`, `one`,
@@ -79,6 +81,7 @@ class AccessGroupMemberships(Resource):
                 "per_page": per_page,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -87,6 +90,8 @@ class AccessGroupMemberships(Resource):
         access_group_id: int | str,
         user_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccessGroupMembership:
         """Create an access group membership.
 
@@ -97,6 +102,8 @@ class AccessGroupMemberships(Resource):
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccessGroupMembership`.
@@ -117,6 +124,8 @@ class AccessGroupMemberships(Resource):
                 "access_group_id": access_group_id,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -124,6 +133,7 @@ class AccessGroupMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccessGroupMembership:
         """Get an access group membership.
 
@@ -131,6 +141,7 @@ class AccessGroupMemberships(Resource):
             id: Id of the access group membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccessGroupMembership`.
@@ -148,11 +159,14 @@ class AccessGroupMemberships(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccessGroupMembershipDeleteResult:
         """Delete an access group membership.
 
@@ -160,6 +174,7 @@ class AccessGroupMemberships(Resource):
 
         Args:
             id: Id of the access group membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccessGroupMembershipDeleteResult`.
@@ -174,6 +189,7 @@ class AccessGroupMemberships(Resource):
             DELETE,
             AccessGroupMembershipDeleteResult,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

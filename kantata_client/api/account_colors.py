@@ -16,7 +16,7 @@ from kantata_client.operations.account_colors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -34,6 +34,7 @@ class AccountColors(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountColor]:
         """List account colors.
 
@@ -46,6 +47,7 @@ class AccountColors(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountColor` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -67,4 +69,5 @@ class AccountColors(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )

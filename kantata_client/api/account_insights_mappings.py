@@ -18,7 +18,7 @@ from kantata_client.operations.account_insights_mappings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -38,6 +38,7 @@ class AccountInsightsMappings(Resource):
         page: int | None = None,
         per_page: int | None = None,
         standard: bool | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountInsightsMapping]:
         """List the dynamic dashboards of Insights.
 
@@ -53,6 +54,7 @@ class AccountInsightsMappings(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             standard: True = standard only, false = custom only.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountInsightsMapping` objects: use `async for`, `pages`, `first`, `one`,
@@ -76,4 +78,5 @@ class AccountInsightsMappings(Resource):
                 "per_page": per_page,
                 "standard": standard,
             },
+            extra_query=extra_query,
         )

@@ -54,6 +54,7 @@ class AccountInvitations(Resource):
         page: int | None = None,
         per_page: int | None = None,
         search: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountInvitation]:
         """List account invitations.
 
@@ -68,6 +69,7 @@ class AccountInvitations(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountInvitation` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -92,6 +94,7 @@ class AccountInvitations(Resource):
                 "per_page": per_page,
                 "search": search,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -108,6 +111,8 @@ class AccountInvitations(Resource):
         headline: str | Unset | None = UNSET,
         permission: Permission | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountInvitation:
         """Create an account invitation.
 
@@ -131,6 +136,8 @@ class AccountInvitations(Resource):
             permission: Permission of the account invitation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountInvitation`.
@@ -159,6 +166,8 @@ class AccountInvitations(Resource):
                 "headline": headline,
                 "permission": permission,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -166,6 +175,7 @@ class AccountInvitations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccountInvitation:
         """Get an account invitation.
 
@@ -173,6 +183,7 @@ class AccountInvitations(Resource):
             id: Id of the account invitation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountInvitation`.
@@ -190,6 +201,7 @@ class AccountInvitations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -202,6 +214,8 @@ class AccountInvitations(Resource):
         default_role_id: int | str | Unset | None = UNSET,
         permission: Permission | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountInvitation:
         """Update an account invitation.
 
@@ -215,6 +229,8 @@ class AccountInvitations(Resource):
             permission: Permission of the account invitation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountInvitation`.
@@ -239,16 +255,21 @@ class AccountInvitations(Resource):
                 "default_role_id": default_role_id,
                 "permission": permission,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an account invitation.
 
         Args:
             id: Id of the account invitation.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -259,6 +280,7 @@ class AccountInvitations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def resend(
@@ -266,6 +288,8 @@ class AccountInvitations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountInvitation:
         """Send an account invitation again.
 
@@ -277,6 +301,8 @@ class AccountInvitations(Resource):
             id: Id of the account invitation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountInvitation`.
@@ -294,6 +320,8 @@ class AccountInvitations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

@@ -45,6 +45,7 @@ class AccountLocations(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountLocation]:
         """List account locations.
 
@@ -56,6 +57,7 @@ class AccountLocations(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_id: Filter account locations by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountLocation` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -78,6 +80,7 @@ class AccountLocations(Resource):
                 "per_page": per_page,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -85,12 +88,16 @@ class AccountLocations(Resource):
         *,
         archived: bool | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountLocation:
         """Create an account location.
 
         Args:
             archived: Defaults to false.
             name: Name of the account location.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountLocation`.
@@ -108,6 +115,8 @@ class AccountLocations(Resource):
                 "archived": archived,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -116,6 +125,8 @@ class AccountLocations(Resource):
         *,
         archived: bool | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountLocation:
         """Update an account location.
 
@@ -123,6 +134,8 @@ class AccountLocations(Resource):
             id: Id of the account location.
             archived: Whether the account location is archived.
             name: Name of the account location.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountLocation`.
@@ -141,16 +154,21 @@ class AccountLocations(Resource):
                 "archived": archived,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an account location.
 
         Args:
             id: Id of the account location.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -161,6 +179,7 @@ class AccountLocations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -64,6 +64,7 @@ class AccountMemberships(Resource):
         updated_before: datetime | None = None,
         with_skills: str | None = None,
         with_user_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountMembership]:
         """List account memberships.
 
@@ -92,6 +93,7 @@ class AccountMemberships(Resource):
             with_skills: JSON: {"ids":[ID,..],"ID":[level,..],"operation":"or"|"and"}; levels only for
                 skills that have them.
             with_user_ids: Filter account memberships by user ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountMembership` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -127,6 +129,7 @@ class AccountMemberships(Resource):
                 "with_skills": with_skills,
                 "with_user_ids": with_user_ids,
             },
+            extra_query=extra_query,
         )
 
     async def get(
@@ -136,6 +139,7 @@ class AccountMemberships(Resource):
         include: Include | Iterable[Include] | None = None,
         is_active: bool | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccountMembership:
         """Get an account membership.
 
@@ -145,6 +149,7 @@ class AccountMemberships(Resource):
                 included raises `NotIncludedError`.
             is_active: False finds inactive members, which the default hides (404 by id).
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountMembership`.
@@ -164,6 +169,7 @@ class AccountMemberships(Resource):
                 "is_active": is_active,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -185,6 +191,8 @@ class AccountMemberships(Resource):
         should_show_alert_on_timesheet_submission: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountMembership:
         """Update an account membership.
 
@@ -209,6 +217,8 @@ class AccountMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountMembership`.
@@ -242,11 +252,15 @@ class AccountMemberships(Resource):
                 "permission": permission,
                 "should_show_alert_on_timesheet_submission": should_show_alert_on_timesheet_submission,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an account membership.
 
@@ -255,6 +269,7 @@ class AccountMemberships(Resource):
 
         Args:
             id: Id of the account membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -265,6 +280,7 @@ class AccountMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def disable(
@@ -273,6 +289,8 @@ class AccountMemberships(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountMembership:
         """Deactivate a member of the account.
 
@@ -281,6 +299,8 @@ class AccountMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountMembership`.
@@ -299,6 +319,8 @@ class AccountMemberships(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def enable(
@@ -307,6 +329,8 @@ class AccountMemberships(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountMembership:
         """Reactivate a member of the account.
 
@@ -315,6 +339,8 @@ class AccountMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountMembership`.
@@ -333,6 +359,8 @@ class AccountMemberships(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

@@ -18,7 +18,7 @@ from kantata_client.operations.account_rate_cards_activations import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
 
 
 class AccountRateCardsActivations(Resource):
@@ -28,10 +28,15 @@ class AccountRateCardsActivations(Resource):
 
     async def get(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccountRateCardsActivation:
         """Get an account rate cards activation.
 
         Needs financial access (Project Lead or higher).
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountRateCardsActivation`.
@@ -45,12 +50,15 @@ class AccountRateCardsActivations(Resource):
         return await self._one(
             GET,
             AccountRateCardsActivation,
+            extra_query=extra_query,
         )
 
     async def create(
         self,
         *,
         rate_card_set_version_id: int | str,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountRateCardsActivation:
         """Create an account rate cards activation.
 
@@ -58,6 +66,8 @@ class AccountRateCardsActivations(Resource):
 
         Args:
             rate_card_set_version_id: Version of the account default set.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountRateCardsActivation`.
@@ -74,6 +84,8 @@ class AccountRateCardsActivations(Resource):
             query={
                 "rate_card_set_version_id": rate_card_set_version_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     @property

@@ -74,6 +74,7 @@ class Assignments(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Assignment]:
         """List assignments.
 
@@ -120,6 +121,7 @@ class Assignments(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter assignments by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Assignment` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -164,6 +166,7 @@ class Assignments(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -176,6 +179,8 @@ class Assignments(Resource):
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         resource_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Assignment:
         """Create an assignment.
 
@@ -189,6 +194,8 @@ class Assignments(Resource):
             resource_id: Give it or assignee_id; this one wins.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Assignment`.
@@ -213,6 +220,8 @@ class Assignments(Resource):
                 "resource_id": resource_id,
                 "story_id": story_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -220,6 +229,7 @@ class Assignments(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Assignment:
         """Get an assignment.
 
@@ -227,6 +237,7 @@ class Assignments(Resource):
             id: Id of the assignment.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Assignment`.
@@ -244,6 +255,7 @@ class Assignments(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -256,6 +268,8 @@ class Assignments(Resource):
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         resource_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Assignment:
         """Update an assignment.
 
@@ -269,6 +283,8 @@ class Assignments(Resource):
             resource_id: Give it or assignee_id; this one wins.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Assignment`.
@@ -293,11 +309,15 @@ class Assignments(Resource):
                 "external_reference": external_reference,
                 "resource_id": resource_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an assignment.
 
@@ -305,6 +325,7 @@ class Assignments(Resource):
 
         Args:
             id: Id of the assignment.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -315,6 +336,7 @@ class Assignments(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -43,6 +43,8 @@ class Attachments(AttachmentsMethods):
         data: bytes | File | Unset | None = UNSET,
         filename: str | Unset | None = UNSET,
         direct: bool | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Attachment | DirectUpload:
         """Create an attachment.
 
@@ -57,6 +59,8 @@ class Attachments(AttachmentsMethods):
             filename: Only when direct: letters, digits, `_`, `-` and the dot of the extension.
             direct: True asks where to upload the file directly (a DirectUpload), instead of sending
                 it here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Attachment`; with `direct`, the `DirectUpload`.
@@ -76,6 +80,8 @@ class Attachments(AttachmentsMethods):
                 "attachment[type]": type,
                 "direct": direct,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -83,12 +89,16 @@ class Attachments(AttachmentsMethods):
         id: int | str,
         *,
         filename: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Attachment:
         """Update an attachment.
 
         Args:
             id: Id of the attachment.
             filename: New name.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Attachment`.
@@ -106,16 +116,21 @@ class Attachments(AttachmentsMethods):
             body={
                 "filename": filename,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an attachment.
 
         Args:
             id: Id of the attachment.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -126,11 +141,15 @@ class Attachments(AttachmentsMethods):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def sync(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Attachment:
         """Tell the service that a direct upload is complete.
 
@@ -138,6 +157,8 @@ class Attachments(AttachmentsMethods):
 
         Args:
             id: Id of the attachment.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Attachment`.
@@ -152,6 +173,8 @@ class Attachments(AttachmentsMethods):
             SYNC,
             Attachment,
             path=(id,),
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

@@ -44,6 +44,7 @@ class BackupApproverAssociations(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[BackupApproverAssociation]:
         """List backup approver associations.
 
@@ -56,6 +57,7 @@ class BackupApproverAssociations(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `BackupApproverAssociation` objects: use `async for`, `pages`, `first`, `one`,
@@ -76,6 +78,7 @@ class BackupApproverAssociations(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -86,6 +89,8 @@ class BackupApproverAssociations(Resource):
         end_date: date,
         start_date: date,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BackupApproverAssociation:
         """Create a backup approver association.
 
@@ -96,6 +101,8 @@ class BackupApproverAssociations(Resource):
             start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BackupApproverAssociation`.
@@ -118,6 +125,8 @@ class BackupApproverAssociations(Resource):
                 "end_date": end_date,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -125,6 +134,7 @@ class BackupApproverAssociations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BackupApproverAssociation:
         """Get a backup approver association.
 
@@ -132,6 +142,7 @@ class BackupApproverAssociations(Resource):
             id: Id of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `BackupApproverAssociation`.
@@ -149,6 +160,7 @@ class BackupApproverAssociations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -160,6 +172,8 @@ class BackupApproverAssociations(Resource):
         end_date: date | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BackupApproverAssociation:
         """Update a backup approver association.
 
@@ -171,6 +185,8 @@ class BackupApproverAssociations(Resource):
             start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BackupApproverAssociation`.
@@ -194,16 +210,21 @@ class BackupApproverAssociations(Resource):
                 "end_date": end_date,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a backup approver association.
 
         Args:
             id: Id of the backup approver association.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -214,6 +235,7 @@ class BackupApproverAssociations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

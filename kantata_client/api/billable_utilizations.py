@@ -47,6 +47,7 @@ class BillableUtilizations(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[BillableUtilization]:
         """List billable utilizations.
 
@@ -61,6 +62,7 @@ class BillableUtilizations(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `BillableUtilization` objects: use `async for`, `pages`, `first`, `one`,
@@ -85,6 +87,7 @@ class BillableUtilizations(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -94,6 +97,8 @@ class BillableUtilizations(Resource):
         effective_date: date,
         target: int,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BillableUtilization:
         """Create a billable utilization.
 
@@ -103,6 +108,8 @@ class BillableUtilizations(Resource):
             target: Percent of logged time that should be billable.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BillableUtilization`.
@@ -124,6 +131,8 @@ class BillableUtilizations(Resource):
                 "effective_date": effective_date,
                 "target": target,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -131,6 +140,7 @@ class BillableUtilizations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BillableUtilization:
         """Get a billable utilization.
 
@@ -138,6 +148,7 @@ class BillableUtilizations(Resource):
             id: Id of the billable utilization.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `BillableUtilization`.
@@ -155,6 +166,7 @@ class BillableUtilizations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -164,6 +176,8 @@ class BillableUtilizations(Resource):
         effective_date: date,
         target: int,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BillableUtilization:
         """Update a billable utilization.
 
@@ -173,6 +187,8 @@ class BillableUtilizations(Resource):
             target: Percent of logged time that should be billable.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BillableUtilization`.
@@ -194,16 +210,21 @@ class BillableUtilizations(Resource):
                 "effective_date": effective_date,
                 "target": target,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a billable utilization.
 
         Args:
             id: Id of the billable utilization.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -214,6 +235,7 @@ class BillableUtilizations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -64,6 +64,7 @@ class BillingMilestones(Resource):
         story_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[BillingMilestone]:
         """List billing milestones.
 
@@ -95,6 +96,7 @@ class BillingMilestones(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_ids: Filter billing milestones by workspace ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `BillingMilestone` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -128,6 +130,7 @@ class BillingMilestones(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -141,6 +144,8 @@ class BillingMilestones(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BillingMilestone:
         """Create a billing milestone.
 
@@ -157,6 +162,8 @@ class BillingMilestones(Resource):
             story_id: Required when billing_type is upon_completion.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BillingMilestone`.
@@ -182,6 +189,8 @@ class BillingMilestones(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -189,6 +198,7 @@ class BillingMilestones(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BillingMilestone:
         """Get a billing milestone.
 
@@ -196,6 +206,7 @@ class BillingMilestones(Resource):
             id: Id of the billing milestone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `BillingMilestone`.
@@ -213,6 +224,7 @@ class BillingMilestones(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -226,6 +238,8 @@ class BillingMilestones(Resource):
         story_id: int | str | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BillingMilestone:
         """Update a billing milestone.
 
@@ -242,6 +256,8 @@ class BillingMilestones(Resource):
             title: Title of the billing milestone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `BillingMilestone`.
@@ -267,11 +283,15 @@ class BillingMilestones(Resource):
                 "story_id": story_id,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a billing milestone.
 
@@ -279,6 +299,7 @@ class BillingMilestones(Resource):
 
         Args:
             id: Id of the billing milestone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -289,6 +310,7 @@ class BillingMilestones(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -43,6 +43,7 @@ class ClientInvoiceDefaults(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ClientInvoiceDefault]:
         """List client invoice defaults.
 
@@ -53,6 +54,7 @@ class ClientInvoiceDefaults(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_id: Project being invoiced.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ClientInvoiceDefault` objects: use `async for`, `pages`, `first`, `one`,
@@ -74,6 +76,7 @@ class ClientInvoiceDefaults(Resource):
                 "per_page": per_page,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -93,6 +96,8 @@ class ClientInvoiceDefaults(Resource):
         show_task_names: bool | Unset | None = UNSET,
         show_tax: bool | Unset | None = UNSET,
         time_rollup_type: int | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ClientInvoiceDefault:
         """Create a client invoice default.
 
@@ -112,6 +117,8 @@ class ClientInvoiceDefaults(Resource):
             show_tax: Taxable amount.
             time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
                 and `2`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ClientInvoiceDefault`.
@@ -141,16 +148,21 @@ class ClientInvoiceDefaults(Resource):
                 "show_tax": show_tax,
                 "time_rollup_type": time_rollup_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ClientInvoiceDefault:
         """Get a client invoice default.
 
         Args:
             id: Id of the client invoice default.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ClientInvoiceDefault`.
@@ -165,6 +177,7 @@ class ClientInvoiceDefaults(Resource):
             GET,
             ClientInvoiceDefault,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -184,6 +197,8 @@ class ClientInvoiceDefaults(Resource):
         show_task_names: bool | Unset | None = UNSET,
         show_tax: bool | Unset | None = UNSET,
         time_rollup_type: int | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ClientInvoiceDefault:
         """Update a client invoice default.
 
@@ -203,6 +218,8 @@ class ClientInvoiceDefaults(Resource):
             show_tax: Taxable amount.
             time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
                 and `2`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ClientInvoiceDefault`.
@@ -232,16 +249,21 @@ class ClientInvoiceDefaults(Resource):
                 "show_tax": show_tax,
                 "time_rollup_type": time_rollup_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a client invoice default.
 
         Args:
             id: Id of the client invoice default.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -252,6 +274,7 @@ class ClientInvoiceDefaults(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

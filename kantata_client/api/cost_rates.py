@@ -48,6 +48,7 @@ class CostRates(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CostRate]:
         """List cost rates.
 
@@ -63,6 +64,7 @@ class CostRates(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `CostRate` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -88,6 +90,7 @@ class CostRates(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -97,6 +100,8 @@ class CostRates(Resource):
         amount_in_subunits: int,
         currency: str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CostRate:
         """Create a cost rate.
 
@@ -109,6 +114,8 @@ class CostRates(Resource):
             currency: Iso code.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CostRate`.
@@ -130,6 +137,8 @@ class CostRates(Resource):
                 "amount_in_subunits": amount_in_subunits,
                 "currency": currency,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -138,6 +147,8 @@ class CostRates(Resource):
         *,
         amount_in_subunits: int,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CostRate:
         """Update a cost rate.
 
@@ -146,6 +157,8 @@ class CostRates(Resource):
             amount_in_subunits: Amount of the cost rate, in the smallest unit of the currency.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CostRate`.
@@ -166,16 +179,21 @@ class CostRates(Resource):
             body={
                 "amount_in_subunits": amount_in_subunits,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a cost rate.
 
         Args:
             id: Id of the cost rate.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -186,6 +204,7 @@ class CostRates(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

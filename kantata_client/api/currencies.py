@@ -16,6 +16,8 @@ from kantata_client.operations.currencies import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client._lists.paginator import Paginator
 
 
@@ -29,6 +31,7 @@ class Currencies(Resource):
         *,
         addable_to_rate_card_set_version: int | str | None = None,
         matching: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Currency]:
         """List currencies.
 
@@ -36,6 +39,7 @@ class Currencies(Resource):
             addable_to_rate_card_set_version: Version id; non-default cards limited to default card's
                 currencies.
             matching: Approximate; ISO code, name or symbol.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Currency` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -54,4 +58,5 @@ class Currencies(Resource):
                 "addable_to_rate_card_set_version": addable_to_rate_card_set_version,
                 "matching": matching,
             },
+            extra_query=extra_query,
         )

@@ -16,7 +16,7 @@ from kantata_client.operations.custom_branding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -32,6 +32,7 @@ class CustomBranding(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[PrivateLabel]:
         """List custom branding.
 
@@ -42,6 +43,7 @@ class CustomBranding(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `PrivateLabel` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -61,4 +63,5 @@ class CustomBranding(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )

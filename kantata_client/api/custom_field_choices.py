@@ -18,7 +18,7 @@ from kantata_client.operations.custom_field_choices import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._lists.paginator import Paginator
@@ -55,6 +55,7 @@ class CustomFieldChoices(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomFieldChoice]:
         """List custom field choices.
 
@@ -94,6 +95,7 @@ class CustomFieldChoices(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `CustomFieldChoice` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -133,4 +135,5 @@ class CustomFieldChoices(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )

@@ -62,6 +62,7 @@ class CustomFieldSets(Resource):
         updated_before: datetime | None = None,
         with_subject_type: WithSubjectType | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomFieldSet]:
         """List custom field sets.
 
@@ -95,6 +96,7 @@ class CustomFieldSets(Resource):
             with_subject_type: Filter custom field sets by subject type.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `CustomFieldSet` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -130,6 +132,7 @@ class CustomFieldSets(Resource):
                 "with_subject_type": with_subject_type,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -138,6 +141,8 @@ class CustomFieldSets(Resource):
         name: str,
         subject_type: SubjectType,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomFieldSet:
         """Create a custom field set.
 
@@ -148,6 +153,8 @@ class CustomFieldSets(Resource):
             subject_type: Subject type of the custom field set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldSet`.
@@ -168,6 +175,8 @@ class CustomFieldSets(Resource):
                 "name": name,
                 "subject_type": subject_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -175,6 +184,7 @@ class CustomFieldSets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> CustomFieldSet:
         """Get a custom field set.
 
@@ -182,6 +192,7 @@ class CustomFieldSets(Resource):
             id: Id of the custom field set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldSet`.
@@ -199,6 +210,7 @@ class CustomFieldSets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -208,6 +220,8 @@ class CustomFieldSets(Resource):
         name: str | Unset | None = UNSET,
         subject_type: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomFieldSet:
         """Update a custom field set.
 
@@ -219,6 +233,8 @@ class CustomFieldSets(Resource):
             subject_type: Can't change.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldSet`.
@@ -240,16 +256,21 @@ class CustomFieldSets(Resource):
                 "name": name,
                 "subject_type": subject_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a custom field set.
 
         Args:
             id: Id of the custom field set.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -260,6 +281,7 @@ class CustomFieldSets(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -64,6 +64,7 @@ class CustomFieldValues(Resource):
         with_setter_id: int | str | Iterable[int | str] | None = None,
         with_subject_id: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomFieldValue]:
         """List custom field values.
 
@@ -106,6 +107,7 @@ class CustomFieldValues(Resource):
             with_subject_id: Filter custom field values by subject id.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `CustomFieldValue` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -144,6 +146,7 @@ class CustomFieldValues(Resource):
                 "with_subject_id": with_subject_id,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -154,6 +157,8 @@ class CustomFieldValues(Resource):
         subject_type: SubjectType,
         value: object,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomFieldValue:
         """Create a custom field value.
 
@@ -171,6 +176,8 @@ class CustomFieldValues(Resource):
                 currency code], or [choice ids].
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldValue`.
@@ -193,6 +200,8 @@ class CustomFieldValues(Resource):
                 "subject_type": subject_type,
                 "value": value,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -200,6 +209,7 @@ class CustomFieldValues(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> CustomFieldValue:
         """Get a custom field value.
 
@@ -207,6 +217,7 @@ class CustomFieldValues(Resource):
             id: Id of the custom field value.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldValue`.
@@ -224,6 +235,7 @@ class CustomFieldValues(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -232,6 +244,8 @@ class CustomFieldValues(Resource):
         *,
         value: object,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomFieldValue:
         """Update a custom field value.
 
@@ -243,6 +257,8 @@ class CustomFieldValues(Resource):
                 currency code], or [choice ids].
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomFieldValue`.
@@ -263,16 +279,21 @@ class CustomFieldValues(Resource):
             body={
                 "value": value,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a custom field value.
 
         Args:
             id: Id of the custom field value.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -283,6 +304,7 @@ class CustomFieldValues(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -64,6 +64,7 @@ class CustomFields(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomField]:
         """List custom fields.
 
@@ -98,6 +99,7 @@ class CustomFields(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `CustomField` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -134,6 +136,7 @@ class CustomFields(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -148,6 +151,8 @@ class CustomFields(Resource):
         value_type: ValueType | Unset | None = UNSET,
         write_access: WriteAccess | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomField:
         """Create a custom field.
 
@@ -166,6 +171,8 @@ class CustomFields(Resource):
                 account_admin).
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomField`.
@@ -192,6 +199,8 @@ class CustomFields(Resource):
                 "value_type": value_type,
                 "write_access": write_access,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -205,6 +214,8 @@ class CustomFields(Resource):
         read_access: ReadAccess | Unset | None = UNSET,
         write_access: WriteAccess | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> CustomField:
         """Update a custom field.
 
@@ -224,6 +235,8 @@ class CustomFields(Resource):
                 account_admin).
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `CustomField`.
@@ -249,11 +262,15 @@ class CustomFields(Resource):
                 "read_access": read_access,
                 "write_access": write_access,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a custom field.
 
@@ -261,6 +278,7 @@ class CustomFields(Resource):
 
         Args:
             id: Id of the custom field.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -271,6 +289,7 @@ class CustomFields(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

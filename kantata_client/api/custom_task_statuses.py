@@ -44,6 +44,7 @@ class CustomTaskStatuses(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StatusSetOption]:
         """List custom task statuses.
 
@@ -54,6 +55,7 @@ class CustomTaskStatuses(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StatusSetOption` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -74,6 +76,7 @@ class CustomTaskStatuses(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -83,6 +86,8 @@ class CustomTaskStatuses(Resource):
         status: str,
         status_set_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusSetOption:
         """Create a custom task status.
 
@@ -92,6 +97,8 @@ class CustomTaskStatuses(Resource):
             status_set_id: Id of the status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSetOption`.
@@ -113,6 +120,8 @@ class CustomTaskStatuses(Resource):
                 "status": status,
                 "status_set_id": status_set_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -120,6 +129,7 @@ class CustomTaskStatuses(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StatusSetOption:
         """Get a custom task status.
 
@@ -127,6 +137,7 @@ class CustomTaskStatuses(Resource):
             id: Id of the custom task status.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSetOption`.
@@ -144,6 +155,7 @@ class CustomTaskStatuses(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -153,6 +165,8 @@ class CustomTaskStatuses(Resource):
         position: int | Unset | None = UNSET,
         status: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusSetOption:
         """Update a custom task status.
 
@@ -164,6 +178,8 @@ class CustomTaskStatuses(Resource):
             status: Name, unique within the set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSetOption`.
@@ -185,11 +201,15 @@ class CustomTaskStatuses(Resource):
                 "position": position,
                 "status": status,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a custom task status.
 
@@ -197,6 +217,7 @@ class CustomTaskStatuses(Resource):
 
         Args:
             id: Id of the custom task status.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -207,6 +228,7 @@ class CustomTaskStatuses(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -39,6 +39,8 @@ class EstimateScenarioResourceAllocations(Resource):
         percent_allocated: float | Unset | None = UNSET,
         relative_start_day: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> EstimateScenarioResourceAllocation:
         """Update an estimate scenario resource allocation.
 
@@ -49,6 +51,8 @@ class EstimateScenarioResourceAllocations(Resource):
             relative_start_day: Business days after project start.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenarioResourceAllocation`.
@@ -71,6 +75,8 @@ class EstimateScenarioResourceAllocations(Resource):
                 "percent_allocated": percent_allocated,
                 "relative_start_day": relative_start_day,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

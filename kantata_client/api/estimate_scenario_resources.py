@@ -66,6 +66,7 @@ class EstimateScenarioResources(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[EstimateScenarioResource]:
         """List estimate scenario resources.
 
@@ -99,6 +100,7 @@ class EstimateScenarioResources(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `EstimateScenarioResource` objects: use `async for`, `pages`, `first`, `one`,
@@ -135,6 +137,7 @@ class EstimateScenarioResources(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -146,6 +149,8 @@ class EstimateScenarioResources(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         label: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> EstimateScenarioResource:
         """Create an estimate scenario resource.
 
@@ -158,6 +163,8 @@ class EstimateScenarioResources(Resource):
             label: Generated when absent.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenarioResource`.
@@ -181,6 +188,8 @@ class EstimateScenarioResources(Resource):
                 "label": label,
                 "role_id": role_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -188,6 +197,7 @@ class EstimateScenarioResources(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> EstimateScenarioResource:
         """Get an estimate scenario resource.
 
@@ -195,6 +205,7 @@ class EstimateScenarioResources(Resource):
             id: Id of the estimate scenario resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenarioResource`.
@@ -212,6 +223,7 @@ class EstimateScenarioResources(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -222,6 +234,8 @@ class EstimateScenarioResources(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         label: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> EstimateScenarioResource:
         """Update an estimate scenario resource.
 
@@ -233,6 +247,8 @@ class EstimateScenarioResources(Resource):
             label: Label of the estimate scenario resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenarioResource`.
@@ -255,11 +271,15 @@ class EstimateScenarioResources(Resource):
                 "label": label,
                 "role_id": role_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an estimate scenario resource.
 
@@ -267,6 +287,7 @@ class EstimateScenarioResources(Resource):
 
         Args:
             id: Id of the estimate scenario resource.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -277,6 +298,7 @@ class EstimateScenarioResources(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -64,6 +64,7 @@ class EstimateScenarios(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[EstimateScenario]:
         """List estimate scenarios.
 
@@ -96,6 +97,7 @@ class EstimateScenarios(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `EstimateScenario` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -130,6 +132,7 @@ class EstimateScenarios(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -142,6 +145,8 @@ class EstimateScenarios(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         rate_card_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> EstimateScenario:
         """Create an estimate scenario.
 
@@ -155,6 +160,8 @@ class EstimateScenarios(Resource):
             rate_card_id: Without it, an account default of the estimate's currency.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenario`.
@@ -179,6 +186,8 @@ class EstimateScenarios(Resource):
                 "rate_card_id": rate_card_id,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -186,6 +195,7 @@ class EstimateScenarios(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> EstimateScenario:
         """Get an estimate scenario.
 
@@ -193,6 +203,7 @@ class EstimateScenarios(Resource):
             id: Id of the estimate scenario.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenario`.
@@ -210,6 +221,7 @@ class EstimateScenarios(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -222,6 +234,8 @@ class EstimateScenarios(Resource):
         rate_card_id: int | str | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> EstimateScenario:
         """Update an estimate scenario.
 
@@ -235,6 +249,8 @@ class EstimateScenarios(Resource):
             start_date: Planned project start.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `EstimateScenario`.
@@ -259,11 +275,15 @@ class EstimateScenarios(Resource):
                 "rate_card_id": rate_card_id,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an estimate scenario.
 
@@ -271,6 +291,7 @@ class EstimateScenarios(Resource):
 
         Args:
             id: Id of the estimate scenario.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -281,6 +302,7 @@ class EstimateScenarios(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -74,6 +74,7 @@ class Estimates(Resource):
         updated_before: datetime | None = None,
         with_workspace_group_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Estimate]:
         """List estimates.
 
@@ -120,6 +121,7 @@ class Estimates(Resource):
             with_workspace_group_ids: Filter estimates by workspace group ids.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Estimate` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -163,6 +165,7 @@ class Estimates(Resource):
                 "with_workspace_group_ids": with_workspace_group_ids,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -174,6 +177,8 @@ class Estimates(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         workspace_group_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Estimate:
         """Create an estimate.
 
@@ -186,6 +191,8 @@ class Estimates(Resource):
             workspace_group_id: Client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Estimate`.
@@ -209,6 +216,8 @@ class Estimates(Resource):
                 "name": name,
                 "workspace_group_id": workspace_group_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -216,6 +225,7 @@ class Estimates(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Estimate:
         """Get an estimate.
 
@@ -223,6 +233,7 @@ class Estimates(Resource):
             id: Id of the estimate.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Estimate`.
@@ -240,6 +251,7 @@ class Estimates(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -251,6 +263,8 @@ class Estimates(Resource):
         name: str | Unset | None = UNSET,
         workspace_group_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Estimate:
         """Update an estimate.
 
@@ -263,6 +277,8 @@ class Estimates(Resource):
             workspace_group_id: Client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Estimate`.
@@ -286,11 +302,15 @@ class Estimates(Resource):
                 "name": name,
                 "workspace_group_id": workspace_group_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an estimate.
 
@@ -298,6 +318,7 @@ class Estimates(Resource):
 
         Args:
             id: Id of the estimate.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -308,6 +329,7 @@ class Estimates(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

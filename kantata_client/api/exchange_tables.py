@@ -25,7 +25,7 @@ from kantata_client.operations.exchange_tables import (
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from kantata_client._lists.paginator import Paginator
@@ -39,8 +39,13 @@ class ExchangeTables(ExchangeTablesMethods):
 
     def list(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExchangeTable]:
         """List exchange tables.
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExchangeTable` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -55,6 +60,7 @@ class ExchangeTables(ExchangeTablesMethods):
         return self._page(
             LIST,
             ExchangeTable,
+            extra_query=extra_query,
         )
 
     async def create(
@@ -63,6 +69,8 @@ class ExchangeTables(ExchangeTablesMethods):
         name: str,
         account_default: bool | None = None,
         insights_account_default: bool | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExchangeTable:
         """Create an exchange table.
 
@@ -70,6 +78,8 @@ class ExchangeTables(ExchangeTablesMethods):
             name: Name of the exchange table.
             account_default: Account-wide default, Insights too unless set separately.
             insights_account_default: Table needs 400 or fewer currency pairs.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExchangeTable`.
@@ -88,16 +98,21 @@ class ExchangeTables(ExchangeTablesMethods):
                 "insights_account_default": insights_account_default,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExchangeTable:
         """Get an exchange table.
 
         Args:
             id: Id of the exchange table.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExchangeTable`.
@@ -112,6 +127,7 @@ class ExchangeTables(ExchangeTablesMethods):
             GET,
             ExchangeTable,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -121,6 +137,8 @@ class ExchangeTables(ExchangeTablesMethods):
         account_default: bool | None = None,
         insights_account_default: bool | None = None,
         name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExchangeTable:
         """Update an exchange table.
 
@@ -129,6 +147,8 @@ class ExchangeTables(ExchangeTablesMethods):
             account_default: Account-wide default, Insights too unless set separately.
             insights_account_default: Table needs 400 or fewer currency pairs.
             name: Name of the exchange table.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExchangeTable`.
@@ -148,6 +168,8 @@ class ExchangeTables(ExchangeTablesMethods):
                 "insights_account_default": insights_account_default,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def rates(
@@ -159,6 +181,7 @@ class ExchangeTables(ExchangeTablesMethods):
         per_page: int | None = None,
         source_currency: str | None = None,
         target_currency: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExchangeRate]:
         """List the exchange rates of a table.
 
@@ -169,6 +192,7 @@ class ExchangeTables(ExchangeTablesMethods):
             per_page: Objects per page, at most 200. The client asks for 200.
             source_currency: Filter exchange tables by source currency (iso currency code).
             target_currency: Filter exchange tables by target currency (iso currency code).
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExchangeRate` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -191,6 +215,7 @@ class ExchangeTables(ExchangeTablesMethods):
                 "source_currency": source_currency,
                 "target_currency": target_currency,
             },
+            extra_query=extra_query,
         )
 
     async def import_rates(
@@ -199,6 +224,8 @@ class ExchangeTables(ExchangeTablesMethods):
         *,
         exchange_rates: Sequence[ExchangeRateInput] | Unset | None = UNSET,
         csv_file: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[ExchangeRate]:
         """Import exchange rates into a table, from a CSV file or a list.
 
@@ -209,6 +236,8 @@ class ExchangeTables(ExchangeTablesMethods):
             exchange_rates: One row per currency conversion.
             csv_file: CollectionFormat csv; headers Source Currency, Target Currency, Exchange Rate,
                 Effective Date.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExchangeRate` objects of the answer, in the order of the service.
@@ -229,6 +258,8 @@ class ExchangeTables(ExchangeTablesMethods):
             body={
                 "exchange_rates": exchange_rates,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     @property

@@ -62,6 +62,7 @@ class ExpenseBudgets(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExpenseBudget]:
         """List expense budgets.
 
@@ -95,6 +96,7 @@ class ExpenseBudgets(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter expense budgets by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExpenseBudget` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -130,6 +132,7 @@ class ExpenseBudgets(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -150,6 +153,8 @@ class ExpenseBudgets(Resource):
         quantity: int | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseBudget:
         """Create an expense budget.
 
@@ -175,6 +180,8 @@ class ExpenseBudgets(Resource):
             story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseBudget`.
@@ -207,6 +214,8 @@ class ExpenseBudgets(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -214,6 +223,7 @@ class ExpenseBudgets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExpenseBudget:
         """Get an expense budget.
 
@@ -221,6 +231,7 @@ class ExpenseBudgets(Resource):
             id: Id of the expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseBudget`.
@@ -238,6 +249,7 @@ class ExpenseBudgets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -258,6 +270,8 @@ class ExpenseBudgets(Resource):
         story_id: int | str | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseBudget:
         """Update an expense budget.
 
@@ -279,6 +293,8 @@ class ExpenseBudgets(Resource):
             title: Title of the expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseBudget`.
@@ -311,11 +327,15 @@ class ExpenseBudgets(Resource):
                 "story_id": story_id,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an expense budget.
 
@@ -323,6 +343,7 @@ class ExpenseBudgets(Resource):
 
         Args:
             id: Id of the expense budget.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -333,6 +354,7 @@ class ExpenseBudgets(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -44,6 +44,7 @@ class ExpenseCategories(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExpenseCategory]:
         """List expense categories.
 
@@ -55,6 +56,7 @@ class ExpenseCategories(Resource):
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExpenseCategory` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -77,17 +79,22 @@ class ExpenseCategories(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
         self,
         *,
         name: str,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseCategory:
         """Create an expense category.
 
         Args:
             name: Name of the expense category.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseCategory`.
@@ -104,6 +111,8 @@ class ExpenseCategories(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -111,12 +120,16 @@ class ExpenseCategories(Resource):
         id: int | str,
         *,
         name: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseCategory:
         """Update an expense category.
 
         Args:
             id: Id of the expense category.
             name: Name of the expense category.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseCategory`.
@@ -134,11 +147,15 @@ class ExpenseCategories(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an expense category.
 
@@ -146,6 +163,7 @@ class ExpenseCategories(Resource):
 
         Args:
             id: Id of the expense category.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -156,6 +174,7 @@ class ExpenseCategories(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -68,6 +68,7 @@ class ExpenseReportSubmissions(Resource):
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExpenseReportSubmission]:
         """List expense report submissions.
 
@@ -109,6 +110,7 @@ class ExpenseReportSubmissions(Resource):
                 integration.
             workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
             workspace_ids: Filter expense report submissions by workspace ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExpenseReportSubmission` objects: use `async for`, `pages`, `first`, `one`,
@@ -151,6 +153,7 @@ class ExpenseReportSubmissions(Resource):
                 "workspace_id": workspace_id,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -163,6 +166,8 @@ class ExpenseReportSubmissions(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseReportSubmission:
         """Create an expense report submission.
 
@@ -176,6 +181,8 @@ class ExpenseReportSubmissions(Resource):
             user_id: When submitting for another user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseReportSubmission`.
@@ -200,6 +207,8 @@ class ExpenseReportSubmissions(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -207,6 +216,7 @@ class ExpenseReportSubmissions(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExpenseReportSubmission:
         """Get an expense report submission.
 
@@ -214,6 +224,7 @@ class ExpenseReportSubmissions(Resource):
             id: Id of the expense report submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseReportSubmission`.
@@ -231,6 +242,7 @@ class ExpenseReportSubmissions(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def approve(
@@ -239,6 +251,8 @@ class ExpenseReportSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseReportSubmission:
         """Approve an expense report submission.
 
@@ -247,6 +261,8 @@ class ExpenseReportSubmissions(Resource):
             description: Description of the expense report submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseReportSubmission`.
@@ -267,6 +283,8 @@ class ExpenseReportSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def cancel(
@@ -275,6 +293,8 @@ class ExpenseReportSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseReportSubmission:
         """Cancel an expense report submission.
 
@@ -283,6 +303,8 @@ class ExpenseReportSubmissions(Resource):
             description: Description of the expense report submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseReportSubmission`.
@@ -303,6 +325,8 @@ class ExpenseReportSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def reject(
@@ -311,6 +335,8 @@ class ExpenseReportSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExpenseReportSubmission:
         """Reject an expense report submission.
 
@@ -319,6 +345,8 @@ class ExpenseReportSubmissions(Resource):
             description: Description of the expense report submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExpenseReportSubmission`.
@@ -339,6 +367,8 @@ class ExpenseReportSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

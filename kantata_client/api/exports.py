@@ -46,6 +46,7 @@ class Exports(ExportsMethods):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[AccountDataExportResult]:
         """List exports.
 
@@ -56,6 +57,7 @@ class Exports(ExportsMethods):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `AccountDataExportResult` objects: use `async for`, `pages`, `first`, `one`,
@@ -76,6 +78,7 @@ class Exports(ExportsMethods):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -83,6 +86,8 @@ class Exports(ExportsMethods):
         *,
         export_definition: Mapping[str, ExportDefinitionInput],
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountDataExportResult:
         """Create an export.
 
@@ -92,6 +97,8 @@ class Exports(ExportsMethods):
             export_definition: Keyed by data set key.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountDataExportResult`.
@@ -111,14 +118,21 @@ class Exports(ExportsMethods):
             body={
                 "export_definition": export_definition,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def available_datasets(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExportAvailableDatasetsResult:
         """Get the data sets that can be exported, with their columns.
 
         Gives the keys needed to create an export; columns may include custom fields.
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExportAvailableDatasetsResult`.
@@ -132,6 +146,7 @@ class Exports(ExportsMethods):
         return await self._one(
             AVAILABLE_DATASETS,
             ExportAvailableDatasetsResult,
+            extra_query=extra_query,
         )
 
     async def get(
@@ -139,6 +154,7 @@ class Exports(ExportsMethods):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> AccountDataExportResult:
         """Get an export.
 
@@ -146,6 +162,7 @@ class Exports(ExportsMethods):
             id: Id of the export.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountDataExportResult`.
@@ -163,6 +180,7 @@ class Exports(ExportsMethods):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -171,6 +189,8 @@ class Exports(ExportsMethods):
         *,
         canceled: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> AccountDataExportResult:
         """Update an export.
 
@@ -181,6 +201,8 @@ class Exports(ExportsMethods):
             canceled: True cancels a queued export.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `AccountDataExportResult`.
@@ -201,6 +223,8 @@ class Exports(ExportsMethods):
             body={
                 "canceled": canceled,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def download_url(
@@ -208,6 +232,7 @@ class Exports(ExportsMethods):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExportDownloadUrlResult:
         """Get the URL of a finished data export.
 
@@ -217,6 +242,7 @@ class Exports(ExportsMethods):
             id: Id of the export.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExportDownloadUrlResult`.
@@ -234,6 +260,7 @@ class Exports(ExportsMethods):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     def update_many(

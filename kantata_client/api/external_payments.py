@@ -23,7 +23,7 @@ from kantata_client.operations.external_payments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._bulk.run import BulkRun
@@ -51,6 +51,7 @@ class ExternalPayments(Resource):
         updated_before: datetime | None = None,
         user_id: int | str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExternalPayment]:
         """List external payments.
 
@@ -69,6 +70,7 @@ class ExternalPayments(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_id: Creator.
             workspace_id: Filter external payments by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExternalPayment` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -97,6 +99,7 @@ class ExternalPayments(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -107,6 +110,8 @@ class ExternalPayments(Resource):
         invoice_id: int | str | Unset | None = UNSET,
         message: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExternalPayment:
         """Create an external payment.
 
@@ -119,6 +124,8 @@ class ExternalPayments(Resource):
             message: Text of the message.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExternalPayment`.
@@ -141,6 +148,8 @@ class ExternalPayments(Resource):
                 "message": message,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -148,6 +157,7 @@ class ExternalPayments(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ExternalPayment:
         """Get an external payment.
 
@@ -155,6 +165,7 @@ class ExternalPayments(Resource):
             id: Id of the external payment.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ExternalPayment`.
@@ -172,16 +183,20 @@ class ExternalPayments(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an external payment.
 
         Args:
             id: Id of the external payment.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -192,6 +207,7 @@ class ExternalPayments(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

@@ -24,7 +24,7 @@ from kantata_client.operations.external_references import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._bulk.run import BulkRun
@@ -59,6 +59,7 @@ class ExternalReferences(Resource):
         subject_id: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExternalReference]:
         """List external references.
 
@@ -86,6 +87,7 @@ class ExternalReferences(Resource):
             subject_id: Filter external references by subject id.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ExternalReference` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -121,6 +123,7 @@ class ExternalReferences(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create_or_update(
@@ -137,6 +140,8 @@ class ExternalReferences(Resource):
         locked: bool | Unset | None = UNSET,
         status: Status | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ExternalReference:
         """Create an external reference, or update the one that exists.
 
@@ -153,6 +158,8 @@ class ExternalReferences(Resource):
             status: Status of the external reference.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ExternalReference`.
@@ -181,16 +188,21 @@ class ExternalReferences(Resource):
                 "subject_id": subject_id,
                 "subject_type": subject_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an external reference.
 
         Args:
             id: Id of the external reference.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -201,6 +213,7 @@ class ExternalReferences(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

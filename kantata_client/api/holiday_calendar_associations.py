@@ -21,7 +21,7 @@ from kantata_client.operations.holiday_calendar_associations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -42,6 +42,7 @@ class HolidayCalendarAssociations(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[HolidayCalendarAssociation]:
         """List holiday calendar associations.
 
@@ -54,6 +55,7 @@ class HolidayCalendarAssociations(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `HolidayCalendarAssociation` objects: use `async for`, `pages`, `first`, `one`,
@@ -76,6 +78,7 @@ class HolidayCalendarAssociations(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -84,6 +87,8 @@ class HolidayCalendarAssociations(Resource):
         holiday_calendar_id: int | str,
         holiday_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> HolidayCalendarAssociation:
         """Create a holiday calendar association.
 
@@ -92,6 +97,8 @@ class HolidayCalendarAssociations(Resource):
             holiday_id: Id of the holiday.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendarAssociation`.
@@ -112,6 +119,8 @@ class HolidayCalendarAssociations(Resource):
                 "holiday_calendar_id": holiday_calendar_id,
                 "holiday_id": holiday_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -119,6 +128,7 @@ class HolidayCalendarAssociations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> HolidayCalendarAssociation:
         """Get a holiday calendar association.
 
@@ -126,6 +136,7 @@ class HolidayCalendarAssociations(Resource):
             id: Id of the holiday calendar association.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendarAssociation`.
@@ -143,16 +154,20 @@ class HolidayCalendarAssociations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a holiday calendar association.
 
         Args:
             id: Id of the holiday calendar association.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -163,6 +178,7 @@ class HolidayCalendarAssociations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

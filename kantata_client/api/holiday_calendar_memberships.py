@@ -52,6 +52,7 @@ class HolidayCalendarMemberships(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[HolidayCalendarMembership]:
         """List holiday calendar memberships.
 
@@ -69,6 +70,7 @@ class HolidayCalendarMemberships(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `HolidayCalendarMembership` objects: use `async for`, `pages`, `first`, `one`,
@@ -96,6 +98,7 @@ class HolidayCalendarMemberships(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -105,6 +108,8 @@ class HolidayCalendarMemberships(Resource):
         start_date: date,
         user_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> HolidayCalendarMembership:
         """Create a holiday calendar membership.
 
@@ -114,6 +119,8 @@ class HolidayCalendarMemberships(Resource):
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendarMembership`.
@@ -135,6 +142,8 @@ class HolidayCalendarMemberships(Resource):
                 "start_date": start_date,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -142,6 +151,7 @@ class HolidayCalendarMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> HolidayCalendarMembership:
         """Get a holiday calendar membership.
 
@@ -149,6 +159,7 @@ class HolidayCalendarMemberships(Resource):
             id: Id of the holiday calendar membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendarMembership`.
@@ -166,6 +177,7 @@ class HolidayCalendarMemberships(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -175,6 +187,8 @@ class HolidayCalendarMemberships(Resource):
         holiday_calendar_id: int | str | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> HolidayCalendarMembership:
         """Update a holiday calendar membership.
 
@@ -184,6 +198,8 @@ class HolidayCalendarMemberships(Resource):
             start_date: When the calendar starts applying to the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendarMembership`.
@@ -205,11 +221,15 @@ class HolidayCalendarMemberships(Resource):
                 "holiday_calendar_id": holiday_calendar_id,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a holiday calendar membership.
 
@@ -217,6 +237,7 @@ class HolidayCalendarMemberships(Resource):
 
         Args:
             id: Id of the holiday calendar membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -227,6 +248,7 @@ class HolidayCalendarMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -43,6 +43,7 @@ class HolidayCalendars(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[HolidayCalendar]:
         """List holiday calendars.
 
@@ -53,6 +54,7 @@ class HolidayCalendars(Resource):
             order: Sort order. Default: `default`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `HolidayCalendar` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -74,17 +76,22 @@ class HolidayCalendars(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
         self,
         *,
         name: str,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> HolidayCalendar:
         """Create a holiday calendar.
 
         Args:
             name: Name of the holiday calendar.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendar`.
@@ -101,16 +108,21 @@ class HolidayCalendars(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> HolidayCalendar:
         """Get a holiday calendar.
 
         Args:
             id: Id of the holiday calendar.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendar`.
@@ -125,6 +137,7 @@ class HolidayCalendars(Resource):
             GET,
             HolidayCalendar,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -132,12 +145,16 @@ class HolidayCalendars(Resource):
         id: int | str,
         *,
         name: str,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> HolidayCalendar:
         """Update a holiday calendar.
 
         Args:
             id: Id of the holiday calendar.
             name: Name of the holiday calendar.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `HolidayCalendar`.
@@ -155,16 +172,21 @@ class HolidayCalendars(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a holiday calendar.
 
         Args:
             id: Id of the holiday calendar.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -175,6 +197,7 @@ class HolidayCalendars(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

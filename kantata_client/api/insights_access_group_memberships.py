@@ -50,6 +50,7 @@ class InsightsAccessGroupMemberships(Resource):
         page: int | None = None,
         per_page: int | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[InsightsAccessGroupMembership]:
         """List insights access group memberships.
 
@@ -65,6 +66,7 @@ class InsightsAccessGroupMemberships(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             user_ids: Filter insights access group memberships by user ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `InsightsAccessGroupMembership` objects: use `async for`, `pages`, `first`,
@@ -90,6 +92,7 @@ class InsightsAccessGroupMemberships(Resource):
                 "per_page": per_page,
                 "user_ids": user_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -99,6 +102,8 @@ class InsightsAccessGroupMemberships(Resource):
         user_id: int | str,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> InsightsAccessGroupMembership:
         """Create an insights access group membership.
 
@@ -110,6 +115,8 @@ class InsightsAccessGroupMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsAccessGroupMembership`.
@@ -131,6 +138,8 @@ class InsightsAccessGroupMemberships(Resource):
                 "insights_access_group_id": insights_access_group_id,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -139,6 +148,7 @@ class InsightsAccessGroupMemberships(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> InsightsAccessGroupMembership:
         """Get an insights access group membership.
 
@@ -147,6 +157,7 @@ class InsightsAccessGroupMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsAccessGroupMembership`.
@@ -165,6 +176,7 @@ class InsightsAccessGroupMemberships(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -174,6 +186,8 @@ class InsightsAccessGroupMemberships(Resource):
         can_edit: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> InsightsAccessGroupMembership:
         """Update an insights access group membership.
 
@@ -185,6 +199,8 @@ class InsightsAccessGroupMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsAccessGroupMembership`.
@@ -206,11 +222,15 @@ class InsightsAccessGroupMemberships(Resource):
             body={
                 "can_edit": can_edit,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an insights access group membership.
 
@@ -218,6 +238,7 @@ class InsightsAccessGroupMemberships(Resource):
 
         Args:
             id: Id of the insights access group membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -228,6 +249,7 @@ class InsightsAccessGroupMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -39,10 +39,15 @@ class InsightsReportExports(InsightsReportExportsMethods):
 
     def list(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[InsightsReportExport]:
         """List insights report exports.
 
         Classic Insights reports; no parameters.
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `InsightsReportExport` objects: use `async for`, `pages`, `first`, `one`,
@@ -57,6 +62,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
         return self._page(
             LIST,
             InsightsReportExport,
+            extra_query=extra_query,
         )
 
     async def create(
@@ -66,6 +72,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         recurrence: RecurrenceInput,
         description: str | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> InsightsReportExport:
         """Create an insights report export.
 
@@ -76,6 +84,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
             recurrence: How often it runs, and when.
             description: Description of the insights report export.
             title: Title of the insights report export.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsReportExport`.
@@ -95,11 +105,15 @@ class InsightsReportExports(InsightsReportExportsMethods):
                 "recurrence": recurrence,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> InsightsReportExport:
         """Get an insights report export.
 
@@ -107,6 +121,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
 
         Args:
             id: Id of the insights report export.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsReportExport`.
@@ -121,6 +136,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
             GET,
             InsightsReportExport,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -131,6 +147,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         external_report_object_identifier: str | Unset | None = UNSET,
         recurrence: RecurrenceInput | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> InsightsReportExport:
         """Update an insights report export.
 
@@ -140,6 +158,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
             external_report_object_identifier: From the Insights Report endpoint.
             recurrence: How often it runs, and when.
             title: Title of the insights report export.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsReportExport`.
@@ -160,16 +180,21 @@ class InsightsReportExports(InsightsReportExportsMethods):
                 "recurrence": recurrence,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an insights report export.
 
         Args:
             id: Id of the insights report export.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -180,11 +205,14 @@ class InsightsReportExports(InsightsReportExportsMethods):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def latest(
         self,
         insights_report_export_id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> InsightsReportExportLatestResult:
         """Get the latest result of a report export.
 
@@ -193,6 +221,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
 
         Args:
             insights_report_export_id: Id of the insights report export.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `InsightsReportExportLatestResult`.
@@ -207,6 +236,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
             LATEST,
             InsightsReportExportLatestResult,
             path=(insights_report_export_id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -16,6 +16,8 @@ from kantata_client.operations.insights_reports import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client._lists.paginator import Paginator
 
 
@@ -28,6 +30,7 @@ class InsightsReports(Resource):
         self,
         *,
         title: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[InsightsReport]:
         """List insights reports.
 
@@ -35,6 +38,7 @@ class InsightsReports(Resource):
 
         Args:
             title: Similar matches.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `InsightsReport` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -52,4 +56,5 @@ class InsightsReports(Resource):
             query={
                 "title": title,
             },
+            extra_query=extra_query,
         )

@@ -75,6 +75,7 @@ class Invoices(Resource):
         without_drafts: bool | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Invoice]:
         """List invoices.
 
@@ -113,6 +114,7 @@ class Invoices(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter invoices by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Invoice` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -153,6 +155,7 @@ class Invoices(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -176,6 +179,8 @@ class Invoices(Resource):
         workspace_id: int | str | Unset | None = UNSET,
         workspace_ids: Sequence[int | str] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Invoice:
         """Create an invoice.
 
@@ -203,6 +208,8 @@ class Invoices(Resource):
             workspace_ids: Multi-project invoice; this or workspace_id required.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Invoice`.
@@ -238,12 +245,19 @@ class Invoices(Resource):
                 "workspace_id": workspace_id,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def next_invoice_number(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> InvoiceNextInvoiceNumberResult:
         """Get the next free invoice number.
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `InvoiceNextInvoiceNumberResult`.
@@ -257,6 +271,7 @@ class Invoices(Resource):
         return await self._one(
             NEXT_INVOICE_NUMBER,
             InvoiceNextInvoiceNumberResult,
+            extra_query=extra_query,
         )
 
     async def get(
@@ -264,6 +279,7 @@ class Invoices(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Invoice:
         """Get an invoice.
 
@@ -271,6 +287,7 @@ class Invoices(Resource):
             id: Id of the invoice.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Invoice`.
@@ -288,6 +305,7 @@ class Invoices(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -307,6 +325,8 @@ class Invoices(Resource):
         user_invoice_number: int | Unset | None = UNSET,
         user_invoice_title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Invoice:
         """Update an invoice.
 
@@ -329,6 +349,8 @@ class Invoices(Resource):
             user_invoice_title: User invoice title of the invoice.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Invoice`.
@@ -360,11 +382,15 @@ class Invoices(Resource):
                 "user_invoice_number": user_invoice_number,
                 "user_invoice_title": user_invoice_title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an invoice.
 
@@ -372,6 +398,7 @@ class Invoices(Resource):
 
         Args:
             id: Id of the invoice.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -382,6 +409,7 @@ class Invoices(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def cancel(
@@ -389,6 +417,8 @@ class Invoices(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Invoice:
         """Cancel an invoice.
 
@@ -398,6 +428,8 @@ class Invoices(Resource):
             id: Id of the invoice.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Invoice`.
@@ -415,6 +447,8 @@ class Invoices(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

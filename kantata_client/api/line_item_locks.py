@@ -20,7 +20,7 @@ from kantata_client.operations.line_item_locks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import date
 
     from kantata_client._lists.paginator import Paginator
@@ -38,6 +38,7 @@ class LineItemLocks(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[LineItemLock]:
         """List line item locks.
 
@@ -48,6 +49,7 @@ class LineItemLocks(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `LineItemLock` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -68,6 +70,7 @@ class LineItemLocks(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -75,6 +78,8 @@ class LineItemLocks(Resource):
         *,
         locked_to: date,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> LineItemLock:
         """Create a line item lock.
 
@@ -84,6 +89,8 @@ class LineItemLocks(Resource):
             locked_to: A Saturday, later than any existing lock; no time changes before it.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `LineItemLock`.
@@ -103,6 +110,8 @@ class LineItemLocks(Resource):
             body={
                 "locked_to": locked_to,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -110,6 +119,7 @@ class LineItemLocks(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> LineItemLock:
         """Get a line item lock.
 
@@ -117,6 +127,7 @@ class LineItemLocks(Resource):
             id: Id of the line item lock.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `LineItemLock`.
@@ -134,6 +145,7 @@ class LineItemLocks(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     @property

@@ -54,6 +54,7 @@ class OrganizationMemberships(Resource):
         primary: bool | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[OrganizationMembership]:
         """List organization memberships.
 
@@ -73,6 +74,7 @@ class OrganizationMemberships(Resource):
             primary: False = only non-primary; needs primary organization feature.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `OrganizationMembership` objects: use `async for`, `pages`, `first`, `one`,
@@ -102,6 +104,7 @@ class OrganizationMemberships(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -112,6 +115,8 @@ class OrganizationMemberships(Resource):
         member_id: int | str,
         member_type: MemberType,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> OrganizationMembership:
         """Create an organization membership.
 
@@ -124,6 +129,8 @@ class OrganizationMemberships(Resource):
             member_type: The file's example spells it User.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `OrganizationMembership`.
@@ -146,6 +153,8 @@ class OrganizationMemberships(Resource):
                 "member_id": member_id,
                 "member_type": member_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -153,6 +162,7 @@ class OrganizationMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> OrganizationMembership:
         """Get an organization membership.
 
@@ -160,6 +170,7 @@ class OrganizationMemberships(Resource):
             id: Id of the organization membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `OrganizationMembership`.
@@ -177,6 +188,7 @@ class OrganizationMemberships(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -186,6 +198,8 @@ class OrganizationMemberships(Resource):
         department_id: int | str | Unset | None = UNSET,
         geography_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> OrganizationMembership:
         """Update an organization membership.
 
@@ -195,6 +209,8 @@ class OrganizationMemberships(Resource):
             geography_id: Id of the geography.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `OrganizationMembership`.
@@ -216,16 +232,21 @@ class OrganizationMemberships(Resource):
                 "department_id": department_id,
                 "geography_id": geography_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an organization membership.
 
         Args:
             id: Id of the organization membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -236,6 +257,7 @@ class OrganizationMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -51,6 +51,7 @@ class Organizations(Resource):
         type: str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Organization]:
         """List organizations.
 
@@ -67,6 +68,7 @@ class Organizations(Resource):
             type: Filter organizations by type.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Organization` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -94,6 +96,7 @@ class Organizations(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -101,6 +104,8 @@ class Organizations(Resource):
         *,
         name: str,
         parent_id: int | str,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Organization:
         """Create an organization.
 
@@ -109,6 +114,8 @@ class Organizations(Resource):
         Args:
             name: Name of the organization.
             parent_id: Id of the parent object.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Organization`.
@@ -126,16 +133,21 @@ class Organizations(Resource):
                 "name": name,
                 "parent_id": parent_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Organization:
         """Get an organization.
 
         Args:
             id: Id of the organization.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Organization`.
@@ -150,6 +162,7 @@ class Organizations(Resource):
             GET,
             Organization,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -158,6 +171,8 @@ class Organizations(Resource):
         *,
         name: str | Unset | None = UNSET,
         parent_id: int | str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Organization:
         """Update an organization.
 
@@ -165,6 +180,8 @@ class Organizations(Resource):
             id: Id of the organization.
             name: Name of the organization.
             parent_id: Id of the parent object.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Organization`.
@@ -183,16 +200,21 @@ class Organizations(Resource):
                 "name": name,
                 "parent_id": parent_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete an organization.
 
         Args:
             id: Id of the organization.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -203,6 +225,7 @@ class Organizations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -70,6 +70,7 @@ class Participations(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Participation]:
         """List participations.
 
@@ -111,6 +112,7 @@ class Participations(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Participation` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -152,6 +154,7 @@ class Participations(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -169,6 +172,8 @@ class Participations(Resource):
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Participation:
         """Create a participation.
 
@@ -191,6 +196,8 @@ class Participations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Participation`.
@@ -220,6 +227,8 @@ class Participations(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -228,6 +237,7 @@ class Participations(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Participation:
         """Get a participation.
 
@@ -236,6 +246,7 @@ class Participations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Participation`.
@@ -254,6 +265,7 @@ class Participations(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -273,6 +285,8 @@ class Participations(Resource):
         workspace_role_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Participation:
         """Update a participation.
 
@@ -294,6 +308,8 @@ class Participations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Participation`.
@@ -325,11 +341,15 @@ class Participations(Resource):
                 "team_lead": team_lead,
                 "workspace_role_id": workspace_role_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a participation.
 
@@ -337,6 +357,7 @@ class Participations(Resource):
 
         Args:
             id: Id of the participation.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -347,6 +368,7 @@ class Participations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

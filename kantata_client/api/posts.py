@@ -67,6 +67,7 @@ class Posts(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Post]:
         """List posts.
 
@@ -106,6 +107,7 @@ class Posts(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter posts by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Post` objects: use `async for`, `pages`, `first`, `one`, `count` or `collect`.
@@ -147,6 +149,7 @@ class Posts(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -162,6 +165,8 @@ class Posts(Resource):
         subject_id: int | str | Unset | None = UNSET,
         subject_type: SubjectType | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Post:
         """Create a post.
 
@@ -179,6 +184,8 @@ class Posts(Resource):
             subject_type: Needed for replies.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Post`.
@@ -206,6 +213,8 @@ class Posts(Resource):
                 "subject_type": subject_type,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -214,6 +223,7 @@ class Posts(Resource):
         *,
         from_archived_workspaces: bool | None = None,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Post:
         """Get a post.
 
@@ -225,6 +235,7 @@ class Posts(Resource):
                 otherwise.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Post`.
@@ -243,6 +254,7 @@ class Posts(Resource):
                 "from_archived_workspaces": from_archived_workspaces,
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -252,6 +264,8 @@ class Posts(Resource):
         message: str | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Post:
         """Update a post.
 
@@ -261,6 +275,8 @@ class Posts(Resource):
             story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Post`.
@@ -282,16 +298,21 @@ class Posts(Resource):
                 "message": message,
                 "story_id": story_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a post.
 
         Args:
             id: Id of the post.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -302,6 +323,7 @@ class Posts(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

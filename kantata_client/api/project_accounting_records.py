@@ -69,6 +69,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         user_id: int | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectAccountingRecord]:
         """List project accounting records.
 
@@ -107,6 +108,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_ids: Filter project accounting records by workspace ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectAccountingRecord` objects: use `async for`, `pages`, `first`, `one`,
@@ -145,6 +147,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -178,6 +181,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         type: Type | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectAccountingRecord:
         """Create a project accounting record.
 
@@ -214,6 +219,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectAccountingRecord`.
@@ -259,6 +266,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
@@ -267,6 +276,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         csv_file: str | None = None,
         ids: int | str | Iterable[int | str] | None = None,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[ProjectAccountingRecord]:
         """Delete several project accounting records (they stay findable with `show_deleted`).
 
@@ -277,6 +288,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             ids: Record ids to delete.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectAccountingRecord` objects of the answer, in the order of the service.
@@ -295,12 +308,15 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 "ids": ids,
                 "include": include,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def export_to_csv(
         self,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> bytes:
         """Export project accounting records as CSV.
 
@@ -309,6 +325,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         Args:
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The file's content.
@@ -324,6 +341,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def import_csv(
@@ -331,6 +349,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         *,
         csv_file: bytes | File,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[ProjectAccountingRecord]:
         """Import project accounting records from a CSV file.
 
@@ -345,6 +365,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             csv_file: A .csv or .txt file with a header, of at most 5,000 records.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectAccountingRecord` objects of the answer, in the order of the service.
@@ -364,6 +386,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             body={
                 "csv_file": csv_file,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -371,6 +395,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ProjectAccountingRecord:
         """Get a project accounting record.
 
@@ -378,6 +403,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             id: Id of the project accounting record.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectAccountingRecord`.
@@ -395,6 +421,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     def create_many(

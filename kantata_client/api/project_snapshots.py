@@ -46,6 +46,7 @@ class ProjectSnapshots(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectSnapshot]:
         """List project snapshots.
 
@@ -62,6 +63,7 @@ class ProjectSnapshots(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_id: Filter project snapshots by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectSnapshot` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -86,6 +88,7 @@ class ProjectSnapshots(Resource):
                 "per_page": per_page,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -96,6 +99,8 @@ class ProjectSnapshots(Resource):
         replace_baseline: bool | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectSnapshot:
         """Create a project snapshot.
 
@@ -110,6 +115,8 @@ class ProjectSnapshots(Resource):
             title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectSnapshot`.
@@ -132,6 +139,8 @@ class ProjectSnapshots(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -142,6 +151,8 @@ class ProjectSnapshots(Resource):
         replace_baseline: bool | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectSnapshot:
         """Update a project snapshot.
 
@@ -154,6 +165,8 @@ class ProjectSnapshots(Resource):
             title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectSnapshot`.
@@ -176,6 +189,8 @@ class ProjectSnapshots(Resource):
                 "replace_baseline": replace_baseline,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

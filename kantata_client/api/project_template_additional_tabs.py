@@ -21,7 +21,7 @@ from kantata_client.operations.project_template_additional_tabs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -41,6 +41,7 @@ class ProjectTemplateAdditionalTabs(Resource):
         page: int | None = None,
         per_page: int | None = None,
         project_template_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectTemplateAdditionalTab]:
         """List project template additional tabs.
 
@@ -51,6 +52,7 @@ class ProjectTemplateAdditionalTabs(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             project_template_id: Filter project template additional tabs by project template id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectTemplateAdditionalTab` objects: use `async for`, `pages`, `first`,
@@ -72,6 +74,7 @@ class ProjectTemplateAdditionalTabs(Resource):
                 "per_page": per_page,
                 "project_template_id": project_template_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -80,6 +83,8 @@ class ProjectTemplateAdditionalTabs(Resource):
         associated_tab_id: int | str,
         project_template_id: int | str,
         tab_type: TabType,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplateAdditionalTab:
         """Create a project template additional tab.
 
@@ -87,6 +92,8 @@ class ProjectTemplateAdditionalTabs(Resource):
             associated_tab_id: Id of the form or dashboard.
             project_template_id: Id of the project template.
             tab_type: Dashboard = Insights dynamic dashboard.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateAdditionalTab`.
@@ -105,16 +112,21 @@ class ProjectTemplateAdditionalTabs(Resource):
                 "project_template_id": project_template_id,
                 "tab_type": tab_type,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a project template additional tab.
 
         Args:
             id: Id of the project template additional tab.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -125,6 +137,7 @@ class ProjectTemplateAdditionalTabs(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

@@ -47,6 +47,7 @@ class ProjectTemplateAssignments(Resource):
         page: int | None = None,
         per_page: int | None = None,
         project_template_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectTemplateAssignment]:
         """List project template assignments.
 
@@ -60,6 +61,7 @@ class ProjectTemplateAssignments(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             project_template_id: Filter project template assignments by project template id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectTemplateAssignment` objects: use `async for`, `pages`, `first`, `one`,
@@ -83,6 +85,7 @@ class ProjectTemplateAssignments(Resource):
                 "per_page": per_page,
                 "project_template_id": project_template_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -92,6 +95,8 @@ class ProjectTemplateAssignments(Resource):
         project_template_id: int | str,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplateAssignment:
         """Create a project template assignment.
 
@@ -101,6 +106,8 @@ class ProjectTemplateAssignments(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateAssignment`.
@@ -122,6 +129,8 @@ class ProjectTemplateAssignments(Resource):
                 "name": name,
                 "project_template_id": project_template_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -130,6 +139,7 @@ class ProjectTemplateAssignments(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ProjectTemplateAssignment:
         """Get a project template assignment.
 
@@ -138,6 +148,7 @@ class ProjectTemplateAssignments(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateAssignment`.
@@ -156,6 +167,7 @@ class ProjectTemplateAssignments(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -165,6 +177,8 @@ class ProjectTemplateAssignments(Resource):
         name: str,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplateAssignment:
         """Update a project template assignment.
 
@@ -174,6 +188,8 @@ class ProjectTemplateAssignments(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateAssignment`.
@@ -195,16 +211,21 @@ class ProjectTemplateAssignments(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a project template assignment.
 
         Args:
             id: Id of the project template assignment.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -215,6 +236,7 @@ class ProjectTemplateAssignments(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -55,6 +55,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         project_template_id: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectTemplateExpenseBudget]:
         """List project template expense budgets.
 
@@ -71,6 +72,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             project_template_id: Filter project template expense budgets by project template id.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectTemplateExpenseBudget` objects: use `async for`, `pages`, `first`,
@@ -98,6 +100,7 @@ class ProjectTemplateExpenseBudgets(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -116,6 +119,8 @@ class ProjectTemplateExpenseBudgets(Resource):
         quantity: int | Unset | None = UNSET,
         relative_expected_by_date: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplateExpenseBudget:
         """Create a project template expense budget.
 
@@ -137,6 +142,8 @@ class ProjectTemplateExpenseBudgets(Resource):
             relative_expected_by_date: Relative to project start; negative = before it.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateExpenseBudget`.
@@ -167,6 +174,8 @@ class ProjectTemplateExpenseBudgets(Resource):
                 "relative_expected_by_date": relative_expected_by_date,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -174,6 +183,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ProjectTemplateExpenseBudget:
         """Get a project template expense budget.
 
@@ -181,6 +191,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             id: Id of the project template expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateExpenseBudget`.
@@ -198,6 +209,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -216,6 +228,8 @@ class ProjectTemplateExpenseBudgets(Resource):
         relative_expected_by_date: int | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplateExpenseBudget:
         """Update a project template expense budget.
 
@@ -234,6 +248,8 @@ class ProjectTemplateExpenseBudgets(Resource):
             title: Title of the project template expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplateExpenseBudget`.
@@ -264,16 +280,21 @@ class ProjectTemplateExpenseBudgets(Resource):
                 "relative_expected_by_date": relative_expected_by_date,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a project template expense budget.
 
         Args:
             id: Id of the project template expense budget.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -284,6 +305,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -51,6 +51,7 @@ class ProjectTemplates(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectTemplate]:
         """List project templates.
 
@@ -66,6 +67,7 @@ class ProjectTemplates(Resource):
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ProjectTemplate` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -91,6 +93,7 @@ class ProjectTemplates(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -106,6 +109,8 @@ class ProjectTemplates(Resource):
         sharing: Sharing | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplate:
         """Create a project template.
 
@@ -121,6 +126,8 @@ class ProjectTemplates(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplate`.
@@ -148,6 +155,8 @@ class ProjectTemplates(Resource):
                 "sharing": sharing,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -156,6 +165,7 @@ class ProjectTemplates(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ProjectTemplate:
         """Get a project template.
 
@@ -164,6 +174,7 @@ class ProjectTemplates(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplate`.
@@ -182,6 +193,7 @@ class ProjectTemplates(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -198,6 +210,8 @@ class ProjectTemplates(Resource):
         sharing: Sharing | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ProjectTemplate:
         """Update a project template.
 
@@ -214,6 +228,8 @@ class ProjectTemplates(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectTemplate`.
@@ -242,16 +258,21 @@ class ProjectTemplates(Resource):
                 "sharing": sharing,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a project template.
 
         Args:
             id: Id of the project template.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -262,6 +283,7 @@ class ProjectTemplates(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

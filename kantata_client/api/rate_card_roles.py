@@ -52,6 +52,7 @@ class RateCardRoles(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         with_role_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardRole]:
         """List rate card roles.
 
@@ -71,6 +72,7 @@ class RateCardRoles(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             with_role_ids: Filter rate card roles by role ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCardRole` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -98,6 +100,7 @@ class RateCardRoles(Resource):
                 "updated_before": updated_before,
                 "with_role_ids": with_role_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -107,6 +110,8 @@ class RateCardRoles(Resource):
         rate_card_version_id: int | str,
         role_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardRole:
         """Create a rate card role.
 
@@ -118,6 +123,8 @@ class RateCardRoles(Resource):
             role_id: Id of the role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardRole`.
@@ -139,6 +146,8 @@ class RateCardRoles(Resource):
                 "rate_card_version_id": rate_card_version_id,
                 "role_id": role_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -146,6 +155,7 @@ class RateCardRoles(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RateCardRole:
         """Get a rate card role.
 
@@ -155,6 +165,7 @@ class RateCardRoles(Resource):
             id: Id of the rate card role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardRole`.
@@ -172,6 +183,7 @@ class RateCardRoles(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -180,6 +192,8 @@ class RateCardRoles(Resource):
         *,
         rate: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardRole:
         """Update a rate card role.
 
@@ -190,6 +204,8 @@ class RateCardRoles(Resource):
             rate: Bill rate, cents per hour.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardRole`.
@@ -210,11 +226,15 @@ class RateCardRoles(Resource):
             body={
                 "rate": rate,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a rate card role.
 
@@ -222,6 +242,7 @@ class RateCardRoles(Resource):
 
         Args:
             id: Id of the rate card role.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -232,6 +253,7 @@ class RateCardRoles(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -54,6 +54,7 @@ class RateCardSetVersions(Resource):
         rate_card_set_id: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardSetVersion]:
         """List rate card set versions.
 
@@ -73,6 +74,7 @@ class RateCardSetVersions(Resource):
             rate_card_set_id: Filter rate card set versions by rate card set id.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCardSetVersion` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -100,6 +102,7 @@ class RateCardSetVersions(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -109,6 +112,8 @@ class RateCardSetVersions(Resource):
         effective_date: date | Unset | None = UNSET,
         clone_id: int | str | None = None,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardSetVersion:
         """Create a rate card set version.
 
@@ -121,6 +126,8 @@ class RateCardSetVersions(Resource):
             clone_id: Id of the set version to clone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSetVersion`.
@@ -142,6 +149,8 @@ class RateCardSetVersions(Resource):
                 "effective_date": effective_date,
                 "rate_card_set_id": rate_card_set_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -149,6 +158,7 @@ class RateCardSetVersions(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RateCardSetVersion:
         """Get a rate card set version.
 
@@ -158,6 +168,7 @@ class RateCardSetVersions(Resource):
             id: Id of the rate card set version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSetVersion`.
@@ -175,6 +186,7 @@ class RateCardSetVersions(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -183,6 +195,8 @@ class RateCardSetVersions(Resource):
         *,
         effective_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardSetVersion:
         """Update a rate card set version.
 
@@ -193,6 +207,8 @@ class RateCardSetVersions(Resource):
             effective_date: Effective date of the rate card set version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSetVersion`.
@@ -213,16 +229,21 @@ class RateCardSetVersions(Resource):
             body={
                 "effective_date": effective_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a rate card set version.
 
         Args:
             id: Id of the rate card set version.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -233,6 +254,7 @@ class RateCardSetVersions(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def publish(
@@ -240,6 +262,8 @@ class RateCardSetVersions(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardSetVersionPublishResult:
         """Publish a rate card set version.
 
@@ -250,6 +274,8 @@ class RateCardSetVersions(Resource):
             id: Id of the rate card set version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSetVersionPublishResult`.
@@ -267,6 +293,8 @@ class RateCardSetVersions(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

@@ -55,6 +55,7 @@ class RateCardSets(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         workspace_groups: str | Iterable[str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardSet]:
         """List rate card sets.
 
@@ -78,6 +79,7 @@ class RateCardSets(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             workspace_groups: Filter rate card sets by workspace group ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCardSet` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -108,6 +110,7 @@ class RateCardSets(Resource):
                 "updated_before": updated_before,
                 "workspace_groups": workspace_groups,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -116,6 +119,8 @@ class RateCardSets(Resource):
         title: str,
         clone_version_id: int | str | None = None,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardSet:
         """Create a rate card set.
 
@@ -124,6 +129,8 @@ class RateCardSets(Resource):
             clone_version_id: Set version to clone, with its associations and rate cards.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSet`.
@@ -144,6 +151,8 @@ class RateCardSets(Resource):
             body={
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -151,6 +160,7 @@ class RateCardSets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RateCardSet:
         """Get a rate card set.
 
@@ -160,6 +170,7 @@ class RateCardSets(Resource):
             id: Id of the rate card set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSet`.
@@ -177,6 +188,7 @@ class RateCardSets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -185,6 +197,8 @@ class RateCardSets(Resource):
         *,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardSet:
         """Update a rate card set.
 
@@ -193,6 +207,8 @@ class RateCardSets(Resource):
             title: Title of the rate card set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardSet`.
@@ -213,11 +229,15 @@ class RateCardSets(Resource):
             body={
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a rate card set.
 
@@ -225,6 +245,7 @@ class RateCardSets(Resource):
 
         Args:
             id: Id of the rate card set.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -235,6 +256,7 @@ class RateCardSets(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

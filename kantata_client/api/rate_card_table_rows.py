@@ -19,7 +19,7 @@ from kantata_client.operations.rate_card_table_rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kantata_client._lists.paginator import Paginator
     from kantata_client.models.inputs import RateInput
@@ -33,11 +33,14 @@ class RateCardTableRows(Resource):
     def list(
         self,
         rate_card_set_version_id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardTableRow]:
         """List rate card table rows.
 
         Args:
             rate_card_set_version_id: Id of the rate card set version.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCardTableRow` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -53,6 +56,7 @@ class RateCardTableRows(Resource):
             LIST,
             RateCardTableRow,
             path=(rate_card_set_version_id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -61,6 +65,8 @@ class RateCardTableRows(Resource):
         role_id: int | str,
         *,
         rates: Sequence[RateInput],
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardTableRow:
         """Update a rate card table row.
 
@@ -70,6 +76,8 @@ class RateCardTableRows(Resource):
             rate_card_set_version_id: Id of the rate card set version.
             role_id: Id of the role.
             rates: Rates of the rate card table row.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardTableRow`.
@@ -90,12 +98,16 @@ class RateCardTableRows(Resource):
             body={
                 "rates": rates,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         rate_card_set_version_id: int | str,
         role_id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a rate card table row.
 
@@ -104,6 +116,7 @@ class RateCardTableRows(Resource):
         Args:
             rate_card_set_version_id: Id of the rate card set version.
             role_id: Id of the role.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -117,6 +130,7 @@ class RateCardTableRows(Resource):
                 rate_card_set_version_id,
                 role_id,
             ),
+            extra_query=extra_query,
         )
 
     @property

@@ -51,6 +51,7 @@ class RateCardVersions(Resource):
         rate_card_set_version_id: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardVersion]:
         """List rate card versions.
 
@@ -72,6 +73,7 @@ class RateCardVersions(Resource):
             rate_card_set_version_id: Filter rate card versions by rate card set version id.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCardVersion` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -101,6 +103,7 @@ class RateCardVersions(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def get(
@@ -108,6 +111,7 @@ class RateCardVersions(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RateCardVersion:
         """Get a rate card version.
 
@@ -117,6 +121,7 @@ class RateCardVersions(Resource):
             id: Id of the rate card version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardVersion`.
@@ -134,6 +139,7 @@ class RateCardVersions(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -142,6 +148,8 @@ class RateCardVersions(Resource):
         *,
         default_rate: int,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCardVersion:
         """Update a rate card version.
 
@@ -152,6 +160,8 @@ class RateCardVersions(Resource):
             default_rate: For roles without an explicit rate.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCardVersion`.
@@ -172,6 +182,8 @@ class RateCardVersions(Resource):
             body={
                 "default_rate": default_rate,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

@@ -65,6 +65,7 @@ class RateCards(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCard]:
         """List rate cards.
 
@@ -104,6 +105,7 @@ class RateCards(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RateCard` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -143,6 +145,7 @@ class RateCards(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -153,6 +156,8 @@ class RateCards(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         rate_card_set_version_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCard:
         """Create a rate card.
 
@@ -168,6 +173,8 @@ class RateCards(Resource):
             rate_card_set_version_id: Id of the rate card set version.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCard`.
@@ -190,6 +197,8 @@ class RateCards(Resource):
                 "rate_card_set_id": rate_card_set_id,
                 "rate_card_set_version_id": rate_card_set_version_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -197,6 +206,7 @@ class RateCards(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RateCard:
         """Get a rate card.
 
@@ -206,6 +216,7 @@ class RateCards(Resource):
             id: Id of the rate card.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCard`.
@@ -223,6 +234,7 @@ class RateCards(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -232,6 +244,8 @@ class RateCards(Resource):
         currency: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> RateCard:
         """Update a rate card.
 
@@ -244,6 +258,8 @@ class RateCards(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `RateCard`.
@@ -265,11 +281,15 @@ class RateCards(Resource):
                 "currency": currency,
                 "external_reference": external_reference,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a rate card.
 
@@ -278,6 +298,7 @@ class RateCards(Resource):
 
         Args:
             id: Id of the rate card.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -288,6 +309,7 @@ class RateCards(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

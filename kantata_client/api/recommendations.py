@@ -19,7 +19,7 @@ from kantata_client.operations.recommendations import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
 
 
 class Recommendations(Resource):
@@ -31,6 +31,7 @@ class Recommendations(Resource):
         self,
         *,
         id: int | str,
+        extra_query: Mapping[str, object] | None = None,
     ) -> RecommendationEstimateScenarioResourceResult:
         """Get recommended users for an estimate scenario resource.
 
@@ -38,6 +39,7 @@ class Recommendations(Resource):
 
         Args:
             id: Id of the estimate scenario resource.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `RecommendationEstimateScenarioResourceResult`.
@@ -54,6 +56,7 @@ class Recommendations(Resource):
             query={
                 "id": id,
             },
+            extra_query=extra_query,
         )
 
     @property

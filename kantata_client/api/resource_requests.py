@@ -51,6 +51,7 @@ class ResourceRequests(Resource):
         requests_for_approver: str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ResourceRequest]:
         """List resource requests.
 
@@ -69,6 +70,7 @@ class ResourceRequests(Resource):
             requests_for_approver: Only those whose approver is this user.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `ResourceRequest` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -95,6 +97,7 @@ class ResourceRequests(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -109,6 +112,8 @@ class ResourceRequests(Resource):
         workspace_allocation_percentage: int | Unset | None = UNSET,
         workspace_allocation_start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ResourceRequest:
         """Create a resource request.
 
@@ -123,6 +128,8 @@ class ResourceRequests(Resource):
             workspace_allocation_start_date: For a created resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ResourceRequest`.
@@ -149,6 +156,8 @@ class ResourceRequests(Resource):
                 "workspace_allocation_percentage": workspace_allocation_percentage,
                 "workspace_allocation_start_date": workspace_allocation_start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -156,6 +165,7 @@ class ResourceRequests(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> ResourceRequest:
         """Get a resource request.
 
@@ -163,6 +173,7 @@ class ResourceRequests(Resource):
             id: Id of the resource request.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `ResourceRequest`.
@@ -180,6 +191,7 @@ class ResourceRequests(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -190,6 +202,8 @@ class ResourceRequests(Resource):
         allocations_state: bool | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ResourceRequest:
         """Update a resource request.
 
@@ -200,6 +214,8 @@ class ResourceRequests(Resource):
             user_id: User to staff on the unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ResourceRequest`.
@@ -222,6 +238,8 @@ class ResourceRequests(Resource):
                 "request_resolution_status": request_resolution_status,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update_approver(
@@ -230,6 +248,8 @@ class ResourceRequests(Resource):
         *,
         new_approver_id: Sequence[int | str],
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> ResourceRequest:
         """Change the approver of a resource request.
 
@@ -238,6 +258,8 @@ class ResourceRequests(Resource):
             new_approver_id: Declared as array despite singular name.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `ResourceRequest`.
@@ -258,6 +280,8 @@ class ResourceRequests(Resource):
             body={
                 "new_approver_id": new_approver_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

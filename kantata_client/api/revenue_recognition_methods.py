@@ -16,7 +16,7 @@ from kantata_client.operations.revenue_recognition_methods import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -31,6 +31,7 @@ class RevenueRecognitionMethods(Resource):
         *,
         active: str | None = None,
         only: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RevenueRecognitionMethod]:
         """List revenue recognition methods.
 
@@ -40,6 +41,7 @@ class RevenueRecognitionMethods(Resource):
             active: True = active only, false = inactive only.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `RevenueRecognitionMethod` objects: use `async for`, `pages`, `first`, `one`,
@@ -58,4 +60,5 @@ class RevenueRecognitionMethods(Resource):
                 "active": active,
                 "only": only,
             },
+            extra_query=extra_query,
         )

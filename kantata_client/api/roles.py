@@ -67,6 +67,7 @@ class Roles(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Role]:
         """List roles.
 
@@ -108,6 +109,7 @@ class Roles(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Role` objects: use `async for`, `pages`, `first`, `one`, `count` or `collect`.
@@ -149,6 +151,7 @@ class Roles(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -157,6 +160,8 @@ class Roles(Resource):
         name: str,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Role:
         """Create a role.
 
@@ -166,6 +171,8 @@ class Roles(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Role`.
@@ -186,6 +193,8 @@ class Roles(Resource):
                 "external_reference": external_reference,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -193,6 +202,7 @@ class Roles(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Role:
         """Get a role.
 
@@ -200,6 +210,7 @@ class Roles(Resource):
             id: Id of the role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Role`.
@@ -217,6 +228,7 @@ class Roles(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -226,6 +238,8 @@ class Roles(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Role:
         """Update a role.
 
@@ -236,6 +250,8 @@ class Roles(Resource):
             name: Name of the role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Role`.
@@ -257,11 +273,15 @@ class Roles(Resource):
                 "external_reference": external_reference,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a role.
 
@@ -269,6 +289,7 @@ class Roles(Resource):
 
         Args:
             id: Id of the role.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -279,6 +300,7 @@ class Roles(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -18,7 +18,7 @@ from kantata_client.operations.skill_categories import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -37,6 +37,7 @@ class SkillCategories(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SkillCategory]:
         """List skill categories.
 
@@ -49,6 +50,7 @@ class SkillCategories(Resource):
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SkillCategory` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -71,4 +73,5 @@ class SkillCategories(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )

@@ -57,6 +57,7 @@ class SkillMemberships(Resource):
         updated_before: datetime | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SkillMembership]:
         """List skill memberships.
 
@@ -81,6 +82,7 @@ class SkillMemberships(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_ids: Filter skill memberships by user ids.
             workspace_id: Participants of that project.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SkillMembership` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -113,6 +115,7 @@ class SkillMemberships(Resource):
                 "user_ids": user_ids,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -122,6 +125,8 @@ class SkillMemberships(Resource):
         user_id: int | str,
         level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SkillMembership:
         """Create a skill membership.
 
@@ -133,6 +138,8 @@ class SkillMemberships(Resource):
             level: 1-5, 0 when omitted; not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SkillMembership`.
@@ -154,6 +161,8 @@ class SkillMemberships(Resource):
                 "skill_id": skill_id,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -161,6 +170,7 @@ class SkillMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> SkillMembership:
         """Get a skill membership.
 
@@ -168,6 +178,7 @@ class SkillMemberships(Resource):
             id: Id of the skill membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `SkillMembership`.
@@ -185,6 +196,7 @@ class SkillMemberships(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -193,6 +205,8 @@ class SkillMemberships(Resource):
         *,
         level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SkillMembership:
         """Update a skill membership.
 
@@ -201,6 +215,8 @@ class SkillMemberships(Resource):
             level: 1-5, 0 when omitted; not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SkillMembership`.
@@ -221,11 +237,15 @@ class SkillMemberships(Resource):
             body={
                 "level": level,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a skill membership.
 
@@ -233,6 +253,7 @@ class SkillMemberships(Resource):
 
         Args:
             id: Id of the skill membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -243,6 +264,7 @@ class SkillMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -69,6 +69,7 @@ class Skills(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Skill]:
         """List skills.
 
@@ -111,6 +112,7 @@ class Skills(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Skill` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -153,6 +155,7 @@ class Skills(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -164,6 +167,8 @@ class Skills(Resource):
         description: str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Skill:
         """Create a skill.
 
@@ -179,6 +184,8 @@ class Skills(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Skill`.
@@ -202,6 +209,8 @@ class Skills(Resource):
                 "name": name,
                 "skill_category_id": skill_category_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -209,6 +218,7 @@ class Skills(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Skill:
         """Get a skill.
 
@@ -216,6 +226,7 @@ class Skills(Resource):
             id: Id of the skill.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Skill`.
@@ -233,6 +244,7 @@ class Skills(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -245,6 +257,8 @@ class Skills(Resource):
         name: str | Unset | None = UNSET,
         skill_category_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Skill:
         """Update a skill.
 
@@ -258,6 +272,8 @@ class Skills(Resource):
             skill_category_id: Id of the skill category.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Skill`.
@@ -282,16 +298,21 @@ class Skills(Resource):
                 "name": name,
                 "skill_category_id": skill_category_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a skill.
 
         Args:
             id: Id of the skill.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -302,6 +323,7 @@ class Skills(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

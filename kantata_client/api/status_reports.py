@@ -65,6 +65,7 @@ class StatusReports(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StatusReport]:
         """List status reports.
 
@@ -97,6 +98,7 @@ class StatusReports(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter status reports by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StatusReport` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -131,6 +133,7 @@ class StatusReports(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -142,6 +145,8 @@ class StatusReports(Resource):
         details: Sequence[DetailInput] | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusReport:
         """Create a status report.
 
@@ -154,6 +159,8 @@ class StatusReports(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusReport`.
@@ -177,6 +184,8 @@ class StatusReports(Resource):
                 "external_reference": external_reference,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -184,6 +193,7 @@ class StatusReports(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StatusReport:
         """Get a status report.
 
@@ -191,6 +201,7 @@ class StatusReports(Resource):
             id: Id of the status report.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusReport`.
@@ -208,6 +219,7 @@ class StatusReports(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -219,6 +231,8 @@ class StatusReports(Resource):
         details: Sequence[DetailInput] | Unset | None = UNSET,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusReport:
         """Update a status report.
 
@@ -231,6 +245,8 @@ class StatusReports(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusReport`.
@@ -254,16 +270,21 @@ class StatusReports(Resource):
                 "details": details,
                 "external_reference": external_reference,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a status report.
 
         Args:
             id: Id of the status report.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -274,6 +295,7 @@ class StatusReports(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

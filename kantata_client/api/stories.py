@@ -121,6 +121,7 @@ class Stories(Resource):
         without_external_reference_service_name: str | None = None,
         without_past_completed: bool | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Story]:
         """List stories.
 
@@ -209,6 +210,7 @@ class Stories(Resource):
                 integration.
             without_past_completed: Never marked completed before.
             workspace_id: Filter stories by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Story` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -294,6 +296,7 @@ class Stories(Resource):
                 "without_past_completed": without_past_completed,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -326,6 +329,8 @@ class Stories(Resource):
         weight: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Story:
         """Create a story.
 
@@ -362,6 +367,8 @@ class Stories(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Story`.
@@ -406,6 +413,8 @@ class Stories(Resource):
                 "weight": weight,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -415,6 +424,7 @@ class Stories(Resource):
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         show_deleted: bool | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Story:
         """Get a story.
 
@@ -424,6 +434,7 @@ class Stories(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             show_deleted: Also returns a deleted story. Default: `False`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Story`.
@@ -443,6 +454,7 @@ class Stories(Resource):
                 "optional_fields": optional_fields,
                 "show_deleted": show_deleted,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -473,6 +485,8 @@ class Stories(Resource):
         weight: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Story:
         """Update a story.
 
@@ -505,6 +519,8 @@ class Stories(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Story`.
@@ -547,11 +563,15 @@ class Stories(Resource):
                 "title": title,
                 "weight": weight,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a story.
 
@@ -559,6 +579,7 @@ class Stories(Resource):
 
         Args:
             id: Id of the story.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -569,6 +590,7 @@ class Stories(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

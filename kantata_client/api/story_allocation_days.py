@@ -77,6 +77,7 @@ class StoryAllocationDays(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryAllocationDay]:
         """List story allocation days.
 
@@ -127,6 +128,7 @@ class StoryAllocationDays(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter story allocation days by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StoryAllocationDay` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -173,6 +175,7 @@ class StoryAllocationDays(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -183,6 +186,8 @@ class StoryAllocationDays(Resource):
         minutes: int,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StoryAllocationDay:
         """Create a story allocation day.
 
@@ -194,6 +199,8 @@ class StoryAllocationDays(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryAllocationDay`.
@@ -216,6 +223,8 @@ class StoryAllocationDays(Resource):
                 "external_reference": external_reference,
                 "minutes": minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -223,6 +232,7 @@ class StoryAllocationDays(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StoryAllocationDay:
         """Get a story allocation day.
 
@@ -230,6 +240,7 @@ class StoryAllocationDays(Resource):
             id: Id of the story allocation day.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryAllocationDay`.
@@ -247,6 +258,7 @@ class StoryAllocationDays(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -256,6 +268,8 @@ class StoryAllocationDays(Resource):
         minutes: int,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StoryAllocationDay:
         """Update a story allocation day.
 
@@ -266,6 +280,8 @@ class StoryAllocationDays(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryAllocationDay`.
@@ -287,16 +303,21 @@ class StoryAllocationDays(Resource):
                 "external_reference": external_reference,
                 "minutes": minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a story allocation day.
 
         Args:
             id: Id of the story allocation day.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -307,6 +328,7 @@ class StoryAllocationDays(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -20,7 +20,7 @@ from kantata_client.operations.story_dependencies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._lists.paginator import Paginator
@@ -49,6 +49,7 @@ class StoryDependencies(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryDependency]:
         """List story dependencies.
 
@@ -71,6 +72,7 @@ class StoryDependencies(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             workspace_id: Filter story dependencies by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StoryDependency` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -102,6 +104,7 @@ class StoryDependencies(Resource):
                 "updated_before": updated_before,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def get(
@@ -109,6 +112,7 @@ class StoryDependencies(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StoryDependency:
         """Get a story dependency.
 
@@ -116,6 +120,7 @@ class StoryDependencies(Resource):
             id: Id of the story dependency.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryDependency`.
@@ -133,6 +138,7 @@ class StoryDependencies(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     @property

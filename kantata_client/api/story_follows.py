@@ -21,7 +21,7 @@ from kantata_client.operations.story_follows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -40,6 +40,7 @@ class StoryFollows(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryFollow]:
         """List story follows.
 
@@ -52,6 +53,7 @@ class StoryFollows(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StoryFollow` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -72,6 +74,7 @@ class StoryFollows(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -80,6 +83,8 @@ class StoryFollows(Resource):
         follower_id: int | str,
         story_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StoryFollow:
         """Create a story follow.
 
@@ -88,6 +93,8 @@ class StoryFollows(Resource):
             story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryFollow`.
@@ -108,6 +115,8 @@ class StoryFollows(Resource):
                 "follower_id": follower_id,
                 "story_id": story_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -115,6 +124,7 @@ class StoryFollows(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StoryFollow:
         """Get a story follow.
 
@@ -122,6 +132,7 @@ class StoryFollows(Resource):
             id: Id of the story follow.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryFollow`.
@@ -139,16 +150,20 @@ class StoryFollows(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a story follow.
 
         Args:
             id: Id of the story follow.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -159,6 +174,7 @@ class StoryFollows(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def delete_many(

@@ -20,7 +20,7 @@ from kantata_client.operations.story_state_changes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._lists.paginator import Paginator
@@ -44,6 +44,7 @@ class StoryStateChanges(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryStateChange]:
         """List story state changes.
 
@@ -62,6 +63,7 @@ class StoryStateChanges(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StoryStateChange` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -88,6 +90,7 @@ class StoryStateChanges(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def get(
@@ -95,6 +98,7 @@ class StoryStateChanges(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StoryStateChange:
         """Get a story state change.
 
@@ -102,6 +106,7 @@ class StoryStateChanges(Resource):
             id: Id of the story state change.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryStateChange`.
@@ -119,6 +124,7 @@ class StoryStateChanges(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     @property

@@ -54,6 +54,7 @@ class StoryTasks(Resource):
         story_id: int | str | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryTask]:
         """List story tasks.
 
@@ -76,6 +77,7 @@ class StoryTasks(Resource):
             story_id: Filter story tasks by story id.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StoryTask` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -105,6 +107,7 @@ class StoryTasks(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -115,6 +118,8 @@ class StoryTasks(Resource):
         completed: bool | Unset | None = UNSET,
         position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StoryTask:
         """Create a story task.
 
@@ -125,6 +130,8 @@ class StoryTasks(Resource):
             position: Place in the list, counted from 1.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryTask`.
@@ -147,6 +154,8 @@ class StoryTasks(Resource):
                 "position": position,
                 "story_id": story_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -154,6 +163,7 @@ class StoryTasks(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StoryTask:
         """Get a story task.
 
@@ -161,6 +171,7 @@ class StoryTasks(Resource):
             id: Id of the story task.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryTask`.
@@ -178,6 +189,7 @@ class StoryTasks(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -188,6 +200,8 @@ class StoryTasks(Resource):
         name: str | Unset | None = UNSET,
         position: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StoryTask:
         """Update a story task.
 
@@ -198,6 +212,8 @@ class StoryTasks(Resource):
             position: Place in the list, counted from 1.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StoryTask`.
@@ -220,16 +236,21 @@ class StoryTasks(Resource):
                 "name": name,
                 "position": position,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a story task.
 
         Args:
             id: Id of the story task.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -240,6 +261,7 @@ class StoryTasks(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -23,7 +23,7 @@ from kantata_client.operations.subscribed_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._lists.paginator import Paginator
@@ -51,6 +51,7 @@ class SubscribedEvents(SubscribedEventsMethods):
         subject_id: int | str | Iterable[int | str] | None = None,
         subject_type: SubjectType | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SubscribedEvent]:
         """List subscribed events.
 
@@ -73,6 +74,7 @@ class SubscribedEvents(SubscribedEventsMethods):
             subject_id: Return only events of the subjects with these ids; needs `subject_type`.
             subject_type: Return only events of this type of subject.
             user_ids: Return only events that these users triggered.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SubscribedEvent` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -103,14 +105,20 @@ class SubscribedEvents(SubscribedEventsMethods):
                 "subject_type": subject_type,
                 "user_ids": user_ids,
             },
+            extra_query=extra_query,
         )
 
     async def event_types(
         self,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> SubscribedEventEventTypesResult:
         """Get all event types, with the fields of each.
 
         Not an envelope; no parameters (`parameters: []`).
+
+        Args:
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `SubscribedEventEventTypesResult`.
@@ -124,6 +132,7 @@ class SubscribedEvents(SubscribedEventsMethods):
         return await self._one(
             EVENT_TYPES,
             SubscribedEventEventTypesResult,
+            extra_query=extra_query,
         )
 
     @property

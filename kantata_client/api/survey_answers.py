@@ -55,6 +55,7 @@ class SurveyAnswers(Resource):
         per_page: int | None = None,
         survey_response_id: int | str | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SurveyAnswer]:
         """List survey answers.
 
@@ -84,6 +85,7 @@ class SurveyAnswers(Resource):
             survey_response_id: Filter survey answers by survey response id.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SurveyAnswer` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -115,6 +117,7 @@ class SurveyAnswers(Resource):
                 "survey_response_id": survey_response_id,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -129,6 +132,8 @@ class SurveyAnswers(Resource):
         integer_value: int | Unset | None = UNSET,
         string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyAnswer:
         """Create a survey answer.
 
@@ -143,6 +148,8 @@ class SurveyAnswers(Resource):
             string_value: String value of the survey answer.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyAnswer`.
@@ -169,6 +176,8 @@ class SurveyAnswers(Resource):
                 "survey_question_id": survey_question_id,
                 "survey_response_id": survey_response_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -182,6 +191,8 @@ class SurveyAnswers(Resource):
         integer_value: int | Unset | None = UNSET,
         string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyAnswer:
         """Update a survey answer.
 
@@ -195,6 +206,8 @@ class SurveyAnswers(Resource):
             string_value: String value of the survey answer.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyAnswer`.
@@ -220,16 +233,21 @@ class SurveyAnswers(Resource):
                 "integer_value": integer_value,
                 "string_value": string_value,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a survey answer.
 
         Args:
             id: Id of the survey answer.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -240,6 +258,7 @@ class SurveyAnswers(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -55,6 +55,7 @@ class SurveyQuestions(Resource):
         page: int | None = None,
         per_page: int | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SurveyQuestion]:
         """List survey questions.
 
@@ -84,6 +85,7 @@ class SurveyQuestions(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SurveyQuestion` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -115,6 +117,7 @@ class SurveyQuestions(Resource):
                 "per_page": per_page,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -124,6 +127,8 @@ class SurveyQuestions(Resource):
         text: str,
         choices: Sequence[ChoiceInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyQuestion:
         """Create a survey question.
 
@@ -133,6 +138,8 @@ class SurveyQuestions(Resource):
             choices: Single and multi only.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyQuestion`.
@@ -154,6 +161,8 @@ class SurveyQuestions(Resource):
                 "question_type": question_type,
                 "text": text,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -162,6 +171,8 @@ class SurveyQuestions(Resource):
         *,
         text: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyQuestion:
         """Update a survey question.
 
@@ -170,6 +181,8 @@ class SurveyQuestions(Resource):
             text: Text of the survey question.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyQuestion`.
@@ -190,16 +203,21 @@ class SurveyQuestions(Resource):
             body={
                 "text": text,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a survey question.
 
         Args:
             id: Id of the survey question.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -210,6 +228,7 @@ class SurveyQuestions(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -66,6 +66,7 @@ class SurveyResponses(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SurveyResponse]:
         """List survey responses.
 
@@ -105,6 +106,7 @@ class SurveyResponses(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter survey responses by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SurveyResponse` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -146,6 +148,7 @@ class SurveyResponses(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -164,6 +167,8 @@ class SurveyResponses(Resource):
         title: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyResponse:
         """Create a survey response.
 
@@ -182,6 +187,8 @@ class SurveyResponses(Resource):
             workspace_id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyResponse`.
@@ -212,6 +219,8 @@ class SurveyResponses(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -226,6 +235,8 @@ class SurveyResponses(Resource):
         status: str | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyResponse:
         """Update a survey response.
 
@@ -240,6 +251,8 @@ class SurveyResponses(Resource):
             title: Title of the survey response.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyResponse`.
@@ -266,16 +279,21 @@ class SurveyResponses(Resource):
                 "status": status,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a survey response.
 
         Args:
             id: Id of the survey response.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -286,6 +304,7 @@ class SurveyResponses(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -64,6 +64,7 @@ class SurveyTemplates(Resource):
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[SurveyTemplate]:
         """List survey templates.
 
@@ -101,6 +102,7 @@ class SurveyTemplates(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter survey templates by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `SurveyTemplate` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -140,6 +142,7 @@ class SurveyTemplates(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -157,6 +160,8 @@ class SurveyTemplates(Resource):
         title: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyTemplate:
         """Create a survey template.
 
@@ -174,6 +179,8 @@ class SurveyTemplates(Resource):
             workspace_id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyTemplate`.
@@ -203,6 +210,8 @@ class SurveyTemplates(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -216,6 +225,8 @@ class SurveyTemplates(Resource):
         owner_id: int | str | Unset | None = UNSET,
         title: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> SurveyTemplate:
         """Update a survey template.
 
@@ -229,6 +240,8 @@ class SurveyTemplates(Resource):
             title: Title of the survey template.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `SurveyTemplate`.
@@ -254,16 +267,21 @@ class SurveyTemplates(Resource):
                 "owner_id": owner_id,
                 "title": title,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a survey template.
 
         Args:
             id: Id of the survey template.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -274,6 +292,7 @@ class SurveyTemplates(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

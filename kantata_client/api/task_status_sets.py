@@ -43,6 +43,7 @@ class TaskStatusSets(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StatusSet]:
         """List task status sets.
 
@@ -53,6 +54,7 @@ class TaskStatusSets(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `StatusSet` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -73,6 +75,7 @@ class TaskStatusSets(Resource):
                 "page": page,
                 "per_page": per_page,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -80,6 +83,8 @@ class TaskStatusSets(Resource):
         *,
         name: str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusSet:
         """Create a task status set.
 
@@ -89,6 +94,8 @@ class TaskStatusSets(Resource):
             name: Name of the task status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSet`.
@@ -108,6 +115,8 @@ class TaskStatusSets(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -115,6 +124,7 @@ class TaskStatusSets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> StatusSet:
         """Get a task status set.
 
@@ -122,6 +132,7 @@ class TaskStatusSets(Resource):
             id: Id of the task status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSet`.
@@ -139,6 +150,7 @@ class TaskStatusSets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -147,6 +159,8 @@ class TaskStatusSets(Resource):
         *,
         name: str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusSet:
         """Update a task status set.
 
@@ -157,6 +171,8 @@ class TaskStatusSets(Resource):
             name: Name of the task status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSet`.
@@ -177,11 +193,15 @@ class TaskStatusSets(Resource):
             body={
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a task status set.
 
@@ -189,6 +209,7 @@ class TaskStatusSets(Resource):
 
         Args:
             id: Id of the task status set.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -199,6 +220,7 @@ class TaskStatusSets(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update_account_default(
@@ -206,6 +228,8 @@ class TaskStatusSets(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> StatusSet:
         """Make a task status set the default of the account.
 
@@ -215,6 +239,8 @@ class TaskStatusSets(Resource):
             id: Id of the task status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `StatusSet`.
@@ -232,6 +258,8 @@ class TaskStatusSets(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

@@ -78,6 +78,7 @@ class TimeEntries(Resource):
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[TimeEntry]:
         """List time entries.
 
@@ -129,6 +130,7 @@ class TimeEntries(Resource):
                 integration.
             workspace_id: Filter time entries by workspace id.
             workspace_ids: Filter time entries by workspace ids (project ids).
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `TimeEntry` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -179,6 +181,7 @@ class TimeEntries(Resource):
                 "workspace_id": workspace_id,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -197,6 +200,8 @@ class TimeEntries(Resource):
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimeEntry:
         """Create a time entry.
 
@@ -220,6 +225,8 @@ class TimeEntries(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimeEntry`.
@@ -250,6 +257,8 @@ class TimeEntries(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -258,6 +267,7 @@ class TimeEntries(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> TimeEntry:
         """Get a time entry.
 
@@ -266,6 +276,7 @@ class TimeEntries(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `TimeEntry`.
@@ -284,6 +295,7 @@ class TimeEntries(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -303,6 +315,8 @@ class TimeEntries(Resource):
         workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimeEntry:
         """Update a time entry.
 
@@ -323,6 +337,8 @@ class TimeEntries(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimeEntry`.
@@ -354,11 +370,15 @@ class TimeEntries(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a time entry.
 
@@ -366,6 +386,7 @@ class TimeEntries(Resource):
 
         Args:
             id: Id of the time entry.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -376,6 +397,7 @@ class TimeEntries(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

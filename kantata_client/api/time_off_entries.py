@@ -63,6 +63,7 @@ class TimeOffEntries(Resource):
         user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[TimeOffEntry]:
         """List time off entries.
 
@@ -101,6 +102,7 @@ class TimeOffEntries(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Participants of this project.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `TimeOffEntry` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -139,6 +141,7 @@ class TimeOffEntries(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -149,6 +152,8 @@ class TimeOffEntries(Resource):
         user_id: int | str,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimeOffEntry:
         """Create a time off entry.
 
@@ -163,6 +168,8 @@ class TimeOffEntries(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimeOffEntry`.
@@ -185,6 +192,8 @@ class TimeOffEntries(Resource):
                 "requested_date": requested_date,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -194,6 +203,8 @@ class TimeOffEntries(Resource):
         hours: float,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimeOffEntry:
         """Update a time off entry.
 
@@ -206,6 +217,8 @@ class TimeOffEntries(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimeOffEntry`.
@@ -227,16 +240,21 @@ class TimeOffEntries(Resource):
                 "external_reference": external_reference,
                 "hours": hours,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a time off entry.
 
         Args:
             id: Id of the time off entry.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -247,6 +265,7 @@ class TimeOffEntries(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

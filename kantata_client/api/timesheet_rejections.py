@@ -18,7 +18,7 @@ from kantata_client.operations.timesheet_rejections import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class TimesheetRejections(Resource):
@@ -31,6 +31,8 @@ class TimesheetRejections(Resource):
         *,
         submission_ids: Sequence[int | str],
         description: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimesheetRejection:
         """Reject several timesheet submissions.
 
@@ -39,6 +41,8 @@ class TimesheetRejections(Resource):
         Args:
             submission_ids: Ids of the timesheet submissions.
             description: Description of the timesheet rejection.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetRejection`.
@@ -56,6 +60,8 @@ class TimesheetRejections(Resource):
                 "description": description,
                 "submission_ids": submission_ids,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     @property

@@ -72,6 +72,7 @@ class TimesheetSubmissions(Resource):
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[TimesheetSubmission]:
         """List timesheet submissions.
 
@@ -113,6 +114,7 @@ class TimesheetSubmissions(Resource):
                 integration.
             workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
             workspace_ids: Filter timesheet submissions by workspace ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `TimesheetSubmission` objects: use `async for`, `pages`, `first`, `one`,
@@ -156,6 +158,7 @@ class TimesheetSubmissions(Resource):
                 "workspace_id": workspace_id,
                 "workspace_ids": workspace_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -168,6 +171,8 @@ class TimesheetSubmissions(Resource):
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimesheetSubmission:
         """Create a timesheet submission.
 
@@ -183,6 +188,8 @@ class TimesheetSubmissions(Resource):
             user_id: When submitting on another user's behalf.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetSubmission`.
@@ -207,6 +214,8 @@ class TimesheetSubmissions(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -214,6 +223,7 @@ class TimesheetSubmissions(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> TimesheetSubmission:
         """Get a timesheet submission.
 
@@ -221,6 +231,7 @@ class TimesheetSubmissions(Resource):
             id: Id of the timesheet submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetSubmission`.
@@ -238,6 +249,7 @@ class TimesheetSubmissions(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def approve(
@@ -246,6 +258,8 @@ class TimesheetSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimesheetSubmission:
         """Approve a timesheet submission.
 
@@ -256,6 +270,8 @@ class TimesheetSubmissions(Resource):
             description: Description of the timesheet submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetSubmission`.
@@ -276,6 +292,8 @@ class TimesheetSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def cancel(
@@ -284,6 +302,8 @@ class TimesheetSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimesheetSubmission:
         """Cancel a timesheet submission.
 
@@ -294,6 +314,8 @@ class TimesheetSubmissions(Resource):
             description: Description of the timesheet submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetSubmission`.
@@ -314,6 +336,8 @@ class TimesheetSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def reject(
@@ -322,6 +346,8 @@ class TimesheetSubmissions(Resource):
         *,
         description: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> TimesheetSubmission:
         """Reject a timesheet submission.
 
@@ -332,6 +358,8 @@ class TimesheetSubmissions(Resource):
             description: Description of the timesheet submission.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `TimesheetSubmission`.
@@ -352,6 +380,8 @@ class TimesheetSubmissions(Resource):
             body={
                 "description": description,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

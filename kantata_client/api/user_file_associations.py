@@ -18,7 +18,7 @@ from kantata_client.operations.user_file_associations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._lists.paginator import Paginator
 
@@ -38,6 +38,7 @@ class UserFileAssociations(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[UserFileAssociation]:
         """List user file associations.
 
@@ -51,6 +52,7 @@ class UserFileAssociations(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_id: Filter user file associations by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `UserFileAssociation` objects: use `async for`, `pages`, `first`, `one`,
@@ -74,4 +76,5 @@ class UserFileAssociations(Resource):
                 "per_page": per_page,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )

@@ -44,6 +44,7 @@ class UserGroupMemberships(Resource):
         page: int | None = None,
         per_page: int | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[UserWorkspaceGroup]:
         """List user group memberships.
 
@@ -57,6 +58,7 @@ class UserGroupMemberships(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             user_ids: Filter user group memberships by user ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `UserWorkspaceGroup` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -80,6 +82,7 @@ class UserGroupMemberships(Resource):
                 "per_page": per_page,
                 "user_ids": user_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -88,6 +91,8 @@ class UserGroupMemberships(Resource):
         user_id: int | str,
         workspace_group_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> UserWorkspaceGroup:
         """Create a user group membership.
 
@@ -99,6 +104,8 @@ class UserGroupMemberships(Resource):
             workspace_group_id: Id of the workspace group.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `UserWorkspaceGroup`.
@@ -119,16 +126,21 @@ class UserGroupMemberships(Resource):
                 "user_id": user_id,
                 "workspace_group_id": workspace_group_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a user group membership.
 
         Args:
             id: Id of the user group membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -139,6 +151,7 @@ class UserGroupMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -110,6 +110,7 @@ class Users(UsersMethods):
         without_timesheet_submission: str | None = None,
         without_users: int | str | Iterable[int | str] | None = None,
         write_access_in: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[User]:
         """List users.
 
@@ -199,6 +200,7 @@ class Users(UsersMethods):
             without_timesheet_submission: Workspace_id:start_date:end_date.
             without_users: Leave out users by user ids.
             write_access_in: Project id; participants not read-only.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `User` objects: use `async for`, `pages`, `first`, `one`, `count` or `collect`.
@@ -279,6 +281,7 @@ class Users(UsersMethods):
                 "without_users": without_users,
                 "write_access_in": write_access_in,
             },
+            extra_query=extra_query,
         )
 
     async def me(
@@ -286,6 +289,7 @@ class Users(UsersMethods):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> User:
         """Get the user whose token is used.
 
@@ -293,6 +297,7 @@ class Users(UsersMethods):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `User`.
@@ -310,6 +315,7 @@ class Users(UsersMethods):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def get(
@@ -318,6 +324,7 @@ class Users(UsersMethods):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> User:
         """Get a user.
 
@@ -326,6 +333,7 @@ class Users(UsersMethods):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `User`.
@@ -344,6 +352,7 @@ class Users(UsersMethods):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -356,6 +365,8 @@ class Users(UsersMethods):
         headline: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> User:
         """Update a user.
 
@@ -369,6 +380,8 @@ class Users(UsersMethods):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `User`.
@@ -393,6 +406,8 @@ class Users(UsersMethods):
                 "full_name": full_name,
                 "headline": headline,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def capacity(
@@ -403,6 +418,7 @@ class Users(UsersMethods):
         start_date: date,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> UserCapacityResult:
         """Get the working capacity of a user, day by day.
 
@@ -413,6 +429,7 @@ class Users(UsersMethods):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `UserCapacityResult`.
@@ -433,6 +450,7 @@ class Users(UsersMethods):
                 "optional_fields": optional_fields,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
         )
 
     async def update_profile_photo(
@@ -442,6 +460,8 @@ class Users(UsersMethods):
         profile_photo_attachment_file: bytes | File,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> User:
         """Upload a profile photo.
 
@@ -451,6 +471,8 @@ class Users(UsersMethods):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `User`.
@@ -472,11 +494,15 @@ class Users(UsersMethods):
             body={
                 "user[profile_photo_attachment_file]": profile_photo_attachment_file,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def reset_profile_photo(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Reset the profile photo to the default.
 
@@ -484,6 +510,7 @@ class Users(UsersMethods):
 
         Args:
             id: Id of the user.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -494,6 +521,7 @@ class Users(UsersMethods):
         return await self._none(
             RESET_PROFILE_PHOTO,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

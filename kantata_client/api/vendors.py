@@ -55,6 +55,7 @@ class Vendors(Resource):
         page: int | None = None,
         per_page: int | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Vendor]:
         """List vendors.
 
@@ -84,6 +85,7 @@ class Vendors(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Vendor` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -115,6 +117,7 @@ class Vendors(Resource):
                 "per_page": per_page,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -123,6 +126,8 @@ class Vendors(Resource):
         name: str,
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Vendor:
         """Create a vendor.
 
@@ -132,6 +137,8 @@ class Vendors(Resource):
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Vendor`.
@@ -152,6 +159,8 @@ class Vendors(Resource):
                 "external_reference": external_reference,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def update(
@@ -162,6 +171,8 @@ class Vendors(Resource):
         external_reference: AssignmentExternalReferenceInput | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Vendor:
         """Update a vendor.
 
@@ -173,6 +184,8 @@ class Vendors(Resource):
             name: Name of the vendor.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Vendor`.
@@ -195,16 +208,21 @@ class Vendors(Resource):
                 "external_reference": external_reference,
                 "name": name,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a vendor.
 
         Args:
             id: Id of the vendor.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -215,6 +233,7 @@ class Vendors(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -74,6 +74,7 @@ class WorkspaceAllocations(Resource):
         without_external_reference_service_name: str | None = None,
         workspace_ids: int | str | Iterable[int | str] | None = None,
         workspace_resource_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceAllocation]:
         """List workspace allocations.
 
@@ -113,6 +114,7 @@ class WorkspaceAllocations(Resource):
                 integration.
             workspace_ids: Filter workspace allocations by workspace ids.
             workspace_resource_ids: Filter workspace allocations by workspace resource ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceAllocation` objects: use `async for`, `pages`, `first`, `one`,
@@ -155,6 +157,7 @@ class WorkspaceAllocations(Resource):
                 "workspace_ids": workspace_ids,
                 "workspace_resource_ids": workspace_resource_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -168,6 +171,8 @@ class WorkspaceAllocations(Resource):
         hard: bool | Unset | None = UNSET,
         notes: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceAllocation:
         """Create a workspace allocation.
 
@@ -185,6 +190,8 @@ class WorkspaceAllocations(Resource):
             notes: Notes of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceAllocation`.
@@ -210,6 +217,8 @@ class WorkspaceAllocations(Resource):
                 "resource_id": resource_id,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def split(
@@ -218,6 +227,8 @@ class WorkspaceAllocations(Resource):
         split_date: date,
         workspace_allocation_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[WorkspaceAllocation]:
         """Split an allocation in two at a date.
 
@@ -228,6 +239,8 @@ class WorkspaceAllocations(Resource):
             workspace_allocation_id: Id of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceAllocation` objects of the answer, in the order of the service.
@@ -246,6 +259,8 @@ class WorkspaceAllocations(Resource):
                 "split_date": split_date,
                 "workspace_allocation_id": workspace_allocation_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -253,6 +268,7 @@ class WorkspaceAllocations(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceAllocation:
         """Get a workspace allocation.
 
@@ -260,6 +276,7 @@ class WorkspaceAllocations(Resource):
             id: Id of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceAllocation`.
@@ -277,6 +294,7 @@ class WorkspaceAllocations(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -290,6 +308,8 @@ class WorkspaceAllocations(Resource):
         notes: str | Unset | None = UNSET,
         start_date: date | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceAllocation:
         """Update a workspace allocation.
 
@@ -304,6 +324,8 @@ class WorkspaceAllocations(Resource):
             start_date: Start date of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceAllocation`.
@@ -329,16 +351,21 @@ class WorkspaceAllocations(Resource):
                 "notes": notes,
                 "start_date": start_date,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace allocation.
 
         Args:
             id: Id of the workspace allocation.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -349,6 +376,7 @@ class WorkspaceAllocations(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

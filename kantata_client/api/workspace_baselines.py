@@ -46,6 +46,7 @@ class WorkspaceBaselines(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceBaseline]:
         """List workspace baselines.
 
@@ -60,6 +61,7 @@ class WorkspaceBaselines(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_id: Filter workspace baselines by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceBaseline` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -82,6 +84,7 @@ class WorkspaceBaselines(Resource):
                 "per_page": per_page,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -91,6 +94,8 @@ class WorkspaceBaselines(Resource):
         description: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceBaseline:
         """Create a workspace baseline.
 
@@ -102,6 +107,8 @@ class WorkspaceBaselines(Resource):
             workspace_id: Project it belongs to.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceBaseline`.
@@ -123,6 +130,8 @@ class WorkspaceBaselines(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -130,6 +139,7 @@ class WorkspaceBaselines(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceBaseline:
         """Get a workspace baseline.
 
@@ -137,6 +147,7 @@ class WorkspaceBaselines(Resource):
             id: Id of the workspace baseline.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceBaseline`.
@@ -154,6 +165,7 @@ class WorkspaceBaselines(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -164,6 +176,8 @@ class WorkspaceBaselines(Resource):
         description: str | Unset | None = UNSET,
         workspace_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceBaseline:
         """Update a workspace baseline.
 
@@ -174,6 +188,8 @@ class WorkspaceBaselines(Resource):
             workspace_id: Project it belongs to.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceBaseline`.
@@ -196,16 +212,21 @@ class WorkspaceBaselines(Resource):
                 "title": title,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace baseline.
 
         Args:
             id: Id of the workspace baseline.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -216,6 +237,7 @@ class WorkspaceBaselines(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -72,6 +72,7 @@ class WorkspaceGroups(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         without_external_reference_service_name: str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceGroup]:
         """List workspace groups.
 
@@ -117,6 +118,7 @@ class WorkspaceGroups(Resource):
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceGroup` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -159,6 +161,7 @@ class WorkspaceGroups(Resource):
                 "updated_before": updated_before,
                 "without_external_reference_service_name": without_external_reference_service_name,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -175,6 +178,8 @@ class WorkspaceGroups(Resource):
         phone_number: str | Unset | None = UNSET,
         website: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceGroup:
         """Create a workspace group.
 
@@ -192,6 +197,8 @@ class WorkspaceGroups(Resource):
             website: Company contact's.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceGroup`.
@@ -220,6 +227,8 @@ class WorkspaceGroups(Resource):
                 "phone_number": phone_number,
                 "website": website,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -227,6 +236,7 @@ class WorkspaceGroups(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceGroup:
         """Get a workspace group.
 
@@ -234,6 +244,7 @@ class WorkspaceGroups(Resource):
             id: Id of the workspace group.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceGroup`.
@@ -251,6 +262,7 @@ class WorkspaceGroups(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -269,6 +281,8 @@ class WorkspaceGroups(Resource):
         remove_workspace_ids: Sequence[int | str] | Unset | None = UNSET,
         website: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceGroup:
         """Update a workspace group.
 
@@ -288,6 +302,8 @@ class WorkspaceGroups(Resource):
             website: Company contact's.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceGroup`.
@@ -318,16 +334,21 @@ class WorkspaceGroups(Resource):
                 "remove_workspace_ids": remove_workspace_ids,
                 "website": website,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace group.
 
         Args:
             id: Id of the workspace group.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -338,6 +359,7 @@ class WorkspaceGroups(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def create_many(

@@ -42,6 +42,8 @@ class WorkspaceInvoicePreferences(Resource):
         consultant_invoice_name: str | Unset | None = UNSET,
         project_code: str | Unset | None = UNSET,
         purchase_order: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceInvoicePreference:
         """Create a workspace invoice preference.
 
@@ -53,6 +55,8 @@ class WorkspaceInvoicePreferences(Resource):
             consultant_invoice_name: Provider sending the invoice.
             project_code: Project code of the workspace invoice preference.
             purchase_order: Purchase order of the workspace invoice preference.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceInvoicePreference`.
@@ -75,16 +79,21 @@ class WorkspaceInvoicePreferences(Resource):
                 "purchase_order": purchase_order,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceInvoicePreference:
         """Get a workspace invoice preference.
 
         Args:
             id: Id of the workspace invoice preference.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceInvoicePreference`.
@@ -99,6 +108,7 @@ class WorkspaceInvoicePreferences(Resource):
             GET,
             WorkspaceInvoicePreference,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def update(
@@ -111,6 +121,8 @@ class WorkspaceInvoicePreferences(Resource):
         consultant_invoice_name: str | Unset | None = UNSET,
         project_code: str | Unset | None = UNSET,
         purchase_order: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceInvoicePreference:
         """Update a workspace invoice preference.
 
@@ -122,6 +134,8 @@ class WorkspaceInvoicePreferences(Resource):
             consultant_invoice_name: Provider sending the invoice.
             project_code: Project code of the workspace invoice preference.
             purchase_order: Purchase order of the workspace invoice preference.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceInvoicePreference`.
@@ -144,6 +158,8 @@ class WorkspaceInvoicePreferences(Resource):
                 "project_code": project_code,
                 "purchase_order": purchase_order,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def update_many(

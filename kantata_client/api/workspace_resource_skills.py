@@ -49,6 +49,7 @@ class WorkspaceResourceSkills(Resource):
         page: int | None = None,
         per_page: int | None = None,
         workspace_resource_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceResourceSkill]:
         """List workspace resource skills.
 
@@ -66,6 +67,7 @@ class WorkspaceResourceSkills(Resource):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             workspace_resource_ids: Filter workspace resource skills by workspace resource ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceResourceSkill` objects: use `async for`, `pages`, `first`, `one`,
@@ -91,6 +93,7 @@ class WorkspaceResourceSkills(Resource):
                 "per_page": per_page,
                 "workspace_resource_ids": workspace_resource_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -100,6 +103,8 @@ class WorkspaceResourceSkills(Resource):
         workspace_resource_id: int | str,
         level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResourceSkill:
         """Create a workspace resource skill.
 
@@ -109,6 +114,8 @@ class WorkspaceResourceSkills(Resource):
             level: 1-5, 1 if omitted; not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResourceSkill`.
@@ -130,6 +137,8 @@ class WorkspaceResourceSkills(Resource):
                 "skill_id": skill_id,
                 "workspace_resource_id": workspace_resource_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -137,6 +146,7 @@ class WorkspaceResourceSkills(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceResourceSkill:
         """Get a workspace resource skill.
 
@@ -144,6 +154,7 @@ class WorkspaceResourceSkills(Resource):
             id: Id of the workspace resource skill.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResourceSkill`.
@@ -161,6 +172,7 @@ class WorkspaceResourceSkills(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -169,6 +181,8 @@ class WorkspaceResourceSkills(Resource):
         *,
         level: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResourceSkill:
         """Update a workspace resource skill.
 
@@ -177,6 +191,8 @@ class WorkspaceResourceSkills(Resource):
             level: 1-5, 0 if omitted; not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResourceSkill`.
@@ -197,16 +213,21 @@ class WorkspaceResourceSkills(Resource):
             body={
                 "level": level,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace resource skill.
 
         Args:
             id: Id of the workspace resource skill.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -217,6 +238,7 @@ class WorkspaceResourceSkills(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -94,6 +94,7 @@ class WorkspaceResources(Resource):
         with_organizations: bool | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceResource]:
         """List workspace resources.
 
@@ -150,6 +151,7 @@ class WorkspaceResources(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter workspace resources by workspace id.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceResource` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -203,6 +205,7 @@ class WorkspaceResources(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -214,6 +217,8 @@ class WorkspaceResources(Resource):
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResource:
         """Create a workspace resource.
 
@@ -229,6 +234,8 @@ class WorkspaceResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResource`.
@@ -252,6 +259,8 @@ class WorkspaceResources(Resource):
                 "user_id": user_id,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def allocations_matching_scheduled_hours(
@@ -260,6 +269,8 @@ class WorkspaceResources(Resource):
         data: Sequence[DataInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursResult:
         """Create allocations that match the scheduled hours of several resources.
 
@@ -271,6 +282,8 @@ class WorkspaceResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResourceAllocationsMatchingScheduledHoursResult`.
@@ -291,6 +304,8 @@ class WorkspaceResources(Resource):
             body={
                 "data": data,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -299,6 +314,7 @@ class WorkspaceResources(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceResource:
         """Get a workspace resource.
 
@@ -307,6 +323,7 @@ class WorkspaceResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResource`.
@@ -325,6 +342,7 @@ class WorkspaceResources(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -338,6 +356,8 @@ class WorkspaceResources(Resource):
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResource:
         """Update a workspace resource.
 
@@ -352,6 +372,8 @@ class WorkspaceResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResource`.
@@ -377,11 +399,15 @@ class WorkspaceResources(Resource):
                 "role_id": role_id,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace resource.
 
@@ -389,6 +415,7 @@ class WorkspaceResources(Resource):
 
         Args:
             id: Id of the workspace resource.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -399,6 +426,7 @@ class WorkspaceResources(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def allocations_matching_scheduled_hours_by_id(
@@ -408,6 +436,8 @@ class WorkspaceResources(Resource):
         data: Sequence[WorkspaceResourceDataInput] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult:
         """Create allocations that match the scheduled hours of one resource.
 
@@ -420,6 +450,8 @@ class WorkspaceResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult`.
@@ -441,6 +473,8 @@ class WorkspaceResources(Resource):
             body={
                 "data": data,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

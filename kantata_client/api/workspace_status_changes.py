@@ -21,7 +21,7 @@ from kantata_client.operations.workspace_status_changes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from kantata_client._lists.paginator import Paginator
@@ -45,6 +45,7 @@ class WorkspaceStatusChanges(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceStatusChange]:
         """List workspace status changes.
 
@@ -63,6 +64,7 @@ class WorkspaceStatusChanges(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkspaceStatusChange` objects: use `async for`, `pages`, `first`, `one`,
@@ -90,6 +92,7 @@ class WorkspaceStatusChanges(Resource):
                 "updated_before": updated_before,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -98,6 +101,8 @@ class WorkspaceStatusChanges(Resource):
         to_status_key: int,
         workspace_id: int | str,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceStatusChange:
         """Create a workspace status change.
 
@@ -106,6 +111,8 @@ class WorkspaceStatusChanges(Resource):
             workspace_id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceStatusChange`.
@@ -126,6 +133,8 @@ class WorkspaceStatusChanges(Resource):
                 "to_status_key": to_status_key,
                 "workspace_id": workspace_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -133,6 +142,7 @@ class WorkspaceStatusChanges(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspaceStatusChange:
         """Get a workspace status change.
 
@@ -140,6 +150,7 @@ class WorkspaceStatusChanges(Resource):
             id: Id of the workspace status change.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceStatusChange`.
@@ -157,6 +168,7 @@ class WorkspaceStatusChanges(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     @property

@@ -19,7 +19,7 @@ from kantata_client.operations.workspace_task_status_sets import (
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kantata_client.models.inputs import WorkspaceTaskStatusSetInput
 
@@ -33,6 +33,8 @@ class WorkspaceTaskStatusSets(Resource):
         self,
         *,
         workspace_task_status_sets: Sequence[WorkspaceTaskStatusSetInput] | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[WorkspaceStatusSet]:
         """Change the task status set of several workspaces.
 
@@ -40,6 +42,8 @@ class WorkspaceTaskStatusSets(Resource):
 
         Args:
             workspace_task_status_sets: Workspace task status sets of the workspace task status set.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceStatusSet` objects of the answer, in the order of the service.
@@ -56,6 +60,8 @@ class WorkspaceTaskStatusSets(Resource):
             body={
                 "workspace_task_status_sets": workspace_task_status_sets,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     @property

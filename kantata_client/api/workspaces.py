@@ -132,6 +132,7 @@ class Workspaces(Resource):
         with_organizations: bool | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_groups: str | Iterable[str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Workspace]:
         """List workspaces.
 
@@ -218,6 +219,7 @@ class Workspaces(Resource):
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_groups: Filter workspaces by workspace groups (group ids).
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Workspace` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -299,6 +301,7 @@ class Workspaces(Resource):
                 "without_external_reference_service_name": without_external_reference_service_name,
                 "workspace_groups": workspace_groups,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -360,6 +363,8 @@ class Workspaces(Resource):
         workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Create a workspace.
 
@@ -431,6 +436,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -502,6 +509,8 @@ class Workspaces(Resource):
                 "title": title,
                 "workspace_group_ids": workspace_group_ids,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -511,6 +520,7 @@ class Workspaces(Resource):
         include: Include | Iterable[Include] | None = None,
         include_archived: bool | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Get a workspace.
 
@@ -523,6 +533,7 @@ class Workspaces(Resource):
                 included raises `NotIncludedError`.
             include_archived: True finds an archived project, which is 404 otherwise.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -542,6 +553,7 @@ class Workspaces(Resource):
                 "include_archived": include_archived,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -597,6 +609,8 @@ class Workspaces(Resource):
         workspace_group_ids: Sequence[int | str] | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Update a workspace.
 
@@ -658,6 +672,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -723,16 +739,21 @@ class Workspaces(Resource):
                 "title": title,
                 "workspace_group_ids": workspace_group_ids,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workspace.
 
         Args:
             id: Id of the workspace.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -743,6 +764,7 @@ class Workspaces(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     async def apply_template(
@@ -762,6 +784,8 @@ class Workspaces(Resource):
         edit_stories: bool | None = None,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Apply a project template to an existing workspace.
 
@@ -783,6 +807,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -812,6 +838,8 @@ class Workspaces(Resource):
                 "project_template_weekends_as_workdays": project_template_weekends_as_workdays,
                 "project_tracker_template_id": project_tracker_template_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def invite(
@@ -823,6 +851,8 @@ class Workspaces(Resource):
         invitee_role: InviteeRole,
         message: str | Unset | None = UNSET,
         subject: str | Unset | None = UNSET,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkspaceInvitation:
         """Invite somebody to a workspace.
 
@@ -838,6 +868,8 @@ class Workspaces(Resource):
             invitee_role: Maven = provider team, buyer = client team.
             message: Text of the message.
             subject: Default subject if unset.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspaceInvitation`.
@@ -859,6 +891,8 @@ class Workspaces(Resource):
                 "message": message,
                 "subject": subject,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def permissions(
@@ -867,6 +901,7 @@ class Workspaces(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkspacePermissionsResult:
         """Get what the current user may do in a workspace.
 
@@ -877,6 +912,7 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkspacePermissionsResult`.
@@ -895,6 +931,7 @@ class Workspaces(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
         )
 
     async def toggle_expense_approvals(
@@ -905,6 +942,8 @@ class Workspaces(Resource):
         enable: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Switch expense approvals on or off.
 
@@ -917,6 +956,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -939,6 +980,8 @@ class Workspaces(Resource):
                 "backfill_date": backfill_date,
                 "enable": enable,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def toggle_time_approvals(
@@ -949,6 +992,8 @@ class Workspaces(Resource):
         enable: bool | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Switch time approvals on or off.
 
@@ -962,6 +1007,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -984,6 +1031,8 @@ class Workspaces(Resource):
                 "backfill_date": backfill_date,
                 "enable": enable,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def unarchive_with_approvals(
@@ -992,6 +1041,8 @@ class Workspaces(Resource):
         *,
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workspace:
         """Take a workspace out of the archive, with approvals.
 
@@ -1003,6 +1054,8 @@ class Workspaces(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workspace`.
@@ -1021,6 +1074,8 @@ class Workspaces(Resource):
                 "include": include,
                 "optional_fields": optional_fields,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def create_many(

@@ -56,6 +56,7 @@ class WorkweekMemberships(Resource):
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkweekMembership]:
         """List workweek memberships.
 
@@ -77,6 +78,7 @@ class WorkweekMemberships(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_ids: Filter workweek memberships by user ids.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `WorkweekMembership` objects: use `async for`, `pages`, `first`, `one`, `count`
@@ -106,6 +108,7 @@ class WorkweekMemberships(Resource):
                 "updated_before": updated_before,
                 "user_ids": user_ids,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -121,6 +124,8 @@ class WorkweekMemberships(Resource):
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkweekMembership:
         """Create a workweek membership.
 
@@ -136,6 +141,8 @@ class WorkweekMemberships(Resource):
             wednesday_minutes: Available working minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkweekMembership`.
@@ -163,6 +170,8 @@ class WorkweekMemberships(Resource):
                 "user_id": user_id,
                 "wednesday_minutes": wednesday_minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def standardize_to_default(
@@ -171,6 +180,8 @@ class WorkweekMemberships(Resource):
         start_date: date | Unset | None = UNSET,
         user_id: int | str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[WorkweekMembership]:
         """Switch a user to the default workweek of the account.
 
@@ -181,6 +192,8 @@ class WorkweekMemberships(Resource):
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkweekMembership` objects of the answer, in the order of the service.
@@ -201,6 +214,8 @@ class WorkweekMemberships(Resource):
                 "start_date": start_date,
                 "user_id": user_id,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -208,6 +223,7 @@ class WorkweekMemberships(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> WorkweekMembership:
         """Get a workweek membership.
 
@@ -215,6 +231,7 @@ class WorkweekMemberships(Resource):
             id: Id of the workweek membership.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkweekMembership`.
@@ -232,6 +249,7 @@ class WorkweekMemberships(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -247,6 +265,8 @@ class WorkweekMemberships(Resource):
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> WorkweekMembership:
         """Update a workweek membership.
 
@@ -262,6 +282,8 @@ class WorkweekMemberships(Resource):
             wednesday_minutes: Available working minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `WorkweekMembership`.
@@ -289,16 +311,21 @@ class WorkweekMemberships(Resource):
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workweek membership.
 
         Args:
             id: Id of the workweek membership.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -309,6 +336,7 @@ class WorkweekMemberships(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(

@@ -51,6 +51,7 @@ class Workweeks(Resource):
         per_page: int | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Workweek]:
         """List workweeks.
 
@@ -69,6 +70,7 @@ class Workweeks(Resource):
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             A paginator of `Workweek` objects: use `async for`, `pages`, `first`, `one`, `count` or
@@ -95,6 +97,7 @@ class Workweeks(Resource):
                 "updated_after": updated_after,
                 "updated_before": updated_before,
             },
+            extra_query=extra_query,
         )
 
     async def create(
@@ -110,6 +113,8 @@ class Workweeks(Resource):
         wednesday_minutes: int | Unset | None = UNSET,
         enable_workweeks: bool | None = None,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workweek:
         """Create a workweek.
 
@@ -125,6 +130,8 @@ class Workweeks(Resource):
             enable_workweeks: Needed when creating the first workweek.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workweek`.
@@ -152,6 +159,8 @@ class Workweeks(Resource):
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def get(
@@ -159,6 +168,7 @@ class Workweeks(Resource):
         id: int | str,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Workweek:
         """Get a workweek.
 
@@ -166,6 +176,7 @@ class Workweeks(Resource):
             id: Id of the workweek.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The `Workweek`.
@@ -183,6 +194,7 @@ class Workweeks(Resource):
             query={
                 "include": include,
             },
+            extra_query=extra_query,
         )
 
     async def update(
@@ -198,6 +210,8 @@ class Workweeks(Resource):
         tuesday_minutes: int | Unset | None = UNSET,
         wednesday_minutes: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Workweek:
         """Update a workweek.
 
@@ -213,6 +227,8 @@ class Workweeks(Resource):
             wednesday_minutes: Workable minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties or values that the contract lacks, sent unchecked.
 
         Returns:
             The `Workweek`.
@@ -240,16 +256,21 @@ class Workweeks(Resource):
                 "tuesday_minutes": tuesday_minutes,
                 "wednesday_minutes": wednesday_minutes,
             },
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     async def delete(
         self,
         id: int | str,
+        *,
+        extra_query: Mapping[str, object] | None = None,
     ) -> None:
         """Delete a workweek.
 
         Args:
             id: Id of the workweek.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Raises:
             UsageError: An argument is invalid.
@@ -260,6 +281,7 @@ class Workweeks(Resource):
         return await self._none(
             DELETE,
             path=(id,),
+            extra_query=extra_query,
         )
 
     def update_many(
