@@ -137,7 +137,7 @@ def _check_item(
         problem = wrong(name, value, parameter) or _dangling(scope, model, name, value)
         if problem is not None:
             errors.append(invalid(name, problem, index))
-        elif name in resource.properties or name in COMMON_PROPERTIES:
+        elif name in resource.properties or name in resource.composed or name in COMMON_PROPERTIES:
             others[name] = value
         elif name in model.kinds or name in schema.UNSHOWN.get(key, ()):
             fields[name] = schema.typed(model.kinds.get(name, "Any"), value)
@@ -216,5 +216,9 @@ def _dangling(scope: Scope, model: schema.Model, name: str, value: Any) -> str |
     if not scope.store.count(target) and f"POST /{target}" not in OPERATIONS:
         return None  # such records can't be made through the API
     ids = cast("list[Any]", value) if isinstance(value, list) else [value]
-    missing = [str(identity) for identity in ids if scope.store.get(target, identity) is None]
+    missing = [
+        str(identity)
+        for identity in ids
+        if (scope.store.get(target, identity) or {"deleted_at": ""}).get("deleted_at") is not None
+    ]
     return f"names no record of {target}: {', '.join(missing)}." if missing else None

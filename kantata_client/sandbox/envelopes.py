@@ -51,7 +51,7 @@ def envelope(
     found_ids: list[str] = []
     own = maps[key]
     for identity in ids:
-        record = scope.store.get(key, identity)
+        record = scope.store.get(key, identity) or scope.store.deleted(key, identity)
         if record is None:
             continue
         found_ids.append(identity)
@@ -61,7 +61,9 @@ def envelope(
             sideloads.update(dict.fromkeys(pairs))
             _refer(shown, key, record, reference, pairs)
         own[identity] = (
-            (scope.store.shown(key, record) | shown) if shown else scope.store.encoded(key, identity)
+            (scope.store.shown(key, record) | shown)
+            if shown or scope.store.get(key, identity) is None
+            else scope.store.encoded(key, identity)
         )
     for target, identity in sideloads:
         found = maps.setdefault(target, {})
@@ -82,6 +84,9 @@ def envelope(
 
 def _optional(scope: Scope, key: str, record: Record, field: str) -> Any:
     """A field that was asked for; one that no write sets is computed by the service, and refused."""
+    compute = registry.resource(key).computed.get(field)
+    if compute is not None:
+        return compute(scope, record)
     if field not in record and field not in schema.writable(key):
         scope.lacks(f"the optional field `{field}` of {key}")
     return record.get(field)

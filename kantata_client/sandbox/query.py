@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from kantata_client._contract import Parameter
-from kantata_client.sandbox import schema
+from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
+from kantata_client.sandbox.filters.search import score, words
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
+from kantata_client.sandbox.relations import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,12 +162,28 @@ def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Seque
     )
     order = query.order
     declared = operation.query.get("order")
-    if order is not None and declared is not None and declared.values and order not in declared.values:
+    custom = order is not None and bool(re.fullmatch(r"custom_field:\d+:(asc|desc)", order))
+    patterns = custom and any(
+        value.startswith("custom_field:") for value in (declared.values if declared else ())
+    )
+    if (
+        order is not None
+        and declared is not None
+        and declared.values
+        and not patterns
+        and order not in declared.values
+    ):
         raise bad_request(f"`order` does not take {order!r}; it takes {', '.join(declared.values)}.")
-    if order is None and declared is not None and declared.default is not None:
+    searched = "search" in dict(query.filters)
+    if order == "search":  # by relevance, which is the order of a search anyway
+        order = None
+    elif order is None and not searched and declared is not None and declared.default is not None:
         order = str(declared.default)
         if _sorting(scope, key, order) is None:
             order = None
+    if order is None and searched:
+        asked = words(dict(query.filters)["search"])
+        records = sorted(records, key=lambda record: score(asked, record), reverse=True)
     if order is not None:
         rank = _sorting(scope, key, order)
         if rank is None:
@@ -201,6 +220,12 @@ _PRIORITIES = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | None:
     """What to sort by for an order such as `due_date:asc`; nulls come first. None when it is not emulated."""
     name = order.partition(":")[0].lower()
+    declared = registry.resource(key).orders.get(name)
+    if declared is not None:
+        return lambda record: _rank(declared(scope, record))
+    if name == "custom_field":
+        values = _custom_values(scope, key, order.split(":")[1])
+        return lambda record: _rank(values.get(record["id"]))
     kinds = schema.model(key).kinds
     for field in (*_ORDERS.get(name, ()), name, f"{name}_in_cents", f"{name}_date", f"{name}_at"):
         if field == "priority":
@@ -220,6 +245,16 @@ def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | No
         if link in kinds:
             return lambda record: _rank((scope.store.get(target, record.get(link)) or {}).get(field))
     return None
+
+
+def _custom_values(scope: Scope, key: str, field: str) -> dict[str, Any]:
+    """The values of a custom field, by the id of their record; of several choices the first."""
+    values: dict[str, Any] = {}
+    for row in scope.store.where("custom_field_values", "custom_field_id", field):
+        about: dict[str, str] = row.get("subject_ref") or {}
+        if about.get("key") == key:
+            values[about["id"]] = next(iter(listed(row.get("value"))), None)
+    return values
 
 
 def _by_number(record: Record) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from kantata_client.sandbox.call import Answer, Call
     from kantata_client.sandbox.filters.makers import Match
@@ -39,6 +38,12 @@ Written: TypeAlias = "Callable[[Scope, Record | None, Record | None], None]"
 
 Act: TypeAlias = "Callable[[Scope, str, str, Any], None]"
 """Does what a property asks for that is not a field (scope, envelope key, id, value)."""
+
+ActOnBody: TypeAlias = "Callable[[Scope, str, Mapping[str, Any]], None]"
+"""Does what a property asks for together with others (scope, id, the body's properties)."""
+
+Deleting: TypeAlias = "Callable[[Scope, Record], None]"
+"""Does what has to be done before a record is deleted."""
 
 Forbid: TypeAlias = "Callable[[Scope, Record], str | None]"
 """Why a record can't be deleted, or None."""
@@ -71,18 +76,31 @@ class Resource:
     """Run after a record was created (no old one), changed, or deleted (no new one)."""
     properties: Mapping[str, Act] = {}
     """Property of a body that is not a field → what it does to the record (scope, key, id, value)."""
+    composed: Mapping[str, ActOnBody] = {}
+    """Property of a body → what it does, where that depends on other properties (which are in `properties`)."""
     without_effect: frozenset[str] = frozenset()
     """Properties of a body whose effect no answer of the API shows."""
     identified_by: tuple[str, ...] = ()
     """Fields by which a creation finds a record that exists already, and changes it instead."""
     undeletable: Forbid | None = None
     """Why a record can't be deleted, or None."""
-    soft_delete: Compute | None = None
-    """The changes that a deletion makes to the record, where it stays in the store."""
+    soft_delete: Literal["marked", "aside"] | None = None
+    """What becomes of a deleted record, for lists that ask for deleted ones.
+
+    `marked`: it gets a `deleted_at`, and other records go on referring to it; `aside`: it leaves the other records, and only
+    such lists find it.
+    """
+    deleted_as: Mapping[str, Any] = {}
+    """The changes that a deletion through the API makes instead of deleting the record."""
+    deleted_keeps: tuple[str, ...] = ()
+    """Envelope keys of dependants that are put aside along with the record."""
+    deleting: tuple[Deleting, ...] = ()
+    """Run before a record is deleted."""
     owned: tuple[tuple[str, str], ...] = ()
-    """(envelope key, field) of the records that are deleted along with one."""
-    released: tuple[tuple[str, str], ...] = ()
-    """(envelope key, field) of the references to a deleted record that become null."""
+    """(envelope key, field) of the records that are deleted along with one.
+
+    Others that refer to it are deleted as well where the contract requires the reference; elsewhere it becomes null.
+    """
     unknown_includes: frozenset[str] = frozenset()
     """Associations whose rule is known to the service only; asked for, they are refused with 501."""
     routes: Mapping[str, Handler] = {}

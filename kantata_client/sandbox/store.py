@@ -81,12 +81,17 @@ class Store:
         self._ids = itertools.count(FIRST_NEW_ID)
         self._queries: OrderedDict[object, Sequence[str]] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
+        self._aside: dict[str, dict[str, Record]] = {}
         for key, rows in (records or {}).items():
             self._collection(key).records = {record["id"]: record for record in rows}
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{key}={count}" for key, count in self.counts().items())
         return f"<Store {counts or 'empty'}>"
+
+    def filled(self) -> list[str]:
+        """The envelope keys that have records."""
+        return [key for key, collection in self._collections.items() if collection.records]
 
     def counts(self) -> dict[str, int]:
         """Envelope key → number of records, of the collections that have any."""
@@ -145,10 +150,31 @@ class Store:
         self._collection(key).remove(identity)
         self._queries.clear()
 
+    def put_aside(self, key: str, identity: str, **changes: Any) -> None:
+        """Take a deleted record out, but keep it for lists that ask for deleted ones."""
+        record = {**self._collection(key).records[identity], **changes}
+        self.remove(key, identity)
+        self._aside.setdefault(key, {})[identity] = record
+
+    def aside(self, key: str) -> list[Record]:
+        """The deleted records under an envelope key that were put aside."""
+        return list(self._aside.get(key, {}).values())
+
+    def deleted(self, key: str, identity: str) -> Record | None:
+        """One of the records that were put aside."""
+        return self._aside.get(key, {}).get(identity)
+
+    def forget(self, key: str, field: str, value: str) -> None:
+        """Drop the records that were put aside and whose `field` is `value`."""
+        for record in self.aside(key):
+            if str(record.get(field)) == value:
+                del self._aside[key][record["id"]]
+
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
         """Take back every write of the block when it raises."""
         journal: list[tuple[str, str, Record | None]] = []
+        aside = {key: dict(rows) for key, rows in self._aside.items()}
         self._journal = journal
         try:
             yield
@@ -158,6 +184,7 @@ class Store:
                     self._collection(key).put(old)
                 elif identity in self._collection(key).records:
                     self._collection(key).remove(identity)
+            self._aside = aside
             self._queries.clear()
             raise
         finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import bodies, registry, schema
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
 from kantata_client.sandbox.refusals import Refusal, invalid, not_found
-from kantata_client.sandbox.relations import fresh, subject
+from kantata_client.sandbox.relations import fresh, listed, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,10 +93,14 @@ def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], other
 
 def _act(scope: Scope, key: str, identity: str, others: Mapping[str, Any]) -> None:
     """Do what the properties ask for that are not fields of the record."""
-    properties = registry.resource(key).properties
+    resource = registry.resource(key)
     for name, value in others.items():
-        if value is not None:
-            (properties.get(name) or COMMON_PROPERTIES[name])(scope, key, identity, value)
+        if value is None:
+            continue
+        if name in resource.composed:
+            resource.composed[name](scope, identity, others)
+        else:
+            (resource.properties.get(name) or COMMON_PROPERTIES[name])(scope, key, identity, value)
 
 
 def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
@@ -104,6 +110,8 @@ def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
     records: list[Record] = []
     for identity in dict.fromkeys(ids):
         record = scope.store.get(key, identity)
+        if record is not None and _marked(key, record):
+            record = None
         reason = "there is no such record" if record is None else forbids(scope, record) if forbids else None
         if reason is not None:
             errors.append(invalid("ids", f"can't be deleted, {reason}: {identity}."))
@@ -111,33 +119,86 @@ def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
             records.append(record)
     if errors:
         raise Refusal(422, *errors)
+    changes = registry.resource(key).deleted_as
     for record in records:
-        delete_one(scope, key, record)
+        if changes:
+            scope.store.change(key, record["id"], **changes)
+        else:
+            delete_one(scope, key, record)
 
 
-def delete_one(scope: Scope, key: str, record: Record) -> None:
-    """Delete a record and what belongs to it; nothing keeps it."""
+def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -> None:
+    """Delete a record and what belongs to it, or mark it as deleted where the resource says so.
+
+    What belongs to a record that is gone is gone as a whole (`whole`): nothing refers to what does not exist.
+    """
     store = scope.store
     resource = registry.resource(key)
     identity: str = record["id"]
-    for target in _SUBJECT_OWNED:
+    style = None if whole else resource.soft_delete
+    for prepare in resource.deleting:
+        prepare(scope, record)
+    for target in _SUBJECT_OWNED if style != "marked" else ():
         for belonging in store.where(target, "subject_ref", subject(key, identity)):
-            delete_one(scope, target, belonging)
+            delete_one(scope, target, belonging, whole=True)
     for target, field in resource.owned:
+        if style is None:
+            store.forget(target, field, identity)
         for belonging in store.where(target, field, identity):
-            if store.get(target, belonging["id"]) is not None:
-                delete_one(scope, target, belonging)
-    for target, field in resource.released:
-        for other in store.find(target, field, identity):
-            store.change(target, other, **{field: None})
-    store.remove(key, identity)
+            if style == "aside" and target in resource.deleted_keeps:
+                store.put_aside(target, belonging["id"])
+            elif store.get(target, belonging["id"]) is not None:
+                delete_one(scope, target, belonging, whole=style is None or target != key)
+    if style != "marked":
+        _release(scope, key, identity)
+    if style == "aside":
+        store.put_aside(key, identity, deleted_at=store.now())
+    elif style == "marked":
+        store.change(key, identity, deleted_at=store.now())
+    else:
+        store.remove(key, identity)
     for follow in resource.written:
         follow(scope, record, None)
 
 
+def _release(scope: Scope, key: str, identity: str) -> None:
+    """Let no record refer to one that is about to go: what can't do without it goes as well."""
+    store = scope.store
+    for other in store.filled():
+        for reference in schema.model(other).references.values():
+            field = reference.ids
+            if reference.key not in (key, None) or field in registry.resource(other).derived:
+                continue
+            for found in store.find(
+                other, field, subject(key, identity) if reference.key is None else identity
+            ):
+                row = store.get(other, found)
+                if row is None or (other == key and found == identity):
+                    continue
+                if reference.key is None or _needed(other, field):
+                    delete_one(scope, other, row, whole=True)
+                    continue
+                held: Any = row.get(field)
+                rest = [item for item in listed(held) if str(item) != identity]
+                store.change(other, found, **{field: rest if isinstance(held, list) else None})
+
+
+@cache
+def _needed(key: str, field: str) -> bool:
+    """Whether a creation can't do without a reference."""
+    operation = OPERATIONS.get(f"POST /{key}")
+    described = operation.body.fields.get(field) if operation is not None and operation.body else None
+    return described is not None and described.required
+
+
+def _marked(key: str, record: Record) -> bool:
+    """Whether a record is marked as deleted."""
+    return registry.resource(key).soft_delete == "marked" and record.get("deleted_at") is not None
+
+
 def existing(scope: Scope, key: str, identity: str) -> Record:
-    """A record, or 404."""
+    """A record that is not deleted, or 404."""
     record = scope.store.get(key, identity)
-    if record is None:
+    if record is None or _marked(key, record):
         raise not_found(f"There is no record {identity} in {key}, or it is hidden from you.")
     return record

@@ -182,18 +182,17 @@ async def test_optional_fields(api: API) -> None:
     await api.get("/users", optional_fields="shoe_size", status=400)
 
 
-async def test_optional_fields_that_the_service_computes_are_refused(api: API) -> None:
-    refused = await api.get("/workspaces", optional_fields="minutes_logged", status=501)
-    assert "minutes_logged" in refused["errors"][0]["message"]
-    await api.get("/stories/20001", optional_fields="can_edit", status=501)
+async def test_optional_fields_that_nothing_computes_are_refused(api: API) -> None:
+    refused = await api.get("/workspaces", optional_fields="lock_date", status=501)
+    assert "lock_date" in refused["errors"][0]["message"]
     # What a request can set is null until one did, and what a test puts into the store is shown.
     assert (await api.get("/workspaces/10002", optional_fields="stage"))["workspaces"]["10002"][
         "stage"
     ] is None
     store = api.sandbox.store
-    store.put("workspaces", {**(store.get("workspaces", 10002) or {}), "minutes_logged": 30})
-    answer = await api.get("/workspaces/10002", optional_fields="minutes_logged")
-    assert answer["workspaces"]["10002"]["minutes_logged"] == 30
+    store.put("workspaces", {**(store.get("workspaces", 10002) or {}), "lock_date": "2026-01-31"})
+    answer = await api.get("/workspaces/10002", optional_fields="lock_date")
+    assert answer["workspaces"]["10002"]["lock_date"] == "2026-01-31"
 
 
 @pytest.mark.parametrize(
@@ -214,12 +213,8 @@ async def test_wrong_queries_are_refused(api: API, query: dict[str, str]) -> Non
 
 
 async def test_what_is_not_emulated_says_so(api: API) -> None:
-    answer = await api.get("/stories", without_past_completed=True, status=501)
-    assert "without_past_completed" in answer["errors"][0]["message"]
-    assert (
-        "show_deleted" in (await api.get("/stories", show_deleted=True, status=501))["errors"][0]["message"]
-    )
-    await api.get("/stories", show_deleted=False)
+    answer = await api.get("/stories", with_start_or_due_date="x", status=501)
+    assert "with_start_or_due_date" in answer["errors"][0]["message"]
     await api.get("/stories", search="review", only="20001", status=400)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kantata_client.sandbox.filters.makers import Match, flag, moment, no_filter, not_own_id, own_id, text
+from kantata_client.sandbox.filters.search import MATCHED, search, starting_with
 from kantata_client.sandbox.refusals import bad_request
 from kantata_client.sandbox.relations import subject
 
@@ -25,8 +26,8 @@ COMMON: Mapping[str, Rule] = {
     "created_before": moment("created_at", after=False),
     "updated_after": moment("updated_at", after=True),
     "updated_before": moment("updated_at", after=False),
-    "matching": text("title", "name", "full_name", "label", "email_address", "hex"),
-    "search": text("title", "name", "full_name", "description", "message", "email_address", "notes"),
+    "matching": starting_with(*MATCHED),
+    "search": search,
     "by_full_name": text("full_name"),
     "by_title": text("title"),
     "on_my_account": no_filter,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kantata_client.sandbox import registry
 from kantata_client.sandbox.filters.common import EXTERNAL, external
-from kantata_client.sandbox.filters.makers import EVERYTHING, Match
+from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, Match
 from kantata_client.sandbox.filters.named import rule_of
 from kantata_client.sandbox.refusals import Refusal, bad_request
 
@@ -45,12 +45,17 @@ def select(
         allowed.append(frozenset(only))
     tests = [match.keep for match in matches if match.keep is not None]
     store = scope.store
+    deleted = any(BOOLEANS.get(values.get(name, "")) for name in ("show_deleted", "only_deleted"))
     if allowed:
         smallest = min(allowed, key=len)
-        found = [store.get(key, i) for i in smallest if all(i in ids for ids in allowed)]
+        found = [
+            store.get(key, i) or (store.deleted(key, i) if deleted else None)
+            for i in smallest
+            if all(i in ids for ids in allowed)
+        ]
         records = [record for record in found if record is not None]
     else:
-        records = store.all(key)
+        records = [*store.all(key), *(store.aside(key) if deleted else ())]
     records = [record for record in records if all(test(record) for test in tests)] if tests else records
     return sorted(records, key=_by_id)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
+INVOICE_ITEMS = {"fixed_fee_items": "fixed_fee_item_ids", "additional_items": "additional_item_ids"}
+"""Envelope key of invoice items → the invoice's field with their ids."""
+
 CURRENCY = ("currency", "currency_symbol", "currency_base_unit")
 
 
@@ -65,6 +68,24 @@ def participants(scope: Scope, value: str) -> frozenset[str]:
     )
 
 
+FINANCIAL = frozenset({"admin", "financial", "edit_financials", "view_financials"})
+"""Levels of access of a participation that include the finances."""
+
+
+def approvers(scope: Scope, workspace: object) -> list[str]:
+    """The users on the provider's side of a workspace who may approve time and expenses."""
+    return [
+        row["user_id"]
+        for row in scope.store.where("participations", "workspace_id", workspace)
+        if row.get("role") == "maven" and row.get("access_level") in FINANCIAL
+    ]
+
+
+def workspaces_of(scope: Scope, user: object) -> set[str]:
+    """The ids of the workspaces that a user takes part in."""
+    return {row["workspace_id"] for row in scope.store.where("participations", "user_id", user)}
+
+
 def participates(link: str) -> Rule:
     """The records of users (their id is in `link`) who take part in a workspace."""
 
@@ -94,6 +115,24 @@ def approved(scope: Scope, record: Record) -> bool:
         return True
     workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
     return not workspace.get("require_expense_approvals" if expense else "require_time_approvals")
+
+
+def line_total(scope: Scope, invoice: Record) -> int:
+    """The cents of an invoice's line items."""
+    store = scope.store
+    time = sum(
+        (row.get("time_in_minutes") or 0) * (row.get("rate_in_cents") or 0) // 60
+        for row in store.where("time_entries", "invoice_id", invoice["id"])
+    )
+    spent = sum(
+        row.get("amount_in_cents") or 0 for row in store.where("expenses", "invoice_id", invoice["id"])
+    )
+    items = sum(
+        (store.get(key, identity) or {}).get("amount_in_cents") or 0
+        for key, field in INVOICE_ITEMS.items()
+        for identity in invoice.get(field) or ()
+    )
+    return time + spent + items
 
 
 def mine(field: str = "user_id") -> Callable[[Scope, Record], bool]:

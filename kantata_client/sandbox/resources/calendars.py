@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import linked, on_or_after, on_or_before, text
+from kantata_client.sandbox.filters.makers import (
+    csv,
+    day,
+    linked,
+    on_or_after,
+    on_or_before,
+    text,
+    when_true,
+    where,
+)
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
-from kantata_client.sandbox.resources._shared import participates
+from kantata_client.sandbox.resources._shared import participates, workspaces_of
+from kantata_client.sandbox.routes import planning
 
 if TYPE_CHECKING:
+    from kantata_client.sandbox.filters.makers import Match
     from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
 
 _MINUTES = frozenset(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wednes", "thurs", "fri", "satur"))
 
@@ -34,7 +46,48 @@ def _on_calendars(scope: Scope, key: str, identity: str, value: Any) -> None:
         store.put(associations, fresh(scope, associations, **ids, **names))
 
 
-declare(Resource(key="holidays", properties={"holiday_calendar_ids": _on_calendars}))
+def _not_on_calendars(scope: Scope, value: str) -> Match:
+    """Holidays that are on none of the calendars."""
+    rows = [
+        row
+        for word in csv(value)
+        for row in scope.store.where("holiday_calendar_associations", "holiday_calendar_id", word)
+    ]
+    taken = {str(row["holiday_id"]) for row in rows}
+    return where(lambda holiday: holiday["id"] not in taken)
+
+
+def _calendar_names(scope: Scope, holiday: Record) -> str:
+    rows = scope.store.where("holiday_calendar_associations", "holiday_id", holiday["id"])
+    return ", ".join(sorted(str(row.get("holiday_calendar_name")) for row in rows))
+
+
+def _in_effect(scope: Scope, value: str) -> Match:
+    """Records that begin on or before a date and end after it, if at all."""
+    wanted = day(value)
+    return where(
+        lambda row: (row.get("start_date") or "") <= wanted and (row.get("end_date") or "9999") > wanted
+    )
+
+
+declare(
+    Resource(
+        key="holidays",
+        filters={"not_on_calendars": _not_on_calendars},
+        computed={"calendar_names_list": _calendar_names},
+        properties={"holiday_calendar_ids": _on_calendars},
+        owned=(("holiday_calendar_associations", "holiday_id"),),
+    )
+)
+declare(
+    Resource(
+        key="holiday_calendars",
+        owned=(
+            ("holiday_calendar_associations", "holiday_calendar_id"),
+            ("holiday_calendar_memberships", "holiday_calendar_id"),
+        ),
+    )
+)
 declare(
     Resource(
         key="holiday_calendar_associations",
@@ -51,12 +104,27 @@ declare(
         },
     )
 )
-declare(Resource(key="workweeks", without_effect=_MINUTES))
+declare(
+    Resource(
+        key="workweeks",
+        filters={"effective_date": _in_effect},
+        without_effect=_MINUTES,
+        owned=(("workweek_memberships", "workweek_id"),),
+    )
+)
 declare(
     Resource(
         key="workweek_memberships",
-        filters={"participants_for_workspace_id": participates("user_id")},
+        filters={
+            "effective_date": _in_effect,
+            "participants_for_workspace_id": participates("user_id"),
+            "participating_with": when_true(
+                lambda scope, row: bool(
+                    workspaces_of(scope, scope.viewer) & workspaces_of(scope, row.get("user_id"))
+                )
+            ),
+        },
         without_effect=_MINUTES,
-        not_emulated={"PUT /workweek_memberships/standardize_to_default": "the standard workweek"},
+        routes={"PUT /workweek_memberships/standardize_to_default": planning.standard_workweek},
     )
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import one_of, own_id
+from kantata_client.sandbox.filters.makers import among, no_filter, one_of, own_id
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
@@ -13,6 +13,7 @@ from kantata_client.sandbox.resources.references import subject_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kantata_client.sandbox.filters.makers import Match
     from kantata_client.sandbox.relations import Scope
 
 
@@ -21,6 +22,18 @@ def _subject_type(scope: Scope, record: dict[str, Any], changes: Mapping[str, An
     field_set = scope.store.get("custom_field_sets", record.get("custom_field_set_id"))
     if field_set is not None:
         record["subject_type"] = field_set.get("subject_type")
+
+
+def _first_of_each(scope: Scope, value: str) -> Match:
+    """The first choices of each field, as many as the value says."""
+    taken: dict[str, int] = {}
+    ids: set[str] = set()
+    for row in scope.store.all("custom_field_choices"):
+        field = str(row.get("custom_field_id"))
+        taken[field] = taken.get(field, 0) + 1
+        if taken[field] <= int(value):
+            ids.add(row["id"])
+    return among(frozenset(ids))
 
 
 def _choices(scope: Scope, key: str, identity: str, value: Any) -> None:
@@ -57,7 +70,12 @@ declare(
 declare(
     Resource(
         key="custom_field_choices",
-        filters={"for_choice_ids": own_id, "for_custom_fields": one_of("custom_field_id")},
+        filters={
+            "for_choice_ids": own_id,
+            "for_custom_fields": one_of("custom_field_id"),
+            "active": no_filter,  # the API has no way to make a choice obsolete
+            "per_custom_field": _first_of_each,
+        },
     )
 )
 declare(

@@ -8,6 +8,7 @@ from kantata_client.sandbox.filters.makers import (
     always,
     between,
     denied,
+    either,
     no_filter,
     one_of,
     unless,
@@ -37,6 +38,7 @@ declare(
         key="expense_categories",
         filters={"only_active": no_filter},
         default_filters=(unless(denied("only_active"), lambda _, row: row.get("deleted_at") is None),),
+        soft_delete="marked",
     )
 )
 declare(
@@ -53,12 +55,20 @@ declare(
             "mine": when_true(mine()),
             "submitted": when_true(lambda _, row: row.get("active_submission_id") is not None),
             "unsubmitted": when_true(lambda _, row: row.get("active_submission_id") is None),
+            "with_expense_approvals": either(
+                lambda scope, row: bool(
+                    (scope.store.get("workspaces", row.get("workspace_id")) or {}).get(
+                        "require_expense_approvals"
+                    )
+                )
+            ),
             "with_expense_report_id": one_of("active_submission_id"),
             "with_recent_expense_report_ids": one_of("recent_submission_id"),
         },
         default_filters=(OF_LIVE_WORKSPACE,),
         prepare=(defaults(is_billable=True, is_invoiced=False), currency_of_workspace),
         properties={"billable": _billable},
+        computed={"user_can_edit": lambda scope, row: not invoiced(scope, row)},
         undeletable=on_an_invoice,
     )
 )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox.filters.makers import between, when_true
+from kantata_client.sandbox.filters.makers import between, no_filter, one_of, when_true
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.resources._shared import currency_of_workspace
+from kantata_client.sandbox.relations import fresh
+from kantata_client.sandbox.resources._shared import (
+    INVOICE_ITEMS,
+    currency_of_workspace,
+    line_total,
+    nothing_more,
+)
 from kantata_client.sandbox.routes import actions
 
 if TYPE_CHECKING:
@@ -20,17 +26,26 @@ if TYPE_CHECKING:
 def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Put time entries and expenses on their invoice, and sum them up."""
     store = scope.store
-    balance = 0
     for field, key in (("time_entry_ids", "time_entries"), ("expense_ids", "expenses")):
         for identity in body.get(field) or ():
             row = store.get(key, identity) or {}
             if row.get("invoice_id") is not None:
                 raise Refusal(422, invalid(field, f"is on an invoice already: {identity}."))
             store.change(key, str(identity), invoice_id=record["id"], is_invoiced=True)
-            balance += row.get("amount_in_cents") or 0
-            balance += (row.get("time_in_minutes") or 0) * (row.get("rate_in_cents") or 0) // 60
+    ids = {
+        field: [_item(scope, key, given, record) for given in body.get(key) or ()]
+        for key, field in INVOICE_ITEMS.items()
+    }
+    billed = store.put("invoices", {**record, **{field: made for field, made in ids.items() if made}})
+    balance = line_total(scope, billed)
     number = record.get("user_invoice_number") or len(store.ids("invoices"))
     store.change("invoices", record["id"], balance_in_cents=balance, status="new", user_invoice_number=number)
+
+
+def _item(scope: Scope, key: str, given: Mapping[str, Any], invoice: Record) -> str:
+    """Create a fixed fee or an additional item of an invoice."""
+    fields = {**given, "amount_in_cents": given.get("amount"), "currency": invoice.get("currency")}
+    return scope.store.put(key, fresh(scope, key, **fields))["id"]
 
 
 def _workspace(scope: Scope, key: str, identity: str, value: Any) -> None:
@@ -52,13 +67,21 @@ declare(
         },
         prepare=(currency_of_workspace,),
         created=(_bill,),
-        properties={"workspace_id": _workspace},
+        properties={"workspace_id": _workspace, **dict.fromkeys(INVOICE_ITEMS, nothing_more)},
+        undeletable=lambda scope, row: None if row.get("draft") else "it is not a draft",
         without_effect=frozenset({"suppress_emails"}),
-        released=(("time_entries", "invoice_id"), ("expenses", "invoice_id")),
+        deleting=(actions.free_invoice,),
         routes={
             "GET /invoices/next_invoice_number": actions.next_number,
             "PUT /invoices/{id}/cancel": actions.cancel_invoice,
         },
     )
 )
-declare(Resource(key="client_invoice_defaults", without_effect=frozenset({"client_account_id"})))
+declare(
+    Resource(
+        key="client_invoice_defaults",
+        filters={"client_user_id": one_of("client_user_id"), "workspace_id": no_filter},
+        without_effect=frozenset({"client_account_id"}),
+    )
+)
+declare(Resource(key="billing_milestones", filters={"date_between": between("date_to_invoice")}))

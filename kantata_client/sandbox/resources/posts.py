@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import no_filter, one_of, when_true
+from kantata_client.sandbox.filters.makers import no_filter, one_of, when_true, where
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.relations import subject
+from kantata_client.sandbox.relations import fresh, subject
 from kantata_client.sandbox.resources._shared import OF_LIVE_WORKSPACE, fill
 from kantata_client.sandbox.routes import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kantata_client.sandbox.filters.makers import Match
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
@@ -42,15 +43,42 @@ def _count_reply(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
             "posts",
             post["id"],
             reply=True,
-            reply_count=(post.get("reply_count") or 0) + 1,
+            reply_count=scope.store.number("posts", "subject_ref", subject("posts", post["id"])),
             newest_reply_id=record["id"],
             newest_reply_user_id=record["user_id"],
             newest_reply_at=record["created_at"],
         )
 
 
+def _uncount_reply(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Keep the count of replies when one is deleted."""
+    above: dict[str, str] = (old or {}).get("subject_ref") or {}
+    if new is not None or above.get("key") != "posts" or scope.store.get("posts", above["id"]) is None:
+        return
+    replies = scope.store.where("posts", "subject_ref", above)
+    newest: Record = replies[-1] if replies else {}
+    scope.store.change(
+        "posts",
+        above["id"],
+        reply=bool(replies),
+        reply_count=len(replies),
+        newest_reply_id=newest.get("id"),
+        newest_reply_user_id=newest.get("user_id"),
+        newest_reply_at=newest.get("created_at"),
+    )
+
+
 def _backdate(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, created_at=value)
+
+
+def _documents(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Attach documents that live elsewhere."""
+    ids: list[str] = []
+    for given in cast("list[dict[str, Any]]", value):
+        row = fresh(scope, "google_documents", **given)
+        ids.append(scope.store.put("google_documents", {**row, **given})["id"])
+    scope.store.change(key, identity, google_document_ids=ids)
 
 
 declare(
@@ -69,9 +97,25 @@ declare(
         },
         prepare=(_prepare,),
         created=(_count_reply,),
-        properties={"backdated_to": _backdate},
+        written=(_uncount_reply,),
+        properties={"backdated_to": _backdate, "google_documents": _documents},
     )
 )
+
+
+def _named(scope: Scope, value: str) -> Match:
+    """Files whose name has the text."""
+    wanted = value.casefold()
+
+    def keep(row: Record) -> bool:
+        asset: dict[str, str] = row.get("asset_object_ref") or {}
+        found = scope.store.get(asset.get("key", ""), asset.get("id")) or {}
+        return wanted in str(found.get("filename") or found.get("title") or "").casefold()
+
+    return where(keep)
+
+
+declare(Resource(key="user_file_associations", filters={"filename": _named}))
 declare(
     Resource(
         key="attachments",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kantata_client.sandbox.filters.makers import given, no_filter, same_day, unless
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.routes import actions, files, generic, rates
+from kantata_client.sandbox.routes import actions, files, generic, rates, snapshots
 
 declare(
     Resource(
@@ -20,7 +20,16 @@ declare(
 )
 declare(
     Resource(
-        key="project_snapshots", not_emulated={"POST /project_snapshots": "the making of project snapshots"}
+        key="project_snapshots",
+        properties={"replace_baseline": snapshots.make_baseline},
+        owned=tuple(
+            (target, "project_snapshot_id")
+            for target in (
+                *("project_snapshot_tasks", "project_snapshot_assignments", "project_snapshot_resources"),
+                "project_snapshot_custom_field_values",
+            )
+        ),
+        routes={"POST /project_snapshots": snapshots.create},
     )
 )
 declare(

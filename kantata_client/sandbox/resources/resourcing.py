@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kantata_client.sandbox import registry
+from kantata_client.sandbox.filters.custom_fields import custom_field_filters
 from kantata_client.sandbox.filters.makers import (
+    among,
     date_range,
+    either,
     given,
     linked,
     no_filter,
@@ -16,9 +20,12 @@ from kantata_client.sandbox.filters.makers import (
 )
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.resources._shared import membership
+from kantata_client.sandbox.routes import planning, requests
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.filters.makers import Match
+    from kantata_client.sandbox.registry import Rule
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
@@ -26,6 +33,39 @@ if TYPE_CHECKING:
 def _named(scope: Scope, allocation: Record) -> bool:
     resource = scope.store.get("workspace_resources", allocation.get("workspace_resource_id")) or {}
     return resource.get("user_id") is not None
+
+
+def _provides(scope: Scope, resource: Record) -> bool:
+    """Whether a resource is unnamed, or its user is on the provider's side."""
+    participation = scope.store.get("participations", resource.get("participation_id"))
+    return participation is None or participation.get("role") == "maven"
+
+
+def _potential(*, named: bool) -> Rule:
+    """The resources that a task could be assigned to."""
+    field = "potential_workspace_resource_ids" if named else "potential_workspace_resources_with_unnamed_ids"
+
+    def rule(scope: Scope, value: str) -> Match:
+        story = scope.store.get("stories", value)
+        ids = registry.resource("stories").derived[field](scope, story) if story is not None else []
+        return among(frozenset(ids))
+
+    return rule
+
+
+def _for_reassignment(scope: Scope, value: str) -> Match:
+    """The other resources of the workspace of an assignment."""
+    assignment = scope.store.get("assignments", value) or {}
+    story = scope.store.get("stories", assignment.get("story_id")) or {}
+    rows = scope.store.where("workspace_resources", "workspace_id", story.get("workspace_id"))
+    return among(
+        frozenset(
+            row["id"]
+            for row in rows
+            if row.get("user_id") != assignment.get("assignee_id")
+            and row["id"] != str(assignment.get("resource_id"))
+        )
+    )
 
 
 def _overlap(scope: Scope, value: str) -> Match:
@@ -49,17 +89,47 @@ declare(
     Resource(
         key="workspace_resources",
         filters={
+            **custom_field_filters("workspace_resources"),
+            "potential_workspace_resource_for_story_with_unnamed_resources": _potential(named=False),
+            "potential_workspace_resources_for_story": _potential(named=True),
+            "potential_workspace_resources_for_reassignment": _for_reassignment,
+            "providers": when_true(
+                lambda scope, row: row.get("user_id") is not None and _provides(scope, row)
+            ),
+            "providers_with_unnamed": when_true(_provides),
+            "with_organizations": either(lambda _, row: row.get("organization_membership_id") is not None),
             "include_unnamed": no_filter,
             "only_unnamed": when_true(lambda _, row: row.get("user_id") is None),
         },
         default_filters=(
-            unless(given("include_unnamed", "only_unnamed"), lambda _, row: row.get("user_id") is not None),
+            unless(
+                given(
+                    "include_unnamed",
+                    "only_unnamed",
+                    "providers_with_unnamed",
+                    "potential_workspace_resource_for_story_with_unnamed_resources",
+                ),
+                lambda _, row: row.get("user_id") is not None,
+            ),
         ),
+        computed={
+            "resource_bill_rate": lambda scope, row: membership(scope, row.get("user_id")).get(
+                "bill_rate_in_cents"
+            ),
+            "resource_cost_rate": lambda scope, row: membership(scope, row.get("user_id")).get(
+                "cost_rate_in_cents"
+            ),
+        },
         without_effect=frozenset({"auto_update_label"}),
-        not_emulated={
-            "POST /workspace_resources/allocations_matching_scheduled_hours": "the matching of allocations",
+        owned=(
+            ("workspace_allocations", "workspace_resource_id"),
+            ("workspace_resource_skills", "workspace_resource_id"),
+            ("resource_requests", "resource_id"),
+        ),
+        routes={
+            "POST /workspace_resources/allocations_matching_scheduled_hours": planning.match_scheduled_hours,
             "POST /workspace_resources/{id}/allocations_matching_scheduled_hours": (
-                "the matching of allocations"
+                planning.match_scheduled_hours
             ),
         },
     )
@@ -75,16 +145,20 @@ declare(
             "unnamed_resources_only": when_true(lambda scope, row: not _named(scope, row)),
         },
         properties={"resource_id": _allocated},
-        not_emulated={"PUT /workspace_allocations/split": "the splitting of allocations"},
+        routes={"PUT /workspace_allocations/split": planning.split_allocation},
     )
 )
 declare(
     Resource(
         key="resource_requests",
-        not_emulated={
-            "POST /resource_requests": "the approval of resource requests",
-            "PUT /resource_requests/{id}": "the approval of resource requests",
-            "PUT /resource_requests/{id}/update_approver": "the approval of resource requests",
+        filters={
+            "pending_requests_only": when_true(lambda _, row: row.get("status") == "pending"),
+            "requests_for_approver": one_of("approver_ids"),
+        },
+        routes={
+            "POST /resource_requests": requests.create,
+            "PUT /resource_requests/{id}": requests.resolve,
+            "PUT /resource_requests/{id}/update_approver": requests.change_approvers,
         },
     )
 )

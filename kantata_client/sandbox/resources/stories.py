@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox import registry
+from kantata_client.sandbox.filters.custom_fields import custom_field_filters, date_ranges
 from kantata_client.sandbox.filters.makers import (
     EVERYTHING,
     among,
     between,
     csv,
+    date_range,
     flag,
     given,
     linked,
@@ -21,7 +24,7 @@ from kantata_client.sandbox.filters.makers import (
     when_true,
     where,
 )
-from kantata_client.sandbox.refusals import Refusal, invalid, not_emulated
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources._shared import (
@@ -55,8 +58,69 @@ def _assigned(scope: Scope, value: str) -> Match:
         taken = {row["story_id"] for row in scope.store.all("assignments") if row.get("current") is not False}
         ids |= set(scope.store.ids("stories")) - taken
     if "unnamed" in words:
-        raise not_emulated("assignments to unnamed resources")
+        unnamed = (row for row in scope.store.all("assignments") if row.get("assignee_id") is None)
+        ids |= {row["story_id"] for row in unnamed if row.get("current") is not False}
     return among(frozenset(ids))
+
+
+def _of_resource(scope: Scope, value: str) -> Match:
+    """Tasks assigned to workspace resources, or to the users on them."""
+    words = csv(value)
+    users = {(scope.store.get("workspace_resources", word) or {}).get("user_id") for word in words} - {None}
+    rows = [
+        row
+        for field, wanted in (("resource_id", words), ("assignee_id", users))
+        for word in wanted
+        for row in scope.store.where("assignments", field, word)
+    ]
+    return among(frozenset(row["story_id"] for row in rows if row.get("current") is not False))
+
+
+def _resources(scope: Scope, story: Record, *, assigned: bool, named: bool = False) -> list[str]:
+    """The resources of a task's workspace that are assigned to the task, or could be."""
+    busy = {row.get("assignee_id") for row in _current_assignments(scope, story)} - {None}
+    on_it = {str(row.get("resource_id")) for row in _current_assignments(scope, story)}
+    rows = scope.store.where("workspace_resources", "workspace_id", story.get("workspace_id"))
+    return [
+        row["id"]
+        for row in rows
+        if (row["id"] in on_it or row.get("user_id") in busy) == assigned
+        and (not named or row.get("user_id") is not None)
+    ]
+
+
+def _completions(scope: Scope, story: Record) -> list[str]:
+    """The dates on which a task was completed."""
+    rows = scope.store.where("story_state_changes", "story_id", story["id"])
+    return [str(row.get("created_at"))[:10] for row in rows if row.get("state") in DONE]
+
+
+def _completed_between(scope: Scope, value: str) -> Match:
+    first, last = date_range(value)
+
+    def keep(record: Record) -> bool:
+        if record.get("state") not in DONE:
+            return False
+        dates = _completions(scope, record) or [str(record.get("updated_at"))[:10]]
+        return first <= dates[-1] <= (last or "9")
+
+    return where(keep)
+
+
+def _paragraphs(story: Record) -> str:
+    lines = str(story.get("description") or "").splitlines()
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _out_of_bounds(scope: Scope, story: Record) -> bool:
+    """Whether hours are planned before the task starts or after it is due."""
+    first, last = story.get("start_date") or "", story.get("due_date") or "9"
+    rows = scope.store.where("story_allocation_days", "story_id", story["id"])
+    return any(not first <= str(row.get("date")) <= last for row in rows)
+
+
+def _target(scope: Scope, dependency: Record) -> Record:
+    return scope.store.get("stories", dependency.get("target_id")) or {}
 
 
 def _tagged(scope: Scope, value: str) -> Match:
@@ -120,8 +184,8 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
 def _tree(scope: Scope, old: Record | None, new: Record | None) -> None:
     """Move the tasks below along with a task, and count them in those above."""
     store = scope.store
-    before: list[str] = old["ancestor_ids"] if old else []
-    after: list[str] = new["ancestor_ids"] if new else []
+    before: list[str] = (old.get("ancestor_ids") or []) if old else []
+    after: list[str] = (new.get("ancestor_ids") or []) if new else []
     if old and new and before != after:
         for child in store.where("stories", "parent_id", new["id"]):
             ancestors = [*after, new["id"]]
@@ -150,8 +214,10 @@ def _assignees(scope: Scope, key: str, identity: str, value: Any) -> None:
     for row in store.where("assignments", "story_id", identity):
         if row.get("assignee_id") in wanted:
             wanted.remove(row["assignee_id"])
-        elif row.get("assignee_id") is not None:
-            store.remove("assignments", row["id"])
+            if row.get("current") is False:
+                store.change("assignments", row["id"], current=True)
+        elif row.get("assignee_id") is not None and row.get("current") is not False:
+            store.change("assignments", row["id"], current=False)
     for user in wanted:
         row = fresh(scope, "assignments", story_id=identity, assignee_id=user, current=True)
         store.put("assignments", row)
@@ -167,6 +233,19 @@ declare(
     Resource(
         key="stories",
         filters={
+            **custom_field_filters("stories"),
+            "by_custom_date_field": date_ranges("stories"),
+            "completed_between": _completed_between,
+            "exclude_workspace_title_from_search": no_filter,  # a search never looks there
+            "not_assigned_to_resource": opposite(_of_resource),
+            "only_deleted": when_true(lambda _, row: row.get("deleted_at") is not None),
+            "show_deleted": no_filter,
+            "time_trackable_on_workspace_id": lambda scope, value: where(
+                lambda row: row.get("workspace_id") == value and bool(row.get("time_trackable"))
+            ),
+            "without_past_completed": when_true(
+                lambda scope, row: not _completed(scope, row) and not _completions(scope, row)
+            ),
             "active_between": _either_date,
             "archived": three_way("archived"),
             "assigned_to_current_user": lambda scope, value: (
@@ -231,18 +310,43 @@ declare(
                 "story_dependencies", "source_id", row["id"]
             ),
             "reply_ids": lambda scope, row: scope.store.find("posts", "story_id", row["id"]),
+            "workspace_resource_ids": lambda scope, row: _resources(scope, row, assigned=True, named=True),
+            "workspace_resources_with_unnamed_ids": lambda scope, row: _resources(scope, row, assigned=True),
+            "potential_workspace_resource_ids": lambda scope, row: _resources(
+                scope, row, assigned=False, named=True
+            ),
+            "potential_workspace_resources_with_unnamed_ids": lambda scope, row: _resources(
+                scope, row, assigned=False
+            ),
+        },
+        computed={
+            "archived_editable": lambda scope, row: not in_archived_workspace(scope, row),
+            "can_align_time": lambda _, row: bool(row.get("time_trackable")),
+            "can_edit": lambda _, row: not row.get("archived"),
+            "can_post": lambda _, row: not row.get("archived"),
+            "formatted_description": lambda _, row: _paragraphs(row),
+            "has_out_of_bounds_sads": _out_of_bounds,
+            "is_time_trackable_type": lambda _, row: row.get("story_type") != "milestone",
+            "parsed_description": lambda _, row: row.get("description") or "",
+            "read_only": lambda _, row: bool(row.get("archived")),
         },
         prepare=(_prepare,),
         written=(_tree, _log_state),
         properties={"assignee_ids": _assignees, "checklist": _checklist},
         owned=(
             ("stories", "parent_id"),
-            *((target, "story_id") for target in ("assignments", "story_tasks", "story_state_changes")),
+            *(
+                (target, "story_id")
+                for target in (
+                    *("assignments", "story_tasks", "story_state_changes", "story_follows"),
+                    "story_allocation_days",
+                )
+            ),
+            ("story_dependencies", "source_id"),
+            ("story_dependencies", "target_id"),
         ),
-        released=tuple((target, "story_id") for target in ("time_entries", "expenses", "posts")),
-        unknown_includes=frozenset(
-            {"potential_workspace_resources", "potential_workspace_resources_with_unnamed"}
-        ),
+        soft_delete="aside",
+        deleted_keeps=("story_tasks", "story_dependencies"),
     )
 )
 declare(
@@ -252,6 +356,7 @@ declare(
             "in_unarchived_stories": no_filter,
             "in_unarchived_workspaces": no_filter,
             "include_unnamed": no_filter,
+            "plannable": no_filter,  # the sandbox has no permissions: everybody may plan
             "uncurrent": when_true(lambda _, row: row.get("current") is False),
             "current": when_true(lambda _, row: row.get("current") is not False),
         },
@@ -260,30 +365,60 @@ declare(
             unless(given("include_unnamed"), lambda _, row: row.get("assignee_id") is not None),
         ),
         owned=(("story_allocation_days", "assignment_id"),),
+        deleted_as={"current": False},
     )
 )
 declare(
     Resource(
         key="story_allocation_days",
         filters={
+            "include_unnamed": no_filter,
+            "uncurrent": when_true(lambda _, row: row.get("current") is False),
             "in_unarchived_stories": no_filter,
             "in_unarchived_workspaces": no_filter,
             "assignee_id": linked("assignment_id", "assignments", one_of("assignee_id")),
             "only_my_account": no_filter,
         },
-        default_filters=OF_LIVE_STORY,
+        default_filters=(
+            *OF_LIVE_STORY,
+            unless(
+                given("include_unnamed"),
+                lambda scope, row: (
+                    (scope.store.get("assignments", row.get("assignment_id")) or {"assignee_id": ""}).get(
+                        "assignee_id"
+                    )
+                    is not None
+                ),
+            ),
+        ),
     )
 )
 declare(
     Resource(
         key="story_dependencies",
-        filters={"workspace_id": linked("source_id", "stories", one_of("workspace_id"))},
+        filters={
+            "workspace_id": linked("source_id", "stories", one_of("workspace_id")),
+            "show_archived": no_filter,
+            "show_deleted": no_filter,
+            "show_from_archived_workspaces": no_filter,
+        },
+        default_filters=(
+            unless(given("show_archived"), lambda scope, row: not _target(scope, row).get("archived")),
+            unless(
+                given("show_from_archived_workspaces"),
+                lambda scope, row: not in_archived_workspace(scope, _target(scope, row)),
+            ),
+        ),
     )
 )
 declare(
     Resource(
         key="story_tasks",
-        filters={"show_archived": no_filter, "show_from_archived_workspaces": no_filter},
+        filters={
+            "show_archived": no_filter,
+            "show_deleted": no_filter,
+            "show_from_archived_workspaces": no_filter,
+        },
         default_filters=(
             unless(given("show_archived"), lambda scope, row: not story_of(scope, row).get("archived")),
             unless(

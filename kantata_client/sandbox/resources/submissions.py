@@ -63,6 +63,7 @@ declare(
     Resource(
         key="expense_report_submissions",
         filters=_FILTERS,
+        orders={"date": lambda _, row: row.get("created_at")},
         derived={
             "expense_ids": lambda scope, row: scope.store.find("expenses", "recent_submission_id", row["id"])
         },

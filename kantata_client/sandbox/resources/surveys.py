@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import one_of
+from kantata_client.sandbox.filters.makers import among, one_of
 from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources.references import subject_of
 
 if TYPE_CHECKING:
+    from kantata_client.sandbox.filters.makers import Match
     from kantata_client.sandbox.relations import Scope
 
 _SUBJECT = {"subject_id": one_of("subject_id"), "subject_type": one_of("subject_type")}
@@ -18,11 +20,37 @@ def _answer(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, text=str(value))
 
 
+def _on_template(scope: Scope, value: str) -> Match:
+    template = scope.store.get("survey_templates", value) or {}
+    return among(frozenset(map(str, template.get("survey_question_ids") or ())))
+
+
+def _question_choices(scope: Scope, key: str, identity: str, value: Any) -> None:
+    ids: list[str] = []
+    for position, choice in enumerate(cast("list[dict[str, Any]]", value), start=1):
+        row = fresh(scope, "survey_question_choices", survey_question_id=identity, position=position)
+        ids.append(scope.store.put("survey_question_choices", {**row, "label": choice.get("label")})["id"])
+    scope.store.change(key, identity, choice_ids=ids)
+
+
+def _answer_choices(scope: Scope, key: str, identity: str, value: Any) -> None:
+    scope.store.change(key, identity, choice_ids=[str(item) for item in value])
+
+
+declare(
+    Resource(
+        key="survey_questions",
+        filters={"included_on_template": _on_template},
+        properties={"choices": _question_choices},
+        owned=(("survey_question_choices", "survey_question_id"),),
+    )
+)
 declare(Resource(key="survey_responses", filters=_SUBJECT, prepare=(subject_of,)))
 declare(Resource(key="survey_templates", filters=_SUBJECT, prepare=(subject_of,)))
 declare(
     Resource(
         key="survey_answers",
-        properties={f"{kind}_value": _answer for kind in ("date", "decimal", "integer", "string")},
+        properties={"choice_values": _answer_choices}
+        | {f"{kind}_value": _answer for kind in ("date", "decimal", "integer", "string")},
     )
 )

@@ -45,6 +45,12 @@ def _log(scope: Scope, old: Record | None, new: Record | None) -> None:
             scope.store.put("stories", {**story, field: minutes})
 
 
+def _location(scope: Scope, record: Record) -> int | None:
+    """The id of the account's location with the name that the entry carries."""
+    found = scope.store.find("account_locations", "name", record.get("location"))
+    return int(found[0]) if found else None
+
+
 declare(
     Resource(
         key="time_entries",
@@ -61,6 +67,10 @@ declare(
         },
         default_filters=(OF_LIVE_WORKSPACE,),
         prepare=(_prepare, currency_of_workspace),
+        computed={
+            "user_can_edit": lambda scope, row: not invoiced(scope, row) and not row.get("approved"),
+            "location_id": _location,
+        },
         written=(_log,),
         undeletable=on_an_invoice,
     )

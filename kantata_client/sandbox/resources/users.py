@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client.sandbox.filters.custom_fields import custom_field_filters
 from kantata_client.sandbox.filters.makers import (
+    EVERYTHING,
+    among,
     csv,
+    date_range,
     given,
     no_filter,
     not_own_id,
@@ -17,16 +21,21 @@ from kantata_client.sandbox.filters.makers import (
     where,
 )
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.resources._shared import membership, participates
-from kantata_client.sandbox.routes import actions, files
+from kantata_client.sandbox.resources._organizations import has_organization
+from kantata_client.sandbox.resources._shared import approvers, membership, participants, participates
+from kantata_client.sandbox.resources._skills import with_skills
+from kantata_client.sandbox.routes import actions, files, planning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kantata_client.sandbox.filters.makers import Match
     from kantata_client.sandbox.registry import Rule
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
+ACCOUNT = "1"
+"""Id of the one account."""
 LEADS = frozenset({"administrator", "reports_viewer_with_cost", "reports_viewer", "project_lead"})
 """Permissions of an account membership that include leading projects."""
 
@@ -44,6 +53,98 @@ def _skilled(scope: Scope, user: str, skills: str) -> bool:
     return any(row["skill_id"] in csv(skills) for row in rows)
 
 
+def possible_managees(scope: Scope) -> set[str]:
+    """The users whom the viewer could manage: all but the viewer and those above."""
+    above: set[str] = {scope.viewer}
+    manager = (scope.store.get("users", scope.viewer) or {}).get("manager_id")
+    while manager is not None and str(manager) not in above:
+        above.add(str(manager))
+        manager = (scope.store.get("users", manager) or {}).get("manager_id")
+    return set(scope.store.ids("users")) - above
+
+
+def possible_managers(scope: Scope) -> set[str]:
+    """The users who could manage the viewer: all active ones but the viewer."""
+    return {
+        str(row["user_id"])
+        for row in scope.store.all("account_memberships")
+        if row.get("disabled_at") is None
+    } - {scope.viewer}
+
+
+def _on_team_of_resource(scope: Scope, value: str) -> Match:
+    resource = scope.store.get("workspace_resources", value) or {}
+    return among(participants(scope, str(resource.get("workspace_id"))))
+
+
+def _in_organizations(scope: Scope, value: str) -> Match:
+    """`GEOGRAPHY_IDS;DEPARTMENT_IDS`: users in one of each that is named."""
+    geographies, _, departments = value.partition(";")
+    wanted = {"geography_id": csv(geographies), "department_id": csv(departments)}
+    ids = frozenset(
+        str(row["member_id"])
+        for row in scope.store.all("organization_memberships")
+        if row.get("member_type") == "User"
+        and all(not named or str(row.get(field)) in named for field, named in wanted.items())
+    )
+    return among(ids)
+
+
+def _named_or_in_role(scope: Scope, value: str) -> Match:
+    wanted = value.casefold()
+
+    def keep(user: Record) -> bool:
+        role = scope.store.get("roles", membership(scope, user["id"]).get("default_role_id")) or {}
+        return (
+            wanted in str(user.get("full_name")).casefold() or wanted in str(role.get("name", "")).casefold()
+        )
+
+    return where(keep)
+
+
+def _apart_from(target: str, field: str) -> Rule:
+    """Users who are not connected with a task."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        rows = [row for word in csv(value) for row in scope.store.where(target, "story_id", word)]
+        connected = {str(row.get(field)) for row in rows if row.get("current") is not False}
+        return where(lambda user: user["id"] not in connected)
+
+    return rule
+
+
+def _could_follow(scope: Scope, value: str) -> Match:
+    story = scope.store.get("stories", value) or {}
+    following = {row["follower_id"] for row in scope.store.where("story_follows", "story_id", value)}
+    following |= set(story.get("follower_ids") or ())
+    return among(participants(scope, str(story.get("workspace_id"))) - following)
+
+
+def _not_on_calendars(scope: Scope, value: str) -> Match:
+    rows = [
+        row
+        for word in csv(value)
+        for row in scope.store.where("holiday_calendar_memberships", "holiday_calendar_id", word)
+    ]
+    taken = {str(row["user_id"]) for row in rows}
+    return where(lambda user: user["id"] not in taken)
+
+
+def _without_submission(scope: Scope, value: str) -> Match:
+    """`WORKSPACE_ID:START:END`: participants without a timesheet that touches the period."""
+    workspace, _, period = value.partition(":")
+    first, last = date_range(period)
+    rows = scope.store.where("timesheet_submissions", "workspace_id", workspace)
+    submitted = {
+        row["user_id"]
+        for row in rows
+        if row.get("status") in {"new", "approved"}
+        and str(row.get("start_date")) <= (last or "9")
+        and str(row.get("end_date")) >= first
+    }
+    return among(participants(scope, workspace) - submitted)
+
+
 def _member(keep: Callable[[Record], bool]) -> Rule:
     """Users by what their account membership says."""
     return when_true(lambda scope, user: keep(membership(scope, user["id"])))
@@ -53,6 +154,41 @@ declare(
     Resource(
         key="users",
         filters={
+            **custom_field_filters("users"),
+            "account_id": lambda scope, value: EVERYTHING if value == ACCOUNT else among(frozenset()),
+            "all_contacts": no_filter,
+            "assignable_to_resource": _on_team_of_resource,
+            "belonging_to_orgs": _in_organizations,
+            "by_full_name_or_account_role": _named_or_in_role,
+            "can_be_approver_in_workspace": lambda scope, value: among(frozenset(approvers(scope, value))),
+            "contacts_on_different_account": when_true(lambda scope, user: False),
+            "not_assigned_to": _apart_from("assignments", "assignee_id"),
+            "not_following": _apart_from("story_follows", "follower_id"),
+            "not_on_calendars": _not_on_calendars,
+            "only_possible_managees": when_true(lambda scope, user: user["id"] in possible_managees(scope)),
+            "only_possible_managers": when_true(lambda scope, user: user["id"] in possible_managers(scope)),
+            "potential_followers_for_story": _could_follow,
+            "provider_leads_on_account_projects": when_true(
+                lambda scope, user: bool(scope.store.find("workspaces", "primary_maven_id", user["id"]))
+            ),
+            "show_users_in_insights_groups": when_true(
+                lambda scope, user: bool(
+                    scope.store.find("insights_access_group_memberships", "user_id", user["id"])
+                )
+            ),
+            "with_created_estimates": when_true(
+                lambda scope, user: bool(scope.store.find("estimates", "creator_id", user["id"]))
+            ),
+            "with_organizations": has_organization("User"),
+            "with_skills": with_skills("id"),
+            "without_timesheet_submission": _without_submission,
+            "write_access_in": lambda scope, value: among(
+                frozenset(
+                    row["user_id"]
+                    for row in scope.store.where("participations", "workspace_id", value)
+                    if not row.get("show_as_read_only")
+                )
+            ),
             "clients_only": when_true(_takes_part("buyer")),
             "consultants_only": when_true(_takes_part("maven")),
             "without_skills": lambda scope, value: where(lambda user: not _skilled(scope, user["id"], value)),
@@ -89,7 +225,7 @@ declare(
             "GET /users/me": actions.me,
             "POST /users/{id}/profile_photo": files.set_photo,
             "DELETE /users/{id}/profile_photo": files.reset_photo,
+            "GET /users/{id}/capacity": planning.capacity,
         },
-        not_emulated={"GET /users/{id}/capacity": "capacities"},
     )
 )

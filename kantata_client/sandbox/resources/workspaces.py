@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from kantata_client.sandbox.filters.custom_fields import (
+    choices,
+    custom_field_filters,
+    date_ranges,
+    integer_ranges,
+)
 from kantata_client.sandbox.filters.makers import (
     EVERYTHING,
+    always,
     among,
     csv,
+    date_range,
     either,
     flag,
     given,
@@ -19,17 +27,29 @@ from kantata_client.sandbox.filters.makers import (
     three_way,
     unless,
     when_true,
+    where,
 )
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
-from kantata_client.sandbox.resources._shared import fill, nothing_more
-from kantata_client.sandbox.routes import actions
+from kantata_client.sandbox.resources._organizations import has_organization, shared
+from kantata_client.sandbox.resources._shared import (
+    FINANCIAL,
+    approved,
+    approvers,
+    fill,
+    line_total,
+    membership,
+    nothing_more,
+)
+from kantata_client.sandbox.routes import actions, templates
 from kantata_client.sandbox.routes.decisions import toggle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kantata_client.sandbox.filters.makers import Match
+    from kantata_client.sandbox.registry import Rule
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
@@ -53,6 +73,209 @@ def _with_participant(scope: Scope, value: str) -> Match:
 def _with_consultant(scope: Scope, value: str) -> Match:
     rows = [row for word in csv(value) for row in scope.store.where("participations", "user_id", word)]
     return among(frozenset(row["workspace_id"] for row in rows if row.get("role") == "maven"))
+
+
+def _participating(scope: Scope, workspace: Record) -> bool:
+    return any(row["user_id"] == scope.viewer for row in _participations(scope, workspace))
+
+
+def _on_team(scope: Scope, workspace: Record) -> bool:
+    """Whether the viewer is on the provider's team."""
+    rows = _participations(scope, workspace)
+    return any(row["user_id"] == scope.viewer and row.get("role") == "maven" for row in rows)
+
+
+def _sees_finances(scope: Scope, workspace: Record) -> bool:
+    """Whether the viewer is on the provider's team, with access to the finances."""
+    return scope.viewer in approvers(scope, workspace["id"])
+
+
+def _administers_time(scope: Scope, workspace: Record) -> bool:
+    """Whether the viewer may approve time: an administrator, or one of the project's approvers."""
+    administrator = membership(scope, scope.viewer).get("is_administrator")
+    return bool(administrator) or scope.viewer in approvers(scope, workspace["id"])
+
+
+def _joinable(scope: Scope, workspace: Record) -> bool:
+    return workspace.get("access_level") == "open" and not _participating(scope, workspace)
+
+
+def _milestones_between(scope: Scope, value: str) -> Match:
+    """`MIN,MAX`: the percentage of the milestones' weight that is completed."""
+    try:
+        least, most = (float(word) for word in value.split(","))
+    except ValueError:
+        raise bad_request(f"{value!r} is not two numbers such as 25,75.") from None
+
+    def keep(workspace: Record) -> bool:
+        rows = scope.store.where("stories", "workspace_id", workspace["id"])
+        milestones = [row for row in rows if row.get("story_type") == "milestone"]
+        total = sum(row.get("weight") or 1 for row in milestones)
+        done = sum(row.get("weight") or 1 for row in milestones if row.get("state") == "completed")
+        return least <= (100 * done / total if total else 0) <= most
+
+    return where(keep)
+
+
+def _with_pending_timesheets(scope: Scope, value: str) -> Match:
+    """`FROM;TO`: workspaces with timesheets of the period that wait for a decision."""
+    first, last = date_range(value.replace(";", ":"))
+
+    def keep(workspace: Record) -> bool:
+        rows = scope.store.where("timesheet_submissions", "workspace_id", workspace["id"])
+        return any(
+            row.get("status") == "new"
+            and str(row.get("start_date")) <= (last or "9")
+            and str(row.get("end_date")) >= first
+            for row in rows
+        )
+
+    return where(keep)
+
+
+def _not_on_story(target: str, field: str) -> Rule:
+    """Participations of users who are not connected with a task."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        rows = scope.store.where(target, "story_id", value)
+        connected = {str(row.get(field)) for row in rows if row.get("current") is not False}
+        return where(lambda row: row["user_id"] not in connected)
+
+    return rule
+
+
+def _minutes(scope: Scope, workspace: Record, keep: Callable[[Record], bool]) -> int:
+    rows = scope.store.where("time_entries", "workspace_id", workspace["id"])
+    return sum(row.get("time_in_minutes") or 0 for row in rows if keep(row))
+
+
+def _name(scope: Scope, user: object) -> str | None:
+    return (scope.store.get("users", user) or {}).get("full_name")
+
+
+def _invoices(scope: Scope, workspace: Record) -> list[Record]:
+    rows = scope.store.where("invoices", "workspace_ids", workspace["id"])
+    return [row for row in rows if row.get("status") != "cancelled" and not row.get("draft")]
+
+
+def _invoiced(scope: Scope, workspace: Record) -> int:
+    """Cents on the invoices of a workspace."""
+    return sum(line_total(scope, invoice) for invoice in _invoices(scope, workspace))
+
+
+def _paid(scope: Scope, workspace: Record) -> int:
+    rows = [row for row in _invoices(scope, workspace) if row.get("status") == "accepted payment"]
+    return sum(line_total(scope, invoice) for invoice in rows)
+
+
+def _money(workspace: Record, cents: int) -> str:
+    return f"{workspace.get('currency_symbol') or ''}{cents / 100:,.2f}"
+
+
+STATUSES: Mapping[int, tuple[str, str]] = {
+    0: ("grey", "No Status"),
+    100: ("grey", "Estimate"),
+    110: ("grey", "Prospect"),
+    120: ("grey", "In Setup"),
+    200: ("green", "On Track"),
+    210: ("green", "On Schedule"),
+    220: ("green", "In Progress"),
+    300: ("yellow", "Needs Attention"),
+    305: ("green", "Active"),
+    310: ("yellow", "Warning"),
+    400: ("grey", "Completed"),
+    410: ("grey", "Done"),
+    420: ("grey", "Closed"),
+    500: ("red", "At Risk"),
+    510: ("red", "Cancelled"),
+}
+"""Key → colour and message. Accounts name their own; these are the sandbox's."""
+
+
+def _status(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Set the status, and log the change."""
+    found = STATUSES.get(int(value))
+    if found is None:
+        known = ", ".join(map(str, STATUSES))
+        raise Refusal(422, invalid("status_key", f"is not a status of this account; it has {known}."))
+    colour, message = found
+    old: Record = (scope.store.get(key, identity) or {}).get("status") or {}
+    status = {"color": colour, "key": str(value), "message": message}
+    scope.store.change(key, identity, status=status)
+    change = fresh(
+        scope,
+        "workspace_status_changes",
+        workspace_id=identity,
+        user_id=scope.viewer,
+        from_status_key=old.get("key"),
+        from_message=old.get("message"),
+        from_color=old.get("color"),
+        to_status_key=str(value),
+        to_message=message,
+        to_color=colour,
+    )
+    scope.store.put("workspace_status_changes", change)
+
+
+def _invoice_preference(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Set what new invoices begin with."""
+    preferences = "workspace_invoice_preferences"
+    known = scope.store.find(preferences, "workspace_id", identity)
+    if known:
+        scope.store.change(preferences, known[0], **value)
+        return
+    row = scope.store.put(preferences, fresh(scope, preferences, workspace_id=int(identity), **value))
+    scope.store.change(key, identity, workspace_invoice_preference_id=int(row["id"]))
+
+
+def _participants(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Put users on the provider's team."""
+    for wanted in cast("list[dict[str, Any]]", value):
+        user = wanted.get("user_id")
+        if scope.store.get("users", user) is None:
+            raise Refusal(422, invalid("participations", f"names no user: {user}."))
+        if str(user) in {
+            row["user_id"] for row in scope.store.where("participations", "workspace_id", identity)
+        }:
+            continue
+        join(scope, identity, str(user), access=wanted.get("access") or "edit_tasks")
+
+
+def join(scope: Scope, workspace: str, user: str, *, access: str, role: str = "maven") -> Record:
+    """Make a user a participant of a workspace, with a resource there."""
+    place = {"workspace_id": workspace, "user_id": user}
+    role_id = membership(scope, user).get("default_role_id")
+    row = fresh(
+        scope,
+        "participations",
+        **place,
+        role=role,
+        access_level=access,
+        is_team_lead=False,
+        primary_role_id=role_id,
+        can_post=True,
+    )
+    scope.store.put("participations", row)
+    name = _name(scope, user)
+    resource = fresh(
+        scope,
+        "workspace_resources",
+        workspace_id=int(workspace),
+        user_id=user,
+        role_id=role_id,
+        participation_id=row["id"],
+        full_name=name,
+        display_label=name,
+    )
+    scope.store.put("workspace_resources", resource)
+    return row
+
+
+def _organizations(scope: Scope, key: str, identity: str, value: Any) -> None:
+    for place in cast("list[dict[str, Any]]", value):
+        about = {"member_type": "Workspace", "member_id": identity, "primary": True}
+        row = fresh(scope, "organization_memberships", **about, **place)
+        scope.store.put("organization_memberships", row)
 
 
 def _next_milestone(scope: Scope, workspace: Record) -> list[str]:
@@ -132,6 +355,26 @@ declare(
     Resource(
         key="workspaces",
         filters={
+            **custom_field_filters("workspaces"),
+            "current_user_is_maven_participant": always(_on_team),
+            "custom_date_range": date_ranges("workspaces"),
+            "custom_integer_ranges": integer_ranges("workspaces"),
+            "selected_choices": choices("workspaces"),
+            "financials_viewable_by_user": when_true(_sees_finances),
+            "has_approvers": either(lambda _, row: bool(row.get("approver_id") or row.get("approver_ids"))),
+            "milestone_weight_percentage_complete": _milestones_between,
+            "on_account_by_orgs": when_true(shared),
+            "only_joinable": when_true(lambda scope, row: _joinable(scope, row) and shared(scope, row)),
+            "only_participating_or_joinable": when_true(
+                lambda scope, row: _participating(scope, row) or _joinable(scope, row)
+            ),
+            "only_project_manager_in": when_true(_sees_finances),
+            "participant_or_org_member_in": when_true(
+                lambda scope, row: _participating(scope, row) or shared(scope, row)
+            ),
+            "pending_timesheet_submissions": _with_pending_timesheets,
+            "viewable_for_time_administration": when_true(_administers_time),
+            "with_organizations": has_organization("Workspace"),
             "archived": three_way("archived"),
             "creator": one_of("creator_id"),
             "has_participant": _with_participant,
@@ -151,10 +394,9 @@ declare(
         derived={
             "participant_ids": lambda scope, row: [p["user_id"] for p in _participations(scope, row)],
             "financial_viewer_ids": lambda scope, row: [
-                p["user_id"]
-                for p in _participations(scope, row)
-                if p.get("access_level") in {"admin", "financial"}
+                p["user_id"] for p in _participations(scope, row) if p.get("access_level") in FINANCIAL
             ],
+            "possible_approver_ids": lambda scope, row: list(approvers(scope, row["id"])),
             "current_user_participation_id": lambda scope, row: [
                 p["id"] for p in _participations(scope, row) if p["user_id"] == scope.viewer
             ],
@@ -167,27 +409,57 @@ declare(
                 r["id"] for r in _resources(scope, row)
             ],
         },
+        computed={
+            "billable_minutes": lambda scope, row: _minutes(
+                scope, row, lambda entry: bool(entry.get("billable"))
+            ),
+            "client_lead_name": lambda scope, row: _name(scope, row.get("primary_counterpart_id")),
+            "estimated_minutes": lambda scope, row: sum(
+                story.get("time_estimate_in_minutes") or 0
+                for story in scope.store.where("stories", "workspace_id", row["id"])
+            ),
+            "incoming_email_address": lambda _, row: f"project-{row['id']}@sandbox.example",
+            "minutes_logged": lambda scope, row: _minutes(scope, row, lambda entry: True),
+            "non_billable_minutes": lambda scope, row: _minutes(
+                scope, row, lambda entry: not entry.get("billable")
+            ),
+            "provider_lead_name": lambda scope, row: _name(scope, row.get("primary_maven_id")),
+            "total_invoiced": lambda scope, row: _money(row, _invoiced(scope, row)),
+            "total_minutes_approved": lambda scope, row: _minutes(
+                scope, row, lambda entry: approved(scope, entry)
+            ),
+        },
+        orders={"amount_paid": _paid},
         prepare=(_prepare,),
         created=(_join,),
-        properties={"creator_role": nothing_more},
+        properties={
+            "creator_role": nothing_more,
+            "status_key": _status,
+            "invoice_preference": _invoice_preference,
+            "participations": _participants,
+            "organizations": _organizations,
+            **dict.fromkeys(templates.OPTIONS, nothing_more),
+        },
+        composed={"project_tracker_template_id": templates.apply},
         without_effect=frozenset({"change_orders"}),
         owned=tuple(
             (target, "workspace_id")
             for target in (
                 *("time_entries", "stories", "expenses", "participations", "workspace_resources", "posts"),
                 *("timesheet_submissions", "status_reports", "billing_milestones", "expense_budgets"),
+                *("expense_report_submissions", "workspace_allocations", "workspace_invitations"),
+                *("workspace_invoice_preferences", "project_snapshots", "project_accounting_records"),
+                *("workspace_baselines", "workspace_status_changes", "workspace_task_status_sets"),
+                *("survey_templates", "user_file_associations"),
             )
         ),
-        unknown_includes=frozenset({"possible_approvers"}),
         routes={
             "PUT /workspaces/{id}/toggle_time_approvals": toggle("require_time_approvals"),
             "PUT /workspaces/{id}/toggle_expense_approvals": toggle("require_expense_approvals"),
             "PUT /workspaces/{id}/unarchive_with_approvals": lambda call: call.change(archived=False),
             "POST /workspaces/{id}/invite": actions.invite,
-        },
-        not_emulated={
-            "GET /workspaces/{id}/permissions": "permissions",
-            "PUT /workspaces/{id}/apply_template": "project templates' application",
+            "GET /workspaces/{id}/permissions": actions.permissions,
+            "PUT /workspaces/{id}/apply_template": templates.apply_to_workspace,
         },
     )
 )
@@ -195,6 +467,8 @@ declare(
     Resource(
         key="participations",
         filters={
+            "not_assigned_to_story": _not_on_story("assignments", "assignee_id"),
+            "not_following_story": _not_on_story("story_follows", "follower_id"),
             "by_user": one_of("user_id"),
             "by_user_full_name": linked("user_id", "users", text("full_name")),
             "mavens_only": when_true(lambda _, row: row.get("role") == "maven"),
@@ -206,6 +480,12 @@ declare(
                 if resource.get("user_id") == row["user_id"]
             ]
         },
+        computed={
+            "is_foreign_participant": lambda _, row: False,  # the sandbox has one account
+            "permissions_label": lambda _, row: (
+                str(row.get("access_level") or "collaboration").replace("_", " ").capitalize()
+            ),
+        },
         properties={"team_lead": _team_lead},
         without_effect=frozenset({"can_edit_todos", "permissions"}),
     )
@@ -213,6 +493,10 @@ declare(
 declare(
     Resource(
         key="workspace_groups",
+        filters={
+            **custom_field_filters("workspace_groups"),
+            "companies_only": when_true(lambda _, row: bool(row.get("company"))),
+        },
         derived={
             "workspace_ids": lambda scope, row: scope.store.find(
                 "workspaces", "workspace_group_ids", row["id"]
@@ -230,6 +514,6 @@ declare(
 declare(
     Resource(
         key="workspace_task_status_sets",
-        not_emulated={"PUT /workspace_task_status_sets/bulk_update": "task status sets of workspaces"},
+        routes={"PUT /workspace_task_status_sets/bulk_update": actions.set_task_statuses},
     )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox import writes
 from kantata_client.sandbox.properties import refer_externally
@@ -11,6 +11,8 @@ from kantata_client.sandbox.relations import fresh, key_of_type
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
 
 
 def me(call: Call) -> dict[str, Any]:
@@ -52,12 +54,16 @@ def next_number(call: Call) -> dict[str, Any]:
 
 def cancel_invoice(call: Call) -> dict[str, Any]:
     """Cancel an invoice and free what was billed on it."""
-    store = call.scope.store
     answer = call.change(status="cancelled")
-    for key in ("time_entries", "expenses"):
-        for row in store.where(key, "invoice_id", call.identity):
-            store.change(key, row["id"], invoice_id=None, is_invoiced=False)
+    free_invoice(call.scope, call.existing())
     return answer
+
+
+def free_invoice(scope: Scope, invoice: Record) -> None:
+    """Take time entries and expenses off an invoice, so that they can be billed again."""
+    for key in ("time_entries", "expenses"):
+        for row in scope.store.where(key, "invoice_id", invoice["id"]):
+            scope.store.change(key, row["id"], invoice_id=None, is_invoiced=False)
 
 
 def refer(call: Call) -> dict[str, Any]:
@@ -78,6 +84,61 @@ def invite(call: Call) -> dict[str, Any]:
     fields = call.fields()
     row = fresh(call.scope, "workspace_invitations", workspace_id=call.identity, **fields)
     return call.envelope([call.scope.store.put("workspace_invitations", row)["id"]])
+
+
+def permissions(call: Call) -> dict[str, Any]:
+    """What the viewer may do in a workspace. The sandbox lets everybody do everything the project allows."""
+    call.asked("include")
+    workspace = call.existing()
+    store = call.scope.store
+    waiting = {
+        key: any(
+            row.get("status") in {"new", "approved"}
+            for row in store.where(key, "workspace_id", workspace["id"])
+        )
+        for key in ("timesheet_submissions", "expense_report_submissions")
+    }
+    return {
+        "can_change_budgetability": True,
+        "can_change_currency": not store.number("time_entries", "workspace_id", workspace["id"]),
+        "can_change_time_approvals": not waiting["timesheet_submissions"],
+        "can_change_expense_approvals": not waiting["expense_report_submissions"],
+        "can_edit_change_orders": True,
+        "can_edit_project_settings": True,
+        "can_edit_team_names": True,
+        "can_manage_invoice_preferences": True,
+        "can_manage_finance": True,
+        "can_view_insights_dynamic_dashboards": True,
+    }
+
+
+def set_task_statuses(call: Call) -> dict[str, Any]:
+    """Assign task status sets to workspaces, all or none."""
+    store, target = call.scope.store, "workspace_task_status_sets"
+    rows = cast("list[dict[str, Any]]", call.fields().get(target) or [])
+    if not rows:
+        raise Refusal(422, invalid(target, "is empty."))
+    errors = [
+        invalid(name, f"names no record of {key}: {row[name]}.", index)
+        for index, row in enumerate(rows)
+        for name, key in (("workspace_id", "workspaces"), ("status_set_id", "task_status_sets"))
+        if store.get(key, row[name]) is None
+    ]
+    if errors:
+        raise Refusal(422, *errors)
+    ids: list[str] = []
+    for row in rows:
+        workspace, chosen = str(row["workspace_id"]), str(row["status_set_id"])
+        name = (store.get("task_status_sets", chosen) or {}).get("name")
+        store.change("workspaces", workspace, task_status_set_id=chosen, task_status_set_name=name)
+        known = store.find(target, "workspace_id", workspace)
+        if known:
+            store.change(target, known[0], status_set_id=int(chosen))
+            ids.append(known[0])
+        else:
+            place = {"workspace_id": int(workspace), "status_set_id": int(chosen)}
+            ids.append(store.put(target, fresh(call.scope, target, **place))["id"])
+    return call.envelope(ids)
 
 
 def default_statuses(call: Call) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""Filters by organizations: departments and geographies of users and workspaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kantata_client.sandbox.filters.makers import either
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.registry import Rule
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def memberships(scope: Scope, kind: str, identity: str) -> list[Record]:
+    """The organization memberships of a `User` or a `Workspace`."""
+    rows = scope.store.where("organization_memberships", "member_id", identity)
+    return [row for row in rows if row.get("member_type") == kind]
+
+
+def has_organization(kind: str) -> Rule:
+    """True: records with an organization; false: those without."""
+    return either(lambda scope, row: bool(memberships(scope, kind, row["id"])))
+
+
+def shared(scope: Scope, workspace: Record) -> bool:
+    """Whether a workspace is within the viewer's organizations; one who has none sees them all."""
+
+    def places(kind: str, identity: str) -> set[str]:
+        rows = memberships(scope, kind, identity)
+        named = [row.get(name) for row in rows for name in ("department_id", "geography_id")]
+        return {str(place) for place in named if place is not None}
+
+    own = places("User", scope.viewer)
+    return not own or bool(own & places("Workspace", workspace["id"]))

@@ -1,0 +1,60 @@
+"""Filters by skills: who has them, and which are missing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from kantata_client.sandbox.filters.makers import csv, not_own_id, where
+from kantata_client.sandbox.refusals import bad_request
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.filters.makers import Match
+    from kantata_client.sandbox.registry import Rule
+    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.store import Record
+
+
+def _levels(value: str) -> tuple[dict[str, set[str]], bool]:
+    """Skill → the levels asked for (empty: any), and whether all skills are needed."""
+    try:
+        given: Any = json.loads(value.replace("'", '"'))
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise bad_request(f"{value!r} is not a JSON object of skills and levels.")
+    asked = cast("dict[str, Any]", given)
+    skills = {str(skill): set[str]() for skill in asked.get("ids") or ()}
+    for skill, levels in asked.items():
+        if skill not in {"ids", "operation"}:
+            skills[skill] = {str(level) for level in levels}
+    return skills, asked.get("operation") == "and"
+
+
+def with_skills(user_field: str) -> Rule:
+    """Records of users (their id is in `user_field`) with skills, given as JSON with levels and an operation."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        skills, every = _levels(value)
+
+        def keep(record: Record) -> bool:
+            rows = scope.store.where("skill_memberships", "user_id", record.get(user_field))
+            held = {str(row["skill_id"]): str(row.get("level")) for row in rows}
+            found = [
+                skill in held and (not levels or held[skill] in levels) for skill, levels in skills.items()
+            ]
+            return all(found) if every else any(found)
+
+        return where(keep)
+
+    return rule
+
+
+def missing_skills(target: str, field: str) -> Rule:
+    """Skills that none of the records in `target` connects with the owners (their ids are in `field`) named."""
+
+    def rule(scope: Scope, value: str) -> Match:
+        held = {str(row["skill_id"]) for word in csv(value) for row in scope.store.where(target, field, word)}
+        return not_own_id(scope, ",".join(held))
+
+    return rule
