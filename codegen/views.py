@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codegen import names
-from codegen.text import sentence
+from codegen.text import one_or_many, sentence
 
 if TYPE_CHECKING:
     from codegen.facts import (
@@ -131,6 +131,13 @@ KEY = Option(
     "How to find an item by its external reference. Items that exist already are found instead of created again, "
     "in a rerun too.",
 )
+ATOMIC = Option(
+    "atomic",
+    "bool",
+    "False",
+    "Whether the service undoes a refused request completely, so that the valid items in it can be sent again. The API does "
+    "not promise that; if it is not so, the items would be created twice.",
+)
 DESCRIPTION = Option("description", "str | None", "None", "A comment on the decision.")
 
 
@@ -149,6 +156,8 @@ class Bulk:
     """The call that it is: what stands before the items, and what after them besides the options."""
     options: tuple[Option, ...] = ()
     extra: str = ""
+    query: tuple[str, ...] = ()
+    """Options that are query parameters of the call."""
 
 
 def _several(item: str) -> str:
@@ -228,7 +237,14 @@ class ResourceView(_View):
             text,
             f"What to create: dictionaries with the arguments of `create`, or `{model}` objects.",
             (operation.constant, model),
-            (KEY, CONCURRENCY, PROGRESS) if operation.external_reference else (CONCURRENCY, PROGRESS),
+            (
+                *_loading(operation),
+                *((KEY,) if operation.external_reference else ()),
+                *((ATOMIC,) if operation.bulk_limit and not operation.upsert else ()),
+                CONCURRENCY,
+                PROGRESS,
+            ),
+            query=tuple(each.keyword for each in _loading(operation)),
         )
 
     def _update(self, by_name: dict[str, OperationFacts]) -> Bulk | None:
@@ -254,8 +270,9 @@ class ResourceView(_View):
             "What to change, with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an `id`, "
             f"or `{model}` objects made with `replace`.",
             (operation.constant, model),
-            (CONCURRENCY, PROGRESS),
+            (*_loading(operation), CONCURRENCY, PROGRESS),
             f"upsert={creation.constant}" if creation and upsert else "",
+            tuple(each.keyword for each in _loading(operation)),
         )
 
     def _deletion(self, several: OperationFacts | None, single: OperationFacts | None) -> Bulk | None:
@@ -305,6 +322,20 @@ class ResourceView(_View):
         if not returned:
             return _several("int | str"), f"Ids of the {self.plural}."
         return _several(f"int | str | {returned[0]}"), f"Ids of the {self.plural}, or the objects themselves."
+
+
+def _loading(operation: OperationFacts) -> tuple[Option, ...]:
+    """The options that say what a write returns, as in its method for one object."""
+    return tuple(
+        Option(
+            argument.keyword,
+            f"{one_or_many(argument.annotation)} | None",
+            "None",
+            argument.description,
+        )
+        for argument in operation.query
+        if argument.name in ("include", "optional_fields")
+    )
 
 
 def _creates_many(operation: OperationFacts) -> bool:

@@ -58,6 +58,11 @@ class Job(Protocol[T]):
         """The largest number of items in a chunk."""
         ...
 
+    @property
+    def stopped(self) -> KantataError | None:
+        """Why nothing more can be written; every further item fails with it."""
+        ...
+
     def prepare(self, index: int, given: Any) -> Item:
         """Check an item; raises a `UsageError` that names its index."""
         ...
@@ -399,6 +404,7 @@ class Outcomes(Generic[T]):
             return [Outcome(item.index, item.given, "unknown", error=error) for item in chunk]
         if isinstance(outcomes[0].error, (AuthenticationError, OAuthError)):
             self._hopeless = outcomes[0].error
+        self._hopeless = self._hopeless or self._job.stopped
         return outcomes
 
     def _report(self, outcomes: Sequence[Outcome[T]]) -> None:

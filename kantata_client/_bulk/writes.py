@@ -1,15 +1,17 @@
-"""The bulk writes: what an item has to be, and which request a chunk of them becomes."""
+"""Kinds of bulk writes: what an item must be, and which request a chunk of items becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from kantata_client._bulk.matching import UnassignedError, in_order
 from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.run import BulkRun
-from kantata_client._bulk.splitting import Splitter
+from kantata_client._bulk.splitting import Splitter, blamed
 from kantata_client._calls.arguments import body_of, item_of, path_of, query_of, shown
+from kantata_client._calls.session import asked_for
 from kantata_client._objects.model import Model, changes_of
 from kantata_client.errors import (
     APIError,
@@ -20,7 +22,7 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.exactly_once import ExactlyOnce, ExternalReferenceKey
     from kantata_client._bulk.run import Input
     from kantata_client._bulk.splitting import Write
     from kantata_client._calls.session import Session
@@ -31,9 +33,19 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
 MOST_UNLESS_STATED = 100
+"""Items per request if the contract does not state a number."""
 
 LOOKED_FOR_TOGETHER = 20
-"""Items with keys, of those that take a request each, that one task looks for at once and then creates."""
+"""How many items with keys one task looks up at once if each is then created by a request of its own."""
+
+_TARGETS = {
+    "/timesheet_approvals": "approved",
+    "/timesheet_cancellations": "cancelled",
+    "/timesheet_rejections": "rejected",
+}
+"""Path of a decision → the status of what was decided on."""
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 def create_many(
@@ -45,9 +57,11 @@ def create_many(
     concurrency: int,
     progress: Progress | None = None,
     key: ExternalReferenceKey | None = None,
+    atomic: bool = False,
+    query: Mapping[str, Any] = _NOTHING,
 ) -> BulkRun[M]:
-    """Create objects: by the array form of the creation where there is one, otherwise by one request each."""
-    return BulkRun(_Creation(session, operation, cls, key), items, concurrency, progress)
+    """Create objects with the array form of the creation, or if it has none with one request each."""
+    return BulkRun(_Creation(session, operation, cls, key, atomic, query), items, concurrency, progress)
 
 
 def update_many(
@@ -59,9 +73,10 @@ def update_many(
     concurrency: int,
     progress: Progress | None = None,
     upsert: Operation | None = None,
+    query: Mapping[str, Any] = _NOTHING,
 ) -> BulkRun[M]:
-    """Update objects by one request each, or by the array form of a creation that changes what is there."""
-    return BulkRun(_Update(session, operation, cls, upsert), items, concurrency, progress)
+    """Update objects with one request each, or with the array form of a creation that changes existing objects."""
+    return BulkRun(_Update(session, operation, cls, upsert, query), items, concurrency, progress)
 
 
 def delete_many(
@@ -72,7 +87,7 @@ def delete_many(
     concurrency: int,
     progress: Progress | None = None,
 ) -> BulkRun[None]:
-    """Delete objects: by chunks of ids where the service has that, otherwise by one request each."""
+    """Delete objects by chunks of ids, or if the service does not support that with one request each."""
     return BulkRun(_Deletion(session, operation), ids, concurrency, progress)
 
 
@@ -86,13 +101,19 @@ def decide_many(
     concurrency: int,
     progress: Progress | None = None,
 ) -> BulkRun[Any]:
-    """Decide on submissions by chunks of ids; the results are the resolutions that were made."""
+    """Decide on submissions by chunks of ids; the results are resolutions."""
     return BulkRun(_Decision(session, operation, name, description), ids, concurrency, progress)
 
 
 class _Creation(Generic[M]):
     def __init__(
-        self, session: Session, operation: Operation, cls: type[M], key: ExternalReferenceKey | None
+        self,
+        session: Session,
+        operation: Operation,
+        cls: type[M],
+        key: ExternalReferenceKey | None,
+        atomic: bool,
+        query: Mapping[str, Any],
     ) -> None:
         self.name = f"{operation.resource}.create_many"
         self._session = session
@@ -101,29 +122,38 @@ class _Creation(Generic[M]):
         body = operation.body
         if body is None:
             raise UsageError(f"{operation.id} creates nothing")
+        if not isinstance(atomic, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"{self.name}: atomic must be True or False, not {shown(atomic)}")
         self._plural = body.plural
         self._fields = body.fields
         self._key = key
+        needed = () if key is None else ("external_references",)
+        self._query = _loaded(operation, query, *needed)
         unit = 1 if self._plural is None else operation.bulk_limit or MOST_UNLESS_STATED
         self.size = unit
+        self._once: ExactlyOnce[M] | None = None
         write = _naming(self._write)
         if key is None:
-            self.send = Splitter(write).settle
+            self.send = Splitter(write, atomic=atomic, harmless=operation.upsert).settle
             return
         from kantata_client._bulk.exactly_once import ExactlyOnce, ExternalReferenceKey
 
         if not isinstance(key, ExternalReferenceKey):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
-                f"{self.name}: key is {shown(key)}; "
-                "ExternalReferenceKey(service_name, service_model, ref) is needed"
+                f"{self.name}: key must be an ExternalReferenceKey(service_name, service_model, ref), not {shown(key)}"
             )
         key.check()
         if not operation.external_reference:
             raise UsageError(
-                f"{self.name}: {operation.resource} can't be found by an external reference, so there is no key"
+                f"{self.name}: {operation.resource} can't be found by an external reference, so a key is not possible"
             )
         self.size = max(unit, LOOKED_FOR_TOGETHER)
-        self.send = ExactlyOnce(session, operation, cls, key, write, unit).settle
+        self._once = ExactlyOnce(session, operation, cls, key, write, unit)
+        self.send = self._once.settle
+
+    @property
+    def stopped(self) -> KantataError | None:
+        return self._once and self._once.stopped
 
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
@@ -135,15 +165,35 @@ class _Creation(Generic[M]):
 
     async def _write(self, part: list[Item]) -> Sequence[M]:
         if self._plural is None:
-            return [await self._session.one(self._operation, self._cls, (), {}, part[0].ready)]
-        return await _write_array(
-            self._session, self._operation, self._cls, self._plural, [item.ready for item in part]
-        )
+            created: Sequence[M] = [
+                await self._session.one(self._operation, self._cls, (), self._query, part[0].ready)
+            ]
+            check = None
+        else:
+            created, check = await _write_array(
+                self._session,
+                self._operation,
+                self._cls,
+                self._plural,
+                [item.ready for item in part],
+                self._query,
+            )
+        assigned = None if self._once is None else self._once.assigned(part, created)
+        if assigned is None and check is not None:
+            check()
+        return assigned or created
 
 
 class _Update(Generic[M]):
+    stopped: KantataError | None = None
+
     def __init__(
-        self, session: Session, operation: Operation, cls: type[M], upsert: Operation | None
+        self,
+        session: Session,
+        operation: Operation,
+        cls: type[M],
+        upsert: Operation | None,
+        query: Mapping[str, Any],
     ) -> None:
         self.name = f"{operation.resource}.update_many"
         self.size = 1 if upsert is None else upsert.bulk_limit or MOST_UNLESS_STATED
@@ -151,11 +201,13 @@ class _Update(Generic[M]):
         self._operation = operation
         self._cls = cls
         self._upsert = upsert
+        self._query = _loaded(operation, query)
+        self._upsert_query = _NOTHING if upsert is None else _loaded(upsert, self._query)
         body = None if upsert is None else upsert.body
         self._changeable = frozenset(operation.body.fields if operation.body is not None else ())
         self._needed = [] if body is None else [name for name, field in body.fields.items() if field.required]
-        self._singly = Splitter(_naming(self._write_one), repeatable=True)
-        self._together = Splitter(_naming(self._write_all))
+        self._singly = Splitter(_naming(self._write_one), repeatable=not operation.action)
+        self._together = Splitter(_naming(self._write_all), harmless=True)
 
     def prepare(self, index: int, given: Any) -> Item:
         where = f"items[{index}]"
@@ -172,17 +224,17 @@ class _Update(Generic[M]):
             whole = changes
         else:
             raise UsageError(
-                f"{self.name}: {where} is {shown(cast('object', given))}; a mapping with an id, a model, "
-                "or a pair of id and changes is needed"
+                f"{self.name}: {where} must be a mapping with an id, a model, or a pair of an id and a "
+                f"mapping, not {shown(cast('object', given))}"
             )
         identifier = known.get("id")
         if self._upsert is not None and all(known.get(name) is not None for name in self._needed):
-            # A model that has an id, and whose identity was changed, would be written beside the one that it is.
+            # A model whose identifying fields were changed would be written as another object.
             moved = isinstance(given, Model) and identifier is not None and changes.keys() - self._changeable
             if not moved:
                 return Item(index, given, item_of(self._upsert, whole, where))
         if identifier is None:
-            raise UsageError(f"{self.name}: {where} has no id, which tells what to update")
+            raise UsageError(f"{self.name}: {where} has no id, so it is unclear what to update")
         ready = item_of(self._operation, changes, where)
         if not ready:
             raise UsageError(f"{self.name}: {where} has nothing to change")
@@ -192,12 +244,14 @@ class _Update(Generic[M]):
         changes = changes_of(model)
         if changes is None:
             raise UsageError(
-                f"{where} is as it was received, or was changed in place, so that nobody knows what to send: give "
-                "model.replace(...) with the changes, or a pair of id and changes"
+                f"{where} was not changed with replace(), so it is unclear what to send. Pass "
+                "model.replace(...) with the changes, or a pair of an id and a mapping"
             )
         changes.pop("id", None)
         if not changes:
-            raise UsageError(f"{where} has nothing to change: it differs in no field from what was received")
+            raise UsageError(
+                f"{where} has nothing to change: its fields are the same as when it was received"
+            )
         return changes
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[M]]:
@@ -205,28 +259,36 @@ class _Update(Generic[M]):
 
     async def _write_one(self, part: list[Item]) -> Sequence[M]:
         identifier, changes = part[0].ready
-        return [await self._session.one(self._operation, self._cls, (identifier,), {}, changes)]
+        return [await self._session.one(self._operation, self._cls, (identifier,), self._query, changes)]
 
     async def _write_all(self, part: list[Item]) -> Sequence[M]:
         assert self._upsert is not None  # noqa: S101 - only then is an item not alone
         assert self._upsert.body is not None  # noqa: S101
         plural = self._upsert.body.plural or self._upsert.resource
-        return await _write_array(
-            self._session, self._upsert, self._cls, plural, [item.ready for item in part]
+        rows = [item.ready for item in part]
+        written, check = await _write_array(
+            self._session, self._upsert, self._cls, plural, rows, self._upsert_query
         )
+        check()
+        return written
 
 
 class _Deletion:
+    stopped: KantataError | None = None
+
     def __init__(self, session: Session, operation: Operation) -> None:
         self.name = f"{operation.resource}.delete_many"
         self._by_ids = not operation.path_parameters
         self.size = (operation.bulk_limit or MOST_UNLESS_STATED) if self._by_ids else 1
         self._session = session
         self._operation = operation
+        # The API documents it of every deletion, except of the soft one, which is a PUT.
+        self._atomic = operation.method == "DELETE"
         self._splitter: Splitter[None] = Splitter(
             _naming(self._write),
             by_id=True,
-            repeatable=True,
+            repeatable=not operation.action,
+            atomic=self._atomic,
             recheck=self._after_refusal if self._by_ids else None,
         )
 
@@ -245,15 +307,20 @@ class _Deletion:
         try:
             await self._session.send(self._operation, path_of(self._operation, (ids[0],)))
         except NotFoundError as error:
-            # An earlier attempt, whose answer was lost, has deleted it.
+            # An earlier attempt whose answer was lost has deleted it.
             if not error.answer_was_lost:
                 raise
         return [None]
 
     async def _after_refusal(self, part: list[Item], refusal: KantataError) -> list[Outcome[None]]:
-        """Which items of a refused part are gone, since an earlier attempt lost its answer after it had deleted them."""
-        if not getattr(refusal, "answer_was_lost", False):
+        """Which items of a refused part are gone nevertheless.
+
+        An earlier attempt whose answer was lost may have deleted all of them, and a service that is not atomic those that it
+        does not name.
+        """
+        if not refusal.answer_was_lost and (self._atomic or len(part) == 1):
             return []
+        named: set[int] = set() if refusal.answer_was_lost else set(blamed(refusal, part, by_id=True))
         from kantata_client import models
         from kantata_client._lists.paginator import Paginator
         from kantata_client.operations import OPERATIONS
@@ -265,28 +332,57 @@ class _Deletion:
             left = {str(each.id) async for each in Paginator(self._session, listing, cls, (), query)}
         except KantataError:
             return [Outcome(item.index, item.given, "unknown", error=refusal) for item in part]
-        return [Outcome(item.index, item.given, "done") for item in part if item.ready not in left]
+        return [
+            Outcome(item.index, item.given, "done")
+            for place, item in enumerate(part)
+            if item.ready not in left and place not in named
+        ]
 
 
 class _Decision:
+    stopped: KantataError | None = None
+
     def __init__(self, session: Session, operation: Operation, name: str, description: object) -> None:
         self.name = name
         self.size = operation.bulk_limit or MOST_UNLESS_STATED
         self._session = session
         self._operation = operation
         self._description = description
-        self._splitter: Splitter[Any] = Splitter(_naming(self._write), by_id=True)
+        self._splitter: Splitter[Any] = Splitter(
+            _naming(self._write), by_id=True, recheck=self._after_refusal
+        )
         body_of(operation, {"submission_ids": [1], "description": description})
 
     def prepare(self, index: int, given: Any) -> Item:
         where = f"{self.name}: ids[{index}]"
         identifier = _id_of(given, f"/{self.name.partition('.')[0]}", where)
         if not identifier.isdecimal():
-            raise UsageError(f"{where} is {given!r}, which is no id")
+            raise UsageError(f"{where} must be an id, not {given!r}")
         return Item(index, given, identifier)
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[Any]]:
         return await self._splitter.settle(chunk)
+
+    async def _after_refusal(self, part: list[Item], refusal: KantataError) -> list[Outcome[Any]]:
+        """Which items of a refused part were decided on nevertheless, by their status."""
+        from kantata_client import models
+        from kantata_client._lists.paginator import Paginator
+        from kantata_client.operations import OPERATIONS
+
+        if len(part) == 1 and not refusal.answer_was_lost:
+            return []
+        listing = OPERATIONS[f"GET /{self.name.partition('.')[0]}"]
+        query = {**listing.widest, "only": [item.ready for item in part]}
+        cls: type[Any] = getattr(models, str(listing.model))
+        try:
+            status = {
+                str(each.id): each.status async for each in Paginator(self._session, listing, cls, (), query)
+            }
+        except KantataError as error:
+            error.__cause__ = refusal
+            return [Outcome(item.index, item.given, "unknown", error=error) for item in part]
+        target = _TARGETS[self._operation.path]
+        return [Outcome(item.index, item.given, "done") for item in part if status.get(item.ready) == target]
 
     async def _write(self, part: list[Item]) -> Sequence[Any]:
         from kantata_client import models
@@ -296,30 +392,54 @@ class _Decision:
         answer = await self._session.one(self._operation, container, (), {}, body)
         made = {str(each.target_id): each for each in answer.resolutions or ()}
         if any(item.ready not in made for item in part):
-            msg = (
-                f"{self._operation.id}: a submission has no resolution in the answer, so its state is unsure."
-            )
+            msg = f"{self._operation.id}: the answer has no resolution for a submission, so its state is unknown."
             raise MalformedResponseError(msg, method=self._operation.method, path=self._operation.path)
         return [made[item.ready] for item in part]
 
 
 async def _write_array(
-    session: Session, operation: Operation, cls: type[M], plural: str, rows: list[Any]
-) -> Sequence[M]:
-    path = path_of(operation, ())
-    response = await session.send(operation, path, (), {plural: rows})
-    found = session.read(response, operation, cls, frozenset()).items
+    session: Session,
+    operation: Operation,
+    cls: type[M],
+    plural: str,
+    rows: list[Any],
+    query: Mapping[str, Any],
+) -> tuple[list[M], Callable[[], None]]:
+    """Write several objects; returns them, and a check that their order is that of the rows, which may raise."""
+    path, sent = path_of(operation, ()), query_of(operation, query)
+    response = await session.send(operation, path, sent, {plural: rows})
+    found = session.read(response, operation, cls, asked_for(sent)).items
     if len(found) != len(rows):
         msg = (
-            f"{operation.id}: {len(rows)} objects were sent and {len(found)} came back, so it is unsure which were "
-            f"written (request id {response.request_id})."
+            f"{operation.id}: {len(rows)} objects were sent and {len(found)} came back, so it is unknown which were written "
+            f"(request id {response.request_id})."
         )
         raise MalformedResponseError(msg, method=operation.method, path=path, request_id=response.request_id)
-    return found
+
+    def check() -> None:
+        if not in_order(rows, [each.to_dict() for each in found]):
+            raise UnassignedError(
+                operation.id, found, method=operation.method, path=path, request_id=response.request_id
+            )
+
+    return found, check
+
+
+def _loaded(operation: Operation, query: Mapping[str, Any], *more: str) -> Mapping[str, Any]:
+    """The query of a write, checked: what to load, and associations that the client itself needs if they are possible."""
+    given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
+    include = operation.query.get("include")
+    if include is not None and (wanted := [name for name in more if name in include.values]):
+        asked: Any = given.get("include", ())
+        given["include"] = [*([asked] if isinstance(asked, str) else asked), *wanted]
+    for name, value in given.items():
+        given[name] = value if isinstance(value, str) else list(value)
+    query_of(operation, given)
+    return given
 
 
 def _naming(write: Write[T]) -> Write[T]:
-    """Let the refusal of a single item tell which one it is: the service counts within its request."""
+    """Let the refusal of a single item name it, since the service only counts within its request."""
 
     async def named(part: list[Item]) -> Sequence[T]:
         try:
@@ -334,12 +454,12 @@ def _naming(write: Write[T]) -> Write[T]:
 
 
 def _id_of(given: object, path: str, where: str) -> str:
-    """An id, or that of a model, which has to be one of the collection."""
+    """An id, or that of a model, which must belong to the collection."""
     if not isinstance(given, Model):
         return _id(given, where)
     models = _models_at(path.partition("/{")[0])
     if type(given).__name__ not in models:
-        raise UsageError(f"{where} is {given!r}, which is no {' or '.join(models)}")
+        raise UsageError(f"{where} must be an id or a {' or '.join(models)}, not {given!r}")
     return _id(given.to_dict().get("id"), where)
 
 
@@ -363,5 +483,5 @@ def _id(given: object, where: str) -> str:
         or not str(given).strip()
         or "," in str(given)
     ):
-        raise UsageError(f"{where} is {given!r}, which is no id")
+        raise UsageError(f"{where} must be an id, not {given!r}")
     return str(given).strip()

@@ -120,11 +120,21 @@ class Resource:
         concurrency: int,
         progress: Progress | None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
+        query: Mapping[str, Any] = _NOTHING,
     ) -> BulkRun[M]:
         from kantata_client._bulk.writes import create_many
 
         return create_many(
-            self._session, operation, cls, items, concurrency=concurrency, progress=progress, key=key
+            self._session,
+            operation,
+            cls,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+            key=key,
+            atomic=atomic,
+            query=query,
         )
 
     def _update_many(
@@ -136,11 +146,19 @@ class Resource:
         concurrency: int,
         progress: Progress | None,
         upsert: Operation | None = None,
+        query: Mapping[str, Any] = _NOTHING,
     ) -> BulkRun[M]:
         from kantata_client._bulk.writes import update_many
 
         return update_many(
-            self._session, operation, cls, items, concurrency=concurrency, progress=progress, upsert=upsert
+            self._session,
+            operation,
+            cls,
+            items,
+            concurrency=concurrency,
+            progress=progress,
+            upsert=upsert,
+            query=query,
         )
 
     def _delete_many(

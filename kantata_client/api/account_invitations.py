@@ -329,6 +329,8 @@ class AccountInvitations(Resource):
         items: Iterable[CreateAccountInvitation | AccountInvitation | Mapping[str, object]]
         | AsyncIterable[CreateAccountInvitation | AccountInvitation | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[AccountInvitation]:
@@ -337,6 +339,11 @@ class AccountInvitations(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `AccountInvitation`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -354,8 +361,12 @@ class AccountInvitations(Resource):
             CREATE,
             AccountInvitation,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -371,6 +382,7 @@ class AccountInvitations(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[AccountInvitation]:
@@ -379,6 +391,8 @@ class AccountInvitations(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `AccountInvitation` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -398,6 +412,9 @@ class AccountInvitations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -344,6 +344,7 @@ class Assignments(Resource):
         items: Iterable[CreateAssignment | Assignment | Mapping[str, object]]
         | AsyncIterable[CreateAssignment | Assignment | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -353,6 +354,8 @@ class Assignments(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Assignment`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -375,6 +378,9 @@ class Assignments(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -386,6 +392,7 @@ class Assignments(Resource):
             tuple[int | str, UpdateAssignment | Mapping[str, object]] | Assignment | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Assignment]:
@@ -394,6 +401,8 @@ class Assignments(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Assignment` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -413,6 +422,9 @@ class Assignments(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -318,7 +318,9 @@ class BillingMilestones(Resource):
         items: Iterable[CreateBillingMilestone | BillingMilestone | Mapping[str, object]]
         | AsyncIterable[CreateBillingMilestone | BillingMilestone | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[BillingMilestone]:
@@ -327,8 +329,13 @@ class BillingMilestones(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `BillingMilestone`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -347,8 +354,12 @@ class BillingMilestones(Resource):
             BillingMilestone,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -364,6 +375,7 @@ class BillingMilestones(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[BillingMilestone]:
@@ -372,6 +384,8 @@ class BillingMilestones(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `BillingMilestone` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -391,6 +405,9 @@ class BillingMilestones(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -212,6 +212,7 @@ class CostRates(Resource):
         items: Iterable[CreateCostRate | CostRate | Mapping[str, object]]
         | AsyncIterable[CreateCostRate | CostRate | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CostRate]:
@@ -220,6 +221,8 @@ class CostRates(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `CostRate` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -239,6 +242,9 @@ class CostRates(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -250,6 +256,7 @@ class CostRates(Resource):
             tuple[int | str, UpdateCostRate | Mapping[str, object]] | CostRate | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CostRate]:
@@ -259,6 +266,8 @@ class CostRates(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `CostRate` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -278,6 +287,9 @@ class CostRates(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
             upsert=CREATE,
         )
 

@@ -312,6 +312,7 @@ class CustomFieldValues(Resource):
         items: Iterable[CreateCustomFieldValue | CustomFieldValue | Mapping[str, object]]
         | AsyncIterable[CreateCustomFieldValue | CustomFieldValue | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CustomFieldValue]:
@@ -321,6 +322,8 @@ class CustomFieldValues(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `CustomFieldValue`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -340,6 +343,9 @@ class CustomFieldValues(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -355,6 +361,7 @@ class CustomFieldValues(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[CustomFieldValue]:
@@ -365,6 +372,8 @@ class CustomFieldValues(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `CustomFieldValue` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -384,6 +393,9 @@ class CustomFieldValues(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
             upsert=CREATE,
         )
 

@@ -92,6 +92,7 @@ class EstimateScenarioResourceAllocations(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[EstimateScenarioResourceAllocation]:
@@ -101,6 +102,8 @@ class EstimateScenarioResourceAllocations(Resource):
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `EstimateScenarioResourceAllocation` objects made with
                 `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -120,6 +123,9 @@ class EstimateScenarioResourceAllocations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     @property

@@ -306,6 +306,7 @@ class EstimateScenarioResources(Resource):
         items: Iterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]]
         | AsyncIterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -315,6 +316,8 @@ class EstimateScenarioResources(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `EstimateScenarioResource` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -337,6 +340,9 @@ class EstimateScenarioResources(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -352,6 +358,7 @@ class EstimateScenarioResources(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[EstimateScenarioResource]:
@@ -360,6 +367,8 @@ class EstimateScenarioResources(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `EstimateScenarioResource` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -379,6 +388,9 @@ class EstimateScenarioResources(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -310,6 +310,7 @@ class EstimateScenarios(Resource):
         items: Iterable[CreateEstimateScenario | EstimateScenario | Mapping[str, object]]
         | AsyncIterable[CreateEstimateScenario | EstimateScenario | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -319,6 +320,8 @@ class EstimateScenarios(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `EstimateScenario`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -341,6 +344,9 @@ class EstimateScenarios(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -356,6 +362,7 @@ class EstimateScenarios(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[EstimateScenario]:
@@ -364,6 +371,8 @@ class EstimateScenarios(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `EstimateScenario` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -383,6 +392,9 @@ class EstimateScenarios(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

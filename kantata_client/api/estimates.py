@@ -337,6 +337,7 @@ class Estimates(Resource):
         items: Iterable[CreateEstimate | Estimate | Mapping[str, object]]
         | AsyncIterable[CreateEstimate | Estimate | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -345,6 +346,8 @@ class Estimates(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Estimate` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -367,6 +370,9 @@ class Estimates(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -378,6 +384,7 @@ class Estimates(Resource):
             tuple[int | str, UpdateEstimate | Mapping[str, object]] | Estimate | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Estimate]:
@@ -386,6 +393,8 @@ class Estimates(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Estimate` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -405,6 +414,9 @@ class Estimates(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

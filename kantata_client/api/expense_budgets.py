@@ -362,6 +362,7 @@ class ExpenseBudgets(Resource):
         items: Iterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]]
         | AsyncIterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -371,6 +372,8 @@ class ExpenseBudgets(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `ExpenseBudget`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -393,6 +396,9 @@ class ExpenseBudgets(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -408,6 +414,7 @@ class ExpenseBudgets(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[ExpenseBudget]:
@@ -416,6 +423,8 @@ class ExpenseBudgets(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `ExpenseBudget` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -435,6 +444,9 @@ class ExpenseBudgets(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -376,6 +376,7 @@ class ExpenseReportSubmissions(Resource):
         items: Iterable[CreateExpenseReportSubmission | ExpenseReportSubmission | Mapping[str, object]]
         | AsyncIterable[CreateExpenseReportSubmission | ExpenseReportSubmission | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -385,6 +386,8 @@ class ExpenseReportSubmissions(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `ExpenseReportSubmission` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -407,6 +410,9 @@ class ExpenseReportSubmissions(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     @property

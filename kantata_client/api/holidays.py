@@ -274,6 +274,8 @@ class Holidays(Resource):
             tuple[int | str, UpdateHoliday | Mapping[str, object]] | Holiday | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Holiday]:
@@ -282,6 +284,9 @@ class Holidays(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Holiday` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -301,6 +306,10 @@ class Holidays(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def delete_many(

@@ -456,6 +456,7 @@ class Invoices(Resource):
         items: Iterable[CreateInvoice | Invoice | Mapping[str, object]]
         | AsyncIterable[CreateInvoice | Invoice | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -464,6 +465,8 @@ class Invoices(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Invoice` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -486,6 +489,9 @@ class Invoices(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -497,6 +503,7 @@ class Invoices(Resource):
             tuple[int | str, UpdateInvoice | Mapping[str, object]] | Invoice | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Invoice]:
@@ -505,6 +512,8 @@ class Invoices(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Invoice` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -524,6 +533,9 @@ class Invoices(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

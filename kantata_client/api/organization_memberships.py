@@ -265,6 +265,8 @@ class OrganizationMemberships(Resource):
         items: Iterable[CreateOrganizationMembership | OrganizationMembership | Mapping[str, object]]
         | AsyncIterable[CreateOrganizationMembership | OrganizationMembership | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[OrganizationMembership]:
@@ -273,6 +275,11 @@ class OrganizationMemberships(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `OrganizationMembership` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -290,8 +297,12 @@ class OrganizationMemberships(Resource):
             CREATE,
             OrganizationMembership,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -307,6 +318,7 @@ class OrganizationMemberships(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[OrganizationMembership]:
@@ -315,6 +327,8 @@ class OrganizationMemberships(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `OrganizationMembership` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -334,6 +348,9 @@ class OrganizationMemberships(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -233,6 +233,7 @@ class Organizations(Resource):
         items: Iterable[CreateOrganization | Organization | Mapping[str, object]]
         | AsyncIterable[CreateOrganization | Organization | Mapping[str, object]],
         *,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Organization]:
@@ -241,6 +242,9 @@ class Organizations(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Organization`
                 objects.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -258,6 +262,7 @@ class Organizations(Resource):
             CREATE,
             Organization,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
         )

@@ -376,7 +376,10 @@ class Participations(Resource):
         items: Iterable[CreateParticipation | Participation | Mapping[str, object]]
         | AsyncIterable[CreateParticipation | Participation | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Participation]:
@@ -385,8 +388,14 @@ class Participations(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Participation`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -405,8 +414,13 @@ class Participations(Resource):
             Participation,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def update_many(
@@ -422,6 +436,8 @@ class Participations(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Participation]:
@@ -430,6 +446,9 @@ class Participations(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Participation` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -449,6 +468,10 @@ class Participations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def delete_many(

@@ -331,6 +331,8 @@ class Posts(Resource):
         items: Iterable[CreatePost | Post | Mapping[str, object]]
         | AsyncIterable[CreatePost | Post | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Post]:
@@ -338,6 +340,11 @@ class Posts(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Post` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -355,8 +362,12 @@ class Posts(Resource):
             CREATE,
             Post,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -364,6 +375,7 @@ class Posts(Resource):
         items: Iterable[tuple[int | str, UpdatePost | Mapping[str, object]] | Post | Mapping[str, object]]
         | AsyncIterable[tuple[int | str, UpdatePost | Mapping[str, object]] | Post | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Post]:
@@ -372,6 +384,8 @@ class Posts(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Post` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -391,6 +405,9 @@ class Posts(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

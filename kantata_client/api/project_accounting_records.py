@@ -429,7 +429,9 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         items: Iterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]]
         | AsyncIterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[ProjectAccountingRecord]:
@@ -438,8 +440,13 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `ProjectAccountingRecord` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -458,8 +465,12 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             ProjectAccountingRecord,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -317,6 +317,8 @@ class ProjectTemplateExpenseBudgets(Resource):
             CreateProjectTemplateExpenseBudget | ProjectTemplateExpenseBudget | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[ProjectTemplateExpenseBudget]:
@@ -325,6 +327,11 @@ class ProjectTemplateExpenseBudgets(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `ProjectTemplateExpenseBudget` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -342,8 +349,12 @@ class ProjectTemplateExpenseBudgets(Resource):
             CREATE,
             ProjectTemplateExpenseBudget,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -359,6 +370,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[ProjectTemplateExpenseBudget]:
@@ -367,6 +379,8 @@ class ProjectTemplateExpenseBudgets(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `ProjectTemplateExpenseBudget` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -386,6 +400,9 @@ class ProjectTemplateExpenseBudgets(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

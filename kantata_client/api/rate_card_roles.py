@@ -265,6 +265,7 @@ class RateCardRoles(Resource):
             tuple[int | str, UpdateRateCardRole | Mapping[str, object]] | RateCardRole | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[RateCardRole]:
@@ -273,6 +274,8 @@ class RateCardRoles(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `RateCardRole` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -292,6 +295,9 @@ class RateCardRoles(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

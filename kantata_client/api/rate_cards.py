@@ -317,6 +317,7 @@ class RateCards(Resource):
         items: Iterable[CreateRateCard | RateCard | Mapping[str, object]]
         | AsyncIterable[CreateRateCard | RateCard | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -325,6 +326,8 @@ class RateCards(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `RateCard` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -347,6 +350,9 @@ class RateCards(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -358,6 +364,7 @@ class RateCards(Resource):
             tuple[int | str, UpdateRateCard | Mapping[str, object]] | RateCard | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[RateCard]:
@@ -366,6 +373,8 @@ class RateCards(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `RateCard` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -385,6 +394,9 @@ class RateCards(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

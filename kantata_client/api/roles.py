@@ -308,6 +308,7 @@ class Roles(Resource):
         items: Iterable[CreateRole | Role | Mapping[str, object]]
         | AsyncIterable[CreateRole | Role | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -316,6 +317,8 @@ class Roles(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Role` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -338,6 +341,9 @@ class Roles(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -345,6 +351,7 @@ class Roles(Resource):
         items: Iterable[tuple[int | str, UpdateRole | Mapping[str, object]] | Role | Mapping[str, object]]
         | AsyncIterable[tuple[int | str, UpdateRole | Mapping[str, object]] | Role | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Role]:
@@ -353,6 +360,8 @@ class Roles(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Role` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -372,6 +381,9 @@ class Roles(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

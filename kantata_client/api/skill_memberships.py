@@ -272,6 +272,8 @@ class SkillMemberships(Resource):
         items: Iterable[CreateSkillMembership | SkillMembership | Mapping[str, object]]
         | AsyncIterable[CreateSkillMembership | SkillMembership | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[SkillMembership]:
@@ -280,6 +282,11 @@ class SkillMemberships(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `SkillMembership`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -297,8 +304,12 @@ class SkillMemberships(Resource):
             CREATE,
             SkillMembership,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -314,6 +325,7 @@ class SkillMemberships(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[SkillMembership]:
@@ -322,6 +334,8 @@ class SkillMemberships(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `SkillMembership` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -341,6 +355,9 @@ class SkillMemberships(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

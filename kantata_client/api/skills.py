@@ -331,7 +331,9 @@ class Skills(Resource):
         items: Iterable[CreateSkill | Skill | Mapping[str, object]]
         | AsyncIterable[CreateSkill | Skill | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Skill]:
@@ -339,8 +341,13 @@ class Skills(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Skill` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -359,8 +366,12 @@ class Skills(Resource):
             Skill,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -368,6 +379,7 @@ class Skills(Resource):
         items: Iterable[tuple[int | str, UpdateSkill | Mapping[str, object]] | Skill | Mapping[str, object]]
         | AsyncIterable[tuple[int | str, UpdateSkill | Mapping[str, object]] | Skill | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Skill]:
@@ -376,6 +388,8 @@ class Skills(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Skill` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -395,6 +409,9 @@ class Skills(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -303,6 +303,7 @@ class StatusReports(Resource):
         items: Iterable[CreateStatusReport | StatusReport | Mapping[str, object]]
         | AsyncIterable[CreateStatusReport | StatusReport | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -312,6 +313,8 @@ class StatusReports(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `StatusReport`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -334,6 +337,9 @@ class StatusReports(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -345,6 +351,7 @@ class StatusReports(Resource):
             tuple[int | str, UpdateStatusReport | Mapping[str, object]] | StatusReport | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[StatusReport]:
@@ -353,6 +360,8 @@ class StatusReports(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `StatusReport` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -372,6 +381,9 @@ class StatusReports(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

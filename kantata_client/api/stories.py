@@ -598,7 +598,10 @@ class Stories(Resource):
         items: Iterable[CreateStory | Story | Mapping[str, object]]
         | AsyncIterable[CreateStory | Story | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Story]:
@@ -606,8 +609,14 @@ class Stories(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Story` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -626,8 +635,13 @@ class Stories(Resource):
             Story,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def update_many(
@@ -635,6 +649,8 @@ class Stories(Resource):
         items: Iterable[tuple[int | str, UpdateStory | Mapping[str, object]] | Story | Mapping[str, object]]
         | AsyncIterable[tuple[int | str, UpdateStory | Mapping[str, object]] | Story | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Story]:
@@ -643,6 +659,9 @@ class Stories(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Story` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -662,6 +681,10 @@ class Stories(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def delete_many(

@@ -336,6 +336,7 @@ class StoryAllocationDays(Resource):
         items: Iterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]]
         | AsyncIterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -345,6 +346,8 @@ class StoryAllocationDays(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `StoryAllocationDay` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -367,6 +370,9 @@ class StoryAllocationDays(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -382,6 +388,7 @@ class StoryAllocationDays(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[StoryAllocationDay]:
@@ -390,6 +397,8 @@ class StoryAllocationDays(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `StoryAllocationDay` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -409,6 +418,9 @@ class StoryAllocationDays(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -273,6 +273,7 @@ class StoryTasks(Resource):
             tuple[int | str, UpdateStoryTask | Mapping[str, object]] | StoryTask | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[StoryTask]:
@@ -281,6 +282,8 @@ class StoryTasks(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `StoryTask` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -300,6 +303,9 @@ class StoryTasks(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

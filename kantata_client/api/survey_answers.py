@@ -270,6 +270,7 @@ class SurveyAnswers(Resource):
             tuple[int | str, UpdateSurveyAnswer | Mapping[str, object]] | SurveyAnswer | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[SurveyAnswer]:
@@ -278,6 +279,8 @@ class SurveyAnswers(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `SurveyAnswer` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -297,6 +300,9 @@ class SurveyAnswers(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -271,6 +271,7 @@ class TaskStatusSets(Resource):
             tuple[int | str, UpdateTaskStatusSet | Mapping[str, object]] | StatusSet | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[StatusSet]:
@@ -279,6 +280,8 @@ class TaskStatusSets(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `StatusSet` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -298,6 +301,9 @@ class TaskStatusSets(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -405,7 +405,10 @@ class TimeEntries(Resource):
         items: Iterable[CreateTimeEntry | TimeEntry | Mapping[str, object]]
         | AsyncIterable[CreateTimeEntry | TimeEntry | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[TimeEntry]:
@@ -414,8 +417,14 @@ class TimeEntries(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `TimeEntry`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -434,8 +443,13 @@ class TimeEntries(Resource):
             TimeEntry,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def update_many(
@@ -447,6 +461,8 @@ class TimeEntries(Resource):
             tuple[int | str, UpdateTimeEntry | Mapping[str, object]] | TimeEntry | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[TimeEntry]:
@@ -455,6 +471,9 @@ class TimeEntries(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `TimeEntry` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -474,6 +493,10 @@ class TimeEntries(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     def delete_many(

@@ -273,7 +273,9 @@ class TimeOffEntries(Resource):
         items: Iterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]]
         | AsyncIterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[TimeOffEntry]:
@@ -282,8 +284,13 @@ class TimeOffEntries(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `TimeOffEntry`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -302,8 +309,12 @@ class TimeOffEntries(Resource):
             TimeOffEntry,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -315,6 +326,7 @@ class TimeOffEntries(Resource):
             tuple[int | str, UpdateTimeOffEntry | Mapping[str, object]] | TimeOffEntry | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[TimeOffEntry]:
@@ -323,6 +335,8 @@ class TimeOffEntries(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `TimeOffEntry` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -342,6 +356,9 @@ class TimeOffEntries(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -389,6 +389,7 @@ class TimesheetSubmissions(Resource):
         items: Iterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]]
         | AsyncIterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -398,6 +399,8 @@ class TimesheetSubmissions(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `TimesheetSubmission` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -420,6 +423,9 @@ class TimesheetSubmissions(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def approve_many(

@@ -159,6 +159,8 @@ class UserGroupMemberships(Resource):
         items: Iterable[CreateUserGroupMembership | UserWorkspaceGroup | Mapping[str, object]]
         | AsyncIterable[CreateUserGroupMembership | UserWorkspaceGroup | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[UserWorkspaceGroup]:
@@ -167,6 +169,11 @@ class UserGroupMemberships(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `UserWorkspaceGroup` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -184,8 +191,12 @@ class UserGroupMemberships(Resource):
             CREATE,
             UserWorkspaceGroup,
             items,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -529,6 +529,8 @@ class Users(UsersMethods):
         items: Iterable[tuple[int | str, UpdateUser | Mapping[str, object]] | User | Mapping[str, object]]
         | AsyncIterable[tuple[int | str, UpdateUser | Mapping[str, object]] | User | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[User]:
@@ -537,6 +539,9 @@ class Users(UsersMethods):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `User` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
+            optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -556,6 +561,10 @@ class Users(UsersMethods):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+                "optional_fields": optional_fields,
+            },
         )
 
     @property

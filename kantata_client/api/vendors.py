@@ -241,6 +241,7 @@ class Vendors(Resource):
         items: Iterable[CreateVendor | Vendor | Mapping[str, object]]
         | AsyncIterable[CreateVendor | Vendor | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -249,6 +250,8 @@ class Vendors(Resource):
 
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `Vendor` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -271,6 +274,9 @@ class Vendors(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -280,6 +286,7 @@ class Vendors(Resource):
             tuple[int | str, UpdateVendor | Mapping[str, object]] | Vendor | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[Vendor]:
@@ -288,6 +295,8 @@ class Vendors(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `Vendor` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -307,6 +316,9 @@ class Vendors(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

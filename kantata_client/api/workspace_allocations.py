@@ -384,7 +384,9 @@ class WorkspaceAllocations(Resource):
         items: Iterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]]
         | AsyncIterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
+        atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[WorkspaceAllocation]:
@@ -393,8 +395,13 @@ class WorkspaceAllocations(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or
                 `WorkspaceAllocation` objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
+            atomic: Whether the service undoes a refused request completely, so that the valid items
+                in it can be sent again. The API does not promise that; if it is not so, the items would
+                be created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -413,8 +420,12 @@ class WorkspaceAllocations(Resource):
             WorkspaceAllocation,
             items,
             key=key,
+            atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -430,6 +441,7 @@ class WorkspaceAllocations(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[WorkspaceAllocation]:
@@ -438,6 +450,8 @@ class WorkspaceAllocations(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `WorkspaceAllocation` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -457,6 +471,9 @@ class WorkspaceAllocations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

@@ -367,6 +367,7 @@ class WorkspaceGroups(Resource):
         items: Iterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]]
         | AsyncIterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]],
         *,
+        include: Include | Iterable[Include] | None = None,
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
@@ -376,6 +377,8 @@ class WorkspaceGroups(Resource):
         Args:
             items: What to create: dictionaries with the arguments of `create`, or `WorkspaceGroup`
                 objects.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
@@ -398,6 +401,9 @@ class WorkspaceGroups(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def update_many(
@@ -413,6 +419,7 @@ class WorkspaceGroups(Resource):
             | Mapping[str, object]
         ],
         *,
+        include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[WorkspaceGroup]:
@@ -421,6 +428,8 @@ class WorkspaceGroups(Resource):
         Args:
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `WorkspaceGroup` objects made with `replace`.
+            include: Associations to load with each object. Reading an association that was not
+                included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
             progress: Called with the number of finished items and the number of all items (`None` for
                 an async input).
@@ -440,6 +449,9 @@ class WorkspaceGroups(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            query={
+                "include": include,
+            },
         )
 
     def delete_many(

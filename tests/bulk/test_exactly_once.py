@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from kantata_client import ExternalReferenceKey, UnknownOutcomeError, UsageError, ValidationError
 from kantata_client.models import TimeEntry
@@ -52,7 +52,7 @@ async def test_what_is_there_is_found(place: Place) -> None:
 
 
 async def test_look_ups_take_200_references_each(place: Place) -> None:
-    key = replace(KEY, ref=lambda item: item["title"])
+    key = evolve(KEY, ref=lambda item: item["title"])
     rows = [
         {"workspace_id": place.workspace, "title": f"T{index}", "story_type": "task"} for index in range(600)
     ]
@@ -64,7 +64,7 @@ async def test_look_ups_take_200_references_each(place: Place) -> None:
 
 
 async def test_long_references_keep_addresses_short(place: Place) -> None:
-    key = replace(KEY, ref=lambda item: f"{item['notes']}-" + "ü" * 60)
+    key = evolve(KEY, ref=lambda item: f"{item['notes']}-" + "ü" * 60)
     result = await place.kantata.time_entries.create_many(place.rows(100), key=key)
     assert len(result.created) == 100
     assert len(place.sent("GET")) > 5
@@ -75,7 +75,7 @@ async def test_other_references_are_others(place: Place) -> None:
     rows = keyed(place, 1)
     for service, model in [("erp", "line"), ("erp", "item"), ("crm", "line")]:
         result = await place.kantata.time_entries.create_many(
-            rows, key=replace(KEY, service_name=service, service_model=model)
+            rows, key=evolve(KEY, service_name=service, service_model=model)
         )
         assert len(result.created) == 1
     assert len(place.notes()) == 3
@@ -119,7 +119,7 @@ async def test_what_shows_late_is_waited_for(place: Place) -> None:
 
 async def test_what_never_shows_is_unknown_in_the_end(place: Place) -> None:
     place.faults.reset(method="POST", times=None)
-    key = replace(KEY, patience=0.0, attempts=3)
+    key = evolve(KEY, patience=0.0, attempts=3)
     result = await place.kantata.time_entries.create_many(keyed(place, 10), key=key)
     assert len(result.unknown) == 10
     assert isinstance(result.unknown[0].error, UnknownOutcomeError)
@@ -129,7 +129,7 @@ async def test_what_never_shows_is_unknown_in_the_end(place: Place) -> None:
 async def test_without_a_look_nothing_is_created_again(place: Place) -> None:
     place.faults.reset(method="POST")
     place.faults.status(500, method="GET", after=1, times=None)
-    result = await place.kantata.time_entries.create_many(keyed(place, 10), key=replace(KEY, patience=0.0))
+    result = await place.kantata.time_entries.create_many(keyed(place, 10), key=evolve(KEY, patience=0.0))
     assert len(result.unknown) == 10
     assert len(place.sent()) == 1
 
@@ -183,10 +183,10 @@ async def test_items_of_a_refused_chunk_that_are_there_are_not_sent_again(place:
 async def test_models_as_items(place: Place) -> None:
     await place.kantata.time_entries.create_many(place.rows(3))
     entries = await place.kantata.time_entries.list().collect(limit=10)
-    key = replace(KEY, ref=lambda entry: entry.id)
+    key = evolve(KEY, ref=lambda entry: entry.id)
     for _ in range(2):
         await place.kantata.time_entries.create_many(entries, key=key)
-    await place.kantata.time_entries.create_many(entries, key=replace(KEY, ref="id"))
+    await place.kantata.time_entries.create_many(entries, key=evolve(KEY, ref="id"))
     assert len(place.notes()) == 6
     assert references(place) == [entry.id for entry in entries]
     assert all(isinstance(entry, TimeEntry) for entry in entries)
@@ -244,13 +244,16 @@ async def test_duplicates_of_an_async_input(place: Place) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        replace(KEY, service_name=""),
-        replace(KEY, service_model=" "),
-        replace(KEY, ref=""),
-        replace(KEY, patience=-1),
-        replace(KEY, attempts=0),
+        evolve(KEY, service_name=""),
+        evolve(KEY, service_model=" "),
+        evolve(KEY, service_name=" erp"),
+        evolve(KEY, service_model="line\n"),
+        evolve(KEY, service_name=7),
+        evolve(KEY, ref=""),
+        evolve(KEY, patience=-1),
+        evolve(KEY, attempts=0),
     ],
-    ids=range(5),
+    ids=range(8),
 )
 async def test_keys_that_make_no_sense(place: Place, key: ExternalReferenceKey) -> None:
     with pytest.raises(UsageError, match="Nothing was sent"):

@@ -279,12 +279,21 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
         ({"concurrency": 2.0}, r"concurrency must be .*, not 2\.0"),
         ({"concurrency": None}, "concurrency must be .*, not None"),
         ({"progress": 7}, "progress is 7"),
-        ({"progress": anyio.sleep}, "a function that is not async is needed"),
-        ({"key": "ref"}, r"key is 'ref' \(str\); ExternalReferenceKey\("),
+        ({"progress": anyio.sleep}, "pass a function that is not async"),
+        ({"key": "ref"}, r"key must be an ExternalReferenceKey\(.*, not 'ref'"),
         ({"key": ("erp", "line", "ref")}, "ExternalReferenceKey"),
-        ({"key": ExternalReferenceKey("erp", "line", "ref", patience="30")}, "patience is '30'"),  # pyright: ignore[reportArgumentType]
-        ({"key": ExternalReferenceKey("erp", "line", "ref", patience=float("nan"))}, "patience is nan"),
-        ({"key": ExternalReferenceKey("erp", "line", "ref", attempts=1.5)}, r"attempts is 1\.5"),  # pyright: ignore[reportArgumentType]
+        (
+            {"key": ExternalReferenceKey("erp", "line", "ref", patience="30")},
+            "patience must be a number of seconds, not '30'",
+        ),  # pyright: ignore[reportArgumentType]
+        (
+            {"key": ExternalReferenceKey("erp", "line", "ref", patience=float("nan"))},
+            "patience must be a number of seconds, not nan",
+        ),
+        (
+            {"key": ExternalReferenceKey("erp", "line", "ref", attempts=1.5)},
+            r"attempts must be a number from 1, not 1\.5",
+        ),  # pyright: ignore[reportArgumentType]
     ],
     ids=steady,
 )
@@ -297,7 +306,7 @@ async def test_wrong_options(place: Place, options: dict[str, Any], problem: str
 async def test_a_refusal_names_the_item_of_the_input(place: Place) -> None:
     rows = place.rows(150)
     place.faults.refuse(lambda item: item["notes"] in ("37", "120"))
-    result = await place.kantata.time_entries.create_many(rows, concurrency=1)
+    result = await place.kantata.time_entries.create_many(rows, concurrency=1, atomic=True)
     assert [outcome.index for outcome in result.failed] == [37, 120]
     for outcome in result.failed:
         assert isinstance(outcome.error, ValidationError)

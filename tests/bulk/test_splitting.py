@@ -1,4 +1,4 @@
-"""Splitting refused chunks: exactly the bad items fail, whatever the refusals tell, and no good one is written twice."""
+"""Splitting chunks that an atomic service refused: exactly the bad items fail, and no good one is written twice."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Service:
 def test_exactly_the_bad_items_fail(count: int, bad: set[int], told: str) -> None:
     bad = {index for index in bad if index < count}
     service = Service(bad, told)
-    outcomes = anyio.run(Splitter(service.write, by_id=told == "id").settle, items(count))
+    outcomes = anyio.run(Splitter(service.write, by_id=told == "id", atomic=True).settle, items(count))
     assert [outcome.index for outcome in outcomes] == list(range(count))
     assert {outcome.index for outcome in outcomes if outcome.status == "failed"} == bad
     assert sorted(service.written) == [index for index in range(count) if index not in bad]
@@ -95,7 +95,7 @@ def test_exactly_the_bad_items_fail(count: int, bad: set[int], told: str) -> Non
 @settings(max_examples=200, deadline=None)
 def test_what_may_be_written_is_never_sent_again(count: int, bad: set[int], lost: frozenset[int]) -> None:
     service = Service(bad, "nothing", lost)
-    outcomes = anyio.run(Splitter(service.write).settle, items(count))
+    outcomes = anyio.run(Splitter(service.write, atomic=True).settle, items(count))
     assert len(set(service.written)) == len(service.written)
     status = {outcome.index: outcome.status for outcome in outcomes}
     for index in range(count):
@@ -106,7 +106,7 @@ def test_what_may_be_written_is_never_sent_again(count: int, bad: set[int], lost
 @pytest.mark.parametrize(("told", "most"), [("index", 6), ("id", 6), ("first", 10), ("nothing", 70)])
 def test_few_requests_find_few_culprits(told: str, most: int) -> None:
     service = Service({7, 100, 200, 299}, told)
-    anyio.run(Splitter(service.write, by_id=told == "id").settle, items(300))
+    anyio.run(Splitter(service.write, by_id=told == "id", atomic=True).settle, items(300))
     assert service.requests <= most
 
 
@@ -127,7 +127,7 @@ def test_what_is_about_no_item_is_not_split(error: Exception) -> None:
         calls += 1
         raise error
 
-    outcomes = anyio.run(Splitter(write).settle, items(50))
+    outcomes = anyio.run(Splitter(write, atomic=True).settle, items(50))
     assert calls == 1
     assert {outcome.error for outcome in outcomes} == {error}
 
@@ -141,7 +141,7 @@ def test_what_holds_for_everything_is_found_out_once(kind: type[APIError], statu
         calls += 1
         raise refused(kind=kind, status=status)
 
-    splitter = Splitter(write)
+    splitter = Splitter(write, atomic=True)
 
     async def twice() -> list[Any]:
         first = await splitter.settle(items(8))
@@ -161,7 +161,7 @@ def test_a_good_group_behind_a_bad_one_is_written(bad: Sequence[int]) -> None:
             raise refused(kind=PermissionDeniedError, status=403)
         return ["x"] * len(part)
 
-    splitter, all_items = Splitter(write), items(16)
+    splitter, all_items = Splitter(write, atomic=True), items(16)
 
     async def both() -> list[Any]:
         return [*await splitter.settle(all_items[:8]), *await splitter.settle(all_items[8:])]
@@ -221,7 +221,7 @@ def test_certainty() -> None:
 async def test_through_the_server(place: Place, tells: bool) -> None:
     bad = {"3", "150", "151", "299"}
     place.faults.refuse(lambda item: item.get("notes") in bad, tells=tells)
-    result = await place.kantata.time_entries.create_many(place.rows(300))
+    result = await place.kantata.time_entries.create_many(place.rows(300), atomic=True)
     assert {outcome.item["notes"] for outcome in result.failed} == bad
     assert len(place.notes()) == len(set(place.notes())) == 296
     assert len(result.created) == 296
@@ -232,7 +232,7 @@ async def test_through_the_server(place: Place, tells: bool) -> None:
 async def test_a_part_that_loses_its_answer_stays_unknown(place: Place) -> None:
     place.faults.refuse(lambda item: item.get("notes") == "99", tells=False)
     place.faults.reset(committed=True, method="POST", after=0)
-    result = await place.kantata.time_entries.create_many(place.rows(100))
+    result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)
     assert len(result.unknown) == 50
     assert [outcome.index for outcome in result.failed] == [99]
     assert len(place.notes()) == len(set(place.notes())) == 99

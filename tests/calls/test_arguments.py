@@ -204,9 +204,9 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "empty id in a bulk": (
         lambda k: k.time_entries.delete_many([1, ""]),
-        "time_entries.delete_many: ids[1] is ''",
+        "time_entries.delete_many: ids[1] must be an id, not ''",
     ),
-    "None in a bulk": (lambda k: k.time_entries.delete_many([None]), "ids[0] is None, which is no id"),
+    "None in a bulk": (lambda k: k.time_entries.delete_many([None]), "ids[0] must be an id, not None"),
     "text as a bulk": (
         lambda k: k.time_entries.delete_many("123"),
         "expected a collection of items, got str",

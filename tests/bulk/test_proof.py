@@ -1,0 +1,415 @@
+"""What services do that promise less than the sandbox: nothing is created twice, and no outcome is a guess."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from kantata_client import ExternalReferenceKey, FixedRate, Kantata, RetryPolicy, UnknownOutcomeError
+from kantata_client._bulk.lookup import ContradictionError
+from kantata_client._bulk.matching import UnassignedError, in_order
+from tests.bulk.odd_services import AnotherOrder, NotAtomic, OddSearch, OddService, changed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from conftest import Place
+
+KEY = ExternalReferenceKey("erp", "line", ref="erp_id", patience=0.0)
+
+
+def client(place: Place, transport: httpx.AsyncBaseTransport) -> Kantata:
+    """A client of the same sandbox through another transport."""
+    session: Any = place.kantata._session
+    return Kantata(
+        session.tokens,
+        base_url=session.base_url,
+        transport=transport,
+        retries=RetryPolicy(attempts=3, initial=0.001, maximum=0.002),
+        throttle=FixedRate(100_000),
+    )
+
+
+def keyed(place: Place, count: int, prefix: str = "Réf-") -> list[dict[str, Any]]:
+    return [{**row, "erp_id": f"{prefix}{index}"} for index, row in enumerate(place.rows(count))]
+
+
+def once_each(place: Place) -> bool:
+    return max(Counter(place.notes()).values(), default=1) == 1
+
+
+# --- chunks that are refused, but not undone ---
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.anyio
+async def test_without_a_key_a_refused_chunk_is_not_sent_again(
+    place: Place, tells: bool, status: int
+) -> None:
+    bad = {"3", "150", "151", "299"}
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, status=status, tells=tells)
+    async with client(place, service) as kantata:
+        result = await kantata.time_entries.create_many(place.rows(400), concurrency=1)
+    assert service.sent == [100, 100, 100, 100]
+    assert once_each(place)
+    assert {outcome.item["notes"] for outcome in result.failed} == (bad if tells else set())
+    assert {outcome.item["notes"] for outcome in result.done} == {str(index) for index in range(300, 400)}
+    for outcome in result.unknown:
+        assert isinstance(outcome.error, UnknownOutcomeError)
+        assert "ExternalReferenceKey" in str(outcome.error)
+        assert "atomic=True" in str(outcome.error)
+    failed = {outcome.item["notes"] for outcome in result.failed}
+    assert not failed & set(place.notes())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Item 100: is wrong.",  # counted from 1
+        "there are 3 problems in row 0, 1 and 2 of 5000000",
+        "title: is too long (maximum is 25 characters)",
+        "",
+    ],
+)
+@pytest.mark.anyio
+async def test_a_vague_refusal_blames_nobody(place: Place, message: str) -> None:
+    import httpx
+
+    class Vague(NotAtomic):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            answer = await super().answer(request, body)
+            errors = [{"type": "validation", "message": message, "field": "base"}]
+            return httpx.Response(422, json={"errors": errors}) if answer.status_code == 422 else answer
+
+    async with client(place, Vague(place.sandbox, lambda row: row["notes"] == "7")) as kantata:
+        result = await kantata.time_entries.create_many(place.rows(100))
+    assert len(result.unknown) == 100
+    assert len(place.notes()) == 99
+
+
+@pytest.mark.anyio
+async def test_a_caller_can_say_that_refused_chunks_are_undone(place: Place) -> None:
+    place.faults.refuse(lambda item: item["notes"] == "7", tells=False)
+    result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)
+    assert [outcome.index for outcome in result.failed] == [7]
+    assert len(result.done) == len(place.notes()) == 99
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.anyio
+async def test_with_a_key_the_good_items_of_a_refused_chunk_are_found(place: Place, tells: bool) -> None:
+    bad = {"3", "50", "51", "99"}
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, tells=tells)
+    async with client(place, service) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 100), key=KEY)
+    assert {outcome.item["notes"] for outcome in result.failed} == bad
+    assert len(result.done) == len(place.notes()) == 96
+    assert once_each(place)
+    assert all(outcome.result.notes == outcome.item["notes"] for outcome in result.done if outcome.result)
+
+
+@pytest.mark.anyio
+async def test_with_a_key_and_without_a_look_the_items_of_a_refused_chunk_are_unknown(place: Place) -> None:
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] == "3")
+    place.faults.status(500, method="GET", after=1, times=None)
+    async with client(place, service) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 10), key=KEY)
+    assert len(result.unknown) == 10
+    assert len(place.notes()) == 9
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.anyio
+async def test_decisions_of_a_refused_chunk_are_looked_up(place: Place, tells: bool) -> None:
+    import httpx
+
+    for number in range(500, 510):
+        row = {
+            "id": str(number),
+            "status": "pending",
+            "user_id": "1001",
+            "workspace_id": str(place.workspace),
+        }
+        place.store.put(
+            "timesheet_submissions", {**row, "created_at": "2026-01-01T00:00:00Z", "updated_at": ""}
+        )
+
+    class Service(OddService):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            if request.method != "POST":
+                return await self.forward(request, body)
+            [approval] = body.values()
+            ids = [str(each) for each in approval["submission_ids"]]
+            if good := [each for each in ids if each != "507"]:
+                answer = await self.forward(
+                    request, {**body, next(iter(body)): {**approval, "submission_ids": good}}
+                )
+                assert answer.status_code < 300
+            if "507" not in ids:
+                return answer
+            text = "507 can't be approved" if tells else "is wrong"
+            return httpx.Response(422, json={"errors": [{"type": "validation", "message": text}]})
+
+    async with client(place, Service(place.sandbox)) as kantata:
+        result = await kantata.timesheet_submissions.approve_many(range(500, 510))
+    assert [outcome.item for outcome in result.failed] == [507]
+    assert len(result.done) == 9
+    statuses = {row["id"]: row["status"] for row in place.store.all("timesheet_submissions")}
+    assert {number for number, status in statuses.items() if status == "approved"} == {
+        str(number) for number in range(500, 510) if number != 507
+    }
+
+
+@pytest.mark.anyio
+async def test_soft_deletions_of_a_refused_chunk_are_looked_up(place: Place) -> None:
+    import httpx
+
+    for number in range(800, 806):
+        place.store.put("project_accounting_records", {"id": str(number), "deleted_at": None})
+
+    class Service(OddService):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            ids = request.url.params.get("ids", "").split(",")
+            if request.method != "PUT" or "805" not in ids:
+                return await self.forward(request, body)
+            if good := [each for each in ids if each != "805"]:
+                answer = await self.forward(request, body, ids=",".join(good))
+                assert answer.status_code < 300
+            errors = [{"type": "validation", "message": "805 is invoiced", "field": "ids"}]
+            return httpx.Response(422, json={"errors": errors})
+
+    async with client(place, Service(place.sandbox)) as kantata:
+        result = await kantata.project_accounting_records.delete_many(range(800, 806))
+    assert [outcome.item for outcome in result.failed] == [805]
+    assert len(result.done) == 5
+
+
+# --- answers in another order ---
+
+
+@pytest.mark.anyio
+async def test_without_a_key_another_order_is_an_error_that_has_the_objects(place: Place) -> None:
+    async with client(place, AnotherOrder(place.sandbox)) as kantata:
+        result = await kantata.time_entries.create_many(place.rows(150))
+    assert len(result.unknown) == 150
+    assert len(place.notes()) == 150
+    error = result.unknown[0].error
+    assert isinstance(error, UnassignedError)
+    assert "created, but which is which is unknown" in str(error)
+    assert {each.to_dict()["notes"] for each in error.objects} == {str(index) for index in range(100)}
+
+
+@pytest.mark.anyio
+async def test_the_order_of_equal_items_does_not_matter(place: Place) -> None:
+    rows = [place.rows(1)[0]] * 20
+    async with client(place, AnotherOrder(place.sandbox)) as kantata:
+        result = await kantata.time_entries.create_many(rows)
+    assert len(result.done) == 20
+
+
+@pytest.mark.parametrize("references", [True, False])
+@pytest.mark.anyio
+async def test_with_a_key_the_reference_decides(place: Place, references: bool) -> None:
+    class Service(AnotherOrder):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            answer = await super().answer(request, body)
+            if request.method == "POST" and not references:
+                answer = changed(answer, lambda found: found.pop("external_references", None))
+            return answer
+
+    async with client(place, Service(place.sandbox)) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 150), key=KEY)
+    assert len(result.created) == len(place.notes()) == 150
+    for outcome in result.outcomes:
+        assert outcome.result is not None
+        assert outcome.result.notes == outcome.item["notes"]
+
+
+SENT = [{"title": "A", "rank": 1}, {"title": "B", "rank": 1}, {"title": "C", "rank": 2}]
+
+
+@pytest.mark.parametrize(
+    ("received", "fits"),
+    [
+        (SENT, True),
+        (SENT[::-1], False),
+        ([SENT[1], SENT[0], SENT[2]], False),
+        ([{"title": "A"}, {"title": "B"}, {"title": "C"}], True),
+        ([{}, {}, {}], True),  # nothing is repeated, so nothing contradicts
+        ([{**each, "rank": 9} for each in SENT], True),  # the titles still tell them apart
+        ([{**each, "title": each["title"].lower()} for each in SENT], False),  # the ranks do not
+        ([{**each, "rank": str(each["rank"])} for each in SENT], True),
+        ([{**each, "rank": each["rank"] * 1.0, "id": "7"} for each in SENT], True),
+        ([{"title": "A "}, {"title": " B"}, {"title": "C"}], True),
+        ([{"title": "A"}, {"title": "A"}, {"title": "C"}], False),
+    ],
+)
+def test_what_shows_the_order(received: list[dict[str, Any]], fits: bool) -> None:
+    assert in_order(SENT, received) is fits
+
+
+def test_values_that_are_written_differently_are_the_same() -> None:
+    sent = [
+        {"at": "2026-01-05T10:00:00+02:00", "who": 7, "on": True},
+        {"at": "2026-01-06", "who": 8, "on": False},
+    ]
+    received = [
+        {"at": "2026-01-05T08:00:00Z", "who": "7", "on": "true"},
+        {"at": "2026-01-06", "who": "8", "on": "false"},
+    ]
+    assert in_order(sent, received)
+    assert not in_order(sent, received[::-1])
+    assert in_order([{"name": "007"}, {"name": "7"}], [{"name": "007"}, {"name": "7"}])
+    assert not in_order([{"name": "007"}, {"name": "7"}], [{"name": "7"}, {"name": "007"}])
+
+
+# --- searches that can't be trusted ---
+
+
+def lowered(body: dict[str, Any]) -> None:
+    for reference in body.get("external_references", {}).values():
+        reference["service_model_ref"] = reference["service_model_ref"].lower()
+
+
+def renamed(body: dict[str, Any]) -> None:
+    for reference in body.get("external_references", {}).values():
+        reference["service_name"] = reference["service_name"].upper()
+
+
+def decomposed(body: dict[str, Any]) -> None:
+    for reference in body.get("external_references", {}).values():
+        reference["service_model_ref"] = unicodedata.normalize("NFD", reference["service_model_ref"])
+
+
+def emptied(body: dict[str, Any]) -> None:
+    body["results"] = []
+
+
+def halved(body: dict[str, Any]) -> None:
+    body["results"] = body["results"][::2]
+
+
+def unmapped(body: dict[str, Any]) -> None:
+    body["time_entries"] = {}
+
+
+def partly_unmapped(body: dict[str, Any]) -> None:
+    for identifier in list(body.get("time_entries", {}))[::2]:
+        del body["time_entries"][identifier]
+
+
+def unreferenced(body: dict[str, Any]) -> None:
+    body.pop("external_references", None)
+
+
+CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
+    each.__name__: each
+    for each in (
+        lowered,
+        renamed,
+        decomposed,
+        emptied,
+        halved,
+        unmapped,
+        partly_unmapped,
+        unreferenced,
+    )
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+@pytest.mark.anyio
+async def test_a_search_that_contradicts_itself_creates_nothing(place: Place, name: str) -> None:
+    await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+    async with client(place, OddSearch(place.sandbox, CONTRADICTIONS[name])) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+    assert len(result.failed) == 30
+    assert len(place.notes()) == 30
+    assert isinstance(result.failed[0].error, ContradictionError)
+    assert "Nothing more is created" in str(result.failed[0].error)
+
+
+@pytest.mark.anyio
+async def test_a_search_that_ignores_its_filter_creates_nothing(place: Place) -> None:
+    await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+    async with client(
+        place, OddSearch(place.sandbox, external_reference_service_model_refs="Réf-0,Réf-1,Réf-2")
+    ) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 60)[30:], key=KEY)
+    assert len(result.failed) == 30
+    assert len(place.notes()) == 30
+
+
+@pytest.mark.anyio
+async def test_after_a_contradiction_the_run_creates_nothing_more(place: Place) -> None:
+    await place.kantata.time_entries.create_many(keyed(place, 100), key=KEY)
+    async with client(place, OddSearch(place.sandbox, emptied)) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 1_000), key=KEY, concurrency=1)
+    assert len(result.failed) == 1_000
+    assert len(place.notes()) == 100
+
+
+@pytest.mark.parametrize("name", ["lowered", "emptied", "unmapped"])
+@pytest.mark.anyio
+async def test_a_lost_creation_is_not_repeated_after_a_contradiction(place: Place, name: str) -> None:
+    place.faults.reset(committed=True, method="POST")
+    service = OddSearch(place.sandbox, CONTRADICTIONS[name])
+    async with client(place, service) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+    assert len(result.unknown) == 30
+    assert len(place.notes()) == 30
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.anyio
+async def test_small_pages_are_read_to_their_end(place: Place, told: bool) -> None:
+    await place.kantata.time_entries.create_many(keyed(place, 35), key=KEY)
+
+    def untold(body: dict[str, Any]) -> None:
+        if not told:
+            body.pop("count", None)
+            body.pop("meta", None)
+
+    async with client(place, OddSearch(place.sandbox, untold, per_page="10")) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 40), key=KEY)
+    assert len(result.found) == 35
+    assert len(result.created) == 5
+    assert len(place.notes()) == 40
+
+
+@pytest.mark.anyio
+async def test_references_that_come_back_different_stop_the_run(place: Place) -> None:
+    class Lowering(OddSearch):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            answer = await self.forward(request, body)
+            return changed(answer, lowered) if request.method == "POST" else answer
+
+    async with client(place, Lowering(place.sandbox)) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 300), key=evolve(KEY), concurrency=1)
+    assert len(result.done) == 100, "the search still finds them"
+    assert len(result.failed) == 200
+    assert len(place.notes()) == 100
+
+
+# --- include ---
+
+
+@pytest.mark.anyio
+async def test_what_is_loaded_with_bulk_writes(place: Place) -> None:
+    entries = place.kantata.time_entries
+    created = await entries.create_many(place.rows(3), include=["workspace"])
+    assert {entry.workspace.title for entry in created.results if entry.workspace} == {"P"}
+    changes = [(entry.id, {"notes": "x"}) for entry in created.results]
+    updated = await entries.update_many(changes, include="workspace")
+    assert {entry.workspace.title for entry in updated.results if entry.workspace} == {"P"}
+    found = await entries.create_many(keyed(place, 3), include=iter(["workspace"]), key=KEY)
+    assert {entry.workspace.title for entry in found.created if entry.workspace} == {"P"}
+    wrong: Any = entries.create_many
+    with pytest.raises(ValueError, match="include"):
+        wrong(place.rows(1), include=["nothing"])
