@@ -106,6 +106,7 @@ class API:
             query = queries.parse(route.operation, pairs)
             query = attrs.evolve(query, default_filters=default_filters)
             self._store.files.origin = f"{request.url.scheme}://{request.url.netloc}"
+            self._store.author = viewer
             with self._store.all_or_nothing():
                 answer = perform(
                     Scope(self._store, viewer, self._strict, self._gaps),
@@ -116,6 +117,8 @@ class API:
                 )
         except Refusal as refusal:
             return _json(refusal.status, {"errors": refusal.errors})
+        finally:
+            self._store.author = None
         if isinstance(answer, Document):
             return Response(answer.content, 200, media_type=answer.media_type)
         return Response(status_code=204) if answer is None else _json(200, answer)

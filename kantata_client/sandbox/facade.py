@@ -10,6 +10,7 @@ from kantata_client.errors import UsageError
 from kantata_client.sandbox.app import RecordedRequest, make_app
 from kantata_client.sandbox.authorization import OAuthServer
 from kantata_client.sandbox.faults import Faults, FaultyTransport
+from kantata_client.sandbox.feed import Feed
 from kantata_client.sandbox.gaps import Gaps
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
@@ -35,6 +36,8 @@ class Sandbox:
     """The ASGI application."""
     store: Store
     """The records, for tests to look into."""
+    feed: Feed
+    """The change feed; `sandbox.feed.disturb(…)` makes its events late, doubled and shuffled."""
     oauth: OAuthServer
     """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
@@ -72,6 +75,7 @@ class Sandbox:
             raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
         records = demo.demo() if seed == "demo" else demo.empty()
         self.store = Store(records, clock=clock)
+        self.store.feed = self.feed = Feed(self.store, clock)
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
         self.oauth = OAuthServer(self.store, token, demo.OWNER, clock)

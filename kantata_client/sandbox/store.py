@@ -16,6 +16,8 @@ from kantata_client.sandbox.cdn import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
+    from kantata_client.sandbox.feed import Feed
+
 Record: TypeAlias = "Mapping[str, Any]"
 """A record as it is stored: JSON values, `id` a string. Never changed in place, a write replaces it."""
 
@@ -82,6 +84,13 @@ class Store:
         self._queries: OrderedDict[object, Sequence[str]] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
         self._aside: dict[str, dict[str, Record]] = {}
+        self._changes: list[tuple[str, Record | None, Record | None]] = []
+        self.watch: Callable[[str, Record | None, Record | None], None] | None = None
+        """Called with each write: envelope key, the record before, the record after."""
+        self.feed: Feed | None = None
+        """The change feed, if the account has one."""
+        self.author: str | None = None
+        """The user whose request writes; None for writes from outside the API."""
         for key, rows in (records or {}).items():
             self._collection(key).records = {record["id"]: record for record in rows}
 
@@ -135,6 +144,7 @@ class Store:
             if field != "id"
         }
         self._note(key, record["id"])
+        self._changed(key, self._collection(key).records.get(record["id"]), record)
         self._collection(key).put(record)
         self._queries.clear()
         return record
@@ -147,6 +157,7 @@ class Store:
     def remove(self, key: str, identity: str) -> None:
         """Take a record out."""
         self._note(key, identity)
+        self._changed(key, self._collection(key).records.get(identity), None)
         self._collection(key).remove(identity)
         self._queries.clear()
 
@@ -186,13 +197,24 @@ class Store:
                     self._collection(key).remove(identity)
             self._aside = aside
             self._queries.clear()
+            self._changes.clear()
             raise
         finally:
             self._journal = None
+        changes, self._changes = self._changes, []
+        for change in changes:
+            self._changed(*change)
 
     def _note(self, key: str, identity: str) -> None:
         if self._journal is not None:
             self._journal.append((key, identity, self._collection(key).records.get(identity)))
+
+    def _changed(self, key: str, before: Record | None, after: Record | None) -> None:
+        """Tell who watches of a write, when it is certain that it stays."""
+        if self._journal is not None:
+            self._changes.append((key, before, after))
+        elif self.watch is not None:
+            self.watch(key, before, after)
 
     def new_id(self) -> str:
         """The next id: unique in the whole sandbox, and higher than those before it."""

@@ -105,15 +105,15 @@ def deletions(of: List, ids: Collection[str]) -> list[tuple[str, Any]]:
     return tables
 
 
-def marked(of: List, names: list[str], stored: list[tuple[Any, ...]], at: datetime) -> Any:
+def marked(of: List, stored: list[dict[str, Any]], at: datetime) -> Any:
     """Rows of the warehouse as they are, with the time at which their records were found to be gone."""
     columns: dict[str, Any] = {}
-    for name, values in zip(names, zip(*stored, strict=True), strict=True):
-        kind = "json" if name == EXTRA else of.columns.get(name)
+    columns_of: dict[str, Kind] = {**of.columns, EXTRA: "json"}
+    for name, kind in columns_of.items():
+        values = [row.get(name) for row in stored]
         if kind == "json":
             values = [each if isinstance(each, (str, type(None))) else _json(each) for each in values]
-        if kind is not None:
-            columns[name] = pa.array(values, _TYPES[kind])
+        columns[name] = pa.array(values, _TYPES[kind])
     columns[DELETED_AT] = pa.array([at] * len(stored), _TYPES["timestamp"])
     return _table(of.key, columns)
 

@@ -175,7 +175,6 @@ class _Run:
         self._of = of
         self._reader = reader
         self._options = options
-        self._gone: set[str] = set()
 
     def rows(self) -> Iterator[Any]:
         """Arrow tables for dlt; `None` while the service is being waited for."""
@@ -201,17 +200,17 @@ class _Run:
         now = datetime.now(UTC)
         compares = self._compares(state, now)
         events = yield from self._events(state)
-        if events is not None:
-            ids, latest = events
-            self._gone = ids
-            yield from self._delete(ids)
-            state["events"] = latest.isoformat()
         since = None
         if of.since is not None and not options.full and not (compares and not of.filters_ids):
             since = options.since
             if "since" in state:
                 since = datetime.fromisoformat(state["since"]) - options.overlap
         end = yield from self._read(state, since)
+        if events is not None:
+            # The feed was read before the list, so what the list still had exists.
+            ids, latest = events
+            yield from self._reported({each for each in ids if end.seen is None or each not in end.seen})
+            state["events"] = latest.isoformat()
         if not end.complete:
             return False
         state.pop("walk", None)
@@ -233,7 +232,7 @@ class _Run:
                 yield None
                 continue
             if isinstance(message, Rows):
-                batch += [row for row in message.rows if str(row.get(of.key)) not in self._gone]
+                batch += message.rows
                 kept = message.state or kept
                 if len(batch) < _BATCH:
                     continue
@@ -294,6 +293,19 @@ class _Run:
         ids = set[str]().union(*(gone.get(name, ()) for name in types)) if "events" in state else set[str]()
         return ids, max(latest, since)
 
+    def _reported(self, ids: set[str]) -> Iterator[Any]:
+        """Delete what the change feed reports as deleted, and the warehouse has."""
+        of = self._of
+        known = sorted(Warehouse(of, soft_delete=self._options.soft_delete).having(sorted(ids)))
+        if not of.filters_ids or of.fan_out is not None:
+            yield from self._delete(known)
+            return
+        chunks = [known[start : start + _CHUNK] for start in range(0, len(known), _CHUNK)]
+        yield from self._looked_up(chunks, [self._submit(chunk, None) for chunk in chunks])
+
+    def _submit(self, ids: list[str], part: str | None) -> Future[set[str]]:
+        return self._reader.submit(self._reader.existing(self._of, ids, part))
+
     def _compare(self, seen: Seen, *, whole: bool) -> Iterator[Any]:
         """Delete what the service does not have any more.
 
@@ -315,7 +327,7 @@ class _Run:
                         yield from self._delete(set(unread))
                     continue
                 asked.append(unread)
-                futures.append(self._reader.submit(self._reader.existing(of, unread, part)))
+                futures.append(self._submit(unread, part))
                 if len(futures) == _LOOKUPS:
                     yield from self._looked_up(asked, futures)
                     asked, futures = [], []
@@ -330,10 +342,10 @@ class _Run:
         if not ids:
             return
         if self._options.soft_delete:
-            names, stored = Warehouse(of, soft_delete=True).rows(sorted(ids))
+            stored = Warehouse(of, soft_delete=True).rows(sorted(ids))
             if not stored:
                 return
-            tables = [(of.name, arrow.marked(of, names, stored, datetime.now(UTC)))]
+            tables = [(of.name, arrow.marked(of, stored, datetime.now(UTC)))]
         else:
             tables = arrow.deletions(of, ids)
         self._reader.progress.of(of.name).deleted += tables[0][1].num_rows

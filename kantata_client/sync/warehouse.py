@@ -47,26 +47,37 @@ class Warehouse:
                 while rows := cursor.fetchmany(size):
                     yield [str(row[0]) for row in rows]
 
-    def rows(self, ids: list[str]) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of the columns, and the rows with these ids, except those that are marked as deleted."""
-        of = self._of
-        names: list[str] = []
-        found: list[tuple[Any, ...]] = []
+    def having(self, ids: list[str]) -> set[str]:
+        """Which of these ids the table has; all of them where it can't be asked."""
         with self._client() as client:
             if client is None:
-                return names, found
-            table, key = client.make_qualified_table_name(of.name), client.escape_column_name(of.key)
-            for start in range(0, len(ids), _LOOKED_UP):
-                chunk = ids[start : start + _LOOKED_UP]
-                places = ", ".join(["%s"] * len(chunk))
-                sql = (
-                    f"SELECT * FROM {table} WHERE {key} IN ({places}) "  # noqa: S608 - names are escaped
-                    f"AND {client.escape_column_name(DELETED_AT)} IS NULL"
-                )
-                with client.execute_query(sql, *chunk) as cursor:
-                    names = [column[0] for column in cursor.description]
-                    found += cursor.fetchall()
-        return names, found
+                return set(ids)
+            return {
+                str(row[0]) for _, row in self._find(client, client.escape_column_name(self._of.key), ids)
+            }
+
+    def rows(self, ids: list[str]) -> list[dict[str, Any]]:
+        """The rows with these ids, by column."""
+        with self._client() as client:
+            if client is None:
+                return []
+            found = self._find(client, "*", ids)
+            return [dict(zip(names, row, strict=True)) for names, row in found]
+
+    def _find(self, client: Any, columns: str, ids: list[str]) -> Iterator[tuple[list[str], tuple[Any, ...]]]:
+        """Names of the columns, and a row, for each of these ids that the table has and that is not marked as deleted."""
+        of = self._of
+        table, key = client.make_qualified_table_name(of.name), client.escape_column_name(of.key)
+        for start in range(0, len(ids), _LOOKED_UP):
+            chunk = ids[start : start + _LOOKED_UP]
+            where = f"{key} IN ({', '.join(['%s'] * len(chunk))})"
+            if self._soft_delete:
+                where += f" AND {client.escape_column_name(DELETED_AT)} IS NULL"
+            sql = f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608 - names are escaped
+            with client.execute_query(sql, *chunk) as cursor:
+                names = [column[0] for column in cursor.description]
+                for row in cursor.fetchall():
+                    yield names, row
 
     @contextmanager
     def _client(self) -> Generator[Any]:

@@ -34,8 +34,10 @@ def target(tmp_path: Path) -> Target:
 def sandbox() -> Sandbox:
     """The demo account with a part of its time entries."""
     sandbox = Sandbox(seed="demo")
+    watch, sandbox.store.watch = sandbox.store.watch, None
     for identity in sandbox.store.ids("time_entries")[ENTRIES:]:
         sandbox.store.remove("time_entries", identity)
+    sandbox.store.watch = watch
     return sandbox
 
 
@@ -138,10 +140,29 @@ def test_nothing_is_deleted_unless_asked_for_or_before_it_is_time(target: Target
     target.sync(sandbox, "time_entries", deletions="off")
     touch(sandbox)
     assert target.sync(sandbox, "time_entries", deletions="off").of("time_entries").deleted == 0
-    assert target.sync(sandbox, "time_entries").of("time_entries").deleted == 7  # the first comparison
+    ids: dict[str, Any] = {"deletions": "ids"}
+    assert target.sync(sandbox, "time_entries", **ids).of("time_entries").deleted == 7  # the first comparison
     touch(sandbox)
-    assert target.sync(sandbox, "time_entries").of("time_entries").deleted == 0
-    assert target.sync(sandbox, "time_entries", **NOW).of("time_entries").deleted == 7
+    assert target.sync(sandbox, "time_entries", **ids).of("time_entries").deleted == 0
+    assert target.sync(sandbox, "time_entries", **ids, **NOW).of("time_entries").deleted == 7
+
+
+def test_the_change_feed_reports_deletions_without_comparing(target: Target, sandbox: Sandbox) -> None:
+    sandbox.feed.disturb(doubled=0.3, seed=3)
+    target.sync(sandbox, "time_entries", "stories")
+    target.sync(sandbox, "time_entries", "stories")
+    touch(sandbox)
+    sandbox.store.remove("stories", sandbox.store.ids("stories")[-1])
+    asked = len(sandbox.requests)
+    progress = target.sync(sandbox, "time_entries", "stories")
+    assert progress.of("time_entries").deleted == 7
+    assert progress.of("stories").deleted == 1
+    lookups = [
+        dict(each.query)["only"] for each in list(sandbox.requests)[asked:] if "only" in dict(each.query)
+    ]
+    assert sum(each.count(",") + 1 for each in lookups) == 8
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+    assert not differences(target, sandbox, "stories", STORY)
 
 
 def test_a_list_that_fails_stops_no_other_and_catches_up_later(target: Target, sandbox: Sandbox) -> None:

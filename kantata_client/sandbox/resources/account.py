@@ -196,13 +196,3 @@ declare(
         not_emulated={"GET /recommendations/estimate_scenario_resource": "recommendations"},
     )
 )
-declare(
-    Resource(
-        key="subscribed_events",
-        unknown_includes=frozenset({"subject"}),
-        not_emulated={
-            "GET /subscribed_events": "subscribed events",
-            "GET /subscribed_events/event_types": "subscribed events",
-        },
-    )
-)
