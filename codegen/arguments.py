@@ -26,7 +26,7 @@ from codegen.errors import CodegenError
 from codegen.facts import Argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from openapi_python_client.parser.openapi import Endpoint
@@ -89,8 +89,9 @@ def text(value: Any) -> str:
 class Reader:
     """The types of properties, as the generator's parser understood them."""
 
-    def __init__(self, data: GeneratorData, contract: Contract) -> None:
+    def __init__(self, data: GeneratorData, contract: Contract, ids: Collection[str] = ()) -> None:
         self.schemas = {name: node.schema for name, node in contract.components.items()}
+        self._ids = ids
         self.models = {str(parsed.class_info.name): parsed for parsed in data.models}
 
     def arguments(self, where: str, component: str) -> tuple[Argument, ...]:
@@ -121,6 +122,7 @@ class Reader:
             description=node.description,
             required=node.required,
             default=node.default,
+            deprecated=node.deprecated,
         )
 
     def _argument(
@@ -132,12 +134,14 @@ class Reader:
         description: str,
         required: bool,
         default: str | int | bool | None,
+        deprecated: bool = False,
     ) -> Argument:
         name = text(parsed.name)
         kind, annotation, models = self.type(where, parsed, schema, given=True)
         many = schema.get("type") == "array"
         item = schema["items"] if many else schema
-        if _names_objects(name, kind, description) and not values_of(item):
+        named = name in self._ids or _names_objects(name, kind, description)
+        if named and not values_of(item):
             annotation = annotation.replace("int" if kind == "integer" else "str", "int | str")
         return Argument(
             name=name,
@@ -152,6 +156,7 @@ class Reader:
             maximum=schema.get("maxItems") if many else schema.get("maximum"),
             fields=self.arguments(where, item["$ref"].rsplit("/", 1)[-1]) if "$ref" in item else None,
             models=models,
+            deprecated=deprecated,
         )
 
     def type(

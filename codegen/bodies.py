@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from codegen.nodes import OperationNode
+    from codegen.semantics import Semantics
 
 Json = dict[str, Any]
 
 
-def name_bodies(nodes: Iterable[OperationNode], components: dict[str, ComponentNode]) -> list[OperationNode]:
+def name_bodies(
+    nodes: Iterable[OperationNode], components: dict[str, ComponentNode], semantics: Semantics
+) -> list[OperationNode]:
     """The operations with their bodies unwrapped; the components of the bodies are added.
 
     Raises:
@@ -34,7 +37,7 @@ def name_bodies(nodes: Iterable[OperationNode], components: dict[str, ComponentN
             unwrapped.append(node)
             continue
         with reading(*node.place):
-            wrapper, schema = _unwrap(node.id, node.body.schema)
+            wrapper, schema = _unwrap(node, node.body.schema, semantics)
             read_values_inside(schema)
             owner = names.pascal(names.singular(node.resource))
             naming.take(owner, names.pascal(node.name), schema, node.body.place)
@@ -52,22 +55,76 @@ def name_bodies(nodes: Iterable[OperationNode], components: dict[str, ComponentN
     return unwrapped
 
 
-def _unwrap(where: str, schema: Json) -> tuple[str | None, Json]:
+def _unwrap(node: OperationNode, schema: Json, semantics: Semantics) -> tuple[str | None, Json]:
     """(wrapper, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
-    properties: Json = schema.get("properties", {})
+    schema = _merged(node, schema)
+    properties: Json = {name: _merged(node, each) for name, each in schema.get("properties", {}).items()}
+    if not properties:
+        kind = (
+            "a list"
+            if schema.get("type") == "array"
+            else "a map"
+            if "additionalProperties" in schema
+            else "empty"
+        )
+        msg = (
+            f"{node.id}: its body is {kind}, and has no properties that could become arguments: declare an object in "
+            "overrides/overlay.yaml, or remove the operation there and send it with `kantata.request`"
+        )
+        raise CodegenError(msg, node.body.place if node.body else node.place)
     objects = {
         name: each
         for name, each in properties.items()
-        if each.get("type") == "object" and "properties" in each
+        if each.get("type", "object") == "object" and "properties" in each
     }
+    if node.id in semantics.wrappers:
+        return _decided(node, semantics.wrappers[node.id], schema, objects)
     arrays = {name: each for name, each in properties.items() if each.get("type") == "array"}
     if len(objects) == 1 and len(objects) + len(arrays) == len(properties) and len(arrays) <= 1:
         ((wrapper, inner),) = objects.items()
         return wrapper, inner
-    if not properties:
-        msg = f"{where}: its body has no properties"
-        raise CodegenError(msg)
-    return None, schema
+    if objects:
+        others = ", ".join(repr(name) for name in properties)
+        msg = (
+            f"{node.id}: its body has {others}, so that it is not clear which of them wraps the properties: say so under "
+            "`wrappers` in overrides/semantics.yaml (null: none), or remove one in overrides/overlay.yaml"
+        )
+        raise CodegenError(msg, node.body.place if node.body else node.place)
+    return None, {**schema, "properties": properties}
+
+
+def _decided(
+    node: OperationNode, wrapper: str | None, schema: Json, objects: Json
+) -> tuple[str | None, Json]:
+    if wrapper is None:
+        return None, schema
+    if wrapper not in objects:
+        msg = f"wrappers: {node.id}: its body has no object {wrapper!r}; delete the line, or correct it"
+        raise CodegenError(msg, ("wrappers", node.id), facts=True)
+    return wrapper, objects[wrapper]
+
+
+def _merged(node: OperationNode, schema: Json) -> Json:
+    """The object that `allOf` composes; other compositions are no arguments."""
+    for key in ("oneOf", "anyOf"):
+        if key in schema and not schema.get("properties"):
+            return {name: value for name, value in schema.items() if name != key}  # any JSON
+    if "allOf" not in schema:
+        return schema
+    merged: Json = {"type": "object", "properties": {}, "required": []}
+    for part in ({name: value for name, value in schema.items() if name != "allOf"}, *schema["allOf"]):
+        flat = _merged(node, part)
+        for name, value in flat.get("properties", {}).items():
+            if merged["properties"].setdefault(name, value) != value:
+                msg = f"{node.id}: `allOf` in its body gives {name!r} two types: leave one in overrides/overlay.yaml"
+                raise CodegenError(msg, node.body.place if node.body else node.place)
+        merged["required"] += flat.get("required", [])
+    said = {name: schema[name] for name in ("description",) if name in schema}
+    return (
+        merged | said
+        if merged["required"]
+        else {"type": "object", "properties": merged["properties"], **said}
+    )
 
 
 @attrs.frozen

@@ -28,7 +28,7 @@ def describe(contract: Contract, semantics: Semantics, output: Path) -> Facts:
         CodegenError: Something can't be expressed, or a fact does not fit.
     """
     data, config = parse(contract, output)
-    reader = Reader(data, contract)
+    reader = Reader(data, contract, semantics.ids)
     keys = envelope_keys(contract)
     classes = models(reader, contract, keys, semantics)
     found = resources(contract, data, keys, semantics, reader)

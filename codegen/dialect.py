@@ -82,7 +82,9 @@ def _operation_from_swagger(method: str, path: str, operation: Json, contract: J
 
 def _converted(where: str, operation: Json, contract: Json) -> Json:
     converted: Json = {
-        key: operation[key] for key in ("summary", "description", "operationId", "tags") if key in operation
+        key: operation[key]
+        for key in ("summary", "description", "operationId", "tags", "deprecated")
+        if key in operation
     }
     parameters: list[Json] = []
     form: Json = {"type": "object", "properties": {}}
@@ -104,7 +106,9 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
                 form.setdefault("required", []).append(parameter["name"])
         elif place in ("query", "path"):
             moved: Json = {
-                key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter
+                key: parameter[key]
+                for key in ("name", "in", "description", "required", "deprecated")
+                if key in parameter
             }
             parameters.append({**moved, "schema": _parameter_schema(parameter)})
         else:

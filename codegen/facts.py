@@ -36,6 +36,7 @@ class Argument:
     """Name of the `Literal` alias in the module, where there is one."""
     narrowed: bool = False
     """Whether the alias lists values that this operation does not take."""
+    deprecated: bool = False
 
 
 @attrs.frozen
@@ -71,6 +72,7 @@ class OperationFacts:
     """A PUT that must not be repeated like other PUTs."""
     upsert: bool
     """A creation that changes what is there already."""
+    deprecated: bool
     stable_by: str | None
     alternative: tuple[str, str] | None
     """(argument that asks for it, model) of a second shape of the answer."""

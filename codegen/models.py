@@ -13,7 +13,7 @@ from codegen.arguments import by_name
 from codegen.errors import CodegenError, reading
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
-from codegen.prose import sent_on_request
+from codegen.prose import BOUND, plain, sent_on_request, told
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -239,17 +239,17 @@ def _association(
     corrected = semantics.association(component.definition or component.name, name)
     type_name = corrected.get("type", node.type)
     polymorphic = type_name == "polymorphic"
-    told = [
+    bound = [
         field_name
         for field_name, value in properties.items()
-        if f"`include` names `{name}`" in value.get("description", "")
+        if told(BOUND, plain(value.get("description", ""))) == name
         and field_name.endswith(("_id", "_ids", "_ref"))
     ]
     by_rule = [f"{name}_ref"] if polymorphic else [f"{name}_id", f"{names.singular(name)}_ids"]
     candidates = [
         corrected.get("field"),
         node.field,
-        *told,
+        *bound,
         *(each for each in by_rule if each in properties),
     ]
     ids = next((each for each in candidates if each), None)

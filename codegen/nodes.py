@@ -28,7 +28,7 @@ class AssociationNode:
 
     name: str
     type: str
-    """A definition's name as the contract spells it, or `polymorphic`."""
+    """A definition's name as the contract spells it, `polymorphic`, or "" where the contract does not say."""
     field: str | None
     """The field that holds the ids, where the contract says so."""
     key: str | None
@@ -51,6 +51,7 @@ class ParameterNode:
     default: str | int | bool | None
     """What the service assumes when the parameter is not sent."""
     place: Place
+    deprecated: bool = False
 
 
 @attrs.frozen
@@ -84,6 +85,11 @@ class OperationNode:
     responses: Json
     """The declared responses in OpenAPI 3, by status."""
     place: Place
+    deprecated: bool = False
+    bulk_limit: int | None = None
+    """The most objects in one request, where its description says so."""
+    own_rate_limit: bool = False
+    """Whether its description says that it has one."""
     associations: tuple[AssociationNode, ...] = ()
     status: str = ""
     """Of the successful response."""

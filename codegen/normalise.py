@@ -15,7 +15,7 @@ from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
 from codegen.errors import CodegenError, parameter_place, reading
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
-from codegen.prose import read_parameters
+from codegen.prose import DEPRECATED, RATE, bulk_limit, plain, read_parameters, says
 from codegen.references import inline
 from codegen.relax import relax
 from codegen.results import describe_results
@@ -47,7 +47,7 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
     for node in nodes:
         with reading(*node.place):
             read.append(read_parameters(node))
-    nodes = name_bodies(read, components)
+    nodes = name_bodies(read, components, semantics)
     nodes = describe_results(nodes, components, semantics)
     relax(components, nodes)
     servers = tuple(str(each["url"]) for each in document.get("servers", ()))
@@ -98,6 +98,7 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                 msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
                 raise CodegenError(msg)
             taken[resource, name] = where
+            prose = plain(operation.get("description", ""))
             nodes.append(
                 OperationNode(
                     method=method,
@@ -105,7 +106,9 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                     resource=resource,
                     name=name,
                     summary=operation.get("summary", "").strip(),
-                    description=operation.get("description", "").strip(),
+                    description=prose,
+                    bulk_limit=bulk_limit(prose),
+                    own_rate_limit=says(RATE, prose),
                     tags=tuple(operation.get("tags", ())),
                     parameters=tuple(
                         _parameter(each, (*place, "parameters", parameter_place(each)))
@@ -114,6 +117,7 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                     body=_body(operation, (*place, "parameters", "body body")),
                     responses=operation["responses"],
                     place=place,
+                    deprecated=operation.get("deprecated") is True or says(DEPRECATED, prose),
                 )
             )
     return nodes
@@ -130,6 +134,7 @@ def _parameter(parameter: Json, place: Place) -> ParameterNode:
         required=parameter.get("required", False),
         default=parameter["schema"].get("default") if parameter["in"] == "query" else None,
         place=place,
+        deprecated=parameter.get("deprecated", False) is True,
     )
 
 

@@ -81,9 +81,10 @@ def _operation(
             arguments[part.strip("{}")] for part in names.segments(node.path) if names.is_placeholder(part)
         ),
         query=tuple(arguments[each.name] for each in node.parameters if each.location == "query"),
-        body=_body(node, reader, bulk=where in semantics.bulk_create),
-        bulk_limit=semantics.bulk_limit(where),
-        own_rate_limit=where in semantics.own_rate_limit,
+        body=_body(node, reader, bulk=_creates_many(node, semantics)),
+        bulk_limit=_bulk_limit(node, semantics),
+        own_rate_limit=node.own_rate_limit or where in semantics.own_rate_limit,
+        deprecated=node.deprecated,
         external_reference=False,
         widest=dict(semantics.widest.get(where, {})),
         action=semantics.repeatable.get(where) is False,
@@ -113,6 +114,31 @@ def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics)
         if decided and of_a_record:
             msg = f"repeatable: {where}: a PUT on a record is repeatable without this line; delete it"
             raise CodegenError(msg, ("repeatable", where), facts=True)
+
+
+def _creates_many(node: OperationNode, semantics: Semantics) -> bool:
+    """Whether it takes an array under the plural too: the semantics say so, or its description gives a number."""
+    wrapped = node.name == "create" and node.body is not None and node.body.wrapper is not None
+    return node.id in semantics.bulk_create or (wrapped and node.bulk_limit is not None)
+
+
+def _bulk_limit(node: OperationNode, semantics: Semantics) -> int | None:
+    """The most objects or ids in one request; what is known and what the contract says must agree.
+
+    Raises:
+        CodegenError: They differ.
+    """
+    known = semantics.bulk_stated(node.id)
+    if known is not None and node.bulk_limit not in (None, known):
+        msg = (
+            f"{node.id}: the contract allows {node.bulk_limit} objects in one request, but overrides/semantics.yaml says "
+            f"{known}: correct the number there"
+        )
+        raise CodegenError(msg)
+    deletes = node.name == "delete_many" or _creates_many(node, semantics)
+    if semantics.bulk_limit(node.id) is None:
+        return node.bulk_limit if deletes else None
+    return known or node.bulk_limit or semantics.bulk_limit_unless_stated
 
 
 def _check_arguments(operation: OperationFacts) -> None:

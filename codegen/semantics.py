@@ -60,6 +60,17 @@ class Semantics:
     """(definition, association) → its true `type`, `field` and `key`, as far as the prose gets them wrong."""
     types: Mapping[str, str]
     """Type of a polymorphic subject → envelope key, where it isn't the definition that the key holds."""
+    wrappers: Mapping[str, str | None]
+    """Operation → the key of its body that wraps the properties; None: no key does, each property is its own."""
+    ids: frozenset[str]
+    """Integer parameters that take an id, although their name does not say so."""
+
+    def bulk_stated(self, operation: str) -> int | None:
+        """The number that is written down for an operation, if it is listed with one."""
+        for limits in (self.bulk_create, self.bulk_update, self.bulk_delete):
+            if operation in limits:
+                return limits[operation]
+        return None
 
     def bulk_limit(self, operation: str) -> int | None:
         """Most objects or ids to send in one request; None where the operation takes no more than one."""
@@ -131,6 +142,8 @@ class _Reader:
             own_rate_limit=self._set_of_operations("own_rate_limit", data["own_rate_limit"]),
             associations=self._associations(data["associations"]),
             types=self._types(data["types"]),
+            wrappers=self._wrappers(data["wrappers"]),
+            ids=self._ids(data["ids"]),
         )
 
     def _names(self, data: Any) -> Mapping[str, str]:
@@ -233,6 +246,25 @@ class _Reader:
             if not isinstance(key, str):
                 self._fail(f"types: {name}: {key!r} is not an envelope key")
         return MappingProxyType(types)
+
+    def _wrappers(self, data: Any) -> Mapping[str, str | None]:
+        found: dict[str, str | None] = {}
+        for operation, wrapper in self._by_operation("wrappers", data):
+            if wrapper is not None and not isinstance(wrapper, str):
+                self._fail(f"wrappers: {operation}: {wrapper!r} must be a key of its body, or null")
+            found[operation] = wrapper
+        return MappingProxyType(found)
+
+    def _ids(self, data: Any) -> frozenset[str]:
+        self._place = ("ids",)
+        if not isinstance(data, list):
+            self._fail("ids is not a list of parameters")
+        listed = cast("list[Any]", data)
+        every = {name for names in self._parameters.values() for name in names}
+        for name in listed:
+            if name not in every:
+                self._fail(f"ids: no operation has a parameter {name!r}; delete the line, or correct it")
+        return frozenset(listed)
 
     # --- checks ---
 

@@ -80,6 +80,8 @@ class OperationView(_View):
         parts = [sentence(self.facts.summary)]
         if self.facts.description:
             parts.append(sentence(" ".join(self.facts.description.split())))
+        if self.facts.deprecated and "deprecated" not in self.facts.description.lower():
+            parts.append("Deprecated: the service may remove this operation.")
         if self.facts.own_rate_limit:
             parts.append("This operation has a rate limit of its own.")
         return "\n\n".join(parts)

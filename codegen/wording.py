@@ -106,6 +106,8 @@ class Wording:
         own = self.parameters.get(f"{owner}.{argument.name}") or self.parameters.get(argument.name)
         text = own or _said(argument) or _derived(argument, owner, filters=filters)
         parts = [sentence(text)]
+        if argument.deprecated and "deprecated" not in text.lower():
+            parts.append("Deprecated.")
         if argument.kind == "datetime":
             parts.append("Must have a time zone.")
         if argument.name.endswith("_in_cents") and "cent" not in text.lower():

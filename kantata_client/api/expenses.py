@@ -52,7 +52,7 @@ class Expenses(Resource):
         approved: bool | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        created_by: int | None = None,
+        created_by: int | str | None = None,
         date_expensed_between: str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,

@@ -100,7 +100,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            show_deleted: True = only deleted; default false.
+            show_deleted: True = only deleted; default false. Default: `False`.
             start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
             status: Never finds records without status.
             type: Filter project accounting records by type.

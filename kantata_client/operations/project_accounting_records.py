@@ -44,7 +44,7 @@ LIST = Operation(
         "only": Parameter("string", many=True),
         "page": Parameter("integer", default=1),
         "per_page": Parameter("integer", default=20, maximum=200),
-        "show_deleted": Parameter("boolean"),
+        "show_deleted": Parameter("boolean", default=False),
         "start_date": Parameter("string"),
         "status": Parameter("string", many=True, values=get_args(Status)),
         "type": Parameter("string", values=get_args(Type)),

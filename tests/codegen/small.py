@@ -13,6 +13,7 @@ _NOT_MAPS: dict[str, Any] = {
     "bulk_limit_unless_stated": 100,
     "upserts": frozenset(),
     "own_rate_limit": frozenset(),
+    "ids": frozenset(),
 }
 NOTHING_KNOWN = Semantics(**{each.name: _NOT_MAPS.get(each.name, {}) for each in attrs.fields(Semantics)})
 
