@@ -20,11 +20,32 @@ if TYPE_CHECKING:
 
     from kantata_client._calls.drift import Drift
     from kantata_client._contract import Operation
+    from kantata_client._http.messages import Response
     from kantata_client._objects.inclusion import Parameter
 
 M = TypeVar("M", bound=Model)
 
 _NOTHING: dict[str, Any] = {}
+
+
+class NotJSONError(MalformedResponseError):
+    """The body of a response is not JSON."""
+
+    described = False
+
+    def of(self, response: Response) -> NotJSONError:
+        """The error with what the response was instead."""
+        if self.described:
+            return self
+        self.described = True
+        from kantata_client.errors.responses import readable_text
+
+        kind = str(response.headers.get("content-type", "")).partition(";")[0].strip()
+        parts = [f"status {response.status}", f"content type {kind[:80]!r}" if kind else "no content type"]
+        if text := readable_text(response.content, response.headers.get("content-encoding")):
+            parts.append(f"the text {text!r}")
+        self.args = (f"{self} It had {', '.join(parts)}. Check base_url, and proxies on the way.",)
+        return self
 
 
 class Envelope:
@@ -251,7 +272,7 @@ def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
         return orjson.loads(content)
     except ValueError as error:
         what = "is empty" if not content.strip() else f"is not JSON ({error})"
-        malformed(f"the response {what}", operation, request_id)
+        malformed(f"the response {what}", operation, request_id, NotJSONError)
 
 
 def decode_envelope(
@@ -371,15 +392,18 @@ def decode_array(
     return Decoded([around(cls, each, None) for each in objects], None, [], len(objects), None)
 
 
-def malformed(what: str, operation: Operation, request_id: str | None) -> NoReturn:
+def malformed(
+    what: str,
+    operation: Operation,
+    request_id: str | None,
+    kind: type[MalformedResponseError] = MalformedResponseError,
+) -> NoReturn:
     """Raise that a response is not what the operation returns."""
     done = ""
     if operation.method != "GET":
         done = " The service answered with success, so the write was probably carried out: look before you send it again."
     msg = f"{operation.id}: {what}.{done} If it happens again, tell Kantata's support the request id {request_id}."
-    raise MalformedResponseError(
-        msg, method=operation.method, path=operation.path, request_id=request_id
-    ) from None
+    raise kind(msg, method=operation.method, path=operation.path, request_id=request_id) from None
 
 
 def _kind(value: object) -> str:

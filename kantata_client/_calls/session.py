@@ -155,7 +155,7 @@ class Session:
         body: Mapping[str, Any] | None,
     ) -> M:
         """The single object that an operation answers with."""
-        from kantata_client._calls.envelope import decode_object, malformed
+        from kantata_client._calls.envelope import NotJSONError, decode_object, malformed
 
         response, asked = await self.perform(operation, path, query, body)
         try:
@@ -169,6 +169,8 @@ class Session:
             found = self.read(response, operation, cls, asked).items
             if not found:
                 malformed("one result was expected, but there is none", operation, response.request_id)
+        except NotJSONError as error:
+            raise _located(error.of(response), operation, path) from None
         except MalformedResponseError as error:
             raise _located(error, operation, path) from None
         return found[0]
@@ -192,11 +194,14 @@ class Session:
         self, response: Response, operation: Operation, cls: type[M], asked: frozenset[str]
     ) -> Decoded[M]:
         """The objects in an answer."""
-        from kantata_client._calls.envelope import decode_array, decode_envelope
+        from kantata_client._calls.envelope import NotJSONError, decode_array, decode_envelope
 
-        if operation.result == "array":
-            return decode_array(response.content, cls, operation, response.request_id, self.drift)
-        return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+        try:
+            if operation.result == "array":
+                return decode_array(response.content, cls, operation, response.request_id, self.drift)
+            return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+        except NotJSONError as error:
+            raise error.of(response) from None
 
 
 def _encoded(body: object) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client._calls.arguments import untyped_body, untyped_query
-from kantata_client._calls.envelope import decode
+from kantata_client._calls.envelope import NotJSONError, decode
 from kantata_client._calls.options import headers_of
 from kantata_client._contract import Operation
 from kantata_client._http.addresses import misleading
@@ -51,7 +51,12 @@ async def request(
         content=content.encode() if isinstance(content, str) else content,
         headers=sent,
     )
-    return decode(response.content, operation, response.request_id) if response.content.strip() else None
+    if not response.content.strip():
+        return None
+    try:
+        return decode(response.content, operation, response.request_id)
+    except NotJSONError as error:
+        raise error.of(response) from None
 
 
 def stream(

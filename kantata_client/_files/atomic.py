@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -28,6 +30,8 @@ class Unfinished:
         self._beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
         handle = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         self._file = os.fdopen(handle, "wb", buffering=0)
+        with suppress(OSError):  # not every file system can lock
+            _lock(handle)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append to the file."""
@@ -57,8 +61,36 @@ class Unfinished:
 
 
 def _sweep(path: Path) -> None:
-    """Delete what killed processes left of this file; one that is still being written is young."""
+    """Delete what killed processes left of this file.
+
+    Nothing else is deleted: not the unfinished files of a path that only begins alike, not a file of another user, and not
+    one that is young or still being written.
+    """
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.part")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE:
-                left.unlink()
+        if ours.fullmatch(left.name):
+            with suppress(OSError):
+                _delete_abandoned(left)
+
+
+def _delete_abandoned(left: Path) -> None:
+    found = left.lstat()
+    if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime <= _STALE:
+        return
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        return
+    handle = os.open(left, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        _lock(handle)
+        left.unlink()
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Lock a file until it is closed, where the system can do that; raises `OSError` if it is locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which does not delete a file that is open
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from kantata_client._files.formats import Inspector
 from kantata_client._files.local import DamagedError, Target
 from kantata_client._http.messages import Request
 from kantata_client.errors import (
@@ -15,6 +16,7 @@ from kantata_client.errors import (
     KantataError,
     MalformedResponseError,
 )
+from kantata_client.errors.responses import readable_text
 from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kantata_client._calls.session import Session
+    from kantata_client._files.formats import Format
     from kantata_client._http.transport import StreamedResponse
     from kantata_client.hooks import Progress
 
 _REFRESHED = frozenset({400, 401, 403, 404, 410, 416})
 """What storage hosts answer when a signed address has expired; 416: when a range is invalid."""
+_GZIP = ("gzip", "x-gzip")
 _ADDRESSES = 3
 """How many addresses are tried without receiving a byte."""
 
@@ -48,6 +52,7 @@ async def download(
     *,
     gunzip: bool = False,
     decode: bool = True,
+    expected: Format = "csv",
     progress: Progress | None = None,
 ) -> Path:
     """Download to a file, which gets its name only when it is complete.
@@ -59,6 +64,7 @@ async def download(
         to: The file, as returned by `checked_target`.
         gunzip: Decompress the file.
         decode: Undo a compression that the response's `content-encoding` names.
+        expected: What the file is; anything else is an error.
         progress: Called with the bytes received and their total.
 
     Returns:
@@ -67,7 +73,9 @@ async def download(
     Raises:
         KantataError: The download failed; the file is unchanged.
     """
-    transfer = _Transfer(session, operation, to, gunzip=gunzip, decode=decode, progress=progress)
+    transfer = _Transfer(
+        session, operation, to, gunzip=gunzip, decode=decode, expected=expected, progress=progress
+    )
     try:
         await transfer.run(locate)
     except DamagedError as error:
@@ -92,6 +100,7 @@ class _Transfer:
         *,
         gunzip: bool,
         decode: bool,
+        expected: Format,
         progress: Progress | None,
     ) -> None:
         self.target = Target(to, gunzip=gunzip)
@@ -99,6 +108,10 @@ class _Transfer:
         self._session = session
         self._operation = operation
         self._decode = decode
+        self._expected: Format = expected
+        self._inspector = Inspector(expected)
+        self._content_type = ""
+        self._thorough = False
         self._progress = logged(progress, operation)
         self._validator: str | None = None
         self._total: int | None = None
@@ -159,20 +172,31 @@ class _Transfer:
                     raise self._broken(
                         "the server sent a different part of the file than the one requested", response
                     )
-                self._begin(response.headers)
+                self._begin(response)
                 await target.start()
             await self._read(response)
 
-    def _begin(self, headers: Mapping[str, str]) -> None:
-        """Remember what is needed to resume."""
+    def _begin(self, response: StreamedResponse) -> None:
+        """Remember what is needed to resume, and to tell the file from something else."""
+        headers = response.headers
         length = headers.get("content-length", "")
         self._total = int(length) if length.isascii() and length.isdecimal() else None
         tag = headers.get("etag", "")
         # A weak tag stands for the same meaning, not for the same bytes.
         strong = tag if tag.startswith('"') else None
         self._validator = strong or headers.get("last-modified") or None
-        packed = headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
-        self.target.gunzip = self._gunzip or (self._decode and packed)
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", *_GZIP):
+            raise self._unusable(
+                f"is compressed as {encoding[:40]!r}, although no compression was requested; it can't be decompressed",
+                response,
+            )
+        self.target.gunzip = self._gunzip or (self._decode and encoding in _GZIP)
+        self._inspector = Inspector(self._expected)
+        self._content_type = headers.get("content-type", "")
+        # Without a length, and without chunks that have an end, a broken connection looks like the end of the file.
+        endless = self._total is None and "chunked" not in headers.get("transfer-encoding", "").lower()
+        self._thorough = endless and not self.target.gunzip
 
     def _continues(self, headers: Mapping[str, str]) -> bool:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", "").strip())
@@ -183,11 +207,34 @@ class _Transfer:
     async def _read(self, response: StreamedResponse) -> None:
         target = self.target
         async for piece in response:
+            self._inspect(piece, response)
             await target.write(piece)
             if self._progress is not None:
                 self._progress(target.received, self._total)
         if self._total is not None and target.received != self._total:
             raise self._broken(f"{target.received} of {self._total} bytes arrived", response)
+        self._inspect(b"", response)
+        if self._thorough and (problem := self._inspector.incomplete()) is not None:
+            raise self._broken(f"its length was not announced, and {problem}", response)
+
+    def _inspect(self, piece: bytes, response: StreamedResponse) -> None:
+        inspector = self._inspector
+        inspector.take(piece, thorough=self._thorough)
+        if (instead := inspector.foreign(self._content_type)) is not None:
+            shown = readable_text(inspector.beginning)
+            kind = self._content_type.partition(";")[0].strip()[:80]
+            raise self._unusable(
+                f"is {instead} (status {response.status}, content type {kind!r}, {shown!r})", response
+            )
+
+    def _unusable(self, what: str, response: StreamedResponse) -> MalformedResponseError:
+        return MalformedResponseError(
+            f"{self._operation}: what the server sent instead of the file {what}. Nothing was written. Try again, and check "
+            "proxies on the way.",
+            method="GET",
+            path=self._operation.partition(" ")[2],
+            request_id=response.request_id,
+        )
 
     def _broken(self, what: str, response: StreamedResponse) -> KantataError:
         path = self._operation.partition(" ")[2]

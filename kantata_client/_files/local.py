@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 
 from kantata_client._concurrency import to_the_end
 from kantata_client._files.atomic import Unfinished
+from kantata_client._files.formats import GZIP
 from kantata_client.errors import KantataError, UsageError
 
 if TYPE_CHECKING:
@@ -290,16 +291,12 @@ class Target:
             ) from error
 
 
-_GZIP = 31
-"""zlib's code for a gzip header and the largest window."""
-
-
 class _Unpacker:
     """Decompresses a gzip file of one or several members into a file."""
 
     def __init__(self, file: Unfinished) -> None:
         self._file = file
-        self._member = zlib.decompressobj(wbits=_GZIP)
+        self._member = zlib.decompressobj(wbits=GZIP)
         self._began = False
 
     def write(self, data: bytes) -> None:
@@ -309,7 +306,7 @@ class _Unpacker:
                     data = data.lstrip(b"\0")  # some writers pad the last block
                     if not data:
                         break
-                    self._member = zlib.decompressobj(wbits=_GZIP)
+                    self._member = zlib.decompressobj(wbits=GZIP)
                 self._began = True
                 # Bounded: a kilobyte can decompress to a megabyte.
                 self._file.write(self._member.decompress(data, CHUNK * 4))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Content: TypeAlias = str | os.PathLike[str] | bytes | AsyncIterable[bytes]
 """What can be uploaded: a path, the content itself, or a stream of it."""
 
+_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_MEDIA_TYPE = re.compile(rf'{_WORD}/{_WORD}(?: *; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
+
 SERVER_LIMIT = 10_000_000
 """Bytes; only a smaller file can be sent through the API's own server."""
 
@@ -97,6 +100,21 @@ async def ended(content: Content) -> None:
     """Close an async generator that may not be exhausted; trio warns about those left open."""
     if isinstance(content, AsyncGenerator):
         await cast("AsyncGenerator[bytes, None]", content).aclose()
+
+
+def checked_type(content_type: str | None, name: str, where: str) -> str:
+    """The media type of an upload: the one that was given, or one guessed from its name.
+
+    Raises:
+        UsageError: It is not a media type; a line break in it would add headers to the form.
+    """
+    if content_type is None:
+        return guessed_type(name)
+    if not isinstance(content_type, str) or not _MEDIA_TYPE.fullmatch(content_type):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"{where}: content_type must be a media type such as 'application/pdf', not {content_type!r}"
+        )
+    return content_type
 
 
 def guessed_type(name: str) -> str:

@@ -22,6 +22,8 @@ class MultipartBody:
         for name, value in form.fields:
             self._parts.append(f"--{boundary}\r\n{_disposition(name)}\r\n\r\n{value}\r\n".encode())
         for file in form.files:
+            if not file.content_type.isprintable():
+                raise UsageError(f"{file.filename}: content_type must be one line, not {file.content_type!r}")
             kind = f"content-type: {file.content_type}"
             head = f"--{boundary}\r\n{_disposition(file.name, file.filename)}\r\n{kind}\r\n\r\n"
             self._parts += [head.encode(), file, b"\r\n"]

@@ -10,7 +10,7 @@ import anyio
 import attrs
 
 from kantata_client._http import reports
-from kantata_client._http.addresses import unsafe
+from kantata_client._http.addresses import inward, unsafe
 from kantata_client._http.connection import Connections
 from kantata_client._http.messages import AsyncTransport, Failure, Request, Timeouts
 from kantata_client._http.retry import RetryPolicy, decide, may_be_done
@@ -241,7 +241,8 @@ def admit(request: Request, base_url: str, auth: TokenProvider | None) -> None:
         return
     if auth is not None:
         raise UsageError(f"{request!r} is not below {base_url}: the token goes to no other address.")
-    problem = unsafe(request.url.partition("?")[0])
+    url = request.url.partition("?")[0]
+    problem = unsafe(url) or inward(url, base_url)
     if problem is not None:
         raise UsageError(f"Not an address to send to: {problem}.")
 

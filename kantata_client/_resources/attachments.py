@@ -10,8 +10,8 @@ from kantata_client._files.uploads import (
     SERVER_LIMIT,
     Content,
     checked_name,
+    checked_type,
     ended,
-    guessed_type,
     kind_of,
     opened,
 )
@@ -88,7 +88,7 @@ class AttachmentsMethods(Resource):
         if type not in _TYPES:
             raise UsageError(f"{where}: type must be {' or '.join(map(repr, _TYPES))}, not {type!r}")
         name = checked_name(content, filename, where)
-        kind = content_type or guessed_type(name)
+        kind = checked_type(content_type, name, where)
         try:
             source = await opened(content, size, progress, where)
         except BaseException:

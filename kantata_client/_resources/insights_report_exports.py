@@ -94,7 +94,14 @@ class InsightsReportExportsMethods(Resource):
         await locate()  # wait for the report before waiting for a place among the downloads
         operation = LATEST.id
         return await download(
-            self._session, operation, locate, target, gunzip=gunzip, decode=False, progress=progress
+            self._session,
+            operation,
+            locate,
+            target,
+            gunzip=gunzip,
+            decode=False,
+            expected="gzip",
+            progress=progress,
         )
 
     async def _latest(self, identity: int | str, *, exists: bool) -> InsightsReportExportLatestResult | None:

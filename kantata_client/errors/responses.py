@@ -19,6 +19,12 @@ from kantata_client.errors.details import ErrorDetail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_READABLE = 3
+"""A body in which more than one character out of this many can't be read is binary data."""
+
+_DECODED = ("", "identity", "gzip", "x-gzip", "deflate")
+"""Encodings that are undone before a body is looked at."""
+
 _LONGEST_MESSAGE = 300
 """Characters that a message repeats of a text from outside, such as the HTML page of a proxy."""
 
@@ -71,7 +77,7 @@ def error_from_response(
         advice = _ADVICE.get(status) or ("The service failed: try again later." if status >= 500 else "")
         if status == 404:
             advice = _advice_of_404(method, path)
-        details = _details(content)
+        details = _details(content, headers.get("content-encoding"))
     what = "; ".join(str(detail) for detail in details) or "no explanation was given"
     request_id = headers.get("x-request-id")
     message = f"{method} {path} failed with {status}: {_shortened(what).rstrip('.')}."
@@ -112,13 +118,13 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return max(0.0, when - (time.time() if now is None else now))
 
 
-def _details(content: bytes) -> tuple[ErrorDetail, ...]:
+def _details(content: bytes, encoding: str | None = None) -> tuple[ErrorDetail, ...]:
     import json
 
     try:
         body: Any = json.loads(content)
     except (ValueError, RecursionError):
-        text = _text(content)
+        text = readable_text(content, encoding)
         return (ErrorDetail("", text),) if text else ()
     if not isinstance(body, dict):
         return (ErrorDetail("", _shortened(str(body))),) if body else ()
@@ -149,12 +155,22 @@ def _detail(entry: Any) -> ErrorDetail:
     )
 
 
-def _text(content: bytes) -> str:
-    """The readable text of a body that is not JSON."""
+def readable_text(content: bytes, encoding: str | None = None) -> str:
+    """The readable text of a body that is not JSON: of an HTML page its title.
+
+    Args:
+        content: The body.
+        encoding: The `content-encoding` of the response.
+    """
     import re
     from html import unescape
 
     text = content[:20_000].decode("utf-8", "replace")
+    unreadable = sum(not (character.isprintable() or character.isspace()) for character in text)
+    foreign = bool(text) and (encoding or "").strip().lower() not in _DECODED
+    if foreign or (unreadable + text.count("\ufffd")) * _READABLE > len(text):
+        compressed = f", compressed as {encoding[:40]!r}" if encoding and encoding.isprintable() else ""
+        return f"{len(content):,} bytes of binary data{compressed}"
     if "<" in text:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", text)

@@ -47,6 +47,30 @@ def test_what_killed_processes_left_is_deleted(tmp_path: Path) -> None:
     assert names(tmp_path) == [".a1.txt.00.part", ".a[1].txt.11.part"]
 
 
+def test_what_is_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+    others = [".a.csv.0a.part", ".a.backup.part", ".a.x.00.part", ".a.00.part.txt", ".a..part"]
+    for name in others:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".a.00.part").mkdir()
+    os.utime(tmp_path / ".a.00.part", (0, 0))
+    (tmp_path / ".a.11.part").symlink_to(tmp_path / ".a.backup.part")
+    os.utime(tmp_path / ".a.11.part", (0, 0), follow_symlinks=False)
+    Unfinished(tmp_path / "a").discard()
+    assert names(tmp_path) == sorted([*others, ".a.00.part", ".a.11.part"])
+
+
+def test_a_file_that_is_written_slowly_is_not_abandoned(tmp_path: Path) -> None:
+    slow = Unfinished(tmp_path / "a")
+    slow.write(b"begun")
+    [name] = names(tmp_path)
+    os.utime(tmp_path / name, (0, 0))
+    Unfinished(tmp_path / "a").discard()
+    assert names(tmp_path) == [name]
+    slow.commit()
+    assert (tmp_path / "a").read_bytes() == b"begun"
+
+
 def test_a_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on some network file systems; the file is there nevertheless."""
     sync = os.fsync

@@ -133,6 +133,10 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
             lambda: upload(stream(), type="receipt", filename="a", size=SERVER_LIMIT, direct=False),
             "Leave out direct=False",
         ),
+        *(
+            (lambda kind=kind: upload(path, type="receipt", content_type=kind), "must be a media type")
+            for kind in ("text/plain\r\nx-evil: 1", "a/b\n", "text", "text/", "", "a/b; c", 7, "text/pläin")
+        ),
         (lambda: photo(1001, path), "not that of a picture"),
         (lambda: photo(1001, stream(), filename="a.png"), "expected a path or bytes"),
     ]
