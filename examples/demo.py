@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import defaultdict
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anyio
+import duckdb
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,6 +24,11 @@ from kantata_client.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from kantata_client.models import TimeEntry
+
+SQL = """SELECT u.full_name AS person, round(sum(t.time_in_minutes) / 60) AS hours,
+       round(100 * sum(t.time_in_minutes) FILTER (t.billable) / sum(t.time_in_minutes)) AS "billable %"
+FROM time_entries t JOIN users u ON u.id = t.user_id
+GROUP BY ALL ORDER BY hours DESC LIMIT 5"""
 
 MONTHS, WORKSPACES = 3, 12
 """How much of the table is shown."""
@@ -118,6 +127,36 @@ async def create_and_delete(kantata: Kantata) -> None:
     console.print(f"Deleted {len(deleted.done)} of them in one request.\n")
 
 
+async def warehouse(url: str, token: str) -> None:
+    """Sync a few lists into a DuckDB file with `kantata sync`, and query it."""
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/account.duckdb"
+        lists = "time_entries,workspaces,users"
+        command = [
+            sys.executable,
+            "-m",
+            "kantata_client.cli",
+            "sync",
+            "--to",
+            file,
+            "--resources",
+            lists,
+            "--no-report",
+        ]
+        console.print(f"kantata sync --to account.duckdb --resources {lists}", style="bold")
+        environment = {**os.environ, "KANTATA_BASE_URL": url, "KANTATA_ACCESS_TOKEN": token}
+        await anyio.run_process(command, env=environment, stdout=None, stderr=None)
+        console.print(SQL, style="dim", highlight=False)
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+        with duckdb.connect(file) as connection:
+            cursor = connection.execute(SQL)
+            for column in cursor.description or ():
+                table.add_column(column[0], justify="left" if column[0] == "person" else "right")
+            for row in cursor.fetchall():
+                table.add_row(*map(str, row))
+        console.print(table)
+
+
 async def main() -> None:
     """Run every part."""
     with console.status("starting the sandbox with the demo account"):
@@ -129,6 +168,7 @@ async def main() -> None:
         await create_and_delete(kantata)
         if kantata.drift:
             console.print(str(kantata.drift))
+        await warehouse(server.url, server.token)
     console.print(
         "Next: README.md shows how to use your own account (KANTATA_ACCESS_TOKEN=… and Kantata()), "
         "docs/ has the guide, and kantata_client/api/ has every operation."

@@ -19,6 +19,7 @@ from kantata_client.cli._callback import CallbackServer
 from kantata_client.cli._events import events
 from kantata_client.cli._profile import Profile
 from kantata_client.cli._sandbox import sandbox
+from kantata_client.cli._sync import sync
 from kantata_client.stores import StoredToken
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Sign in to Kantata OX and use its API.",
 )
 app.command()(sandbox)
+app.command()(sync)
 app.add_typer(events, name="events")
 _errors = Console(stderr=True, highlight=False)
 

@@ -60,6 +60,8 @@ class Progress:
     def __init__(self, *, rows: int | None = None) -> None:
         """Cut each list after `rows` records of one run, where it can be continued; `None` reads to the end."""
         self.lists: dict[str, ListProgress] = {}
+        self.drift = ""
+        """Where the service differs from the contract, as a table."""
         self._rows = rows
         self._budget: dict[str, int] = {}
         self._stopped = threading.Event()
@@ -109,6 +111,10 @@ class Progress:
         found.rows += rows
         found.requests += 1
         self._budget[name] = self._budget.get(name, 0) + rows
+
+    def limited(self, name: str) -> None:
+        """The service answered 429."""
+        self.of(name).limited += 1
 
     def requested(self, name: str) -> None:
         """A request was sent that brings no records."""

@@ -210,6 +210,8 @@ class Reader:
             async with self._client() as self.kantata:
                 ready.set()
                 await self._over.wait()
+                if self.kantata.drift:
+                    self.progress.drift = str(self.kantata.drift)
                 tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
                 for task in tasks:
                     task.cancel()

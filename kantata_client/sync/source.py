@@ -12,6 +12,7 @@ import dlt
 from kantata_client import models
 from kantata_client.client import Kantata
 from kantata_client.errors import KantataError, UsageError
+from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
 from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION, chosen
 from kantata_client.sync.progress import Progress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dlt.extract import DltResource, DltSource
 
     from kantata_client._http.throttle import Throttle
+    from kantata_client.hooks import ResponseEvent
     from kantata_client.sync.lists import List
     from kantata_client.sync.walk import Seen
 
@@ -111,12 +113,25 @@ def kantata_source(
         msg = f"kantata_source(since={since!r}) has no time zone: give one, such as since.replace(tzinfo=UTC)"
         raise UsageError(msg)
 
-    def made() -> Kantata:
-        return Kantata(token, base_url=base_url, throttle=throttle, max_concurrency=max_concurrency)
-
     wanted = chosen(resources)
+    counters = progress or Progress()
+    names = {each.operation.id: each.name for each in wanted}
+
+    def answered(event: ResponseEvent) -> None:
+        if event.status == 429 and event.operation in names:
+            counters.limited(names[event.operation])
+
+    def made() -> Kantata:
+        return Kantata(
+            token,
+            base_url=base_url,
+            throttle=throttle,
+            max_concurrency=max_concurrency,
+            hooks=Hooks(on_response=answered),
+        )
+
     options = Options(since, full, overlap, deletions, compare_every, soft_delete, on_error)
-    reader = Reader(client or made, progress or Progress())
+    reader = Reader(client or made, counters)
 
     @dlt.source(name="kantata", section="kantata", max_table_nesting=0)
     def kantata() -> list[DltResource]:

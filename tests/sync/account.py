@@ -56,21 +56,33 @@ class Target:
 
     def table(self, name: str) -> dict[str, dict[str, Any]]:
         """The rows by id."""
-        with duckdb.connect(str(self.file)) as connection:
-            connection.execute(f"SET TimeZone = 'UTC'; USE {DATASET}")
-            cursor = connection.execute(f"SELECT * FROM {name}")
-            names = [column[0] for column in cursor.description or ()]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return {row[lists()[name].key]: row for row in rows}
+        return table_in(self.file, DATASET, name)
 
     def types(self, name: str) -> dict[str, str]:
         return {row[0]: row[1] for row in self.rows(f"DESCRIBE {name}")}
 
 
 def differences(target: Target, sandbox: Sandbox, name: str, fields: tuple[str, ...]) -> list[str]:
+    """Where a table of a target differs from the sandbox's store."""
+    return differences_in(target.file, DATASET, sandbox, name, fields)
+
+
+def table_in(file: Path, schema: str, name: str) -> dict[str, dict[str, Any]]:
+    """The rows of a table by id."""
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        cursor = connection.execute(f"SELECT * FROM {schema}.{name}")
+        names = [column[0] for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return {row[lists()[name].key]: row for row in rows}
+
+
+def differences_in(
+    file: Path, schema: str, sandbox: Sandbox, name: str, fields: tuple[str, ...]
+) -> list[str]:
     """Where a table differs from the sandbox's store."""
     stored = {record["id"]: record for record in sandbox.store.all(lists()[name].operation.key or name)}
-    loaded = target.table(name)
+    loaded = table_in(file, schema, name)
     found = [f"{name} {identity} is not in the warehouse" for identity in stored.keys() - loaded.keys()]
     found += [f"{name} {identity} is not in the store" for identity in loaded.keys() - stored.keys()]
     for identity in stored.keys() & loaded.keys():
