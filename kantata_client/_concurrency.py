@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-
-    from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
@@ -88,27 +85,3 @@ async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if not task.cancelled():
         task.exception()  # outdone by the cancellation
     raise cancellation
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class PerLoop(Generic[K, V]):
-    """A value for each object in each event loop; it goes with either of the two."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._var: RunVar[WeakKeyDictionary[K, V]] | None = None
-
-    def running(self) -> WeakKeyDictionary[K, V]:
-        """Those of the running event loop."""
-        if self._var is None:
-            from anyio.lowlevel import RunVar
-
-            self._var = RunVar(f"kantata_client: {self._name}")
-        held = self._var.get(None)
-        if held is None:
-            held = WeakKeyDictionary[K, V]()
-            self._var.set(held)
-        return held

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kantata_client._calls.drift import Drift
 from kantata_client._calls.session import Session
 from kantata_client._http.tokens import as_provider
-from kantata_client._http.transport import BASE_URL, Transport
+from kantata_client._http.transport import BASE_URL, LARGEST, Transport
 from kantata_client._lazy import resolvable
 from kantata_client.api import Resources
 from kantata_client.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kantata_client._calls.drift import OnDrift
-    from kantata_client._http.messages import AsyncTransport, File, Timeouts
+    from kantata_client._http.messages import File, Timeouts, TransportOption
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import TokenProvider
@@ -50,7 +50,8 @@ class Kantata(Resources):
         retries: RetryPolicy | int | None = None,
         throttle: Throttle | float | None = None,
         max_concurrency: int = 32,
-        transport: AsyncTransport | None = None,
+        max_response_bytes: int | None = LARGEST,
+        transport: TransportOption | None = None,
         hooks: Hooks | None = None,
         on_drift: OnDrift = "warn",
     ) -> None:
@@ -66,7 +67,9 @@ class Kantata(Resources):
             retries: How often to repeat a failed request (0: never), or a `RetryPolicy`. Default: 4.
             throttle: How to stay below the rate limit. Default: adaptive. A number is a fixed rate in requests per second.
             max_concurrency: The largest number of requests in progress at once.
-            transport: An async transport of httpx to use instead of the default one.
+            max_response_bytes: The largest answer in bytes, decompressed; `None` sets no limit. Downloads have none.
+            transport: An async transport of httpx to use instead of the default one, or a function that makes one for each
+                event loop.
             hooks: Functions to call for requests, responses, retries and throttling.
             on_drift: What to do when objects of the service differ from the contract. `"warn"` checks a sample and logs each
                 difference once, `"raise"` checks all objects and raises `MalformedResponseError`, `"ignore"` checks none.
@@ -83,6 +86,7 @@ class Kantata(Resources):
             retries=retries,
             throttle=throttle,
             max_concurrency=max_concurrency,
+            max_response_bytes=max_response_bytes,
             transport=transport,
             hooks=hooks,
         )

@@ -67,6 +67,10 @@ class Job(Protocol[T]):
         """Check an item; raises a `UsageError` that names its index."""
         ...
 
+    def check(self) -> None:
+        """Check that requests can be sent at all; raises a `UsageError`."""
+        ...
+
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[T]]:
         """Write a chunk; the service's errors become outcomes."""
         ...
@@ -322,6 +326,7 @@ class Outcomes(Generic[T]):
         try:
             if not self._begun:
                 self._begun = True
+                self._job.check()
                 await self._items.begin()
             with plainly():
                 async with anyio.create_task_group() as group:

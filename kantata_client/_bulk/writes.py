@@ -155,6 +155,9 @@ class _Creation(Generic[M]):
     def stopped(self) -> KantataError | None:
         return self._once and self._once.stopped
 
+    def check(self) -> None:
+        self._session.transport.check()
+
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
         if self._key is not None:
@@ -254,6 +257,9 @@ class _Update(Generic[M]):
             )
         return changes
 
+    def check(self) -> None:
+        self._session.transport.check()
+
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[M]]:
         return await (self._singly if chunk[0].alone else self._together).settle(chunk)
 
@@ -294,6 +300,9 @@ class _Deletion:
 
     def prepare(self, index: int, given: Any) -> Item:
         return Item(index, given, _id_of(given, self._operation.path, f"{self.name}: ids[{index}]"))
+
+    def check(self) -> None:
+        self._session.transport.check()
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[None]]:
         return await self._splitter.settle(chunk)
@@ -359,6 +368,9 @@ class _Decision:
         if not identifier.isdecimal():
             raise UsageError(f"{where} must be an id, not {given!r}")
         return Item(index, given, identifier)
+
+    def check(self) -> None:
+        self._session.transport.check()
 
     async def send(self, chunk: list[Item]) -> Sequence[Outcome[Any]]:
         return await self._splitter.settle(chunk)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from kantata_client._concurrency import PerLoop
+from kantata_client import _loops
 from kantata_client._http.messages import Timeouts
 from kantata_client._http.options import concurrency_of, policy_of, timeouts_of
 from kantata_client._http.retry import RetryPolicy
@@ -17,8 +17,6 @@ from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    import anyio
 
     from kantata_client._http.messages import Request
 
@@ -42,13 +40,11 @@ class Places:
         places = _places.running()
         found = places.get(self)
         if found is None:
-            import anyio
-
-            found = places[self] = anyio.Semaphore(self.number)
+            found = places[self] = _loops.Places(self.number)
         return found
 
 
-_places: PerLoop[Places, anyio.Semaphore] = PerLoop("places of with_options(max_concurrency=…)")
+_places: _loops.PerLoop[Places, _loops.Places] = _loops.PerLoop()
 
 
 @attrs.frozen(eq=False)

@@ -15,10 +15,18 @@ from kantata_client._http.retry import RetryPolicy
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
 AsyncTransport: TypeAlias = "httpx.AsyncBaseTransport"
-"""What `Kantata(transport=…)` takes."""
+"""Sends one request; any async transport of httpx."""
+
+TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport]"
+"""What `Kantata(transport=…)` takes: a transport, or what makes one for each event loop."""
+
+
+_TOTAL = 300.0
 
 
 @attrs.frozen
@@ -32,7 +40,14 @@ class Timeouts:
     write: float | None = 60.0
     """For each piece of the body to be accepted."""
     pool: float | None = None
-    """For a free connection."""
+    """For a free connection, of a transport of your own."""
+    total: float | None = attrs.field(
+        default=attrs.Factory(
+            lambda self: None if self.read is None else max(_TOTAL, self.read), takes_self=True
+        )
+    )
+    """From the end of the request to the end of the answer, however slowly that arrives: 300, or `read` if that is more. For
+    a download: to its headers."""
 
     def check(self) -> None:
         """Check the values.
@@ -40,7 +55,7 @@ class Timeouts:
         Raises:
             UsageError: A timeout is not a number above 0.
         """
-        given: list[object] = [self.connect, self.read, self.write, self.pool]
+        given: list[object] = [self.connect, self.read, self.write, self.pool, self.total]
         if not all(_positive(seconds) for seconds in given if seconds is not None):
             raise UsageError(f"{self!r}: a timeout is a number of seconds above 0, or None for no limit.")
 
@@ -140,6 +155,8 @@ class Failure:
     timeout: bool = False
     hopeless: bool = False
     """Another attempt would fail in the same way."""
+    advice: str = ""
+    """What to do, if that is known."""
     status: int | None = None
     """Status of an answer that was cut off."""
     request_id: str | None = None

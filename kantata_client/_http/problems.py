@@ -59,8 +59,8 @@ def problem(
     if isinstance(outcome, Failure):
         unsent = outcome.unsent and not lost
         advice = "Nothing was carried out." if unsent else ""
-        if outcome.hopeless:
-            advice += " This machine does not trust the server's certificate."
+        if outcome.advice:
+            advice += f" {outcome.advice}"
         elif outcome.unsent:
             advice += " Check base_url, the network and the proxy settings."
         elif method in ("PUT", "DELETE"):

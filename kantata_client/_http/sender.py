@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, cast
+from weakref import ReferenceType, ref
 
 import anyio
 import attrs
@@ -12,21 +13,28 @@ import attrs
 from kantata_client._http import reports
 from kantata_client._http.addresses import inward, unsafe
 from kantata_client._http.connection import Connections
-from kantata_client._http.messages import AsyncTransport, Failure, Request, Timeouts
+from kantata_client._http.endings import at_the_end
+from kantata_client._http.environment import Trust
+from kantata_client._http.messages import Failure, Request, Timeouts, TransportOption
+from kantata_client._http.options import made_by
 from kantata_client._http.retry import RetryPolicy, decide, may_be_done
 from kantata_client._http.throttle import Throttle
 from kantata_client._http.tokens import current, replaced
+from kantata_client._loops import PerLoop, Places, running_loop
 from kantata_client.errors import KantataError, RateLimitedError, UsageError
 from kantata_client.errors.responses import retry_after
 from kantata_client.hooks import Hooks
 
 if TYPE_CHECKING:
     from kantata_client._http.connection import Download, Prepared
-    from kantata_client._http.messages import Response
+    from kantata_client._http.messages import AsyncTransport, Response
     from kantata_client._http.tokens import Secret, TokenProvider
 
 _UPWARDS = re.compile(r"(?i)/(?:\.|%2e){1,2}(?=[/?#]|$)")
 """A segment of a path that stands for another one."""
+
+_LEAST = 0.001
+"""Seconds that an attempt has at least."""
 
 _NOTICEABLE = 0.001
 """Seconds of waiting for the throttle that are reported."""
@@ -41,11 +49,18 @@ class Settings:
     hooks: Hooks
     timeouts: Timeouts
     retries: RetryPolicy
+    patience: float | None
+    """Seconds after the first attempt left at which an answer that is still arriving is given up: the deadline of the
+    retries, if the user chose it."""
     max_concurrency: int
-    transport: AsyncTransport | None
+    max_response_bytes: int | None
+    transport: TransportOption | None
     clock: Callable[[], float]
     rest: Callable[[float], Awaitable[None]]
     closed: bool = False
+    trust: Trust = attrs.field(factory=Trust)
+    bound: ReferenceType[object] | None = None
+    """The event loop that the user's transport was first used in."""
 
 
 class Explain(Protocol):
@@ -67,17 +82,31 @@ class Sender:
     """What a client has in one event loop: connections, and places for requests in flight."""
 
     def __init__(self, settings: Settings) -> None:
+        """Set up.
+
+        Raises:
+            UsageError: The environment is wrong, or the user's transport belongs to another event loop; nothing was sent.
+        """
         most = settings.max_concurrency
-        # An HTTP proxy would receive plain HTTP, and the token in it, from this machine.
-        proxies = settings.base_url.startswith("https:")
-        self.connections = Connections(settings.transport, settings.timeouts, most, use_proxies=proxies)
-        self.elsewhere = _semaphore(max(1, most // 2))
+        self.connections = Connections(
+            _transport_here(settings),
+            settings.timeouts,
+            theirs=hasattr(settings.transport, "handle_async_request"),
+            keep=most,
+            largest=settings.max_response_bytes,
+            trust=settings.trust,
+            # An HTTP proxy would receive plain HTTP, and the token in it, from this machine.
+            use_proxies=settings.base_url.startswith("https:"),
+        )
+        self.connections.check(settings.base_url)
+        self.elsewhere = Places(max(1, most // 2))
         """Places for requests to other hosts."""
         self._settings = settings
-        self._places = _semaphore(most)
-        self._own_places: dict[str, anyio.Semaphore] = {}
+        self._places = Places(most)
+        self._own_places: dict[str, Places] = {}
         base = self.connections.prepare(Request("GET", settings.base_url))
         self._below = base.path.rstrip(b"/") + b"/"
+        self._end = at_the_end(self.connections)
 
     async def perform(
         self, request: Request, auth: TokenProvider | None, explain: Explain, *, stream: bool
@@ -99,7 +128,7 @@ class Sender:
                 if auth is not None:
                     secret = await current(auth)
                     prepared.authorize(secret)
-                left, outcome = await self._attempt(request, prepared, attempt, stream=stream)
+                left, outcome = await self._attempt(request, prepared, attempt, started, stream=stream)
                 started = left if started is None else started
                 if isinstance(outcome, Failure):
                     wish, ending = None, "unsent" if outcome.unsent else "lost"
@@ -146,10 +175,10 @@ class Sender:
         """Close all connections."""
         # A cancelled task closes its connections too, but does not wait for its peers for ever.
         with anyio.move_on_after(5, shield=True):
-            await self.connections.aclose()
+            await self.connections.aclose(for_good=True)
 
     async def _attempt(
-        self, request: Request, prepared: Prepared, attempt: int, *, stream: bool
+        self, request: Request, prepared: Prepared, attempt: int, started: float | None, *, stream: bool
     ) -> tuple[float, Response | Failure]:
         """When the attempt left (by the clock), and what became of it."""
         if self._settings.closed:
@@ -158,16 +187,16 @@ class Sender:
                 consequence="It was not sent.",
             )
         if not request.is_below(self._settings.base_url):
-            return await self._once(request, prepared, attempt, stream=stream)
+            return await self._once(request, prepared, attempt, started, stream=stream)
         if not request.own_limit:
             async with self._places:
                 waited = await self._wait(request, own_limit=False)
-                return await self._once(request, prepared, attempt, waited, stream=stream)
+                return await self._once(request, prepared, attempt, started, waited, stream=stream)
         async with self._own(request.operation):
             waited = await self._wait(request, own_limit=True)
             async with self._places:
                 waited += await self._wait(request, own_limit=False)
-                return await self._once(request, prepared, attempt, waited, stream=stream)
+                return await self._once(request, prepared, attempt, started, waited, stream=stream)
 
     async def _wait(self, request: Request, *, own_limit: bool) -> float:
         """Wait for the throttle, and return the seconds that took.
@@ -195,18 +224,25 @@ class Sender:
         request: Request,
         prepared: Prepared,
         attempt: int,
+        started: float | None,
         waited: float | None = None,
         *,
         stream: bool,
     ) -> tuple[float, Response | Failure]:
-        """Send one attempt; `waited` is how long the throttle held it, or `None` without a throttle."""
+        """Send one attempt.
+
+        `started` is when the first one left; `waited` is how long the throttle held this one, or `None` without a throttle.
+        """
         settings = self._settings
         hooks, throttle, path = settings.hooks, settings.throttle, request.path_below(settings.base_url)
         if waited is not None and waited > _NOTICEABLE:
             reports.throttled(hooks, request, path, waited)
         reports.leaving(hooks, request, path, attempt)
         start = settings.clock()
-        outcome = await self.connections.exchange(prepared, stream=stream)
+        limit = settings.patience
+        if limit is not None and started is not None:
+            limit = max(limit - (start - started), _LEAST)
+        outcome = await self.connections.exchange(prepared, stream=stream, limit=limit)
         seconds = settings.clock() - start
         if waited is not None and not isinstance(outcome, Failure):
             if outcome.status == 429:
@@ -216,13 +252,48 @@ class Sender:
         reports.ended(hooks, request, path, attempt, outcome, seconds)
         return start, outcome
 
-    def _own(self, operation: str) -> anyio.Semaphore:
+    def _own(self, operation: str) -> Places:
         """Half as many as all places: no more may leave together after waiting for a limit of their own."""
         places = self._own_places.get(operation)
         if places is None:
-            most = self._settings.max_concurrency
-            places = self._own_places[operation] = _semaphore(max(1, most // 2))
+            places = self._own_places[operation] = Places(max(1, self._settings.max_concurrency // 2))
         return places
+
+
+SENDERS: PerLoop[object, Sender] = PerLoop()
+"""The sender of each transport."""
+
+_BOUND = frozenset({"AsyncHTTPTransport", "AsyncConnectionInterface", "AiohttpTransport", "ClientSession"})
+"""Classes whose objects keep connections, and with them an event loop: of httpx and its successors, httpcore and aiohttp."""
+
+
+def _transport_here(settings: Settings) -> AsyncTransport | None:
+    """The user's transport for the running event loop."""
+    given = settings.transport
+    if given is None:
+        return None
+    if not hasattr(given, "handle_async_request"):
+        return made_by(cast("Callable[[], AsyncTransport]", given))
+    transport = cast("AsyncTransport", given)
+    if _keeps_connections(transport):
+        loop = running_loop()
+        if settings.bound is None:
+            settings.bound = ref(loop)
+        elif settings.bound() is not loop:
+            raise UsageError(
+                f"transport= is a {type(transport).__name__} that was used in another event loop, to which its connections "
+                "belong: give a function that makes a transport, such as transport=lambda: httpx.AsyncHTTPTransport()"
+            )
+    return transport
+
+
+def _keeps_connections(value: object, depth: int = 2) -> bool:
+    """Whether a transport, or one that it wraps, keeps connections."""
+    if not _BOUND.isdisjoint(each.__name__ for each in type(value).__mro__):
+        return True
+    return depth > 0 and any(
+        _keeps_connections(each, depth - 1) for each in getattr(value, "__dict__", {}).values()
+    )
 
 
 def admit(request: Request, base_url: str, auth: TokenProvider | None) -> None:
@@ -245,7 +316,3 @@ def admit(request: Request, base_url: str, auth: TokenProvider | None) -> None:
     problem = unsafe(url) or inward(url, base_url)
     if problem is not None:
         raise UsageError(f"Not an address to send to: {problem}.")
-
-
-def _semaphore(value: int) -> anyio.Semaphore:
-    return anyio.Semaphore(value, fast_acquire=True)

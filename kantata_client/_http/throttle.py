@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from kantata_client._concurrency import PerLoop
+from kantata_client._loops import PerLoop
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _Gate:
         return waiting
 
 
-_lines: PerLoop[_Gate, list[anyio.Event]] = PerLoop("who waits for the throttle")
+_lines: PerLoop[_Gate, list[anyio.Event]] = PerLoop()
 
 
 class FixedRate:

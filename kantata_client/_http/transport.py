@@ -6,9 +6,9 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-from kantata_client._concurrency import PerLoop
 from kantata_client._http.options import (
     base_url_of,
+    bytes_of,
     concurrency_of,
     hooks_of,
     policy_of,
@@ -21,18 +21,20 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-    import anyio
-
     from kantata_client._http.connection import Download
-    from kantata_client._http.messages import AsyncTransport, Failure, Request, Response, Timeouts
+    from kantata_client._http.messages import Failure, Request, Response, Timeouts, TransportOption
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.sender import Sender, Settings
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import Secret, TokenProvider
+    from kantata_client._loops import Places
     from kantata_client.errors import KantataError
     from kantata_client.hooks import Hooks
 
 BASE_URL = "https://api.mavenlink.com/api/v1"
+
+LARGEST = 256 * 2**20
+"""Most bytes of an answer by default. A page of 200 records has half a million."""
 
 
 class StreamedResponse:
@@ -76,7 +78,8 @@ class Transport:
         retries: RetryPolicy | int | None = None,
         throttle: Throttle | float | None = None,
         max_concurrency: int = 32,
-        transport: AsyncTransport | None = None,
+        max_response_bytes: int | None = LARGEST,
+        transport: TransportOption | None = None,
         hooks: Hooks | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] | None = None,
@@ -89,7 +92,9 @@ class Transport:
             retries: How often to repeat a request; or a `RetryPolicy`.
             throttle: Requests a second, at a fixed rate; or a `Throttle`.
             max_concurrency: Most requests in flight at once, not counting downloads whose headers have arrived.
-            transport: An async transport of httpx to use instead of the network.
+            max_response_bytes: Most bytes of an answer, decompressed; `None` sets no limit. Downloads have none.
+            transport: An async transport of httpx to use instead of the client's own, or a function that makes one for each
+                event loop.
             hooks: What to call on events.
             clock: Gives seconds; for tests.
             sleep: Waits for seconds; for tests.
@@ -103,7 +108,9 @@ class Transport:
         self._hooks = hooks_of(hooks)
         self._timeouts = timeouts_of(timeout)
         self._retries = policy_of(retries)
+        self._default_deadline = self._retries is None or isinstance(retries, int)
         self._max_concurrency = concurrency_of(max_concurrency)
+        self._max_response_bytes = bytes_of(max_response_bytes)
         self._transport = transport_of(transport)
         self._clock = clock
         self._sleep = sleep
@@ -133,7 +140,7 @@ class Transport:
         finally:
             await download.aclose()
 
-    def elsewhere(self) -> anyio.Semaphore:
+    def elsewhere(self) -> Places:
         """Places for uploads to and downloads from other hosts: take one before you ask for the signed address.
 
         A request outside of `base_url` takes no other place, since its address would expire while it waits.
@@ -158,6 +165,14 @@ class Transport:
             self._retries = RetryPolicy()
         return self._retries
 
+    def check(self) -> None:
+        """Set up what the first request would; call it in the event loop.
+
+        Raises:
+            UsageError: The environment or the transport is wrong.
+        """
+        self._sender()
+
     def clock(self) -> float:
         """Seconds of a clock that never goes back."""
         return self._clock()
@@ -169,9 +184,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections of this event loop; nothing can be sent afterwards. It can be called more than once."""
         self._closed = True
-        if self._shared is not None:
-            self._shared.closed = True
-        sender = _senders.running().pop(self, None)
+        if self._shared is None:
+            return  # nothing was sent yet
+        self._shared.closed = True
+        from kantata_client._http.sender import SENDERS
+
+        sender = SENDERS.running().pop(self, None)
         if sender is not None:
             await sender.aclose()
 
@@ -195,11 +213,11 @@ class Transport:
     def _sender(self) -> Sender:
         if self._closed:
             raise UsageError("This client is closed: make a new one, or send inside its `async with` block.")
-        senders = _senders.running()
+        from kantata_client._http.sender import SENDERS, Sender
+
+        senders = SENDERS.running()
         sender = senders.get(self)
         if sender is None:
-            from kantata_client._http.sender import Sender
-
             sender = senders[self] = Sender(self._settings())
         return sender
 
@@ -215,7 +233,9 @@ class Transport:
                 hooks=self._hooks or Hooks(),
                 timeouts=self._timeouts or Timeouts(),
                 retries=self.retries,
+                patience=None if self._default_deadline else self.retries.deadline or None,
                 max_concurrency=self._max_concurrency,
+                max_response_bytes=self._max_response_bytes,
                 transport=self._transport,
                 clock=self._clock,
                 rest=_rest if self._sleep is None else self._sleep,
@@ -227,6 +247,3 @@ async def _rest(seconds: float) -> None:
     import anyio
 
     await anyio.sleep(seconds)
-
-
-_senders: PerLoop[Transport, Sender] = PerLoop("connections")

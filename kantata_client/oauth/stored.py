@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-from kantata_client._concurrency import PerLoop, to_the_end
+from kantata_client._concurrency import to_the_end
 from kantata_client._http.tokens import Secret
+from kantata_client._loops import PerLoop
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class _Flight:
             raise copy.copy(self._failure[1])
 
 
-_locks: PerLoop[_Flight, anyio.Lock] = PerLoop("tokens")
+_locks: PerLoop[_Flight, anyio.Lock] = PerLoop()
 
 
 def _authentication_error(message: str) -> AuthenticationError:

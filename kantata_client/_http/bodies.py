@@ -1,0 +1,117 @@
+"""The bodies of answers: undoing their compression, within a bound."""
+
+from __future__ import annotations
+
+import zlib
+
+_PIECE = 1 << 20
+"""Most bytes that are decompressed at once."""
+
+
+class TooLargeError(Exception):
+    """A body has more bytes than are allowed."""
+
+
+class UndecodableError(Exception):
+    """A body is not what its `content-encoding` says."""
+
+
+class Body:
+    """Collects a body piece by piece."""
+
+    def __init__(self, encoding: str, largest: int | None) -> None:
+        """Begin.
+
+        Args:
+            encoding: The header `content-encoding`.
+            largest: Most bytes of the body, decompressed.
+
+        Raises:
+            UndecodableError: The encoding is not one that requests ask for.
+        """
+        self._pieces: list[bytes] = []
+        self._left = largest
+        self._largest = largest
+        # Applied last, undone first.
+        names = [name for each in reversed(encoding.split(",")) if (name := each.strip().lower())]
+        self._decoders = [_decoder(name) for name in names if name != "identity"]
+
+    def add(self, data: bytes) -> None:
+        """Add bytes as they arrived.
+
+        Raises:
+            TooLargeError: There are too many by now.
+            UndecodableError: They can't be decompressed.
+        """
+        if self._decoders:
+            self._through(data, 0)
+        else:
+            self._keep(data)
+
+    def end(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            UndecodableError: It ends too early.
+        """
+        if any(decoder.began and not decoder.eof for decoder in self._decoders):
+            raise UndecodableError("the compressed answer ends too early")
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def _through(self, data: bytes, stage: int) -> None:
+        if stage == len(self._decoders):
+            self._keep(data)
+            return
+        decoder = self._decoders[stage]
+        if decoder.eof:
+            return
+        while True:
+            piece, data = decoder.decode(data)
+            if piece:
+                self._through(piece, stage + 1)
+            # What follows the end of a compressed stream is padding; a full piece may have more behind it.
+            if decoder.eof or (not data and len(piece) < _PIECE):
+                break
+
+    def _keep(self, data: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise TooLargeError(f"the answer is larger than max_response_bytes, {self._largest:,} bytes")
+        self._pieces.append(data)
+
+
+class _Inflater:
+    """Undoes gzip, or deflate in either of its two forms."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self.began = False
+        self._gzip = gzip
+        self._zlib = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16 if gzip else zlib.MAX_WBITS)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    def decode(self, data: bytes) -> tuple[bytes, bytes]:
+        """At most `_PIECE` bytes, and what is still to be decoded."""
+        try:
+            piece = self._zlib.decompress(data, _PIECE)
+        except zlib.error:
+            if self.began or self._gzip:
+                raise UndecodableError("the compressed answer is damaged") from None
+            self._zlib = zlib.decompressobj(
+                wbits=-zlib.MAX_WBITS
+            )  # some servers send deflate without its header
+            self.began = True
+            return self.decode(data)
+        self.began = True
+        return piece, self._zlib.unconsumed_tail
+
+
+def _decoder(name: str) -> _Inflater:
+    if name in ("gzip", "x-gzip"):
+        return _Inflater(gzip=True)
+    if name == "deflate":
+        return _Inflater(gzip=False)
+    raise UndecodableError(f"the answer is encoded as {name[:40]!r}, which was not asked for")

@@ -1,0 +1,414 @@
+"""Certificates and proxies that the environment sets: what is wrong with them is found before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from kantata_client import Kantata, KantataConnectionError, UsageError
+from kantata_client._http.environment import Trust, proxy_for
+from tests.loopback import answer
+
+SECRET = "planted-4711"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What would have gone to the network: nothing may."""
+    attempts = []
+
+    def connect(self, address):
+        attempts.append(address)
+        raise AssertionError("a connection was made")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return attempts
+
+
+WRONG = {
+    "SSL_CERT_FILE is missing": ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+    "SSL_CERT_FILE is no PEM": ("SSL_CERT_FILE", "pyproject.toml"),
+    "SSL_CERT_FILE is empty": ("SSL_CERT_FILE", "/dev/null"),
+    "SSL_CERT_FILE is a directory": ("SSL_CERT_FILE", "/"),
+    "SSL_CERT_DIR is missing": ("SSL_CERT_DIR", "/nowhere"),
+    "SSL_CERT_DIR is a file": ("SSL_CERT_DIR", "pyproject.toml"),
+    "SSLKEYLOGFILE can't be written": ("SSLKEYLOGFILE", "/nowhere/keys"),
+    "unknown scheme": ("HTTPS_PROXY", f"ftp://user:{SECRET}@x"),
+    "old SOCKS": ("ALL_PROXY", f"socks4://user:{SECRET}@x:1080"),
+    "no host": ("HTTPS_PROXY", "http://:3128"),
+    "no number": ("HTTPS_PROXY", f"http://user:{SECRET}@proxy:port"),
+    "a port that is none": ("HTTPS_PROXY", "http://proxy:99999"),
+    "# in the password": ("HTTPS_PROXY", f"http://user:{SECRET}#x@proxy:3128"),
+    "/ in the password": ("HTTPS_PROXY", f"http://user:{SECRET}/x@proxy:3128"),
+    "? in the password": ("https_proxy", f"http://user:{SECRET}?x@proxy:3128"),
+    "[ in the password": ("https_proxy", f"http://user:{SECRET}[x@proxy:3128"),
+    "space in the password": ("all_proxy", f"http://user:{SECRET} x@proxy:3128"),
+    "line break": ("all_proxy", f"http://user:{SECRET}\nx@proxy:3128"),
+    "not ASCII": ("HTTPS_PROXY", f"http://user:{SECRET}ü@proxy:3128"),
+    "no closing bracket": ("HTTPS_PROXY", "http://[::1:3128"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", WRONG)
+async def test_a_wrong_set_up_is_a_usage_error_that_names_the_variable(kind, monkeypatch, asked):
+    variable, value = WRONG[kind]
+    monkeypatch.setenv(variable, value)
+    async with Kantata("token-1") as kantata:
+        for call in (
+            kantata.users.me,
+            lambda: kantata.stories.create(workspace_id=1, title="x", story_type="task"),
+        ):
+            with pytest.raises(UsageError, match=rf"(?s)^{variable} is .*Nothing was sent") as caught:
+                await call()
+            assert SECRET not in str(caught.value)
+            assert caught.value.__context__ is None
+        rows = [{"workspace_id": 1, "title": str(number), "story_type": "task"} for number in range(650)]
+        with pytest.raises(UsageError, match=rf"(?s)^{variable} is .*") as caught:
+            await kantata.stories.create_many(rows)
+        assert SECRET not in str(caught.value)
+        with pytest.raises(UsageError, match=variable):
+            [story async for story in kantata.stories.list()]
+    assert asked == []
+
+
+def test_without_the_extra_socks_is_a_usage_error(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    monkeypatch.setitem(__import__("sys").modules, "socksio", None)
+    with pytest.raises(UsageError, match=r"ALL_PROXY .*kantata-client\[socks\]"):
+        asyncio.run(Kantata("x").users.me())
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable"),
+    [
+        ({"HTTPS_PROXY": "http://a:1"}, "HTTPS_PROXY"),
+        ({"https_proxy": "a:1"}, "https_proxy"),
+        ({"ALL_PROXY": "socks5h://a:1"}, "ALL_PROXY"),
+        ({"all_proxy": "https://a:1"}, "all_proxy"),
+        ({"all_proxy": "http://b:1", "https_proxy": "http://a:1"}, "https_proxy"),
+        ({"HTTPS_PROXY": "http://user:p%23w@a:1/"}, "HTTPS_PROXY"),
+        ({"http_proxy": "http://a:1"}, None),
+        ({"https_proxy": ""}, None),
+    ],
+)
+def test_where_a_proxy_comes_from(monkeypatch, environment, variable):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    proxy = proxy_for("https", "api.mavenlink.com", None)
+    assert (proxy and proxy.variable) == variable
+    assert proxy is None or "a:1" in proxy.url
+    assert "p%23w" not in repr(proxy)
+
+
+BYPASSED = [
+    ("*", "api.example.com", None),
+    ("example.com", "api.example.com", None),
+    ("example.com", "example.com", None),
+    (".example.com", "api.example.com", None),
+    ("*.example.com", "api.example.com", None),
+    ("*.EXAMPLE.com", "Api.Example.Com", None),
+    ("other, *.example.com ,x", "api.example.com", None),
+    ("example.com.", "api.example.com", None),
+    ("api.example.com:443", "api.example.com", None),
+    ("api.example.com:8443", "api.example.com", 8443),
+    ("*.example.com:8443", "api.example.com", 8443),
+    ("10.0.0.0/8", "10.1.2.3", None),
+    ("10.1.2.3/8", "10.200.0.1", None),
+    ("10.1.2.3", "10.1.2.3", None),
+    ("10.1.2.3:443", "10.1.2.3", 443),
+    ("[::1]", "::1", None),
+    ("::1", "::1", None),
+    ("[::1]:8443", "::1", 8443),
+    ("0:0:0:0:0:0:0:1", "::1", None),
+    ("fd00::/8", "fd00::1", None),
+]
+PROXIED = [
+    ("", "api.example.com", None),
+    ("example.org", "api.example.com", None),
+    ("ample.com", "api.example.com", None),
+    ("*.example.com:8443", "api.example.com", None),
+    ("api.example.com:443", "api.example.com", 8443),
+    ("10.0.0.0/8", "11.0.0.1", None),
+    ("10.0.0.0/99", "10.0.0.1", None),
+    ("10.0.0.0/8", "api.example.com", None),
+    ("[::1]:1", "::1", None),
+    ("[::2]", "::1", None),
+    (":::", "::1", None),
+    ("[", "api.example.com", None),
+    ("*.", "api.example.com", None),
+    (".", "api.example.com", None),
+]
+
+
+@pytest.mark.parametrize(("listed", "host", "port"), BYPASSED)
+def test_hosts_that_need_no_proxy(monkeypatch, listed, host, port):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert proxy_for("https", host, port) is None
+
+
+@pytest.mark.parametrize(("listed", "host", "port"), PROXIED)
+def test_hosts_that_do(monkeypatch, listed, host, port):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert proxy_for("https", host, port) is not None
+
+
+# Over real sockets: a TLS service, an HTTP proxy and a SOCKS proxy, each in threads
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate of localhost that is its own authority: paths of certificate and key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(private)
+    return folder / "ca.pem", folder / "key.pem"
+
+
+class Threaded:
+    """A server whose connections are handled in threads."""
+
+    def __init__(self, handle):
+        self.handle, self.connections = handle, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+    def _accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._one, args=(peer,), daemon=True).start()
+
+    def _one(self, peer):
+        with peer, suppress(OSError):
+            self.handle(peer)
+
+
+ME = answer(200, b'{"count":1,"results":[{"key":"users","id":"1"}],"users":{"1":{"id":"1"}}}')
+
+
+@pytest.fixture
+def secured(authority):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority)
+
+    def handle(peer):
+        with context.wrap_socket(peer, server_side=True) as tls:
+            data = b""
+            while more := tls.recv(65536):
+                data += more
+                if b"\r\n\r\n" in data:
+                    tls.sendall(ME)
+                    data = b""
+
+    with Threaded(handle) as server:
+        yield server
+
+
+@pytest.mark.anyio
+async def test_a_certificate_file_of_ones_own(monkeypatch, authority, secured):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+        for _ in range(3):
+            assert (await kantata.users.me()).id == "1"
+    assert secured.connections == 1
+
+
+@pytest.mark.anyio
+async def test_a_certificate_that_is_not_trusted_is_not_tried_again(secured):
+    async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+        with pytest.raises(KantataConnectionError, match=r"does not trust") as caught:
+            await kantata.users.me()
+    assert caught.value.unsent
+    assert secured.connections == 1
+
+
+def test_certificates_are_read_once_for_all_hosts_and_loops(monkeypatch, secured, authority):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    made = []
+
+    def make():
+        made.append(1)
+        return ssl.create_default_context(cafile=authority[0])
+
+    trust = Trust()
+    assert trust.context(make) is trust.context(make)
+    assert made == [1]
+    kantata = Kantata("x", base_url=f"https://localhost:{secured.port}")
+    contexts = set()
+    for _ in range(2):
+        asyncio.run(kantata.users.me())
+        contexts.add(kantata._transport._shared.trust._context)
+    assert len(contexts) == 1
+
+
+def relay(first, second):
+    """Both ways, until one side ends."""
+
+    def one_way(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=one_way, args=(first, second), daemon=True)
+    thread.start()
+    one_way(second, first)
+    thread.join()
+
+
+def http_proxy(password):
+    wanted = "basic " + base64.b64encode(f"user:{password}".encode()).decode().lower()
+
+    def handle(peer):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += peer.recv(65536)
+        if wanted not in head.decode().lower():
+            peer.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            return
+        port = int(head.split(b" ")[1].rpartition(b":")[2])
+        peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as target:
+            relay(peer, target)
+
+    return handle
+
+
+def socks_proxy(peer):
+    peer.recv(257)
+    peer.sendall(b"\x05\x00")
+    asked = peer.recv(512)
+    port = int.from_bytes(asked[-2:], "big")
+    peer.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+    with socket.create_connection(("127.0.0.1", port)) as target:
+        relay(peer, target)
+
+
+@pytest.mark.anyio
+async def test_a_proxy_with_a_password(monkeypatch, authority, secured):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(http_proxy("p#w")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:p%23w@127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+            assert (await kantata.users.me()).id == "1"
+        assert proxy.connections == 1
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+            assert (await kantata.users.me()).id == "1"
+        assert proxy.connections == 1
+
+
+@pytest.mark.anyio
+async def test_a_refused_password_is_a_usage_error_and_is_not_tried_again(monkeypatch, authority, secured):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(http_proxy("right")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+            for call in (
+                kantata.users.me,
+                lambda: kantata.stories.create(workspace_id=1, title="x", story_type="task"),
+            ):
+                with pytest.raises(UsageError, match=r"407.*HTTPS_PROXY.*Nothing was sent") as caught:
+                    await call()
+                assert SECRET not in str(caught.value)
+        assert (proxy.connections, secured.connections) == (2, 0)
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_is_not_there_is_tried_again(monkeypatch):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{reserved.getsockname()[1]}")
+        async with Kantata("x", base_url="https://localhost:1", retries=0) as kantata:
+            with pytest.raises(KantataConnectionError, match="proxy settings") as caught:
+                await kantata.users.me()
+    assert caught.value.unsent
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_socks_proxy(monkeypatch, authority, secured):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(socks_proxy) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
+            assert (await kantata.users.me()).id == "1"
+        assert proxy.connections == 1
+
+
+@pytest.mark.anyio
+async def test_plain_http_to_this_machine_passes_no_proxy(monkeypatch):
+    async with anyio.create_task_group() as tasks:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+        async def handle(stream):
+            async with stream:
+                await stream.receive()
+                await stream.send(ME)
+
+        tasks.start_soon(listener.serve, handle)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("ALL_PROXY", "nonsense://")
+        async with Kantata("x", base_url=f"http://127.0.0.1:{port}") as kantata:
+            assert (await kantata.users.me()).id == "1"
+        tasks.cancel_scope.cancel()
+    await listener.aclose()
