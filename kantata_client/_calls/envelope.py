@@ -1,7 +1,8 @@
-"""The envelope: decoding it, its results in their order, and the objects that came along, one for each type and id.
+"""The envelope: its results in their order, and the objects that came along, one for each type and id.
 
-An envelope is held by its objects and holds them weakly: no reference cycle, so a page is gone as soon as its last
-object is. Objects of a request without `include` share an envelope that holds nothing.
+While a page is in use, its envelope holds all of its objects, and they hold it. When the page goes, the envelope lets go
+of them: each object that somebody keeps gets an envelope of its own, with what its associations reach (`reach`). Objects
+of a response in which nothing came along share an envelope that holds nothing.
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
 
-import orjson
-
 from kantata_client import models
+from kantata_client._calls.parsing import parsed
+from kantata_client._calls.reach import Asked, Cell, Reach, class_under, operation_of, portable, reached
 from kantata_client._objects.model import Model, around
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._calls.drift import Drift
     from kantata_client._contract import Operation
     from kantata_client._http.messages import Response
-    from kantata_client._objects.inclusion import Parameter
 
 M = TypeVar("M", bound=Model)
 
@@ -48,50 +48,55 @@ class NotJSONError(MalformedResponseError):
         return self
 
 
-class Envelope:
+class Envelope(Asked):
     """The objects of one response by type and id."""
 
-    __slots__ = ("_asked", "_made", "_operation", "_received", "_results")
+    __slots__ = ("_alive", "_cells", "_known_places", "_received", "_results", "made")
 
     def __init__(
-        self,
-        operation: Operation,
-        asked: frozenset[str],
-        received: dict[str, Any],
-        results: Collection[str] = (),
+        self, operation: Operation, asked: frozenset[str], received: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        self._operation = operation
-        self._asked = asked
+        super().__init__(operation, asked)
         self._received = received
-        self._made: dict[str, dict[str, ref[Any]]] = {}
-        self._results = results
+        self.made: dict[str, dict[str, Model]] = {}
+        """Envelope key → id → object, while the page is in use."""
+        self._results: frozenset[str] | Sequence[str] | None = None
+        """What `results` names; `None` when nothing else came."""
+        self._cells: dict[tuple[str, str], Cell] = {}
+        self._alive: dict[int, ref[Model]] = {}
+        """Identity of what was received → the model around it that outlived the page."""
+        self._known_places: dict[int, tuple[str, str]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Envelope, (self._operation, self._asked, self._received, tuple(self._results))
+        return _unpickled, (portable(self._operation), self._asked)
 
-    def asked(self, model: Model, name: str, *, told: bool = False) -> bool:
-        """Whether the request asked for an association or an optional field of this object.
+    def make_all(self, cls: type[Model]) -> None:
+        """Make the objects of the response, those of the operation's own key of class `cls`."""
+        operation = self._operation
+        for key, received in self._received.items():
+            made_as = cls if key == operation.key else class_under(key, operation.keys)
+            make = made_as.__new__
+            made = self.made[key] = {}
+            # `around`, without a call for each object.
+            for identifier, own in received.items():
+                if type(own) is dict:
+                    model = make(made_as)
+                    model.__dict__ = own
+                    model.__envelope__ = self
+                    made[identifier] = model
 
-        It asked for its results only, not for objects that came along, even of the same class. `told`: the object's own
-        field says that it has no such object, which holds for those that came along too.
+    def name_results(self, named: Sequence[str]) -> None:
+        """Tell results from objects that came along.
+
+        Args:
+            named: The ids in `results`.
         """
-        return (
-            name in self._asked
-            and type(model).__name__ == self._operation.model
-            and (told or self._is_result(model))
-        )
+        self._results = named
 
-    def advice(self, model: Model, parameter: Parameter, name: str) -> str | None:
-        """How the request could have asked for an association or an optional field; `None` if it could not."""
-        taken = self._operation.query.get(parameter)
-        possible = taken is not None and name in taken.values
-        if possible and type(model).__name__ == self._operation.model and self._is_result(model):
-            return f'add {parameter}=["{name}"] to the call that returned this {type(model).__name__}'
-        return None
-
-    def _is_result(self, model: Model) -> bool:
-        if not self._asked:
-            return True  # then nothing else came
+    def is_result(self, model: Model) -> bool:
+        """Whether the object is one of the results, and not one that came along with them."""
+        if self._results is None:
+            return True
         if not isinstance(self._results, frozenset):
             self._results = frozenset(self._results)
         own = model.__dict__
@@ -102,39 +107,23 @@ class Envelope:
 
     def find(self, key: str, identifier: Any) -> Model | None:
         """The object of that type and id, the same one each time, or `None`."""
-        made = self._made.get(key)
-        if made is not None and type(identifier) is str:
-            known = made.get(identifier)
-            if known is not None and (model := known()) is not None:
-                return model
         found = self.find_all(key, (identifier,))
         return found[0] if found else None
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
-        """The objects of that type and these ids, as far as they are there."""
+        """The objects of that type and these ids, without those that are not there."""
         found: list[Model] = []
-        made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = {}
-        received: dict[str, Any] = self._received.get(key, _NOTHING)
-        made_as: Any = None
+        made: Mapping[str, Model] = self.made.get(key, _NOTHING)
         for identifier in identifiers:
-            if type(identifier) is not str:
-                identifier = str(identifier)
-            known = made.get(identifier)
-            model: Any = None if known is None else known()
-            if model is None:
-                own = received.get(identifier)
-                if type(own) is not dict:
-                    continue
-                if made_as is None:
+            identifier = identifier if type(identifier) is str else str(identifier)
+            model = made.get(identifier)
+            if model is None and not self.made:  # the page is gone, and an object inside an object asks
+                own = self._received.get(key, _NOTHING).get(identifier)
+                if type(own) is dict:
                     made_as = class_under(key, self._operation.keys)
-                # `around`, without a call for each object.
-                model = made_as.__new__(made_as)
-                model.__dict__ = own
-                model.__envelope__ = self
-                made[identifier] = ref(model)
-            found.append(model)
+                    model = around(made_as, cast("dict[str, Any]", own), self)
+            if model is not None:
+                found.append(model)
         return found
 
     def find_of_type(self, name: Any, identifier: Any) -> Model | None:
@@ -143,89 +132,68 @@ class Envelope:
             return None
         return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
 
+    def kept(self, model: Model) -> Envelope | Reach:
+        """The envelope for an object or a copy of one that may outlive the page: with what its associations reach."""
+        if self._results is None:
+            return self
+        cells = reached(model, self._received, self._operation.keys, self._cell)
+        is_result = self.is_result(model)
+        named = cast("frozenset[str]", self._results)  # `is_result` made it one
+        results = {each for each in cells.get(str(self._operation.key), ()) if each in named}
+        if is_result:
+            results.add(str(model.__dict__.get("id")))
+        place = self._places().get(id(model.__dict__))
+        own = None if place is None else self._cell(*place)
+        return Reach(self._operation, self._asked, cells, frozenset(results), own)
+
     def adopt(self, model: Model) -> None:
-        """Know an object that was made again from what was received, so that it stays the one of its type and id."""
-        identifier = str(model.__dict__.get("id"))
-        for key, objects in self._received.items():
-            if objects.get(identifier) is model.__dict__:
-                self._made.setdefault(key, {})[identifier] = ref(model)
+        """Nothing came along, so nothing leads to an object that was unpickled."""
 
-    def results(
-        self, cls: type[Model], references: list[Any]
-    ) -> tuple[list[Any], list[Any], list[Any] | None]:
-        """The objects that `results` names, in its order, and the references whose objects are not there.
+    def release(self) -> None:
+        """Let go of all objects; those that somebody keeps go on with what they reach."""
+        if not self.made:
+            return
+        weak = [ref(model) for made in self.made.values() for model in made.values()]
+        self.made = {}
+        alive = [(model, each) for each in weak if (model := each()) is not None]
+        self._alive = {id(model.__dict__): each for model, each in alive}
+        for model, _ in alive:
+            model.__envelope__ = self.kept(model)
 
-        The loop does what `find` does, without a call for each object: every object of every page comes through here.
+    def _cell(self, key: str, identifier: str) -> Cell | None:
+        """The cell of an object, the same one each time."""
+        cell = self._cells.get((key, identifier))
+        if cell is None:
+            received: Any = self._received.get(key, _NOTHING).get(identifier)
+            if type(received) is not dict:
+                return None
+            model = self.made.get(key, _NOTHING).get(identifier)
+            made = self._alive.get(id(cast("object", received))) if model is None else ref(model)
+            cell = self._cells[key, identifier] = Cell(cast("dict[str, Any]", received), made)
+        return cell
 
-        Returns:
-            The objects; the references without one; the ids of the objects, if each is of the operation's own type and
-            comes once.
-        """
-        objects: list[Any] = []
-        absent: list[Any] = []
-        own_key: Any = self._operation.key
-        # Nothing came along that an association could lead to: no weak reference is needed for each object, which would
-        # make the garbage collector run half again as often.
-        alone = (
-            not self._asked
-            and len(self._received) <= 1
-            and len(references) == len(self._received.get(own_key, _NOTHING))
-        )
-        key: Any = None
-        received: dict[str, Any] = _NOTHING
-        made: dict[str, Any] = {}
-        make: Any = None
-        made_as: type[Model] = cls
-        for reference in references:
-            if reference["key"] != key:
-                key = reference["key"]
-                received = self._received.get(key, _NOTHING)
-                made = self._made.setdefault(key, {})
-                made_as = cls if key == own_key else class_under(key, self._operation.keys)
-                make = made_as.__new__
-            identifier = reference["id"]
-            if type(identifier) is int:  # the keys of a map are text; its references may be numbers one day
-                identifier = str(identifier)
-            own = received.get(identifier)
-            if type(own) is not dict:
-                absent.append(reference)
-            elif identifier in made:  # named twice
-                objects.append(next(each for each in objects if each.__dict__ is own))
-            else:
-                model = make(made_as)
-                model.__dict__ = own
-                model.__envelope__ = self
-                made[identifier] = None if alone else ref(model)
-                objects.append(model)
-        ids = list(made)
-        if alone:
-            self._received = _NOTHING
-            self._made = {}
-        else:
-            self._results = (
-                ids if len(self._made) == 1 else [each for those in self._made.values() for each in those]
-            )
-        return objects, absent, ids if key == own_key and len(ids) == len(objects) else None
+    def _places(self) -> dict[int, tuple[str, str]]:
+        """Envelope key and id of each object, by the identity of what was received."""
+        if not self._known_places:
+            self._known_places = {
+                id(received): (key, identifier)
+                for key, objects in self._received.items()
+                for identifier, received in objects.items()
+            }
+        return self._known_places
 
 
-def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
-    """The class of the objects under an envelope key; `Model` itself for types that the contract does not know."""
-    name = keys.get(key) or models.KEYS.get(key)
-    if name is None:
-        return Model
-    cls = _classes.get(name)
-    if cls is None:
-        cls = _classes[name] = getattr(models, name)
-    return cls
-
-
-_classes: dict[str, type[Model]] = {}
+def _unpickled(operation: Operation | str, asked: frozenset[str]) -> Envelope:
+    return Envelope(operation_of(operation), asked, {})
 
 
 class Decoded(Generic[M]):
-    """The objects of one response."""
+    """The objects of one response.
 
-    __slots__ = ("absent", "count", "identities", "items", "size")
+    It keeps the envelope together: when it goes, the objects that somebody keeps are left with what they reach.
+    """
+
+    __slots__ = ("_envelopes", "absent", "count", "identities", "items", "size")
 
     def __init__(
         self,
@@ -234,42 +202,52 @@ class Decoded(Generic[M]):
         absent: list[Any],
         count: int | None,
         size: int | None,
+        envelope: Envelope | None = None,
     ) -> None:
         self.items = items
         self.identities = identities
         """What tells each item from all others: its id, or (key, id) if it is of another type; `None` in a bare array."""
         self.absent = absent
-        """The same of entries of `results` whose object is not there."""
+        """The same of entries of `results` whose object is not in the response."""
         self.count = count
-        """Objects of the whole query, when the service tells."""
+        """Objects of the whole query, when the service says so."""
         self.size = size
-        """Objects of a full page, when the service tells."""
+        """Objects of a full page, when the service says so."""
+        self._envelopes = [] if envelope is None else [envelope]
+
+    def __del__(self) -> None:
+        if self._envelopes:
+            self.items = []  # what nobody else holds is gone before the envelopes look at what is left
+            for envelope in self._envelopes:
+                envelope.release()
 
     @property
     def entries(self) -> int:
-        """Entries of `results`, those included whose object is not there."""
+        """Entries of `results`, including those whose object is not in the response."""
         return len(self.items) + len(self.absent)
-
-    def extend(self, other: Decoded[M]) -> None:
-        """Add what the next page has."""
-        self.items += other.items
-        self.absent += other.absent
-        self.identities = [*(self.identities or ()), *(other.identities or ())]
 
     @property
     def all_identities(self) -> list[Any]:
-        """Of all entries."""
+        """The identities of all entries."""
         return [*(self.identities or ()), *self.absent]
+
+    def extend(self, other: Decoded[M]) -> None:
+        """Add the objects of the next response."""
+        self.items += other.items
+        self.absent += other.absent
+        self.identities = [*(self.identities or ()), *(other.identities or ())]
+        self._envelopes += other._envelopes
+        other._envelopes = []
 
 
 def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
     """The JSON of a response.
 
     Raises:
-        MalformedResponseError: It is none.
+        MalformedResponseError: The response is not JSON.
     """
     try:
-        return orjson.loads(content)
+        return parsed(content)
     except ValueError as error:
         what = "is empty" if not content.strip() else f"is not JSON ({error})"
         malformed(f"the response {what}", operation, request_id, NotJSONError)
@@ -285,6 +263,14 @@ def decode_envelope(
 ) -> Decoded[M]:
     """The results of an envelope as objects.
 
+    Args:
+        content: The body of the response.
+        cls: The class of the results.
+        operation: The operation that was sent.
+        asked: The associations and optional fields that it asked for.
+        request_id: The response's id, for errors and drift.
+        drift: Where differences from the contract are counted.
+
     Raises:
         MalformedResponseError: The response is not an envelope.
     """
@@ -299,19 +285,23 @@ def decode_envelope(
     meta: Any = received.pop("meta", None)
     told = cast("dict[str, Any]", meta) if type(meta) is dict else _NOTHING
     count = _whole(received.pop("count", None))
+    if count is None:
+        count = _whole(told.get("count"))
     odd = {key: value for key, value in received.items() if type(value) is not dict}
     received.update(dict.fromkeys(odd, _NOTHING))
-    envelope = Envelope(operation, asked, received)
     try:
         if odd and any(reference["key"] in odd for reference in references):
             raise TypeError(odd)
-        items, missing, ids = envelope.results(cls, references)
+        made = _results(cls, references, received, operation, asked)
     except (KeyError, TypeError, AttributeError):
         malformed(
             "an entry of `results` is not {key, id}, or its objects are not a map by id",
             operation,
             request_id,
         )
+    items, identities, missing, envelope = made
+    lost = [_identity(reference, operation) for reference in missing]
+    whole = Decoded(items, identities, lost, count, _whole(told.get("page_size")), envelope)
     drift.check(
         received,
         lambda key: class_under(key, operation.keys),
@@ -322,14 +312,71 @@ def decode_envelope(
         missing=missing,
         odd=odd,
     )
-    lost: list[Any] = []
-    found = references
-    if missing:
-        lost = _identities(missing, operation)
-        found = [each for each in references if each not in missing]
-    count = _whole(told.get("count")) if count is None else count
-    identities = _identities(found, operation) if ids is None else ids
-    return Decoded(items, identities, lost, count, _whole(told.get("page_size")))
+    return whole
+
+
+def _results(
+    cls: type[M],
+    references: list[Any],
+    received: dict[str, Any],
+    operation: Operation,
+    asked: frozenset[str],
+) -> tuple[list[Any], list[Any], list[Any], Envelope | None]:
+    """The objects that `results` names, in its order.
+
+    Returns:
+        The objects; what tells each of them from all others; the references without an object; and the envelope, if other
+        objects came along.
+    """
+    envelope = Envelope(operation, asked, received)
+    own_key: Any = operation.key
+    own: Any = received.get(own_key, _NOTHING)
+    keys = {reference["key"] for reference in references}
+    # The keys of a map are text, and references are too; they may be numbers one day.
+    ids = [
+        identifier if type(identifier := reference["id"]) is str else _text(identifier)
+        for reference in references
+    ]
+    if len(received) <= 1 and len(references) == len(own) and asked.isdisjoint(cls.ASSOCIATIONS):
+        # Nothing came along that an association could lead to: the objects share an envelope that holds nothing.
+        envelope = Envelope(operation, asked, _NOTHING)
+        if keys <= {own_key} and len(set(ids)) == len(ids):
+            try:
+                return [around(cls, _object(own[each]), envelope) for each in ids], ids, [], None
+            except KeyError:
+                pass
+        envelope = Envelope(operation, asked, received)
+    envelope.make_all(cls)
+    envelope.name_results(ids)
+    if keys == {own_key}:
+        made = envelope.made.get(own_key, _NOTHING)
+        try:
+            return [made[each] for each in ids], ids, [], envelope
+        except KeyError:
+            pass
+    items: list[Any] = []
+    identities: list[Any] = []
+    missing: list[Any] = []
+    for reference, identifier in zip(references, ids, strict=True):
+        model = envelope.made.get(reference["key"], _NOTHING).get(identifier)
+        if model is None:
+            missing.append(reference)
+        else:
+            items.append(model)
+            identities.append(_identity(reference, operation))
+    return items, identities, missing, envelope
+
+
+def _text(identifier: object) -> str:
+    if type(identifier) is int:
+        return str(identifier)
+    raise TypeError(identifier)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise KeyError
+    return cast("dict[str, Any]", value)
 
 
 def _fields_asked_for(cls: type[Model], asked: frozenset[str]) -> list[str]:
@@ -344,10 +391,9 @@ def _fields_asked_for(cls: type[Model], asked: frozenset[str]) -> list[str]:
     return fields
 
 
-def _identities(references: list[Any], operation: Operation) -> list[Any]:
-    """What tells each entry of `results` from all others of the list."""
-    key = operation.key
-    return [each["id"] if each["key"] == key else (each["key"], str(each["id"])) for each in references]
+def _identity(reference: Any, operation: Operation) -> Any:
+    """What tells an entry of `results` from all others of the list."""
+    return reference["id"] if reference["key"] == operation.key else (reference["key"], str(reference["id"]))
 
 
 def _whole(value: object) -> int | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from kantata_client._calls.envelope import Decoded
     from kantata_client._lists.numbered import Fetched, Source
     from kantata_client.hooks import Progress
 
@@ -29,15 +30,21 @@ _LONGEST_NUMBER = 20
 class Page(Generic[M]):
     """One page of a list."""
 
-    __slots__ = ("count", "items", "number")
+    __slots__ = ("_decoded", "count", "items", "number")
 
-    def __init__(self, items: list[M], number: int, count: int | None) -> None:
+    def __init__(
+        self, items: list[M], number: int, count: int | None, decoded: Decoded[M] | None = None
+    ) -> None:
+        self._decoded = decoded
         self.items = items
         """Its objects, in order, without those that an earlier page of the walk had."""
         self.number = number
         """Its number, from 1."""
         self.count = count
         """Objects of the whole list when the page was made, if the service tells."""
+
+    def __del__(self) -> None:
+        self.items = []  # what nobody else holds is gone before the envelope looks at what is left
 
     def __len__(self) -> int:
         return len(self.items)
@@ -124,7 +131,7 @@ class Pages(Generic[M]):
         if decoded.count is not None:
             total = max(0, decoded.count - self._skipped)
             self.total = total if self._limit is None else min(total, self._limit)
-        return Page(items, fetched.number, decoded.count)
+        return Page(items, fetched.number, decoded.count, decoded)
 
 
 @resolvable
@@ -134,19 +141,23 @@ class Items(Generic[M]):
     def __init__(self, pages: Pages[M]) -> None:
         self._pages = pages
         self._items: list[M] = []
+        self._page: Page[M] | None = None
+        """The page that the objects are from, which keeps them together."""
 
     def __aiter__(self) -> AsyncIterator[M]:
         return self
 
     async def __anext__(self) -> M:
         while not self._items:
-            page = await anext(self._pages)
-            self._items[:0] = page.items[::-1]  # another task may have put some there meanwhile
+            self._page = page = await anext(self._pages)
+            items, page.items = page.items, []
+            self._items[:0] = items[::-1]  # another task may have put some there meanwhile
         return self._items.pop()
 
     async def aclose(self) -> None:
         """End the walk; there is nothing to give back."""
         self._items.clear()
+        self._page = None
         await self._pages.aclose()
 
 

@@ -46,8 +46,7 @@ class Association:
         if envelope is None:
             return False
         received = model.__dict__
-        told = self.ids in received and not received[self.ids]
-        return envelope.asked(model, self.name, told=told)
+        return envelope.asked(model, self.name, told=self.ids in received and not received[self.ids])
 
     def not_included(self, model: Model) -> NotIncludedError:
         """The error for an association that was not asked for."""
@@ -70,15 +69,16 @@ class One(Association, Generic[T]):
     def __get__(self, model: Model | None, owner: type) -> Self | T | None:
         if model is None:
             return self
-        # Annotated instead of cast: this runs for every association that is read, and `cast` is a call.
-        envelope = model.__envelope__
-        if envelope is not None:
-            reference: Any = model.__dict__.get(self.ids)
-            if reference is not None:
-                key: Any = self.key
-                found: Any = envelope.find(key, reference)
-                if found is not None:
-                    return found
+        envelope, received = model.__envelope__, model.__dict__
+        try:  # while the page is in use
+            made: Any = envelope.made  # pyright: ignore[reportOptionalMemberAccess] - an AttributeError
+            return made[self.key][received[self.ids]]
+        except (KeyError, TypeError, AttributeError):
+            reference: Any = received.get(self.ids)
+        if envelope is not None and reference is not None:
+            found: Any = envelope.find(str(self.key), reference)
+            if found is not None:
+                return found
         if not self._asked(model):
             raise self.not_included(model)
         return None
@@ -101,14 +101,16 @@ class Many(Association, Generic[T]):
         if model is None:
             return self
         envelope = model.__envelope__
+        value: Any = model.__dict__.get(self.ids)
         found: list[Any] = []
-        if envelope is not None:
-            value: Any = model.__dict__.get(self.ids)
-            references: Any = value
-            if type(value) is not list:
-                references = [] if value is None else [value]
+        if envelope is not None and value:
+            references: list[Any] = value if type(value) is list else [value]  # pyright: ignore[reportUnknownVariableType]
             key: Any = self.key
-            found = envelope.find_all(key, references)
+            try:  # while the page is in use
+                made: Any = envelope.made[key]
+                return [made[each] for each in references]
+            except (KeyError, TypeError):
+                found = envelope.find_all(key, references)
             if found and len(found) == len(references):
                 return found
         if not self._asked(model):

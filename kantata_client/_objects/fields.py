@@ -130,7 +130,9 @@ class _Nested(ConvertedField):
     def _one(self, value: Any, model: Model) -> Any:
         if type(value) is not dict:
             return value
-        return around(self._cls, cast("dict[str, Any]", value), model.__envelope__)
+        # Nearly no inner object has associations; without them, it should not keep the whole page alive.
+        envelope = model.__envelope__ if self._cls.ASSOCIATIONS or self._cls.CONDITIONS else None
+        return around(self._cls, cast("dict[str, Any]", value), envelope)
 
 
 class _NestedList(_Nested):

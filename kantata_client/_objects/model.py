@@ -177,6 +177,7 @@ class Model:
         """
         cls = type(self)
         changed = around(cls, _apart(self.__dict__), self.__envelope__)
+        changed.__envelope__ = _kept(changed)
         origin = _origin(self)
         changed.__origin__ = _apart(self.__dict__) if origin is None else origin
         for name, value in changes.items():
@@ -220,12 +221,13 @@ class Model:
 
     def __copy__(self) -> Self:
         copied = around(type(self), dict(self.__dict__), self.__envelope__)
+        copied.__envelope__ = _kept(copied)
         if (origin := _origin(self)) is not None:
             copied.__origin__ = origin
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (type(self), self.__dict__, self.__envelope__, _origin(self))
+        return _made_again, (type(self), self.__dict__, _kept(self), _origin(self))
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.__dict__.get("id")))
@@ -293,6 +295,12 @@ def _apart(received: dict[str, Any]) -> dict[str, Any]:
     return {
         name: deepcopy(value) if type(value) in (list, dict) else value for name, value in received.items()
     }
+
+
+def _kept(model: Model) -> Envelope | None:
+    """The envelope of an object that may outlive its page, as a copy or a pickle does."""
+    envelope = model.__envelope__
+    return None if envelope is None else envelope.kept(model)
 
 
 def _origin(model: Model) -> dict[str, Any] | None:

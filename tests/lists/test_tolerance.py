@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -237,3 +238,21 @@ async def test_numbers_that_count_nothing_are_not_believed() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
         assert await numbers(kantata.stories.list(page=2)) == [1]
+
+
+async def test_missing_objects_are_handled_in_linear_time() -> None:
+    """Twice as many take about twice as long: a ratio within one run, with room for a busy machine."""
+
+    async def seconds(count: int) -> float:
+        references = [{"key": "stories", "id": str(each)} for each in range(count)]
+        content = json.dumps({"count": count, "results": references, "stories": {}}).encode()
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+        async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
+            best = float("inf")
+            for _ in range(3):
+                start = time.process_time()
+                assert await anext(kantata.stories.list().pages(concurrency=1)) is not None
+                best = min(best, time.process_time() - start)
+        return best
+
+    assert await seconds(20_000) < 40 * await seconds(2_000)

@@ -1,0 +1,222 @@
+"""What an object keeps alive of the response that it came in: the objects that its associations reach, no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
+
+from kantata_client import models
+from kantata_client._objects.model import Model, around
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+
+    from kantata_client._contract import Operation
+    from kantata_client._objects.inclusion import Parameter
+
+_NOTHING: dict[str, Any] = {}
+
+
+def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
+    """The class of the objects under an envelope key; `Model` itself for types that the contract does not know."""
+    name = keys.get(key) or models.KEYS.get(key)
+    if name is None:
+        return Model
+    cls = _classes.get(name)
+    if cls is None:
+        cls = _classes[name] = getattr(models, name)
+    return cls
+
+
+_classes: dict[str, type[Model]] = {}
+
+
+class Asked:
+    """What a request asked for, and which objects of its response it asked about."""
+
+    __slots__ = ("_asked", "_operation")
+
+    def __init__(self, operation: Operation, asked: frozenset[str]) -> None:
+        self._operation = operation
+        self._asked = asked
+        """Associations and optional fields."""
+
+    def asked(self, model: Model, name: str, *, told: bool = False) -> bool:
+        """Whether the request asked for an association or an optional field of this object.
+
+        It asked for its results only, not for objects that came along, even of the same class. `told`: the object's own
+        field says that it has no such object, which holds for those that came along too.
+        """
+        if name not in self._asked or type(model).__name__ != self._operation.model:
+            return False
+        return told or self.is_result(model)
+
+    def advice(self, model: Model, parameter: Parameter, name: str) -> str | None:
+        """How the request could have asked for an association or an optional field; `None` if it could not."""
+        taken = self._operation.query.get(parameter)
+        possible = taken is not None and name in taken.values
+        if possible and type(model).__name__ == self._operation.model and self.is_result(model):
+            return f'add {parameter}=["{name}"] to the call that returned this {type(model).__name__}'
+        return None
+
+    def is_result(self, model: Model) -> bool:
+        """Whether the object is one of the results, and not one that came along with them."""
+        raise NotImplementedError
+
+
+class Cell:
+    """An object as it was received, and the model around it while somebody uses it."""
+
+    __slots__ = ("made", "received")
+
+    def __init__(self, received: dict[str, Any], made: ref[Model] | None = None) -> None:
+        self.received = received
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cell, (self.received,)
+
+
+class Reach(Asked):
+    """The envelope of an object that outlives its page: what its associations reach, directly or through others.
+
+    Objects of one page share their cells, so that each record stays one object among them.
+    """
+
+    __slots__ = ("_cells", "_own", "_results")
+
+    made: Mapping[str, Mapping[str, Model]] = {}
+    """No models: each is held by who uses it, so that no reference cycle arises."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        asked: frozenset[str],
+        cells: Mapping[str, Mapping[str, Cell]],
+        results: frozenset[str],
+        own: Cell | None,
+    ) -> None:
+        super().__init__(operation, asked)
+        self._cells = cells
+        self._results = results
+        """The ids of the results among the objects."""
+        self._own = own
+        """The cell of the object itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (portable(self._operation), self._asked, self._cells, self._results, self._own)
+        return _unpickled, parts
+
+    def is_result(self, model: Model) -> bool:
+        """Whether the object is one of the results, and not one that came along with them."""
+        return str(model.__dict__.get("id")) in self._results
+
+    def kept(self, model: Model) -> Reach:
+        """The envelope for an object or a copy of one."""
+        if self._own is None or self._own.received is model.__dict__:
+            return self
+        return Reach(self._operation, self._asked, self._cells, self._results, None)
+
+    def find(self, key: str, identifier: Any) -> Model | None:
+        """The object of that type and id, the same one each time, or `None`."""
+        cell = self._cell(key, identifier if type(identifier) is str else str(identifier))
+        if cell is None:
+            return None
+        model: Model | None = None if cell.made is None else cell.made()
+        if model is None:
+            model = around(class_under(key, self._operation.keys), cell.received, None)
+            cell.made = ref(model)
+            cells = reached(model, self._cells, self._operation.keys, self._cell)
+            model.__envelope__ = Reach(self._operation, self._asked, cells, self._results, cell)
+        return model
+
+    def _cell(self, key: str, identifier: str) -> Cell | None:
+        cells: Mapping[str, Cell] = self._cells.get(key, _NOTHING)
+        return cells.get(identifier)
+
+    def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
+        """The objects of that type and these ids, without those that are not there."""
+        found = (self.find(key, identifier) for identifier in identifiers)
+        return [model for model in found if model is not None]
+
+    def find_of_type(self, name: Any, identifier: Any) -> Model | None:
+        """The object that a polymorphic reference points to; its type is an envelope key or a type's name."""
+        if not isinstance(name, str) or identifier is None:
+            return None
+        return self.find(name if name in self._cells else models.TYPES.get(name, name), identifier)
+
+    def adopt(self, model: Model) -> None:
+        """Know the object itself when it was unpickled, so that it stays the one of its type and id."""
+        if self._own is not None and self._own.received is model.__dict__:
+            self._own.made = ref(model)
+
+
+def references(model_class: type[Model], received: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(envelope key or type name, id) of each object that an object's associations refer to."""
+    for association in model_class.ASSOCIATIONS.values():
+        value = received.get(association.ids)
+        if not value:
+            continue
+        if association.key is None:
+            if type(value) is dict:
+                reference = cast("dict[str, Any]", value)
+                yield str(reference.get("key")), reference.get("id")
+        elif type(value) is list:
+            for identifier in cast("list[Any]", value):
+                yield association.key, identifier
+        else:
+            yield association.key, value
+
+
+def reached(
+    model: Model,
+    known: Container[str],
+    keys: Mapping[str, str],
+    cell_of: Callable[[str, str], Cell | None],
+) -> dict[str, dict[str, Cell]]:
+    """The cells of all objects that an object's associations reach, by envelope key and id.
+
+    Args:
+        model: The object to begin at; it is among them only if something that it reaches refers to it.
+        known: The envelope keys of the response.
+        keys: Envelope key → class, where the operation names another one than usual.
+        cell_of: The cell of an object, by its envelope key and its id.
+    """
+    found: dict[str, dict[str, Cell]] = {}
+    waiting: list[tuple[type[Model], dict[str, Any]]] = [(type(model), model.__dict__)]
+    while waiting:
+        for name, identifier in references(*waiting.pop()):
+            key = name if name in known else models.TYPES.get(name)
+            if key is None or identifier is None:
+                continue
+            cells = found.setdefault(key, {})
+            identifier = str(identifier)
+            if identifier not in cells and (cell := cell_of(key, identifier)) is not None:
+                cells[identifier] = cell
+                waiting.append((class_under(key, keys), cell.received))
+    return found
+
+
+def portable(operation: Operation) -> Operation | str:
+    """An operation as it is pickled: by its name if the contract has it, which takes a few bytes instead of thousands."""
+    from kantata_client.operations import OPERATIONS
+
+    name = operation.id
+    return name if name in OPERATIONS and OPERATIONS[name] is operation else operation
+
+
+def operation_of(portable: Operation | str) -> Operation:
+    """The operation that was pickled."""
+    from kantata_client.operations import OPERATIONS
+
+    return OPERATIONS[portable] if isinstance(portable, str) else portable
+
+
+def _unpickled(
+    operation: Operation | str,
+    asked: frozenset[str],
+    cells: Mapping[str, Mapping[str, Cell]],
+    results: frozenset[str],
+    own: Cell | None,
+) -> Reach:
+    return Reach(operation_of(operation), asked, cells, results, own)
