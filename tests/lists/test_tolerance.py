@@ -147,7 +147,7 @@ async def test_a_progress_hook_that_fails_is_logged(caplog: pytest.LogCaptureFix
 
     async with Listing(400).client() as kantata:
         assert await numbers(kantata.stories.list().items(progress=fail)) == list(range(1, 401))
-        with pytest.raises(UsageError, match="a function that is not async is needed"):
+        with pytest.raises(UsageError, match="pass a function that is not async"):
             kantata.stories.list().items(progress=anyio.lowlevel.checkpoint)  # type: ignore[arg-type]
     assert [record.getMessage() for record in caplog.records] == [
         "The progress hook of stories.list failed"
