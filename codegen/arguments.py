@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import attrs
 from openapi_python_client.config import Config, ConfigFile, MetaType
 from openapi_python_client.parser.openapi import GeneratorData
 from openapi_python_client.parser.properties.any import AnyProperty
@@ -45,6 +46,14 @@ _KINDS: dict[type, tuple[str, str]] = {
     DateTimeProperty: ("datetime", "datetime"),
     FileProperty: ("file", "bytes | File"),
     AnyProperty: ("any", "object"),
+}
+
+_TAKEN = {"date": "date | str", "datetime": "datetime | date | str", "number": "float | Decimal"}
+"""Kind → what the runtime takes for it, where that is more than what it returns."""
+
+_PAIRS: dict[Literal["date", "datetime"], str] = {
+    "date": "tuple[date | None, date | None] | str",
+    "datetime": "tuple[datetime | None, datetime | None] | str",
 }
 
 
@@ -115,7 +124,7 @@ class Reader:
 
     def parameter(self, where: str, parsed: PropertyProtocol, node: ParameterNode) -> Argument:
         """A path or query parameter as a keyword argument."""
-        return self._argument(
+        argument = self._argument(
             where,
             parsed,
             node.schema,
@@ -124,6 +133,8 @@ class Reader:
             default=node.default,
             deprecated=node.deprecated,
         )
+        of = range_of(argument)
+        return argument if of is None else attrs.evolve(argument, range=of, annotation=_PAIRS[of])
 
     def _argument(
         self,
@@ -186,7 +197,7 @@ class Reader:
             return self._object(where, parsed, schema, given=given)
         for cls, (kind, annotation) in _KINDS.items():
             if isinstance(parsed, cls):
-                return kind, annotation, frozenset()
+                return kind, _TAKEN.get(kind, annotation) if given else annotation, frozenset()
         msg = f"{where}: property {text(parsed.name)!r} has a type that codegen does not know ({type(parsed).__name__})"
         raise CodegenError(msg)
 
@@ -212,6 +223,17 @@ def _names_objects(name: str, kind: str, description: str) -> bool:
         return False
     named = name in ("id", "ids", "only") or name.endswith(("_id", "_ids"))
     return named or (kind == "integer" and re.search(r"\bids?\b", description) is not None)
+
+
+def range_of(argument: Argument) -> Literal["date", "datetime"] | None:
+    """What `due_between` and the like are ranges of; they are declared as text, `START:END`."""
+    if argument.kind != "string" or argument.many or not argument.name.endswith("_between"):
+        return None
+    return (
+        "datetime"
+        if re.search(r"time ?stamp|_at_between", f"{argument.name} {argument.description}")
+        else "date"
+    )
 
 
 def by_name(model: ModelProperty) -> dict[str, PropertyProtocol]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import attrs
 from openapi_python_client.config import Config
@@ -34,6 +35,8 @@ class Argument:
     """Input classes that the annotation names."""
     alias: str | None = None
     """Name of the `Literal` alias in the module, where there is one."""
+    range: Literal["date", "datetime"] | None = None
+    """What a text is a range of, where a pair is taken as well."""
     narrowed: bool = False
     """Whether the alias lists values that this operation does not take."""
     deprecated: bool = False

@@ -35,6 +35,8 @@ class Parameter:
     """What the service assumes when it is not sent."""
     maximum: int | None = None
     """Largest number, or, when `many`, most items."""
+    range: Literal["date", "datetime"] | None = None
+    """A text `START:END` that may be given as a pair of dates or times."""
     fields: Mapping[str, Parameter] | None = None
     """The properties of an `object`, where the contract lists them."""
 

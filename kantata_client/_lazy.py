@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from kantata_client._suggestions import similar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
@@ -68,12 +69,6 @@ class LazyConstants(Mapping[str, T]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} {self._package.rpartition('.')[2]}>"
-
-
-def similar(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
-    """`; did you mean 'stories'?`, or nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Annotations(dict[str, Any]):

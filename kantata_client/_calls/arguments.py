@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kantata_client._calls.beyond import Beyond
-from kantata_client._lazy import similar
+from kantata_client._suggestions import similar
 from kantata_client._unset import UNSET
 from kantata_client.errors import UsageError
 
@@ -213,6 +213,8 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         raise _wrong(operation, name, f"{_expected(kind)} is needed, not {shown(value)}")
     match kind:
         case "string":
+            if parameter.range and isinstance(value, (tuple, list)):
+                return _range(operation, name, parameter.range, cast("tuple[Any, ...]", value))
             if isinstance(value, str):
                 return _encodable(operation, name, value)
             if isinstance(value, int):
@@ -246,9 +248,12 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
         case "datetime":
             if isinstance(value, datetime):
                 return _zoned(operation, name, value).isoformat()
+            if isinstance(value, str) and _parses(value, date.fromisoformat):
+                return value
             if isinstance(value, date):
                 return datetime(value.year, value.month, value.day, tzinfo=UTC).isoformat()
             if isinstance(value, str) and _parses(value, datetime.fromisoformat):
+                _zoned(operation, name, datetime.fromisoformat(value))
                 return value
         case "object":
             if isinstance(value, Mapping):
@@ -265,6 +270,29 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
             return _json(operation, name, value)
     hint = "; leave out what is empty, or give None" if value == "" else _id_of(value)
     raise _wrong(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
+
+
+def _range(operation: Operation, name: str, kind: Literal["date", "datetime"], pair: Sequence[Any]) -> str:
+    """`START:END`, either side possibly empty. Times have no colons in them."""
+    from kantata_client._contract import Parameter  # attrs: not at start-up
+
+    if len(pair) != 2 or all(each is None for each in pair):
+        raise _wrong(
+            operation, name, f"a range is a pair (start, end), of which one may be None, not {shown(pair)}"
+        )
+    bounds = ["" if each is None else _checked(operation, name, Parameter(kind), each) for each in pair]
+    start, end = bounds
+    if start and end and _moment(start) > _moment(end):
+        raise _wrong(operation, name, f"the range ends at {end}, before it starts at {start}")
+    if kind == "datetime":
+        bounds = [each and f"{_moment(each):%Y%m%dT%H%M%SZ}" for each in bounds]
+    return ":".join(bounds)
+
+
+def _moment(text: str) -> datetime:
+    """A checked date or time, in UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _parses(text: str, parse: Any) -> bool:

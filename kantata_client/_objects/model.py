@@ -12,9 +12,10 @@ from copy import deepcopy
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
-from kantata_client._lazy import resolvable, similar
+from kantata_client._lazy import resolvable
 from kantata_client._objects.associations import Association
 from kantata_client._objects.inclusion import Condition, not_included
+from kantata_client._suggestions import similar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,7 +167,7 @@ class Model:
         return {name: value for name, value in self.__dict__.items() if name not in type(self).FIELDS}
 
     @_unshadowed
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, *positional: Any, **changes: Any) -> Self:
         """The object with other values of some fields; `None` is kept as null.
 
         Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations; and `update_many`
@@ -176,6 +177,9 @@ class Model:
             TypeError: There is no such field.
         """
         cls = type(self)
+        if positional:  # only in the signature, so that models may declare their own fields instead
+            msg = f"{cls.__name__}.replace takes keyword arguments only"
+            raise TypeError(msg)
         changed = around(cls, _apart(self.__dict__), self.__envelope__)
         changed.__envelope__ = _kept(changed)
         origin = _origin(self)

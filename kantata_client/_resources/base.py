@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from importlib import import_module
+from inspect import iscoroutinefunction
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from kantata_client._calls.beyond import extended
-from kantata_client._lazy import resolvable, similar
+from kantata_client._lazy import resolvable
 from kantata_client._objects.model import Model
+from kantata_client._suggestions import similar
+from kantata_client.errors import UnexpectedArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
@@ -32,6 +37,9 @@ class Resource:
 
     def __init_subclass__(cls) -> None:
         resolvable(cls)
+        for name, value in list(vars(cls).items()):
+            if type(value) is FunctionType and not name.startswith("_"):
+                setattr(cls, name, _explained(value))
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -195,6 +203,38 @@ class Resource:
             concurrency=concurrency,
             progress=progress,
         )
+
+
+def _explained(method: Any) -> Any:
+    """The method, whose error for an argument that does not exist says which one was probably meant."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return method(*arguments, **named)
+        except TypeError as error:
+            # Raised by the call itself, not further inside.
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                _refuse_unknown(method, named, error)
+            raise
+
+    async def call_async(*arguments: Any, **named: Any) -> Any:
+        return await call(*arguments, **named)
+
+    return wraps(method)(call_async if iscoroutinefunction(method) else call)
+
+
+def _refuse_unknown(method: Any, named: Mapping[str, Any], error: TypeError) -> None:
+    code = method.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    unknown = next((name for name in named if name not in known), None)
+    if unknown is None:
+        return
+    where = f"{method.__module__.rpartition('.')[2]}.{method.__name__}"
+    extra = "extra_query or extra_body" if "extra_body" in known else "extra_query"
+    hint = similar(unknown, known) or (
+        f"; what the contract lacks goes into {extra}" if "extra_query" in known else ""
+    )
+    raise UnexpectedArgumentError(f"{where} got an unexpected keyword argument {unknown!r}{hint}") from error
 
 
 @resolvable

@@ -129,7 +129,7 @@ class ExportsMethods(Resource):
 
     async def _fill(self, definition: dict[str, dict[str, Any]]) -> None:
         """Fill in all columns of the data sets that were given as `None`."""
-        from kantata_client._lazy import similar
+        from kantata_client._suggestions import similar
         from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
         from kantata_client.operations.exports import AVAILABLE_DATASETS
 

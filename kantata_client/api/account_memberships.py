@@ -29,7 +29,7 @@ from kantata_client.operations.account_memberships import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -48,8 +48,8 @@ class AccountMemberships(Resource):
         by_full_name: str | None = None,
         by_user_id: int | str | None = None,
         can_log_in: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         is_active: bool | None = None,
         only: int | str | Iterable[int | str] | None = None,
@@ -60,8 +60,8 @@ class AccountMemberships(Resource):
         page: int | None = None,
         per_page: int | None = None,
         search: str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         with_skills: str | None = None,
         with_user_ids: int | str | Iterable[int | str] | None = None,
         extra_query: Mapping[str, object] | None = None,

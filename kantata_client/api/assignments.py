@@ -25,7 +25,7 @@ from kantata_client.operations.assignments import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -47,8 +47,8 @@ class Assignments(Resource):
         self,
         *,
         assignee_id: int | str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         current: bool | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
@@ -70,8 +70,8 @@ class Assignments(Resource):
         resource_id: int | str | None = None,
         story_id: int | str | None = None,
         uncurrent: bool | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         extra_query: Mapping[str, object] | None = None,

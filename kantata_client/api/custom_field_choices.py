@@ -19,7 +19,7 @@ from kantata_client.operations.custom_field_choices import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._lists.paginator import Paginator
 
@@ -33,8 +33,8 @@ class CustomFieldChoices(Resource):
         self,
         *,
         active: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -52,8 +52,8 @@ class CustomFieldChoices(Resource):
         page: int | None = None,
         per_custom_field: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomFieldChoice]:

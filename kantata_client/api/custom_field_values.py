@@ -26,7 +26,7 @@ from kantata_client.operations.custom_field_values import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -43,8 +43,8 @@ class CustomFieldValues(Resource):
         self,
         *,
         subject_type: SubjectType,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -58,8 +58,8 @@ class CustomFieldValues(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         with_custom_field_id: int | str | Iterable[int | str] | None = None,
         with_setter_id: int | str | Iterable[int | str] | None = None,
         with_subject_id: int | str | Iterable[int | str] | None = None,

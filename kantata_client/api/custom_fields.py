@@ -28,7 +28,7 @@ from kantata_client.operations.custom_fields import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -44,8 +44,8 @@ class CustomFields(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -61,8 +61,8 @@ class CustomFields(Resource):
         page: int | None = None,
         per_page: int | None = None,
         subject_type: SubjectType | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[CustomField]:

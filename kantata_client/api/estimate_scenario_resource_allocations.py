@@ -20,6 +20,7 @@ from kantata_client.operations.estimate_scenario_resource_allocations import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
+    from decimal import Decimal
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client.hooks import Progress
@@ -36,7 +37,7 @@ class EstimateScenarioResourceAllocations(Resource):
         id: int | str,
         *,
         duration_days: int | Unset | None = UNSET,
-        percent_allocated: float | Unset | None = UNSET,
+        percent_allocated: float | Decimal | Unset | None = UNSET,
         relative_start_day: int | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         extra_query: Mapping[str, object] | None = None,

@@ -25,7 +25,7 @@ from kantata_client.operations.estimates import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -52,8 +52,8 @@ class Estimates(Resource):
         by_custom_date_value: str | None = None,
         by_custom_number_value: str | None = None,
         by_custom_text_value: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         creator: str | Iterable[str] | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
@@ -70,8 +70,8 @@ class Estimates(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         with_workspace_group_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         extra_query: Mapping[str, object] | None = None,

@@ -176,7 +176,7 @@ class ExchangeTables(ExchangeTablesMethods):
         self,
         id: int | str,
         *,
-        date: date | None = None,
+        date: date | str | None = None,
         page: int | None = None,
         per_page: int | None = None,
         source_currency: str | None = None,

@@ -27,6 +27,7 @@ from kantata_client.operations.expense_budgets import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
+    from decimal import Decimal
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -43,8 +44,8 @@ class ExpenseBudgets(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -58,8 +59,8 @@ class ExpenseBudgets(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         extra_query: Mapping[str, object] | None = None,
@@ -145,10 +146,10 @@ class ExpenseBudgets(Resource):
         workspace_id: int | str,
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        expected_by: date | Unset | None = UNSET,
+        expected_by: date | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
+        markup_percentage: float | Decimal | Unset | None = UNSET,
         markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,
@@ -260,11 +261,11 @@ class ExpenseBudgets(Resource):
         burns_budget: bool | Unset | None = UNSET,
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        expected_by: date | Unset | None = UNSET,
+        expected_by: date | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         fixed_fee: bool | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
+        markup_percentage: float | Decimal | Unset | None = UNSET,
         markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,

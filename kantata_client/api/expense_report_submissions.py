@@ -26,7 +26,7 @@ from kantata_client.operations.expense_report_submissions import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -45,8 +45,8 @@ class ExpenseReportSubmissions(Resource):
         *,
         active: bool | None = None,
         all_on_account: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -62,8 +62,8 @@ class ExpenseReportSubmissions(Resource):
         page: int | None = None,
         per_page: int | None = None,
         statuses: str | Iterable[str] | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,

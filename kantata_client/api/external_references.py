@@ -25,7 +25,7 @@ from kantata_client.operations.external_references import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -41,13 +41,13 @@ class ExternalReferences(Resource):
         self,
         *,
         subject_type: SubjectType,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_message: str | None = None,
         external_status: str | None = None,
         include: Include | Iterable[Include] | None = None,
-        last_synced_after: datetime | None = None,
-        last_synced_before: datetime | None = None,
+        last_synced_after: datetime | date | str | None = None,
+        last_synced_before: datetime | date | str | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
         page: int | None = None,
@@ -57,8 +57,8 @@ class ExternalReferences(Resource):
         service_name: str | None = None,
         status: Status | None = None,
         subject_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ExternalReference]:
         """List external references.

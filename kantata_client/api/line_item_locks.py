@@ -76,7 +76,7 @@ class LineItemLocks(Resource):
     async def create(
         self,
         *,
-        locked_to: date,
+        locked_to: date | str,
         include: Include | Iterable[Include] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,

@@ -25,7 +25,7 @@ from kantata_client.operations.organization_memberships import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -41,8 +41,8 @@ class OrganizationMemberships(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         department_id: int | str | None = None,
         geography_id: int | str | None = None,
         include: Include | Iterable[Include] | None = None,
@@ -52,8 +52,8 @@ class OrganizationMemberships(Resource):
         page: int | None = None,
         per_page: int | None = None,
         primary: bool | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[OrganizationMembership]:
         """List organization memberships.

@@ -24,7 +24,7 @@ from kantata_client.operations.organizations import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -40,8 +40,8 @@ class Organizations(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         for_current_user: bool | None = None,
         matching: str | None = None,
         only: int | str | Iterable[int | str] | None = None,
@@ -49,8 +49,8 @@ class Organizations(Resource):
         page: int | None = None,
         per_page: int | None = None,
         type: str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Organization]:
         """List organizations.

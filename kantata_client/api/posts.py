@@ -26,7 +26,7 @@ from kantata_client.operations.posts import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -42,8 +42,8 @@ class Posts(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -63,8 +63,8 @@ class Posts(Resource):
         search: str | None = None,
         story_id: int | str | None = None,
         story_ids: int | str | Iterable[int | str] | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,
         extra_query: Mapping[str, object] | None = None,
@@ -158,7 +158,7 @@ class Posts(Resource):
         message: str,
         workspace_id: int | str,
         attachment_ids: Sequence[int | str] | Unset | None = UNSET,
-        backdated_to: datetime | Unset | None = UNSET,
+        backdated_to: datetime | date | str | Unset | None = UNSET,
         google_documents: Sequence[GoogleDocumentInput] | Unset | None = UNSET,
         recipient_ids: Sequence[int | str] | Unset | None = UNSET,
         story_id: int | str | Unset | None = UNSET,

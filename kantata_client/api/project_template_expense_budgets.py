@@ -26,7 +26,8 @@ from kantata_client.operations.project_template_expense_budgets import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
+    from decimal import Decimal
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -45,16 +46,16 @@ class ProjectTemplateExpenseBudgets(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
         project_template_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[ProjectTemplateExpenseBudget]:
         """List project template expense budgets.
@@ -114,7 +115,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         cost_per_unit_in_subunits: int | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
+        markup_percentage: float | Decimal | Unset | None = UNSET,
         markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         relative_expected_by_date: int | Unset | None = UNSET,
@@ -222,7 +223,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         description: str | Unset | None = UNSET,
         fixed_fee: bool | Unset | None = UNSET,
         markup_per_unit_in_subunits: int | Unset | None = UNSET,
-        markup_percentage: float | Unset | None = UNSET,
+        markup_percentage: float | Decimal | Unset | None = UNSET,
         markup_type: MarkupType | Unset | None = UNSET,
         quantity: int | Unset | None = UNSET,
         relative_expected_by_date: int | Unset | None = UNSET,

@@ -25,7 +25,7 @@ from kantata_client.operations.rate_card_sets import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -42,8 +42,8 @@ class RateCardSets(Resource):
         self,
         *,
         active: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         has_active_currency: str | None = None,
         has_currency: str | None = None,
         include: Include | Iterable[Include] | None = None,
@@ -52,8 +52,8 @@ class RateCardSets(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         workspace_groups: str | Iterable[str] | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardSet]:

@@ -38,9 +38,9 @@ class RateCardVersions(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        effective_on_date: date | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
+        effective_on_date: date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
@@ -49,8 +49,8 @@ class RateCardVersions(Resource):
         rate_card_id: int | str | None = None,
         rate_card_set_id: int | str | None = None,
         rate_card_set_version_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[RateCardVersion]:
         """List rate card versions.

@@ -25,7 +25,7 @@ from kantata_client.operations.skill_memberships import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -46,15 +46,15 @@ class SkillMemberships(Resource):
         by_skill_ids: int | str | Iterable[int | str] | None = None,
         by_skill_name: str | None = None,
         by_user_name: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
         workspace_id: int | str | None = None,
         extra_query: Mapping[str, object] | None = None,

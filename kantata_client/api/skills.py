@@ -26,7 +26,7 @@ from kantata_client.operations.skills import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -43,8 +43,8 @@ class Skills(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         except_: str | Iterable[str] | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
@@ -66,8 +66,8 @@ class Skills(Resource):
         unassigned_skills_for_project_template_assignment: int | str | None = None,
         unassigned_skills_for_user: int | str | None = None,
         unassigned_skills_for_workspace_resource: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[Skill]:

@@ -52,7 +52,7 @@ class Stories(Resource):
     def list(
         self,
         *,
-        active_between: str | None = None,
+        active_between: tuple[date | None, date | None] | str | None = None,
         all_on_account: bool | None = None,
         archived: Archived | None = None,
         assigned_to_current_user: bool | None = None,
@@ -68,14 +68,14 @@ class Stories(Resource):
         by_tag_name: str | Iterable[str] | None = None,
         by_workspace_group: str | Iterable[str] | None = None,
         completed: bool | None = None,
-        completed_between: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        completed_between: tuple[date | None, date | None] | str | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         creators: str | Iterable[str] | None = None,
-        due_after: date | None = None,
-        due_before: date | None = None,
-        due_between: str | None = None,
-        due_on: date | None = None,
+        due_after: date | str | None = None,
+        due_before: date | str | None = None,
+        due_between: tuple[date | None, date | None] | str | None = None,
+        due_on: date | str | None = None,
         exclude_workspace_title_from_search: bool | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
@@ -104,13 +104,13 @@ class Stories(Resource):
         show_deleted: bool | None = None,
         show_from_archived_workspaces: bool | None = None,
         show_todos: bool | None = None,
-        starting_between: str | None = None,
+        starting_between: tuple[date | None, date | None] | str | None = None,
         story_type: StoryType | None = None,
         story_types: str | Iterable[str] | None = None,
         time_trackable_on_workspace_id: int | str | None = None,
         uncompleted: bool | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         with_ancestry_depth: int | None = None,
         with_assignees: str | Iterable[str] | None = None,
         with_followers: str | Iterable[str] | None = None,
@@ -144,15 +144,15 @@ class Stories(Resource):
             by_tag_name: Filter stories by tag name (exact tags).
             by_workspace_group: Filter stories by workspace group (project group ids).
             completed: False = no filtering.
-            completed_between: Return only tasks that were completed in this range: two ISO dates with
-                a colon between.
+            completed_between: Return only tasks that were completed in this range: a pair of dates,
+                either of which may be `None`.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             creators: Filter stories by creators (user ids).
             due_after: Return only stories whose due time is after this date.
             due_before: Return only stories whose due time is before this date.
-            due_between: Return only tasks that are due in this range: two ISO dates with a colon
-                between.
+            due_between: Return only tasks that are due in this range: a pair of dates, either of
+                which may be `None`.
             due_on: Return only stories whose due time is on this date.
             exclude_workspace_title_from_search: Leaves out search matches on project title.
             external_reference_external_message: Return only objects whose external reference has
@@ -191,8 +191,8 @@ class Stories(Resource):
             show_deleted: `True`: return deleted stories too. Default: `False`.
             show_from_archived_workspaces: Tasks in archived projects. Default: `False`.
             show_todos: `True`: return todos too. Default: `False`.
-            starting_between: Return only tasks that start in this range: two ISO dates with a colon
-                between.
+            starting_between: Return only tasks that start in this range: a pair of dates, either of
+                which may be `None`.
             story_type: Filter stories by story type.
             story_types: Filter stories by story types (task types).
             time_trackable_on_workspace_id: Filter stories by time trackable on workspace id.
@@ -312,14 +312,14 @@ class Stories(Resource):
         checklist: Sequence[str] | Unset | None = UNSET,
         custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
+        due_date: date | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         fixed_fee: bool | Unset | None = UNSET,
         parent_id: int | str | Unset | None = UNSET,
         percentage_complete: int | Unset | None = UNSET,
         priority: Priority | Unset | None = UNSET,
         project_plan: bool | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
+        start_date: date | str | Unset | None = UNSET,
         state: State | Unset | None = UNSET,
         status: str | Unset | None = UNSET,
         story_type: StoryType | Unset | None = UNSET,
@@ -467,14 +467,14 @@ class Stories(Resource):
         budget_estimate_in_cents: int | Unset | None = UNSET,
         custom_fields: Sequence[CustomFieldInput] | Unset | None = UNSET,
         description: str | Unset | None = UNSET,
-        due_date: date | Unset | None = UNSET,
+        due_date: date | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         fixed_fee: bool | Unset | None = UNSET,
         follower_ids: Sequence[int | str] | Unset | None = UNSET,
         parent_id: int | str | Unset | None = UNSET,
         percentage_complete: int | Unset | None = UNSET,
         priority: Priority | Unset | None = UNSET,
-        start_date: date | Unset | None = UNSET,
+        start_date: date | str | Unset | None = UNSET,
         state: State | Unset | None = UNSET,
         status: str | Unset | None = UNSET,
         story_type: StoryType | Unset | None = UNSET,

@@ -21,7 +21,7 @@ from kantata_client.operations.story_dependencies import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._lists.paginator import Paginator
 
@@ -34,8 +34,8 @@ class StoryDependencies(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
@@ -46,8 +46,8 @@ class StoryDependencies(Resource):
         show_from_archived_workspaces: bool | None = None,
         source_id: int | str | None = None,
         target_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         workspace_id: int | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryDependency]:

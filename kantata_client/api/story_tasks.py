@@ -25,7 +25,7 @@ from kantata_client.operations.story_tasks import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -41,8 +41,8 @@ class StoryTasks(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
@@ -52,8 +52,8 @@ class StoryTasks(Resource):
         show_deleted: bool | None = None,
         show_from_archived_workspaces: bool | None = None,
         story_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[StoryTask]:
         """List story tasks.

@@ -24,7 +24,7 @@ from kantata_client.operations.subscribed_events import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._lists.paginator import Paginator
 
@@ -37,8 +37,8 @@ class SubscribedEvents(SubscribedEventsMethods):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         event_types: str | Iterable[str] | None = None,
         include: Include | Iterable[Include] | None = None,
         most_recent: bool | None = None,

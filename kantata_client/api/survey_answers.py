@@ -25,6 +25,7 @@ from kantata_client.operations.survey_answers import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import date
+    from decimal import Decimal
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -127,8 +128,8 @@ class SurveyAnswers(Resource):
         survey_response_id: int | str,
         choice_ids: Sequence[int | str] | Unset | None = UNSET,
         choice_values: Sequence[str] | Unset | None = UNSET,
-        date_value: date | Unset | None = UNSET,
-        decimal_value: float | Unset | None = UNSET,
+        date_value: date | str | Unset | None = UNSET,
+        decimal_value: float | Decimal | Unset | None = UNSET,
         integer_value: int | Unset | None = UNSET,
         string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -186,8 +187,8 @@ class SurveyAnswers(Resource):
         *,
         choice_ids: Sequence[int | str] | Unset | None = UNSET,
         choice_values: Sequence[str] | Unset | None = UNSET,
-        date_value: date | Unset | None = UNSET,
-        decimal_value: float | Unset | None = UNSET,
+        date_value: date | str | Unset | None = UNSET,
+        decimal_value: float | Decimal | Unset | None = UNSET,
         integer_value: int | Unset | None = UNSET,
         string_value: str | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,

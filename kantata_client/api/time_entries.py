@@ -46,10 +46,10 @@ class TimeEntries(Resource):
         *,
         approved: bool | None = None,
         billable: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         created_by: int | str | None = None,
-        date_performed_between: str | None = None,
+        date_performed_between: tuple[date | None, date | None] | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -70,8 +70,8 @@ class TimeEntries(Resource):
         page: int | None = None,
         per_page: int | None = None,
         uninvoiced: bool | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         with_recent_timesheet_ids: int | str | Iterable[int | str] | None = None,
         with_timesheet_id: int | str | None = None,
         with_user_ids: int | str | Iterable[int | str] | None = None,
@@ -89,7 +89,8 @@ class TimeEntries(Resource):
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             created_by: Return only objects that this user created.
-            date_performed_between: Return only time entries of this range: `YYYY-MM-DD:YYYY-MM-DD`.
+            date_performed_between: Return only time entries of this range: a pair of dates, either of
+                which may be `None`.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -187,7 +188,7 @@ class TimeEntries(Resource):
     async def create(
         self,
         *,
-        date_performed: date,
+        date_performed: date | str,
         time_in_minutes: int,
         workspace_id: int | str,
         billable: bool | Unset | None = UNSET,
@@ -303,7 +304,7 @@ class TimeEntries(Resource):
         id: int | str,
         *,
         billable: bool | Unset | None = UNSET,
-        date_performed: date | Unset | None = UNSET,
+        date_performed: date | str | Unset | None = UNSET,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         location: str | Unset | None = UNSET,
         notes: str | Unset | None = UNSET,

@@ -25,6 +25,7 @@ from kantata_client.operations.time_off_entries import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import date, datetime
+    from decimal import Decimal
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -41,9 +42,9 @@ class TimeOffEntries(Resource):
     def list(
         self,
         *,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        end_date: date | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
+        end_date: date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -56,9 +57,9 @@ class TimeOffEntries(Resource):
         only: int | str | Iterable[int | str] | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        start_date: date | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        start_date: date | str | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         user_id: int | str | None = None,
         user_ids: int | str | Iterable[int | str] | None = None,
         without_external_reference_service_name: str | None = None,
@@ -147,8 +148,8 @@ class TimeOffEntries(Resource):
     async def create(
         self,
         *,
-        hours: float,
-        requested_date: date,
+        hours: float | Decimal,
+        requested_date: date | str,
         user_id: int | str,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
@@ -200,7 +201,7 @@ class TimeOffEntries(Resource):
         self,
         id: int | str,
         *,
-        hours: float,
+        hours: float | Decimal,
         external_reference: ExternalReferenceInput | Unset | None = UNSET,
         include: Include | Iterable[Include] | None = None,
         extra_query: Mapping[str, object] | None = None,

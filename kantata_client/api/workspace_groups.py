@@ -25,7 +25,7 @@ from kantata_client.operations.workspace_groups import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -52,8 +52,8 @@ class WorkspaceGroups(Resource):
         by_custom_number_value: str | None = None,
         by_custom_text_value: str | None = None,
         companies_only: bool | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -69,8 +69,8 @@ class WorkspaceGroups(Resource):
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceGroup]:

@@ -34,7 +34,7 @@ from kantata_client.operations.workspace_resources import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -62,8 +62,8 @@ class WorkspaceResources(Resource):
         by_custom_date_value: str | None = None,
         by_custom_number_value: str | None = None,
         by_custom_text_value: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -88,8 +88,8 @@ class WorkspaceResources(Resource):
         providers: bool | None = None,
         providers_with_unnamed: bool | None = None,
         role_id: int | str | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         user_id: int | str | None = None,
         with_organizations: bool | None = None,
         without_external_reference_service_name: str | None = None,

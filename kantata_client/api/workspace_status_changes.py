@@ -22,7 +22,7 @@ from kantata_client.operations.workspace_status_changes import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from kantata_client._lists.paginator import Paginator
 
@@ -36,15 +36,15 @@ class WorkspaceStatusChanges(Resource):
         self,
         *,
         workspace_id: int | str,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
+        created_after: datetime | date | str | None = None,
+        created_before: datetime | date | str | None = None,
         include: Include | Iterable[Include] | None = None,
         only: int | str | Iterable[int | str] | None = None,
         order: Order | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        updated_after: datetime | None = None,
-        updated_before: datetime | None = None,
+        updated_after: datetime | date | str | None = None,
+        updated_before: datetime | date | str | None = None,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[WorkspaceStatusChange]:
         """List workspace status changes.

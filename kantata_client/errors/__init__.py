@@ -2,6 +2,7 @@
 
     KantataError
     ├── UsageError (also a ValueError)        the call is wrong
+    │   └── UnexpectedArgumentError           … by an argument that does not exist (also a TypeError)
     ├── APIError                              the service answered with an error
     │   ├── BadRequestError            400
     │   ├── AuthenticationError        401
@@ -84,6 +85,10 @@ class UsageError(KantataError, ValueError):
         first = f"{problem} {consequence}" if consequence else problem
         super().__init__("\n".join([first, *(f"  {detail}" for detail in details)]))
         self.problem = problem
+
+
+class UnexpectedArgumentError(UsageError, TypeError):
+    """A method was called with an argument that it does not have."""
 
 
 class APIError(KantataError):

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day
@@ -44,6 +44,21 @@ class AccessGroupMembership(Model):
     """User who added the member."""
     user_id: int | None = None
     user_name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            access_group_id: int | None = ...,
+            access_group_name: str | None = ...,
+            created_at: date | None = ...,
+            creator_id: int | None = ...,
+            user_id: int | None = ...,
+            user_name: str | None = ...,
+        ) -> Self: ...
+
     access_group: ClassVar[One[AccessGroup]] = One("access_group_id", "access_groups")
     """The access group with the id in `access_group_id`."""
     user: ClassVar[One[User]] = One("user_id", "users")

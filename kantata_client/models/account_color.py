@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -38,3 +38,17 @@ class AccountColor(Model):
     """Format #XXXXXX."""
     name: str | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            default_color: bool | None = ...,
+            enabled: bool | None = ...,
+            hex: str | None = ...,
+            name: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included, moment, nested, nested_dict, nested_list
@@ -34,6 +34,17 @@ class AccountDataExportResultExportDefinitionEntryColumn(Model):
     type: str | None = None
     """Column data type."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            description: str | None = ...,
+            display_name: str | None = ...,
+            key: str | None = ...,
+            type: str | None = ...,
+        ) -> Self: ...
+
 
 class AccountDataExportResultExportDefinitionEntryFilters(Model):
     """Account data export result export definition entry filters.
@@ -47,6 +58,15 @@ class AccountDataExportResultExportDefinitionEntryFilters(Model):
     """Created on or before."""
     start_date: date | None = day()
     """Created on or after."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            end_date: date | None = ...,
+            start_date: date | None = ...,
+        ) -> Self: ...
 
 
 class AccountDataExportResultExportDefinitionEntry(Model):
@@ -68,6 +88,17 @@ class AccountDataExportResultExportDefinitionEntry(Model):
         AccountDataExportResultExportDefinitionEntryFilters
     )
     key: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            columns: list[AccountDataExportResultExportDefinitionEntryColumn] | None = ...,
+            display_name: str | None = ...,
+            filters: AccountDataExportResultExportDefinitionEntryFilters | None = ...,
+            key: str | None = ...,
+        ) -> Self: ...
 
 
 class AccountDataExportResult(Model):
@@ -96,5 +127,19 @@ class AccountDataExportResult(Model):
     status: str | None = None
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            created_at: datetime | None = ...,
+            export_definition: dict[str, AccountDataExportResultExportDefinitionEntry] | None = ...,
+            status: str | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""

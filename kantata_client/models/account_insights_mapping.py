@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included
@@ -41,5 +41,19 @@ class AccountInsightsMapping(Model):
     is_custom_dashboard: bool | None = None
     """False = standard dashboard."""
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            access_group_ids: list[str] | None = ...,
+            creator: str | None = ...,
+            dynamic: bool | None = ...,
+            is_custom_dashboard: bool | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...
+
     access_groups: ClassVar[Many[AccessGroup]] = Many("access_group_ids", "access_groups")
     """The access groups with the ids in `access_group_ids`."""

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included
@@ -65,6 +65,27 @@ class AccountInvitation(Model):
     permission: str | None = None
     """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
     `project_creator`, `collaborator`, and `punch_clock`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            bill_rate_in_cents: int | None = ...,
+            billability_target: int | None = ...,
+            cost_rate_in_cents: int | None = ...,
+            default_role_id: str | None = ...,
+            email_address: str | None = ...,
+            expiration_date: str | None = ...,
+            full_name: str | None = ...,
+            headline: str | None = ...,
+            invitee_id: str | None = ...,
+            inviter_id: str | None = ...,
+            pending: bool | None = ...,
+            permission: str | None = ...,
+        ) -> Self: ...
+
     default_role: ClassVar[One[Role]] = One("default_role_id", "roles")
     """The default role with the id in `default_role_id`."""
     invitee: ClassVar[One[User]] = One("invitee_id", "users")

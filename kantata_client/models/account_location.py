@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -28,3 +28,14 @@ class AccountLocation(Model):
     archived: bool | None = None
     in_use: bool | None = None
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            archived: bool | None = ...,
+            in_use: bool | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...

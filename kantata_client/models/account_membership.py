@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, optional
@@ -139,6 +139,47 @@ class AccountMembership(Model):
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            backup_approver_association_ids: list[str] | None = ...,
+            bill_rate_in_cents: int | None = ...,
+            billability_target: int | None = ...,
+            can_create_workspace: bool | None = ...,
+            can_log_in: bool | None = ...,
+            can_view_reports: bool | None = ...,
+            collaborator_only_license: bool | None = ...,
+            cost_rate_ids: list[str] | None = ...,
+            cost_rate_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            default_read_only: bool | None = ...,
+            default_role_id: str | None = ...,
+            disabled_at: datetime | None = ...,
+            effective_workweek_id: str | None = ...,
+            future_billable_utilization_ids: list[str] | None = ...,
+            is_administrator: bool | None = ...,
+            is_backup_approver: bool | None = ...,
+            is_owner: bool | None = ...,
+            is_project_lead: bool | None = ...,
+            is_punch_clock_user: bool | None = ...,
+            managee_ids: list[str] | None = ...,
+            manager_can_approve: bool | None = ...,
+            manager_can_edit_skills: bool | None = ...,
+            manager_id: str | None = ...,
+            non_participant: bool | None = ...,
+            permission: str | None = ...,
+            possible_managee_ids: list[str] | None = ...,
+            possible_manager_ids: list[str] | None = ...,
+            should_show_alert_on_timesheet_submission: bool | None = ...,
+            skill_membership_ids: list[str] | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     backup_approver_associations: ClassVar[Many[BackupApproverAssociation]] = Many(
         "backup_approver_association_ids", "backup_approver_associations"
     )

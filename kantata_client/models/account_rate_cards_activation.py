@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -18,3 +20,11 @@ class AccountRateCardsActivation(Model):
     """
 
     activated: bool | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            activated: bool | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -65,6 +65,25 @@ class Assignment(Model):
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            allocated_minutes: int | None = ...,
+            assignee_id: str | None = ...,
+            created_at: datetime | None = ...,
+            current: bool | None = ...,
+            estimated_minutes: int | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            resource_id: int | None = ...,
+            story_allocation_day_ids: list[str] | None = ...,
+            story_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     assignee: ClassVar[One[User]] = One("assignee_id", "users")
     """The assignee with the id in `assignee_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -40,6 +40,19 @@ class BackupApproverAssociation(Model):
     """Present only when `include` names `backup_approver`."""
     end_date: datetime | None = moment()
     start_date: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            approver_id: str | None = ...,
+            backup_approver_id: str | None = ...,
+            end_date: datetime | None = ...,
+            start_date: datetime | None = ...,
+        ) -> Self: ...
+
     approver: ClassVar[One[User]] = One("approver_id", "users")
     """The approver with the id in `approver_id`."""
     backup_approver: ClassVar[One[User]] = One("backup_approver_id", "users")

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -27,3 +27,13 @@ class BaselinePayload(Model):
     raw_data: str | None = None
     """JSON snapshot of stories' start, due, percentage complete."""
     workspace_baseline_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            raw_data: str | None = ...,
+            workspace_baseline_id: int | None = ...,
+        ) -> Self: ...

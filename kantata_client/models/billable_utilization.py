@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included, moment
@@ -48,6 +48,21 @@ class BillableUtilization(Model):
     target: int | None = None
     """Percentage of logged hours."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_membership_id: str | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            effective_date: date | None = ...,
+            target: int | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
     """The account membership with the id in `account_membership_id`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment
@@ -68,6 +68,27 @@ class BillingMilestone(Model):
     title: str | None = None
     updated_at: datetime | None = moment()
     workspace_id: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            amount_in_cents: int | None = ...,
+            billing_type: str | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            date_to_invoice: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            invoice_id: str | None = ...,
+            invoice_ids: list[str] | None = ...,
+            story_id: str | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

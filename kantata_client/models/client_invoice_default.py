@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -58,3 +58,26 @@ class ClientInvoiceDefault(Model):
     time_rollup_type: int | None = None
     """0 Detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            expense_rollup_type: int | None = ...,
+            rich_text: str | None = ...,
+            show_creators: bool | None = ...,
+            show_dates: bool | None = ...,
+            show_hours: bool | None = ...,
+            show_notes: bool | None = ...,
+            show_project_names: bool | None = ...,
+            show_rates: bool | None = ...,
+            show_roles: bool | None = ...,
+            show_subtotals: bool | None = ...,
+            show_task_names: bool | None = ...,
+            show_tax: bool | None = ...,
+            time_rollup_type: int | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -22,3 +24,13 @@ class Column(Model):
     id: str = ""
     filters: str | None = None
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            filters: str | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import moment
@@ -45,5 +45,20 @@ class CostRate(Model):
     in_use: bool | None = None
     """Member participates in a workspace with same currency."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_membership_id: int | None = ...,
+            amount_in_subunits: int | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            in_use: bool | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
     """The account membership with the id in `account_membership_id`."""

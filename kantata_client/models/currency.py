@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -27,3 +29,15 @@ class Currency(Model):
     subunit_to_unit: int | None = None
     """Subunits in a unit: 100 cents in a dollar."""
     symbol: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            iso_code: str | None = ...,
+            name: str | None = ...,
+            subunit_to_unit: int | None = ...,
+            symbol: str | None = ...,
+        ) -> Self: ...

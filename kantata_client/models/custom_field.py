@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -84,6 +84,27 @@ class CustomField(Model):
     `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
     `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace, Resource
     and Story; the rest for Estimate, WorkspaceGroup and User."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            choice_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            custom_field_set_id: str | None = ...,
+            default_text: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            read_access: str | None = ...,
+            unique_constraint: bool | None = ...,
+            updated_at: datetime | None = ...,
+            value_type: str | None = ...,
+            write_access: str | None = ...,
+        ) -> Self: ...
+
     choices: ClassVar[Many[CustomFieldChoice]] = Many("choice_ids", "custom_field_choices")
     """The choices with the ids in `choice_ids`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")

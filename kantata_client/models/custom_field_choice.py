@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -47,6 +47,21 @@ class CustomFieldChoice(Model):
     label: str | None = None
     position: int | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            custom_field_id: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            label: str | None = ...,
+            position: int | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     custom_field: ClassVar[One[CustomField]] = One("custom_field_id", "custom_fields")
     """The custom field with the id in `custom_field_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

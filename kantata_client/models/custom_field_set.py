@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included, moment
@@ -48,6 +48,21 @@ class CustomFieldSet(Model):
     subject_type: str | None = None
     """Valid values: `Workspace`, `Story`, `User`, and `WorkspaceGroup`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            custom_field_ids: list[str] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            subject_type: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     custom_fields: ClassVar[Many[CustomField]] = Many("custom_field_ids", "custom_fields")
     """The custom fields with the ids in `custom_field_ids`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

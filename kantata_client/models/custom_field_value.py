@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One, Polymorphic
 from kantata_client._objects.fields import included, moment, nested
@@ -82,6 +82,30 @@ class CustomFieldValue(Model):
     updated_at: datetime | None = moment()
     value: object | None = None
     """By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice ids]."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            can_edit: bool | None = ...,
+            created_at: datetime | None = ...,
+            custom_field_id: str | None = ...,
+            custom_field_name: str | None = ...,
+            display_value: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            selected_choice_ids: list[str] | None = ...,
+            setter_id: str | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_type: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+            value: object | None = ...,
+        ) -> Self: ...
+
     custom_field: ClassVar[One[CustomField]] = One("custom_field_id", "custom_fields")
     """The custom field with the id in `custom_field_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
@@ -64,3 +65,26 @@ class DateValue(Model):
     updated_at: datetime | None = moment()
     value: str | None = None
     """String: text; date: ISO 8601; number: integer; currency: [cents, code]; single/multi: [choice ids]."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            can_edit: bool | None = ...,
+            created_at: datetime | None = ...,
+            custom_field_id: str | None = ...,
+            custom_field_name: str | None = ...,
+            display_value: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            selected_choice_ids: list[str] | None = ...,
+            setter_id: str | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_type: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+            value: str | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -25,3 +27,13 @@ class DirectUpload(Model):
     """Where to post the form."""
     fields: dict[str, object] | None = None
     """Fields of the form, all to be sent on, before the file; valid for 5 seconds."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: int = ...,
+            action: str | None = ...,
+            fields: dict[str, object] | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -20,3 +22,12 @@ class Error(Model):
 
     message: str | None = None
     type: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            message: str | None = ...,
+            type: str | None = ...,
+        ) -> Self: ...

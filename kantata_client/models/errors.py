@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import nested_list
 from kantata_client._objects.model import Model
 from kantata_client.models.error import Error
@@ -20,3 +22,11 @@ class Errors(Model):
     """
 
     errors: list[Error] | None = nested_list(Error)
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            errors: list[Error] | None = ...,
+        ) -> Self: ...

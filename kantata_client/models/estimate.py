@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -75,6 +75,27 @@ class Estimate(Model):
     """Present only when `include` names `workspace_group`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            currency: str | None = ...,
+            custom_field_value_ids: list[str] | None = ...,
+            description: str | None = ...,
+            estimate_scenario_ids: list[str] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            is_locked: bool | None = ...,
+            name: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_group_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(

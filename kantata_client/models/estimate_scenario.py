@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -61,6 +61,25 @@ class EstimateScenario(Model):
     start_date: datetime | None = moment()
     target_margin_percent: int | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            budget_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            estimate_id: int | None = ...,
+            estimate_scenario_resource_ids: list[str] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            rate_card_id: str | None = ...,
+            start_date: datetime | None = ...,
+            target_margin_percent: int | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     estimate_scenario_resources: ClassVar[Many[EstimateScenarioResource]] = Many(
         "estimate_scenario_resource_ids", "estimate_scenario_resources"
     )

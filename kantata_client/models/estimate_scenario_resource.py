@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -80,6 +80,29 @@ class EstimateScenarioResource(Model):
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            allocation_id: str | None = ...,
+            bill_rate: int | None = ...,
+            cost_rate: int | None = ...,
+            created_at: datetime | None = ...,
+            display_label: str | None = ...,
+            estimate_scenario_id: int | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            geography_id: str | None = ...,
+            label: str | None = ...,
+            organization_membership_id: str | None = ...,
+            role_id: str | None = ...,
+            role_name: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     allocation: ClassVar[One[EstimateScenarioResourceAllocation]] = One(
         "allocation_id", "estimate_scenario_resource_allocations"
     )

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -44,5 +44,20 @@ class EstimateScenarioResourceAllocation(Model):
     resource_id: str | None = included("resource")
     """Present only when `include` names `resource`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            duration_days: int | None = ...,
+            percent_allocated: float | None = ...,
+            relative_start_day: int | None = ...,
+            resource_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     resource: ClassVar[One[EstimateScenarioResource]] = One("resource_id", "estimate_scenario_resources")
     """The resource with the id in `resource_id`."""

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import day
 from kantata_client._objects.model import Model
@@ -39,3 +39,17 @@ class ExchangeRate(Model):
     source_currency_symbol: str | None = None
     target_currency: str | None = None
     """ISO code."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: int = ...,
+            effective_date: date | None = ...,
+            exchange_table_id: int | None = ...,
+            rate: str | None = ...,
+            source_currency: str | None = ...,
+            source_currency_symbol: str | None = ...,
+            target_currency: str | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -30,3 +30,14 @@ class ExchangeTable(Model):
     insights_account_default: bool | None = None
     """Converts in Insights reports."""
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_default: bool | None = ...,
+            insights_account_default: bool | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment, nested, optional
@@ -44,6 +44,17 @@ class ExpenseForeignExchangeAmount(Model):
     """ISO code."""
     source_value: float | None = None
     """Foreign currency units."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            date: datetime | None = ...,
+            rate: float | None = ...,
+            source_currency: str | None = ...,
+            source_value: float | None = ...,
+        ) -> Self: ...
 
 
 class Expense(Model):
@@ -139,6 +150,41 @@ class Expense(Model):
     """Present only when `include` names `vendor`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            active_submission_id: str | None = ...,
+            amount_in_cents: int | None = ...,
+            category: str | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            date: date | None = ...,
+            expense_budget_id: str | None = ...,
+            expense_category_id: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            foreign_exchange_amount: ExpenseForeignExchangeAmount | None = ...,
+            is_billable: bool | None = ...,
+            is_invoiced: bool | None = ...,
+            notes: str | None = ...,
+            receipt_id: str | None = ...,
+            recent_submission_id: str | None = ...,
+            reimbursable: bool | None = ...,
+            role_id: str | None = ...,
+            story_id: str | None = ...,
+            taxable: bool | None = ...,
+            updated_at: datetime | None = ...,
+            user_can_edit: bool | None = ...,
+            user_id: str | None = ...,
+            vendor_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     active_submission: ClassVar[One[ExpenseReportSubmission]] = One(
         "active_submission_id", "expense_report_submissions"
     )

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included
@@ -79,6 +79,31 @@ class ExpenseBudget(Model):
     story_id: int | None = None
     title: str | None = None
     workspace_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            billable: bool | None = ...,
+            burns_budget: bool | None = ...,
+            cost_per_unit_in_subunits: int | None = ...,
+            description: str | None = ...,
+            expected_by: date | None = ...,
+            expense_ids: list[str] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            fixed_fee: bool | None = ...,
+            fixed_fee_item_ids: list[str] | None = ...,
+            markup_per_unit_in_subunits: int | None = ...,
+            markup_percentage: float | None = ...,
+            markup_type: str | None = ...,
+            quantity: int | None = ...,
+            story_id: int | None = ...,
+            title: str | None = ...,
+            workspace_id: int | None = ...,
+        ) -> Self: ...
+
     expenses: ClassVar[Many[Expense]] = Many("expense_ids", "expenses")
     """The expenses with the ids in `expense_ids`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

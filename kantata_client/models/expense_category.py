@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -28,3 +28,13 @@ class ExpenseCategory(Model):
     id: str = ""
     deleted_at: datetime | None = moment()
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            deleted_at: datetime | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import nested_dict, nested_list
 from kantata_client._objects.model import Model
 
@@ -28,6 +30,17 @@ class ExportAvailableDatasetsResultDatasetColumn(Model):
     type: str | None = None
     """Column data type."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            description: str | None = ...,
+            display_name: str | None = ...,
+            key: str | None = ...,
+            type: str | None = ...,
+        ) -> Self: ...
+
 
 class ExportAvailableDatasetsResultDataset(Model):
     """Export available datasets result dataset.
@@ -45,6 +58,16 @@ class ExportAvailableDatasetsResultDataset(Model):
     """Data set name shown in Data Exporter."""
     key: str | None = None
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            columns: list[ExportAvailableDatasetsResultDatasetColumn] | None = ...,
+            display_name: str | None = ...,
+            key: str | None = ...,
+        ) -> Self: ...
+
 
 class ExportAvailableDatasetsResult(Model):
     """Export available datasets result.
@@ -57,3 +80,11 @@ class ExportAvailableDatasetsResult(Model):
         ExportAvailableDatasetsResultDataset
     )
     """Keyed by data set key."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            datasets: dict[str, ExportAvailableDatasetsResultDataset] | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import moment
@@ -48,6 +48,22 @@ class ExternalPayment(Model):
     user_id: int | None = None
     """Creator."""
     workspace_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            amount_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            invoice_id: int | None = ...,
+            message: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+            workspace_id: int | None = ...,
+        ) -> Self: ...
+
     invoice: ClassVar[One[Invoice]] = One("invoice_id", "invoices")
     """The invoice with the id in `invoice_id`."""
     user: ClassVar[One[User]] = One("user_id", "users")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Polymorphic
 from kantata_client._objects.fields import moment, nested
@@ -75,5 +75,28 @@ class ExternalReference(Model):
     `SurveyTemplate`, `TimeEntry`, `TimeOffEntry`, `User`, `Vendor`, `Workspace`, `WorkspaceAllocation`,
     `WorkspaceGroup`, and `WorkspaceResource`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            external_link: str | None = ...,
+            external_message: str | None = ...,
+            external_status: str | None = ...,
+            last_synced_at: datetime | None = ...,
+            locked: bool | None = ...,
+            service_model: str | None = ...,
+            service_model_ref: str | None = ...,
+            service_name: str | None = ...,
+            status: str | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_type: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
     """The subject with the id in `subject_ref`."""

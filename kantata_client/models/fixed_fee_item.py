@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -38,3 +38,18 @@ class FixedFeeItem(Model):
     story_id: int | None = None
     taxable: bool | None = None
     workspace_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            amount_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            notes: str | None = ...,
+            story_id: int | None = ...,
+            taxable: bool | None = ...,
+            workspace_id: int | None = ...,
+        ) -> Self: ...

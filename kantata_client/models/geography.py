@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -35,3 +36,17 @@ class Geography(Model):
     type: str | None = None
     """Valid values: `Geography`, and `Department`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            ancestor_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            name: str | None = ...,
+            parent_id: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

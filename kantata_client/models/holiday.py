@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import day, included, optional
@@ -49,6 +49,22 @@ class Holiday(Model):
     start_date: date | None = day()
     total_hours: int | None = None
     """Workweek hours included."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            calendar_names_list: str | None = ...,
+            end_date: date | None = ...,
+            holiday_calendar_association_ids: list[str] | None = ...,
+            name: str | None = ...,
+            paid: bool | None = ...,
+            start_date: date | None = ...,
+            total_hours: int | None = ...,
+        ) -> Self: ...
+
     holiday_calendar_associations: ClassVar[Many[HolidayCalendarAssociation]] = Many(
         "holiday_calendar_association_ids", "holiday_calendar_associations"
     )

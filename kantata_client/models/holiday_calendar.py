@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -27,3 +27,13 @@ class HolidayCalendar(Model):
     default: bool | None = None
     """Account default."""
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            default: bool | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included
@@ -41,6 +41,19 @@ class HolidayCalendarAssociation(Model):
     holiday_id: str | None = included("holiday")
     """Present only when `include` names `holiday`."""
     holiday_name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            holiday_calendar_id: str | None = ...,
+            holiday_calendar_name: str | None = ...,
+            holiday_id: str | None = ...,
+            holiday_name: str | None = ...,
+        ) -> Self: ...
+
     holiday: ClassVar[One[Holiday]] = One("holiday_id", "holidays")
     """The holiday with the id in `holiday_id`."""
     holiday_calendar: ClassVar[One[HolidayCalendar]] = One("holiday_calendar_id", "holiday_calendars")

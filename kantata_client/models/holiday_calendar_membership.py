@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included, moment
@@ -48,6 +48,22 @@ class HolidayCalendarMembership(Model):
     start_date: date | None = day()
     updated_at: datetime | None = moment()
     user_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            end_date: date | None = ...,
+            holiday_calendar_id: str | None = ...,
+            in_use: bool | None = ...,
+            start_date: date | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...
+
     holiday_calendar: ClassVar[One[HolidayCalendar]] = One("holiday_calendar_id", "holiday_calendars")
     """The holiday calendar with the id in `holiday_calendar_id`."""
     user: ClassVar[One[User]] = One("user_id", "users")

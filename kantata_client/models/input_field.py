@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
@@ -68,3 +69,23 @@ class InputField(Model):
     `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
     `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace, Resource
     and Story; the rest for Estimate, WorkspaceGroup and User."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            choice_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            custom_field_set_id: str | None = ...,
+            default_text: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            read_access: str | None = ...,
+            unique_constraint: bool | None = ...,
+            updated_at: datetime | None = ...,
+            value_type: str | None = ...,
+            write_access: str | None = ...,
+        ) -> Self: ...

@@ -10,6 +10,7 @@ overrides/templates/inputs.py.jinja.
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal, NotRequired
 
 if sys.version_info >= (3, 12):
@@ -38,7 +39,7 @@ class AllocationAttributeInput(TypedDict):
 
     duration_days: NotRequired[int | None]
     """Business days."""
-    percent_allocated: NotRequired[float | None]
+    percent_allocated: NotRequired[float | Decimal | None]
     """Percent allocated of the allocation attribute."""
     relative_start_day: NotRequired[int | None]
     """Zero-based, from scenario start date."""
@@ -47,13 +48,13 @@ class AllocationAttributeInput(TypedDict):
 class OccurrenceInput(TypedDict):
     """Occurrence input."""
 
-    after_date: NotRequired[datetime | None]
+    after_date: NotRequired[datetime | date | str | None]
     """Needed when type is after; inclusive. Must have a time zone."""
-    before_date: NotRequired[datetime | None]
+    before_date: NotRequired[datetime | date | str | None]
     """Needed when type is before; inclusive. Must have a time zone."""
-    end_date: NotRequired[datetime | None]
+    end_date: NotRequired[datetime | date | str | None]
     """Needed when type is between. Must have a time zone."""
-    start_date: NotRequired[datetime | None]
+    start_date: NotRequired[datetime | date | str | None]
     """Needed when type is between. Must have a time zone."""
     type: Literal["anytime", "after", "before", "between"]
     """Type of the occurrence."""
@@ -123,7 +124,7 @@ class ApplyTemplateWorkspace(TypedDict):
     """True ignores project_template_assignment_mappings."""
     project_template_distribute_hours: NotRequired[bool | None]
     """Estimates become scheduled hours, spread evenly."""
-    project_template_start_date: NotRequired[date | None]
+    project_template_start_date: NotRequired[date | str | None]
     """Project template start date of the apply template workspace."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
     """`True` switches "project template weekends as workdays" on."""
@@ -315,9 +316,9 @@ class CreateBackupApproverAssociation(TypedDict):
     """Id of the a user."""
     backup_approver_id: int | str
     """Id of the a user."""
-    end_date: date
+    end_date: date | str
     """End date of the backup approver association."""
-    start_date: date
+    start_date: date | str
     """Start date of the backup approver association."""
 
 
@@ -326,7 +327,7 @@ class CreateBillableUtilization(TypedDict):
 
     account_membership_id: int | str
     """Id of the account membership."""
-    effective_date: date
+    effective_date: date | str
     """Effective date of the billable utilization."""
     target: int
     """Percent of logged time that should be billable."""
@@ -339,7 +340,7 @@ class CreateBillingMilestone(TypedDict):
     """Currency subunits, may be negative. In cents."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
-    date_to_invoice: NotRequired[date | None]
+    date_to_invoice: NotRequired[date | str | None]
     """Becomes invoiceable then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -490,7 +491,7 @@ class EstimateScenarioInput(TypedDict):
     """Unique within its estimate."""
     rate_card_id: NotRequired[int | str | None]
     """Id of the rate card."""
-    start_date: date
+    start_date: date | str
     """Planned project start."""
 
 
@@ -524,7 +525,7 @@ class CreateEstimateScenario(TypedDict):
     """Unique within its estimate."""
     rate_card_id: NotRequired[int | str | None]
     """Without it, an account default of the estimate's currency."""
-    start_date: date
+    start_date: date | str
     """Planned project start."""
 
 
@@ -562,7 +563,7 @@ class CreateExpense(TypedDict):
     """Whether the expense is billable."""
     category: str
     """Category of the expense."""
-    date: date
+    date: date | str
     """Date of the expense."""
     expense_budget_id: NotRequired[int | str | None]
     """Project may allow only budgets or only tasks."""
@@ -600,7 +601,7 @@ class CreateExpenseBudget(TypedDict):
     """Currency subunits."""
     description: NotRequired[str | None]
     """Description of the expense budget."""
-    expected_by: NotRequired[date | None]
+    expected_by: NotRequired[date | str | None]
     """Expenses expected to be logged by then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -609,7 +610,7 @@ class CreateExpenseBudget(TypedDict):
     """Whether the expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """For markup_type flat_fee; times quantity, added to cost."""
-    markup_percentage: NotRequired[float | None]
+    markup_percentage: NotRequired[float | Decimal | None]
     """For markup_type percentage; of total cost."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """No markup when unset."""
@@ -651,9 +652,9 @@ class CreateExpenseReportSubmission(TypedDict):
 class FilterInput(TypedDict):
     """Filter input."""
 
-    end_date: NotRequired[date | None]
+    end_date: NotRequired[date | str | None]
     """Created on or before."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Created on or after."""
 
 
@@ -689,7 +690,7 @@ class CreateExternalPayment(TypedDict):
 class CreateHoliday(TypedDict):
     """Create holiday."""
 
-    end_date: NotRequired[date | None]
+    end_date: NotRequired[date | str | None]
     """End date of the holiday."""
     holiday_calendar_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the holiday calendars."""
@@ -697,7 +698,7 @@ class CreateHoliday(TypedDict):
     """Name of the holiday."""
     paid: NotRequired[bool | None]
     """Counts as paid time off."""
-    start_date: date
+    start_date: date | str
     """Start date of the holiday."""
 
 
@@ -722,7 +723,7 @@ class CreateHolidayCalendarMembership(TypedDict):
 
     holiday_calendar_id: int | str
     """Id of the holiday calendar."""
-    start_date: date
+    start_date: date | str
     """When the calendar starts applying to the user."""
     user_id: int | str
     """Id of the user."""
@@ -742,7 +743,7 @@ class RecurrenceInput(TypedDict):
 
     cadence: Literal["hourly", "daily"]
     """Cadence of the recurrence."""
-    start_time: NotRequired[datetime | None]
+    start_time: NotRequired[datetime | date | str | None]
     """Required unless hourly; daily recurrence time. Must have a time zone."""
 
 
@@ -790,7 +791,7 @@ class CreateInvoice(TypedDict):
     once."""
     fixed_fee_items: NotRequired[Sequence[FixedFeeItemInput] | None]
     """Fixed fee items of the invoice."""
-    invoice_date: NotRequired[date | None]
+    invoice_date: NotRequired[date | str | None]
     """Invoice date of the invoice."""
     message: NotRequired[str | None]
     """Text of the message."""
@@ -817,7 +818,7 @@ class CreateInvoice(TypedDict):
 class CreateLineItemLock(TypedDict):
     """Create line item lock."""
 
-    locked_to: date
+    locked_to: date | str
     """A Saturday, later than any existing lock; no time changes before it."""
 
 
@@ -958,7 +959,7 @@ class CreatePost(TypedDict):
 
     attachment_ids: NotRequired[Sequence[int | str] | None]
     """PostAttachment ids from the attachments endpoint."""
-    backdated_to: NotRequired[datetime | None]
+    backdated_to: NotRequired[datetime | date | str | None]
     """Creation date on imports, default now. Must have a time zone."""
     google_documents: NotRequired[Sequence[GoogleDocumentInput] | None]
     """Google documents of the post."""
@@ -979,54 +980,54 @@ class CreatePost(TypedDict):
 class CreateProjectAccountingRecord(TypedDict):
     """A single record."""
 
-    amount: NotRequired[float | None]
+    amount: NotRequired[float | Decimal | None]
     """Within the period; 2 decimals, may be negative."""
-    amount_to_date: NotRequired[float | None]
+    amount_to_date: NotRequired[float | Decimal | None]
     """All periods; 2 decimals, may be negative."""
-    budget: NotRequired[float | None]
+    budget: NotRequired[float | Decimal | None]
     """2 decimals, may be negative."""
-    contract_date: NotRequired[date | None]
+    contract_date: NotRequired[date | str | None]
     """Contract start or end, or any date."""
-    cost: NotRequired[float | None]
+    cost: NotRequired[float | Decimal | None]
     """Within the period; 2 decimals, may be negative."""
-    cost_eac: NotRequired[float | None]
+    cost_eac: NotRequired[float | Decimal | None]
     """Estimated cost at completion; 2 decimals, may be negative."""
     currency: str
     """Iso currency code."""
     description: NotRequired[str | None]
     """Description of the project accounting record."""
-    end_date: date
+    end_date: date | str
     """Accounting period's end."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
-    fees: NotRequired[float | None]
+    fees: NotRequired[float | Decimal | None]
     """Within the period; 2 decimals, may be negative."""
-    hours: NotRequired[float | None]
+    hours: NotRequired[float | Decimal | None]
     """Within the period; 2 decimals, may be negative."""
-    hours_eac: NotRequired[float | None]
+    hours_eac: NotRequired[float | Decimal | None]
     """Estimated hours at completion; 2 decimals, may be negative."""
-    hours_etc: NotRequired[float | None]
+    hours_etc: NotRequired[float | Decimal | None]
     """Hours_eac minus hours; 2 decimals, may be negative."""
     labor_type: NotRequired[Literal["Labor", "Non-Labor"] | None]
     """Labor type of the project accounting record."""
     notes: NotRequired[str | None]
     """Notes of the project accounting record."""
-    percent_complete: NotRequired[float | None]
+    percent_complete: NotRequired[float | Decimal | None]
     """Decimal fraction such as 0.75; 2 decimals, may be negative."""
     role_id: NotRequired[int | str | None]
     """Id of the role."""
     service_type: NotRequired[str | None]
     """Organization's own service category."""
-    start_date: date
+    start_date: date | str
     """Accounting period's start."""
     status: NotRequired[Literal["Draft", "Pending Approval", "Approved", "Cancelled"] | None]
     """Status of the project accounting record."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
-    total_estimated_hours: NotRequired[float | None]
+    total_estimated_hours: NotRequired[float | Decimal | None]
     """Initial estimate; 2 decimals, may be negative."""
-    total_hours_to_date: NotRequired[float | None]
+    total_hours_to_date: NotRequired[float | Decimal | None]
     """2 decimals, may be negative."""
     type: NotRequired[
         Literal["Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"] | None
@@ -1107,7 +1108,7 @@ class CreateProjectTemplateExpenseBudget(TypedDict):
     """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_percentage: NotRequired[float | None]
+    markup_percentage: NotRequired[float | Decimal | None]
     """Applies when markup_type is percentage."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """Markup type of the project template expense budget."""
@@ -1156,7 +1157,7 @@ class CreateRateCardSet(TypedDict):
 class CreateRateCardSetVersion(TypedDict):
     """Create rate card set version."""
 
-    effective_date: NotRequired[date | None]
+    effective_date: NotRequired[date | str | None]
     """Defaults to today."""
     rate_card_set_id: int | str
     """Id of the rate card set."""
@@ -1184,11 +1185,11 @@ class CreateResourceRequest(TypedDict):
     """Also creates a resource with this role."""
     resource_workspace_id: NotRequired[int | str | None]
     """Also creates a resource in this project."""
-    workspace_allocation_end_date: NotRequired[date | None]
+    workspace_allocation_end_date: NotRequired[date | str | None]
     """For a created resource (description says start date)."""
     workspace_allocation_percentage: NotRequired[int | None]
     """For a created resource."""
-    workspace_allocation_start_date: NotRequired[date | None]
+    workspace_allocation_start_date: NotRequired[date | str | None]
     """For a created resource."""
 
 
@@ -1275,7 +1276,7 @@ class CreateStory(TypedDict):
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Under 1000 characters."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """YYYY-MM-DD."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -1290,7 +1291,7 @@ class CreateStory(TypedDict):
     """Normal when omitted."""
     project_plan: NotRequired[bool | None]
     """False = To Do."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """YYYY-MM-DD."""
     state: NotRequired[
         Literal[
@@ -1334,7 +1335,7 @@ class CreateStoryAllocationDay(TypedDict):
 
     assignment_id: int | str
     """Id of the assignment."""
-    date: date
+    date: date | str
     """Date of the story allocation day."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -1372,9 +1373,9 @@ class CreateSurveyAnswer(TypedDict):
     """Ids of the choices."""
     choice_values: NotRequired[Sequence[str] | None]
     """Choice values of the survey answer."""
-    date_value: NotRequired[date | None]
+    date_value: NotRequired[date | str | None]
     """Date value of the survey answer."""
-    decimal_value: NotRequired[float | None]
+    decimal_value: NotRequired[float | Decimal | None]
     """Decimal value of the survey answer."""
     integer_value: NotRequired[int | None]
     """Integer value of the survey answer."""
@@ -1400,13 +1401,13 @@ class CreateSurveyQuestion(TypedDict):
 class CreateSurveyResponse(TypedDict):
     """Create survey response."""
 
-    close_date: NotRequired[date | None]
+    close_date: NotRequired[date | str | None]
     """Close date of the survey response."""
     description: NotRequired[str | None]
     """Description of the survey response."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the survey response."""
-    open_date: NotRequired[date | None]
+    open_date: NotRequired[date | str | None]
     """Open date of the survey response."""
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
@@ -1429,13 +1430,13 @@ class CreateSurveyResponse(TypedDict):
 class CreateSurveyTemplate(TypedDict):
     """Create survey template."""
 
-    close_date: NotRequired[date | None]
+    close_date: NotRequired[date | str | None]
     """Close date of the survey template."""
     description: NotRequired[str | None]
     """Description of the survey template."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the survey template."""
-    open_date: NotRequired[date | None]
+    open_date: NotRequired[date | str | None]
     """Open date of the survey template."""
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
@@ -1465,7 +1466,7 @@ class CreateTimeEntry(TypedDict):
 
     billable: NotRequired[bool | None]
     """Default: task's billable flag, else true."""
-    date_performed: date
+    date_performed: date | str
     """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -1494,9 +1495,9 @@ class CreateTimeOffEntry(TypedDict):
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
-    hours: float
+    hours: float | Decimal
     """Quarter-hour steps recommended."""
-    requested_date: date
+    requested_date: date | str
     """Requested date of the time off entry."""
     user_id: int | str
     """Id of the user."""
@@ -1667,7 +1668,7 @@ class CreateWorkspace(TypedDict):
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Description of the workspace."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the workspace."""
     estimate_scenario_id: NotRequired[int | str | None]
     """Needs start_date too."""
@@ -1702,7 +1703,7 @@ class CreateWorkspace(TypedDict):
     """With project_tracker_template_id; ignores assignment mappings for tasks."""
     project_template_distribute_hours: NotRequired[bool | None]
     """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
-    project_template_start_date: NotRequired[date | None]
+    project_template_start_date: NotRequired[date | str | None]
     """With project_tracker_template_id."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
     """With project_tracker_template_id."""
@@ -1723,7 +1724,7 @@ class CreateWorkspace(TypedDict):
     early access."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Start date of the workspace."""
     status_key: NotRequired[int | None]
     """Status key of the workspace."""
@@ -1746,7 +1747,7 @@ class CreateWorkspace(TypedDict):
 class CreateWorkspaceAllocation(TypedDict):
     """Create workspace allocation."""
 
-    end_date: date
+    end_date: date | str
     """End date of the workspace allocation."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -1759,7 +1760,7 @@ class CreateWorkspaceAllocation(TypedDict):
     """Notes of the workspace allocation."""
     resource_id: int | str
     """Id of the workspace resource."""
-    start_date: date
+    start_date: date | str
     """Start date of the workspace allocation."""
 
 
@@ -1862,7 +1863,7 @@ class CreateWorkweek(TypedDict):
     """Workable minutes."""
     saturday_minutes: NotRequired[int | None]
     """Workable minutes."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Workable minutes."""
@@ -1883,7 +1884,7 @@ class CreateWorkweekMembership(TypedDict):
     """Available working minutes."""
     saturday_minutes: NotRequired[int | None]
     """Available working minutes."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Available working minutes."""
@@ -1909,7 +1910,7 @@ class CustomFieldChoiceInput(TypedDict):
 class ExchangeRateInput(TypedDict):
     """Exchange rate input."""
 
-    effective_date: NotRequired[date | None]
+    effective_date: NotRequired[date | str | None]
     """Effective date of the exchange rate."""
     exchange_rate: NotRequired[str | None]
     """Source to target, 1.53 means 1 source = 1.53 target."""
@@ -1974,7 +1975,7 @@ class RejectTimesheetSubmission(TypedDict):
 class StandardizeToDefaultWorkweekMembership(TypedDict):
     """Standardize to default workweek membership."""
 
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Default today."""
     user_id: NotRequired[int | str | None]
     """Id of the user."""
@@ -1983,7 +1984,7 @@ class StandardizeToDefaultWorkweekMembership(TypedDict):
 class ToggleExpenseApprovalsWorkspace(TypedDict):
     """Toggle expense approvals workspace."""
 
-    backfill_date: NotRequired[date | None]
+    backfill_date: NotRequired[date | str | None]
     """With enable=true, approves existing expenses through it."""
     enable: NotRequired[bool | None]
     """`True` switches it on, `False` off."""
@@ -1992,7 +1993,7 @@ class ToggleExpenseApprovalsWorkspace(TypedDict):
 class ToggleTimeApprovalsWorkspace(TypedDict):
     """Toggle time approvals workspace."""
 
-    backfill_date: NotRequired[date | None]
+    backfill_date: NotRequired[date | str | None]
     """With enable=true, approves existing time entries through it."""
     enable: NotRequired[bool | None]
     """`True` switches it on, `False` off."""
@@ -2115,16 +2116,16 @@ class UpdateBackupApproverAssociation(TypedDict):
     """Id of the a user."""
     backup_approver_id: NotRequired[int | str | None]
     """Id of the a user."""
-    end_date: NotRequired[date | None]
+    end_date: NotRequired[date | str | None]
     """End date of the backup approver association."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Start date of the backup approver association."""
 
 
 class UpdateBillableUtilization(TypedDict):
     """Update billable utilization."""
 
-    effective_date: date
+    effective_date: date | str
     """Effective date of the billable utilization."""
     target: int
     """Percent of logged time that should be billable."""
@@ -2137,7 +2138,7 @@ class UpdateBillingMilestone(TypedDict):
     """Currency subunits. In cents."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
-    date_to_invoice: NotRequired[date | None]
+    date_to_invoice: NotRequired[date | str | None]
     """Becomes invoiceable then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -2285,7 +2286,7 @@ class UpdateEstimateScenario(TypedDict):
     """Unique within its estimate."""
     rate_card_id: NotRequired[int | str | None]
     """Id of the rate card."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Planned project start."""
 
 
@@ -2306,7 +2307,7 @@ class UpdateEstimateScenarioResourceAllocation(TypedDict):
 
     duration_days: NotRequired[int | None]
     """Duration days of the estimate scenario resource allocation."""
-    percent_allocated: NotRequired[float | None]
+    percent_allocated: NotRequired[float | Decimal | None]
     """0 to 1 inclusive."""
     relative_start_day: NotRequired[int | None]
     """Business days after project start."""
@@ -2321,7 +2322,7 @@ class UpdateExpense(TypedDict):
     """Whether the expense is billable."""
     category: NotRequired[str | None]
     """Category of the expense."""
-    date: NotRequired[date | None]
+    date: NotRequired[date | str | None]
     """Date of the expense."""
     expense_budget_id: NotRequired[int | str | None]
     """Project may allow only budgets or only tasks."""
@@ -2359,7 +2360,7 @@ class UpdateExpenseBudget(TypedDict):
     """Currency subunits."""
     description: NotRequired[str | None]
     """Description of the expense budget."""
-    expected_by: NotRequired[date | None]
+    expected_by: NotRequired[date | str | None]
     """Expenses expected to be logged by then."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -2368,7 +2369,7 @@ class UpdateExpenseBudget(TypedDict):
     """Whether the expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """For markup_type flat_fee; times quantity, added to cost."""
-    markup_percentage: NotRequired[float | None]
+    markup_percentage: NotRequired[float | Decimal | None]
     """For markup_type percentage; of total cost."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """No markup when unset."""
@@ -2397,7 +2398,7 @@ class UpdateExport(TypedDict):
 class UpdateHoliday(TypedDict):
     """Update holiday."""
 
-    end_date: NotRequired[date | None]
+    end_date: NotRequired[date | str | None]
     """End date of the holiday."""
     holiday_calendar_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the holiday calendars."""
@@ -2405,7 +2406,7 @@ class UpdateHoliday(TypedDict):
     """Name of the holiday."""
     paid: NotRequired[bool | None]
     """Counts as paid time off."""
-    start_date: date
+    start_date: date | str
     """Start date of the holiday."""
 
 
@@ -2421,7 +2422,7 @@ class UpdateHolidayCalendarMembership(TypedDict):
 
     holiday_calendar_id: NotRequired[int | str | None]
     """Id of the holiday calendar."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """When the calendar starts applying to the user."""
 
 
@@ -2457,7 +2458,7 @@ class UpdateInvoice(TypedDict):
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
-    invoice_date: NotRequired[date | None]
+    invoice_date: NotRequired[date | str | None]
     """Payment schedule counts from here."""
     message: NotRequired[str | None]
     """Text of the message."""
@@ -2606,7 +2607,7 @@ class UpdateProjectTemplateExpenseBudget(TypedDict):
     """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
     """Currency subunits."""
-    markup_percentage: NotRequired[float | None]
+    markup_percentage: NotRequired[float | Decimal | None]
     """Applies when markup_type is percentage."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """Markup type of the project template expense budget."""
@@ -2645,7 +2646,7 @@ class UpdateRateCardSet(TypedDict):
 class UpdateRateCardSetVersion(TypedDict):
     """Update rate card set version."""
 
-    effective_date: NotRequired[date | None]
+    effective_date: NotRequired[date | str | None]
     """Effective date of the rate card set version."""
 
 
@@ -2736,7 +2737,7 @@ class UpdateStory(TypedDict):
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Under 1000 characters."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """YYYY-MM-DD."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -2751,7 +2752,7 @@ class UpdateStory(TypedDict):
     """0-100; above 0 starts, 100 completes."""
     priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
     """Normal when omitted."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """YYYY-MM-DD."""
     state: NotRequired[
         Literal[
@@ -2816,9 +2817,9 @@ class UpdateSurveyAnswer(TypedDict):
     """Ids of the choices."""
     choice_values: NotRequired[Sequence[str] | None]
     """Choice values of the survey answer."""
-    date_value: NotRequired[date | None]
+    date_value: NotRequired[date | str | None]
     """Date value of the survey answer."""
-    decimal_value: NotRequired[float | None]
+    decimal_value: NotRequired[float | Decimal | None]
     """Decimal value of the survey answer."""
     integer_value: NotRequired[int | None]
     """Integer value of the survey answer."""
@@ -2836,13 +2837,13 @@ class UpdateSurveyQuestion(TypedDict):
 class UpdateSurveyResponse(TypedDict):
     """Update survey response."""
 
-    close_date: NotRequired[date | None]
+    close_date: NotRequired[date | str | None]
     """Close date of the survey response."""
     description: NotRequired[str | None]
     """Description of the survey response."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the survey response."""
-    open_date: NotRequired[date | None]
+    open_date: NotRequired[date | str | None]
     """Open date of the survey response."""
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
@@ -2855,13 +2856,13 @@ class UpdateSurveyResponse(TypedDict):
 class UpdateSurveyTemplate(TypedDict):
     """Update survey template."""
 
-    close_date: NotRequired[date | None]
+    close_date: NotRequired[date | str | None]
     """Close date of the survey template."""
     description: NotRequired[str | None]
     """Description of the survey template."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the survey template."""
-    open_date: NotRequired[date | None]
+    open_date: NotRequired[date | str | None]
     """Open date of the survey template."""
     owner_id: NotRequired[int | str | None]
     """Owns all surveys made from template."""
@@ -2881,7 +2882,7 @@ class UpdateTimeEntry(TypedDict):
 
     billable: NotRequired[bool | None]
     """Default: task's billable flag, else true."""
-    date_performed: NotRequired[date | None]
+    date_performed: NotRequired[date | str | None]
     """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -2910,7 +2911,7 @@ class UpdateTimeOffEntry(TypedDict):
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
-    hours: float
+    hours: float | Decimal
     """Quarter-hour steps recommended."""
 
 
@@ -2971,7 +2972,7 @@ class UpdateWorkspace(TypedDict):
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
     """Description of the workspace."""
-    due_date: NotRequired[date | None]
+    due_date: NotRequired[date | str | None]
     """Due date of the workspace."""
     exclude_archived_stories_percent_complete: NotRequired[bool | None]
     """Whether to exclude archived stories percent complete."""
@@ -3000,7 +3001,7 @@ class UpdateWorkspace(TypedDict):
     """With project_tracker_template_id; ignores assignment mappings for tasks."""
     project_template_distribute_hours: NotRequired[bool | None]
     """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
-    project_template_start_date: NotRequired[date | None]
+    project_template_start_date: NotRequired[date | str | None]
     """With project_tracker_template_id."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
     """With project_tracker_template_id."""
@@ -3017,7 +3018,7 @@ class UpdateWorkspace(TypedDict):
     early access."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Start date of the workspace."""
     status_key: NotRequired[int | None]
     """Status key of the workspace."""
@@ -3040,7 +3041,7 @@ class UpdateWorkspace(TypedDict):
 class UpdateWorkspaceAllocation(TypedDict):
     """Update workspace allocation."""
 
-    end_date: NotRequired[date | None]
+    end_date: NotRequired[date | str | None]
     """End date of the workspace allocation."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
@@ -3051,7 +3052,7 @@ class UpdateWorkspaceAllocation(TypedDict):
     """Duration in minutes."""
     notes: NotRequired[str | None]
     """Notes of the workspace allocation."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Start date of the workspace allocation."""
 
 
@@ -3143,7 +3144,7 @@ class UpdateWorkweek(TypedDict):
     """Workable minutes."""
     saturday_minutes: NotRequired[int | None]
     """Workable minutes."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Workable minutes."""
@@ -3164,7 +3165,7 @@ class UpdateWorkweekMembership(TypedDict):
     """Available working minutes."""
     saturday_minutes: NotRequired[int | None]
     """Available working minutes."""
-    start_date: NotRequired[date | None]
+    start_date: NotRequired[date | str | None]
     """Must be a Sunday."""
     sunday_minutes: NotRequired[int | None]
     """Available working minutes."""

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import moment, optional
@@ -48,5 +48,22 @@ class InsightsAccessGroupMembership(Model):
     user_id: int | None = None
     user_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_permission: str | None = ...,
+            can_edit: bool | None = ...,
+            created_at: datetime | None = ...,
+            insights_access_group_id: int | None = ...,
+            insights_access_group_name: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+            user_name: str | None = ...,
+        ) -> Self: ...
+
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -30,3 +31,14 @@ class InsightsReport(Model):
     title: str | None = None
     updated_at: datetime | None = moment()
     """When the report was last changed."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            created_at: datetime | None = ...,
+            identifier: str | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

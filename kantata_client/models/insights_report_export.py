@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment, nested
 from kantata_client._objects.model import Model
@@ -26,6 +27,15 @@ class InsightsReportExportLatestSuccess(Model):
     url: str | None = None
     """Download link, expires after 60 seconds."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            created_at: datetime | None = ...,
+            url: str | None = ...,
+        ) -> Self: ...
+
 
 class InsightsReportExportRecurrence(Model):
     """Insights report export recurrence.
@@ -39,6 +49,15 @@ class InsightsReportExportRecurrence(Model):
     """Valid values: `hourly`, and `daily`."""
     start_time: datetime | None = moment()
     """Daily recurrence time; non-hourly schedules only."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            cadence: str | None = ...,
+            start_time: datetime | None = ...,
+        ) -> Self: ...
 
 
 class InsightsReportExport(Model):
@@ -63,3 +82,17 @@ class InsightsReportExport(Model):
     latest_success: InsightsReportExportLatestSuccess | None = nested(InsightsReportExportLatestSuccess)
     recurrence: InsightsReportExportRecurrence | None = nested(InsightsReportExportRecurrence)
     title: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: int = ...,
+            created_at: datetime | None = ...,
+            description: str | None = ...,
+            external_report_object_identifier: str | None = ...,
+            latest_success: InsightsReportExportLatestSuccess | None = ...,
+            recurrence: InsightsReportExportRecurrence | None = ...,
+            title: str | None = ...,
+        ) -> Self: ...

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment, nested
 from kantata_client._objects.model import Model
@@ -26,6 +27,15 @@ class InsightsReportExportLatestResultLatestSuccess(Model):
     url: str | None = None
     """Download link, expires after 60 seconds."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            created_at: datetime | None = ...,
+            url: str | None = ...,
+        ) -> Self: ...
+
 
 class InsightsReportExportLatestResult(Model):
     """Insights report export latest result.
@@ -37,3 +47,11 @@ class InsightsReportExportLatestResult(Model):
     latest_success: InsightsReportExportLatestResultLatestSuccess | None = nested(
         InsightsReportExportLatestResultLatestSuccess
     )
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            latest_success: InsightsReportExportLatestResultLatestSuccess | None = ...,
+        ) -> Self: ...

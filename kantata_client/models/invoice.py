@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment
@@ -120,6 +120,42 @@ class Invoice(Model):
     """User-entered."""
     workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            additional_item_ids: list[str] | None = ...,
+            balance_in_cents: int | None = ...,
+            billing_milestone_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            draft: bool | None = ...,
+            due_date: date | None = ...,
+            expense_ids: list[str] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            fixed_fee_item_ids: list[str] | None = ...,
+            invoice_date: date | None = ...,
+            message: str | None = ...,
+            payment_schedule: int | None = ...,
+            project_code: str | None = ...,
+            purchase_order: str | None = ...,
+            recipient_id: str | None = ...,
+            status: str | None = ...,
+            tax_rate: float | None = ...,
+            time_entry_ids: list[str] | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            user_invoice_number: int | None = ...,
+            user_invoice_title: str | None = ...,
+            workspace_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     additional_items: ClassVar[Many[AdditionalItem]] = Many("additional_item_ids", "additional_items")
     """The additional items with the ids in `additional_item_ids`."""
     billing_milestones: ClassVar[Many[BillingMilestone]] = Many("billing_milestone_ids", "billing_milestones")

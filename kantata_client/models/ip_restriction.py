@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -47,3 +48,23 @@ class IpRestriction(Model):
     reports_viewer: bool | None = None
     reports_viewer_with_cost: bool | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            administrator: bool | None = ...,
+            collaborator: bool | None = ...,
+            created_at: datetime | None = ...,
+            ip_address_cidr: str | None = ...,
+            is_default: bool | None = ...,
+            name: str | None = ...,
+            project_creator: bool | None = ...,
+            project_lead: bool | None = ...,
+            punch_clock: bool | None = ...,
+            reports_viewer: bool | None = ...,
+            reports_viewer_with_cost: bool | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included
@@ -37,5 +37,17 @@ class LineItemLock(Model):
     """Present only when `include` names `creator`."""
     locked_to: date | None = day()
     """A past Saturday."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            creator_id: str | None = ...,
+            locked_to: date | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -49,6 +49,22 @@ class OrganizationMembership(Model):
     primary: bool | None = None
     """Only when primary organization feature is enabled."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            department_id: str | None = ...,
+            geography_id: str | None = ...,
+            member_id: str | None = ...,
+            member_type: str | None = ...,
+            primary: bool | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     department: ClassVar[One[Organization]] = One("department_id", "organizations")
     """The department with the id in `department_id`."""
     geography: ClassVar[One[Organization]] = One("geography_id", "organizations")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, optional
@@ -126,6 +126,42 @@ class Participation(Model):
     """Present only when `include` names `workspace_resources`."""
     workspace_role_id: str | None = included("workspace_role")
     """Present only when `include` names `workspace_role`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            access_level: str | None = ...,
+            active_role_ids: list[str] | None = ...,
+            allocated_workspace_minutes: int | None = ...,
+            can_edit: bool | None = ...,
+            can_edit_expense: bool | None = ...,
+            can_edit_time: bool | None = ...,
+            can_invite: bool | None = ...,
+            can_post: bool | None = ...,
+            can_schedule_team_hours: bool | None = ...,
+            can_schedule_their_hours: bool | None = ...,
+            cost_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            default_rate_in_cents: int | None = ...,
+            estimated_workspace_minutes: int | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            is_foreign_participant: bool | None = ...,
+            is_team_lead: bool | None = ...,
+            permissions_label: str | None = ...,
+            primary_role_id: str | None = ...,
+            rate_in_cents: int | None = ...,
+            role: str | None = ...,
+            show_as_read_only: bool | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+            workspace_resource_ids: list[str] | None = ...,
+            workspace_role_id: str | None = ...,
+        ) -> Self: ...
+
     active_roles: ClassVar[Many[Role]] = Many("active_role_ids", "roles")
     """The active roles with the ids in `active_role_ids`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

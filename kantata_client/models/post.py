@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One, Polymorphic
 from kantata_client._objects.fields import included, moment, nested
@@ -113,6 +113,39 @@ class Post(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            attachment_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            formatted_message: str | None = ...,
+            google_document_ids: list[str] | None = ...,
+            has_attachments: bool | None = ...,
+            message: str | None = ...,
+            newest_reply_at: datetime | None = ...,
+            newest_reply_id: str | None = ...,
+            newest_reply_user_id: str | None = ...,
+            parsed_message: str | None = ...,
+            private: bool | None = ...,
+            recipient_ids: list[str] | None = ...,
+            reply: bool | None = ...,
+            reply_count: int | None = ...,
+            reply_ids: list[str] | None = ...,
+            story_id: str | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_title: str | None = ...,
+            subject_type: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     attachments: ClassVar[Many[PostAttachment]] = Many("attachment_ids", "attachments")
     """The attachments with the ids in `attachment_ids`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

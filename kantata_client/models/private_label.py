@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -52,3 +52,22 @@ class PrivateLabel(Model):
     state: str | None = None
     """Valid values: `new and disabled`, `disabled`, `active`, and `preview`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            business_name: str | None = ...,
+            button_color: str | None = ...,
+            created_at: datetime | None = ...,
+            custom_login_message: str | None = ...,
+            header_color: str | None = ...,
+            left_nav_background_color: str | None = ...,
+            left_nav_button_color: str | None = ...,
+            link_color: str | None = ...,
+            logo_url: str | None = ...,
+            state: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

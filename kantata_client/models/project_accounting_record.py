@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included
@@ -140,6 +140,53 @@ class ProjectAccountingRecord(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            amount: float | None = ...,
+            amount_to_date: float | None = ...,
+            budget: float | None = ...,
+            calculated_revenue_amount: float | None = ...,
+            contract_date: date | None = ...,
+            cost: float | None = ...,
+            cost_eac: float | None = ...,
+            cost_to_date: float | None = ...,
+            created_at: date | None = ...,
+            currency: str | None = ...,
+            description: str | None = ...,
+            end_date: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            fees: float | None = ...,
+            forecast: float | None = ...,
+            forecast_locked: bool | None = ...,
+            has_revenue_override: bool | None = ...,
+            hours: float | None = ...,
+            hours_eac: float | None = ...,
+            hours_etc: float | None = ...,
+            labor_type: str | None = ...,
+            notes: str | None = ...,
+            percent_complete: float | None = ...,
+            remaining_forecast: float | None = ...,
+            revenue_method: str | None = ...,
+            revenue_override_notes: str | None = ...,
+            role_id: str | None = ...,
+            service_type: str | None = ...,
+            start_date: date | None = ...,
+            status: str | None = ...,
+            story_id: str | None = ...,
+            system_generated: bool | None = ...,
+            total_estimated_hours: float | None = ...,
+            total_hours_to_date: float | None = ...,
+            type: str | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

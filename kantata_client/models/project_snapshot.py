@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import day, included, moment
@@ -94,6 +94,32 @@ class ProjectSnapshot(Model):
     status_color: str | None = None
     title: str | None = None
     workspace_id: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            budget_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            description: str | None = ...,
+            due_date: date | None = ...,
+            duration: str | None = ...,
+            is_baseline: bool | None = ...,
+            project_snapshot_assignment_ids: list[str] | None = ...,
+            project_snapshot_custom_field_value_ids: list[str] | None = ...,
+            project_snapshot_resource_ids: list[str] | None = ...,
+            project_snapshot_task_custom_field_value_ids: list[str] | None = ...,
+            project_snapshot_task_ids: list[str] | None = ...,
+            start_date: date | None = ...,
+            status_as_text: str | None = ...,
+            status_color: str | None = ...,
+            title: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     project_snapshot_assignments: ClassVar[Many[ProjectSnapshotAssignment]] = Many(
         "project_snapshot_assignment_ids", "project_snapshot_assignments"
     )

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -34,3 +34,17 @@ class ProjectSnapshotAssignment(Model):
     project_snapshot_resource_id: int | None = None
     project_snapshot_task_id: int | None = None
     scheduled_minutes: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            bill_rate_in_cents: int | None = ...,
+            cost_rate_in_cents: int | None = ...,
+            estimated_minutes: int | None = ...,
+            project_snapshot_resource_id: int | None = ...,
+            project_snapshot_task_id: int | None = ...,
+            scheduled_minutes: int | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -35,3 +35,16 @@ class ProjectSnapshotCustomFieldValue(Model):
     value: str | None = None
     value_type: str | None = None
     """E.g. string, date, number, currency, single, multi."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            custom_field_name: str | None = ...,
+            subject_id: int | None = ...,
+            subject_type: str | None = ...,
+            value: str | None = ...,
+            value_type: str | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -36,3 +36,17 @@ class ProjectSnapshotResource(Model):
     role_id: int | None = None
     user_id: int | None = None
     """Null for unnamed resources."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            allocated_minutes: int | None = ...,
+            name: str | None = ...,
+            project_snapshot_id: int | None = ...,
+            resource_id: int | None = ...,
+            role_id: int | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -56,3 +56,27 @@ class ProjectSnapshotTask(Model):
     time_estimate_in_minutes: int | None = None
     title: str | None = None
     wbs: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            archived: bool | None = ...,
+            billable: bool | None = ...,
+            budget_estimate_in_cents: int | None = ...,
+            description: str | None = ...,
+            due_date: str | None = ...,
+            percentage_complete: int | None = ...,
+            priority_level: int | None = ...,
+            project_plan: bool | None = ...,
+            project_snapshot_id: int | None = ...,
+            start_date: str | None = ...,
+            state: str | None = ...,
+            story_id: int | None = ...,
+            story_type: str | None = ...,
+            time_estimate_in_minutes: int | None = ...,
+            title: str | None = ...,
+            wbs: int | None = ...,
+        ) -> Self: ...

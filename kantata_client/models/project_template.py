@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, nested, optional
@@ -28,6 +28,14 @@ class ProjectTemplatePermissions(Model):
     """
 
     can_edit_project_template: bool | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            can_edit_project_template: bool | None = ...,
+        ) -> Self: ...
 
 
 class ProjectTemplate(Model):
@@ -89,6 +97,31 @@ class ProjectTemplate(Model):
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            budget: int | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            description: str | None = ...,
+            duration: int | None = ...,
+            is_budgeted: bool | None = ...,
+            item_count: int | None = ...,
+            permissions: ProjectTemplatePermissions | None = ...,
+            project_template_additional_tab_ids: list[str] | None = ...,
+            project_template_assignment_ids: list[str] | None = ...,
+            raw_json: str | None = ...,
+            shared: bool | None = ...,
+            sharing: str | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     project_template_additional_tabs: ClassVar[Many[ProjectTemplateAdditionalTab]] = Many(
         "project_template_additional_tab_ids", "project_template_additional_tabs"
     )

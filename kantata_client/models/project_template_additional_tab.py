@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -30,3 +30,14 @@ class ProjectTemplateAdditionalTab(Model):
     project_template_id: int | None = None
     tab_type: str | None = None
     """Valid values: `form`, and `dashboard`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            associated_tab_id: int | None = ...,
+            project_template_id: int | None = ...,
+            tab_type: str | None = ...,
+        ) -> Self: ...

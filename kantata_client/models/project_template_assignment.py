@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, optional
@@ -51,6 +51,22 @@ class ProjectTemplateAssignment(Model):
     """Returned only when named in `optional_fields`."""
     total_estimated_minutes: int | None = optional()
     """Returned only when named in `optional_fields`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            name: str | None = ...,
+            project_template_id: str | None = ...,
+            role_id: str | None = ...,
+            role_initials: str | None = ...,
+            role_name: str | None = ...,
+            total_count: int | None = ...,
+            total_estimated_minutes: int | None = ...,
+        ) -> Self: ...
+
     project_template: ClassVar[One[ProjectTemplate]] = One("project_template_id", "project_templates")
     """The project template with the id in `project_template_id`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")

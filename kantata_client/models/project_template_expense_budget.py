@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import moment
@@ -64,5 +64,28 @@ class ProjectTemplateExpenseBudget(Model):
     """Relative to project start."""
     title: str | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            billable: bool | None = ...,
+            burns_budget: bool | None = ...,
+            cost_per_unit_in_subunits: int | None = ...,
+            created_at: datetime | None = ...,
+            description: str | None = ...,
+            fixed_fee: bool | None = ...,
+            markup_per_unit_in_subunits: int | None = ...,
+            markup_percentage: int | None = ...,
+            markup_type: str | None = ...,
+            project_template_id: int | None = ...,
+            quantity: int | None = ...,
+            relative_expected_by_date: int | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     project_template: ClassVar[One[ProjectTemplate]] = One("project_template_id", "project_templates")
     """The project template with the id in `project_template_id`."""

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
@@ -63,3 +64,26 @@ class Proof(Model):
     title: str | None = None
     viewable: bool | None = None
     """Processing finished."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            creator_name: str | None = ...,
+            current_revision_id: str | None = ...,
+            download_url: str | None = ...,
+            filename: str | None = ...,
+            filesize: int | None = ...,
+            has_comments: bool | None = ...,
+            review_status: str | None = ...,
+            review_url: str | None = ...,
+            revision_count: int | None = ...,
+            revision_date: datetime | None = ...,
+            revision_ids: list[str] | None = ...,
+            story_id: str | None = ...,
+            title: str | None = ...,
+            viewable: bool | None = ...,
+        ) -> Self: ...

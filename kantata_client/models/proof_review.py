@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
@@ -30,3 +32,15 @@ class ProofReview(Model):
     """Present only when `include` names `proof_revision`."""
     status: str | None = None
     """Valid values: `In Progress`, `Approved`, and `Rejected`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            can_modify: bool | None = ...,
+            participation_ids: list[str] | None = ...,
+            proof_revision_id: str | None = ...,
+            status: str | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
@@ -27,3 +29,14 @@ class ProofReviewParticipation(Model):
     status: str | None = None
     """Valid values: `waiting`, `rejected`, and `approved`."""
     user_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            project_review_id: str | None = ...,
+            status: str | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...

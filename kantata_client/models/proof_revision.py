@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import included, moment
 from kantata_client._objects.model import Model
@@ -43,3 +44,20 @@ class ProofRevision(Model):
     review_url: str | None = None
     """Proofing workspace URL."""
     revision_date: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            creator_name: str | None = ...,
+            current: bool | None = ...,
+            download_url: str | None = ...,
+            filesize: int | None = ...,
+            original_filename: str | None = ...,
+            proof_id: str | None = ...,
+            proof_review_id: str | None = ...,
+            review_url: str | None = ...,
+            revision_date: datetime | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -65,6 +65,25 @@ class RateCard(Model):
     updated_at: datetime | None = moment()
     uses: int | None = None
     """Total usage count."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            effective_rate_card_version_id: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            rate_card_set_id: str | None = ...,
+            rate_card_set_title: str | None = ...,
+            rate_card_version_ids: list[str] | None = ...,
+            removable: bool | None = ...,
+            updated_at: datetime | None = ...,
+            uses: int | None = ...,
+        ) -> Self: ...
+
     effective_rate_card_version: ClassVar[One[RateCardVersion]] = One(
         "effective_rate_card_version_id", "rate_card_versions"
     )

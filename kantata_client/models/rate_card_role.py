@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -45,6 +45,20 @@ class RateCardRole(Model):
     role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            rate: int | None = ...,
+            rate_card_version_id: str | None = ...,
+            role_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     rate_card_version: ClassVar[One[RateCardVersion]] = One("rate_card_version_id", "rate_card_versions")
     """The rate card version with the id in `rate_card_version_id`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")

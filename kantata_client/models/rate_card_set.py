@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included, moment
@@ -61,6 +61,25 @@ class RateCardSet(Model):
     updated_at: datetime | None = moment()
     workspace_group_ids: list[str] | None = included("workspace_groups")
     """Present only when `include` names `workspace_groups`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_default: bool | None = ...,
+            active_currencies: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            default_currencies: list[str] | None = ...,
+            destroyable: bool | None = ...,
+            rate_card_ids: list[str] | None = ...,
+            rate_card_set_version_ids: list[str] | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_group_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     rate_card_set_versions: ClassVar[Many[RateCardSetVersion]] = Many(
         "rate_card_set_version_ids", "rate_card_set_versions"
     )

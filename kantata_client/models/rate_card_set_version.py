@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment
@@ -50,6 +50,22 @@ class RateCardSetVersion(Model):
     updated_at: datetime | None = moment()
     used_currencies: list[str] | None = None
     """Currencies of its rate cards."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            active: bool | None = ...,
+            created_at: datetime | None = ...,
+            effective_date: date | None = ...,
+            rate_card_set_id: str | None = ...,
+            rate_card_version_ids: list[str] | None = ...,
+            updated_at: datetime | None = ...,
+            used_currencies: list[str] | None = ...,
+        ) -> Self: ...
+
     rate_card_set: ClassVar[One[RateCardSet]] = One("rate_card_set_id", "rate_card_sets")
     """The rate card set with the id in `rate_card_set_id`."""
     rate_card_versions: ClassVar[Many[RateCardVersion]] = Many("rate_card_version_ids", "rate_card_versions")

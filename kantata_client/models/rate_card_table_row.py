@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import nested_dict
 from kantata_client._objects.model import Model
@@ -24,6 +24,15 @@ class RateCardTableRowCell(Model):
     rate: int | None = None
     """In subunits of the currency."""
     rate_card_role_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            rate: int | None = ...,
+            rate_card_role_id: int | None = ...,
+        ) -> Self: ...
 
 
 class RateCardTableRow(Model):
@@ -50,3 +59,17 @@ class RateCardTableRow(Model):
     rate_card_set_version_id: int | None = None
     removable: bool | None = None
     role_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            cells: dict[str, RateCardTableRowCell] | None = ...,
+            name: str | None = ...,
+            rate_card_set_id: int | None = ...,
+            rate_card_set_version_id: int | None = ...,
+            removable: bool | None = ...,
+            role_id: int | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -50,6 +50,21 @@ class RateCardVersion(Model):
     rate_card_set_version_id: str | None = included("rate_card_set_version")
     """Present only when `include` names `rate_card_set_version`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            default_rate: int | None = ...,
+            rate_card_id: str | None = ...,
+            rate_card_role_ids: list[str] | None = ...,
+            rate_card_set_version_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     rate_card: ClassVar[One[RateCard]] = One("rate_card_id", "rate_cards")
     """The rate card with the id in `rate_card_id`."""
     rate_card_roles: ClassVar[Many[RateCardRole]] = Many("rate_card_role_ids", "rate_card_roles")

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -48,3 +49,21 @@ class ReceiptAttachment(Model):
     """CDN download URL."""
     view_in_new_tab: bool | None = None
     """Usually PDFs."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            creator_name: str | None = ...,
+            deletable: bool | None = ...,
+            deleted_at: datetime | None = ...,
+            filename: str | None = ...,
+            filesize: int | None = ...,
+            previewable: bool | None = ...,
+            updated_at: datetime | None = ...,
+            url: str | None = ...,
+            view_in_new_tab: bool | None = ...,
+        ) -> Self: ...

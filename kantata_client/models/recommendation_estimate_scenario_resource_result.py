@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import nested_list
 from kantata_client._objects.model import Model
 
@@ -22,6 +24,15 @@ class RecommendationEstimateScenarioResourceResultRecommendation(Model):
     rank: int | None = None
     user_id: int | None = None
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            rank: int | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...
+
 
 class RecommendationEstimateScenarioResourceResult(Model):
     """Recommendation estimate scenario resource result.
@@ -36,3 +47,12 @@ class RecommendationEstimateScenarioResourceResult(Model):
     )
     total_count: int | None = None
     """Recommendations returned."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            recommendations: list[RecommendationEstimateScenarioResourceResultRecommendation] | None = ...,
+            total_count: int | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -47,3 +47,20 @@ class Resolution(Model):
     updated_at: datetime | None = moment()
     user_id: int | None = None
     """Creator."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            created_at: datetime | None = ...,
+            current: bool | None = ...,
+            description: str | None = ...,
+            target_id: int | None = ...,
+            target_type: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import included
 from kantata_client._objects.model import Model
 
@@ -35,3 +37,16 @@ class Resource(Model):
     """Present only when `include` names `role`."""
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            external_reference_ids: list[str] | None = ...,
+            label: str | None = ...,
+            organization_membership_id: str | None = ...,
+            role_id: str | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -50,6 +50,21 @@ class ResourceRequest(Model):
     status: str | None = None
     """Valid values: `new`, `cancelled`, `rejected`, and `approved`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            approver_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            resource_id: str | None = ...,
+            status: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     approvers: ClassVar[Many[User]] = Many("approver_ids", "users")
     """The approvers with the ids in `approver_ids`. Users able to approve or reject."""
     creator: ClassVar[One[User]] = One("creator_id", "users")

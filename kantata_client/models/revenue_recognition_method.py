@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -45,3 +45,20 @@ class RevenueRecognitionMethod(Model):
     type: str | None = None
     """Valid values: `percent_complete`, and `time_and_materials`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            active: bool | None = ...,
+            created_at: datetime | None = ...,
+            name: str | None = ...,
+            percent_complete_formula: str | None = ...,
+            revenue_in_period_formula: str | None = ...,
+            revenue_to_date_formula: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...

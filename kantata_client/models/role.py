@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included, moment
@@ -42,6 +42,20 @@ class Role(Model):
     """Present only when `include` names `external_references`."""
     name: str | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            deleted_at: datetime | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -49,6 +49,22 @@ class Skill(Model):
     skill_category_id: str | None = included("skill_category")
     """Present only when `include` names `skill_category`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            description: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            max_level: str | None = ...,
+            name: str | None = ...,
+            skill_category_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included
@@ -33,5 +33,16 @@ class SkillCategory(Model):
     name: str | None = None
     skill_ids: list[str] | None = included("skills")
     """Present only when `include` names `skills`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            name: str | None = ...,
+            skill_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     skills: ClassVar[Many[Skill]] = Many("skill_ids", "skills")
     """The skills with the ids in `skill_ids`."""

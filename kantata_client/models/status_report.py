@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, nested_list
@@ -34,6 +34,16 @@ class StatusReportDetail(Model):
     color: str | None = None
     """Valid values: `green`, `yellow`, and `red`."""
     description: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            category: str | None = ...,
+            color: str | None = ...,
+            description: str | None = ...,
+        ) -> Self: ...
 
 
 class StatusReport(Model):
@@ -75,6 +85,24 @@ class StatusReport(Model):
     """Present only when `include` names `updater`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            color: str | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            description: str | None = ...,
+            details: list[StatusReportDetail] | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            updated_at: datetime | None = ...,
+            updater_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included, moment
@@ -40,6 +40,19 @@ class StatusSet(Model):
     """Present only when `include` names `custom_task_statuses`."""
     name: str | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            custom_task_status_ids: list[str] | None = ...,
+            name: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     custom_task_statuses: ClassVar[Many[StatusSetOption]] = Many(
         "custom_task_status_ids", "custom_task_statuses"
     )

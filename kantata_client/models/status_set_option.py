@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -46,5 +46,21 @@ class StatusSetOption(Model):
     task_status_set_id: str | None = included("task_status_set")
     """Present only when `include` names `task_status_set`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            category: str | None = ...,
+            created_at: datetime | None = ...,
+            position: int | None = ...,
+            status: str | None = ...,
+            status_set_id: int | None = ...,
+            task_status_set_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     task_status_set: ClassVar[One[StatusSet]] = One("task_status_set_id", "task_status_sets")
     """The task status set with the id in `task_status_set_id`."""

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment, optional
@@ -304,6 +304,85 @@ class Story(Model):
     """Present only when `include` names `workspace_resources`."""
     workspace_resources_with_unnamed_ids: list[str] | None = included("workspace_resources_with_unnamed")
     """Present only when `include` names `workspace_resources_with_unnamed`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            ancestor_ids: list[str] | None = ...,
+            ancestry_depth: int | None = ...,
+            archived: bool | None = ...,
+            archived_editable: bool | None = ...,
+            assigned_role_id: str | None = ...,
+            assignee_ids: list[str] | None = ...,
+            assignment_timestamped_at: datetime | None = ...,
+            attachment_ids: list[str] | None = ...,
+            billable: bool | None = ...,
+            budget_estimate_in_cents: int | None = ...,
+            budget_used_in_cents: int | None = ...,
+            can_align_time: bool | None = ...,
+            can_edit: bool | None = ...,
+            can_post: bool | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            current_assignment_ids: list[str] | None = ...,
+            custom_field_value_ids: list[str] | None = ...,
+            custom_task_status_id: int | None = ...,
+            deleted_at: datetime | None = ...,
+            descendant_ids: list[str] | None = ...,
+            description: str | None = ...,
+            due_date: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            fixed_fee: bool | None = ...,
+            follower_ids: list[str] | None = ...,
+            formatted_description: str | None = ...,
+            google_document_ids: list[str] | None = ...,
+            has_out_of_bounds_sads: bool | None = ...,
+            invoiced_balance_in_cents: int | None = ...,
+            is_time_trackable_type: bool | None = ...,
+            logged_billable_time_in_minutes: int | None = ...,
+            logged_nonbillable_time_in_minutes: int | None = ...,
+            parent_id: str | None = ...,
+            parsed_description: str | None = ...,
+            percentage_complete: int | None = ...,
+            position: int | None = ...,
+            potential_workspace_resource_ids: list[str] | None = ...,
+            potential_workspace_resources_with_unnamed_ids: list[str] | None = ...,
+            priority: str | None = ...,
+            project_plan: bool | None = ...,
+            read_only: bool | None = ...,
+            render_description_markdown: bool | None = ...,
+            reply_ids: list[str] | None = ...,
+            root_id: str | None = ...,
+            source_dependency_ids: list[str] | None = ...,
+            start_date: date | None = ...,
+            state: str | None = ...,
+            status: str | None = ...,
+            story_state_change_ids: list[str] | None = ...,
+            story_task_ids: list[str] | None = ...,
+            story_type: str | None = ...,
+            sub_stories_billable_time_in_minutes: int | None = ...,
+            sub_stories_budget_estimate_in_cents: int | None = ...,
+            sub_stories_budget_used_in_cents: int | None = ...,
+            sub_stories_time_estimate_in_minutes: int | None = ...,
+            sub_story_count: int | None = ...,
+            sub_story_ids: list[str] | None = ...,
+            subtree_depth: int | None = ...,
+            tag_ids: list[str] | None = ...,
+            target_dependency_ids: list[str] | None = ...,
+            time_estimate_in_minutes: int | None = ...,
+            time_trackable: bool | None = ...,
+            title: str | None = ...,
+            uninvoiced_balance_in_cents: int | None = ...,
+            updated_at: datetime | None = ...,
+            weight: int | None = ...,
+            workspace_id: str | None = ...,
+            workspace_resource_ids: list[str] | None = ...,
+            workspace_resources_with_unnamed_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     ancestors: ClassVar[Many[Story]] = Many("ancestor_ids", "stories")
     """The ancestors with the ids in `ancestor_ids`."""
     assigned_role: ClassVar[One[Role]] = One("assigned_role_id", "roles")

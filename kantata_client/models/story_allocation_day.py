@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment
@@ -60,6 +60,24 @@ class StoryAllocationDay(Model):
     updated_at: datetime | None = moment()
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            assignment_id: str | None = ...,
+            created_at: datetime | None = ...,
+            current: bool | None = ...,
+            date: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            minutes: int | None = ...,
+            story_id: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     assignment: ClassVar[One[Assignment]] = One("assignment_id", "assignments")
     """The assignment with the id in `assignment_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -46,6 +46,21 @@ class StoryDependency(Model):
     target_id: str | None = included("target")
     """Present only when `include` names `target`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            dependency_type: int | None = ...,
+            lag: int | None = ...,
+            source_id: str | None = ...,
+            target_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     source: ClassVar[One[Story]] = One("source_id", "stories")
     """The source with the id in `source_id`. Predecessor."""
     target: ClassVar[One[Story]] = One("target_id", "stories")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -41,6 +41,19 @@ class StoryFollow(Model):
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            follower_id: str | None = ...,
+            story_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     follower: ClassVar[One[User]] = One("follower_id", "users")
     """The follower with the id in `follower_id`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")

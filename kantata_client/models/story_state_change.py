@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -46,6 +46,21 @@ class StoryStateChange(Model):
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            formatted_state: str | None = ...,
+            state: str | None = ...,
+            story_id: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     story: ClassVar[One[Story]] = One("story_id", "stories")
     """The story with the id in `story_id`."""
     user: ClassVar[One[User]] = One("user_id", "users")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -49,6 +49,23 @@ class StoryTask(Model):
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            completed: bool | None = ...,
+            completed_at: datetime | None = ...,
+            completed_by_id: str | None = ...,
+            created_at: datetime | None = ...,
+            name: str | None = ...,
+            position: int | None = ...,
+            story_id: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     completed_by: ClassVar[One[User]] = One("completed_by_id", "users")
     """The completed by with the id in `completed_by_id`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")

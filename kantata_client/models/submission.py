@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
@@ -28,6 +28,17 @@ class SubmissionPermissions(Model):
     can_cancel_submission: bool | None = None
     can_reject_submission: bool | None = None
     can_resubmit_submission: bool | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            can_approve_submission: bool | None = ...,
+            can_cancel_submission: bool | None = ...,
+            can_reject_submission: bool | None = ...,
+            can_resubmit_submission: bool | None = ...,
+        ) -> Self: ...
 
 
 class Submission(Model):
@@ -85,3 +96,30 @@ class Submission(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            comment: str | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            current_resolution_created_at_date: datetime | None = ...,
+            current_resolution_creator_id: int | None = ...,
+            current_resolution_description: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            line_item_total_formatted: str | None = ...,
+            line_item_total_in_cents: int | None = ...,
+            permissions: SubmissionPermissions | None = ...,
+            resolution_description: str | None = ...,
+            status: str | None = ...,
+            title: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -39,3 +40,18 @@ class SubmissionRejection(Model):
     updated_at: datetime | None = moment()
     user_id: int | None = None
     """Creator."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            description: str | None = ...,
+            target_id: int | None = ...,
+            target_type: str | None = ...,
+            type: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...

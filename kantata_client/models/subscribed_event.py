@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Polymorphic
 from kantata_client._objects.fields import moment, nested, optional
@@ -62,6 +62,27 @@ class SubscribedEvent(Model):
     """E.g. TimeEntry."""
     user_id: int | None = None
     """Who made the change."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            account_id: int | None = ...,
+            context_workspace_id: str | None = ...,
+            created_at: datetime | None = ...,
+            current_payload: str | None = ...,
+            event_type: str | None = ...,
+            payload_changes: str | None = ...,
+            previous_payload: str | None = ...,
+            subject_changed_at: datetime | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_type: str | None = ...,
+            user_id: int | None = ...,
+        ) -> Self: ...
+
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
     """The subject with the id in `subject_ref`. {id, key = subject type}; null if deleted or moved to
     another account."""

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import nested, nested_dict
 from kantata_client._objects.model import Model
 
@@ -23,6 +25,16 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields(Model)
     description: str | None = None
     name: str | None = None
     type: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            description: str | None = ...,
+            name: str | None = ...,
+            type: str | None = ...,
+        ) -> Self: ...
 
 
 class SubscribedEventEventTypesResultSubscribedEventTypeSchemaField(Model):
@@ -45,6 +57,17 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchemaField(Model):
     type: str | None = None
     """Data type."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            description: str | None = ...,
+            fields: SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields | None = ...,
+            name: str | None = ...,
+            type: str | None = ...,
+        ) -> Self: ...
+
 
 class SubscribedEventEventTypesResultSubscribedEventTypeSchema(Model):
     """Subscribed event event types result subscribed event type schema.
@@ -64,6 +87,16 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchema(Model):
     name: str | None = None
     """Of the event type."""
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            description: str | None = ...,
+            fields: dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchemaField] | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...
+
 
 class SubscribedEventEventTypesResult(Model):
     """Subscribed event event types result.
@@ -79,3 +112,13 @@ class SubscribedEventEventTypesResult(Model):
     ) = nested_dict(SubscribedEventEventTypesResultSubscribedEventTypeSchema)
     """Payload fields of each event type."""
     subscribed_event_types: list[str] | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            subscribed_event_type_schemas: dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchema]
+            | None = ...,
+            subscribed_event_types: list[str] | None = ...,
+        ) -> Self: ...

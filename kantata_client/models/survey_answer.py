@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment
@@ -56,6 +56,22 @@ class SurveyAnswer(Model):
     """Present only when `include` names `survey_response`."""
     text: str | None = None
     updated_at: datetime | None = moment()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            choice_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            survey_question_id: str | None = ...,
+            survey_response_id: str | None = ...,
+            text: str | None = ...,
+            updated_at: datetime | None = ...,
+        ) -> Self: ...
+
     choices: ClassVar[Many[SurveyQuestionChoice]] = Many("choice_ids", "survey_question_choices")
     """The choices with the ids in `choice_ids`. Single/multi choice answers only."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

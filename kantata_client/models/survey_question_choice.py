@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -25,3 +25,12 @@ class SurveyQuestionChoice(Model):
     id: str = ""
     label: str | None = None
     """The one field that is known, from the creation of survey questions."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            label: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One, Polymorphic
 from kantata_client._objects.fields import day, included, moment, nested
@@ -79,6 +79,29 @@ class SurveyTemplate(Model):
     updated_at: datetime | None = moment()
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            close_date: date | None = ...,
+            created_at: datetime | None = ...,
+            description: str | None = ...,
+            due_date: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            open_date: date | None = ...,
+            owner_id: str | None = ...,
+            respondent_id: str | None = ...,
+            subject_ref: Reference | None = ...,
+            survey_question_ids: list[str] | None = ...,
+            survey_response_ids: list[str] | None = ...,
+            title: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment, optional
@@ -111,6 +111,40 @@ class TimeEntry(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            active_submission_id: str | None = ...,
+            approved: bool | None = ...,
+            billable: bool | None = ...,
+            cost_rate_in_cents: int | None = ...,
+            created_at: datetime | None = ...,
+            currency: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            date_performed: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            invoice_id: str | None = ...,
+            is_invoiced: bool | None = ...,
+            location: str | None = ...,
+            location_id: int | None = ...,
+            notes: str | None = ...,
+            rate_in_cents: int | None = ...,
+            recent_submission_id: str | None = ...,
+            role_id: str | None = ...,
+            story_id: str | None = ...,
+            taxable: bool | None = ...,
+            time_in_minutes: int | None = ...,
+            updated_at: datetime | None = ...,
+            user_can_edit: bool | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     active_submission: ClassVar[One[TimesheetSubmission]] = One(
         "active_submission_id", "timesheet_submissions"
     )

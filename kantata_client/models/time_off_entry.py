@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included
@@ -50,6 +50,21 @@ class TimeOffEntry(Model):
     submission_date: date | None = day()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            external_reference_ids: list[str] | None = ...,
+            hours: float | None = ...,
+            requested_date: date | None = ...,
+            role_id: str | None = ...,
+            submission_date: date | None = ...,
+            user_id: str | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.fields import nested_list
 from kantata_client._objects.model import Model
 from kantata_client.models.resolution import Resolution
@@ -20,3 +22,11 @@ class TimesheetCancellation(Model):
     """
 
     resolutions: list[Resolution] | None = nested_list(Resolution)
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            resolutions: list[Resolution] | None = ...,
+        ) -> Self: ...

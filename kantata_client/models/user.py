@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, optional
@@ -109,6 +109,35 @@ class User(Model):
     """Returned only when named in `optional_fields`."""
     work_sample_ids: list[str] | None = included("work_samples")
     """Present only when `include` names `work_samples`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            abbreviated_timezone: str | None = ...,
+            account_membership_id: str | None = ...,
+            bio: str | None = ...,
+            city: str | None = ...,
+            classification: str | None = ...,
+            country: str | None = ...,
+            custom_field_value_ids: list[str] | None = ...,
+            email_address: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            full_name: str | None = ...,
+            headline: str | None = ...,
+            last_site_activity: datetime | None = ...,
+            manager_id: str | None = ...,
+            photo_path: str | None = ...,
+            role_id: str | None = ...,
+            skill_ids: list[str] | None = ...,
+            skill_membership_ids: list[str] | None = ...,
+            state: str | None = ...,
+            website: str | None = ...,
+            work_sample_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
     """The account membership with the id in `account_membership_id`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(

@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import day
 from kantata_client._objects.model import Model
@@ -26,3 +27,13 @@ class UserCapacityResult(Model):
     hours: dict[str, float] | None = None
     """Keyed by date; capacity that day."""
     start_date: date | None = day()
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            end_date: date | None = ...,
+            hours: dict[str, float] | None = ...,
+            start_date: date | None = ...,
+        ) -> Self: ...

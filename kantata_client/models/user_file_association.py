@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One, Polymorphic
 from kantata_client._objects.fields import included, nested
@@ -42,6 +42,18 @@ class UserFileAssociation(Model):
     """Present only when `include` names `post`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            asset_object_ref: Reference | None = ...,
+            post_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     asset_object: ClassVar[Polymorphic] = Polymorphic("asset_object_ref")
     """The asset object with the id in `asset_object_ref`. Ref object with ID and key (attachments or
     google_documents)."""

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import moment
@@ -40,6 +40,19 @@ class UserWorkspaceGroup(Model):
     """Who assigned the user."""
     user_id: int | None = None
     workspace_group_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            creator_id: int | None = ...,
+            user_id: int | None = ...,
+            workspace_group_id: int | None = ...,
+        ) -> Self: ...
+
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""
     workspace_group: ClassVar[One[WorkspaceGroup]] = One("workspace_group_id", "workspace_groups")

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included
@@ -43,6 +43,20 @@ class Vendor(Model):
     in_use: bool | None = None
     """Used on an invoice."""
     name: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            archived: bool | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            externally_managed: bool | None = ...,
+            in_use: bool | None = ...,
+            name: str | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

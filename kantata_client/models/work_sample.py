@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -35,3 +35,17 @@ class WorkSample(Model):
     trapped_website_url: str | None = None
     """Redirected URL."""
     website_url: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            attachment_filename: str | None = ...,
+            attachment_id: str | None = ...,
+            description: str | None = ...,
+            title: str | None = ...,
+            trapped_website_url: str | None = ...,
+            website_url: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment, nested, optional
@@ -40,6 +40,15 @@ class WorkspaceExternalLink(Model):
     text: str | None = None
     """Button text."""
     url: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            text: str | None = ...,
+            url: str | None = ...,
+        ) -> Self: ...
 
 
 class WorkspacePermissions(Model):
@@ -78,6 +87,27 @@ class WorkspacePermissions(Model):
     team_lead: bool | None = None
     user_is_client: bool | None = None
 
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            access_level: str | None = ...,
+            can_change_price: bool | None = ...,
+            can_change_story_billable: bool | None = ...,
+            can_edit: bool | None = ...,
+            can_join: bool | None = ...,
+            can_post: bool | None = ...,
+            can_private_message: bool | None = ...,
+            can_see_financials: bool | None = ...,
+            can_upload_files: bool | None = ...,
+            is_guest_on_project: bool | None = ...,
+            is_participant: bool | None = ...,
+            restricted: bool | None = ...,
+            team_lead: bool | None = ...,
+            user_is_client: bool | None = ...,
+        ) -> Self: ...
+
 
 class WorkspaceStatus(Model):
     """Workspace status.
@@ -94,6 +124,16 @@ class WorkspaceStatus(Model):
     """E.g. 501."""
     message: str | None = None
     """E.g. Cancelled."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            color: str | None = ...,
+            key: str | None = ...,
+            message: str | None = ...,
+        ) -> Self: ...
 
 
 class Workspace(Model):
@@ -404,6 +444,103 @@ class Workspace(Model):
     """Present only when `include` names `workspace_resources`."""
     workspace_resources_with_unnamed_ids: list[str] | None = included("workspace_resources_with_unnamed")
     """Present only when `include` names `workspace_resources_with_unnamed`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            access_level: str | None = ...,
+            account_color_id: str | None = ...,
+            account_id: int | None = ...,
+            account_insights_mapping_ids: list[str] | None = ...,
+            actual_fees_includes_additional_line_items: bool | None = ...,
+            actual_fees_includes_expenses: bool | None = ...,
+            approver_id: str | None = ...,
+            approver_ids: list[str] | None = ...,
+            archived: bool | None = ...,
+            billable_minutes: int | None = ...,
+            billing_milestone_ids: list[str] | None = ...,
+            budget_remaining: str | None = ...,
+            budget_used: str | None = ...,
+            budget_used_in_cents: int | None = ...,
+            budgeted: bool | None = ...,
+            can_create_line_items: bool | None = ...,
+            can_invite: bool | None = ...,
+            change_orders_enabled: bool | None = ...,
+            client_lead_name: str | None = ...,
+            client_role_name: str | None = ...,
+            consultant_role_name: str | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            currency: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            current_status_report_id: str | None = ...,
+            current_user_participation_id: str | None = ...,
+            custom_field_value_ids: list[str] | None = ...,
+            default_rate: str | None = ...,
+            description: str | None = ...,
+            due_date: date | None = ...,
+            effective_due_date: date | None = ...,
+            estimated_minutes: int | None = ...,
+            exclude_archived_stories_percent_complete: bool | None = ...,
+            expenses_in_burn_rate: bool | None = ...,
+            external_link: WorkspaceExternalLink | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            financial_viewer_ids: list[str] | None = ...,
+            has_active_expense_report_submissions: bool | None = ...,
+            has_active_timesheet_submissions: bool | None = ...,
+            has_budget_access: bool | None = ...,
+            incoming_email_address: str | None = ...,
+            lock_date: date | None = ...,
+            minutes_logged: int | None = ...,
+            next_uncompleted_milestone_id: str | None = ...,
+            non_billable_minutes: int | None = ...,
+            over_budget: bool | None = ...,
+            participant_ids: list[str] | None = ...,
+            participation_ids: list[str] | None = ...,
+            percent_of_budget_used: int | None = ...,
+            percentage_complete: int | None = ...,
+            permissions: WorkspacePermissions | None = ...,
+            possible_approver_ids: list[str] | None = ...,
+            posts_require_privacy_decision: bool | None = ...,
+            price: str | None = ...,
+            price_in_cents: int | None = ...,
+            primary_counterpart_id: str | None = ...,
+            primary_maven_id: str | None = ...,
+            primary_workspace_group_id: str | None = ...,
+            provider_lead_name: str | None = ...,
+            rate_card_id: int | None = ...,
+            require_expense_approvals: bool | None = ...,
+            require_notes_on_time_entries: bool | None = ...,
+            require_time_approvals: bool | None = ...,
+            revenue_recognition_method_id: str | None = ...,
+            revenue_recognition_method_name: str | None = ...,
+            stage: str | None = ...,
+            start_date: date | None = ...,
+            status: WorkspaceStatus | None = ...,
+            status_report_ids: list[str] | None = ...,
+            stories_are_fixed_fee_by_default: bool | None = ...,
+            target_margin: float | None = ...,
+            task_status_set_id: str | None = ...,
+            task_status_set_name: str | None = ...,
+            task_statuses: list[str] | None = ...,
+            tasks_default_non_billable: bool | None = ...,
+            time_trackable: bool | None = ...,
+            timesheet_submission_ids: list[str] | None = ...,
+            title: str | None = ...,
+            total_expenses_in_cents: int | None = ...,
+            total_invoiced: str | None = ...,
+            total_minutes_approved: int | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_group_ids: list[str] | None = ...,
+            workspace_invoice_preference_id: int | None = ...,
+            workspace_resource_ids: list[str] | None = ...,
+            workspace_resources_with_unnamed_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     account_color: ClassVar[One[AccountColor]] = One("account_color_id", "account_colors")
     """The account color with the id in `account_color_id`."""
     account_insights_mappings: ClassVar[Many[AccountInsightsMapping]] = Many(

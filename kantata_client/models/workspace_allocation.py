@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import day, included, moment
@@ -72,6 +72,28 @@ class WorkspaceAllocation(Model):
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     workspace_resource_id: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            end_date: date | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            hard: bool | None = ...,
+            minutes: int | None = ...,
+            notes: str | None = ...,
+            percentage: float | None = ...,
+            start_date: date | None = ...,
+            updated_at: datetime | None = ...,
+            updater_id: str | None = ...,
+            workspace_id: str | None = ...,
+            workspace_resource_id: str | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included, moment
@@ -84,6 +84,35 @@ class WorkspaceBaseline(Model):
     total_stories: int | None = None
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            budget_used_formatted: str | None = ...,
+            budget_used_in_cents: int | None = ...,
+            completed_stories: int | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            creator_name: str | None = ...,
+            currency_base_unit: int | None = ...,
+            currency_symbol: str | None = ...,
+            description: str | None = ...,
+            due_date: date | None = ...,
+            payload_id: str | None = ...,
+            percentage_complete: int | None = ...,
+            projected_due_date: date | None = ...,
+            status_color: str | None = ...,
+            status_text: str | None = ...,
+            title: str | None = ...,
+            total_budget_formatted: str | None = ...,
+            total_budget_in_cents: int | None = ...,
+            total_stories: int | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""
     payload: ClassVar[One[BaselinePayload]] = One("payload_id", "baseline_payloads")

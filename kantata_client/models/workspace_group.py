@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import included, moment
@@ -69,6 +69,28 @@ class WorkspaceGroup(Model):
     """Company contact."""
     workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            address: str | None = ...,
+            company: bool | None = ...,
+            contact_name: str | None = ...,
+            created_at: datetime | None = ...,
+            email: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            name: str | None = ...,
+            notes: str | None = ...,
+            phone_number: str | None = ...,
+            rate_card_set_ids: list[str] | None = ...,
+            updated_at: datetime | None = ...,
+            website: str | None = ...,
+            workspace_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -32,3 +32,16 @@ class WorkspaceInvitation(Model):
     invitee_role: str | None = None
     message: str | None = None
     subject: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            email_address: str | None = ...,
+            full_name: str | None = ...,
+            invitee_role: str | None = ...,
+            message: str | None = ...,
+            subject: str | None = ...,
+        ) -> Self: ...

@@ -7,7 +7,7 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.model import Model
 
@@ -38,3 +38,18 @@ class WorkspaceInvoicePreference(Model):
     project_code: str | None = None
     purchase_order: str | None = None
     workspace_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            client_invoice_address: str | None = ...,
+            client_invoice_name: str | None = ...,
+            consultant_invoice_address: str | None = ...,
+            consultant_invoice_name: str | None = ...,
+            project_code: str | None = ...,
+            purchase_order: str | None = ...,
+            workspace_id: int | None = ...,
+        ) -> Self: ...

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -42,3 +44,20 @@ class WorkspacePermissionsResult(Model):
     can_manage_invoice_preferences: bool | None = None
     can_view_insights_dynamic_dashboards: bool | None = None
     """On the account."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            can_change_budgetability: bool | None = ...,
+            can_change_currency: bool | None = ...,
+            can_change_expense_approvals: bool | None = ...,
+            can_change_time_approvals: bool | None = ...,
+            can_edit_change_orders: bool | None = ...,
+            can_edit_project_settings: bool | None = ...,
+            can_edit_team_names: bool | None = ...,
+            can_manage_finance: bool | None = ...,
+            can_manage_invoice_preferences: bool | None = ...,
+            can_view_insights_dynamic_dashboards: bool | None = ...,
+        ) -> Self: ...

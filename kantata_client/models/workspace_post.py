@@ -8,6 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from kantata_client._objects.fields import included, moment, nested
 from kantata_client._objects.model import Model
@@ -88,3 +89,35 @@ class WorkspacePost(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            attachment_ids: list[str] | None = ...,
+            created_at: datetime | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            formatted_message: str | None = ...,
+            google_document_ids: list[str] | None = ...,
+            has_attachments: bool | None = ...,
+            message: str | None = ...,
+            newest_reply_at: datetime | None = ...,
+            newest_reply_id: str | None = ...,
+            newest_reply_user_id: str | None = ...,
+            parsed_message: str | None = ...,
+            private: bool | None = ...,
+            recipient_ids: list[str] | None = ...,
+            reply: bool | None = ...,
+            reply_count: int | None = ...,
+            reply_ids: list[str] | None = ...,
+            story_id: str | None = ...,
+            subject_id: int | None = ...,
+            subject_ref: Reference | None = ...,
+            subject_title: str | None = ...,
+            subject_type: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many, One
 from kantata_client._objects.fields import included, moment, optional
@@ -98,6 +98,33 @@ class WorkspaceResource(Model):
     """Present only when `include` names `user`."""
     workspace_id: int | None = None
     workspace_title: str | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            custom_field_value_ids: list[str] | None = ...,
+            display_label: str | None = ...,
+            external_reference_ids: list[str] | None = ...,
+            full_name: str | None = ...,
+            label: str | None = ...,
+            organization_membership_id: str | None = ...,
+            participation_id: str | None = ...,
+            photo_path: str | None = ...,
+            resource_bill_rate: int | None = ...,
+            resource_cost_rate: int | None = ...,
+            role_id: str | None = ...,
+            role_initials: str | None = ...,
+            role_name: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: int | None = ...,
+            workspace_title: str | None = ...,
+        ) -> Self: ...
+
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )

@@ -7,6 +7,8 @@ overrides/templates/model.py.jinja.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from kantata_client._objects.model import Model
 
 
@@ -19,3 +21,11 @@ class WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult(Model):
 
     success: bool | None = None
     """Allocations were created."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            success: bool | None = ...,
+        ) -> Self: ...

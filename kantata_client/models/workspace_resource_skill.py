@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -54,6 +54,23 @@ class WorkspaceResourceSkill(Model):
     updated_at: datetime | None = moment()
     workspace_resource_id: str | None = included("workspace_resource")
     """Present only when `include` names `workspace_resource`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            cached_skill_name: str | None = ...,
+            created_at: datetime | None = ...,
+            creator_id: str | None = ...,
+            level: int | None = ...,
+            max_level: int | None = ...,
+            skill_id: str | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_resource_id: str | None = ...,
+        ) -> Self: ...
+
     creator: ClassVar[One[User]] = One("creator_id", "users")
     """The creator with the id in `creator_id`."""
     skill: ClassVar[One[Skill]] = One("skill_id", "skills")

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import included, moment
@@ -53,6 +53,25 @@ class WorkspaceStatusChange(Model):
     """Present only when `include` names `user`."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            from_color: str | None = ...,
+            from_message: str | None = ...,
+            from_status_key: str | None = ...,
+            to_color: str | None = ...,
+            to_message: str | None = ...,
+            to_status_key: str | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: str | None = ...,
+            workspace_id: str | None = ...,
+        ) -> Self: ...
+
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")

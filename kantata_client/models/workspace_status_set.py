@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.fields import moment
 from kantata_client._objects.model import Model
@@ -32,3 +32,15 @@ class WorkspaceStatusSet(Model):
     status_set_id: int | None = None
     updated_at: datetime | None = moment()
     workspace_id: int | None = None
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            status_set_id: int | None = ...,
+            updated_at: datetime | None = ...,
+            workspace_id: int | None = ...,
+        ) -> Self: ...

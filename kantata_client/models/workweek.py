@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import Many
 from kantata_client._objects.fields import day, included, moment
@@ -62,6 +62,29 @@ class Workweek(Model):
     wednesday_minutes: int | None = None
     workweek_membership_ids: list[str] | None = included("workweek_memberships")
     """Present only when `include` names `workweek_memberships`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            default: bool | None = ...,
+            end_date: date | None = ...,
+            friday_minutes: int | None = ...,
+            monday_minutes: int | None = ...,
+            saturday_minutes: int | None = ...,
+            start_date: date | None = ...,
+            sunday_minutes: int | None = ...,
+            thursday_minutes: int | None = ...,
+            total_minutes: int | None = ...,
+            tuesday_minutes: int | None = ...,
+            updated_at: datetime | None = ...,
+            wednesday_minutes: int | None = ...,
+            workweek_membership_ids: list[str] | None = ...,
+        ) -> Self: ...
+
     workweek_memberships: ClassVar[Many[WorkweekMembership]] = Many(
         "workweek_membership_ids", "workweek_memberships"
     )

@@ -8,7 +8,7 @@ overrides/templates/model.py.jinja.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kantata_client._objects.associations import One
 from kantata_client._objects.fields import day, included, moment
@@ -44,6 +44,21 @@ class WorkweekMembership(Model):
     user_id: int | None = None
     workweek_id: str | None = included("workweek")
     """Present only when `include` names `workweek`."""
+
+    if TYPE_CHECKING:
+
+        def replace(
+            self,
+            *,
+            id: str = ...,
+            created_at: datetime | None = ...,
+            end_date: date | None = ...,
+            start_date: date | None = ...,
+            updated_at: datetime | None = ...,
+            user_id: int | None = ...,
+            workweek_id: str | None = ...,
+        ) -> Self: ...
+
     user: ClassVar[One[User]] = One("user_id", "users")
     """The user with the id in `user_id`."""
     workweek: ClassVar[One[Workweek]] = One("workweek_id", "workweeks")

@@ -26,7 +26,7 @@ LIST = Operation(
     model="BillingMilestone",
     key="billing_milestones",
     query={
-        "date_between": Parameter("string"),
+        "date_between": Parameter("string", range="date"),
         "external_reference_external_message": Parameter("string"),
         "external_reference_external_status": Parameter("string"),
         "external_reference_service_model": Parameter("string"),

@@ -56,7 +56,7 @@ LIST = Operation(
         "created_after": Parameter("datetime"),
         "created_before": Parameter("datetime"),
         "created_by": Parameter("integer"),
-        "date_expensed_between": Parameter("string"),
+        "date_expensed_between": Parameter("string", range="date"),
         "external_reference_external_message": Parameter("string"),
         "external_reference_external_status": Parameter("string"),
         "external_reference_service_model": Parameter("string"),

@@ -47,7 +47,7 @@ LIST = Operation(
         "created_after": Parameter("datetime"),
         "created_before": Parameter("datetime"),
         "created_by": Parameter("integer"),
-        "date_performed_between": Parameter("string"),
+        "date_performed_between": Parameter("string", range="date"),
         "external_reference_external_message": Parameter("string"),
         "external_reference_external_status": Parameter("string"),
         "external_reference_service_model": Parameter("string"),

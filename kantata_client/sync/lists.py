@@ -148,7 +148,7 @@ def chosen(names: Iterable[str] | None) -> list[List]:
     if names is None:
         return list(known.values())
     wanted = [names] if isinstance(names, str) else list(names)
-    from kantata_client._lazy import similar
+    from kantata_client._suggestions import similar
 
     for name in wanted:
         if name not in known:

@@ -1,0 +1,167 @@
+"""What arguments take besides the obvious, and what is suggested for those that do not exist."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from kantata_client import Kantata, UnexpectedArgumentError, UsageError
+from kantata_client._calls.arguments import query_of
+from kantata_client._suggestions import similar
+from kantata_client.models import Story
+from kantata_client.operations import OPERATIONS
+
+EAST = timezone(timedelta(hours=2))
+
+
+@pytest.fixture
+def kantata() -> Kantata:
+    return Kantata("secret")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ((date(2026, 1, 2), date(2026, 3, 4)), "2026-01-02:2026-03-04"),
+        (["2026-01-02", date(2026, 1, 2)], "2026-01-02:2026-01-02"),
+        ((None, date(2026, 3, 4)), ":2026-03-04"),
+        ((date(2026, 1, 2), None), "2026-01-02:"),
+        ("2026-01-02:2026-03-04", "2026-01-02:2026-03-04"),
+    ],
+    ids=["dates", "text", "open start", "open end", "as the service writes it"],
+)
+def test_a_range_is_a_pair_of_dates(given: Any, sent: str) -> None:
+    operation = OPERATIONS["GET /time_entries"]
+    assert query_of(operation, {"date_performed_between": given}) == [("date_performed_between", sent)]
+
+
+def test_a_range_of_times_has_no_colons_in_them() -> None:
+    operation = OPERATIONS["GET /story_allocation_days"]
+    pair = (datetime(2026, 1, 2, 3, 4, 5, tzinfo=EAST), None)
+    assert query_of(operation, {"updated_at_between": pair}) == [("updated_at_between", "20260102T010405Z:")]
+
+
+def test_a_range_of_times_takes_dates_as_well() -> None:
+    operation = OPERATIONS["GET /story_allocation_days"]
+    pair = ("2026-01-02", datetime(2026, 1, 2, 3, tzinfo=UTC))
+    sent = [("updated_at_between", "20260102T000000Z:20260102T030000Z")]
+    assert query_of(operation, {"updated_at_between": pair}) == sent
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(date(2026, 3, 4), date(2026, 1, 2)), (None, None), (date(2026, 1, 2),), ("x", "y"), (1, 2)],
+    ids=["backwards", "empty", "single", "no dates", "numbers"],
+)
+def test_a_range_that_makes_no_sense_is_rejected(kantata: Kantata, given: Any) -> None:
+    with pytest.raises(UsageError, match=r"time_entries\.list: date_performed_between"):
+        kantata.time_entries.list(date_performed_between=given)
+
+
+def test_every_range_of_the_contract_takes_a_pair() -> None:
+    ranges = [
+        (operation.id, name)
+        for operation in OPERATIONS.values()
+        for name, parameter in operation.query.items()
+        if name.endswith("_between") and parameter.range is None
+    ]
+    assert not ranges
+
+
+def test_a_date_means_midnight_utc() -> None:
+    operation = OPERATIONS["GET /time_entries"]
+    for given in (date(2026, 1, 2), datetime(2026, 1, 2, tzinfo=UTC)):
+        assert query_of(operation, {"created_after": given}) == [
+            ("created_after", "2026-01-02T00:00:00+00:00")
+        ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None), "2026-01-02T03:04:05", "2026-01-02 03:04"],
+    ids=str,
+)
+def test_a_time_without_a_zone_is_rejected_as_text_too(kantata: Kantata, given: Any) -> None:
+    with pytest.raises(UsageError, match="has no time zone"):
+        kantata.time_entries.list(created_after=given)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("projects", "workspaces"),
+        ("tasks", "stories"),
+        ("timesheets", "timesheet_submissions"),
+        ("comments", "posts"),
+        ("storys", "stories"),
+        ("time_entrys", "time_entries"),
+    ],
+)
+def test_resources_by_other_names_are_suggested(kantata: Kantata, name: str, meant: str) -> None:
+    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+        getattr(kantata, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("updated_since", "updated_after"),
+        ("created_until", "created_before"),
+        ("project_id", "workspace_id"),
+        ("sort", "order"),
+        ("fields", "optional_fields"),
+        ("expand", "include"),
+        ("page_size", "per_page"),
+        ("workspce_id", "workspace_id"),
+    ],
+)
+def test_arguments_by_other_names_are_suggested(kantata: Kantata, name: str, meant: str) -> None:
+    message = f"^stories.list got an unexpected keyword argument '{name}'; did you mean '{meant}'"
+    with pytest.raises(UnexpectedArgumentError, match=message):
+        kantata.stories.list(**{name: 1})
+
+
+@pytest.mark.anyio
+async def test_arguments_of_coroutine_methods_are_suggested_before_anything_is_sent(kantata: Kantata) -> None:
+    with pytest.raises(
+        UsageError, match=r"stories\.create got an unexpected keyword argument 'name'; did you mean 'title'"
+    ):
+        await kantata.stories.create(workspace_id=1, name="x")
+    with pytest.raises(
+        TypeError, match=r"users\.me got an unexpected keyword argument 'includes'; did you mean 'include'"
+    ):
+        await kantata.users.me(includes="x")
+
+
+def test_an_argument_that_resembles_none_points_to_the_way_out(kantata: Kantata) -> None:
+    with pytest.raises(UsageError, match="what the contract lacks goes into extra_query"):
+        kantata.stories.list(zzzzzzzz=1)
+
+
+@pytest.mark.anyio
+async def test_other_type_errors_stay_what_they_are(kantata: Kantata) -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
+        await kantata.stories.get()
+    assert not isinstance(caught.value, UsageError)
+
+
+def test_methods_still_look_like_themselves(kantata: Kantata) -> None:
+    import inspect
+
+    assert "workspace_id" in inspect.signature(kantata.stories.list).parameters
+    assert kantata.stories.list.__doc__
+    assert inspect.iscoroutinefunction(kantata.stories.get)
+    assert not inspect.iscoroutinefunction(kantata.stories.list)
+
+
+def test_fields_by_other_names_are_suggested() -> None:
+    with pytest.raises(TypeError, match="did you mean 'title'"):
+        Story(id="1").replace(name="x")
+    with pytest.raises(TypeError, match="keyword arguments only"):
+        Story(id="1").replace("x")
+
+
+def test_a_synonym_is_suggested_only_if_it_exists() -> None:
+    assert similar("projects", ("users",)) == ""
