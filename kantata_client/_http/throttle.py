@@ -1,58 +1,75 @@
-"""How fast requests leave: as fast as they can until the service answers 429, then as fast as it lets them.
+"""How fast requests leave: freely until the service answers 429, and from then on as fast as it lets them.
 
-The limits of the service are not public and no header tells what is left, so `AdaptiveThrottle` finds them,
-as TCP finds the bandwidth of a line: a little faster with each success, much slower at each refusal.
+The limits of the service are not published and no header tells what is left of them, so `AdaptiveThrottle` finds them.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
 import time
-from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from kantata_client._http.limits import LATE, Limit, Pace
+from kantata_client._http.turns import Line, Turn
 from kantata_client._loops import PerLoop
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import anyio
-
 logger = logging.getLogger("kantata_client")
 
-_LATE = 0.25
-"""Seconds by which who waited may leave too late and still keep the place: timers and busy event loops are late, and the
-rate would suffer. What stood still for longer must not leave all at once."""
+LONGEST_PAUSE = 3600.0
+"""Seconds for which a `Retry-After` is obeyed at most."""
+
+_left: ContextVar[float] = ContextVar("kantata_client: left", default=-math.inf)
+"""When the running task's request left."""
+_served: ContextVar[float] = ContextVar("kantata_client: served", default=-math.inf)
+"""When the running task's last request was accepted."""
 
 
 class Throttle(Protocol):
     """Says when a request may leave; one for a client and all its `with_token` copies.
 
-    Use it under both asyncio and trio, and in several event loops one after the other: hold no lock of
+    It must work on asyncio and on trio, and in several event loops one after the other, so it must not hold a lock of
     either.
     """
 
     async def acquire(self, operation: str, own_limit: bool, patience: float) -> float | None:
-        """Wait until `operation` may leave.
+        """Wait until a request may leave.
 
-        With `own_limit` the service limits the operation separately too: wait for that limit alone. The general one is asked
-        for by a second call without it, so that who waits for the first takes no place from others.
+        Args:
+            operation: The operation's id, such as `GET /stories`.
+            own_limit: Wait for the limit that the service has for this operation besides the general one. For the general
+                limit `acquire` is called again without it, so that a request that waits here takes no place from others.
+            patience: Seconds that the request can wait for a pause that the service asked for.
 
         Returns:
-            `None` (or 0), or without waiting the seconds for which the service wants a pause, if these are more than
-            `patience`: then the request fails with `RateLimitedError`.
+            `None` (or 0) when the request may leave. If the service asked for a pause longer than `patience`, the seconds
+            that are left of it, at once: the request then fails with `RateLimitedError`.
         """
         ...
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """A request was answered, and not by 429."""
+        """A request got an answer other than 429. Called by the task that called `acquire`."""
         ...
 
-    def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> None:
-        """A request that left `seconds` ago was answered 429; `retry_after` in seconds, if it came."""
+    def limited(
+        self, operation: str, own_limit: bool, retry_after: float | None, seconds: float
+    ) -> bool | None:
+        """A request that left `seconds` ago got a 429. Called by the task that called `acquire`.
+
+        Args:
+            operation: The operation's id.
+            own_limit: Whether the operation has a limit of its own.
+            retry_after: The pause that the service asked for, in seconds, if it did.
+            seconds: How long ago the request left.
+
+        Returns:
+            True if `acquire` holds the repetition back for long enough. Otherwise it is sent after a backoff.
+        """
         ...
 
 
@@ -63,229 +80,213 @@ async def _sleep(seconds: float) -> None:
 
 
 class _Gate:
-    """Lets requests out at a rate, or at once when there is none; `burst` of them may go together.
+    """Lets requests out at a pace. A request that gives up while it waits leaves no gap: only leaving takes a place."""
 
-    A place is taken by who leaves, not by who waits: who gives up leaves no gap. Of those who wait in an event loop only
-    one, the first of the list, looks at the clock, so that many cost no more each than few do. Who follows is drawn by lot.
-    The one who came first would have waited longest: if more come than may leave and each gives up after a while, all of
-    them would leave just before they give up, and nobody would get an answer.
-    """
-
-    __slots__ = ("__weakref__", "_clock", "_sleep", "asked", "burst", "next", "rate")
+    __slots__ = ("__weakref__", "_clock", "_sleep", "pace")
 
     def __init__(
-        self,
-        rate: float | None,
-        burst: int,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
+        self, pace: Pace, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
     ) -> None:
-        self.rate = rate
-        self.burst = burst
-        self.next = 0.0
-        """When the next request may leave."""
-        self.asked = float("-inf")
-        """Until when the service asked to wait."""
+        self.pace = pace
         self._clock = clock
         self._sleep = sleep
 
     async def wait(self, patience: float) -> float | None:
         """Wait for the next place; or return how long the service wants a pause, if that is more than `patience`."""
-        if self.rate is None:
+        pace, now = self.pace, self._clock()
+        if pace.free:
+            self._leaves(now, waited=False)
             return None
-        asked = self.asked - self._clock()
-        if asked > patience:
-            return asked
-        waiting = self._waiting()
-        if not waiting and self._left(0.0) <= 0:
+        if pace.asked - now > patience:
+            return pace.asked - now
+        line = self._line()
+        if line.first is None and pace.left(now, 0.0) <= 0:
+            self._leaves(now, waited=False)
             return None
-        import anyio
-
-        turn = anyio.Event()
-        waiting.append(turn)
+        turn = Turn(_served.get())
+        line.join(turn, now)
         try:
-            if waiting[0] is not turn:
-                await turn.wait()
-            while (left := self._left(_LATE)) > 0:
-                asked = self.asked - self._clock()
-                if asked > patience:
-                    return asked
+            if line.first is not turn:
+                await turn.woken.wait()
+            while (left := pace.left(now := self._clock(), LATE)) > 0:
+                if pace.asked - now > patience:
+                    return pace.asked - now
                 await self._sleep(left)
+            self._leaves(now, waited=True)
         finally:
-            first = waiting[0] is turn
-            waiting.remove(turn)
-            if first and waiting:
-                drawn = random.randrange(len(waiting))
-                waiting[0], waiting[drawn] = waiting[drawn], waiting[0]
-                waiting[0].set()
+            line.leave(turn, self._clock())
         return None
 
-    def hold(self, seconds: float) -> None:
-        """Let nobody out for so long, not even those who wait already."""
-        self.next = max(self.next, self._clock() + seconds)
+    def obey(self, seconds: float, longest: float, operation: str, scope: str) -> None:
+        """Hold for as long as the service asks for, at most for `longest`."""
+        until = self._clock() + min(seconds, longest)
+        if until > self.pace.asked + 1:  # once for many requests that were refused together
+            asked = f"{seconds:.0f} s" if seconds < 1e9 else "ever"
+            capped = f" (it asks for {asked})" if seconds > longest else ""
+            logger.warning(
+                "429 for %s: %s held for %.0f s, as the service asks%s",
+                operation, scope, min(seconds, longest), capped,
+            )  # fmt: skip
+        self.pace.obey(until)
 
-    def obey(self, seconds: float, operation: str, scope: str) -> None:
-        """Hold for as long as the service asks for."""
-        until = self._clock() + seconds
-        if until > self.asked + 1:  # once, and not for each of many requests that were refused together
-            logger.warning("429 for %s: %s held for %.0f s, as the service asks", operation, scope, seconds)
-        self.asked = max(self.asked, until)
-        self.hold(seconds)
+    def _leaves(self, now: float, *, waited: bool) -> None:
+        self.pace.leaves(now, waited=waited)
+        _left.set(now)
 
-    def _left(self, late: float) -> float:
-        """Seconds until a place is free; if it is now, it is taken."""
-        if self.rate is None:
-            return 0.0
-        now, interval = self._clock(), 1 / self.rate
-        start = max(self.next, now - (self.burst - 1) * interval - late)
-        if start <= now:
-            self.next = start + interval
-        return start - now
-
-    def _waiting(self) -> list[anyio.Event]:
-        """Those who wait in the running event loop, the one whose turn it is first."""
-        loop = _lines.running()
-        waiting = loop.get(self)
-        if waiting is None:
-            waiting = loop[self] = []
-        return waiting
+    def _line(self) -> Line:
+        """Those who wait in the running event loop."""
+        lines = _lines.running()
+        line = lines.get(self)
+        if line is None:
+            line = lines[self] = Line()
+        return line
 
 
-_lines: PerLoop[_Gate, list[anyio.Event]] = PerLoop()
+_lines: PerLoop[_Gate, Line] = PerLoop()
 
 
 class FixedRate:
-    """So many requests a second, for those who know their share of the account's limit."""
+    """A fixed number of requests a second, for those who know their share of the account's limit."""
 
     def __init__(
         self,
         rate_per_second: float,
         burst: int = 1,
         *,
+        longest_pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = _sleep,
     ) -> None:
-        """`burst` requests may leave together after a pause; `clock` (seconds) and `sleep` are for tests."""
-        if not (_number(rate_per_second) and _number(burst) and rate_per_second > 0 and burst >= 1):
+        """Make a throttle.
+
+        Args:
+            rate_per_second: Requests a second.
+            burst: How many requests may leave together after a pause.
+            longest_pause: Seconds for which a `Retry-After` is obeyed at most.
+            clock: Gives seconds; for tests.
+            sleep: Waits for seconds; for tests.
+
+        Raises:
+            UsageError: A number is not positive.
+        """
+        numbers = all(map(_number, (rate_per_second, burst, longest_pause)))
+        if not (numbers and rate_per_second > 0 and burst >= 1 and longest_pause > 0):
             raise UsageError(
-                f"FixedRate({rate_per_second!r}, {burst!r}): it needs a number of requests a second above 0, and a "
-                "burst of at least 1."
+                f"FixedRate({rate_per_second!r}, {burst!r}, longest_pause={longest_pause!r}): give requests a second above "
+                "0, a burst of at least 1, and a longest pause above 0 seconds."
             )
-        self._gate = _Gate(rate_per_second, burst, clock, sleep)
+        self._longest = longest_pause
+        self._gate = _Gate(Pace(rate_per_second, burst), clock, sleep)
 
     async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
-        """Wait for the next free place; limits of operations of their own are left to that one rate."""
+        """Wait for the next free place. Limits of single operations are ignored: the rate is for all requests."""
         return None if own_limit else await self._gate.wait(patience)
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """Nothing: the rate is fixed."""
+        """Note that the task had its turn; the rate is fixed."""
+        _served.set(_left.get())
 
-    def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> None:
-        """Hold everything for as long as the service wishes, if it says so; the rate stays."""
+    def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> bool:
+        """Hold all requests for as long as the service asks for, if it does; the rate stays."""
         if retry_after:
-            self._gate.obey(retry_after, operation, "all requests are")
-
-
-class _AdaptiveGate(_Gate):
-    """A gate whose rate is unknown until a 429 tells that it was too high."""
-
-    __slots__ = ("changed", "refusals", "slope", "starts")
-
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
-        super().__init__(None, 1, clock, sleep)
-        self.starts: deque[float] = deque(maxlen=64)
-        self.changed = float("-inf")
-        self.slope = 0.0
-        self.refusals = 0
-
-    def observed(self, now: float) -> float:
-        """Requests a second that left lately."""
-        recent = [start for start in self.starts if start > now - 10]
-        return (len(recent) - 1) / max(now - recent[0], 0.001) if len(recent) > 1 else 10.0
+            self._gate.obey(retry_after, self._longest, operation, "all requests are")
+        return False
 
 
 class AdaptiveThrottle:
-    """Finds the service's limits: additive increase, multiplicative decrease.
+    """Finds the service's limits, whether they are buckets of tokens or counts per window.
 
-    Nothing waits before the first 429. A 429 slows all requests of the client to `decrease` times the rate at
-    which they left, once for all requests that were under way; from there the rate grows steadily, so that it
-    is back after `recovery` seconds of traffic. After ten times that without a 429 the limit is forgotten.
+    Nothing waits before the first 429. After it, requests leave one by one until one is accepted, and then at a pace a
+    little below what the limit has allowed so far. The pace asks for more after some seconds without a refusal, faster and
+    faster, so that a limit that was raised is found soon. After `memory` seconds without a 429 the limit is forgotten.
 
-    A 429 of an operation that has a limit of its own slows that operation only.
+    An operation with a limit of its own has a pace of its own besides, and a 429 for it slows that operation only.
     """
 
     def __init__(
         self,
         *,
-        decrease: float = 0.5,
-        recovery: float = 30.0,
-        slowest: float = 0.5,
+        slowest: float = 0.05,
+        memory: float = 600.0,
+        longest_pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = _sleep,
     ) -> None:
-        """`slowest` is in requests a second; no 429 goes below. `clock` and `sleep` are for tests."""
-        numbers = all(map(_number, (decrease, recovery, slowest)))
-        if not (numbers and 0 < decrease < 1 and recovery > 0 and slowest > 0):
+        """Make a throttle.
+
+        Args:
+            slowest: Requests a second; no 429 makes the pace slower.
+            memory: Seconds after which a limit without a 429 is forgotten.
+            longest_pause: Seconds for which a `Retry-After` is obeyed at most. Then single requests try whether it is over.
+            clock: Gives seconds; for tests.
+            sleep: Waits for seconds; for tests.
+
+        Raises:
+            UsageError: A number is not positive.
+        """
+        numbers = (slowest, memory, longest_pause)
+        if not (all(map(_number, numbers)) and all(number > 0 for number in numbers)):
             raise UsageError(
-                f"AdaptiveThrottle(decrease={decrease!r}, recovery={recovery!r}, slowest={slowest!r}): they are numbers, "
-                "with 0 < decrease < 1, and recovery (seconds) and slowest (requests a second) above 0."
+                f"AdaptiveThrottle(slowest={slowest!r}, memory={memory!r}, longest_pause={longest_pause!r}): give numbers "
+                "above 0, slowest in requests a second, memory and longest_pause in seconds."
             )
-        self._decrease = decrease
-        self._recovery = recovery
         self._slowest = slowest
+        self._memory = memory
+        self._longest = longest_pause
         self._clock = clock
         self._sleep = sleep
-        self._general = _AdaptiveGate(clock, sleep)
-        self._own: dict[str, _AdaptiveGate] = {}
+        self._general = self._gate()
+        self._own: dict[str, tuple[_Gate, Limit]] = {}
 
     async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
         """Wait for the general limit, or for the operation's own one."""
-        gate = self._gate(operation, own_limit)
-        if gate.rate is not None:
-            if self._clock() - max(gate.changed, gate.asked) > 10 * self._recovery:
-                gate.rate = None
-            asked = await gate.wait(patience)
-            if asked:
-                return asked
-        gate.starts.append(self._clock())
-        return None
+        gate, limit = self._of(operation, own_limit)
+        if limit.known and self._clock() - max(limit.refused_last, limit.asked) > self._memory:
+            limit.forget()
+        return await gate.wait(patience)
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """Grow the rates a little."""
-        for gate in (self._general, self._gate(operation, own_limit)):
-            if gate.rate is not None:
-                gate.refusals = 0
-                # `rate` successes a second make it grow by `slope` a second.
-                gate.rate += gate.slope / gate.rate
-            if not own_limit:
-                break
+        """Count what the limits allow."""
+        now, left = self._clock(), _left.get()
+        _served.set(left)
+        sent = None if math.isinf(left) else left
+        self._note(self._general[1], now, sent, "all requests")
+        if own_limit:
+            self._note(self._of(operation, own_limit)[1], now, sent, operation)
 
-    def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> None:
+    def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> bool:
         """Slow down, unless the request left before the last time."""
-        gate = self._gate(operation, own_limit)
+        gate, limit = self._of(operation, own_limit)
         now = self._clock()
-        if now - seconds > gate.changed:
-            gate.changed = now
-            # Refusals without a success in between tell that the budget of a whole minute, say, is used up. A
-            # lower rate would not help then, and would linger: wait longer and longer instead.
-            if gate.rate is None or gate.refusals == 0:
-                before = min(gate.rate or math.inf, gate.observed(now))
-                gate.rate = max(before * self._decrease, self._slowest)
-                gate.slope = max(before - gate.rate, self._slowest) / self._recovery
-            gate.hold(max(1 / gate.rate, min(0.5 * 2.0**gate.refusals, self._recovery)))
-            gate.refusals = min(gate.refusals + 1, 60)
-            scope = "it" if own_limit else "all requests"
-            logger.warning("429 for %s: slowing %s to %.3g a second", operation, scope, gate.rate)
+        began = limit.limited(now, now - seconds)
         if retry_after:
-            gate.obey(retry_after, operation, "it is" if own_limit else "all requests are")
+            gate.obey(retry_after, self._longest, operation, "it is" if own_limit else "all requests are")
+        elif began:
+            scope = "its requests are" if own_limit else "all requests are"
+            logger.warning(
+                "429 for %s: %s held for %.2g s, and then sent one by one until one is accepted",
+                operation, scope, limit.pause(now),
+            )  # fmt: skip
+        return True
 
-    def _gate(self, operation: str, own_limit: bool) -> _AdaptiveGate:
+    def _note(self, limit: Limit, now: float, left: float | None, scope: str) -> None:
+        since = limit.refused_last
+        if limit.succeeded(now, left):
+            logger.info(
+                "Accepted again after %.2g s: %s leave at %.3g a second now", now - since, scope, limit.rate
+            )
+
+    def _of(self, operation: str, own_limit: bool) -> tuple[_Gate, Limit]:
         if not own_limit:
             return self._general
-        gate = self._own.get(operation)
-        if gate is None:
-            gate = self._own[operation] = _AdaptiveGate(self._clock, self._sleep)
-        return gate
+        own = self._own.get(operation)
+        if own is None:
+            own = self._own[operation] = self._gate()
+        return own
+
+    def _gate(self) -> tuple[_Gate, Limit]:
+        limit = Limit(self._slowest)
+        return _Gate(limit, self._clock, self._sleep), limit
 
 
 def _number(value: object) -> bool:

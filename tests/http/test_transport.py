@@ -745,7 +745,7 @@ async def test_an_operation_with_a_limit_of_its_own_heeds_the_general_one_too(co
     await transport.send(request(transport))
     throttle.limited("GET /users", False, None, 0.0)
     await transport.send(request(transport, own_limit=True))
-    assert naps == [0.5]
+    assert naps == [0.05]
     throttle.limited("GET /stories", True, None, 0.0)
     await transport.send(request(transport, own_limit=True))
     assert naps == [0.5, 0.5]

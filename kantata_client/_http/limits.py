@@ -1,0 +1,302 @@
+"""What is known of one rate limit: a law that finds it, as pure arithmetic on times. Nothing here waits.
+
+The service names no limits, so requests leave freely until a 429, and from then on at a pace. Refusals come in runs: a run
+ends with the first success of a request that left after it began. What was accepted between the ends of two runs is what
+the limit allowed, whether it is a bucket of tokens or a count per window. From run to run the pace approaches that, stays
+just below it for most of the time, and then asks for more, as TCP's CUBIC does with a line.
+"""
+
+from __future__ import annotations
+
+import math
+
+_BELOW = 0.04
+"""By how much the pace begins below the limit, as a share."""
+_QUIET = 70
+"""Requests, and"""
+_CALM = 8.0
+"""seconds at least for which the pace stays below the limit, before it asks for more."""
+_DOUBLING = 2.0
+"""Seconds in which the pace doubles once it has passed the limit that was known."""
+_COARSE = 0.12
+"""How long the next probe waits, as a share of the run of refusals so far: a window's end is missed by no more."""
+LATE = 0.25
+"""Seconds by which a request that waited may leave late without losing its place. Timers and busy event loops are late,
+and the rate would suffer; but after a longer standstill, not everything may leave at once."""
+_CATCH_UP = 0.97
+"""The shortest time between two requests after one left late, as a share of the usual one."""
+_IDLE = 10.0
+"""Seconds without a request after which what was accepted before no longer counts."""
+
+
+class Pace:
+    """A fixed rate; `burst` requests may leave together."""
+
+    __slots__ = ("asked", "burst", "next", "rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self.next = 0.0
+        """When the next request may leave."""
+        self.asked = -math.inf
+        """Until when the service asked to wait."""
+
+    @property
+    def free(self) -> bool:
+        """Whether requests may leave without asking."""
+        return False
+
+    def left(self, now: float, late: float) -> float:
+        """Seconds until a request may leave; if it may now, its place is taken."""
+        interval = 1 / self.rate
+        start = max(self.next, now - (self.burst - 1) * interval - late)
+        if start <= now:
+            self.next = start + interval
+        return start - now
+
+    def leaves(self, now: float, *, waited: bool) -> None:
+        """A request leaves."""
+
+    def hold(self, until: float) -> None:
+        """Let nothing leave before `until`, whatever waits already."""
+        self.next = max(self.next, until)
+
+    def obey(self, until: float) -> None:
+        """Hold, because the service asks for it."""
+        self.asked = max(self.asked, until)
+        self.hold(until)
+
+
+class Limit(Pace):
+    """A limit that is found by its refusals."""
+
+    def __init__(self, slowest: float) -> None:
+        super().__init__(math.inf, 1)
+        self.slowest = slowest
+        self.known = False
+        """Whether there was a 429, so that requests leave at a pace."""
+        self._trip = 0.1  # seconds that an answer takes
+        self._last = -math.inf  # when the last request left
+        # The count of what was accepted.
+        self._accepted = 0
+        self._since = 0.0  # beginning of the count
+        self._counted = 0  # accepted by then
+        self._departed = 0
+        self._began = False
+        # The approach to the limit.
+        self._ceiling = math.inf  # the limit as it is known
+        self._floor = math.inf  # the pace with which the approach began
+        self._grown = 0.0  # seconds of the approach in which requests waited
+        self._searching = False  # nothing is known of the limit but what was accepted so far
+        self._raised = False  # the ceiling was last raised above what was accepted
+        self._steady = False  # the last refusal came after the calm
+        self._proven = 0.0  # the ceiling before it was raised
+        self._trust = 0.25  # how far the ceiling follows a pace that was refused in the end, as an exponent
+        # The run of refusals.
+        self._refused: float | None = None  # when it began
+        self._denied = 0.0  # when the last refused request of it left
+        self._first_denied = 0.0  # when its first refused request left
+        self._resume = 0.0  # when the next probe may leave
+        self._probed: float | None = None  # when the probe left whose answer is awaited
+        self._probes = 0
+        self._recovered = -math.inf  # when the last run ended
+        # The service's window, if it seems to count per window: its length and its last beginning, each between two bounds.
+        self._window: tuple[float, float] | None = None
+        self._turned = (0.0, 0.0)
+        self._next_turn = math.inf
+        self._in_window = 0  # accepted before the present window
+
+    @property
+    def free(self) -> bool:
+        return not self.known
+
+    @property
+    def refused_last(self) -> float:
+        """When the service last refused a request, as far as that counts for the limit."""
+        return self._recovered if self._refused is None else self._refused
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next probe may leave."""
+        return max(0.0, self._resume - now, self.asked - now)
+
+    def left(self, now: float, late: float) -> float:
+        if not self.known:
+            return 0.0
+        if self._refused is None:
+            self.rate = self._paced()
+            seconds = super().left(now, late)
+            if seconds <= 0:
+                # What left late is made up for little by little: a bucket without a burst refuses two that leave together.
+                self.next = max(self.next, now + _CATCH_UP / self.rate)
+            return seconds
+        if self.asked > now:
+            return self.asked - now
+        if self._probed is not None:
+            lost = self._probed + max(1.0, 4 * self._trip)  # a cancelled request has no answer
+            if now < lost:
+                return min(lost - now, max(self._trip / 4, 0.005))
+        if now < self._resume:
+            return self._resume - now
+        self._probed = now
+        return 0.0
+
+    def leaves(self, now: float, *, waited: bool) -> None:
+        if not self._began or (not self.known and now - self._last > _IDLE):
+            self._began = True
+            self._since, self._counted, self._departed = now, self._accepted, 0
+        elif waited and self._refused is None:
+            # Only a request that waited shows that more could leave.
+            self._grown += min(now - self._last, 3 / self.rate)
+        self._departed += 1
+        self._last = now
+
+    def succeeded(self, now: float, left: float | None) -> bool:
+        """A request that left at `left` (unknown if None) was accepted; returns whether that ends a run of refusals."""
+        if self._window:
+            while now >= self._next_turn:
+                self._next_turn += sum(self._window) / 2
+                self._in_window = self._accepted
+        ends = self._refused is not None and (left is None or left > self._first_denied)
+        if ends:
+            self._recover(now if left is None else left, now)
+        self._accepted += 1
+        return ends
+
+    def limited(self, now: float, left: float) -> bool:
+        """A request that left at `left` was refused; returns whether that begins a run of refusals."""
+        if self._refused is not None:
+            self._denied = max(self._denied, left)
+            if self._probed is not None and left >= self._probed - 1e-6:
+                self._probed = None
+                self._probes += 1
+                self._resume = now + self._patience(now)
+            return False
+        if left <= self._recovered + 1e-6:
+            return False  # it left before the last run ended
+        self._trip += 0.3 * (now - left - self._trip)
+        if not self.known:
+            self.known = True
+            self.rate = max(self._observed(now), self.slowest)
+            self._ceiling = self._floor = self.rate
+            self._searching = True
+        self._refused, self._first_denied, self._denied = now, left, left
+        self._probes, self._probed = 0, None
+        self._resume = now + self._patience(now)
+        return True
+
+    def forget(self) -> None:
+        """Let requests leave freely again."""
+        self.known = self._began = False
+        self._refused = self._probed = self._window = None
+        self._next_turn = math.inf
+
+    def _patience(self, now: float) -> float:
+        """Seconds until the next probe."""
+        gone = now - self._first_denied
+        step = max(1 / self.rate, 0.01)
+        if self._window and self._probes:
+            shortest, longest = self._window
+            passed = max(1, math.ceil((self._first_denied - self._turned[1]) / longest))
+            turn = self._turned[0] + passed * shortest
+            if now < turn:
+                # Half-way, in case that the window is shorter than it seemed.
+                return max(step, (turn - now) / 2 if self._probes == 1 else turn - now)
+            spread = passed * (longest - shortest) + 0.02 * longest
+            return max(step, spread / 4, _COARSE * (now - max(turn, self._first_denied)))
+        return max(step, _COARSE * gone)
+
+    def _observed(self, now: float) -> float:
+        """Requests a second that left before the first refusal."""
+        return self._departed / max(now - self._since, 0.05)
+
+    def _calm(self) -> float:
+        """Seconds for which the pace stays below the limit."""
+        calm = max(_CALM, _QUIET / self._ceiling)
+        if not self._window:
+            return calm
+        window = self._window[1]
+        return max(calm, 2 * window, min(240 / self._ceiling, 8 * window))
+
+    def _paced(self) -> float:
+        window = self._window[1] if self._window else 0.0
+        if self._searching:
+            return self._ceiling * 2 ** min(self._grown / max(_DOUBLING, window / 8), 60.0)
+        calm, grown = self._calm(), self._grown
+        if grown <= calm:
+            return self._ceiling - (self._ceiling - self._floor) * (1 - grown / calm) ** 3
+        return self._ceiling * 2 ** min(((grown - calm) / max(_DOUBLING, window / 2)) ** 1.5, 60.0)
+
+    def _recover(self, left: float, now: float) -> None:
+        """A run of refusals has ended with a request that left at `left`."""
+        paced, ceiling = self.rate, self._ceiling
+        counted = self._accepted - self._counted
+        allowed = max(counted / max(left - self._since, 1e-3), self.slowest)
+        calm = self._grown < self._calm()
+        few = counted < 8 or left - self._since < 0.5
+        fall = self._raised and self._grown < self._calm() / 2
+        if self._raised:
+            self._trust = 0.4 * self._trust if fall else min(1.5 * self._trust, 0.6)
+        self._raised = brief = False
+        if left - self._first_denied > max(4 / allowed, 4 * self._trip, 1.5):
+            ceiling = self._turn(left, allowed)
+            if fall:
+                ceiling = max(ceiling, self._proven)
+            elif calm and self._window and not self._searching:
+                # The limit was exceeded by no more than what was refused for certain.
+                certain = min(1.0, 1.5 * (self._denied - self._first_denied) / self._window[1])
+                ceiling = max(ceiling, min(paced, self._ceiling) * (1 - certain))
+        elif self._searching:
+            ceiling = max(allowed, min(0.85 * paced, 2 * allowed)) if counted >= 3 else allowed
+            brief = counted < 5
+        elif fall:
+            ceiling = self._proven
+        elif calm:
+            if self._grown >= 2:
+                ceiling = max(allowed, 0.97 * paced)
+            elif few:
+                ceiling, brief = max(allowed, 0.93 * paced), True
+            else:  # even the slowest pace since the count began was too fast
+                ceiling = min(paced, (counted + 1) / (left - self._since))
+        elif counted - ceiling * (left - self._since) > 2 * ceiling:
+            ceiling = 0.9 * paced  # more was accepted than tokens can have been left
+        else:
+            self._raised, self._proven = self._trust > 0.15, ceiling
+            # A refusal is a small share of many requests, so a busy limit is felt for in larger steps.
+            step = 1 + min(0.03, 6e-5 * self._calm() * ceiling)
+            further = (paced / ceiling) ** self._trust if self._raised else step if self._steady else 1.0
+            ceiling = max(0.98 * allowed, ceiling * further)
+        self._steady = not calm
+        # After a leap the pace doubles until the next refusal, which tells more.
+        leap = math.isinf(self._recovered) or ceiling > 1.5 * self._ceiling
+        self._searching = leap and (self._window is not None) != math.isinf(self._recovered)
+        self._ceiling = max(ceiling, self.slowest)
+        self._floor = max(self._ceiling * (1 - _BELOW), self.slowest)
+        self._grown = 0.0
+        self._refused = self._probed = None
+        self._recovered = now
+        if not brief:
+            self._since, self._counted = left, self._accepted
+        self.rate = self._paced()
+        self.next = max(now, self._last + 1 / self.rate)
+
+    def _turn(self, left: float, allowed: float) -> float:
+        """A window had to end before a request that left at `left` was accepted; returns what the limit seems to be."""
+        turned = (self._denied, left)
+        if self._window is None:
+            shortest, longest = self._denied - self._since, left - self._since
+            ceiling = (self._accepted - self._counted) / shortest
+        else:
+            shortest, longest = self._window
+            passed = max(1, round((left - self._turned[1]) / ((shortest + longest) / 2)))
+            least, most = (turned[0] - self._turned[1]) / passed, (turned[1] - self._turned[0]) / passed
+            if least <= longest and most >= shortest and left - self._first_denied < longest:
+                shortest, longest = max(shortest, least), min(longest, most)
+            else:
+                shortest, longest = max(least * passed, 0.01), most * passed
+            used = self._accepted - self._in_window
+            ceiling = max(allowed, min(used / ((shortest + longest) / 2), self.rate))
+        self._window, self._turned = (shortest, longest), turned
+        self._next_turn = (turned[0] + turned[1] + shortest + longest) / 2
+        self._in_window = self._accepted
+        return ceiling

@@ -1,0 +1,116 @@
+"""Who leaves next: users in turn, and among the requests of a user those that had no turn yet, by lot."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from contextvars import ContextVar
+
+import anyio
+
+user: ContextVar[object] = ContextVar("kantata_client: user", default=None)
+"""Whose request the running task sends: anything that can be hashed."""
+
+
+class Turn:
+    """One that waits."""
+
+    __slots__ = ("gone", "served", "woken")
+
+    def __init__(self, served: float) -> None:
+        self.woken = anyio.Event()
+        self.served = served
+        """When the same task was served last."""
+        self.gone = False
+
+
+class _Queue:
+    """The waiting requests of one user, in rounds: each task gets one turn in a round.
+
+    The order within a round is drawn by lot. If more come than may leave, and each gives up after a while, then in the order
+    of arrival all would leave just before they give up, and no caller would get an answer. A round ends after as many turns
+    as it began with, so that newcomers can't keep out those that had their turn.
+    """
+
+    __slots__ = ("began", "later", "now", "turns")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.now: list[Turn] = []
+        self.later: list[Turn] = []
+        self.turns = 1
+
+    def add(self, turn: Turn) -> None:
+        (self.later if turn.served >= self.began else self.now).append(turn)
+
+    def draw(self, time: float) -> Turn | None:
+        while True:
+            if not self.now or self.turns <= 0:
+                self.now += self.later
+                self.later = []
+                self.began, self.turns = time, len(self.now)
+                if not self.now:
+                    return None
+            drawn = random.randrange(len(self.now))
+            self.now[drawn], self.now[-1] = self.now[-1], self.now[drawn]
+            turn = self.now.pop()
+            if not turn.gone:
+                self.turns -= 1
+                return turn
+
+
+class Line:
+    """Those who wait in one event loop. The first of them, and only it, looks at the clock."""
+
+    __slots__ = ("__weakref__", "_gone", "_queues", "_waiting", "first")
+
+    def __init__(self) -> None:
+        self.first: Turn | None = None
+        self._queues: OrderedDict[object, _Queue] = OrderedDict()
+        self._waiting = 0
+        self._gone = 0
+
+    def join(self, turn: Turn, time: float) -> None:
+        """Wait behind the first, or as the first."""
+        if self.first is None:
+            self.first = turn
+            turn.woken.set()
+            return
+        whose = user.get()
+        queue = self._queues.get(whose)
+        if queue is None:
+            queue = self._queues[whose] = _Queue(time)
+        queue.add(turn)
+        self._waiting += 1
+
+    def leave(self, turn: Turn, time: float) -> None:
+        """Stop waiting, for whatever reason."""
+        if self.first is not turn:
+            turn.gone = True
+            self._gone += 1
+            if self._gone > 64 and self._gone > self._waiting // 2:
+                self._sweep()
+            return
+        self.first = self._draw(time)
+        if self.first is not None:
+            self.first.woken.set()
+
+    def _draw(self, time: float) -> Turn | None:
+        while self._queues:
+            whose, queue = self._queues.popitem(last=False)
+            turn = queue.draw(time)
+            if turn is not None:
+                if queue.now or queue.later:
+                    self._queues[whose] = queue
+                self._waiting -= 1
+                return turn
+        self._waiting = self._gone = 0
+        return None
+
+    def _sweep(self) -> None:
+        """Drop those that have gone."""
+        for queue in self._queues.values():
+            queue.now = [turn for turn in queue.now if not turn.gone]
+            queue.later = [turn for turn in queue.later if not turn.gone]
+        self._waiting = sum(len(queue.now) + len(queue.later) for queue in self._queues.values())
+        self._gone = 0

@@ -1,0 +1,147 @@
+"""The adaptive throttle against limits that it does not know, on a simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from statistics import mean
+
+import pytest
+
+from kantata_client._http.throttle import AdaptiveThrottle, FixedRate
+from kantata_client._http.turns import user
+from tests.http.simulation import Bucket, Limiter, Windows, run, simulate
+
+WARM_UP = 20.0
+"""Seconds after which the share counts; or two windows, where these are longer."""
+
+
+@pytest.mark.parametrize("tasks", [1, 8, 64])
+@pytest.mark.parametrize("burst", [False, True], ids=["no burst", "burst"])
+@pytest.mark.parametrize("rate", [5, 20, 100])
+def test_buckets_of_tokens_are_used_up_but_not_exceeded(rate: int, burst: bool, tasks: int) -> None:
+    seen = simulate(Bucket(rate, rate if burst else 1), tasks=tasks, seconds=WARM_UP + 120)
+    end = WARM_UP + 120
+    assert seen.share(WARM_UP, end, min(rate, tasks / 0.1)) >= 0.92
+    assert seen.refusals(WARM_UP, end) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "tasks"),
+    [
+        (rate, seconds, tasks)
+        for rate in (5, 20, 100)
+        for seconds in (1, 10, 60)
+        for tasks in (1, 8, 64)
+        if rate * seconds * tasks != 100 * 60 * 8  # long, and between two others
+    ],
+)
+def test_windows_are_used_up_but_not_exceeded(rate: int, seconds: int, tasks: int) -> None:
+    begin = max(WARM_UP, 2 * seconds)
+    end = begin + max(120, 2 * seconds)
+    seen = simulate(Windows(rate, seconds), tasks=tasks, seconds=end)
+    assert seen.share(begin, end, min(rate, tasks / 0.1)) >= 0.92
+    assert seen.refusals(begin, end) <= 0.02
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60])
+@pytest.mark.parametrize("phase", [0.1, 0.4, 0.7])
+def test_windows_need_not_begin_with_the_client(phase: float, seconds: int) -> None:
+    begin = 30.0 + 4 * seconds
+    end = begin + 120 + 2 * seconds
+    seen = simulate(Windows(20, seconds, phase), tasks=64, seconds=end)
+    assert seen.share(begin, end, 20) >= 0.92
+    assert seen.refusals(begin, end) <= 0.02
+
+
+@pytest.mark.parametrize("burst", [False, True], ids=["no burst", "burst"])
+@pytest.mark.parametrize("rate", [5, 20, 100])
+def test_a_limit_that_rises_fivefold_is_found_in_twenty_seconds(rate: int, burst: bool) -> None:
+    seen = simulate(Bucket(rate, rate if burst else 1), tasks=64, seconds=120, changes={60: 5.0})
+    assert seen.share(80, 120, 5 * rate) >= 0.9
+    assert seen.refusals(60, 120) <= 0.02
+
+
+@pytest.mark.parametrize(
+    "limiter", [Bucket(20, 1), Bucket(20, 20), Windows(20, 1), Windows(20, 10)], ids=repr
+)
+def test_a_limit_that_falls_is_found_as_well(limiter: Limiter) -> None:
+    seen = simulate(limiter, tasks=64, seconds=180, changes={60: 0.2})
+    assert seen.share(90, 180, 4) >= 0.9
+    assert seen.refusals(90, 180) <= 0.04
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.3])
+@pytest.mark.parametrize(
+    "limiter", [lambda: Bucket(20, 20), lambda: Windows(20, 10)], ids=["bucket", "window"]
+)
+def test_other_latencies(limiter, latency: float) -> None:
+    seen = simulate(limiter(), tasks=64, seconds=140, latency=latency, jitter=0.2)
+    assert seen.share(WARM_UP, 140, 20) >= 0.9
+    assert seen.refusals(WARM_UP, 140) <= 0.04
+
+
+@pytest.mark.parametrize("limiter", [Bucket(5, 1), Windows(20, 1)], ids=repr)
+def test_each_of_many_tasks_gets_its_turns(limiter: Limiter) -> None:
+    seen = simulate(limiter, tasks=64, seconds=180)
+    turns = [sum(time > WARM_UP for time in times) for times in seen.turns]
+    assert min(turns) >= 0.7 * mean(turns)
+    assert max(turns) <= 1.3 * mean(turns) + 1
+    longest = max(later - before for times in seen.turns for before, later in pairwise(times[1:]))
+    assert longest <= 3 * 64 / 5
+
+
+def test_no_request_waits_for_long_in_an_exhausted_window() -> None:
+    """300 a minute, and 32 tasks that have to walk through 1,500 pages."""
+    seen = simulate(Windows(5, 60), tasks=32, seconds=310)
+    assert len(seen.accepted) >= 1450
+    waits = [later - before for times in seen.turns for before, later in pairwise(times)]
+    assert max(waits) < 100
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "fixed"])
+def test_a_user_with_many_requests_does_not_hold_up_another_one(kind: str) -> None:
+    """200 requests of one user wait, and each one of the other is the next but one."""
+    waited: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        clock = {"clock": loop.time, "sleep": asyncio.sleep}
+        throttle = FixedRate(10, **clock) if kind == "fixed" else AdaptiveThrottle(**clock)
+        limit = Bucket(10, 1)
+
+        async def send() -> None:
+            while True:
+                await throttle.acquire("x", False)
+                sent = loop.time()
+                await asyncio.sleep(0.05)
+                if limit.accepts(sent):
+                    return throttle.succeeded("x", False)
+                throttle.limited("x", False, None, 0.05)
+
+        async def busy() -> None:
+            user.set("alice")
+            while True:
+                await send()
+
+        async def rare() -> None:
+            user.set("bob")
+            for _ in range(20):
+                await asyncio.sleep(3.0)
+                begun = loop.time()
+                await send()
+                waited.append(loop.time() - begun)
+
+        tasks = [loop.create_task(busy()) for _ in range(200)]
+        await rare()
+        for task in tasks:
+            task.cancel()
+
+    run(main())
+    assert mean(waited) < 0.6
+    assert max(waited) < 2.0
+
+
+def test_without_refusals_nothing_waits() -> None:
+    seen = simulate(Bucket(1000, 1000), tasks=64, seconds=5, latency=0.1)
+    assert len(seen.accepted) == pytest.approx(64 * 50, rel=0.03)
