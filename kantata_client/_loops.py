@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, current_task, get_running_loop
 from collections import OrderedDict
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+user: ContextVar[object] = ContextVar("kantata_client: user", default=None)
+"""Whose request the running task sends: anything that can be hashed."""
 
 
 class PerLoop(Generic[K, V]):
@@ -54,49 +59,55 @@ def on_asyncio() -> bool:
 
 
 class Places:
-    """A bounded number of places, taken with `async with`; whoever waits first gets one first.
+    """A bounded number of places, taken with `async with`; users take turns, and their requests go in order of arrival.
 
-    Unlike anyio's semaphore it takes constant time to stop waiting, too: 100,000 calls may wait, and be cancelled together.
+    Many requests of one user do not hold up those of the others. Unlike anyio's semaphore it takes constant time to stop
+    waiting, too: 100,000 calls may wait, and be cancelled together.
     """
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._waiting: OrderedDict[Future[None] | Event, None] = OrderedDict()
+        self._waiting: OrderedDict[object, OrderedDict[Future[None] | Event, None]] = OrderedDict()
 
     async def __aenter__(self) -> None:
         if self._free:
             self._free -= 1
         elif on_asyncio():
-            turn = get_running_loop().create_future()
-            self._waiting[turn] = None
+            turn, whose = get_running_loop().create_future(), user.get()
+            self._waiting.setdefault(whose, OrderedDict())[turn] = None
             try:
                 await turn
             except BaseException:
-                self._leave(turn, given=turn.done() and not turn.cancelled())
+                self._leave(whose, turn, given=turn.done() and not turn.cancelled())
                 raise
         else:
             from anyio import Event
 
-            event = Event()
-            self._waiting[event] = None
+            event, whose = Event(), user.get()
+            self._waiting.setdefault(whose, OrderedDict())[event] = None
             try:
                 await event.wait()
             except BaseException:
-                self._leave(event, given=event.is_set())
+                self._leave(whose, event, given=event.is_set())
                 raise
 
     async def __aexit__(self, *error: object) -> None:
         self._pass_on()
 
-    def _leave(self, turn: Future[None] | Event, *, given: bool) -> None:
+    def _leave(self, whose: object, turn: Future[None] | Event, *, given: bool) -> None:
         if given:
             self._pass_on()
-        else:
-            self._waiting.pop(turn, None)
+        elif line := self._waiting.get(whose):
+            line.pop(turn, None)
+            if not line:
+                del self._waiting[whose]
 
     def _pass_on(self) -> None:
         while self._waiting:
-            turn, _ = self._waiting.popitem(last=False)
+            whose, line = self._waiting.popitem(last=False)
+            turn, _ = line.popitem(last=False)
+            if line:
+                self._waiting[whose] = line
             if not isinstance(turn, Future):
                 turn.set()
                 return

@@ -122,6 +122,17 @@ def test_a_redirect_tells_its_host_and_nothing_more():
         (" 5 ", 5.0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("0.5", 0.5),
+        (".25", 0.25),
+        ("9" * 400, float("inf")),
+        ("Thu, 01 Jan 1970 00:01:10", 60.0),
+        ("Thu, 01 Jan 1970 00:01:10 -0000", 60.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 253402300789.0),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("1.2.3", None),
+        (".", None),
+        ("1e9", None),
+        ("٣", None),
         ("soon", None),
         ("", None),
         ("-3", None),
@@ -134,6 +145,7 @@ def test_retry_after(value, seconds):
         error = error_from_response(429, {"retry-after": value}, b"", "GET", "/x")
         assert isinstance(error, errors.RateLimitedError)
         assert error.retry_after == seconds
+        assert "The service asks to wait 120 s." in str(error)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from kantata_client._http.options import made_by
 from kantata_client._http.retry import RetryPolicy, decide, may_be_done
 from kantata_client._http.throttle import Throttle
 from kantata_client._http.tokens import current, replaced
-from kantata_client._loops import PerLoop, Places, running_loop
+from kantata_client._loops import PerLoop, Places, running_loop, user
 from kantata_client.errors import KantataError, RateLimitedError, UsageError
 from kantata_client.errors.responses import retry_after
 from kantata_client.hooks import Hooks
@@ -121,14 +121,15 @@ class Sender:
                 f"{request!r} leads out of {settings.base_url}: the token goes to no other address."
             )
         started: float | None = None
-        attempt, refreshed, lost = 1, False, False
+        attempt, refused, refreshed, lost = 1, 0, False, False
         secret: Secret | None = None
         try:
             while True:
                 if auth is not None:
                     secret = await current(auth)
                     prepared.authorize(secret)
-                left, outcome = await self._attempt(request, prepared, attempt, started, stream=stream)
+                user.set(id(auth))  # here, since a token provider may send requests as well
+                left, outcome, held = await self._attempt(request, prepared, attempt, started, stream=stream)
                 started = left if started is None else started
                 if isinstance(outcome, Failure):
                     wish, ending = None, "unsent" if outcome.unsent else "lost"
@@ -145,11 +146,15 @@ class Sender:
                     policy,
                     request.method,
                     ending,
-                    attempt,
+                    attempt - refused,
                     replayable=prepared.replayable,
                     action=request.action,
                 )
                 delay = policy.delay(attempt, wish)
+                if ending == 429:
+                    refused += 1
+                    # A throttle that holds the repetition makes a pause of one's own useless.
+                    delay = policy.asked(wish) if held else delay
                 late = settings.clock() - started + delay > policy.deadline
                 if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
                     break
@@ -179,8 +184,8 @@ class Sender:
 
     async def _attempt(
         self, request: Request, prepared: Prepared, attempt: int, started: float | None, *, stream: bool
-    ) -> tuple[float, Response | Failure]:
-        """When the attempt left (by the clock), and what became of it."""
+    ) -> tuple[float, Response | Failure, bool]:
+        """When the attempt left (by the clock), what became of it, and whether the throttle holds its repetition."""
         if self._settings.closed:
             raise UsageError(
                 "This client was closed while a request waited to leave.",
@@ -228,7 +233,7 @@ class Sender:
         waited: float | None = None,
         *,
         stream: bool,
-    ) -> tuple[float, Response | Failure]:
+    ) -> tuple[float, Response | Failure, bool]:
         """Send one attempt.
 
         `started` is when the first one left; `waited` is how long the throttle held this one, or `None` without a throttle.
@@ -243,14 +248,15 @@ class Sender:
         if limit is not None and started is not None:
             limit = max(limit - (start - started), _LEAST)
         outcome = await self.connections.exchange(prepared, stream=stream, limit=limit)
-        seconds = settings.clock() - start
+        seconds, held = settings.clock() - start, False
         if waited is not None and not isinstance(outcome, Failure):
             if outcome.status == 429:
-                throttle.limited(request.operation, request.own_limit, retry_after(outcome.headers), seconds)
+                asked = retry_after(outcome.headers)
+                held = bool(throttle.limited(request.operation, request.own_limit, asked, seconds))
             else:
                 throttle.succeeded(request.operation, request.own_limit)
         reports.ended(hooks, request, path, attempt, outcome, seconds)
-        return start, outcome
+        return start, outcome, held
 
     def _own(self, operation: str) -> Places:
         """Half as many as all places: no more may leave together after waiting for a limit of their own."""

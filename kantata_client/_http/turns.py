@@ -1,15 +1,14 @@
-"""Who leaves next: users in turn, and among the requests of a user those that had no turn yet, by lot."""
+"""Which request is next: users take turns, and among the requests of a user those without a turn yet, by lot."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections import OrderedDict
-from contextvars import ContextVar
 
 import anyio
 
-user: ContextVar[object] = ContextVar("kantata_client: user", default=None)
-"""Whose request the running task sends: anything that can be hashed."""
+from kantata_client._loops import user
 
 
 class Turn:
@@ -41,7 +40,12 @@ class _Queue:
         self.turns = 1
 
     def add(self, turn: Turn) -> None:
-        (self.later if turn.served >= self.began else self.now).append(turn)
+        if turn.served >= self.began:
+            self.later.append(turn)
+            return
+        self.now.append(turn)
+        if turn.served > -math.inf:
+            self.turns += 1  # one of the tasks that the round is for, which was under way when it began
 
     def draw(self, time: float) -> Turn | None:
         while True:

@@ -78,6 +78,10 @@ def error_from_response(
         if status == 404:
             advice = _advice_of_404(method, path)
         details = _details(content, headers.get("content-encoding"))
+    pause = retry_after(headers) if status == 429 else None
+    if pause is not None:
+        asked = f"{pause:.0f} s" if pause < 1e9 else "an endless pause"
+        advice = f"The service asks to wait {asked}. {advice}"
     what = "; ".join(str(detail) for detail in details) or "no explanation was given"
     request_id = headers.get("x-request-id")
     message = f"{method} {path} failed with {status}: {_shortened(what).rstrip('.')}."
@@ -87,7 +91,7 @@ def error_from_response(
         message += f" (request id {request_id})"
     error = kind(message, status=status, method=method, path=path, errors=details, request_id=request_id)
     if isinstance(error, RateLimitedError):
-        error.retry_after = retry_after(headers)
+        error.retry_after = pause
     return error
 
 
@@ -104,18 +108,21 @@ def _advice_of_404(method: str, path: str) -> str:
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """The seconds in a `Retry-After` header, given as a number or a date. `now` is in seconds since 1970."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdecimal():
+    if value.isascii() and value.replace(".", "", 1).isdecimal():
         return float(value)
     if not value:
         return None
     import time
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        when = parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
+        when = parsedate_to_datetime(value)
+        if when.tzinfo is None:  # as with "-0000"; HTTP dates are in UTC
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - (time.time() if now is None else now))
+    except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, when - (time.time() if now is None else now))
 
 
 def _details(content: bytes, encoding: str | None = None) -> tuple[ErrorDetail, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from itertools import pairwise
 from statistics import mean
 
 import pytest
 
 from kantata_client._http.throttle import AdaptiveThrottle, FixedRate
-from kantata_client._http.turns import user
+from kantata_client._loops import user
 from tests.http.simulation import Bucket, Limiter, Windows, run, simulate
 
 WARM_UP = 20.0
@@ -83,12 +84,13 @@ def test_other_latencies(limiter, latency: float) -> None:
 
 @pytest.mark.parametrize("limiter", [Bucket(5, 1), Windows(20, 1)], ids=repr)
 def test_each_of_many_tasks_gets_its_turns(limiter: Limiter) -> None:
+    random.seed(4711)  # the order within a round is drawn by lot
     seen = simulate(limiter, tasks=64, seconds=180)
     turns = [sum(time > WARM_UP for time in times) for times in seen.turns]
     assert min(turns) >= 0.7 * mean(turns)
     assert max(turns) <= 1.3 * mean(turns) + 1
     longest = max(later - before for times in seen.turns for before, later in pairwise(times[1:]))
-    assert longest <= 3 * 64 / 5
+    assert longest <= 2.5 * 64 / 5
 
 
 def test_no_request_waits_for_long_in_an_exhausted_window() -> None:
