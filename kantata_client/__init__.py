@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.outcomes import BulkError, BulkResult, Outcome
     from kantata_client._bulk.run import BulkRun
-    from kantata_client._calls.drift import Drift, DriftRow
+    from kantata_client._calls.drift import Drift
+    from kantata_client._calls.drift_row import DriftRow
     from kantata_client._calls.responses import APIResponse
     from kantata_client._contract import Operation
     from kantata_client._http.messages import File, Timeouts
@@ -116,7 +117,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "BulkResult": "_bulk.outcomes",
     "BulkRun": "_bulk.run",
     "Drift": "_calls.drift",
-    "DriftRow": "_calls.drift",
+    "DriftRow": "_calls.drift_row",
     "ExternalReferenceKey": "_bulk.exactly_once",
     "File": "_http.messages",
     "FixedRate": "_http.throttle",

@@ -36,7 +36,8 @@ def lazy_attributes(
         return value
 
     def names() -> list[str]:
-        return sorted({*namespace, *modules})
+        public = vars(sys.modules[package]).get("__all__", ())
+        return sorted({*modules, *public, *(name for name in namespace if name.startswith("__"))})
 
     return load, names
 

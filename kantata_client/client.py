@@ -239,6 +239,17 @@ class Kantata(Resources):
         if self._original:
             await self._transport.aclose()
 
+    if not TYPE_CHECKING:  # so that the type checker rejects `with Kantata()` too
+
+        def __enter__(self) -> Self:
+            raise UsageError(
+                "Kantata is an asynchronous client: write `async with Kantata() as kantata:` inside an `async def`, and run "
+                "that with `asyncio.run(main())`. In a notebook, write `async with` directly into a cell"
+            )
+
+        def __exit__(self, *_: object) -> None:
+            """Needed for the message above."""
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import builtins
 import logging
+import re
 import sys
-from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -22,6 +22,7 @@ from kantata_client.errors import MalformedResponseError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from kantata_client._calls.drift_row import DriftRow
     from kantata_client._contract import Operation
     from kantata_client._objects.model import Model
 
@@ -33,26 +34,12 @@ _NOTHING: Mapping[str, object] = {}
 _PATTERN_LENGTH = 24
 _PLAIN = ""
 """Stands for an envelope key where there is no envelope."""
+_MOST_ROWS = 1_000
+_LONGEST_NAME = 80
+_IDENTIFIER = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}|\d+")
+"""A part of a name that is an id: a UUID, a long hexadecimal number, digits."""
 _RARE = 8
 """Of so many responses one has an object of each sideload checked."""
-
-
-@dataclass(slots=True)
-class DriftRow:
-    """One way in which the service differs from the contract."""
-
-    model: str
-    """Class in `kantata_client.models`; for what is not in an object, `envelope`."""
-    field: str
-    expected: str
-    """What the contract says: an annotation, or that there is no such field."""
-    received: str
-    """The kind of the first such value; text is shown as its pattern (letters as `a`, digits as `9`), never as it is."""
-    operation: str
-    """The operation that it was first seen in."""
-    request_id: str | None
-    times: int = 1
-    """Objects checked that had it; not all objects are, unless `on_drift="raise"`."""
 
 
 @resolvable
@@ -66,6 +53,8 @@ class Drift:
         self._on_drift: OnDrift = on_drift
         self._known_operations: set[str] = set()
         self._turn = 0
+        self.unlisted = 0
+        """Differences that came after the table was full, which it is with 1,000 rows."""
         self._found: dict[tuple[str, str], None] = {}
 
     def __iter__(self) -> Iterator[DriftRow]:
@@ -98,10 +87,20 @@ class Drift:
         ]
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         lines = [head, tuple("-" * width for width in widths), *rows]
-        return "\n".join(
+        table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
-        )
+        ]
+        table += [
+            f"{row.model}.{row.field} stands for names with ids in them, such as {', '.join(row.examples)}"
+            for row in self
+            if row.examples
+        ]
+        if self.unlisted:
+            table.append(
+                f"{self.unlisted} more differences came after {_MOST_ROWS:,} rows and are not listed"
+            )
+        return "\n".join(table)
 
     @property
     def ignored(self) -> bool:
@@ -195,16 +194,30 @@ class Drift:
         request_id: str | None,
     ) -> None:
         """Count a difference, and report it when it is new."""
+        name, field = field, _folded(field) if expected in _UNKNOWN else field
         self._found[model, field] = None
         row = self._rows.get((model, field))
+        if row is None and len(self._rows) >= _MOST_ROWS:
+            self.unlisted += 1
+            if self.unlisted == 1 and self._on_drift == "warn":
+                logger.warning(
+                    "%s rows of drift: further differences are counted, but not listed", _MOST_ROWS
+                )
+            return
         if row is not None:
             row.times += 1
+            if name != field:
+                row.see(name)
             return
+        from kantata_client._calls.drift_row import DriftRow  # attrs: not at start-up
+
         shown = "absent" if received is ABSENT else kind_of(received)
-        self._rows[model, field] = DriftRow(model, field, expected, shown, operation.id, request_id)
+        row = self._rows[model, field] = DriftRow(model, field, expected, shown, operation.id, request_id)
+        if name != field:
+            row.see(name)
         if self._on_drift == "warn":
             logger.warning(
-                "%s: the service differs from the contract: %s.%s should be %s, and is %s (request id %s); told once",
+                "%s: the service differs from the contract: %s.%s should be %s, and is %s (request id %s); logged once",
                 operation.id, model, field, expected, shown, request_id,
             )  # fmt: skip
 
@@ -234,14 +247,28 @@ class Drift:
                 self.note(cls.__name__, name, "no field", fields[name], operation, request_id)
 
 
+_UNKNOWN = ("no field", "no such key")
+"""What is expected of a name that the contract does not have: only such a name can hold an id."""
+
+
+def _folded(name: str) -> str:
+    """The name as a pattern: one for all names that differ in an id, and not too long."""
+    pattern = _IDENTIFIER.sub("{id}", name)
+    return pattern if len(pattern) <= _LONGEST_NAME else f"{pattern[:_LONGEST_NAME]}…"
+
+
 ABSENT = object()
 """Stands for what was not received."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Types:
-    whole: Any
-    fields: dict[str, Any]
+    """What msgspec checks objects and their fields against."""
+
+    __slots__ = ("fields", "whole")
+
+    def __init__(self, whole: Any, fields: dict[str, Any]) -> None:
+        self.whole = whole
+        self.fields = fields
 
 
 _known_types: dict[type[Model], _Types] = {}

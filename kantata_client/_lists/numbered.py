@@ -72,7 +72,7 @@ class Numbered(Generic[M]):
             self._last = ended.number if ended else self._last_page(pages[-1], self._size)
         elif pages and self._last is None:
             self._last = pages[-1].number
-        if isinstance(error, KantataError) and self._size:
+        if isinstance(error, KantataError) and self._size and self._next > 1:
             where = f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
             error.args = (f"{error} {where}", *error.args[1:])
         return pages, error

@@ -97,7 +97,8 @@ class Paginator(Generic[M]):
             raise TypeError(msg)
 
         def __iter__(self) -> Generator[Any, None, Any]:
-            msg = f"{self._operation.resource}.{self._operation.name}() is walked with `async for`, not with `for`"
+            name = f"{self._operation.resource}.{self._operation.name}()"
+            msg = f"{name} is asynchronous: write `async for item in {name}`, or `items = await {name}.collect()`"
             raise TypeError(msg)
 
     # --- other walks over the same list ---

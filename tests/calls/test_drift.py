@@ -261,7 +261,7 @@ async def test_it_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> 
     ]
     assert caplog.text.endswith(
         "GET /things: the service differs from the contract: Story.title should be str, and is a whole number "
-        "(request id r-42); told once\n"
+        "(request id r-42); logged once\n"
     )
 
 
