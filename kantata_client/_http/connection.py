@@ -68,6 +68,29 @@ class _Upload(httpx.AsyncByteStream):
         return await anext(self._pieces)
 
 
+class _Content(httpx.AsyncByteStream):
+    """A body in one piece. httpx's own is a generator, which a cancelled write leaves unfinished: trio reports that."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._content)
+
+
+class _Once:
+    def __init__(self, piece: bytes) -> None:
+        self._left = [piece]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class PooledTransport(httpx.AsyncBaseTransport):
     """Sends over connections of a `Pool`."""
 
@@ -318,6 +341,8 @@ class Connections:
                 headers = {"host": address.netloc.decode("ascii"), **headers}
                 stream = _Upload(body)
             raw = httpx.Request(request.method, address, headers=headers, content=content, stream=stream)
+            if content is not None:
+                raw.stream = _Content(content)
         except httpx.InvalidURL as error:
             problem = f"has an invalid address: {error}"
         except (UnicodeError, TypeError, ValueError) as error:
