@@ -18,7 +18,7 @@ from codegen import names
 from codegen.arguments import literal
 from codegen.errors import CodegenError, shown
 from codegen.text import docstring, one_or_many, sentence
-from codegen.views import InputView, ModelView, ResourceView
+from codegen.views import InputView, ModelView, ResourceView, updates_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,10 @@ class _Project(Project):
         for model in models:
             self._write("model.py.jinja", f"models/{model.module}.py", model=model)
         self._write(
-            "inputs.py.jinja", "models/inputs.py", inputs=[InputView(each) for each in self.facts.inputs]
+            "inputs.py.jinja",
+            "models/inputs.py",
+            inputs=[InputView(each) for each in self.facts.inputs],
+            by_id=updates_by_id(self.facts.resources),
         )
         self._write(
             "models_init.py.jinja",
@@ -169,6 +172,8 @@ def check(text: str) -> None:
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
     match statement:
+        case ast.FunctionDef(decorator_list=[ast.Name(id="overload")]):
+            pass  # more signatures of the function below
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
         case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):

@@ -11,6 +11,8 @@ from codegen import names
 from codegen.text import one_or_many, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from codegen.facts import (
         AssociationFacts,
         FieldFacts,
@@ -124,7 +126,7 @@ PROGRESS = Option(
     "progress",
     "Progress | None",
     "None",
-    "Called with the number of finished items and the number of all items (`None` for an async input).",
+    "Called with the numbers of finished and of all items (`None` if async).",
 )
 KEY = Option(
     "key",
@@ -137,8 +139,20 @@ ATOMIC = Option(
     "atomic",
     "bool",
     "False",
-    "Whether the service undoes a refused request completely, so that the valid items in it can be sent again. The API does "
-    "not promise that; if it is not so, the items would be created twice.",
+    "Whether the service undoes a refused request, so that its valid items can be sent again. The API does not promise "
+    "that; if it is not so, they are created twice.",
+)
+EXTRA_QUERY = Option(
+    "extra_query",
+    "Mapping[str, object] | None",
+    "None",
+    "Query parameters that the contract lacks, for each request.",
+)
+EXTRA_BODY = Option(
+    "extra_body",
+    "Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None",
+    "None",
+    "What the contract lacks, for each item: a mapping, or a function of the item.",
 )
 DESCRIPTION = Option("description", "str | None", "None", "A comment on the decision.")
 
@@ -160,10 +174,13 @@ class Bulk:
     extra: str = ""
     query: tuple[str, ...] = ()
     """Options that are query parameters of the call."""
+    keyed: str = ""
+    """What the items may be if there is a key, if that is more: their reference may be no property of the API."""
 
 
-def _several(item: str) -> str:
-    return f"Iterable[{item}] | AsyncIterable[{item}]"
+def _several(item: str, later: str | None = None) -> str:
+    """The annotation of an input; `later` is what an async one may yield, where that is more."""
+    return f"Iterable[{item}] | AsyncIterable[{later or item}]"
 
 
 class ResourceView(_View):
@@ -212,6 +229,11 @@ class ResourceView(_View):
                 or (operation.name == "update" and _updates_singly(operation))
             )
         }
+        found |= {
+            f"{operation.body.input_class}ById"
+            for operation in self.facts.operations
+            if operation.body and operation.name == "update" and _updates_singly(operation)
+        }
         return sorted(found)
 
     @property
@@ -226,6 +248,7 @@ class ResourceView(_View):
         if operation is None or operation.body is None or not _creates_many(operation):
             return None
         model = str(operation.model)
+        typed = f"{operation.body.input_class} | {model}"
         several = f"{operation.bulk_limit} per request" if operation.bulk_limit else "one request each"
         text = f"Create many {self.plural}, {several}."
         if operation.upsert:
@@ -234,7 +257,7 @@ class ResourceView(_View):
             "create_many",
             operation.id,
             "items",
-            _several(f"{operation.body.input_class} | {model} | Mapping[str, object]"),
+            _several(typed, f"{typed} | Mapping[str, object]"),
             model,
             text,
             f"What to create: dictionaries with the arguments of `create`, or `{model}` objects.",
@@ -245,8 +268,11 @@ class ResourceView(_View):
                 *((ATOMIC,) if operation.bulk_limit and not operation.upsert else ()),
                 CONCURRENCY,
                 PROGRESS,
+                EXTRA_QUERY,
+                EXTRA_BODY,
             ),
             query=tuple(each.keyword for each in _loading(operation)),
+            keyed=_several(f"{typed} | Mapping[str, object]") if operation.external_reference else "",
         )
 
     def _update(self, by_name: dict[str, OperationFacts]) -> Bulk | None:
@@ -262,17 +288,23 @@ class ResourceView(_View):
                 f"Update many {self.plural}. Items that have {', '.join(f'`{each}`' for each in needed)} are sent "
                 f"{creation.bulk_limit} per request with `{creation.id}` (their ids may change); others one request each."
             )
+        whole = f"{changes}ById"
+        if creation and upsert and creation.body:
+            whole += f" | {creation.body.input_class}"
         return Bulk(
             "update_many",
             f"{operation.id}, {creation.id}" if creation and upsert else operation.id,
             "items",
-            _several(f"tuple[int | str, {changes} | Mapping[str, object]] | {model} | Mapping[str, object]"),
+            _several(
+                f"tuple[int | str, {changes}] | {whole} | {model}",
+                f"tuple[int | str, {changes} | Mapping[str, object]] | {model} | Mapping[str, object]",
+            ),
             model,
             text,
             "What to change, with the arguments of `update`: pairs of an id and a dictionary, dictionaries with an `id`, "
             f"or `{model}` objects made with `replace`.",
             (operation.constant, model),
-            (*_loading(operation), CONCURRENCY, PROGRESS),
+            (*_loading(operation), CONCURRENCY, PROGRESS, EXTRA_QUERY, EXTRA_BODY),
             f"upsert={creation.constant}" if creation and upsert else "",
             tuple(each.keyword for each in _loading(operation)),
         )
@@ -345,6 +377,16 @@ def _creates_many(operation: OperationFacts) -> bool:
     return operation.bulk_limit is not None or operation.external_reference
 
 
+def updates_by_id(resources: Iterable[ResourceFacts]) -> frozenset[str]:
+    """The inputs of updates that `update_many` also takes with an id in them."""
+    return frozenset(
+        operation.body.input_class
+        for resource in resources
+        for operation in resource.operations
+        if operation.body and operation.name == "update" and _updates_singly(operation)
+    )
+
+
 def _updates_singly(operation: OperationFacts) -> bool:
     body = operation.body
     return (
@@ -370,12 +412,8 @@ class ModelView(_View):
 
     @property
     def documentation(self) -> str:
-        """What it is, and its fields and associations with their types, for `help`."""
-        what = sentence(self.facts.description) or sentence(names.snake(self.facts.name).replace("_", " "))
-        listed = [(each.name, each.annotation, sentence(each.description)) for each in self.facts.fields]
-        listed += [(each.name, each.annotation, each.documentation) for each in self.associations]
-        lines = [f"    {name} ({kind}): {text}".rstrip().removesuffix(":") for name, kind, text in listed]
-        return "\n".join([f"{what}\n\nAttributes:", *lines, ""]) if lines else what
+        """What it is; `kantata_client._objects.introspection` adds the fields with their types for `help`."""
+        return sentence(self.facts.description) or sentence(names.snake(self.facts.name).replace("_", " "))
 
     @property
     def associations(self) -> list[AssociationView]:

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections import defaultdict
+from datetime import date
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from kantata_client.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from kantata_client.models import TimeEntry
+    from kantata_client.models.inputs import CreateTimeEntry
 
 SQL = """SELECT u.full_name AS person, round(sum(t.time_in_minutes) / 60) AS hours,
        round(100 * sum(t.time_in_minutes) FILTER (t.billable) / sum(t.time_in_minutes)) AS "billable %"
@@ -103,10 +105,10 @@ async def create_and_delete(kantata: Kantata) -> None:
     """Create time entries in bulk, read one back, delete them in bulk."""
     me = await kantata.users.me()
     story = await kantata.stories.list(include=["workspace"], order="created_at:desc").first()
-    if story is None:
+    if story is None or story.workspace_id is None:
         return
-    days = [f"2026-03-{day:02}" for day in range(2, 7)]
-    rows = [
+    days = [date(2026, 3, day) for day in range(2, 7)]
+    rows: list[CreateTimeEntry] = [
         {
             "workspace_id": story.workspace_id,
             "story_id": story.id,

@@ -11,6 +11,7 @@ from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
 from kantata_client._calls.arguments import body_of, item_of, path_of, query_of, shown
+from kantata_client._calls.beyond import Beyond, extended
 from kantata_client._calls.session import asked_for
 from kantata_client._objects.model import Model, changes_of
 from kantata_client.errors import (
@@ -59,9 +60,13 @@ def create_many(
     key: ExternalReferenceKey | None = None,
     atomic: bool = False,
     query: Mapping[str, Any] = _NOTHING,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: object = None,
 ) -> BulkRun[M]:
     """Create objects with the array form of the creation, or if it has none with one request each."""
-    return BulkRun(_Creation(session, operation, cls, key, atomic, query), items, concurrency, progress)
+    query, _ = extended(operation, query, None, extra_query, None)
+    job = _Creation(session, operation, cls, key, atomic, query, extra_body)
+    return BulkRun(job, items, concurrency, progress)
 
 
 def update_many(
@@ -74,9 +79,13 @@ def update_many(
     progress: Progress | None = None,
     upsert: Operation | None = None,
     query: Mapping[str, Any] = _NOTHING,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: object = None,
 ) -> BulkRun[M]:
     """Update objects with one request each, or with the array form of a creation that changes existing objects."""
-    return BulkRun(_Update(session, operation, cls, upsert, query), items, concurrency, progress)
+    query, _ = extended(operation, query, None, extra_query, None)
+    job = _Update(session, operation, cls, upsert, query, extra_body)
+    return BulkRun(job, items, concurrency, progress)
 
 
 def delete_many(
@@ -114,6 +123,7 @@ class _Creation(Generic[M]):
         key: ExternalReferenceKey | None,
         atomic: bool,
         query: Mapping[str, Any],
+        extra: object,
     ) -> None:
         self.name = f"{operation.resource}.create_many"
         self._session = session
@@ -127,6 +137,7 @@ class _Creation(Generic[M]):
         self._plural = body.plural
         self._fields = body.fields
         self._key = key
+        self._extra = _extra(extra, self.name)
         needed = () if key is None else ("external_references",)
         self._query = _loaded(operation, query, *needed)
         unit = 1 if self._plural is None else operation.bulk_limit or MOST_UNLESS_STATED
@@ -164,12 +175,13 @@ class _Creation(Generic[M]):
             from kantata_client._bulk.exactly_once import keyed
 
             ref, item = keyed(self._key, self._fields, given, f"{self.name}: {where}")
+        item = _with_extra(self._operation, item, given, self._extra)
         return Item(index, given, item_of(self._operation, item, where), ref)
 
     async def _write(self, part: list[Item]) -> Sequence[M]:
         if self._plural is None:
             created: Sequence[M] = [
-                await self._session.one(self._operation, self._cls, (), self._query, part[0].ready)
+                await self._session.one(self._operation, self._cls, (), self._query, _ready(part[0].ready))
             ]
             check = None
         else:
@@ -197,6 +209,7 @@ class _Update(Generic[M]):
         cls: type[M],
         upsert: Operation | None,
         query: Mapping[str, Any],
+        extra: object,
     ) -> None:
         self.name = f"{operation.resource}.update_many"
         self.size = 1 if upsert is None else upsert.bulk_limit or MOST_UNLESS_STATED
@@ -204,6 +217,7 @@ class _Update(Generic[M]):
         self._operation = operation
         self._cls = cls
         self._upsert = upsert
+        self._extra = _extra(extra, self.name)
         self._query = _loaded(operation, query)
         self._upsert_query = _NOTHING if upsert is None else _loaded(upsert, self._query)
         body = None if upsert is None else upsert.body
@@ -235,10 +249,13 @@ class _Update(Generic[M]):
             # A model whose identifying fields were changed would be written as another object.
             moved = isinstance(given, Model) and identifier is not None and changes.keys() - self._changeable
             if not moved:
+                whole = _with_extra(self._upsert, whole, cast("object", given), self._extra)
                 return Item(index, given, item_of(self._upsert, whole, where))
         if identifier is None:
             raise UsageError(f"{self.name}: {where} has no id, so it is unclear what to update")
-        ready = item_of(self._operation, changes, where)
+        ready = item_of(
+            self._operation, _with_extra(self._operation, changes, cast("object", given), self._extra), where
+        )
         if not ready:
             raise UsageError(f"{self.name}: {where} has nothing to change")
         return Item(index, given, (_id(identifier, f"{self.name}: {where}"), ready), alone=True)
@@ -265,7 +282,9 @@ class _Update(Generic[M]):
 
     async def _write_one(self, part: list[Item]) -> Sequence[M]:
         identifier, changes = part[0].ready
-        return [await self._session.one(self._operation, self._cls, (identifier,), self._query, changes)]
+        return [
+            await self._session.one(self._operation, self._cls, (identifier,), self._query, _ready(changes))
+        ]
 
     async def _write_all(self, part: list[Item]) -> Sequence[M]:
         assert self._upsert is not None  # noqa: S101 - only then is an item not alone
@@ -445,9 +464,37 @@ def _loaded(operation: Operation, query: Mapping[str, Any], *more: str) -> Mappi
         asked: Any = given.get("include", ())
         given["include"] = [*([asked] if isinstance(asked, str) else asked), *wanted]
     for name, value in given.items():
-        given[name] = value if isinstance(value, str) else list(value)
+        given[name] = value if isinstance(value, (str, Beyond)) else list(value)
     query_of(operation, given)
     return given
+
+
+def _ready(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A body that was checked before, and is not checked again."""
+    return {name: Beyond(value) for name, value in body.items()}
+
+
+def _extra(given: object, where: str) -> object:
+    """The `extra_body` of a bulk write, checked: a mapping, or a function of an item."""
+    if given is not None and not isinstance(given, Mapping) and not callable(given):
+        raise UsageError(
+            f"{where}: extra_body must be a mapping or a function of an item, not {shown(given)}"
+        )
+    return cast("object", given)
+
+
+def _with_extra(operation: Operation, item: Any, given: object, extra: object) -> Any:
+    """An item with the properties that `extra_body` adds to what was given."""
+    added = extra(given) if callable(extra) else extra
+    if added is None or operation.body is None:
+        return item
+    if isinstance(item, Model):
+        fields = operation.body.fields
+        item = {name: value for name, value in item.to_dict().items() if name in fields}
+    if not isinstance(item, Mapping):
+        return item  # refused later
+    _, body = extended(operation, _NOTHING, cast("Mapping[str, Any]", item), None, added)
+    return body
 
 
 def _naming(write: Write[T]) -> Write[T]:

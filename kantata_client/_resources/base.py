@@ -130,6 +130,8 @@ class Resource:
         key: ExternalReferenceKey | None = None,
         atomic: bool = False,
         query: Mapping[str, Any] = _NOTHING,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: object = None,
     ) -> BulkRun[M]:
         from kantata_client._bulk.writes import create_many
 
@@ -143,6 +145,8 @@ class Resource:
             key=key,
             atomic=atomic,
             query=query,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def _update_many(
@@ -155,6 +159,8 @@ class Resource:
         progress: Progress | None,
         upsert: Operation | None = None,
         query: Mapping[str, Any] = _NOTHING,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: object = None,
     ) -> BulkRun[M]:
         from kantata_client._bulk.writes import update_many
 
@@ -167,6 +173,8 @@ class Resource:
             progress=progress,
             upsert=upsert,
             query=query,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def _delete_many(

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -26,7 +26,7 @@ from kantata_client.operations.account_invitations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CreateAccountInvitation,
         ExternalReferenceInput,
         UpdateAccountInvitation,
+        UpdateAccountInvitationById,
     )
 
 
@@ -326,13 +327,15 @@ class AccountInvitations(Resource):
 
     def create_many(
         self,
-        items: Iterable[CreateAccountInvitation | AccountInvitation | Mapping[str, object]]
+        items: Iterable[CreateAccountInvitation | AccountInvitation]
         | AsyncIterable[CreateAccountInvitation | AccountInvitation | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[AccountInvitation]:
         """Create many account invitations, 50 per request.
 
@@ -341,16 +344,15 @@ class AccountInvitations(Resource):
                 objects.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -364,6 +366,8 @@ class AccountInvitations(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -372,9 +376,7 @@ class AccountInvitations(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateAccountInvitation | Mapping[str, object]]
-            | AccountInvitation
-            | Mapping[str, object]
+            tuple[int | str, UpdateAccountInvitation] | UpdateAccountInvitationById | AccountInvitation
         ]
         | AsyncIterable[
             tuple[int | str, UpdateAccountInvitation | Mapping[str, object]]
@@ -385,6 +387,8 @@ class AccountInvitations(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[AccountInvitation]:
         """Update many account invitations, one request each.
 
@@ -394,12 +398,12 @@ class AccountInvitations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -412,6 +416,8 @@ class AccountInvitations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -429,12 +435,10 @@ class AccountInvitations(Resource):
         Args:
             ids: Ids of the account invitations, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

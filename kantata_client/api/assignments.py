@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,7 +24,7 @@ from kantata_client.operations.assignments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         AssignmentExternalReferenceInput,
         CreateAssignment,
         UpdateAssignment,
+        UpdateAssignmentById,
     )
 
 
@@ -339,6 +340,34 @@ class Assignments(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateAssignment | Assignment]
+        | AsyncIterable[CreateAssignment | Assignment | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Assignment]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateAssignment | Assignment | Mapping[str, object]]
+        | AsyncIterable[CreateAssignment | Assignment | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Assignment]: ...
+
     def create_many(
         self,
         items: Iterable[CreateAssignment | Assignment | Mapping[str, object]]
@@ -348,6 +377,8 @@ class Assignments(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Assignment]:
         """Create many assignments, one request each.
 
@@ -359,12 +390,12 @@ class Assignments(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -378,6 +409,8 @@ class Assignments(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -385,9 +418,7 @@ class Assignments(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateAssignment | Mapping[str, object]] | Assignment | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateAssignment] | UpdateAssignmentById | Assignment]
         | AsyncIterable[
             tuple[int | str, UpdateAssignment | Mapping[str, object]] | Assignment | Mapping[str, object]
         ],
@@ -395,6 +426,8 @@ class Assignments(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Assignment]:
         """Update many assignments, one request each.
 
@@ -404,12 +437,12 @@ class Assignments(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -422,6 +455,8 @@ class Assignments(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -439,12 +474,10 @@ class Assignments(Resource):
         Args:
             ids: Ids of the assignments, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

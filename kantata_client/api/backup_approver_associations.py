@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -23,13 +23,16 @@ from kantata_client.operations.backup_approver_associations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateBackupApproverAssociation
+    from kantata_client.models.inputs import (
+        UpdateBackupApproverAssociation,
+        UpdateBackupApproverAssociationById,
+    )
 
 
 class BackupApproverAssociations(Resource):
@@ -241,9 +244,9 @@ class BackupApproverAssociations(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateBackupApproverAssociation | Mapping[str, object]]
+            tuple[int | str, UpdateBackupApproverAssociation]
+            | UpdateBackupApproverAssociationById
             | BackupApproverAssociation
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateBackupApproverAssociation | Mapping[str, object]]
@@ -254,6 +257,8 @@ class BackupApproverAssociations(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[BackupApproverAssociation]:
         """Update many backup approver associations, one request each.
 
@@ -263,12 +268,12 @@ class BackupApproverAssociations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -281,6 +286,8 @@ class BackupApproverAssociations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -299,12 +306,10 @@ class BackupApproverAssociations(Resource):
         Args:
             ids: Ids of the backup approver associations, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -22,13 +22,13 @@ from kantata_client.operations.cost_rates import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateCostRate, UpdateCostRate
+    from kantata_client.models.inputs import CreateCostRate, UpdateCostRate, UpdateCostRateById
 
 
 class CostRates(Resource):
@@ -209,12 +209,14 @@ class CostRates(Resource):
 
     def create_many(
         self,
-        items: Iterable[CreateCostRate | CostRate | Mapping[str, object]]
+        items: Iterable[CreateCostRate | CostRate]
         | AsyncIterable[CreateCostRate | CostRate | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[CostRate]:
         """Create many cost rates, 100 per request. Those that exist already are updated, so writing one
         twice does no harm.
@@ -224,12 +226,12 @@ class CostRates(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -242,6 +244,8 @@ class CostRates(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -249,9 +253,7 @@ class CostRates(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateCostRate | Mapping[str, object]] | CostRate | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateCostRate] | UpdateCostRateById | CreateCostRate | CostRate]
         | AsyncIterable[
             tuple[int | str, UpdateCostRate | Mapping[str, object]] | CostRate | Mapping[str, object]
         ],
@@ -259,6 +261,8 @@ class CostRates(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[CostRate]:
         """Update many cost rates. Items that have `account_membership_id`, `amount_in_subunits`, `currency`
         are sent 100 per request with `POST /cost_rates` (their ids may change); others one request each.
@@ -269,12 +273,12 @@ class CostRates(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -287,6 +291,8 @@ class CostRates(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -305,12 +311,10 @@ class CostRates(Resource):
         Args:
             ids: Ids of the cost rates, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,13 +25,17 @@ from kantata_client.operations.custom_field_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateCustomFieldValue, UpdateCustomFieldValue
+    from kantata_client.models.inputs import (
+        CreateCustomFieldValue,
+        UpdateCustomFieldValue,
+        UpdateCustomFieldValueById,
+    )
 
 
 class CustomFieldValues(Resource):
@@ -309,12 +313,14 @@ class CustomFieldValues(Resource):
 
     def create_many(
         self,
-        items: Iterable[CreateCustomFieldValue | CustomFieldValue | Mapping[str, object]]
+        items: Iterable[CreateCustomFieldValue | CustomFieldValue]
         | AsyncIterable[CreateCustomFieldValue | CustomFieldValue | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[CustomFieldValue]:
         """Create many custom field values, 100 per request. Those that exist already are updated, so writing
         one twice does no harm.
@@ -325,12 +331,12 @@ class CustomFieldValues(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -343,6 +349,8 @@ class CustomFieldValues(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -351,9 +359,10 @@ class CustomFieldValues(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateCustomFieldValue | Mapping[str, object]]
+            tuple[int | str, UpdateCustomFieldValue]
+            | UpdateCustomFieldValueById
+            | CreateCustomFieldValue
             | CustomFieldValue
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateCustomFieldValue | Mapping[str, object]]
@@ -364,6 +373,8 @@ class CustomFieldValues(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[CustomFieldValue]:
         """Update many custom field values. Items that have `custom_field_id`, `subject_id`, `subject_type`,
         `value` are sent 100 per request with `POST /custom_field_values` (their ids may change); others
@@ -375,12 +386,12 @@ class CustomFieldValues(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -393,6 +404,8 @@ class CustomFieldValues(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -412,12 +425,10 @@ class CustomFieldValues(Resource):
         Args:
             ids: Ids of the custom field values, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

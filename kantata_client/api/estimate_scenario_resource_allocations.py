@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -19,12 +19,15 @@ from kantata_client.operations.estimate_scenario_resource_allocations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from decimal import Decimal
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateEstimateScenarioResourceAllocation
+    from kantata_client.models.inputs import (
+        UpdateEstimateScenarioResourceAllocation,
+        UpdateEstimateScenarioResourceAllocationById,
+    )
 
 
 class EstimateScenarioResourceAllocations(Resource):
@@ -83,9 +86,9 @@ class EstimateScenarioResourceAllocations(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateEstimateScenarioResourceAllocation | Mapping[str, object]]
+            tuple[int | str, UpdateEstimateScenarioResourceAllocation]
+            | UpdateEstimateScenarioResourceAllocationById
             | EstimateScenarioResourceAllocation
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateEstimateScenarioResourceAllocation | Mapping[str, object]]
@@ -96,6 +99,8 @@ class EstimateScenarioResourceAllocations(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[EstimateScenarioResourceAllocation]:
         """Update many estimate scenario resource allocations, one request each.
 
@@ -106,12 +111,12 @@ class EstimateScenarioResourceAllocations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -124,6 +129,8 @@ class EstimateScenarioResourceAllocations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,7 +24,7 @@ from kantata_client.operations.estimate_scenario_resources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CreateEstimateScenarioResource,
         ExternalReferenceInput,
         UpdateEstimateScenarioResource,
+        UpdateEstimateScenarioResourceById,
     )
 
 
@@ -301,6 +302,34 @@ class EstimateScenarioResources(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateEstimateScenarioResource | EstimateScenarioResource]
+        | AsyncIterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[EstimateScenarioResource]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]]
+        | AsyncIterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[EstimateScenarioResource]: ...
+
     def create_many(
         self,
         items: Iterable[CreateEstimateScenarioResource | EstimateScenarioResource | Mapping[str, object]]
@@ -310,6 +339,8 @@ class EstimateScenarioResources(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[EstimateScenarioResource]:
         """Create many estimate scenario resources, one request each.
 
@@ -321,12 +352,12 @@ class EstimateScenarioResources(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -340,6 +371,8 @@ class EstimateScenarioResources(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -348,9 +381,9 @@ class EstimateScenarioResources(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateEstimateScenarioResource | Mapping[str, object]]
+            tuple[int | str, UpdateEstimateScenarioResource]
+            | UpdateEstimateScenarioResourceById
             | EstimateScenarioResource
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateEstimateScenarioResource | Mapping[str, object]]
@@ -361,6 +394,8 @@ class EstimateScenarioResources(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[EstimateScenarioResource]:
         """Update many estimate scenario resources, one request each.
 
@@ -370,12 +405,12 @@ class EstimateScenarioResources(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -388,6 +423,8 @@ class EstimateScenarioResources(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -406,12 +443,10 @@ class EstimateScenarioResources(Resource):
         Args:
             ids: Ids of the estimate scenario resources, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

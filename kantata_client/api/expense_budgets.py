@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,7 +25,7 @@ from kantata_client.operations.expense_budgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateExpenseBudget, ExternalReferenceInput, UpdateExpenseBudget
+    from kantata_client.models.inputs import (
+        CreateExpenseBudget,
+        ExternalReferenceInput,
+        UpdateExpenseBudget,
+        UpdateExpenseBudgetById,
+    )
 
 
 class ExpenseBudgets(Resource):
@@ -358,6 +363,34 @@ class ExpenseBudgets(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateExpenseBudget | ExpenseBudget]
+        | AsyncIterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[ExpenseBudget]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]]
+        | AsyncIterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[ExpenseBudget]: ...
+
     def create_many(
         self,
         items: Iterable[CreateExpenseBudget | ExpenseBudget | Mapping[str, object]]
@@ -367,6 +400,8 @@ class ExpenseBudgets(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ExpenseBudget]:
         """Create many expense budgets, one request each.
 
@@ -378,12 +413,12 @@ class ExpenseBudgets(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -397,6 +432,8 @@ class ExpenseBudgets(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -404,11 +441,7 @@ class ExpenseBudgets(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateExpenseBudget | Mapping[str, object]]
-            | ExpenseBudget
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateExpenseBudget] | UpdateExpenseBudgetById | ExpenseBudget]
         | AsyncIterable[
             tuple[int | str, UpdateExpenseBudget | Mapping[str, object]]
             | ExpenseBudget
@@ -418,6 +451,8 @@ class ExpenseBudgets(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ExpenseBudget]:
         """Update many expense budgets, one request each.
 
@@ -427,12 +462,12 @@ class ExpenseBudgets(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -445,6 +480,8 @@ class ExpenseBudgets(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -462,12 +499,10 @@ class ExpenseBudgets(Resource):
         Args:
             ids: Ids of the expense budgets, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -22,12 +22,12 @@ from kantata_client.operations.expense_categories import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateExpenseCategory
+    from kantata_client.models.inputs import UpdateExpenseCategory, UpdateExpenseCategoryById
 
 
 class ExpenseCategories(Resource):
@@ -179,11 +179,7 @@ class ExpenseCategories(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateExpenseCategory | Mapping[str, object]]
-            | ExpenseCategory
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateExpenseCategory] | UpdateExpenseCategoryById | ExpenseCategory]
         | AsyncIterable[
             tuple[int | str, UpdateExpenseCategory | Mapping[str, object]]
             | ExpenseCategory
@@ -192,6 +188,8 @@ class ExpenseCategories(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ExpenseCategory]:
         """Update many expense categories, one request each.
 
@@ -199,12 +197,12 @@ class ExpenseCategories(Resource):
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `ExpenseCategory` objects made with `replace`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -217,6 +215,8 @@ class ExpenseCategories(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def delete_many(
@@ -231,12 +231,10 @@ class ExpenseCategories(Resource):
         Args:
             ids: Ids of the expense categories, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -22,12 +22,12 @@ from kantata_client.operations.holiday_calendars import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateHolidayCalendar
+    from kantata_client.models.inputs import UpdateHolidayCalendar, UpdateHolidayCalendarById
 
 
 class HolidayCalendars(Resource):
@@ -202,11 +202,7 @@ class HolidayCalendars(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateHolidayCalendar | Mapping[str, object]]
-            | HolidayCalendar
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateHolidayCalendar] | UpdateHolidayCalendarById | HolidayCalendar]
         | AsyncIterable[
             tuple[int | str, UpdateHolidayCalendar | Mapping[str, object]]
             | HolidayCalendar
@@ -215,6 +211,8 @@ class HolidayCalendars(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[HolidayCalendar]:
         """Update many holiday calendars, one request each.
 
@@ -222,12 +220,12 @@ class HolidayCalendars(Resource):
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `HolidayCalendar` objects made with `replace`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -240,6 +238,8 @@ class HolidayCalendars(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def delete_many(
@@ -254,12 +254,10 @@ class HolidayCalendars(Resource):
         Args:
             ids: Ids of the holiday calendars, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

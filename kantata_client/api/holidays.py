@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,13 +25,13 @@ from kantata_client.operations.holidays import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateHoliday
+    from kantata_client.models.inputs import UpdateHoliday, UpdateHolidayById
 
 
 class Holidays(Resource):
@@ -267,9 +267,7 @@ class Holidays(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateHoliday | Mapping[str, object]] | Holiday | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateHoliday] | UpdateHolidayById | Holiday]
         | AsyncIterable[
             tuple[int | str, UpdateHoliday | Mapping[str, object]] | Holiday | Mapping[str, object]
         ],
@@ -278,6 +276,8 @@ class Holidays(Resource):
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Holiday]:
         """Update many holidays, one request each.
 
@@ -288,12 +288,12 @@ class Holidays(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -306,6 +306,8 @@ class Holidays(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -324,12 +326,10 @@ class Holidays(Resource):
         Args:
             ids: Ids of the holidays, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.insights_report_exports import InsightsReportExportsMethods
@@ -24,12 +24,16 @@ from kantata_client.operations.insights_report_exports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import RecurrenceInput, UpdateInsightsReportExport
+    from kantata_client.models.inputs import (
+        RecurrenceInput,
+        UpdateInsightsReportExport,
+        UpdateInsightsReportExportById,
+    )
 
 
 class InsightsReportExports(InsightsReportExportsMethods):
@@ -242,9 +246,9 @@ class InsightsReportExports(InsightsReportExportsMethods):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateInsightsReportExport | Mapping[str, object]]
+            tuple[int | str, UpdateInsightsReportExport]
+            | UpdateInsightsReportExportById
             | InsightsReportExport
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateInsightsReportExport | Mapping[str, object]]
@@ -254,6 +258,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[InsightsReportExport]:
         """Update many insights report exports, one request each.
 
@@ -261,12 +267,12 @@ class InsightsReportExports(InsightsReportExportsMethods):
             items: What to change, with the arguments of `update`: pairs of an id and a dictionary,
                 dictionaries with an `id`, or `InsightsReportExport` objects made with `replace`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -279,6 +285,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def delete_many(
@@ -293,12 +301,10 @@ class InsightsReportExports(InsightsReportExportsMethods):
         Args:
             ids: Ids of the insights report exports, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

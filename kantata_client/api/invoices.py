@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -27,7 +27,7 @@ from kantata_client.operations.invoices import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ExternalReferenceInput,
         FixedFeeItemInput,
         UpdateInvoice,
+        UpdateInvoiceById,
     )
 
 
@@ -451,6 +452,34 @@ class Invoices(Resource):
             extra_body=extra_body,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateInvoice | Invoice]
+        | AsyncIterable[CreateInvoice | Invoice | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Invoice]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateInvoice | Invoice | Mapping[str, object]]
+        | AsyncIterable[CreateInvoice | Invoice | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Invoice]: ...
+
     def create_many(
         self,
         items: Iterable[CreateInvoice | Invoice | Mapping[str, object]]
@@ -460,6 +489,8 @@ class Invoices(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Invoice]:
         """Create many invoices, one request each.
 
@@ -470,12 +501,12 @@ class Invoices(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -489,6 +520,8 @@ class Invoices(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -496,9 +529,7 @@ class Invoices(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateInvoice | Mapping[str, object]] | Invoice | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateInvoice] | UpdateInvoiceById | Invoice]
         | AsyncIterable[
             tuple[int | str, UpdateInvoice | Mapping[str, object]] | Invoice | Mapping[str, object]
         ],
@@ -506,6 +537,8 @@ class Invoices(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Invoice]:
         """Update many invoices, one request each.
 
@@ -515,12 +548,12 @@ class Invoices(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -533,6 +566,8 @@ class Invoices(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -550,12 +585,10 @@ class Invoices(Resource):
         Args:
             ids: Ids of the invoices, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

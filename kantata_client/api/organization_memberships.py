@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,13 +24,17 @@ from kantata_client.operations.organization_memberships import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateOrganizationMembership, UpdateOrganizationMembership
+    from kantata_client.models.inputs import (
+        CreateOrganizationMembership,
+        UpdateOrganizationMembership,
+        UpdateOrganizationMembershipById,
+    )
 
 
 class OrganizationMemberships(Resource):
@@ -262,13 +266,15 @@ class OrganizationMemberships(Resource):
 
     def create_many(
         self,
-        items: Iterable[CreateOrganizationMembership | OrganizationMembership | Mapping[str, object]]
+        items: Iterable[CreateOrganizationMembership | OrganizationMembership]
         | AsyncIterable[CreateOrganizationMembership | OrganizationMembership | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[OrganizationMembership]:
         """Create many organization memberships, 100 per request.
 
@@ -277,16 +283,15 @@ class OrganizationMemberships(Resource):
                 `OrganizationMembership` objects.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -300,6 +305,8 @@ class OrganizationMemberships(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -308,9 +315,9 @@ class OrganizationMemberships(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateOrganizationMembership | Mapping[str, object]]
+            tuple[int | str, UpdateOrganizationMembership]
+            | UpdateOrganizationMembershipById
             | OrganizationMembership
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateOrganizationMembership | Mapping[str, object]]
@@ -321,6 +328,8 @@ class OrganizationMemberships(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[OrganizationMembership]:
         """Update many organization memberships, one request each.
 
@@ -330,12 +339,12 @@ class OrganizationMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -348,6 +357,8 @@ class OrganizationMemberships(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -365,12 +376,10 @@ class OrganizationMemberships(Resource):
         Args:
             ids: Ids of the organization memberships, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -27,14 +27,19 @@ from kantata_client.operations.participations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateParticipation, ExternalReferenceInput, UpdateParticipation
+    from kantata_client.models.inputs import (
+        CreateParticipation,
+        ExternalReferenceInput,
+        UpdateParticipation,
+        UpdateParticipationById,
+    )
 
 
 class Participations(Resource):
@@ -371,6 +376,38 @@ class Participations(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateParticipation | Participation]
+        | AsyncIterable[CreateParticipation | Participation | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Participation]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateParticipation | Participation | Mapping[str, object]]
+        | AsyncIterable[CreateParticipation | Participation | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Participation]: ...
+
     def create_many(
         self,
         items: Iterable[CreateParticipation | Participation | Mapping[str, object]]
@@ -382,6 +419,8 @@ class Participations(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Participation]:
         """Create many participations, 100 per request.
 
@@ -393,16 +432,15 @@ class Participations(Resource):
             optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -417,6 +455,8 @@ class Participations(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -425,11 +465,7 @@ class Participations(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateParticipation | Mapping[str, object]]
-            | Participation
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateParticipation] | UpdateParticipationById | Participation]
         | AsyncIterable[
             tuple[int | str, UpdateParticipation | Mapping[str, object]]
             | Participation
@@ -440,6 +476,8 @@ class Participations(Resource):
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Participation]:
         """Update many participations, one request each.
 
@@ -450,12 +488,12 @@ class Participations(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -468,6 +506,8 @@ class Participations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -486,12 +526,10 @@ class Participations(Resource):
         Args:
             ids: Ids of the participations, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,13 +25,13 @@ from kantata_client.operations.posts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreatePost, GoogleDocumentInput, UpdatePost
+    from kantata_client.models.inputs import CreatePost, GoogleDocumentInput, UpdatePost, UpdatePostById
 
 
 class Posts(Resource):
@@ -328,13 +328,14 @@ class Posts(Resource):
 
     def create_many(
         self,
-        items: Iterable[CreatePost | Post | Mapping[str, object]]
-        | AsyncIterable[CreatePost | Post | Mapping[str, object]],
+        items: Iterable[CreatePost | Post] | AsyncIterable[CreatePost | Post | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Post]:
         """Create many posts, 100 per request.
 
@@ -342,16 +343,15 @@ class Posts(Resource):
             items: What to create: dictionaries with the arguments of `create`, or `Post` objects.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -365,6 +365,8 @@ class Posts(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -372,12 +374,14 @@ class Posts(Resource):
 
     def update_many(
         self,
-        items: Iterable[tuple[int | str, UpdatePost | Mapping[str, object]] | Post | Mapping[str, object]]
+        items: Iterable[tuple[int | str, UpdatePost] | UpdatePostById | Post]
         | AsyncIterable[tuple[int | str, UpdatePost | Mapping[str, object]] | Post | Mapping[str, object]],
         *,
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Post]:
         """Update many posts, one request each.
 
@@ -387,12 +391,12 @@ class Posts(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -405,6 +409,8 @@ class Posts(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -422,12 +428,10 @@ class Posts(Resource):
         Args:
             ids: Ids of the posts, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

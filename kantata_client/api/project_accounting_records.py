@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
@@ -28,7 +28,7 @@ from kantata_client.operations.project_accounting_records import (
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -425,6 +425,36 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateProjectAccountingRecord | ProjectAccountingRecord]
+        | AsyncIterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[ProjectAccountingRecord]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]]
+        | AsyncIterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[ProjectAccountingRecord]: ...
+
     def create_many(
         self,
         items: Iterable[CreateProjectAccountingRecord | ProjectAccountingRecord | Mapping[str, object]]
@@ -435,6 +465,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ProjectAccountingRecord]:
         """Create many project accounting records, 100 per request.
 
@@ -445,16 +477,15 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -469,6 +500,8 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -488,12 +521,10 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         Args:
             ids: Ids of the project accounting records, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

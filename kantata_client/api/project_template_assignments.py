@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,12 +24,15 @@ from kantata_client.operations.project_template_assignments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateProjectTemplateAssignment
+    from kantata_client.models.inputs import (
+        UpdateProjectTemplateAssignment,
+        UpdateProjectTemplateAssignmentById,
+    )
 
 
 class ProjectTemplateAssignments(Resource):
@@ -242,9 +245,9 @@ class ProjectTemplateAssignments(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateProjectTemplateAssignment | Mapping[str, object]]
+            tuple[int | str, UpdateProjectTemplateAssignment]
+            | UpdateProjectTemplateAssignmentById
             | ProjectTemplateAssignment
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateProjectTemplateAssignment | Mapping[str, object]]
@@ -256,6 +259,8 @@ class ProjectTemplateAssignments(Resource):
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ProjectTemplateAssignment]:
         """Update many project template assignments, one request each.
 
@@ -266,12 +271,12 @@ class ProjectTemplateAssignments(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -284,6 +289,8 @@ class ProjectTemplateAssignments(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -303,12 +310,10 @@ class ProjectTemplateAssignments(Resource):
         Args:
             ids: Ids of the project template assignments, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,7 +25,7 @@ from kantata_client.operations.project_template_expense_budgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kantata_client.models.inputs import (
         CreateProjectTemplateExpenseBudget,
         UpdateProjectTemplateExpenseBudget,
+        UpdateProjectTemplateExpenseBudgetById,
     )
 
 
@@ -311,9 +312,7 @@ class ProjectTemplateExpenseBudgets(Resource):
 
     def create_many(
         self,
-        items: Iterable[
-            CreateProjectTemplateExpenseBudget | ProjectTemplateExpenseBudget | Mapping[str, object]
-        ]
+        items: Iterable[CreateProjectTemplateExpenseBudget | ProjectTemplateExpenseBudget]
         | AsyncIterable[
             CreateProjectTemplateExpenseBudget | ProjectTemplateExpenseBudget | Mapping[str, object]
         ],
@@ -322,6 +321,8 @@ class ProjectTemplateExpenseBudgets(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ProjectTemplateExpenseBudget]:
         """Create many project template expense budgets, 100 per request.
 
@@ -330,16 +331,15 @@ class ProjectTemplateExpenseBudgets(Resource):
                 `ProjectTemplateExpenseBudget` objects.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -353,6 +353,8 @@ class ProjectTemplateExpenseBudgets(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -361,9 +363,9 @@ class ProjectTemplateExpenseBudgets(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateProjectTemplateExpenseBudget | Mapping[str, object]]
+            tuple[int | str, UpdateProjectTemplateExpenseBudget]
+            | UpdateProjectTemplateExpenseBudgetById
             | ProjectTemplateExpenseBudget
-            | Mapping[str, object]
         ]
         | AsyncIterable[
             tuple[int | str, UpdateProjectTemplateExpenseBudget | Mapping[str, object]]
@@ -374,6 +376,8 @@ class ProjectTemplateExpenseBudgets(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[ProjectTemplateExpenseBudget]:
         """Update many project template expense budgets, one request each.
 
@@ -383,12 +387,12 @@ class ProjectTemplateExpenseBudgets(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -401,6 +405,8 @@ class ProjectTemplateExpenseBudgets(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -419,12 +425,10 @@ class ProjectTemplateExpenseBudgets(Resource):
         Args:
             ids: Ids of the project template expense budgets, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

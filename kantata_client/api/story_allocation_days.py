@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -25,7 +25,7 @@ from kantata_client.operations.story_allocation_days import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CreateStoryAllocationDay,
         ExternalReferenceInput,
         UpdateStoryAllocationDay,
+        UpdateStoryAllocationDayById,
     )
 
 
@@ -331,6 +332,34 @@ class StoryAllocationDays(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateStoryAllocationDay | StoryAllocationDay]
+        | AsyncIterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[StoryAllocationDay]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]]
+        | AsyncIterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[StoryAllocationDay]: ...
+
     def create_many(
         self,
         items: Iterable[CreateStoryAllocationDay | StoryAllocationDay | Mapping[str, object]]
@@ -340,6 +369,8 @@ class StoryAllocationDays(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[StoryAllocationDay]:
         """Create many story allocation days, one request each.
 
@@ -351,12 +382,12 @@ class StoryAllocationDays(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -370,6 +401,8 @@ class StoryAllocationDays(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -378,9 +411,7 @@ class StoryAllocationDays(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateStoryAllocationDay | Mapping[str, object]]
-            | StoryAllocationDay
-            | Mapping[str, object]
+            tuple[int | str, UpdateStoryAllocationDay] | UpdateStoryAllocationDayById | StoryAllocationDay
         ]
         | AsyncIterable[
             tuple[int | str, UpdateStoryAllocationDay | Mapping[str, object]]
@@ -391,6 +422,8 @@ class StoryAllocationDays(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[StoryAllocationDay]:
         """Update many story allocation days, one request each.
 
@@ -400,12 +433,12 @@ class StoryAllocationDays(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -418,6 +451,8 @@ class StoryAllocationDays(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -436,12 +471,10 @@ class StoryAllocationDays(Resource):
         Args:
             ids: Ids of the story allocation days, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

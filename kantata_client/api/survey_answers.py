@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -23,14 +23,14 @@ from kantata_client.operations.survey_answers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date
     from decimal import Decimal
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateSurveyAnswer
+    from kantata_client.models.inputs import UpdateSurveyAnswer, UpdateSurveyAnswerById
 
 
 class SurveyAnswers(Resource):
@@ -264,9 +264,7 @@ class SurveyAnswers(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateSurveyAnswer | Mapping[str, object]] | SurveyAnswer | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateSurveyAnswer] | UpdateSurveyAnswerById | SurveyAnswer]
         | AsyncIterable[
             tuple[int | str, UpdateSurveyAnswer | Mapping[str, object]] | SurveyAnswer | Mapping[str, object]
         ],
@@ -274,6 +272,8 @@ class SurveyAnswers(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[SurveyAnswer]:
         """Update many survey answers, one request each.
 
@@ -283,12 +283,12 @@ class SurveyAnswers(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -301,6 +301,8 @@ class SurveyAnswers(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -318,12 +320,10 @@ class SurveyAnswers(Resource):
         Args:
             ids: Ids of the survey answers, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

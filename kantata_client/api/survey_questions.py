@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,12 +24,12 @@ from kantata_client.operations.survey_questions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import ChoiceInput, UpdateSurveyQuestion
+    from kantata_client.models.inputs import ChoiceInput, UpdateSurveyQuestion, UpdateSurveyQuestionById
 
 
 class SurveyQuestions(Resource):
@@ -233,11 +233,7 @@ class SurveyQuestions(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateSurveyQuestion | Mapping[str, object]]
-            | SurveyQuestion
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateSurveyQuestion] | UpdateSurveyQuestionById | SurveyQuestion]
         | AsyncIterable[
             tuple[int | str, UpdateSurveyQuestion | Mapping[str, object]]
             | SurveyQuestion
@@ -247,6 +243,8 @@ class SurveyQuestions(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[SurveyQuestion]:
         """Update many survey questions, one request each.
 
@@ -256,12 +254,12 @@ class SurveyQuestions(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -274,6 +272,8 @@ class SurveyQuestions(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -291,12 +291,10 @@ class SurveyQuestions(Resource):
         Args:
             ids: Ids of the survey questions, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -23,7 +23,7 @@ from kantata_client.operations.time_off_entries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import CreateTimeOffEntry, ExternalReferenceInput, UpdateTimeOffEntry
+    from kantata_client.models.inputs import (
+        CreateTimeOffEntry,
+        ExternalReferenceInput,
+        UpdateTimeOffEntry,
+        UpdateTimeOffEntryById,
+    )
 
 
 class TimeOffEntries(Resource):
@@ -269,6 +274,36 @@ class TimeOffEntries(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateTimeOffEntry | TimeOffEntry]
+        | AsyncIterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[TimeOffEntry]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]]
+        | AsyncIterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[TimeOffEntry]: ...
+
     def create_many(
         self,
         items: Iterable[CreateTimeOffEntry | TimeOffEntry | Mapping[str, object]]
@@ -279,6 +314,8 @@ class TimeOffEntries(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[TimeOffEntry]:
         """Create many time off entries, 100 per request.
 
@@ -289,16 +326,15 @@ class TimeOffEntries(Resource):
                 included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -313,6 +349,8 @@ class TimeOffEntries(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -320,9 +358,7 @@ class TimeOffEntries(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateTimeOffEntry | Mapping[str, object]] | TimeOffEntry | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateTimeOffEntry] | UpdateTimeOffEntryById | TimeOffEntry]
         | AsyncIterable[
             tuple[int | str, UpdateTimeOffEntry | Mapping[str, object]] | TimeOffEntry | Mapping[str, object]
         ],
@@ -330,6 +366,8 @@ class TimeOffEntries(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[TimeOffEntry]:
         """Update many time off entries, one request each.
 
@@ -339,12 +377,12 @@ class TimeOffEntries(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -357,6 +395,8 @@ class TimeOffEntries(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -375,12 +415,10 @@ class TimeOffEntries(Resource):
         Args:
             ids: Ids of the time off entries, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

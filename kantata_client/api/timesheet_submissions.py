@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -27,7 +27,7 @@ from kantata_client.operations.timesheet_submissions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -384,6 +384,34 @@ class TimesheetSubmissions(Resource):
             extra_body=extra_body,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateTimesheetSubmission | TimesheetSubmission]
+        | AsyncIterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[TimesheetSubmission]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]]
+        | AsyncIterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[TimesheetSubmission]: ...
+
     def create_many(
         self,
         items: Iterable[CreateTimesheetSubmission | TimesheetSubmission | Mapping[str, object]]
@@ -393,6 +421,8 @@ class TimesheetSubmissions(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[TimesheetSubmission]:
         """Create many timesheet submissions, one request each.
 
@@ -404,12 +434,12 @@ class TimesheetSubmissions(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -423,6 +453,8 @@ class TimesheetSubmissions(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -442,12 +474,10 @@ class TimesheetSubmissions(Resource):
             ids: Ids of the timesheet submissions, or the objects themselves.
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -477,12 +507,10 @@ class TimesheetSubmissions(Resource):
             ids: Ids of the timesheet submissions, or the objects themselves.
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -512,12 +540,10 @@ class TimesheetSubmissions(Resource):
             ids: Ids of the timesheet submissions, or the objects themselves.
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -23,13 +23,18 @@ from kantata_client.operations.vendors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import AssignmentExternalReferenceInput, CreateVendor, UpdateVendor
+    from kantata_client.models.inputs import (
+        AssignmentExternalReferenceInput,
+        CreateVendor,
+        UpdateVendor,
+        UpdateVendorById,
+    )
 
 
 class Vendors(Resource):
@@ -236,6 +241,33 @@ class Vendors(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateVendor | Vendor] | AsyncIterable[CreateVendor | Vendor | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Vendor]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateVendor | Vendor | Mapping[str, object]]
+        | AsyncIterable[CreateVendor | Vendor | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Vendor]: ...
+
     def create_many(
         self,
         items: Iterable[CreateVendor | Vendor | Mapping[str, object]]
@@ -245,6 +277,8 @@ class Vendors(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Vendor]:
         """Create many vendors, one request each.
 
@@ -255,12 +289,12 @@ class Vendors(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -274,6 +308,8 @@ class Vendors(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -281,7 +317,7 @@ class Vendors(Resource):
 
     def update_many(
         self,
-        items: Iterable[tuple[int | str, UpdateVendor | Mapping[str, object]] | Vendor | Mapping[str, object]]
+        items: Iterable[tuple[int | str, UpdateVendor] | UpdateVendorById | Vendor]
         | AsyncIterable[
             tuple[int | str, UpdateVendor | Mapping[str, object]] | Vendor | Mapping[str, object]
         ],
@@ -289,6 +325,8 @@ class Vendors(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Vendor]:
         """Update many vendors, one request each.
 
@@ -298,12 +336,12 @@ class Vendors(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -316,6 +354,8 @@ class Vendors(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -333,12 +373,10 @@ class Vendors(Resource):
         Args:
             ids: Ids of the vendors, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -27,7 +27,7 @@ from kantata_client.operations.workspace_allocations import (
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CreateWorkspaceAllocation,
         ExternalReferenceInput,
         UpdateWorkspaceAllocation,
+        UpdateWorkspaceAllocationById,
     )
 
 
@@ -379,6 +380,36 @@ class WorkspaceAllocations(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceAllocation | WorkspaceAllocation]
+        | AsyncIterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceAllocation]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]]
+        | AsyncIterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceAllocation]: ...
+
     def create_many(
         self,
         items: Iterable[CreateWorkspaceAllocation | WorkspaceAllocation | Mapping[str, object]]
@@ -389,6 +420,8 @@ class WorkspaceAllocations(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceAllocation]:
         """Create many workspace allocations, 200 per request.
 
@@ -399,16 +432,15 @@ class WorkspaceAllocations(Resource):
                 included raises `NotIncludedError`.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -423,6 +455,8 @@ class WorkspaceAllocations(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -431,9 +465,7 @@ class WorkspaceAllocations(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateWorkspaceAllocation | Mapping[str, object]]
-            | WorkspaceAllocation
-            | Mapping[str, object]
+            tuple[int | str, UpdateWorkspaceAllocation] | UpdateWorkspaceAllocationById | WorkspaceAllocation
         ]
         | AsyncIterable[
             tuple[int | str, UpdateWorkspaceAllocation | Mapping[str, object]]
@@ -444,6 +476,8 @@ class WorkspaceAllocations(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceAllocation]:
         """Update many workspace allocations, one request each.
 
@@ -453,12 +487,12 @@ class WorkspaceAllocations(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -471,6 +505,8 @@ class WorkspaceAllocations(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -488,12 +524,10 @@ class WorkspaceAllocations(Resource):
         Args:
             ids: Ids of the workspace allocations, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

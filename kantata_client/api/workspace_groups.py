@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,7 +24,7 @@ from kantata_client.operations.workspace_groups import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CreateWorkspaceGroup,
         ExternalReferenceInput,
         UpdateWorkspaceGroup,
+        UpdateWorkspaceGroupById,
     )
 
 
@@ -362,6 +363,34 @@ class WorkspaceGroups(Resource):
             extra_query=extra_query,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceGroup | WorkspaceGroup]
+        | AsyncIterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: None = None,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceGroup]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]]
+        | AsyncIterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        key: ExternalReferenceKey,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceGroup]: ...
+
     def create_many(
         self,
         items: Iterable[CreateWorkspaceGroup | WorkspaceGroup | Mapping[str, object]]
@@ -371,6 +400,8 @@ class WorkspaceGroups(Resource):
         key: ExternalReferenceKey | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceGroup]:
         """Create many workspace groups, one request each.
 
@@ -382,12 +413,12 @@ class WorkspaceGroups(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -401,6 +432,8 @@ class WorkspaceGroups(Resource):
             key=key,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -408,11 +441,7 @@ class WorkspaceGroups(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateWorkspaceGroup | Mapping[str, object]]
-            | WorkspaceGroup
-            | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateWorkspaceGroup] | UpdateWorkspaceGroupById | WorkspaceGroup]
         | AsyncIterable[
             tuple[int | str, UpdateWorkspaceGroup | Mapping[str, object]]
             | WorkspaceGroup
@@ -422,6 +451,8 @@ class WorkspaceGroups(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceGroup]:
         """Update many workspace groups, one request each.
 
@@ -431,12 +462,12 @@ class WorkspaceGroups(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -449,6 +480,8 @@ class WorkspaceGroups(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -466,12 +499,10 @@ class WorkspaceGroups(Resource):
         Args:
             ids: Ids of the workspace groups, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -33,7 +33,7 @@ from kantata_client.operations.workspace_resources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         DataInput,
         ExternalReferenceInput,
         UpdateWorkspaceResource,
+        UpdateWorkspaceResourceById,
         WorkspaceResourceDataInput,
     )
 
@@ -477,6 +478,38 @@ class WorkspaceResources(Resource):
             extra_body=extra_body,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceResource | WorkspaceResource]
+        | AsyncIterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceResource]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]]
+        | AsyncIterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[WorkspaceResource]: ...
+
     def create_many(
         self,
         items: Iterable[CreateWorkspaceResource | WorkspaceResource | Mapping[str, object]]
@@ -488,6 +521,8 @@ class WorkspaceResources(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceResource]:
         """Create many workspace resources, 200 per request.
 
@@ -499,16 +534,15 @@ class WorkspaceResources(Resource):
             optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -523,6 +557,8 @@ class WorkspaceResources(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -532,9 +568,7 @@ class WorkspaceResources(Resource):
     def update_many(
         self,
         items: Iterable[
-            tuple[int | str, UpdateWorkspaceResource | Mapping[str, object]]
-            | WorkspaceResource
-            | Mapping[str, object]
+            tuple[int | str, UpdateWorkspaceResource] | UpdateWorkspaceResourceById | WorkspaceResource
         ]
         | AsyncIterable[
             tuple[int | str, UpdateWorkspaceResource | Mapping[str, object]]
@@ -546,6 +580,8 @@ class WorkspaceResources(Resource):
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[WorkspaceResource]:
         """Update many workspace resources, one request each.
 
@@ -556,12 +592,12 @@ class WorkspaceResources(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -574,6 +610,8 @@ class WorkspaceResources(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -592,12 +630,10 @@ class WorkspaceResources(Resource):
         Args:
             ids: Ids of the workspace resources, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -38,7 +38,7 @@ from kantata_client.operations.workspaces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from kantata_client._bulk.exactly_once import ExternalReferenceKey
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         ParticipationInput,
         ProjectTemplateAssignmentMappingInput,
         UpdateWorkspace,
+        UpdateWorkspaceById,
         WorkspaceProjectTemplateAssignmentMappingInput,
     )
 
@@ -1078,6 +1079,38 @@ class Workspaces(Resource):
             extra_body=extra_body,
         )
 
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspace | Workspace]
+        | AsyncIterable[CreateWorkspace | Workspace | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: None = None,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Workspace]: ...
+
+    @overload
+    def create_many(
+        self,
+        items: Iterable[CreateWorkspace | Workspace | Mapping[str, object]]
+        | AsyncIterable[CreateWorkspace | Workspace | Mapping[str, object]],
+        *,
+        include: Include | Iterable[Include] | None = None,
+        optional_fields: OptionalField | Iterable[OptionalField] | None = None,
+        key: ExternalReferenceKey,
+        atomic: bool = False,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
+    ) -> BulkRun[Workspace]: ...
+
     def create_many(
         self,
         items: Iterable[CreateWorkspace | Workspace | Mapping[str, object]]
@@ -1089,6 +1122,8 @@ class Workspaces(Resource):
         atomic: bool = False,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Workspace]:
         """Create many workspaces, 100 per request.
 
@@ -1100,16 +1135,15 @@ class Workspaces(Resource):
             optional_fields: Fields that the service leaves out unless they are named here.
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
-            atomic: Whether the service undoes a refused request completely, so that the valid items
-                in it can be sent again. The API does not promise that; if it is not so, the items would
-                be created twice.
+            atomic: Whether the service undoes a refused request, so that its valid items can be sent
+                again. The API does not promise that; if it is not so, they are created twice.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -1124,6 +1158,8 @@ class Workspaces(Resource):
             atomic=atomic,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -1132,9 +1168,7 @@ class Workspaces(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateWorkspace | Mapping[str, object]] | Workspace | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateWorkspace] | UpdateWorkspaceById | Workspace]
         | AsyncIterable[
             tuple[int | str, UpdateWorkspace | Mapping[str, object]] | Workspace | Mapping[str, object]
         ],
@@ -1143,6 +1177,8 @@ class Workspaces(Resource):
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Workspace]:
         """Update many workspaces, one request each.
 
@@ -1153,12 +1189,12 @@ class Workspaces(Resource):
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -1171,6 +1207,8 @@ class Workspaces(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
                 "optional_fields": optional_fields,
@@ -1189,12 +1227,10 @@ class Workspaces(Resource):
         Args:
             ids: Ids of the workspaces, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -7,7 +7,7 @@ overrides/templates/endpoint_module.py.jinja.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._resources.base import Resource
@@ -24,13 +24,13 @@ from kantata_client.operations.workweeks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from datetime import date, datetime
 
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
-    from kantata_client.models.inputs import UpdateWorkweek
+    from kantata_client.models.inputs import UpdateWorkweek, UpdateWorkweekById
 
 
 class Workweeks(Resource):
@@ -286,9 +286,7 @@ class Workweeks(Resource):
 
     def update_many(
         self,
-        items: Iterable[
-            tuple[int | str, UpdateWorkweek | Mapping[str, object]] | Workweek | Mapping[str, object]
-        ]
+        items: Iterable[tuple[int | str, UpdateWorkweek] | UpdateWorkweekById | Workweek]
         | AsyncIterable[
             tuple[int | str, UpdateWorkweek | Mapping[str, object]] | Workweek | Mapping[str, object]
         ],
@@ -296,6 +294,8 @@ class Workweeks(Resource):
         include: Include | Iterable[Include] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | Callable[[Any], Mapping[str, object] | None] | None = None,
     ) -> BulkRun[Workweek]:
         """Update many workweeks, one request each.
 
@@ -305,12 +305,12 @@ class Workweeks(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: What the contract lacks, for each item: a mapping, or a function of the item.
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.
@@ -323,6 +323,8 @@ class Workweeks(Resource):
             items,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
             query={
                 "include": include,
             },
@@ -340,12 +342,10 @@ class Workweeks(Resource):
         Args:
             ids: Ids of the workweeks, or the objects themselves.
             concurrency: How many requests may be in flight at once.
-            progress: Called with the number of finished items and the number of all items (`None` for
-                an async input).
+            progress: Called with the numbers of finished and of all items (`None` if async).
 
         Returns:
-            A run. `await` it for a `BulkResult`, or iterate over it (`async for outcome in …`) when the input is too
-            large for memory. Nothing is sent until then.
+            A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
 
         Raises:
             UsageError: An item is invalid (the message names it), or there are no items.

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class AccessGroup(Model):
-    """Named as an association only; its fields are not published.
-
-    Attributes:
-        id (str)
-    """
+    """Named as an association only; its fields are not published."""
 
     KEY: ClassVar[str | None] = "access_groups"
 

@@ -20,19 +20,7 @@ if TYPE_CHECKING:
 
 
 class AccessGroupMembership(Model):
-    """Access group membership.
-
-    Attributes:
-        id (str)
-        access_group_id (int | None)
-        access_group_name (str | None)
-        created_at (date | None)
-        creator_id (int | None): User who added the member.
-        user_id (int | None)
-        user_name (str | None)
-        access_group (AccessGroup | None): The access group with the id in `access_group_id`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Access group membership."""
 
     KEY: ClassVar[str | None] = "access_group_memberships"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class AccessGroupMembershipDeleteResult(Model):
-    """Access group membership delete result.
-
-    Attributes:
-        success (str | None): Says which membership was deleted.
-    """
+    """Access group membership delete result."""
 
     success: str | None = None
     """Says which membership was deleted."""

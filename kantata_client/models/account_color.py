@@ -15,17 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class AccountColor(Model):
-    """Account color.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        default_color (bool | None): One default per account.
-        enabled (bool | None)
-        hex (str | None): Format #XXXXXX.
-        name (str | None)
-        updated_at (datetime | None)
-    """
+    """Account color."""
 
     KEY: ClassVar[str | None] = "account_colors"
 

@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
 
 class AccountDataExportResultExportDefinitionEntryColumn(Model):
-    """Account data export result export definition entry column.
-
-    Attributes:
-        description (str | None)
-        display_name (str | None)
-        key (str | None)
-        type (str | None): Column data type.
-    """
+    """Account data export result export definition entry column."""
 
     description: str | None = None
     display_name: str | None = None
@@ -47,12 +40,7 @@ class AccountDataExportResultExportDefinitionEntryColumn(Model):
 
 
 class AccountDataExportResultExportDefinitionEntryFilters(Model):
-    """Account data export result export definition entry filters.
-
-    Attributes:
-        end_date (date | None): Created on or before.
-        start_date (date | None): Created on or after.
-    """
+    """Account data export result export definition entry filters."""
 
     end_date: date | None = day()
     """Created on or before."""
@@ -70,14 +58,7 @@ class AccountDataExportResultExportDefinitionEntryFilters(Model):
 
 
 class AccountDataExportResultExportDefinitionEntry(Model):
-    """Account data export result export definition entry.
-
-    Attributes:
-        columns (list[AccountDataExportResultExportDefinitionEntryColumn] | None)
-        display_name (str | None): Data set name shown in Data Exporter.
-        filters (AccountDataExportResultExportDefinitionEntryFilters | None)
-        key (str | None)
-    """
+    """Account data export result export definition entry."""
 
     columns: list[AccountDataExportResultExportDefinitionEntryColumn] | None = nested_list(
         AccountDataExportResultExportDefinitionEntryColumn
@@ -102,18 +83,7 @@ class AccountDataExportResultExportDefinitionEntry(Model):
 
 
 class AccountDataExportResult(Model):
-    """Account data export result.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        created_at (datetime | None)
-        export_definition (dict[str, AccountDataExportResultExportDefinitionEntry] | None): Keyed by data
-            set key.
-        status (str | None)
-        user_id (str | None): Present only when `include` names `user`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Account data export result."""
 
     KEY: ClassVar[str | None] = "exports"
 

@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 
 
 class AccountInsightsMapping(Model):
-    """Account insights mapping.
-
-    Attributes:
-        id (str)
-        access_group_ids (list[str] | None): Present only when `include` names `access_groups`.
-        creator (str | None): Creator's name.
-        dynamic (bool | None)
-        is_custom_dashboard (bool | None): False = standard dashboard.
-        name (str | None)
-        access_groups (list[AccessGroup]): The access groups with the ids in `access_group_ids`.
-    """
+    """Account insights mapping."""
 
     KEY: ClassVar[str | None] = "account_insights_mappings"
 

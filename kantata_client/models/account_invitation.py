@@ -19,27 +19,7 @@ if TYPE_CHECKING:
 
 
 class AccountInvitation(Model):
-    """Account invitation.
-
-    Attributes:
-        id (str)
-        bill_rate_in_cents (int | None): Default rate; project leads on the invitation account only.
-        billability_target (int | None): Project leads on the invitation account only.
-        cost_rate_in_cents (int | None): Default rate; administrators of the invitation account only.
-        default_role_id (str | None): Present only when `include` names `default_role`.
-        email_address (str | None)
-        expiration_date (str | None)
-        full_name (str | None)
-        headline (str | None)
-        invitee_id (str | None): Present only when `include` names `invitee`.
-        inviter_id (str | None): Present only when `include` names `inviter`.
-        pending (bool | None): Invitation status.
-        permission (str | None): Valid values: `administrator`, `reports_viewer_with_cost`,
-            `reports_viewer`, `project_lead`, `project_creator`, `collaborator`, and `punch_clock`.
-        default_role (Role | None): The default role with the id in `default_role_id`.
-        invitee (User | None): The invitee with the id in `invitee_id`.
-        inviter (User | None): The inviter with the id in `inviter_id`.
-    """
+    """Account invitation."""
 
     KEY: ClassVar[str | None] = "account_invitations"
 

@@ -13,14 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class AccountLocation(Model):
-    """Account location.
-
-    Attributes:
-        id (str)
-        archived (bool | None)
-        in_use (bool | None)
-        name (str | None)
-    """
+    """Account location."""
 
     KEY: ClassVar[str | None] = "account_locations"
 

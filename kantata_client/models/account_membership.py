@@ -25,62 +25,7 @@ if TYPE_CHECKING:
 
 
 class AccountMembership(Model):
-    """Account membership.
-
-    Attributes:
-        id (str)
-        backup_approver_association_ids (list[str] | None): Present only when `include` names
-            `backup_approver_associations`.
-        bill_rate_in_cents (int | None): Default when no rate card; project leads on same account only.
-        billability_target (int | None): Project leads on same account only.
-        can_create_workspace (bool | None)
-        can_log_in (bool | None): Returned only when named in `optional_fields`.
-        can_view_reports (bool | None)
-        collaborator_only_license (bool | None): Always Collaborator in projects; same account only.
-        cost_rate_ids (list[str] | None): Present only when `include` names `cost_rates`.
-        cost_rate_in_cents (int | None): Default; administrators on same account only.
-        created_at (datetime | None)
-        default_read_only (bool | None): Always read-only in projects.
-        default_role_id (str | None): Present only when `include` names `default_role`.
-        disabled_at (datetime | None)
-        effective_workweek_id (str | None): Present only when `include` names `effective_workweek`.
-        future_billable_utilization_ids (list[str] | None): Present only when `include` names
-            `future_billable_utilizations`.
-        is_administrator (bool | None)
-        is_backup_approver (bool | None)
-        is_owner (bool | None): Account owner.
-        is_project_lead (bool | None)
-        is_punch_clock_user (bool | None)
-        managee_ids (list[str] | None): Present only when `include` names `managees`.
-        manager_can_approve (bool | None): Manager may approve time and expenses.
-        manager_can_edit_skills (bool | None)
-        manager_id (str | None): Present only when `include` names `manager`.
-        non_participant (bool | None): Same account only. Returned only when named in `optional_fields`.
-        permission (str | None): Valid values: `administrator`, `reports_viewer_with_cost`,
-            `reports_viewer`, `project_lead`, `project_creator`, `collaborator`, `external_collaborator`,
-            and `punch_clock`.
-        possible_managee_ids (list[str] | None): Present only when `include` names `possible_managees`.
-        possible_manager_ids (list[str] | None): Present only when `include` names `possible_managers`.
-        should_show_alert_on_timesheet_submission (bool | None)
-        skill_membership_ids (list[str] | None): Present only when `include` names `skill_memberships`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        backup_approver_associations (list[BackupApproverAssociation]): The backup approver associations
-            with the ids in `backup_approver_association_ids`.
-        cost_rates (list[CostRate]): The cost rates with the ids in `cost_rate_ids`.
-        default_role (Role | None): The default role with the id in `default_role_id`.
-        effective_workweek (Workweek | None): The effective workweek with the id in
-            `effective_workweek_id`. In effect today.
-        future_billable_utilizations (list[BillableUtilization]): The future billable utilizations with
-            the ids in `future_billable_utilization_ids`.
-        managees (list[User]): The managees with the ids in `managee_ids`.
-        manager (User | None): The manager with the id in `manager_id`.
-        possible_managees (list[User]): The possible managees with the ids in `possible_managee_ids`.
-        possible_managers (list[User]): The possible managers with the ids in `possible_manager_ids`.
-        skill_memberships (list[SkillMembership]): The skill memberships with the ids in
-            `skill_membership_ids`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Account membership."""
 
     KEY: ClassVar[str | None] = "account_memberships"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class AccountRateCardsActivation(Model):
-    """Account rate cards activation.
-
-    Attributes:
-        activated (bool | None)
-    """
+    """Account rate cards activation."""
 
     activated: bool | None = None
 

@@ -15,17 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class AdditionalItem(Model):
-    """Additional item.
-
-    Attributes:
-        id (str)
-        amount_in_cents (int | None)
-        created_at (datetime | None)
-        currency (str | None)
-        notes (str | None)
-        taxable (bool | None)
-        workspace_id (int | None)
-    """
+    """Additional item."""
 
     KEY: ClassVar[str | None] = "additional_items"
 

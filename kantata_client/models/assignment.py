@@ -22,29 +22,7 @@ if TYPE_CHECKING:
 
 
 class Assignment(Model):
-    """Assignment.
-
-    Attributes:
-        id (str)
-        allocated_minutes (int | None): Sum of its story allocation days.
-        assignee_id (str | None): Present only when `include` names `assignee`.
-        created_at (datetime | None)
-        current (bool | None): Assignment is active.
-        estimated_minutes (int | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        resource_id (int | None)
-        story_allocation_day_ids (list[str] | None): Present only when `include` names
-            `story_allocation_days`.
-        story_id (str | None): Present only when `include` names `story`.
-        updated_at (datetime | None)
-        assignee (User | None): The assignee with the id in `assignee_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        story (Story | None): The story with the id in `story_id`.
-        story_allocation_days (list[StoryAllocationDay]): The story allocation days with the ids in
-            `story_allocation_day_ids`. Needs plannable=true; unnamed resources also include_unnamed=true.
-    """
+    """Assignment."""
 
     KEY: ClassVar[str | None] = "assignments"
 

@@ -15,21 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class Attachment(Model):
-    """Attachment.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        creator_name (str | None): Uploader; only when attached to a post.
-        deletable (bool | None): By current user; only when attached to a post.
-        deleted_at (datetime | None)
-        filename (str | None): Original name at upload.
-        filesize (int | None): Bytes.
-        previewable (bool | None): Thumbnailed image.
-        updated_at (datetime | None)
-        url (str | None): CDN download URL.
-        view_in_new_tab (bool | None): Usually PDFs.
-    """
+    """Attachment."""
 
     KEY: ClassVar[str | None] = "attachments"
 

@@ -19,17 +19,7 @@ if TYPE_CHECKING:
 
 
 class BackupApproverAssociation(Model):
-    """Backup approver association.
-
-    Attributes:
-        id (str)
-        approver_id (str | None): Present only when `include` names `approver`.
-        backup_approver_id (str | None): Present only when `include` names `backup_approver`.
-        end_date (datetime | None)
-        start_date (datetime | None)
-        approver (User | None): The approver with the id in `approver_id`.
-        backup_approver (User | None): The backup approver with the id in `backup_approver_id`.
-    """
+    """Backup approver association."""
 
     KEY: ClassVar[str | None] = "backup_approver_associations"
 

@@ -13,13 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class BaselinePayload(Model):
-    """Baseline payload.
-
-    Attributes:
-        id (str)
-        raw_data (str | None): JSON snapshot of stories' start, due, percentage complete.
-        workspace_baseline_id (int | None)
-    """
+    """Baseline payload."""
 
     KEY: ClassVar[str | None] = "baseline_payloads"
 

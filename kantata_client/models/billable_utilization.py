@@ -20,20 +20,7 @@ if TYPE_CHECKING:
 
 
 class BillableUtilization(Model):
-    """Billable utilization.
-
-    Attributes:
-        id (str)
-        account_membership_id (str | None): Present only when `include` names `account_membership`.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        effective_date (date | None): From midnight, member's time zone.
-        target (int | None): Percentage of logged hours.
-        updated_at (datetime | None)
-        account_membership (AccountMembership | None): The account membership with the id in
-            `account_membership_id`.
-        creator (User | None): The creator with the id in `creator_id`.
-    """
+    """Billable utilization."""
 
     KEY: ClassVar[str | None] = "billable_utilizations"
 

@@ -22,29 +22,7 @@ if TYPE_CHECKING:
 
 
 class BillingMilestone(Model):
-    """Billing milestone.
-
-    Attributes:
-        id (str)
-        amount_in_cents (int | None): Currency subunits.
-        billing_type (str | None): Valid values: `fixed_date`, and `upon_completion`.
-        created_at (datetime | None)
-        currency (str | None): ISO code.
-        date_to_invoice (date | None): Becomes invoiceable.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        invoice_id (str | None)
-        invoice_ids (list[str] | None): Present only when `include` names `invoices`.
-        story_id (str | None): Required when billing_type is upon_completion.
-        title (str | None)
-        updated_at (datetime | None)
-        workspace_id (str | None)
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        invoices (list[Invoice]): The invoices with the ids in `invoice_ids`.
-        story (Story | None): The story with the id in `story_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Billing milestone."""
 
     KEY: ClassVar[str | None] = "billing_milestones"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ChangeOrder(Model):
-    """Change order.
-
-    Attributes:
-        id (str)
-    """
+    """Change order."""
 
     id: str = ""
 

@@ -15,27 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class ClientInvoiceDefault(Model):
-    """Client invoice default.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        expense_rollup_type (int | None): 0 Detailed, 1 Grouped. Valid values: `0`, and `1`.
-        rich_text (str | None): Additional details on the invoice.
-        show_creators (bool | None)
-        show_dates (bool | None)
-        show_hours (bool | None)
-        show_notes (bool | None)
-        show_project_names (bool | None)
-        show_rates (bool | None)
-        show_roles (bool | None)
-        show_subtotals (bool | None)
-        show_task_names (bool | None)
-        show_tax (bool | None)
-        time_rollup_type (int | None): 0 Detailed, 1 by task, 2 by person then task. Valid values: `0`,
-            `1`, and `2`.
-        updated_at (datetime | None)
-    """
+    """Client invoice default."""
 
     KEY: ClassVar[str | None] = "client_invoice_defaults"
 

@@ -13,13 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Column(Model):
-    """Column.
-
-    Attributes:
-        id (str)
-        filters (str | None)
-        name (str | None)
-    """
+    """Column."""
 
     id: str = ""
     filters: str | None = None

@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 
 
 class CostRate(Model):
-    """Cost rate.
-
-    Attributes:
-        id (str)
-        account_membership_id (int | None)
-        amount_in_subunits (int | None): Currency subunits.
-        created_at (datetime | None)
-        currency (str | None): ISO code.
-        in_use (bool | None): Member participates in a workspace with same currency.
-        updated_at (datetime | None)
-        account_membership (AccountMembership | None): The account membership with the id in
-            `account_membership_id`.
-    """
+    """Cost rate."""
 
     KEY: ClassVar[str | None] = "cost_rates"
 

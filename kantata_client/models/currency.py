@@ -13,15 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Currency(Model):
-    """Currency.
-
-    Attributes:
-        id (str)
-        iso_code (str | None)
-        name (str | None)
-        subunit_to_unit (int | None): Subunits in a unit: 100 cents in a dollar.
-        symbol (str | None)
-    """
+    """Currency."""
 
     id: str = ""
     iso_code: str | None = None

@@ -22,37 +22,7 @@ if TYPE_CHECKING:
 
 
 class CustomField(Model):
-    """Custom field.
-
-    Attributes:
-        id (str)
-        choice_ids (list[str] | None): Present only when `include` names `choices`.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        custom_field_set_id (str | None): Present only when `include` names `custom_field_set`.
-        default_text (str | None): UI placeholder; input fields only.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        read_access (str | None): Valid values: `project_collaboration`, `time_logging`, `financial`,
-            `project_admin`, `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-            `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace,
-            Resource and Story; the rest for Estimate, WorkspaceGroup and User.
-        unique_constraint (bool | None): Default false; input fields only, not choice fields.
-        updated_at (datetime | None)
-        value_type (str | None): Default string. Valid values: `string`, `date`, `number`, `currency`,
-            `single`, and `multi`.
-        write_access (str | None): Valid values: `project_collaboration`, `time_logging`, `financial`,
-            `project_admin`, `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-            `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace,
-            Resource and Story; the rest for Estimate, WorkspaceGroup and User.
-        choices (list[CustomFieldChoice]): The choices with the ids in `choice_ids`.
-        creator (User | None): The creator with the id in `creator_id`.
-        custom_field_set (CustomFieldSet | None): The custom field set with the id in
-            `custom_field_set_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Custom field."""
 
     KEY: ClassVar[str | None] = "custom_fields"
 

@@ -20,21 +20,7 @@ if TYPE_CHECKING:
 
 
 class CustomFieldChoice(Model):
-    """Custom field choice.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        custom_field_id (str | None): Present only when `include` names `custom_field`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        label (str | None)
-        position (int | None)
-        updated_at (datetime | None)
-        custom_field (CustomField | None): The custom field with the id in `custom_field_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Custom field choice."""
 
     KEY: ClassVar[str | None] = "custom_field_choices"
 

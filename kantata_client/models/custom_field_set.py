@@ -20,21 +20,7 @@ if TYPE_CHECKING:
 
 
 class CustomFieldSet(Model):
-    """Custom field set.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        custom_field_ids (list[str] | None): Present only when `include` names `custom_fields`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        subject_type (str | None): Valid values: `Workspace`, `Story`, `User`, and `WorkspaceGroup`.
-        updated_at (datetime | None)
-        custom_fields (list[CustomField]): The custom fields with the ids in `custom_field_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Custom field set."""
 
     KEY: ClassVar[str | None] = "custom_field_sets"
 

@@ -23,37 +23,7 @@ if TYPE_CHECKING:
 
 
 class CustomFieldValue(Model):
-    """Custom field value.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        can_edit (bool | None)
-        created_at (datetime | None)
-        custom_field_id (str | None): Present only when `include` names `custom_field`.
-        custom_field_name (str | None)
-        display_value (str | None): Choice labels, symbol amount, or value as string.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        selected_choice_ids (list[str] | None): Present only when `include` names `selected_choices`.
-        setter_id (str | None): Present only when `include` names `setter`.
-        subject_id (int | None)
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_type (str | None): Valid values: `Estimate`, `Workspace`, `WorkspaceGroup`, `Resource`,
-            `Story`, and `User`.
-        type (str | None): Valid values: `string`, `date`, `number`, `currency`, `single`, and `multi`.
-        updated_at (datetime | None)
-        value (object | None): By type of the field: text, a date (YYYY-MM-DD), an integer, [cents,
-            currency code], or [choice ids].
-        custom_field (CustomField | None): The custom field with the id in `custom_field_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        selected_choices (list[CustomFieldChoice]): The selected choices with the ids in
-            `selected_choice_ids`.
-        setter (User | None): The setter with the id in `setter_id`.
-        subject (Model | None): The subject with the id in `subject_ref`. Top-level key is subject_ref's
-            `key`; Estimate, Workspace, WorkspaceGroup, Resource, Story or User.
-    """
+    """Custom field value."""
 
     KEY: ClassVar[str | None] = "custom_field_values"
 

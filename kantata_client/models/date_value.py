@@ -16,29 +16,7 @@ from kantata_client.models.reference import Reference
 
 
 class DateValue(Model):
-    """Date value.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        can_edit (bool | None)
-        created_at (datetime | None)
-        custom_field_id (str | None): Present only when `include` names `custom_field`.
-        custom_field_name (str | None)
-        display_value (str | None): Choice labels, symbol amount, or value as string.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        selected_choice_ids (list[str] | None): Present only when `include` names `selected_choices`.
-        setter_id (str | None): Present only when `include` names `setter`.
-        subject_id (int | None)
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_type (str | None): Valid values: `Estimate`, `Workspace`, `WorkspaceGroup`, `Resource`,
-            `Story`, and `User`.
-        type (str | None): Valid values: `string`, `date`, `number`, `currency`, `single`, and `multi`.
-        updated_at (datetime | None)
-        value (str | None): String: text; date: ISO 8601; number: integer; currency: [cents, code];
-            single/multi: [choice ids].
-    """
+    """Date value."""
 
     id: str = ""
     account_id: int | None = None

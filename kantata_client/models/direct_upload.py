@@ -13,14 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class DirectUpload(Model):
-    """Direct upload.
-
-    Attributes:
-        id (int)
-        action (str | None): Where to post the form.
-        fields (dict[str, object] | None): Fields of the form, all to be sent on, before the file; valid
-            for 5 seconds.
-    """
+    """Direct upload."""
 
     id: int = 0
     action: str | None = None

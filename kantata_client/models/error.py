@@ -13,12 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Error(Model):
-    """Error.
-
-    Attributes:
-        message (str | None)
-        type (str | None)
-    """
+    """Error."""
 
     message: str | None = None
     type: str | None = None

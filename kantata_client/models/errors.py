@@ -15,11 +15,7 @@ from kantata_client.models.error import Error
 
 
 class Errors(Model):
-    """Errors.
-
-    Attributes:
-        errors (list[Error] | None)
-    """
+    """Errors."""
 
     errors: list[Error] | None = nested_list(Error)
 

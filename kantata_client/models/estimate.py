@@ -24,34 +24,7 @@ if TYPE_CHECKING:
 
 
 class Estimate(Model):
-    """Estimate.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        currency (str | None)
-        custom_field_value_ids (list[str] | None): Present only when `include` names
-            `custom_field_values`.
-        description (str | None)
-        estimate_scenario_ids (list[str] | None): Present only when `include` names `estimate_scenarios`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        is_locked (bool | None): Project created from it; no more updates.
-        name (str | None)
-        updated_at (datetime | None)
-        workspace_group_id (str | None): Present only when `include` names `workspace_group`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        creator (User | None): The creator with the id in `creator_id`.
-        custom_field_values (list[CustomFieldValue]): The custom field values with the ids in
-            `custom_field_value_ids`.
-        estimate_scenarios (list[EstimateScenario]): The estimate scenarios with the ids in
-            `estimate_scenario_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-        workspace_group (WorkspaceGroup | None): The workspace group with the id in `workspace_group_id`.
-    """
+    """Estimate."""
 
     KEY: ClassVar[str | None] = "estimates"
 

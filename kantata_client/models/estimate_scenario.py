@@ -21,28 +21,7 @@ if TYPE_CHECKING:
 
 
 class EstimateScenario(Model):
-    """Estimate scenario.
-
-    Attributes:
-        id (str)
-        budget_in_cents (int | None): Maximum budget.
-        created_at (datetime | None)
-        estimate_id (int | None)
-        estimate_scenario_resource_ids (list[str] | None): Present only when `include` names
-            `estimate_scenario_resources`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        rate_card_id (str | None): Present only when `include` names `rate_card`.
-        start_date (datetime | None)
-        target_margin_percent (int | None)
-        updated_at (datetime | None)
-        estimate_scenario_resources (list[EstimateScenarioResource]): The estimate scenario resources with
-            the ids in `estimate_scenario_resource_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        rate_card (RateCard | None): The rate card with the id in `rate_card_id`.
-    """
+    """Estimate scenario."""
 
     KEY: ClassVar[str | None] = "estimate_scenarios"
 

@@ -24,36 +24,7 @@ if TYPE_CHECKING:
 
 
 class EstimateScenarioResource(Model):
-    """Estimate scenario resource.
-
-    Attributes:
-        id (str)
-        allocation_id (str | None): Present only when `include` names `allocation`.
-        bill_rate (int | None): Cents; average of matching members, cached once locked.
-        cost_rate (int | None): Cents; average of matching members, cached once locked.
-        created_at (datetime | None)
-        display_label (str | None)
-        estimate_scenario_id (int | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        geography_id (str | None): Present only when `include` names `geography`.
-        label (str | None)
-        organization_membership_id (str | None): Present only when `include` names
-            `organization_membership`.
-        role_id (str | None): Present only when `include` names `role`.
-        role_name (str | None)
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        allocation (EstimateScenarioResourceAllocation | None): The allocation with the id in
-            `allocation_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        geography (Geography | None): The geography with the id in `geography_id`.
-        organization_membership (OrganizationMembership | None): The organization membership with the id
-            in `organization_membership_id`.
-        role (Role | None): The role with the id in `role_id`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Estimate scenario resource."""
 
     KEY: ClassVar[str | None] = "estimate_scenario_resources"
 

@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 
 
 class EstimateScenarioResourceAllocation(Model):
-    """Estimate scenario resource allocation.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        duration_days (int | None): Business days.
-        percent_allocated (float | None)
-        relative_start_day (int | None): Business days after scenario start.
-        resource_id (str | None): Present only when `include` names `resource`.
-        updated_at (datetime | None)
-        resource (EstimateScenarioResource | None): The resource with the id in `resource_id`.
-    """
+    """Estimate scenario resource allocation."""
 
     KEY: ClassVar[str | None] = "estimate_scenario_resource_allocations"
 

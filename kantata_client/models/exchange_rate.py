@@ -15,17 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class ExchangeRate(Model):
-    """Exchange rate.
-
-    Attributes:
-        id (int)
-        effective_date (date | None)
-        exchange_table_id (int | None)
-        rate (str | None): What one unit of the source is worth in the target.
-        source_currency (str | None): ISO code.
-        source_currency_symbol (str | None)
-        target_currency (str | None): ISO code.
-    """
+    """Exchange rate."""
 
     KEY: ClassVar[str | None] = "exchange_rates"
 

@@ -13,14 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ExchangeTable(Model):
-    """Exchange table.
-
-    Attributes:
-        id (str)
-        account_default (bool | None): Converts across the account unless a project says otherwise.
-        insights_account_default (bool | None): Converts in Insights reports.
-        name (str | None)
-    """
+    """Exchange table."""
 
     KEY: ClassVar[str | None] = "exchange_tables"
 

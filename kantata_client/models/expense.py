@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 
 
 class ExpenseForeignExchangeAmount(Model):
-    """Expense foreign exchange amount.
-
-    Attributes:
-        date (datetime | None): Conversion date.
-        rate (float | None)
-        source_currency (str | None): ISO code.
-        source_value (float | None): Foreign currency units.
-    """
+    """Expense foreign exchange amount."""
 
     date: datetime | None = moment()
     """Conversion date."""
@@ -58,53 +51,7 @@ class ExpenseForeignExchangeAmount(Model):
 
 
 class Expense(Model):
-    """Expense.
-
-    Attributes:
-        id (str)
-        active_submission_id (str | None): Present only when `include` names `active_submission`.
-        amount_in_cents (int | None)
-        category (str | None): Any string; built-ins Travel, Mileage, Lodging, Food, Entertainment, Other.
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None): Amount units per one currency unit.
-        currency_symbol (str | None)
-        date (date | None)
-        expense_budget_id (str | None): Present only when `include` names `expense_budget`.
-        expense_category_id (str | None): Present only when `include` names `expense_category`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        foreign_exchange_amount (ExpenseForeignExchangeAmount | None)
-        is_billable (bool | None)
-        is_invoiced (bool | None)
-        notes (str | None)
-        receipt_id (str | None): Present only when `include` names `receipt`.
-        recent_submission_id (str | None): Present only when `include` names `recent_submission`.
-        reimbursable (bool | None): To creator or vendor.
-        role_id (str | None): Present only when `include` names `role`.
-        story_id (str | None): Present only when `include` names `story`.
-        taxable (bool | None)
-        updated_at (datetime | None)
-        user_can_edit (bool | None): Returned only when named in `optional_fields`.
-        user_id (str | None): Present only when `include` names `user`.
-        vendor_id (str | None): Present only when `include` names `vendor`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        active_submission (ExpenseReportSubmission | None): The active submission with the id in
-            `active_submission_id`.
-        expense_budget (ExpenseBudget | None): The expense budget with the id in `expense_budget_id`.
-        expense_category (ExpenseCategory | None): The expense category with the id in
-            `expense_category_id`. Id field named without _id in source.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        receipt (ReceiptAttachment | None): The receipt with the id in `receipt_id`.
-        recent_submission (ExpenseReportSubmission | None): The recent submission with the id in
-            `recent_submission_id`.
-        role (Role | None): The role with the id in `role_id`.
-        story (Story | None): The story with the id in `story_id`.
-        user (User | None): The user with the id in `user_id`.
-        vendor (Vendor | None): The vendor with the id in `vendor_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Expense."""
 
     KEY: ClassVar[str | None] = "expenses"
 

@@ -23,34 +23,7 @@ if TYPE_CHECKING:
 
 
 class ExpenseBudget(Model):
-    """Expense budget.
-
-    Attributes:
-        id (str)
-        billable (bool | None)
-        burns_budget (bool | None): Impacts project margin.
-        cost_per_unit_in_subunits (int | None): Currency subunits.
-        description (str | None)
-        expected_by (date | None)
-        expense_ids (list[str] | None): Present only when `include` names `expenses`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        fixed_fee (bool | None)
-        fixed_fee_item_ids (list[str] | None): Present only when `include` names `fixed_fee_items`.
-        markup_per_unit_in_subunits (int | None): For flat_fee markup; times quantity.
-        markup_percentage (float | None): For percentage markup; of total cost.
-        markup_type (str | None): Valid values: `percentage`, and `flat_fee`.
-        quantity (int | None)
-        story_id (int | None)
-        title (str | None)
-        workspace_id (int | None)
-        expenses (list[Expense]): The expenses with the ids in `expense_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        fixed_fee_items (list[FixedFeeItem]): The fixed fee items with the ids in `fixed_fee_item_ids`.
-        story (Story | None): The story with the id in `story_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Expense budget."""
 
     KEY: ClassVar[str | None] = "expense_budgets"
 

@@ -15,13 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class ExpenseCategory(Model):
-    """Expense category.
-
-    Attributes:
-        id (str)
-        deleted_at (datetime | None)
-        name (str | None)
-    """
+    """Expense category."""
 
     KEY: ClassVar[str | None] = "expense_categories"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ExpenseDeleteManyResult(Model):
-    """Expense delete many result.
-
-    Attributes:
-        deleted (list[int] | None): Ids deleted.
-    """
+    """Expense delete many result."""
 
     deleted: list[int] | None = None
     """Ids deleted."""

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 
 
 class ExpenseReportSubmissionPermissions(Model):
-    """Expense report submission permissions.
-
-    Attributes:
-        can_approve_submission (bool | None)
-        can_cancel_submission (bool | None)
-        can_reject_submission (bool | None)
-        can_resubmit_submission (bool | None)
-    """
+    """Expense report submission permissions."""
 
     can_approve_submission: bool | None = None
     can_cancel_submission: bool | None = None
@@ -50,40 +43,7 @@ class ExpenseReportSubmissionPermissions(Model):
 
 
 class ExpenseReportSubmission(Model):
-    """Expense report submission.
-
-    Attributes:
-        id (str)
-        comment (str | None)
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None)
-        currency_symbol (str | None)
-        current_resolution_created_at_date (datetime | None)
-        current_resolution_creator_id (int | None)
-        current_resolution_description (str | None)
-        expense_ids (list[str] | None): Present only when `include` names `expenses`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        line_item_total_formatted (str | None)
-        line_item_total_in_cents (int | None)
-        locked (bool | None)
-        permissions (ExpenseReportSubmissionPermissions | None)
-        resolution_description (str | None): Of the current resolution.
-        resolution_ids (list[str] | None): Present only when `include` names `resolutions`.
-        status (str | None): Valid values: `approved`, `rejected`, `cancelled`, and `pending`.
-        title (str | None)
-        type (str | None): Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        expenses (list[Expense]): The expenses with the ids in `expense_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        resolutions (list[Resolution]): The resolutions with the ids in `resolution_ids`.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Expense report submission."""
 
     KEY: ClassVar[str | None] = "expense_report_submissions"
 

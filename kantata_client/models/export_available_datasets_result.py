@@ -14,14 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class ExportAvailableDatasetsResultDatasetColumn(Model):
-    """Export available datasets result dataset column.
-
-    Attributes:
-        description (str | None)
-        display_name (str | None): Column name shown in Data Exporter.
-        key (str | None)
-        type (str | None): Column data type.
-    """
+    """Export available datasets result dataset column."""
 
     description: str | None = None
     display_name: str | None = None
@@ -43,13 +36,7 @@ class ExportAvailableDatasetsResultDatasetColumn(Model):
 
 
 class ExportAvailableDatasetsResultDataset(Model):
-    """Export available datasets result dataset.
-
-    Attributes:
-        columns (list[ExportAvailableDatasetsResultDatasetColumn] | None)
-        display_name (str | None): Data set name shown in Data Exporter.
-        key (str | None)
-    """
+    """Export available datasets result dataset."""
 
     columns: list[ExportAvailableDatasetsResultDatasetColumn] | None = nested_list(
         ExportAvailableDatasetsResultDatasetColumn
@@ -70,11 +57,7 @@ class ExportAvailableDatasetsResultDataset(Model):
 
 
 class ExportAvailableDatasetsResult(Model):
-    """Export available datasets result.
-
-    Attributes:
-        datasets (dict[str, ExportAvailableDatasetsResultDataset] | None): Keyed by data set key.
-    """
+    """Export available datasets result."""
 
     datasets: dict[str, ExportAvailableDatasetsResultDataset] | None = nested_dict(
         ExportAvailableDatasetsResultDataset

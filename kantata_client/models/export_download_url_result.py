@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ExportDownloadUrlResult(Model):
-    """Export download url result.
-
-    Attributes:
-        download_url (str | None): Expires in 60 seconds.
-    """
+    """Export download url result."""
 
     download_url: str | None = None
     """Expires in 60 seconds."""

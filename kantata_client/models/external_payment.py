@@ -21,21 +21,7 @@ if TYPE_CHECKING:
 
 
 class ExternalPayment(Model):
-    """External payment.
-
-    Attributes:
-        id (str)
-        amount_in_cents (int | None)
-        created_at (datetime | None)
-        invoice_id (int | None)
-        message (str | None)
-        updated_at (datetime | None)
-        user_id (int | None): Creator.
-        workspace_id (int | None)
-        invoice (Invoice | None): The invoice with the id in `invoice_id`.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """External payment."""
 
     KEY: ClassVar[str | None] = "external_payments"
 

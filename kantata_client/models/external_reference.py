@@ -17,32 +17,7 @@ from kantata_client.models.reference import Reference
 
 
 class ExternalReference(Model):
-    """External reference.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        external_link (str | None): URL of external object or event.
-        external_message (str | None)
-        external_status (str | None): Object's status in the external system.
-        last_synced_at (datetime | None)
-        locked (bool | None): True blocks changes; expense report rejections only.
-        service_model (str | None): External object type.
-        service_model_ref (str | None): External object ID.
-        service_name (str | None): Integration provider.
-        status (str | None): Valid values: `pending`, `successful`, and `failed`.
-        subject_id (int | None)
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_type (str | None): Valid values: `Assignment`, `BillingMilestone`, `CustomField`,
-            `CustomFieldChoice`, `CustomFieldSet`, `CustomFieldValue`, `Estimate`, `EstimateScenario`,
-            `EstimateScenarioResource`, `Expense`, `ExpenseBudget`, `Invoice`, `Participation`, `Post`,
-            `RateCard`, `Role`, `Skill`, `StatusReport`, `Story`, `StoryAllocationDay`, `Submission`,
-            `SurveyAnswer`, `SurveyQuestion`, `SurveyResponse`, `SurveyTemplate`, `TimeEntry`,
-            `TimeOffEntry`, `User`, `Vendor`, `Workspace`, `WorkspaceAllocation`, `WorkspaceGroup`, and
-            `WorkspaceResource`.
-        updated_at (datetime | None)
-        subject (Model | None): The subject with the id in `subject_ref`.
-    """
+    """External reference."""
 
     KEY: ClassVar[str | None] = "external_references"
 

@@ -15,18 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class FixedFeeItem(Model):
-    """Fixed fee item.
-
-    Attributes:
-        id (str)
-        amount_in_cents (int | None)
-        created_at (datetime | None)
-        currency (str | None)
-        notes (str | None)
-        story_id (int | None)
-        taxable (bool | None)
-        workspace_id (int | None)
-    """
+    """Fixed fee item."""
 
     KEY: ClassVar[str | None] = "fixed_fee_items"
 

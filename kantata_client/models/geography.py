@@ -15,17 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class Geography(Model):
-    """Geography.
-
-    Attributes:
-        id (str)
-        ancestor_ids (list[str] | None)
-        created_at (datetime | None)
-        name (str | None): Unique.
-        parent_id (str | None)
-        type (str | None): Valid values: `Geography`, and `Department`.
-        updated_at (datetime | None)
-    """
+    """Geography."""
 
     id: str = ""
     ancestor_ids: list[str] | None = None

@@ -19,22 +19,7 @@ if TYPE_CHECKING:
 
 
 class Holiday(Model):
-    """Holiday.
-
-    Attributes:
-        id (str)
-        calendar_names_list (str | None): Csv of calendar names. Returned only when named in
-            `optional_fields`.
-        end_date (date | None)
-        holiday_calendar_association_ids (list[str] | None): Present only when `include` names
-            `holiday_calendar_associations`.
-        name (str | None)
-        paid (bool | None)
-        start_date (date | None)
-        total_hours (int | None): Workweek hours included.
-        holiday_calendar_associations (list[HolidayCalendarAssociation]): The holiday calendar
-            associations with the ids in `holiday_calendar_association_ids`.
-    """
+    """Holiday."""
 
     KEY: ClassVar[str | None] = "holidays"
 

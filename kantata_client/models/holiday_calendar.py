@@ -13,13 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class HolidayCalendar(Model):
-    """Holiday calendar.
-
-    Attributes:
-        id (str)
-        default (bool | None): Account default.
-        name (str | None)
-    """
+    """Holiday calendar."""
 
     KEY: ClassVar[str | None] = "holiday_calendars"
 

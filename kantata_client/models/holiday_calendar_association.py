@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 
 
 class HolidayCalendarAssociation(Model):
-    """Holiday calendar association.
-
-    Attributes:
-        id (str)
-        holiday_calendar_id (str | None): Present only when `include` names `holiday_calendar`.
-        holiday_calendar_name (str | None)
-        holiday_id (str | None): Present only when `include` names `holiday`.
-        holiday_name (str | None)
-        holiday (Holiday | None): The holiday with the id in `holiday_id`.
-        holiday_calendar (HolidayCalendar | None): The holiday calendar with the id in
-            `holiday_calendar_id`.
-    """
+    """Holiday calendar association."""
 
     KEY: ClassVar[str | None] = "holiday_calendar_associations"
 

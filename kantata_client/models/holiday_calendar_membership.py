@@ -20,21 +20,7 @@ if TYPE_CHECKING:
 
 
 class HolidayCalendarMembership(Model):
-    """Holiday calendar membership.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        end_date (date | None)
-        holiday_calendar_id (str | None): Present only when `include` names `holiday_calendar`.
-        in_use (bool | None): Currently active for the user.
-        start_date (date | None)
-        updated_at (datetime | None)
-        user_id (int | None)
-        holiday_calendar (HolidayCalendar | None): The holiday calendar with the id in
-            `holiday_calendar_id`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Holiday calendar membership."""
 
     KEY: ClassVar[str | None] = "holiday_calendar_memberships"
 

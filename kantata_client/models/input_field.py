@@ -15,31 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class InputField(Model):
-    """Input field.
-
-    Attributes:
-        id (str)
-        choice_ids (list[str] | None): Present only when `include` names `choices`.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        custom_field_set_id (str | None): Present only when `include` names `custom_field_set`.
-        default_text (str | None): UI placeholder; input fields only.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        read_access (str | None): Valid values: `project_collaboration`, `time_logging`, `financial`,
-            `project_admin`, `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-            `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace,
-            Resource and Story; the rest for Estimate, WorkspaceGroup and User.
-        unique_constraint (bool | None): Default false; input fields only, not choice fields.
-        updated_at (datetime | None)
-        value_type (str | None): Default string. Valid values: `string`, `date`, `number`, `currency`,
-            `single`, and `multi`.
-        write_access (str | None): Valid values: `project_collaboration`, `time_logging`, `financial`,
-            `project_admin`, `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,
-            `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace,
-            Resource and Story; the rest for Estimate, WorkspaceGroup and User.
-    """
+    """Input field."""
 
     id: str = ""
     choice_ids: list[str] | None = included("choices")

@@ -2025,6 +2025,12 @@ class UpdateAccountInvitation(TypedDict):
     """Permission of the account invitation."""
 
 
+class UpdateAccountInvitationById(UpdateAccountInvitation):
+    """Update account invitation. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateAccountLocation(TypedDict):
     """Update account location."""
 
@@ -2032,6 +2038,12 @@ class UpdateAccountLocation(TypedDict):
     """Whether the account location is archived."""
     name: NotRequired[str | None]
     """Name of the account location."""
+
+
+class UpdateAccountLocationById(UpdateAccountLocation):
+    """Update account location. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateAccountMembership(TypedDict):
@@ -2079,6 +2091,12 @@ class UpdateAccountMembership(TypedDict):
     """Whether the account membership should show alert on timesheet submission."""
 
 
+class UpdateAccountMembershipById(UpdateAccountMembership):
+    """Update account membership. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateApproverResourceRequest(TypedDict):
     """Update approver resource request."""
 
@@ -2102,11 +2120,23 @@ class UpdateAssignment(TypedDict):
     """Give it or assignee_id; this one wins."""
 
 
+class UpdateAssignmentById(UpdateAssignment):
+    """Update assignment. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateAttachment(TypedDict):
     """Update attachment."""
 
     filename: NotRequired[str | None]
     """New name."""
+
+
+class UpdateAttachmentById(UpdateAttachment):
+    """Update attachment. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateBackupApproverAssociation(TypedDict):
@@ -2122,6 +2152,12 @@ class UpdateBackupApproverAssociation(TypedDict):
     """Start date of the backup approver association."""
 
 
+class UpdateBackupApproverAssociationById(UpdateBackupApproverAssociation):
+    """Update backup approver association. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateBillableUtilization(TypedDict):
     """Update billable utilization."""
 
@@ -2129,6 +2165,12 @@ class UpdateBillableUtilization(TypedDict):
     """Effective date of the billable utilization."""
     target: int
     """Percent of logged time that should be billable."""
+
+
+class UpdateBillableUtilizationById(UpdateBillableUtilization):
+    """Update billable utilization. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateBillingMilestone(TypedDict):
@@ -2147,6 +2189,12 @@ class UpdateBillingMilestone(TypedDict):
     """Required when billing_type is upon_completion."""
     title: NotRequired[str | None]
     """Title of the billing milestone."""
+
+
+class UpdateBillingMilestoneById(UpdateBillingMilestone):
+    """Update billing milestone. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateClientInvoiceDefault(TypedDict):
@@ -2180,11 +2228,23 @@ class UpdateClientInvoiceDefault(TypedDict):
     """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
 
 
+class UpdateClientInvoiceDefaultById(UpdateClientInvoiceDefault):
+    """Update client invoice default. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateCostRate(TypedDict):
     """Update cost rate."""
 
     amount_in_subunits: int
     """Amount of the cost rate, in the smallest unit of the currency."""
+
+
+class UpdateCostRateById(UpdateCostRate):
+    """Update cost rate. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateCustomField(TypedDict):
@@ -2234,6 +2294,12 @@ class UpdateCustomField(TypedDict):
     Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
 
 
+class UpdateCustomFieldById(UpdateCustomField):
+    """Update custom field. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateCustomFieldSet(TypedDict):
     """Update custom field set."""
 
@@ -2241,6 +2307,12 @@ class UpdateCustomFieldSet(TypedDict):
     """Name of the custom field set."""
     subject_type: NotRequired[str | None]
     """Can't change."""
+
+
+class UpdateCustomFieldSetById(UpdateCustomFieldSet):
+    """Update custom field set. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateCustomFieldValue(TypedDict):
@@ -2251,6 +2323,12 @@ class UpdateCustomFieldValue(TypedDict):
     ids]."""
 
 
+class UpdateCustomFieldValueById(UpdateCustomFieldValue):
+    """Update custom field value. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateCustomTaskStatus(TypedDict):
     """Update custom task status."""
 
@@ -2258,6 +2336,12 @@ class UpdateCustomTaskStatus(TypedDict):
     """Place in the list, counted from 1."""
     status: NotRequired[str | None]
     """Name, unique within the set."""
+
+
+class UpdateCustomTaskStatusById(UpdateCustomTaskStatus):
+    """Update custom task status. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateEstimate(TypedDict):
@@ -2272,6 +2356,12 @@ class UpdateEstimate(TypedDict):
     """Name of the estimate."""
     workspace_group_id: NotRequired[int | str | None]
     """Client."""
+
+
+class UpdateEstimateById(UpdateEstimate):
+    """Update estimate. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateEstimateScenario(TypedDict):
@@ -2290,6 +2380,12 @@ class UpdateEstimateScenario(TypedDict):
     """Planned project start."""
 
 
+class UpdateEstimateScenarioById(UpdateEstimateScenario):
+    """Update estimate scenario. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateEstimateScenarioResource(TypedDict):
     """Update estimate scenario resource."""
 
@@ -2302,6 +2398,12 @@ class UpdateEstimateScenarioResource(TypedDict):
     """Id of the role."""
 
 
+class UpdateEstimateScenarioResourceById(UpdateEstimateScenarioResource):
+    """Update estimate scenario resource. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateEstimateScenarioResourceAllocation(TypedDict):
     """Update estimate scenario resource allocation."""
 
@@ -2311,6 +2413,12 @@ class UpdateEstimateScenarioResourceAllocation(TypedDict):
     """0 to 1 inclusive."""
     relative_start_day: NotRequired[int | None]
     """Business days after project start."""
+
+
+class UpdateEstimateScenarioResourceAllocationById(UpdateEstimateScenarioResourceAllocation):
+    """Update estimate scenario resource allocation. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateExpense(TypedDict):
@@ -2349,6 +2457,12 @@ class UpdateExpense(TypedDict):
     """Id of the vendor."""
 
 
+class UpdateExpenseById(UpdateExpense):
+    """Update expense. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateExpenseBudget(TypedDict):
     """Update expense budget."""
 
@@ -2381,6 +2495,12 @@ class UpdateExpenseBudget(TypedDict):
     """Title of the expense budget."""
 
 
+class UpdateExpenseBudgetById(UpdateExpenseBudget):
+    """Update expense budget. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateExpenseCategory(TypedDict):
     """Update expense category."""
 
@@ -2388,11 +2508,23 @@ class UpdateExpenseCategory(TypedDict):
     """Name of the expense category."""
 
 
+class UpdateExpenseCategoryById(UpdateExpenseCategory):
+    """Update expense category. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateExport(TypedDict):
     """Update export."""
 
     canceled: NotRequired[bool | None]
     """True cancels a queued export."""
+
+
+class UpdateExportById(UpdateExport):
+    """Update export. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateHoliday(TypedDict):
@@ -2410,11 +2542,23 @@ class UpdateHoliday(TypedDict):
     """Start date of the holiday."""
 
 
+class UpdateHolidayById(UpdateHoliday):
+    """Update holiday. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateHolidayCalendar(TypedDict):
     """Update holiday calendar."""
 
     name: str
     """Name of the holiday calendar."""
+
+
+class UpdateHolidayCalendarById(UpdateHolidayCalendar):
+    """Update holiday calendar. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateHolidayCalendarMembership(TypedDict):
@@ -2426,11 +2570,23 @@ class UpdateHolidayCalendarMembership(TypedDict):
     """When the calendar starts applying to the user."""
 
 
+class UpdateHolidayCalendarMembershipById(UpdateHolidayCalendarMembership):
+    """Update holiday calendar membership. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateInsightsAccessGroupMembership(TypedDict):
     """Update insights access group membership."""
 
     can_edit: NotRequired[bool | None]
     """Opens all account data via Insights; syncs within 15 minutes."""
+
+
+class UpdateInsightsAccessGroupMembershipById(UpdateInsightsAccessGroupMembership):
+    """Update insights access group membership. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateInsightsReportExport(TypedDict):
@@ -2444,6 +2600,12 @@ class UpdateInsightsReportExport(TypedDict):
     """How often it runs, and when."""
     title: NotRequired[str | None]
     """Title of the insights report export."""
+
+
+class UpdateInsightsReportExportById(UpdateInsightsReportExport):
+    """Update insights report export. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateInvoice(TypedDict):
@@ -2476,6 +2638,12 @@ class UpdateInvoice(TypedDict):
     """User invoice title of the invoice."""
 
 
+class UpdateInvoiceById(UpdateInvoice):
+    """Update invoice. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateOrganization(TypedDict):
     """Update organization."""
 
@@ -2485,6 +2653,12 @@ class UpdateOrganization(TypedDict):
     """Id of the parent object."""
 
 
+class UpdateOrganizationById(UpdateOrganization):
+    """Update organization. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateOrganizationMembership(TypedDict):
     """Update organization membership."""
 
@@ -2492,6 +2666,12 @@ class UpdateOrganizationMembership(TypedDict):
     """Id of the department."""
     geography_id: NotRequired[int | str | None]
     """Id of the geography."""
+
+
+class UpdateOrganizationMembershipById(UpdateOrganizationMembership):
+    """Update organization membership. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateParticipation(TypedDict):
@@ -2537,6 +2717,12 @@ class UpdateParticipation(TypedDict):
     """Id of the workspace role."""
 
 
+class UpdateParticipationById(UpdateParticipation):
+    """Update participation. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdatePost(TypedDict):
     """Update post."""
 
@@ -2544,6 +2730,12 @@ class UpdatePost(TypedDict):
     """Text of the message."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
+
+
+class UpdatePostById(UpdatePost):
+    """Update post. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateProfilePhotoUser(TypedDict):
@@ -2562,6 +2754,12 @@ class UpdateProjectSnapshot(TypedDict):
     """Make it the workspace's baseline."""
     title: NotRequired[str | None]
     """Title of the project snapshot."""
+
+
+class UpdateProjectSnapshotById(UpdateProjectSnapshot):
+    """Update project snapshot. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateProjectTemplate(TypedDict):
@@ -2585,11 +2783,23 @@ class UpdateProjectTemplate(TypedDict):
     """Title of the project template."""
 
 
+class UpdateProjectTemplateById(UpdateProjectTemplate):
+    """Update project template. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateProjectTemplateAssignment(TypedDict):
     """Update project template assignment."""
 
     name: str
     """Resource or placeholder name."""
+
+
+class UpdateProjectTemplateAssignmentById(UpdateProjectTemplateAssignment):
+    """Update project template assignment. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateProjectTemplateExpenseBudget(TypedDict):
@@ -2619,6 +2829,12 @@ class UpdateProjectTemplateExpenseBudget(TypedDict):
     """Title of the project template expense budget."""
 
 
+class UpdateProjectTemplateExpenseBudgetById(UpdateProjectTemplateExpenseBudget):
+    """Update project template expense budget. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateRateCard(TypedDict):
     """Update rate card."""
 
@@ -2629,11 +2845,23 @@ class UpdateRateCard(TypedDict):
     once."""
 
 
+class UpdateRateCardById(UpdateRateCard):
+    """Update rate card. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateRateCardRole(TypedDict):
     """Update rate card role."""
 
     rate: NotRequired[int | None]
     """Bill rate, cents per hour."""
+
+
+class UpdateRateCardRoleById(UpdateRateCardRole):
+    """Update rate card role. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateRateCardSet(TypedDict):
@@ -2643,11 +2871,23 @@ class UpdateRateCardSet(TypedDict):
     """Title of the rate card set."""
 
 
+class UpdateRateCardSetById(UpdateRateCardSet):
+    """Update rate card set. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateRateCardSetVersion(TypedDict):
     """Update rate card set version."""
 
     effective_date: NotRequired[date | str | None]
     """Effective date of the rate card set version."""
+
+
+class UpdateRateCardSetVersionById(UpdateRateCardSetVersion):
+    """Update rate card set version. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateRateCardTableRow(TypedDict):
@@ -2664,6 +2904,12 @@ class UpdateRateCardVersion(TypedDict):
     """For roles without an explicit rate."""
 
 
+class UpdateRateCardVersionById(UpdateRateCardVersion):
+    """Update rate card version. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateResourceRequest(TypedDict):
     """Update resource request."""
 
@@ -2675,6 +2921,12 @@ class UpdateResourceRequest(TypedDict):
     """User to staff on the unnamed resource."""
 
 
+class UpdateResourceRequestById(UpdateResourceRequest):
+    """Update resource request. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateRole(TypedDict):
     """Update role."""
 
@@ -2683,6 +2935,12 @@ class UpdateRole(TypedDict):
     once."""
     name: NotRequired[str | None]
     """Name of the role."""
+
+
+class UpdateRoleById(UpdateRole):
+    """Update role. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateSkill(TypedDict):
@@ -2701,11 +2959,23 @@ class UpdateSkill(TypedDict):
     """Id of the skill category."""
 
 
+class UpdateSkillById(UpdateSkill):
+    """Update skill. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateSkillMembership(TypedDict):
     """Update skill membership."""
 
     level: NotRequired[int | None]
     """1-5, 0 when omitted; not all skills have levels."""
+
+
+class UpdateSkillMembershipById(UpdateSkillMembership):
+    """Update skill membership. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateStatusReport(TypedDict):
@@ -2720,6 +2990,12 @@ class UpdateStatusReport(TypedDict):
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
+
+
+class UpdateStatusReportById(UpdateStatusReport):
+    """Update status report. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateStory(TypedDict):
@@ -2789,6 +3065,12 @@ class UpdateStory(TypedDict):
     """Parent-level milestone only, consultant with budget permissions."""
 
 
+class UpdateStoryById(UpdateStory):
+    """Update story. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateStoryAllocationDay(TypedDict):
     """Update story allocation day."""
 
@@ -2797,6 +3079,12 @@ class UpdateStoryAllocationDay(TypedDict):
     once."""
     minutes: int
     """Duration in minutes."""
+
+
+class UpdateStoryAllocationDayById(UpdateStoryAllocationDay):
+    """Update story allocation day. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateStoryTask(TypedDict):
@@ -2808,6 +3096,12 @@ class UpdateStoryTask(TypedDict):
     """Name of the story task."""
     position: NotRequired[int | None]
     """Place in the list, counted from 1."""
+
+
+class UpdateStoryTaskById(UpdateStoryTask):
+    """Update story task. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateSurveyAnswer(TypedDict):
@@ -2827,11 +3121,23 @@ class UpdateSurveyAnswer(TypedDict):
     """String value of the survey answer."""
 
 
+class UpdateSurveyAnswerById(UpdateSurveyAnswer):
+    """Update survey answer. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateSurveyQuestion(TypedDict):
     """Update survey question."""
 
     text: NotRequired[str | None]
     """Text of the survey question."""
+
+
+class UpdateSurveyQuestionById(UpdateSurveyQuestion):
+    """Update survey question. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateSurveyResponse(TypedDict):
@@ -2853,6 +3159,12 @@ class UpdateSurveyResponse(TypedDict):
     """Title of the survey response."""
 
 
+class UpdateSurveyResponseById(UpdateSurveyResponse):
+    """Update survey response. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateSurveyTemplate(TypedDict):
     """Update survey template."""
 
@@ -2870,11 +3182,23 @@ class UpdateSurveyTemplate(TypedDict):
     """Title of the survey template."""
 
 
+class UpdateSurveyTemplateById(UpdateSurveyTemplate):
+    """Update survey template. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateTaskStatusSet(TypedDict):
     """Update task status set."""
 
     name: str
     """Name of the task status set."""
+
+
+class UpdateTaskStatusSetById(UpdateTaskStatusSet):
+    """Update task status set. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateTimeEntry(TypedDict):
@@ -2905,6 +3229,12 @@ class UpdateTimeEntry(TypedDict):
     """Changeable by admins or editors of both projects."""
 
 
+class UpdateTimeEntryById(UpdateTimeEntry):
+    """Update time entry. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateTimeOffEntry(TypedDict):
     """Update time off entry."""
 
@@ -2913,6 +3243,12 @@ class UpdateTimeOffEntry(TypedDict):
     once."""
     hours: float | Decimal
     """Quarter-hour steps recommended."""
+
+
+class UpdateTimeOffEntryById(UpdateTimeOffEntry):
+    """Update time off entry. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateUser(TypedDict):
@@ -2929,6 +3265,12 @@ class UpdateUser(TypedDict):
     """Headline of the user."""
 
 
+class UpdateUserById(UpdateUser):
+    """Update user. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateVendor(TypedDict):
     """Update vendor."""
 
@@ -2939,6 +3281,12 @@ class UpdateVendor(TypedDict):
     once."""
     name: NotRequired[str | None]
     """Name of the vendor."""
+
+
+class UpdateVendorById(UpdateVendor):
+    """Update vendor. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateWorkspace(TypedDict):
@@ -3038,6 +3386,12 @@ class UpdateWorkspace(TypedDict):
     """Ids of the workspace groups."""
 
 
+class UpdateWorkspaceById(UpdateWorkspace):
+    """Update workspace. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateWorkspaceAllocation(TypedDict):
     """Update workspace allocation."""
 
@@ -3056,6 +3410,12 @@ class UpdateWorkspaceAllocation(TypedDict):
     """Start date of the workspace allocation."""
 
 
+class UpdateWorkspaceAllocationById(UpdateWorkspaceAllocation):
+    """Update workspace allocation. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateWorkspaceBaseline(TypedDict):
     """Update workspace baseline."""
 
@@ -3065,6 +3425,12 @@ class UpdateWorkspaceBaseline(TypedDict):
     """Title of the workspace baseline."""
     workspace_id: NotRequired[int | str | None]
     """Project it belongs to."""
+
+
+class UpdateWorkspaceBaselineById(UpdateWorkspaceBaseline):
+    """Update workspace baseline. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateWorkspaceGroup(TypedDict):
@@ -3095,6 +3461,12 @@ class UpdateWorkspaceGroup(TypedDict):
     """Company contact's."""
 
 
+class UpdateWorkspaceGroupById(UpdateWorkspaceGroup):
+    """Update workspace group. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateWorkspaceInvoicePreference(TypedDict):
     """Update workspace invoice preference."""
 
@@ -3110,6 +3482,12 @@ class UpdateWorkspaceInvoicePreference(TypedDict):
     """Project code of the workspace invoice preference."""
     purchase_order: NotRequired[str | None]
     """Purchase order of the workspace invoice preference."""
+
+
+class UpdateWorkspaceInvoicePreferenceById(UpdateWorkspaceInvoicePreference):
+    """Update workspace invoice preference. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateWorkspaceResource(TypedDict):
@@ -3128,11 +3506,23 @@ class UpdateWorkspaceResource(TypedDict):
     """Id of the user."""
 
 
+class UpdateWorkspaceResourceById(UpdateWorkspaceResource):
+    """Update workspace resource. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateWorkspaceResourceSkill(TypedDict):
     """Update workspace resource skill."""
 
     level: NotRequired[int | None]
     """1-5, 0 if omitted; not all skills have levels."""
+
+
+class UpdateWorkspaceResourceSkillById(UpdateWorkspaceResourceSkill):
+    """Update workspace resource skill. With the id of what to update, for `update_many`."""
+
+    id: int | str
 
 
 class UpdateWorkweek(TypedDict):
@@ -3156,6 +3546,12 @@ class UpdateWorkweek(TypedDict):
     """Workable minutes."""
 
 
+class UpdateWorkweekById(UpdateWorkweek):
+    """Update workweek. With the id of what to update, for `update_many`."""
+
+    id: int | str
+
+
 class UpdateWorkweekMembership(TypedDict):
     """Update workweek membership."""
 
@@ -3175,3 +3571,9 @@ class UpdateWorkweekMembership(TypedDict):
     """Available working minutes."""
     wednesday_minutes: NotRequired[int | None]
     """Available working minutes."""
+
+
+class UpdateWorkweekMembershipById(UpdateWorkweekMembership):
+    """Update workweek membership. With the id of what to update, for `update_many`."""
+
+    id: int | str

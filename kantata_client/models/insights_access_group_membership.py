@@ -19,20 +19,7 @@ if TYPE_CHECKING:
 
 
 class InsightsAccessGroupMembership(Model):
-    """Insights access group membership.
-
-    Attributes:
-        id (str)
-        account_permission (str | None): Returned only when named in `optional_fields`.
-        can_edit (bool | None): Grants access to all account data in Insights.
-        created_at (datetime | None)
-        insights_access_group_id (int | None)
-        insights_access_group_name (str | None)
-        updated_at (datetime | None)
-        user_id (int | None)
-        user_name (str | None): Returned only when named in `optional_fields`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Insights access group membership."""
 
     KEY: ClassVar[str | None] = "insights_access_group_memberships"
 

@@ -15,14 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class InsightsReport(Model):
-    """Insights report.
-
-    Attributes:
-        created_at (datetime | None): When the report was created.
-        identifier (str | None): Used to schedule Insights Report Exports.
-        title (str | None)
-        updated_at (datetime | None): When the report was last changed.
-    """
+    """Insights report."""
 
     created_at: datetime | None = moment()
     """When the report was created."""

@@ -15,12 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class InsightsReportExportLatestSuccess(Model):
-    """Insights report export latest success.
-
-    Attributes:
-        created_at (datetime | None): When that export completed.
-        url (str | None): Download link, expires after 60 seconds.
-    """
+    """Insights report export latest success."""
 
     created_at: datetime | None = moment()
     """When that export completed."""
@@ -38,12 +33,7 @@ class InsightsReportExportLatestSuccess(Model):
 
 
 class InsightsReportExportRecurrence(Model):
-    """Insights report export recurrence.
-
-    Attributes:
-        cadence (str | None): Valid values: `hourly`, and `daily`.
-        start_time (datetime | None): Daily recurrence time; non-hourly schedules only.
-    """
+    """Insights report export recurrence."""
 
     cadence: str | None = None
     """Valid values: `hourly`, and `daily`."""
@@ -61,17 +51,7 @@ class InsightsReportExportRecurrence(Model):
 
 
 class InsightsReportExport(Model):
-    """Insights report export.
-
-    Attributes:
-        id (int)
-        created_at (datetime | None): When an export completed.
-        description (str | None)
-        external_report_object_identifier (str | None): Report's unique identifier.
-        latest_success (InsightsReportExportLatestSuccess | None)
-        recurrence (InsightsReportExportRecurrence | None)
-        title (str | None)
-    """
+    """Insights report export."""
 
     id: int = 0
     created_at: datetime | None = moment()

@@ -15,12 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class InsightsReportExportLatestResultLatestSuccess(Model):
-    """Insights report export latest result latest success.
-
-    Attributes:
-        created_at (datetime | None): When that export completed.
-        url (str | None): Download link, expires after 60 seconds.
-    """
+    """Insights report export latest result latest success."""
 
     created_at: datetime | None = moment()
     """When that export completed."""
@@ -38,11 +33,7 @@ class InsightsReportExportLatestResultLatestSuccess(Model):
 
 
 class InsightsReportExportLatestResult(Model):
-    """Insights report export latest result.
-
-    Attributes:
-        latest_success (InsightsReportExportLatestResultLatestSuccess | None)
-    """
+    """Insights report export latest result."""
 
     latest_success: InsightsReportExportLatestResultLatestSuccess | None = nested(
         InsightsReportExportLatestResultLatestSuccess

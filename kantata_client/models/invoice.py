@@ -26,53 +26,7 @@ if TYPE_CHECKING:
 
 
 class Invoice(Model):
-    """Invoice.
-
-    Attributes:
-        id (str)
-        additional_item_ids (list[str] | None): Present only when `include` names `additional_items`.
-        balance_in_cents (int | None)
-        billing_milestone_ids (list[str] | None): Present only when `include` names `billing_milestones`.
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None): Balance units per one currency unit.
-        currency_symbol (str | None)
-        draft (bool | None)
-        due_date (date | None)
-        expense_ids (list[str] | None): Present only when `include` names `expenses`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        fixed_fee_item_ids (list[str] | None): Present only when `include` names `fixed_fee_items`.
-        invoice_date (date | None)
-        message (str | None): Notes.
-        payment_schedule (int | None): Days to pay, 30 = Net 30.
-        project_code (str | None)
-        purchase_order (str | None)
-        recipient_id (str | None): Present only when `include` names `recipient`.
-        status (str | None): Valid values: `new`, `cancelled`, and `accepted payment`.
-        tax_rate (float | None): Percentage.
-        time_entry_ids (list[str] | None): Present only when `include` names `time_entries`.
-        title (str | None): Auto-generated from the invoice number.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        user_invoice_number (int | None)
-        user_invoice_title (str | None): User-entered.
-        workspace_ids (list[str] | None): Present only when `include` names `workspaces`.
-        additional_items (list[AdditionalItem]): The additional items with the ids in
-            `additional_item_ids`.
-        billing_milestones (list[BillingMilestone]): The billing milestones with the ids in
-            `billing_milestone_ids`.
-        expenses (list[Expense]): The expenses with the ids in `expense_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        fixed_fee_items (list[FixedFeeItem]): The fixed fee items with the ids in `fixed_fee_item_ids`. So
-            named in the file.
-        recipient (User | None): The recipient with the id in `recipient_id`. Client lead at creation,
-            null if there was none.
-        time_entries (list[TimeEntry]): The time entries with the ids in `time_entry_ids`.
-        user (User | None): The user with the id in `user_id`.
-        workspaces (list[Workspace]): The workspaces with the ids in `workspace_ids`.
-    """
+    """Invoice."""
 
     KEY: ClassVar[str | None] = "invoices"
 

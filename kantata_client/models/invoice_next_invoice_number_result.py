@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class InvoiceNextInvoiceNumberResult(Model):
-    """Invoice next invoice number result.
-
-    Attributes:
-        next_invoice_number (str | None)
-    """
+    """Invoice next invoice number result."""
 
     next_invoice_number: str | None = None
 

@@ -15,23 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class IpRestriction(Model):
-    """Ip restriction.
-
-    Attributes:
-        id (str)
-        administrator (bool | None)
-        collaborator (bool | None)
-        created_at (datetime | None)
-        ip_address_cidr (str | None): CIDR notation.
-        is_default (bool | None): Created when restrictions get enabled.
-        name (str | None)
-        project_creator (bool | None)
-        project_lead (bool | None)
-        punch_clock (bool | None)
-        reports_viewer (bool | None)
-        reports_viewer_with_cost (bool | None)
-        updated_at (datetime | None)
-    """
+    """Ip restriction."""
 
     id: str = ""
     administrator: bool | None = None

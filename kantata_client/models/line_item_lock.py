@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 class LineItemLock(Model):
-    """Line item lock.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        locked_to (date | None): A past Saturday.
-        creator (User | None): The creator with the id in `creator_id`.
-    """
+    """Line item lock."""
 
     KEY: ClassVar[str | None] = "line_item_locks"
 

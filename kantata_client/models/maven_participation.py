@@ -15,43 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class MavenParticipation(Model):
-    """Maven participation.
-
-    Attributes:
-        id (str)
-        access_level (str | None): Project administrators only. Valid values: `admin`, `financial`,
-            `time_logging`, and `collaboration`. Returned only when named in `optional_fields`.
-        active_role_ids (list[str] | None): Present only when `include` names `active_roles`.
-        allocated_workspace_minutes (int | None): Account reports viewers only.
-        can_edit (bool | None): Project administrators only.
-        can_edit_expense (bool | None): Project administrators only.
-        can_edit_time (bool | None): Project administrators only.
-        can_invite (bool | None)
-        can_post (bool | None): Project administrators only.
-        can_schedule_team_hours (bool | None): Returned only when named in `optional_fields`.
-        can_schedule_their_hours (bool | None): Returned only when named in `optional_fields`.
-        cost_in_cents (int | None): Project administrators who are consultants only.
-        created_at (datetime | None)
-        default_rate_in_cents (int | None): Consultants with financial access only.
-        estimated_workspace_minutes (int | None): Account reports viewers only.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        is_foreign_participant (bool | None): Whether participant belongs to project's account. Returned
-            only when named in `optional_fields`.
-        is_team_lead (bool | None)
-        permissions_label (str | None): Project administrators only. Valid values: `edit`, `view_only`,
-            and `view_with_custom`. Returned only when named in `optional_fields`.
-        primary_role_id (str | None): Present only when `include` names `primary_role`.
-        rate_in_cents (int | None): Consultants with financial access only.
-        role (str | None)
-        show_as_read_only (bool | None): API user can only read project.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        workspace_resource_ids (list[str] | None): Present only when `include` names
-            `workspace_resources`.
-        workspace_role_id (str | None): Present only when `include` names `workspace_role`.
-    """
+    """Maven participation."""
 
     id: str = ""
     access_level: str | None = optional()

@@ -19,20 +19,7 @@ if TYPE_CHECKING:
 
 
 class OrganizationMembership(Model):
-    """Organization membership.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        department_id (str | None): Present only when `include` names `department`.
-        geography_id (str | None): Present only when `include` names `geography`.
-        member_id (str | None): Project or user ID.
-        member_type (str | None): Valid values: `workspace`, and `user`.
-        primary (bool | None): Only when primary organization feature is enabled.
-        updated_at (datetime | None)
-        department (Organization | None): The department with the id in `department_id`.
-        geography (Organization | None): The geography with the id in `geography_id`.
-    """
+    """Organization membership."""
 
     KEY: ClassVar[str | None] = "organization_memberships"
 

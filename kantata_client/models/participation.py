@@ -23,54 +23,7 @@ if TYPE_CHECKING:
 
 
 class Participation(Model):
-    """Participation.
-
-    Attributes:
-        id (str)
-        access_level (str | None): Project administrators only. Valid values: `admin`, `financial`,
-            `time_logging`, and `collaboration`. Returned only when named in `optional_fields`.
-        active_role_ids (list[str] | None): Present only when `include` names `active_roles`.
-        allocated_workspace_minutes (int | None): Account reports viewers only.
-        can_edit (bool | None): Project administrators only.
-        can_edit_expense (bool | None): Project administrators only.
-        can_edit_time (bool | None): Project administrators only.
-        can_invite (bool | None)
-        can_post (bool | None): Project administrators only.
-        can_schedule_team_hours (bool | None): Returned only when named in `optional_fields`.
-        can_schedule_their_hours (bool | None): Returned only when named in `optional_fields`.
-        cost_in_cents (int | None): Project administrators who are consultants only.
-        created_at (datetime | None)
-        default_rate_in_cents (int | None): Consultants with financial access only.
-        estimated_workspace_minutes (int | None): Account reports viewers only.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        is_foreign_participant (bool | None): Whether participant belongs to project's account. Returned
-            only when named in `optional_fields`.
-        is_team_lead (bool | None)
-        permissions_label (str | None): Project administrators only. Valid values: `edit`, `view_only`,
-            and `view_with_custom`. Returned only when named in `optional_fields`.
-        primary_role_id (str | None): Present only when `include` names `primary_role`.
-        rate_in_cents (int | None): Consultants with financial access only.
-        role (str | None)
-        show_as_read_only (bool | None): API user can only read project.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        workspace_resource_ids (list[str] | None): Present only when `include` names
-            `workspace_resources`.
-        workspace_role_id (str | None): Present only when `include` names `workspace_role`.
-        active_roles (list[Role]): The active roles with the ids in `active_role_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        primary_role (Role | None): The primary role with the id in `primary_role_id`. Account role; same
-            account as the project only.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-        workspace_resources (list[WorkspaceResource]): The workspace resources with the ids in
-            `workspace_resource_ids`. Alphabetical.
-        workspace_role (Role | None): The workspace role with the id in `workspace_role_id`. Primary
-            project role.
-    """
+    """Participation."""
 
     KEY: ClassVar[str | None] = "participations"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Payment(Model):
-    """Payment.
-
-    Attributes:
-        id (str)
-    """
+    """Payment."""
 
     id: str = ""
 

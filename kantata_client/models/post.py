@@ -25,49 +25,7 @@ if TYPE_CHECKING:
 
 
 class Post(Model):
-    """Post.
-
-    Attributes:
-        id (str)
-        attachment_ids (list[str] | None): Present only when `include` names `attachments`.
-        created_at (datetime | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        formatted_message (str | None): Sanitized HTML.
-        google_document_ids (list[str] | None): Present only when `include` names `google_documents`.
-        has_attachments (bool | None)
-        message (str | None)
-        newest_reply_at (datetime | None)
-        newest_reply_id (str | None): Present only when `include` names `newest_reply`.
-        newest_reply_user_id (str | None): Present only when `include` names `newest_reply_user`.
-        parsed_message (str | None): Parsed markdown or plain, per preference.
-        private (bool | None)
-        recipient_ids (list[str] | None): Present only when `include` names `recipients`.
-        reply (bool | None): Whether post has replies.
-        reply_count (int | None)
-        reply_ids (list[str] | None): Present only when `include` names `replies`.
-        story_id (str | None): Present only when `include` names `story`.
-        subject_id (int | None): Parent post or replied-to object.
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_title (str | None): Proof posts.
-        subject_type (str | None): Class name of replied-to object.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        attachments (list[PostAttachment]): The attachments with the ids in `attachment_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        google_documents (list[GoogleDocument]): The google documents with the ids in
-            `google_document_ids`.
-        newest_reply (Post | None): The newest reply with the id in `newest_reply_id`.
-        newest_reply_user (User | None): The newest reply user with the id in `newest_reply_user_id`.
-        recipients (list[User]): The recipients with the ids in `recipient_ids`. Private posts.
-        replies (list[Post]): The replies with the ids in `reply_ids`.
-        story (Story | None): The story with the id in `story_id`.
-        subject (Model | None): The subject with the id in `subject_ref`. Parent post, on replies.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Post."""
 
     KEY: ClassVar[str | None] = "posts"
 

@@ -15,22 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class PrivateLabel(Model):
-    """Private label.
-
-    Attributes:
-        id (str)
-        business_name (str | None)
-        button_color (str | None): Hex.
-        created_at (datetime | None)
-        custom_login_message (str | None)
-        header_color (str | None): Hex.
-        left_nav_background_color (str | None): Hex.
-        left_nav_button_color (str | None): Hex.
-        link_color (str | None): Hex.
-        logo_url (str | None)
-        state (str | None): Valid values: `new and disabled`, `disabled`, `active`, and `preview`.
-        updated_at (datetime | None)
-    """
+    """Private label."""
 
     KEY: ClassVar[str | None] = "private_label"
 

@@ -23,58 +23,7 @@ if TYPE_CHECKING:
 
 
 class ProjectAccountingRecord(Model):
-    """Project accounting record.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        amount (float | None): For the accounting period.
-        amount_to_date (float | None): All accounting periods.
-        budget (float | None)
-        calculated_revenue_amount (float | None)
-        contract_date (date | None)
-        cost (float | None): Within the accounting period.
-        cost_eac (float | None): Estimated cost at completion.
-        cost_to_date (float | None)
-        created_at (date | None)
-        currency (str | None): ISO code.
-        description (str | None)
-        end_date (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        fees (float | None)
-        forecast (float | None)
-        forecast_locked (bool | None): Locked when previous period closes.
-        has_revenue_override (bool | None)
-        hours (float | None)
-        hours_eac (float | None): Estimated hours at completion.
-        hours_etc (float | None): Hours_eac minus hours.
-        labor_type (str | None): Valid values: `Labor`, and `Non-Labor`.
-        notes (str | None)
-        percent_complete (float | None): Decimal, 0.75 = 75%.
-        remaining_forecast (float | None): Null unless period Open; needs Revenue Management early access.
-        revenue_method (str | None)
-        revenue_override_notes (str | None): Needs Revenue Management early access.
-        role_id (str | None): Present only when `include` names `role`.
-        service_type (str | None): Organization-specific category.
-        start_date (date | None)
-        status (str | None): Valid values: `Unsubmitted`, `Draft`, `Pending Approval`, `Approved`,
-            `Cancelled`, `Reopened`, and `Adjusted`.
-        story_id (str | None): Present only when `include` names `story`.
-        system_generated (bool | None)
-        total_estimated_hours (float | None): Initial estimate, never changes.
-        total_hours_to_date (float | None)
-        type (str | None): Valid values: `Baseline`, `Earned Value`, `Earned Value Forecasting`,
-            `Forecasting`, and `Recognition`.
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        role (Role | None): The role with the id in `role_id`.
-        story (Story | None): The story with the id in `story_id`.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Project accounting record."""
 
     KEY: ClassVar[str | None] = "project_accounting_records"
 

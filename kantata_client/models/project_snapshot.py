@@ -22,45 +22,7 @@ if TYPE_CHECKING:
 
 
 class ProjectSnapshot(Model):
-    """Project snapshot.
-
-    Attributes:
-        id (str)
-        budget_in_cents (int | None): Currency subunits.
-        created_at (datetime | None)
-        currency (str | None): ISO code.
-        description (str | None)
-        due_date (date | None)
-        duration (str | None): Earliest task start to latest task due.
-        is_baseline (bool | None)
-        project_snapshot_assignment_ids (list[str] | None): Present only when `include` names
-            `project_snapshot_assignments`.
-        project_snapshot_custom_field_value_ids (list[str] | None): Present only when `include` names
-            `project_snapshot_custom_field_values`.
-        project_snapshot_resource_ids (list[str] | None): Present only when `include` names
-            `project_snapshot_resources`.
-        project_snapshot_task_custom_field_value_ids (list[str] | None): Present only when `include` names
-            `project_snapshot_task_custom_field_values`.
-        project_snapshot_task_ids (list[str] | None): Present only when `include` names
-            `project_snapshot_tasks`.
-        start_date (date | None)
-        status_as_text (str | None)
-        status_color (str | None)
-        title (str | None)
-        workspace_id (str | None)
-        project_snapshot_assignments (list[ProjectSnapshotAssignment]): The project snapshot assignments
-            with the ids in `project_snapshot_assignment_ids`.
-        project_snapshot_custom_field_values (list[ProjectSnapshotCustomFieldValue]): The project snapshot
-            custom field values with the ids in `project_snapshot_custom_field_value_ids`. Project custom
-            fields.
-        project_snapshot_resources (list[ProjectSnapshotResource]): The project snapshot resources with
-            the ids in `project_snapshot_resource_ids`.
-        project_snapshot_task_custom_field_values (list[ProjectSnapshotCustomFieldValue]): The project
-            snapshot task custom field values with the ids in
-            `project_snapshot_task_custom_field_value_ids`. Task custom fields.
-        project_snapshot_tasks (list[ProjectSnapshotTask]): The project snapshot tasks with the ids in
-            `project_snapshot_task_ids`.
-    """
+    """Project snapshot."""
 
     KEY: ClassVar[str | None] = "project_snapshots"
 

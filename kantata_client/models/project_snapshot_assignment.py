@@ -13,17 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ProjectSnapshotAssignment(Model):
-    """Project snapshot assignment.
-
-    Attributes:
-        id (str)
-        bill_rate_in_cents (int | None)
-        cost_rate_in_cents (int | None)
-        estimated_minutes (int | None)
-        project_snapshot_resource_id (int | None)
-        project_snapshot_task_id (int | None)
-        scheduled_minutes (int | None)
-    """
+    """Project snapshot assignment."""
 
     KEY: ClassVar[str | None] = "project_snapshot_assignments"
 

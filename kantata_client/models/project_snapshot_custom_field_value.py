@@ -13,16 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ProjectSnapshotCustomFieldValue(Model):
-    """Project snapshot custom field value.
-
-    Attributes:
-        id (str)
-        custom_field_name (str | None)
-        subject_id (int | None): Snapshot project or task ID, not the original's.
-        subject_type (str | None): E.g. SnapshotWorkspace, SnapshotStory.
-        value (str | None)
-        value_type (str | None): E.g. string, date, number, currency, single, multi.
-    """
+    """Project snapshot custom field value."""
 
     KEY: ClassVar[str | None] = "project_snapshot_custom_field_values"
 

@@ -13,17 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ProjectSnapshotResource(Model):
-    """Project snapshot resource.
-
-    Attributes:
-        id (str)
-        allocated_minutes (int | None)
-        name (str | None): Full name, or title if unnamed.
-        project_snapshot_id (int | None)
-        resource_id (int | None)
-        role_id (int | None)
-        user_id (int | None): Null for unnamed resources.
-    """
+    """Project snapshot resource."""
 
     KEY: ClassVar[str | None] = "project_snapshot_resources"
 

@@ -13,27 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ProjectSnapshotTask(Model):
-    """Project snapshot task.
-
-    Attributes:
-        id (str)
-        archived (bool | None)
-        billable (bool | None)
-        budget_estimate_in_cents (int | None)
-        description (str | None)
-        due_date (str | None)
-        percentage_complete (int | None)
-        priority_level (int | None)
-        project_plan (bool | None): True project task, false To Do.
-        project_snapshot_id (int | None)
-        start_date (str | None)
-        state (str | None): Task status.
-        story_id (int | None)
-        story_type (str | None)
-        time_estimate_in_minutes (int | None)
-        title (str | None)
-        wbs (int | None)
-    """
+    """Project snapshot task."""
 
     KEY: ClassVar[str | None] = "project_snapshot_tasks"
 

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 class ProjectTemplatePermissions(Model):
-    """Project template permissions.
-
-    Attributes:
-        can_edit_project_template (bool | None)
-    """
+    """Project template permissions."""
 
     can_edit_project_template: bool | None = None
 
@@ -39,34 +35,7 @@ class ProjectTemplatePermissions(Model):
 
 
 class ProjectTemplate(Model):
-    """Project template.
-
-    Attributes:
-        id (str)
-        budget (int | None)
-        created_at (datetime | None)
-        currency (str | None)
-        description (str | None): Not copied to the project.
-        duration (int | None): Days.
-        is_budgeted (bool | None): Has financial attributes.
-        item_count (int | None): Number of tasks.
-        permissions (ProjectTemplatePermissions | None)
-        project_template_additional_tab_ids (list[str] | None): Present only when `include` names
-            `project_template_additional_tabs`.
-        project_template_assignment_ids (list[str] | None): Present only when `include` names
-            `project_template_assignments`.
-        raw_json (str | None): JSON hash of all tasks. Returned only when named in `optional_fields`.
-        shared (bool | None): Use sharing instead. Deprecated.
-        sharing (str | None): Valid values: `private`, `shared`, and `editable`.
-        title (str | None)
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        project_template_additional_tabs (list[ProjectTemplateAdditionalTab]): The project template
-            additional tabs with the ids in `project_template_additional_tab_ids`.
-        project_template_assignments (list[ProjectTemplateAssignment]): The project template assignments
-            with the ids in `project_template_assignment_ids`.
-        user (User | None): The user with the id in `user_id`. Template creator.
-    """
+    """Project template."""
 
     KEY: ClassVar[str | None] = "project_templates"
 

@@ -13,14 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class ProjectTemplateAdditionalTab(Model):
-    """Project template additional tab.
-
-    Attributes:
-        id (str)
-        associated_tab_id (int | None): Form or dashboard ID.
-        project_template_id (int | None)
-        tab_type (str | None): Valid values: `form`, and `dashboard`.
-    """
+    """Project template additional tab."""
 
     KEY: ClassVar[str | None] = "project_template_additional_tabs"
 

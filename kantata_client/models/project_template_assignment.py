@@ -19,21 +19,7 @@ if TYPE_CHECKING:
 
 
 class ProjectTemplateAssignment(Model):
-    """Project template assignment.
-
-    Attributes:
-        id (str)
-        name (str | None)
-        project_template_id (str | None): Present only when `include` names `project_template`.
-        role_id (str | None): Present only when `include` names `role`.
-        role_initials (str | None): Three letters. Returned only when named in `optional_fields`.
-        role_name (str | None): Returned only when named in `optional_fields`.
-        total_count (int | None): Returned only when named in `optional_fields`.
-        total_estimated_minutes (int | None): Returned only when named in `optional_fields`.
-        project_template (ProjectTemplate | None): The project template with the id in
-            `project_template_id`.
-        role (Role | None): The role with the id in `role_id`.
-    """
+    """Project template assignment."""
 
     KEY: ClassVar[str | None] = "project_template_assignments"
 

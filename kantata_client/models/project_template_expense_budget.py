@@ -19,27 +19,7 @@ if TYPE_CHECKING:
 
 
 class ProjectTemplateExpenseBudget(Model):
-    """Project template expense budget.
-
-    Attributes:
-        id (str)
-        billable (bool | None)
-        burns_budget (bool | None): Affects project margin.
-        cost_per_unit_in_subunits (int | None): Currency subunits.
-        created_at (datetime | None)
-        description (str | None)
-        fixed_fee (bool | None)
-        markup_per_unit_in_subunits (int | None): Currency subunits.
-        markup_percentage (int | None): For percentage markup.
-        markup_type (str | None): Valid values: `flat_fee`, and `percentage`.
-        project_template_id (int | None)
-        quantity (int | None)
-        relative_expected_by_date (int | None): Relative to project start.
-        title (str | None)
-        updated_at (datetime | None)
-        project_template (ProjectTemplate | None): The project template with the id in
-            `project_template_id`.
-    """
+    """Project template expense budget."""
 
     KEY: ClassVar[str | None] = "project_template_expense_budgets"
 

@@ -15,26 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class Proof(Model):
-    """Proof.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        creator_name (str | None): Uploader of current revision.
-        current_revision_id (str | None): Present only when `include` names `current_revision`.
-        download_url (str | None): Current revision.
-        filename (str | None): Current revision.
-        filesize (int | None): Current revision.
-        has_comments (bool | None): On current revision.
-        review_status (str | None): Active review, if any.
-        review_url (str | None): Proofing workspace URL.
-        revision_count (int | None)
-        revision_date (datetime | None): Current revision created.
-        revision_ids (list[str] | None): Present only when `include` names `revisions`.
-        story_id (str | None): Present only when `include` names `story`.
-        title (str | None)
-        viewable (bool | None): Processing finished.
-    """
+    """Proof."""
 
     id: str = ""
     created_at: datetime | None = moment()

@@ -14,15 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class ProofReview(Model):
-    """Proof review.
-
-    Attributes:
-        id (str)
-        can_modify (bool | None)
-        participation_ids (list[str] | None): Present only when `include` names `participations`.
-        proof_revision_id (str | None): Present only when `include` names `proof_revision`.
-        status (str | None): Valid values: `In Progress`, `Approved`, and `Rejected`.
-    """
+    """Proof review."""
 
     id: str = ""
     can_modify: bool | None = None

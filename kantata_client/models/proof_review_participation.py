@@ -14,14 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class ProofReviewParticipation(Model):
-    """Proof review participation.
-
-    Attributes:
-        id (str)
-        project_review_id (str | None): Present only when `include` names `proof_review`.
-        status (str | None): Valid values: `waiting`, `rejected`, and `approved`.
-        user_id (int | None)
-    """
+    """Proof review participation."""
 
     id: str = ""
     project_review_id: str | None = included("proof_review")

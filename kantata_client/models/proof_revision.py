@@ -15,20 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class ProofRevision(Model):
-    """Proof revision.
-
-    Attributes:
-        id (str)
-        creator_name (str | None)
-        current (bool | None): Only the current revision can be reviewed.
-        download_url (str | None)
-        filesize (int | None)
-        original_filename (str | None)
-        proof_id (str | None): Present only when `include` names `proof`.
-        proof_review_id (str | None): Present only when `include` names `proof_review`.
-        review_url (str | None): Proofing workspace URL.
-        revision_date (datetime | None)
-    """
+    """Proof revision."""
 
     id: str = ""
     creator_name: str | None = None

@@ -21,30 +21,7 @@ if TYPE_CHECKING:
 
 
 class RateCard(Model):
-    """Rate card.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        currency (str | None)
-        effective_rate_card_version_id (str | None): Present only when `include` names
-            `effective_rate_card_version`.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        rate_card_set_id (str | None): Present only when `include` names `rate_card_set`.
-        rate_card_set_title (str | None): Set and currency.
-        rate_card_version_ids (list[str] | None): Present only when `include` names `rate_card_versions`.
-        removable (bool | None)
-        updated_at (datetime | None)
-        uses (int | None): Total usage count.
-        effective_rate_card_version (RateCardVersion | None): The effective rate card version with the id
-            in `effective_rate_card_version_id`. Version effective today; needs the `only` parameter.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        rate_card_set (RateCardSet | None): The rate card set with the id in `rate_card_set_id`.
-        rate_card_versions (list[RateCardVersion]): The rate card versions with the ids in
-            `rate_card_version_ids`.
-    """
+    """Rate card."""
 
     KEY: ClassVar[str | None] = "rate_cards"
 

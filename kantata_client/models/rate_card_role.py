@@ -20,19 +20,7 @@ if TYPE_CHECKING:
 
 
 class RateCardRole(Model):
-    """Rate card role.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        rate (int | None): Cents per hour.
-        rate_card_version_id (str | None): Present only when `include` names `rate_card_version`.
-        role_id (str | None): Present only when `include` names `role`.
-        updated_at (datetime | None)
-        rate_card_version (RateCardVersion | None): The rate card version with the id in
-            `rate_card_version_id`.
-        role (Role | None): The role with the id in `role_id`.
-    """
+    """Rate card role."""
 
     KEY: ClassVar[str | None] = "rate_card_roles"
 

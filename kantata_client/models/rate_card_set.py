@@ -21,27 +21,7 @@ if TYPE_CHECKING:
 
 
 class RateCardSet(Model):
-    """Rate card set.
-
-    Attributes:
-        id (str)
-        account_default (bool | None)
-        active_currencies (list[str] | None): From published versions only.
-        created_at (datetime | None)
-        default_currencies (list[str] | None): Published versions of account default set.
-        destroyable (bool | None)
-        rate_card_ids (list[str] | None): Present only when `include` names `rate_cards`.
-        rate_card_set_version_ids (list[str] | None): Present only when `include` names
-            `rate_card_set_versions`.
-        title (str | None)
-        updated_at (datetime | None)
-        workspace_group_ids (list[str] | None): Present only when `include` names `workspace_groups`.
-        rate_card_set_versions (list[RateCardSetVersion]): The rate card set versions with the ids in
-            `rate_card_set_version_ids`.
-        rate_cards (list[RateCard]): The rate cards with the ids in `rate_card_ids`.
-        workspace_groups (list[WorkspaceGroup]): The workspace groups with the ids in
-            `workspace_group_ids`.
-    """
+    """Rate card set."""
 
     KEY: ClassVar[str | None] = "rate_card_sets"
 

@@ -20,21 +20,7 @@ if TYPE_CHECKING:
 
 
 class RateCardSetVersion(Model):
-    """Rate card set version.
-
-    Attributes:
-        id (str)
-        active (bool | None): Published.
-        created_at (datetime | None)
-        effective_date (date | None)
-        rate_card_set_id (str | None): Present only when `include` names `rate_card_set`.
-        rate_card_version_ids (list[str] | None): Present only when `include` names `rate_card_versions`.
-        updated_at (datetime | None)
-        used_currencies (list[str] | None): Currencies of its rate cards.
-        rate_card_set (RateCardSet | None): The rate card set with the id in `rate_card_set_id`.
-        rate_card_versions (list[RateCardVersion]): The rate card versions with the ids in
-            `rate_card_version_ids`.
-    """
+    """Rate card set version."""
 
     KEY: ClassVar[str | None] = "rate_card_set_versions"
 

@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class RateCardSetVersionPublishResult(Model):
-    """Rate card set version publish result.
-
-    Attributes:
-        activated (bool | None): Published or not.
-    """
+    """Rate card set version publish result."""
 
     activated: bool | None = None
     """Published or not."""

@@ -14,12 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class RateCardTableRowCell(Model):
-    """Rate card table row cell.
-
-    Attributes:
-        rate (int | None): In subunits of the currency.
-        rate_card_role_id (int | None)
-    """
+    """Rate card table row cell."""
 
     rate: int | None = None
     """In subunits of the currency."""
@@ -36,17 +31,7 @@ class RateCardTableRowCell(Model):
 
 
 class RateCardTableRow(Model):
-    """Rate card table row.
-
-    Attributes:
-        id (str)
-        cells (dict[str, RateCardTableRowCell] | None): By ISO currency code.
-        name (str | None): Name of the role.
-        rate_card_set_id (int | None)
-        rate_card_set_version_id (int | None)
-        removable (bool | None)
-        role_id (int | None)
-    """
+    """Rate card table row."""
 
     KEY: ClassVar[str | None] = "rate_card_table_rows"
 

@@ -21,21 +21,7 @@ if TYPE_CHECKING:
 
 
 class RateCardVersion(Model):
-    """Rate card version.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        default_rate (int | None): For roles without own rate.
-        rate_card_id (str | None): Present only when `include` names `rate_card`.
-        rate_card_role_ids (list[str] | None): Present only when `include` names `rate_card_roles`.
-        rate_card_set_version_id (str | None): Present only when `include` names `rate_card_set_version`.
-        updated_at (datetime | None)
-        rate_card (RateCard | None): The rate card with the id in `rate_card_id`.
-        rate_card_roles (list[RateCardRole]): The rate card roles with the ids in `rate_card_role_ids`.
-        rate_card_set_version (RateCardSetVersion | None): The rate card set version with the id in
-            `rate_card_set_version_id`.
-    """
+    """Rate card version."""
 
     KEY: ClassVar[str | None] = "rate_card_versions"
 

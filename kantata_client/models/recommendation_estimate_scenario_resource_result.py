@@ -14,12 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class RecommendationEstimateScenarioResourceResultRecommendation(Model):
-    """Recommendation estimate scenario resource result recommendation.
-
-    Attributes:
-        rank (int | None)
-        user_id (int | None)
-    """
+    """Recommendation estimate scenario resource result recommendation."""
 
     rank: int | None = None
     user_id: int | None = None
@@ -35,12 +30,7 @@ class RecommendationEstimateScenarioResourceResultRecommendation(Model):
 
 
 class RecommendationEstimateScenarioResourceResult(Model):
-    """Recommendation estimate scenario resource result.
-
-    Attributes:
-        recommendations (list[RecommendationEstimateScenarioResourceResultRecommendation] | None)
-        total_count (int | None): Recommendations returned.
-    """
+    """Recommendation estimate scenario resource result."""
 
     recommendations: list[RecommendationEstimateScenarioResourceResultRecommendation] | None = nested_list(
         RecommendationEstimateScenarioResourceResultRecommendation

@@ -13,12 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Reference(Model):
-    """Reference.
-
-    Attributes:
-        id (str)
-        key (str | None)
-    """
+    """Reference."""
 
     id: str = ""
     key: str | None = None

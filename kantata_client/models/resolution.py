@@ -15,20 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class Resolution(Model):
-    """Resolution.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        created_at (datetime | None)
-        current (bool | None): False once a later resolution has taken its place.
-        description (str | None)
-        target_id (int | None): Submission ID.
-        target_type (str | None): Timesheet or expense report submission.
-        type (str | None): Valid values: `approval`, `rejection`, and `cancellation`.
-        updated_at (datetime | None)
-        user_id (int | None): Creator.
-    """
+    """Resolution."""
 
     KEY: ClassVar[str | None] = "resolutions"
 

@@ -14,18 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class Resource(Model):
-    """Resource.
-
-    Attributes:
-        id (str)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        label (str | None)
-        organization_membership_id (str | None): Present only when `include` names
-            `organization_membership`.
-        role_id (str | None): Present only when `include` names `role`.
-        user_id (str | None): Present only when `include` names `user`.
-    """
+    """Resource."""
 
     id: str = ""
     external_reference_ids: list[str] | None = included("external_references")

@@ -20,22 +20,7 @@ if TYPE_CHECKING:
 
 
 class ResourceRequest(Model):
-    """Resource request.
-
-    Attributes:
-        id (str)
-        approver_ids (list[str] | None): Present only when `include` names `approvers`.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        resource_id (str | None): Present only when `include` names `resource`.
-        status (str | None): Valid values: `new`, `cancelled`, `rejected`, and `approved`.
-        updated_at (datetime | None)
-        approvers (list[User]): The approvers with the ids in `approver_ids`. Users able to approve or
-            reject.
-        creator (User | None): The creator with the id in `creator_id`. Who submitted the request.
-        resource (WorkspaceResource | None): The resource with the id in `resource_id`. Resource to be
-            staffed.
-    """
+    """Resource request."""
 
     KEY: ClassVar[str | None] = "resource_requests"
 

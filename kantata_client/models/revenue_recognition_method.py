@@ -15,20 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class RevenueRecognitionMethod(Model):
-    """Revenue recognition method.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        active (bool | None): Selectable for a project.
-        created_at (datetime | None)
-        name (str | None)
-        percent_complete_formula (str | None): Only for percent_complete methods.
-        revenue_in_period_formula (str | None)
-        revenue_to_date_formula (str | None)
-        type (str | None): Valid values: `percent_complete`, and `time_and_materials`.
-        updated_at (datetime | None)
-    """
+    """Revenue recognition method."""
 
     KEY: ClassVar[str | None] = "revenue_recognition_methods"
 

@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 
 
 class Role(Model):
-    """Role.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        deleted_at (datetime | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        updated_at (datetime | None)
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Role."""
 
     KEY: ClassVar[str | None] = "roles"
 

@@ -20,22 +20,7 @@ if TYPE_CHECKING:
 
 
 class Skill(Model):
-    """Skill.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        description (str | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        max_level (str | None)
-        name (str | None)
-        skill_category_id (str | None): Present only when `include` names `skill_category`.
-        updated_at (datetime | None)
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        skill_category (SkillCategory | None): The skill category with the id in `skill_category_id`.
-    """
+    """Skill."""
 
     KEY: ClassVar[str | None] = "skills"
 

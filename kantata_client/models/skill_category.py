@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 
 class SkillCategory(Model):
-    """Skill category.
-
-    Attributes:
-        id (str)
-        name (str | None)
-        skill_ids (list[str] | None): Present only when `include` names `skills`.
-        skills (list[Skill]): The skills with the ids in `skill_ids`.
-    """
+    """Skill category."""
 
     KEY: ClassVar[str | None] = "skill_categories"
 

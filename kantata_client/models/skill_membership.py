@@ -20,22 +20,7 @@ if TYPE_CHECKING:
 
 
 class SkillMembership(Model):
-    """Skill membership.
-
-    Attributes:
-        id (str)
-        cached_skill_name (str | None)
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        level (int | None): Proficiency 1-5.
-        max_level (int | None)
-        skill_id (str | None): Present only when `include` names `skill`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        creator (User | None): The creator with the id in `creator_id`.
-        skill (Skill | None): The skill with the id in `skill_id`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Skill membership."""
 
     KEY: ClassVar[str | None] = "skill_memberships"
 

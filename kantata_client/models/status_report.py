@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 
 class StatusReportDetail(Model):
-    """Status report detail.
-
-    Attributes:
-        category (str | None): Valid values: `Scope`, `Budget`, `Schedule`, and `Client`.
-        color (str | None): Valid values: `green`, `yellow`, and `red`.
-        description (str | None)
-    """
+    """Status report detail."""
 
     category: str | None = None
     """Valid values: `Scope`, `Budget`, `Schedule`, and `Client`."""
@@ -47,26 +41,7 @@ class StatusReportDetail(Model):
 
 
 class StatusReport(Model):
-    """Status report.
-
-    Attributes:
-        id (str)
-        color (str | None): Valid values: `green`, `yellow`, and `red`.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        description (str | None)
-        details (list[StatusReportDetail] | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        updated_at (datetime | None)
-        updater_id (str | None): Present only when `include` names `updater`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        creator (User | None): The creator with the id in `creator_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        updater (User | None): The updater with the id in `updater_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Status report."""
 
     KEY: ClassVar[str | None] = "status_reports"
 

@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 
 
 class StatusSet(Model):
-    """Status set.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        custom_task_status_ids (list[str] | None): Present only when `include` names
-            `custom_task_statuses`.
-        name (str | None)
-        updated_at (datetime | None)
-        custom_task_statuses (list[StatusSetOption]): The custom task statuses with the ids in
-            `custom_task_status_ids`.
-    """
+    """Status set."""
 
     KEY: ClassVar[str | None] = "task_status_sets"
 

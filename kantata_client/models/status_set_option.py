@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 
 
 class StatusSetOption(Model):
-    """Status set option.
-
-    Attributes:
-        id (str)
-        category (str | None): Valid values: `not started`, `started`, `needs info`, and `completed`.
-        created_at (datetime | None)
-        position (int | None)
-        status (str | None): Name of the status.
-        status_set_id (int | None)
-        task_status_set_id (str | None): Present only when `include` names `task_status_set`.
-        updated_at (datetime | None)
-        task_status_set (StatusSet | None): The task status set with the id in `task_status_set_id`.
-    """
+    """Status set option."""
 
     KEY: ClassVar[str | None] = "custom_task_statuses"
 

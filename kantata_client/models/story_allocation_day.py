@@ -22,26 +22,7 @@ if TYPE_CHECKING:
 
 
 class StoryAllocationDay(Model):
-    """Story allocation day.
-
-    Attributes:
-        id (str)
-        assignment_id (str | None): Present only when `include` names `assignment`.
-        created_at (datetime | None)
-        current (bool | None): Its assignment is active.
-        date (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        minutes (int | None)
-        story_id (str | None): Present only when `include` names `story`.
-        updated_at (datetime | None)
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        assignment (Assignment | None): The assignment with the id in `assignment_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        story (Story | None): The story with the id in `story_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Story allocation day."""
 
     KEY: ClassVar[str | None] = "story_allocation_days"
 

@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 
 
 class StoryDependency(Model):
-    """Story dependency.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        dependency_type (int | None): 0 SS, 1 SF, 2 FS, 3 FF. Valid values: `0`, `1`, `2`, and `3`.
-        lag (int | None): Days.
-        source_id (str | None): Present only when `include` names `source`.
-        target_id (str | None): Present only when `include` names `target`.
-        updated_at (datetime | None)
-        source (Story | None): The source with the id in `source_id`. Predecessor.
-        target (Story | None): The target with the id in `target_id`. Successor.
-    """
+    """Story dependency."""
 
     KEY: ClassVar[str | None] = "story_dependencies"
 

@@ -20,17 +20,7 @@ if TYPE_CHECKING:
 
 
 class StoryFollow(Model):
-    """Story follow.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        follower_id (str | None): Present only when `include` names `follower`.
-        story_id (str | None): Present only when `include` names `story`.
-        updated_at (datetime | None)
-        follower (User | None): The follower with the id in `follower_id`.
-        story (Story | None): The story with the id in `story_id`.
-    """
+    """Story follow."""
 
     KEY: ClassVar[str | None] = "story_follows"
 

@@ -20,19 +20,7 @@ if TYPE_CHECKING:
 
 
 class StoryStateChange(Model):
-    """Story state change.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        formatted_state (str | None)
-        state (str | None): New state, depends on story type.
-        story_id (str | None): Present only when `include` names `story`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        story (Story | None): The story with the id in `story_id`.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Story state change."""
 
     KEY: ClassVar[str | None] = "story_state_changes"
 

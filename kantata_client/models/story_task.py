@@ -20,21 +20,7 @@ if TYPE_CHECKING:
 
 
 class StoryTask(Model):
-    """Story task.
-
-    Attributes:
-        id (str)
-        completed (bool | None)
-        completed_at (datetime | None)
-        completed_by_id (str | None): Present only when `include` names `completed_by`.
-        created_at (datetime | None)
-        name (str | None)
-        position (int | None)
-        story_id (str | None): Present only when `include` names `story`.
-        updated_at (datetime | None)
-        completed_by (User | None): The completed by with the id in `completed_by_id`.
-        story (Story | None): The story with the id in `story_id`.
-    """
+    """Story task."""
 
     KEY: ClassVar[str | None] = "story_tasks"
 

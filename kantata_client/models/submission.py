@@ -15,14 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class SubmissionPermissions(Model):
-    """Submission permissions.
-
-    Attributes:
-        can_approve_submission (bool | None)
-        can_cancel_submission (bool | None)
-        can_reject_submission (bool | None)
-        can_resubmit_submission (bool | None)
-    """
+    """Submission permissions."""
 
     can_approve_submission: bool | None = None
     can_cancel_submission: bool | None = None
@@ -42,31 +35,7 @@ class SubmissionPermissions(Model):
 
 
 class Submission(Model):
-    """Submission.
-
-    Attributes:
-        id (str)
-        comment (str | None)
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None)
-        currency_symbol (str | None)
-        current_resolution_created_at_date (datetime | None)
-        current_resolution_creator_id (int | None)
-        current_resolution_description (str | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        line_item_total_formatted (str | None)
-        line_item_total_in_cents (int | None)
-        permissions (SubmissionPermissions | None)
-        resolution_description (str | None): Of the current resolution.
-        status (str | None): Valid values: `approved`, `rejected`, `cancelled`, and `pending`.
-        title (str | None)
-        type (str | None): Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-    """
+    """Submission."""
 
     KEY: ClassVar[str | None] = "submissions"
 

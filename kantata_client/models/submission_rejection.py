@@ -15,18 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class SubmissionRejection(Model):
-    """Submission rejection.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        description (str | None)
-        target_id (int | None): Submission ID.
-        target_type (str | None): Timesheet or expense report submission.
-        type (str | None): Valid values: `approval`, `rejection`, and `cancellation`.
-        updated_at (datetime | None)
-        user_id (int | None): Creator.
-    """
+    """Submission rejection."""
 
     id: str = ""
     created_at: datetime | None = moment()

@@ -17,26 +17,7 @@ from kantata_client.models.reference import Reference
 
 
 class SubscribedEvent(Model):
-    """Subscribed event.
-
-    Attributes:
-        id (str)
-        account_id (int | None)
-        context_workspace_id (str | None): Associated workspace, if any.
-        created_at (datetime | None): Record creation, not when action happened.
-        current_payload (str | None): JSON. Returned only when named in `optional_fields`.
-        event_type (str | None)
-        payload_changes (str | None): JSON, previous and current values. Returned only when named in
-            `optional_fields`.
-        previous_payload (str | None): JSON. Returned only when named in `optional_fields`.
-        subject_changed_at (datetime | None): When action happened.
-        subject_id (int | None)
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_type (str | None): E.g. TimeEntry.
-        user_id (int | None): Who made the change.
-        subject (Model | None): The subject with the id in `subject_ref`. {id, key = subject type}; null
-            if deleted or moved to another account.
-    """
+    """Subscribed event."""
 
     KEY: ClassVar[str | None] = "subscribed_events"
 

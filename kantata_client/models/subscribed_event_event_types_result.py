@@ -14,13 +14,7 @@ from kantata_client._objects.model import Model
 
 
 class SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields(Model):
-    """Subscribed event event types result subscribed event type schema field fields.
-
-    Attributes:
-        description (str | None)
-        name (str | None)
-        type (str | None)
-    """
+    """Subscribed event event types result subscribed event type schema field fields."""
 
     description: str | None = None
     name: str | None = None
@@ -38,15 +32,7 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields(Model)
 
 
 class SubscribedEventEventTypesResultSubscribedEventTypeSchemaField(Model):
-    """Subscribed event event types result subscribed event type schema field.
-
-    Attributes:
-        description (str | None)
-        fields (SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields | None): Nested
-            attributes, if any.
-        name (str | None)
-        type (str | None): Data type.
-    """
+    """Subscribed event event types result subscribed event type schema field."""
 
     description: str | None = None
     fields: SubscribedEventEventTypesResultSubscribedEventTypeSchemaFieldFields | None = nested(
@@ -70,14 +56,7 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchemaField(Model):
 
 
 class SubscribedEventEventTypesResultSubscribedEventTypeSchema(Model):
-    """Subscribed event event types result subscribed event type schema.
-
-    Attributes:
-        description (str | None)
-        fields (dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchemaField] | None): Keyed by
-            attribute.
-        name (str | None): Of the event type.
-    """
+    """Subscribed event event types result subscribed event type schema."""
 
     description: str | None = None
     fields: dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchemaField] | None = nested_dict(
@@ -99,13 +78,7 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchema(Model):
 
 
 class SubscribedEventEventTypesResult(Model):
-    """Subscribed event event types result.
-
-    Attributes:
-        subscribed_event_type_schemas (dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchema]
-            | None): Payload fields of each event type.
-        subscribed_event_types (list[str] | None)
-    """
+    """Subscribed event event types result."""
 
     subscribed_event_type_schemas: (
         dict[str, SubscribedEventEventTypesResultSubscribedEventTypeSchema] | None

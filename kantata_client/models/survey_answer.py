@@ -22,25 +22,7 @@ if TYPE_CHECKING:
 
 
 class SurveyAnswer(Model):
-    """Survey answer.
-
-    Attributes:
-        id (str)
-        choice_ids (list[str] | None): Present only when `include` names `choices`.
-        created_at (datetime | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        survey_question_id (str | None): Present only when `include` names `survey_question`.
-        survey_response_id (str | None): Present only when `include` names `survey_response`.
-        text (str | None)
-        updated_at (datetime | None)
-        choices (list[SurveyQuestionChoice]): The choices with the ids in `choice_ids`. Single/multi
-            choice answers only.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        survey_question (SurveyQuestion | None): The survey question with the id in `survey_question_id`.
-        survey_response (SurveyResponse | None): The survey response with the id in `survey_response_id`.
-    """
+    """Survey answer."""
 
     KEY: ClassVar[str | None] = "survey_answers"
 

@@ -20,23 +20,7 @@ if TYPE_CHECKING:
 
 
 class SurveyQuestion(Model):
-    """Survey question.
-
-    Attributes:
-        id (str)
-        choice_ids (list[str] | None): Present only when `include` names `choices`.
-        created_at (datetime | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        question_type (str | None): Valid values: `single`, `multi`, `date`, `string`, `integer`, and
-            `decimal`.
-        text (str | None)
-        updated_at (datetime | None)
-        choices (list[SurveyQuestionChoice]): The choices with the ids in `choice_ids`. Single/multi
-            choice questions only.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Survey question."""
 
     KEY: ClassVar[str | None] = "survey_questions"
 

@@ -13,12 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class SurveyQuestionChoice(Model):
-    """Survey question choice.
-
-    Attributes:
-        id (str)
-        label (str | None): The one field that is known, from the creation of survey questions.
-    """
+    """Survey question choice."""
 
     KEY: ClassVar[str | None] = "survey_question_choices"
 

@@ -24,35 +24,7 @@ if TYPE_CHECKING:
 
 
 class SurveyResponse(Model):
-    """Survey response.
-
-    Attributes:
-        id (str)
-        close_date (date | None)
-        created_at (datetime | None)
-        description (str | None)
-        due_date (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        open_date (date | None)
-        owner_id (str | None): Present only when `include` names `owner`.
-        respondent_id (str | None): Present only when `include` names `respondent`.
-        status (str | None)
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        survey_answer_ids (list[str] | None): Present only when `include` names `survey_answers`.
-        survey_template_id (str | None): Present only when `include` names `survey_template`.
-        title (str | None)
-        updated_at (datetime | None)
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        owner (User | None): The owner with the id in `owner_id`.
-        respondent (User | None): The respondent with the id in `respondent_id`.
-        subject (Model | None): The subject with the id in `subject_ref`.
-        survey_answers (list[SurveyAnswer]): The survey answers with the ids in `survey_answer_ids`.
-        survey_template (SurveyTemplate | None): The survey template with the id in `survey_template_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Survey response."""
 
     KEY: ClassVar[str | None] = "survey_responses"
 

@@ -24,36 +24,7 @@ if TYPE_CHECKING:
 
 
 class SurveyTemplate(Model):
-    """Survey template.
-
-    Attributes:
-        id (str)
-        close_date (date | None)
-        created_at (datetime | None)
-        description (str | None)
-        due_date (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        open_date (date | None)
-        owner_id (str | None): Present only when `include` names `owner`.
-        respondent_id (str | None): Present only when `include` names `respondent`.
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        survey_question_ids (list[str] | None): Present only when `include` names `survey_questions`.
-        survey_response_ids (list[str] | None): Present only when `include` names `survey_responses`.
-        title (str | None)
-        updated_at (datetime | None)
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        owner (User | None): The owner with the id in `owner_id`. Owner of surveys based on the template.
-        respondent (User | None): The respondent with the id in `respondent_id`.
-        subject (Model | None): The subject with the id in `subject_ref`. E.g. the user under review.
-        survey_questions (list[SurveyQuestion]): The survey questions with the ids in
-            `survey_question_ids`.
-        survey_responses (list[SurveyResponse]): The survey responses with the ids in
-            `survey_response_ids`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Survey template."""
 
     KEY: ClassVar[str | None] = "survey_templates"
 

@@ -13,13 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class Tag(Model):
-    """Tag.
-
-    Attributes:
-        id (str)
-        name (str | None)
-        status (str | None)
-    """
+    """Tag."""
 
     KEY: ClassVar[str | None] = "tags"
 

@@ -25,49 +25,7 @@ if TYPE_CHECKING:
 
 
 class TimeEntry(Model):
-    """Time entry.
-
-    Attributes:
-        id (str)
-        active_submission_id (str | None): Present only when `include` names `active_submission`.
-        approved (bool | None)
-        billable (bool | None)
-        cost_rate_in_cents (int | None): Per hour.
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None): Subunits per currency unit.
-        currency_symbol (str | None)
-        date_performed (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        invoice_id (str | None): Present only when `include` names `invoice`.
-        is_invoiced (bool | None)
-        location (str | None): Only if account has locations.
-        location_id (int | None): Only if account has locations. Returned only when named in
-            `optional_fields`.
-        notes (str | None)
-        rate_in_cents (int | None): Per hour.
-        recent_submission_id (str | None): Present only when `include` names `recent_submission`.
-        role_id (str | None): Present only when `include` names `role`.
-        story_id (str | None): Present only when `include` names `story`.
-        taxable (bool | None)
-        time_in_minutes (int | None)
-        updated_at (datetime | None)
-        user_can_edit (bool | None): Returned only when named in `optional_fields`.
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        active_submission (TimesheetSubmission | None): The active submission with the id in
-            `active_submission_id`. Approved or pending timesheet.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        invoice (Invoice | None): The invoice with the id in `invoice_id`.
-        recent_submission (TimesheetSubmission | None): The recent submission with the id in
-            `recent_submission_id`. Also rejected or cancelled.
-        role (Role | None): The role with the id in `role_id`.
-        story (Story | None): The story with the id in `story_id`.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Time entry."""
 
     KEY: ClassVar[str | None] = "time_entries"
 

@@ -21,22 +21,7 @@ if TYPE_CHECKING:
 
 
 class TimeOffEntry(Model):
-    """Time off entry.
-
-    Attributes:
-        id (str)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        hours (float | None)
-        requested_date (date | None)
-        role_id (str | None): Present only when `include` names `role`.
-        submission_date (date | None)
-        user_id (str | None): Present only when `include` names `user`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        role (Role | None): The role with the id in `role_id`. User's account role.
-        user (User | None): The user with the id in `user_id`.
-    """
+    """Time off entry."""
 
     KEY: ClassVar[str | None] = "time_off_entries"
 

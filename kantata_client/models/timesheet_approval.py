@@ -15,11 +15,7 @@ from kantata_client.models.resolution import Resolution
 
 
 class TimesheetApproval(Model):
-    """Timesheet approval.
-
-    Attributes:
-        resolutions (list[Resolution] | None)
-    """
+    """Timesheet approval."""
 
     resolutions: list[Resolution] | None = nested_list(Resolution)
 

@@ -15,11 +15,7 @@ from kantata_client.models.resolution import Resolution
 
 
 class TimesheetCancellation(Model):
-    """Timesheet cancellation.
-
-    Attributes:
-        resolutions (list[Resolution] | None)
-    """
+    """Timesheet cancellation."""
 
     resolutions: list[Resolution] | None = nested_list(Resolution)
 

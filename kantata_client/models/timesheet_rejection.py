@@ -15,11 +15,7 @@ from kantata_client.models.resolution import Resolution
 
 
 class TimesheetRejection(Model):
-    """Timesheet rejection.
-
-    Attributes:
-        resolutions (list[Resolution] | None)
-    """
+    """Timesheet rejection."""
 
     resolutions: list[Resolution] | None = nested_list(Resolution)
 

@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 
 class TimesheetSubmissionPermissions(Model):
-    """Timesheet submission permissions.
-
-    Attributes:
-        can_approve_submission (bool | None)
-        can_cancel_submission (bool | None)
-        can_reject_submission (bool | None)
-        can_resubmit_submission (bool | None)
-    """
+    """Timesheet submission permissions."""
 
     can_approve_submission: bool | None = None
     can_cancel_submission: bool | None = None
@@ -49,39 +42,7 @@ class TimesheetSubmissionPermissions(Model):
 
 
 class TimesheetSubmission(Model):
-    """Timesheet submission.
-
-    Attributes:
-        id (str)
-        comment (str | None)
-        created_at (datetime | None)
-        currency (str | None)
-        currency_base_unit (int | None)
-        currency_symbol (str | None)
-        current_resolution_created_at_date (datetime | None)
-        current_resolution_creator_id (int | None)
-        current_resolution_description (str | None)
-        end_date (date | None): Last day of the week.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        line_item_total_formatted (str | None)
-        line_item_total_in_cents (int | None)
-        permissions (TimesheetSubmissionPermissions | None)
-        resolution_description (str | None): Of the current resolution.
-        start_date (date | None): First day of the week.
-        status (str | None): Valid values: `approved`, `rejected`, `cancelled`, and `pending`.
-        time_entry_ids (list[str] | None): Present only when `include` names `time_entries`.
-        title (str | None)
-        type (str | None): Valid values: `ExpenseReportSubmission`, and `TimesheetSubmission`.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        time_entries (list[TimeEntry]): The time entries with the ids in `time_entry_ids`.
-        user (User | None): The user with the id in `user_id`. Owner of the line items.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Timesheet submission."""
 
     KEY: ClassVar[str | None] = "timesheet_submissions"
 

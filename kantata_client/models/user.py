@@ -25,48 +25,7 @@ if TYPE_CHECKING:
 
 
 class User(Model):
-    """User.
-
-    Attributes:
-        id (str)
-        abbreviated_timezone (str | None): Returned only when named in `optional_fields`.
-        account_membership_id (str | None): Present only when `include` names `account_membership`.
-        bio (str | None): Returned only when named in `optional_fields`.
-        city (str | None): Returned only when named in `optional_fields`.
-        classification (str | None): Valid values: `Internal`, and `External`. Returned only when named in
-            `optional_fields`.
-        country (str | None): Returned only when named in `optional_fields`.
-        custom_field_value_ids (list[str] | None): Present only when `include` names
-            `custom_field_values`.
-        email_address (str | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        full_name (str | None)
-        headline (str | None)
-        last_site_activity (datetime | None): Last login; needs on_my_account filter; administrators only.
-            Returned only when named in `optional_fields`.
-        manager_id (str | None): Present only when `include` names `manager`.
-        photo_path (str | None): Profile photo URL.
-        role_id (str | None): Present only when `include` names `role`.
-        skill_ids (list[str] | None): Present only when `include` names `skills`.
-        skill_membership_ids (list[str] | None): Present only when `include` names `skill_memberships`.
-        state (str | None): Home state, geographic. Returned only when named in `optional_fields`.
-        website (str | None): Returned only when named in `optional_fields`.
-        work_sample_ids (list[str] | None): Present only when `include` names `work_samples`.
-        account_membership (AccountMembership | None): The account membership with the id in
-            `account_membership_id`.
-        custom_field_values (list[CustomFieldValue]): The custom field values with the ids in
-            `custom_field_value_ids`. Those the current user may view.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        manager (User | None): The manager with the id in `manager_id`.
-        role (Role | None): The role with the id in `role_id`. Account role.
-        skill_memberships (list[SkillMembership]): The skill memberships with the ids in
-            `skill_membership_ids`. With proficiency level.
-        skills (list[Skill]): The skills with the ids in `skill_ids`. With description and category id.
-        work_samples (list[WorkSample]): The work samples with the ids in `work_sample_ids`. Portfolio
-            items.
-    """
+    """User."""
 
     KEY: ClassVar[str | None] = "users"
 

@@ -15,13 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class UserCapacityResult(Model):
-    """User capacity result.
-
-    Attributes:
-        end_date (date | None)
-        hours (dict[str, float] | None): Keyed by date; capacity that day.
-        start_date (date | None)
-    """
+    """User capacity result."""
 
     end_date: date | None = day()
     hours: dict[str, float] | None = None

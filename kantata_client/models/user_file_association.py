@@ -20,18 +20,7 @@ if TYPE_CHECKING:
 
 
 class UserFileAssociation(Model):
-    """User file association.
-
-    Attributes:
-        id (str)
-        asset_object_ref (Reference | None): Present only when `include` names `asset_object`.
-        post_id (str | None): Present only when `include` names `post`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        asset_object (Model | None): The asset object with the id in `asset_object_ref`. Ref object with
-            ID and key (attachments or google_documents).
-        post (Post | None): The post with the id in `post_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """User file association."""
 
     KEY: ClassVar[str | None] = "user_file_associations"
 

@@ -20,17 +20,7 @@ if TYPE_CHECKING:
 
 
 class UserWorkspaceGroup(Model):
-    """User workspace group.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        creator_id (int | None): Who assigned the user.
-        user_id (int | None)
-        workspace_group_id (int | None)
-        user (User | None): The user with the id in `user_id`.
-        workspace_group (WorkspaceGroup | None): The workspace group with the id in `workspace_group_id`.
-    """
+    """User workspace group."""
 
     KEY: ClassVar[str | None] = "user_group_memberships"
 

@@ -18,19 +18,7 @@ if TYPE_CHECKING:
 
 
 class Vendor(Model):
-    """Vendor.
-
-    Attributes:
-        id (str)
-        archived (bool | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        externally_managed (bool | None): Imported from an external system.
-        in_use (bool | None): Used on an invoice.
-        name (str | None)
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-    """
+    """Vendor."""
 
     KEY: ClassVar[str | None] = "vendors"
 

@@ -13,17 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkSample(Model):
-    """Work sample.
-
-    Attributes:
-        id (str)
-        attachment_filename (str | None)
-        attachment_id (str | None)
-        description (str | None)
-        title (str | None)
-        trapped_website_url (str | None): Redirected URL.
-        website_url (str | None)
-    """
+    """Work sample."""
 
     KEY: ClassVar[str | None] = "work_samples"
 

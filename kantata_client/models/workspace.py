@@ -30,12 +30,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceExternalLink(Model):
-    """Workspace external link.
-
-    Attributes:
-        text (str | None): Button text.
-        url (str | None)
-    """
+    """Workspace external link."""
 
     text: str | None = None
     """Button text."""
@@ -52,24 +47,7 @@ class WorkspaceExternalLink(Model):
 
 
 class WorkspacePermissions(Model):
-    """Workspace permissions.
-
-    Attributes:
-        access_level (str | None)
-        can_change_price (bool | None)
-        can_change_story_billable (bool | None)
-        can_edit (bool | None)
-        can_join (bool | None)
-        can_post (bool | None)
-        can_private_message (bool | None)
-        can_see_financials (bool | None)
-        can_upload_files (bool | None)
-        is_guest_on_project (bool | None): May view without joining.
-        is_participant (bool | None)
-        restricted (bool | None)
-        team_lead (bool | None)
-        user_is_client (bool | None)
-    """
+    """Workspace permissions."""
 
     access_level: str | None = None
     can_change_price: bool | None = None
@@ -110,13 +88,7 @@ class WorkspacePermissions(Model):
 
 
 class WorkspaceStatus(Model):
-    """Workspace status.
-
-    Attributes:
-        color (str | None): E.g. red.
-        key (str | None): E.g. 501.
-        message (str | None): E.g. Cancelled.
-    """
+    """Workspace status."""
 
     color: str | None = None
     """E.g. red."""
@@ -137,159 +109,7 @@ class WorkspaceStatus(Model):
 
 
 class Workspace(Model):
-    """Workspace.
-
-    Attributes:
-        id (str)
-        access_level (str | None): Valid values: `invitation`, `open`, and `admin`.
-        account_color_id (str | None): Present only when `include` names `account_color`.
-        account_id (int | None)
-        account_insights_mapping_ids (list[str] | None): Present only when `include` names
-            `account_insights_mappings`.
-        actual_fees_includes_additional_line_items (bool | None): Same-account project administrators
-            only.
-        actual_fees_includes_expenses (bool | None): Same-account project administrators only.
-        approver_id (str | None): Present only when `include` names `approver`.
-        approver_ids (list[str] | None): Present only when `include` names `approvers`.
-        archived (bool | None)
-        billable_minutes (int | None): Provider team with financial access only. Returned only when named
-            in `optional_fields`.
-        billing_milestone_ids (list[str] | None): Present only when `include` names `billing_milestones`.
-        budget_remaining (str | None): Provider team with reports or financial access only.
-        budget_used (str | None): Provider team with reports or financial access only.
-        budget_used_in_cents (int | None): Subunits; provider team with reports or financial access only.
-        budgeted (bool | None)
-        can_create_line_items (bool | None)
-        can_invite (bool | None)
-        change_orders_enabled (bool | None)
-        client_lead_name (str | None): Returned only when named in `optional_fields`.
-        client_role_name (str | None): Client team name.
-        consultant_role_name (str | None): Provider team name.
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        currency (str | None): Needs financial access.
-        currency_base_unit (int | None): E.g. 100 for USD.
-        currency_symbol (str | None): ISO symbol, e.g. USD.
-        current_status_report_id (str | None): Present only when `include` names `current_status_report`.
-        current_user_participation_id (str | None): Present only when `include` names
-            `current_user_participation`.
-        custom_field_value_ids (list[str] | None): Present only when `include` names
-            `custom_field_values`.
-        default_rate (str | None)
-        description (str | None)
-        due_date (date | None)
-        effective_due_date (date | None): Deprecated.
-        estimated_minutes (int | None): Needs reports or financial access. Returned only when named in
-            `optional_fields`.
-        exclude_archived_stories_percent_complete (bool | None)
-        expenses_in_burn_rate (bool | None): AND of both actual_fees flags; same-account project
-            administrators only.
-        external_link (WorkspaceExternalLink | None): Needs project button feature.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        financial_viewer_ids (list[str] | None): Present only when `include` names `financial_viewers`.
-        has_active_expense_report_submissions (bool | None)
-        has_active_timesheet_submissions (bool | None)
-        has_budget_access (bool | None)
-        incoming_email_address (str | None): Per-user posting address; same-account project administrators
-            only. Returned only when named in `optional_fields`.
-        lock_date (date | None): Account's line item lock. Returned only when named in `optional_fields`.
-        minutes_logged (int | None): Includes adjustments; provider team with financial access only.
-            Returned only when named in `optional_fields`.
-        next_uncompleted_milestone_id (str | None): Present only when `include` names
-            `next_uncompleted_milestone`.
-        non_billable_minutes (int | None): Provider team with financial access only. Returned only when
-            named in `optional_fields`.
-        over_budget (bool | None): Same-account project administrators with financial access only.
-        participant_ids (list[str] | None): Present only when `include` names `participants`.
-        participation_ids (list[str] | None): Present only when `include` names `participations`.
-        percent_of_budget_used (int | None): Provider team with reports or financial access only.
-        percentage_complete (int | None): From stories, archived included.
-        permissions (WorkspacePermissions | None)
-        possible_approver_ids (list[str] | None): Present only when `include` names `possible_approvers`.
-        posts_require_privacy_decision (bool | None): Posts private by default.
-        price (str | None): Budget; needs reports or financial access.
-        price_in_cents (int | None): Budget, subunits; needs reports or financial access.
-        primary_counterpart_id (str | None): Present only when `include` names `primary_counterpart`.
-        primary_maven_id (str | None): Present only when `include` names `primary_maven`.
-        primary_workspace_group_id (str | None): Present only when `include` names
-            `primary_workspace_group`.
-        provider_lead_name (str | None): Returned only when named in `optional_fields`.
-        rate_card_id (int | None)
-        require_expense_approvals (bool | None)
-        require_notes_on_time_entries (bool | None)
-        require_time_approvals (bool | None)
-        revenue_recognition_method_id (str | None): Composite, e.g. 123:percent_complete. Returned only
-            when named in `optional_fields`.
-        revenue_recognition_method_name (str | None): Returned only when named in `optional_fields`.
-        stage (str | None): Valid values: `estimate`, and `project`. Returned only when named in
-            `optional_fields`.
-        start_date (date | None)
-        status (WorkspaceStatus | None): Only if user can view project status.
-        status_report_ids (list[str] | None): Present only when `include` names `status_reports`.
-        stories_are_fixed_fee_by_default (bool | None): Same-account project administrators only.
-        target_margin (float | None): Provider team with reports or financial access only.
-        task_status_set_id (str | None)
-        task_status_set_name (str | None)
-        task_statuses (list[str] | None)
-        tasks_default_non_billable (bool | None)
-        time_trackable (bool | None)
-        timesheet_submission_ids (list[str] | None): Present only when `include` names
-            `timesheet_submissions`.
-        title (str | None)
-        total_expenses_in_cents (int | None): Subunits; same-account project administrators only.
-        total_invoiced (str | None): Subunits; needs reports or financial access. Returned only when named
-            in `optional_fields`.
-        total_minutes_approved (int | None): Provider team with financial access only. Returned only when
-            named in `optional_fields`.
-        updated_at (datetime | None)
-        workspace_group_ids (list[str] | None): Present only when `include` names `workspace_groups`.
-        workspace_invoice_preference_id (int | None)
-        workspace_resource_ids (list[str] | None): Present only when `include` names
-            `workspace_resources`.
-        workspace_resources_with_unnamed_ids (list[str] | None): Present only when `include` names
-            `workspace_resources_with_unnamed`.
-        account_color (AccountColor | None): The account color with the id in `account_color_id`.
-        account_insights_mappings (list[AccountInsightsMapping]): The account insights mappings with the
-            ids in `account_insights_mapping_ids`.
-        approver (User | None): The approver with the id in `approver_id`. First viewable approver by user
-            id.
-        approvers (list[User]): The approvers with the ids in `approver_ids`. Time approvers viewable to
-            current user.
-        billing_milestones (list[BillingMilestone]): The billing milestones with the ids in
-            `billing_milestone_ids`.
-        creator (User | None): The creator with the id in `creator_id`. If creator left, see
-            primary_counterpart.
-        current_status_report (StatusReport | None): The current status report with the id in
-            `current_status_report_id`. Latest from today.
-        current_user_participation (Participation | None): The current user participation with the id in
-            `current_user_participation_id`.
-        custom_field_values (list[CustomFieldValue]): The custom field values with the ids in
-            `custom_field_value_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        financial_viewers (list[User]): The financial viewers with the ids in `financial_viewer_ids`.
-        next_uncompleted_milestone (Story | None): The next uncompleted milestone with the id in
-            `next_uncompleted_milestone_id`.
-        participants (list[User]): The participants with the ids in `participant_ids`.
-        participations (list[Participation]): The participations with the ids in `participation_ids`.
-        possible_approvers (list[User]): The possible approvers with the ids in `possible_approver_ids`.
-        primary_counterpart (User | None): The primary counterpart with the id in
-            `primary_counterpart_id`. Client team lead.
-        primary_maven (User | None): The primary maven with the id in `primary_maven_id`. Provider team
-            lead.
-        primary_workspace_group (WorkspaceGroup | None): The primary workspace group with the id in
-            `primary_workspace_group_id`.
-        status_reports (list[StatusReport]): The status reports with the ids in `status_report_ids`.
-        timesheet_submissions (list[TimesheetSubmission]): The timesheet submissions with the ids in
-            `timesheet_submission_ids`. Those the user can approve.
-        workspace_groups (list[WorkspaceGroup]): The workspace groups with the ids in
-            `workspace_group_ids`. Visible to current user.
-        workspace_resources (list[WorkspaceResource]): The workspace resources with the ids in
-            `workspace_resource_ids`. Named only.
-        workspace_resources_with_unnamed (list[WorkspaceResource]): The workspace resources with unnamed
-            with the ids in `workspace_resources_with_unnamed_ids`.
-    """
+    """Workspace."""
 
     KEY: ClassVar[str | None] = "workspaces"
 

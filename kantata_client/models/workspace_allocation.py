@@ -22,32 +22,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceAllocation(Model):
-    """Workspace allocation.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        end_date (date | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        hard (bool | None): False = soft.
-        minutes (int | None): Total over the date range.
-        notes (str | None)
-        percentage (float | None): Of capacity over the date range.
-        start_date (date | None)
-        updated_at (datetime | None)
-        updater_id (str | None): Present only when `include` names `updater`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        workspace_resource_id (str | None)
-        creator (User | None): The creator with the id in `creator_id`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        updater (User | None): The updater with the id in `updater_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-        workspace_resource (WorkspaceResource | None): The workspace resource with the id in
-            `workspace_resource_id`.
-    """
+    """Workspace allocation."""
 
     KEY: ClassVar[str | None] = "workspace_allocations"
 

@@ -21,34 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceBaseline(Model):
-    """Workspace baseline.
-
-    Attributes:
-        id (str)
-        budget_used_formatted (str | None): Needs task budget access.
-        budget_used_in_cents (int | None): Needs task budget access.
-        completed_stories (int | None)
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        creator_name (str | None)
-        currency_base_unit (int | None): E.g. 100; needs task budget access.
-        currency_symbol (str | None): E.g. USD; needs task budget access.
-        description (str | None)
-        due_date (date | None)
-        payload_id (str | None): Present only when `include` names `payload`.
-        percentage_complete (int | None)
-        projected_due_date (date | None)
-        status_color (str | None): Needs project status access.
-        status_text (str | None): Needs project status access.
-        title (str | None)
-        total_budget_formatted (str | None): Needs task budget access.
-        total_budget_in_cents (int | None): Needs task budget access.
-        total_stories (int | None)
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        creator (User | None): The creator with the id in `creator_id`.
-        payload (BaselinePayload | None): The payload with the id in `payload_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Workspace baseline."""
 
     KEY: ClassVar[str | None] = "workspace_baselines"
 

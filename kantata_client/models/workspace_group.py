@@ -21,29 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceGroup(Model):
-    """Workspace group.
-
-    Attributes:
-        id (str)
-        address (str | None): Company contact.
-        company (bool | None): Group represents a company.
-        contact_name (str | None)
-        created_at (datetime | None)
-        email (str | None): Company contact.
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        name (str | None)
-        notes (str | None)
-        phone_number (str | None): Company contact.
-        rate_card_set_ids (list[str] | None): Present only when `include` names `rate_card_sets`.
-        updated_at (datetime | None)
-        website (str | None): Company contact.
-        workspace_ids (list[str] | None): Present only when `include` names `workspaces`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        rate_card_sets (list[RateCardSet]): The rate card sets with the ids in `rate_card_set_ids`.
-        workspaces (list[Workspace]): The workspaces with the ids in `workspace_ids`.
-    """
+    """Workspace group."""
 
     KEY: ClassVar[str | None] = "workspace_groups"
 

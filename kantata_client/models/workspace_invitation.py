@@ -13,16 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkspaceInvitation(Model):
-    """Workspace invitation.
-
-    Attributes:
-        id (str)
-        email_address (str | None)
-        full_name (str | None)
-        invitee_role (str | None)
-        message (str | None)
-        subject (str | None)
-    """
+    """Workspace invitation."""
 
     KEY: ClassVar[str | None] = "workspace_invitations"
 

@@ -13,18 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkspaceInvoicePreference(Model):
-    """Workspace invoice preference.
-
-    Attributes:
-        id (str)
-        client_invoice_address (str | None)
-        client_invoice_name (str | None)
-        consultant_invoice_address (str | None): Provider's address.
-        consultant_invoice_name (str | None): Provider's name.
-        project_code (str | None)
-        purchase_order (str | None)
-        workspace_id (int | None)
-    """
+    """Workspace invoice preference."""
 
     KEY: ClassVar[str | None] = "workspace_invoice_preferences"
 

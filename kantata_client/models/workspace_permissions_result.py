@@ -13,20 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkspacePermissionsResult(Model):
-    """Workspace permissions result.
-
-    Attributes:
-        can_change_budgetability (bool | None): May change budget settings.
-        can_change_currency (bool | None)
-        can_change_expense_approvals (bool | None): Permitted and possible in the project.
-        can_change_time_approvals (bool | None): Permitted and possible in the project.
-        can_edit_change_orders (bool | None): Change orders can be disabled.
-        can_edit_project_settings (bool | None)
-        can_edit_team_names (bool | None)
-        can_manage_finance (bool | None): Permission and account access to finance settings.
-        can_manage_invoice_preferences (bool | None)
-        can_view_insights_dynamic_dashboards (bool | None): On the account.
-    """
+    """Workspace permissions result."""
 
     can_change_budgetability: bool | None = None
     """May change budget settings."""

@@ -16,36 +16,7 @@ from kantata_client.models.reference import Reference
 
 
 class WorkspacePost(Model):
-    """Workspace post.
-
-    Attributes:
-        id (str)
-        attachment_ids (list[str] | None): Present only when `include` names `attachments`.
-        created_at (datetime | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        formatted_message (str | None): Sanitized HTML.
-        google_document_ids (list[str] | None): Present only when `include` names `google_documents`.
-        has_attachments (bool | None)
-        message (str | None)
-        newest_reply_at (datetime | None)
-        newest_reply_id (str | None): Present only when `include` names `newest_reply`.
-        newest_reply_user_id (str | None): Present only when `include` names `newest_reply_user`.
-        parsed_message (str | None): Parsed markdown or plain, per preference.
-        private (bool | None)
-        recipient_ids (list[str] | None): Present only when `include` names `recipients`.
-        reply (bool | None): Whether post has replies.
-        reply_count (int | None)
-        reply_ids (list[str] | None): Present only when `include` names `replies`.
-        story_id (str | None): Present only when `include` names `story`.
-        subject_id (int | None): Parent post or replied-to object.
-        subject_ref (Reference | None): Present only when `include` names `subject`.
-        subject_title (str | None): Proof posts.
-        subject_type (str | None): Class name of replied-to object.
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-    """
+    """Workspace post."""
 
     id: str = ""
     attachment_ids: list[str] | None = included("attachments")

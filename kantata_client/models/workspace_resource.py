@@ -25,44 +25,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceResource(Model):
-    """Workspace resource.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        custom_field_value_ids (list[str] | None): Present only when `include` names
-            `custom_field_values`.
-        display_label (str | None)
-        external_reference_ids (list[str] | None): Present only when `include` names
-            `external_references`.
-        full_name (str | None): Of its user, if any.
-        label (str | None)
-        organization_membership_id (str | None): Present only when `include` names
-            `organization_membership`.
-        participation_id (str | None): Present only when `include` names `participation`.
-        photo_path (str | None): Of its user, if any.
-        resource_bill_rate (int | None): Subunits; slow; provider team with financial access only.
-            Returned only when named in `optional_fields`.
-        resource_cost_rate (int | None): Subunits; slow; provider team with financial access only.
-            Returned only when named in `optional_fields`.
-        role_id (str | None): Present only when `include` names `role`.
-        role_initials (str | None): Three letters.
-        role_name (str | None)
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (int | None)
-        workspace_title (str | None)
-        custom_field_values (list[CustomFieldValue]): The custom field values with the ids in
-            `custom_field_value_ids`.
-        external_references (list[ExternalReference]): The external references with the ids in
-            `external_reference_ids`.
-        organization_membership (OrganizationMembership | None): The organization membership with the id
-            in `organization_membership_id`.
-        participation (Participation | None): The participation with the id in `participation_id`.
-        role (Role | None): The role with the id in `role_id`.
-        user (User | None): The user with the id in `user_id`. Null for unnamed resources.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Workspace resource."""
 
     KEY: ClassVar[str | None] = "workspace_resources"
 

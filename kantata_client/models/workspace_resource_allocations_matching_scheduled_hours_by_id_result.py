@@ -13,11 +13,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult(Model):
-    """Workspace resource allocations matching scheduled hours by id result.
-
-    Attributes:
-        success (bool | None): Allocations were created.
-    """
+    """Workspace resource allocations matching scheduled hours by id result."""
 
     success: bool | None = None
     """Allocations were created."""

@@ -21,23 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceResourceSkill(Model):
-    """Workspace resource skill.
-
-    Attributes:
-        id (str)
-        cached_skill_name (str | None)
-        created_at (datetime | None)
-        creator_id (str | None): Present only when `include` names `creator`.
-        level (int | None): Proficiency 1-5.
-        max_level (int | None)
-        skill_id (str | None): Present only when `include` names `skill`.
-        updated_at (datetime | None)
-        workspace_resource_id (str | None): Present only when `include` names `workspace_resource`.
-        creator (User | None): The creator with the id in `creator_id`.
-        skill (Skill | None): The skill with the id in `skill_id`.
-        workspace_resource (WorkspaceResource | None): The workspace resource with the id in
-            `workspace_resource_id`.
-    """
+    """Workspace resource skill."""
 
     KEY: ClassVar[str | None] = "workspace_resource_skills"
 

@@ -20,23 +20,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceStatusChange(Model):
-    """Workspace status change.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        from_color (str | None)
-        from_message (str | None)
-        from_status_key (str | None)
-        to_color (str | None)
-        to_message (str | None)
-        to_status_key (str | None)
-        updated_at (datetime | None)
-        user_id (str | None): Present only when `include` names `user`.
-        workspace_id (str | None): Present only when `include` names `workspace`.
-        user (User | None): The user with the id in `user_id`.
-        workspace (Workspace | None): The workspace with the id in `workspace_id`.
-    """
+    """Workspace status change."""
 
     KEY: ClassVar[str | None] = "workspace_status_changes"
 

@@ -15,15 +15,7 @@ from kantata_client._objects.model import Model
 
 
 class WorkspaceStatusSet(Model):
-    """Workspace status set.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        status_set_id (int | None)
-        updated_at (datetime | None)
-        workspace_id (int | None)
-    """
+    """Workspace status set."""
 
     KEY: ClassVar[str | None] = "workspace_task_status_sets"
 

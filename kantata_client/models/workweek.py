@@ -19,28 +19,7 @@ if TYPE_CHECKING:
 
 
 class Workweek(Model):
-    """Workweek.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        default (bool | None): Account default.
-        end_date (date | None)
-        friday_minutes (int | None)
-        monday_minutes (int | None)
-        saturday_minutes (int | None)
-        start_date (date | None)
-        sunday_minutes (int | None)
-        thursday_minutes (int | None)
-        total_minutes (int | None): Per week.
-        tuesday_minutes (int | None)
-        updated_at (datetime | None)
-        wednesday_minutes (int | None)
-        workweek_membership_ids (list[str] | None): Present only when `include` names
-            `workweek_memberships`.
-        workweek_memberships (list[WorkweekMembership]): The workweek memberships with the ids in
-            `workweek_membership_ids`.
-    """
+    """Workweek."""
 
     KEY: ClassVar[str | None] = "workweeks"
 

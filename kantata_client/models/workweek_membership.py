@@ -20,19 +20,7 @@ if TYPE_CHECKING:
 
 
 class WorkweekMembership(Model):
-    """Workweek membership.
-
-    Attributes:
-        id (str)
-        created_at (datetime | None)
-        end_date (date | None)
-        start_date (date | None)
-        updated_at (datetime | None)
-        user_id (int | None)
-        workweek_id (str | None): Present only when `include` names `workweek`.
-        user (User | None): The user with the id in `user_id`.
-        workweek (Workweek | None): The workweek with the id in `workweek_id`.
-    """
+    """Workweek membership."""
 
     KEY: ClassVar[str | None] = "workweek_memberships"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, assert_type
 
 from kantata_client import BulkResult, BulkRun, ExternalReferenceKey, Outcome
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from kantata_client import Kantata
-    from kantata_client.models.inputs import CreateTimeEntry, UpdateStory
+    from kantata_client.models.inputs import CreateTimeEntry, UpdateStory, UpdateStoryById
 
 
 async def creations(
@@ -33,8 +34,15 @@ async def creations(
         assert_type(outcome.result, TimeEntry | None)
         assert_type(outcome.error, Exception | None)
         assert_type(outcome.found, bool)
+    day = date(2026, 1, 5)
+    kantata.time_entries.create_many([{"workspace_id": 7, "date_performed": day, "time_in_minutes": 30}])
     kantata.time_entries.create_many(
-        [{"workspace_id": 7, "date_performed": "2026-01-05", "time_in_minutes": 30}]
+        [{"workspace_id": 7, "date_performed": day, "time_in_minutes": minutes} for minutes in range(9)],
+        include=["workspace"],
+        optional_fields="user_can_edit",
+        atomic=True,
+        extra_query={"beta": True},
+        extra_body=lambda row: {"assignees": row["workspace_id"]},
     )
     key = ExternalReferenceKey("erp", "line", "erp_id")
     await kantata.time_entries.create_many(rows, key=key)
@@ -43,8 +51,16 @@ async def creations(
     await kantata.cost_rates.create_many(rows, key=key)  # pyright: ignore[reportCallIssue]
     await kantata.time_entries.create_many(7)  # pyright: ignore[reportArgumentType]
     await kantata.time_entries.create_many([7])  # pyright: ignore[reportArgumentType]
-    await kantata.time_entries.create_many(rows, key="erp_id")  # pyright: ignore[reportArgumentType]
-    await kantata.time_entries.create_many(rows, progress=7)  # pyright: ignore[reportArgumentType]
+    await kantata.time_entries.create_many(rows, key="erp_id")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await kantata.time_entries.create_many(typed, progress=7)  # pyright: ignore[reportArgumentType]
+    anything: list[Any] = rows
+    await kantata.time_entries.create_many(anything)
+    await kantata.time_entries.create_many(rows)  # pyright: ignore[reportArgumentType]
+    await kantata.time_entries.create_many([{"workspace_id": 7, "time_in_minutes": 30}])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.create_many([{"workspace_id": 7, "titel": "x", "title": "x", "story_type": "task"}])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.create_many([{"workspace_id": 7, "title": "x", "story_type": "tusk"}])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.create_many([], include=["assignee"])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.create_many([], extra_body=["x"])  # pyright: ignore[reportArgumentType]
     kantata.users.create_many(rows)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
@@ -54,6 +70,15 @@ async def updates(kantata: Kantata, stories: list[Story], changes: UpdateStory) 
     assert_type(
         await kantata.cost_rates.update_many([{"id": 7, "amount_in_subunits": 1}]), BulkResult[CostRate]
     )
+    await kantata.cost_rates.update_many(
+        [{"account_membership_id": 7, "amount_in_subunits": 1, "currency": "USD"}],
+        include="account_membership",
+    )
+    whole: UpdateStoryById = {"id": "7", "title": "x"}
+    await kantata.stories.update_many([whole, {"id": 8, "archived": True}, (9, {"title": "y"}), stories[0]])
+    await kantata.stories.update_many([(7, {"titel": "x"})])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.update_many([{"id": 7, "titel": "x"}])  # pyright: ignore[reportArgumentType]
+    await kantata.stories.update_many([{"title": "x"}])  # pyright: ignore[reportArgumentType]
     await kantata.stories.update_many([(7.5, changes)])  # pyright: ignore[reportArgumentType]
     await kantata.stories.update_many([7])  # pyright: ignore[reportArgumentType]
 
