@@ -210,3 +210,20 @@ def test_the_tree():
     for name, kind in vars(errors).items():
         if name.endswith("Error"):
             assert issubclass(kind, errors.KantataError), name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        body({"type": "val\x1bidation", "message": "no\x1b[31m\r\nFORGED line", "field": "ti\x07tle\u202e"}),
+        b'{"errors": {"ti\\u001btle": ["no\\u001b[2J", 7]}}',
+        b'{"error": "x\\u009b1m", "error_description": "y\\u001b]0;title\\u0007"}',
+        b'"text\\u001b[1m"',
+        b"<title>Gone\x1b[2J</title>",
+        b"plain \x1b[2Jtext \x7f",
+    ],
+)
+def test_control_characters_of_the_service_are_escaped(content: bytes) -> None:
+    error = error_from_response(422, {}, content, "POST", "/x")
+    assert str(error).isprintable()
+    assert all(f"{detail}{detail.type}".isprintable() for detail in error.errors)

@@ -20,6 +20,7 @@ from kantata_client.cli._events import events
 from kantata_client.cli._profile import Profile
 from kantata_client.cli._sandbox import sandbox
 from kantata_client.cli._sync import sync
+from kantata_client.errors.responses import visible
 from kantata_client.stores import StoredToken
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ async def _whoami(profile: Profile) -> str:
         Kantata(StoredToken(profile.store, profile.name, app=oauth), base_url=profile.base_url) as kantata,
     ):
         me = await kantata.users.me()
-        return me.full_name or f"user {me.id}"
+        return visible(me.full_name or f"user {me.id}")
 
 
 async def _token(profile: Profile) -> Secret:
@@ -191,7 +192,7 @@ async def _name_of(profile: Profile, access_token: str) -> str:
     async with Kantata(access_token, base_url=profile.base_url) as kantata:
         del access_token
         me = await kantata.users.me()
-        return me.full_name or f"user {me.id}"
+        return visible(me.full_name or f"user {me.id}")
 
 
 def _profile(name: str) -> Profile:

@@ -6,8 +6,9 @@ import html
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from secrets import compare_digest
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from kantata_client._http.tokens import Secret
 from kantata_client.errors import OAuthError
@@ -104,9 +105,20 @@ class CallbackServer:
         self._outcome = ok, text
         self._told.set()
 
-    def answer(self, target: str) -> tuple[int, str, str]:
-        """The status, redirect target and page for a GET request."""
+    def answer(self, target: str, host: str | None = None) -> tuple[int, str, str]:
+        """The status, redirect target and page for a GET request.
+
+        A page in the browser can send requests here as well: by a name of its own that leads to this machine, and without
+        knowing the state. Such requests are answered, and change nothing.
+
+        Args:
+            target: The path and query.
+            host: The header `Host`.
+        """
         path = urlsplit(target).path
+        if (host or "").lower() not in (f"{self._host}:{self._port}", f"localhost:{self._port}"):
+            text = "This address is for a browser on this machine, by the number 127.0.0.1."
+            return HTTPStatus.MISDIRECTED_REQUEST, "", _PAGE.format(title="Not here", text=text, color="#222")
         text = "This address waits for a sign-in by the command kantata."
         if path == "/" and self._start is not None:
             if self._start.acquire(blocking=False):
@@ -114,6 +126,13 @@ class CallbackServer:
             text += (
                 " The address was opened before. If that was not your browser, another user of this machine may be "
                 "interfering with the sign-in: stop the command with Ctrl-C, and do not continue."
+            )
+        if path == self.path and not self._is_expected(target):
+            text = "This callback does not belong to the sign-in that is in progress, and was ignored."
+            return (
+                HTTPStatus.BAD_REQUEST,
+                "",
+                _PAGE.format(title="Not this sign-in", text=text, color="#a12622"),
             )
         if path == self.path:
             if not self._came.is_set():
@@ -128,6 +147,12 @@ class CallbackServer:
             color = "#1a6e35" if ok else "#a12622"
             return HTTPStatus.OK, "", _PAGE.format(title=title, text=html.escape(text), color=color)
         return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Not found", text=text, color="#222")
+
+    def _is_expected(self, target: str) -> bool:
+        """Whether a callback has the state of this sign-in, once."""
+        states = parse_qs(urlsplit(target).query).get("state", [])
+        expected = self.request.state.encode()
+        return len(states) == 1 and compare_digest(states[0].encode("utf-8", "replace"), expected)
 
     def shown(self, target: str) -> None:
         """Note that a page was sent."""
@@ -147,7 +172,7 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         callback = cast("_Listener", self.server).callback
-        status, location, page = callback.answer(self.path)
+        status, location, page = callback.answer(self.path, self.headers.get("Host"))
         body = page.encode()
         self.send_response(status)
         if location:

@@ -140,7 +140,7 @@ def _details(content: bytes, encoding: str | None = None) -> tuple[ErrorDetail, 
     if isinstance(errors, dict):
         # {"field": ["message", …]}
         return tuple(
-            ErrorDetail("", _shortened(str(message)), str(field))
+            ErrorDetail("", _shortened(str(message)), visible(str(field)))
             for field, messages in cast("dict[str, Any]", errors).items()
             for message in cast("list[Any]", messages if isinstance(messages, list) else [messages])
         )
@@ -156,9 +156,9 @@ def _detail(entry: Any) -> ErrorDetail:
     found = cast("dict[str, Any]", entry)
     field: Any = found.get("field")
     return ErrorDetail(
-        str(found.get("type") or ""),
+        visible(str(found.get("type") or "")),
         _shortened(str(found.get("message") or "no message")),
-        str(field) if field else None,
+        visible(str(field)) if field else None,
     )
 
 
@@ -186,7 +186,21 @@ def readable_text(content: bytes, encoding: str | None = None) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
+    return visible(text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…")
+
+
+def visible(text: str) -> str:
+    """A server's text for a message or a terminal: control characters, which could rewrite what is shown, are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else " "
+        if character in "\t\n\v\f\r"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def _origin(url: str) -> str:

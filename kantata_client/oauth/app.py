@@ -12,6 +12,7 @@ when needed. Failures raise `OAuthError`.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DISCOVERY_URL", "AuthorizationRequest", "Endpoints", "Introspection", "OAuthApp", "Token"]
 
+_OTHER_SIGN_IN = (
+    "The callback does not belong to this sign-in (its state differs or is missing). It may come from an earlier attempt, "
+    "or be forged: start the sign-in again."
+)
 DISCOVERY_URL = "https://api.mavenlink.com/.well-known/openid-configuration"
 
 
@@ -61,6 +66,8 @@ class OAuthApp:
 
     endpoints: Endpoints = Endpoints()
     """The authorization server."""
+    issuer: str | None = None
+    """The server's name for itself, as `discover` found it. A callback that names another issuer is refused."""
 
     def __init__(
         self,
@@ -103,7 +110,8 @@ class OAuthApp:
         self.redirect_uri = secured(redirect_uri, "redirect URI") if redirect_uri else None
         self.scopes = _scopes(scopes)
         self._in_body = client_authentication == "body"
-        self._wire = Wire(origin(self.endpoints.token), timeout, transport)
+        self._timeout, self._transport = timeout, transport
+        self._wires: dict[str, Wire] = {}
 
     @property
     def confidential(self) -> bool:
@@ -149,13 +157,15 @@ class OAuthApp:
         url = f"{self.endpoints.authorize}{joint}{query.reveal()}"
         return AuthorizationRequest(url, state.reveal(), verifier.reveal(), asked)
 
-    async def exchange(self, callback: str, request: AuthorizationRequest) -> Token:
+    async def exchange(
+        self, callback: str, request: AuthorizationRequest, *, state: str | None = None
+    ) -> Token:
         """Finish a sign-in: exchange the code of the callback for a token.
 
         Args:
-            callback: The URL (or its path and query) with which the browser returned. A bare code, copied by hand, works
-                too, but then only PKCE proves that it belongs to this request.
+            callback: The URL (or its path and query) with which the browser returned; or a bare code with its `state`.
             request: The result of `authorization_url`.
+            state: The state that came with a bare code.
 
         Raises:
             OAuthError: The callback belongs to another request, has no code or reports an error; the server refuses the
@@ -164,7 +174,8 @@ class OAuthApp:
         """
         returned = Secret(callback)
         del callback
-        code = _code(returned, request)
+        code = _code(returned, request, Secret(state) if state else None, self._issuers())
+        del state
         form = Secrets(
             {
                 "grant_type": "authorization_code",
@@ -193,7 +204,11 @@ class OAuthApp:
         if fresh.refreshable:
             return fresh
         return Token(
-            fresh.access_token, token.refresh_token, expires_at=fresh.expires_at, scopes=fresh.scopes
+            fresh.access_token,
+            token.refresh_token,
+            expires_at=fresh.expires_at,
+            issued_at=fresh.issued_at,
+            scopes=fresh.scopes,
         )
 
     async def client_credentials(self, *, scopes: Iterable[str] | None = None) -> Token:
@@ -259,12 +274,12 @@ class OAuthApp:
             url: The document's address.
 
         Raises:
-            OAuthError: The answer is not a discovery document, or names an unsafe address. The endpoints stay as they
-                are.
+            OAuthError: The answer is not a discovery document, or names an issuer or an endpoint that is unsafe or of
+                another host. The endpoints stay as they are.
             KantataConnectionError: The server could not be reached.
         """
         request = Request("GET", secured(url, "discovery document's address"), operation="OAuth")
-        told = decoded(await self._wire.send(request), "The discovery document")
+        told = decoded(await self._wire(url).send(request), "The discovery document")
         names = ("authorization_endpoint", "token_endpoint", "revocation_endpoint", "introspection_endpoint")
         found = [told.get(name) for name in names]
         if not all(isinstance(endpoint, str) for endpoint in found[:2]):
@@ -275,14 +290,17 @@ class OAuthApp:
             address if isinstance(address, str) else known
             for address, known in zip(found, attrs.astuple(self.endpoints), strict=True)
         )
-        endpoints = Endpoints(*addresses)
+        endpoints, issuer = Endpoints(*addresses), told.get("issuer")
         _check(endpoints)
+        _check_origins(url, endpoints, issuer)
         self.endpoints = endpoints
+        self.issuer = issuer
         return endpoints
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._wire.aclose()
+        for wire in self._wires.values():
+            await wire.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -295,13 +313,28 @@ class OAuthApp:
     def __repr__(self) -> str:
         return f"<OAuthApp {self.client_id} at {origin(self.endpoints.authorize)}>"
 
+    def _wire(self, url: str) -> Wire:
+        """What sends to the server of a URL."""
+        server = origin(url)
+        wire = self._wires.get(server)
+        if wire is None:
+            wire = self._wires[server] = Wire(server, self._timeout, self._transport)
+        return wire
+
+    def _issuers(self) -> frozenset[str]:
+        """What a callback may call its issuer."""
+        if self.issuer is not None:
+            return frozenset({self.issuer})
+        addresses: dict[str, str] = attrs.asdict(self.endpoints, recurse=False)
+        return frozenset(origin(address) for address in addresses.values())
+
     async def _post(self, url: str, form: Secrets) -> Response:
         if self._secret is None:
-            return await self._wire.post(url, form | {"client_id": self.client_id}, None)
+            return await self._wire(url).post(url, form | {"client_id": self.client_id}, None)
         if self._in_body:
             form |= {"client_id": self.client_id, "client_secret": self._secret.reveal()}
-            return await self._wire.post(url, form, None)
-        return await self._wire.post(url, form, _basic(self.client_id, self._secret))
+            return await self._wire(url).post(url, form, None)
+        return await self._wire(url).post(url, form, _basic(self.client_id, self._secret))
 
 
 def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -328,14 +361,43 @@ def _challenge(verifier: Secret) -> str:
     return urlsafe_b64encode(sha256(verifier.reveal().encode()).digest()).rstrip(b"=").decode()
 
 
-def _code(returned: Secret, request: AuthorizationRequest) -> Secret:
-    """The code in a callback, after its state was checked."""
+def _check_origins(url: str, endpoints: Endpoints, issuer: object) -> None:
+    """Refuse a discovery document that leads to other servers than the one that was asked."""
+    known: dict[str, str] = attrs.asdict(Endpoints(), recurse=False)
+    kantata = {origin(address) for address in known.values()}
+    asked = origin(url)
+    # Kantata itself has two hosts.
+    allowed = kantata if asked in kantata else {asked}
+    found: dict[str, object] = {**attrs.asdict(endpoints, recurse=False)}
+    if issuer is not None:
+        found["issuer"] = issuer
+    for name, address in found.items():
+        # An endpoint that the document does not name keeps its documented address.
+        documented = address == known.get(name)
+        if not isinstance(address, str) or not (documented or origin(address) in allowed):
+            what = name if name == "issuer" else f"{name} endpoint"
+            raise OAuthError(
+                f"The discovery document of {asked} names another server's {what}: check its address."
+            )
+
+
+def _code(
+    returned: Secret, request: AuthorizationRequest, given: Secret | None, issuers: frozenset[str]
+) -> Secret:
+    """The code in a callback, after its state and issuer were checked."""
     from secrets import compare_digest
 
     if "?" not in returned.reveal() and "://" not in returned.reveal():
-        if returned.reveal().strip():
+        if not returned.reveal().strip():
+            raise OAuthError("The code is empty: copy it from the page, or pass the whole callback URL.")
+        if given is None:
+            raise OAuthError(
+                "This is not a callback URL, so nothing shows that it belongs to this sign-in: pass the whole URL, or a "
+                "code with its state: exchange(code, request, state=…)."
+            )
+        if compare_digest(given.reveal().encode(), request.state.encode()):
             return Secret(returned.reveal().strip())
-        raise OAuthError("The code is empty: copy it from the page, or pass the whole callback URL.")
+        raise OAuthError(_OTHER_SIGN_IN)
     pairs = parse_qsl(urlsplit(returned.reveal()).query)
     query = Secrets(dict(pairs))
     repeated = len({name for name, _ in pairs}) != len(pairs)
@@ -345,10 +407,19 @@ def _code(returned: Secret, request: AuthorizationRequest) -> Secret:
         raise OAuthError(
             "The callback repeats a parameter, so it does not come from an authorization server: sign in again."
         )
-    if state is None or not compare_digest(state.reveal().encode(), request.state.encode()):
+    given = given or state
+    if (
+        state is None
+        or given is None
+        or any(not compare_digest(each.reveal().encode(), request.state.encode()) for each in (state, given))
+    ):
+        raise OAuthError(_OTHER_SIGN_IN)
+    if (issuer := query.get("iss")) is not None and issuer.rstrip("/") not in {
+        each.rstrip("/") for each in issuers
+    }:
         raise OAuthError(
-            "The callback does not belong to this sign-in (its state differs or is missing). It may "
-            "come from an earlier attempt, or be forged: start the sign-in again."
+            "The callback names another issuer (iss) than the authorization server: it may come from another server, to "
+            "which the code must not be given away. Start the sign-in again."
         )
     if error:
         raise refusal(str(error), query.get("error_description"))
@@ -373,14 +444,17 @@ def _token(response: Response, asked: tuple[str, ...]) -> Token:
             "The token endpoint issued a token whose type is not bearer, which Kantata's API requires: check the "
             "endpoint's address."
         )
-    scope, lasts = told.get("scope"), told.get("expires_in")
+    scope, lasts, now = told.get("scope"), told.get("expires_in"), time.time()
     try:
-        expires_at = None if lasts is None else time.time() + float(lasts)
-    except (TypeError, ValueError):
-        expires_at = None
+        seconds = 0.0 if lasts is None else float(lasts)
+    except (TypeError, ValueError, OverflowError):
+        seconds = 0.0
+    # No lifetime, or one that makes no sense: the token is used until the service refuses it.
+    expires_at = now + seconds if 0 < seconds < math.inf else None
     return Token(
         access.reveal(),
         refresh.reveal() if refresh else None,
         expires_at=expires_at,
+        issued_at=now,
         scopes=tuple(scope.split()) if isinstance(scope, str) else asked,
     )

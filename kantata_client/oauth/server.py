@@ -17,7 +17,7 @@ from kantata_client._http.retry import RetryPolicy
 from kantata_client._http.tokens import Secret
 from kantata_client._http.transport import Transport
 from kantata_client.errors import KantataError, OAuthError
-from kantata_client.errors.responses import error_from_response
+from kantata_client.errors.responses import error_from_response, visible
 from kantata_client.oauth.tokens import Secrets
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Wire(Transport):
         if code is None and outcome.status not in (400, 401, 403):
             return OAuthError(str(told))
         what = "; ".join(str(detail) for detail in told.errors) or "no explanation was given"
-        message = f"{request.method} {path} was refused ({outcome.status}{f', {code}' if code else ''}): "
+        named = f", {visible(code[:80])}" if code else ""
+        message = f"{request.method} {path} was refused ({outcome.status}{named}): "
         advice = _ADVICE.get(code or "", "Check the application's id, secret and redirect URI.")
         return OAuthError(f"{message}{what.rstrip('.')}. {advice}", error=code)
 
@@ -100,7 +101,7 @@ def decoded(response: Response, what: str) -> Secrets:
         return Secrets(cast("dict[str, Any]", body))
     del body
     raise OAuthError(
-        f"{what} answered with {kind} instead of a JSON object: check the address; "
+        f"{what} answered with {visible(kind[:80])} instead of a JSON object: check the address; "
         "a login page or a proxy may have answered instead."
     )
 
@@ -108,8 +109,8 @@ def decoded(response: Response, what: str) -> Secrets:
 def refusal(code: str, description: str | None) -> OAuthError:
     """The error for a refusal that the callback reports, such as `access_denied`."""
     advice = _ADVICE.get(code, "Start the sign-in again, or check how the application is registered.")
-    told = f": {description[:300].rstrip('.')}" if description else ""
-    return OAuthError(f"The authorization server refused ({code[:80]}){told}. {advice}", error=code)
+    told = f": {visible(description[:300]).rstrip('.')}" if description else ""
+    return OAuthError(f"The authorization server refused ({visible(code[:80])}){told}. {advice}", error=code)
 
 
 def secured(url: str, what: str) -> str:

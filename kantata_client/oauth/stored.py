@@ -149,11 +149,27 @@ class StoredToken:
         import anyio
 
         with anyio.move_on_after(LONGEST):
+            # The old token first: a store that can't save must not cost the refresh token, which many servers accept once.
+            await self._save(token)
             # Kept here first: if storing it fails, this object at least goes on working.
             self._token = fresh = await app.refresh(token)
-            await self._flight.store.save(self._key, fresh)
+            await self._save(fresh)
             return fresh
         raise OAuthError(f"The token under {self._key!r} could not be renewed in time: try again.")
+
+    async def _save(self, token: Token) -> None:
+        try:
+            await self._flight.store.save(self._key, token)
+        except KantataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - stores raise exceptions of any type
+            problem = type(error).__name__
+        else:
+            return
+        # Neither raised nor chained: its traceback has the store's frames, which hold the token in variables.
+        raise OAuthError(
+            f"The store can't save the token under {self._key!r} ({problem}), so it is not renewed: make the store work."
+        )
 
     def _revoked(self) -> AuthenticationError:
         return _authentication_error(

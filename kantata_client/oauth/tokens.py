@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 LEEWAY = 30.0
-"""A token counts as expired this many seconds early, so that it does not expire on its way."""
+"""A token counts as expired this many seconds early, so that it does not expire on its way to the service."""
+_SHARE = 0.1
+"""A token that lasts for a short time counts as expired when this share of its lifetime is left."""
 
 
 class Token:
@@ -26,7 +28,7 @@ class Token:
     `offline_access`.
     """
 
-    __slots__ = ("_access", "_refresh", "expires_at", "scopes")
+    __slots__ = ("_access", "_refresh", "expires_at", "issued_at", "scopes")
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Token:
         refresh_token: str | None = None,
         *,
         expires_at: float | None = None,
+        issued_at: float | None = None,
         scopes: tuple[str, ...] = (),
     ) -> None:
         """Make a token.
@@ -42,11 +45,14 @@ class Token:
             access_token: The secret that requests carry.
             refresh_token: The secret with which the application renews the token.
             expires_at: Seconds since 1970; None for a token that is valid until it is revoked.
+            issued_at: Seconds since 1970; None if unknown. A token that lasts for less than five minutes counts as expired
+                only shortly before its end.
             scopes: The granted scopes, or the requested ones if the server does not name them.
         """
         self._access = Secret(access_token)
         self._refresh = Secret(refresh_token) if refresh_token else None
         self.expires_at = expires_at
+        self.issued_at = issued_at
         self.scopes = scopes
 
     @property
@@ -65,10 +71,17 @@ class Token:
         return self._refresh is not None
 
     def expired(self, now: float | None = None) -> bool:
-        """Whether it has expired, or will within half a minute; `now` is in seconds since 1970."""
+        """Whether it has expired, or will within half a minute or a tenth of its lifetime.
+
+        Args:
+            now: Seconds since 1970. Default: this machine's clock.
+        """
         if self.expires_at is None:
             return False
-        return (time.time() if now is None else now) >= self.expires_at - LEEWAY
+        leeway = LEEWAY
+        if self.issued_at is not None:
+            leeway = min(leeway, _SHARE * max(0.0, self.expires_at - self.issued_at))
+        return (time.time() if now is None else now) >= self.expires_at - leeway
 
     def to_dict(self) -> dict[str, Any]:
         """The token as JSON types for a store, with the secrets in plain text."""
@@ -76,6 +89,7 @@ class Token:
             "access_token": self.access_token,
             "refresh_token": self.refresh_token,
             "expires_at": self.expires_at,
+            "issued_at": self.issued_at,
             "scopes": list(self.scopes),
         }
 
@@ -90,10 +104,12 @@ class Token:
         del values  # an error below must not show them
         access, refresh = stored.secret("access_token"), stored.secret("refresh_token")
         expires_at: object = stored.get("expires_at")
+        issued_at: object = stored.get("issued_at")
         scopes: object = stored.get("scopes") or []
         if (
             access is None
             or not isinstance(expires_at, (int, float, type(None)))
+            or not isinstance(issued_at, (int, float, type(None)))
             or not isinstance(scopes, list)
         ):
             raise OAuthError(
@@ -103,6 +119,7 @@ class Token:
             access.reveal(),
             refresh.reveal() if refresh else None,
             expires_at=expires_at,
+            issued_at=issued_at,
             scopes=tuple(str(scope) for scope in cast("list[object]", scopes)),
         )
 

@@ -150,7 +150,9 @@ class Independent:
     def __init__(self) -> None:
         self.url = ""
         self.validator = Validator()
-        self.server = Server(self.validator)
+        self.lasts = 3600
+        """Seconds that access tokens last."""
+        self.server = Server(self.validator, token_expires_in=lambda _: self.lasts)
         self.declines = False
         self.refreshes = 0
         self.api_requests = 0

@@ -155,29 +155,36 @@ def test_nobody_comes_back(terminal: Terminal) -> None:
     assert "Nobody signed in within 1 seconds" in done.stderr
 
 
-def test_a_forged_callback(terminal: Terminal) -> None:
+def test_forged_callbacks_are_ignored_and_the_real_one_signs_in(terminal: Terminal) -> None:
     with terminal.start("login", "--no-browser") as process:
+        forged: list[httpx.Response] = []
         pages: list[httpx.Response] = []
 
-        def forge() -> None:
+        def browse() -> None:
             assert process.stderr
             assert "Open this address" in process.stderr.readline()
-            assert "oauth/authorize" in process.stderr.readline()
+            address = process.stderr.readline().strip()
             url = f"http://127.0.0.1:{terminal.port}"
+            state = dict(parse_qsl(urlsplit(address).query))["state"]
             assert httpx.get(f"{url}/favicon.ico").status_code == 404
-            pages.append(
-                httpx.get(f"{url}/callback?code=<b>x&state=forged", follow_redirects=True, timeout=30)
+            queries = ("code=<b>x&state=forged", "code=x", "error=no", f"code=x&state={state}&state=y")
+            forged.extend(
+                httpx.get(f"{url}/callback?{query}", follow_redirects=True, timeout=30) for query in queries
             )
+            # A page whose own name leads to this machine, and which was told the state somehow.
+            rebound = {"host": f"evil.example:{terminal.port}"}
+            forged.append(httpx.get(f"{url}/callback?code=x&state={state}", headers=rebound, timeout=30))
+            pages.append(httpx.get(address, follow_redirects=True, timeout=30))
 
-        thread = threading.Thread(target=forge)
+        thread = threading.Thread(target=browse)
         thread.start()
         thread.join()
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "does not belong to this sign-in" in err
-    assert "The sign-in failed" in pages[0].text
+        out, err = process.communicate(timeout=30)
+    assert [answer.status_code for answer in forged] == [400, 400, 400, 400, 421]
+    assert all("<b>" not in answer.text for answer in forged)
+    assert (process.returncode, out) == (0, "Signed in as alice.\n"), err
+    assert "You are signed in" in pages[0].text
     assert pages[0].headers["cache-control"] == "no-store"
-    assert not (terminal.home / "kantata-client").exists()
 
 
 def test_a_port_that_is_taken(terminal: Terminal) -> None:

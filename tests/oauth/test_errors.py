@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kantata_client import KantataConnectionError, OAuthError
@@ -63,6 +63,26 @@ async def test_callbacks(query: str, told: str) -> None:
     assert told in str(error)
     assert request.state not in str(error)
     assert error.error == ("access_denied" if "No thanks" in told else None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "issuer", ["https://evil.example", "http://127.0.0.1:2", "https://127.0.0.1:1", "nobody"]
+)
+async def test_a_callback_of_another_issuer(issuer: str) -> None:
+    app = offline()
+    request = app.authorization_url()
+    error = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}&iss={issuer}", request)
+    assert "another issuer" in str(error)
+
+
+@pytest.mark.anyio
+async def test_a_state_that_is_given_and_another_one_in_the_callback() -> None:
+    app = offline()
+    request = app.authorization_url()
+    callback = f"{REDIRECT}?code=c&state={request.state}"
+    with pytest.raises(OAuthError, match="does not belong to this sign-in"):
+        await app.exchange(callback, request, state="other")
 
 
 @pytest.mark.anyio
@@ -186,13 +206,20 @@ def test_loopback_is_fine(address: str) -> None:
         "<html></html>",
         "{}",
         '{"authorization_endpoint": "https://a.example/a"}',
+        '{"authorization_endpoint": "https://a.example/a", "token_endpoint": "https://a.example/t"}',
+        '{"authorization_endpoint": "{here}/a", "token_endpoint": "https://a.example/t"}',
+        '{"authorization_endpoint": "https://a.example/a", "token_endpoint": "{here}/t"}',
+        '{"authorization_endpoint": "{here}/a", "token_endpoint": "{here}/t", "issuer": "https://a.example"}',
+        '{"authorization_endpoint": "{here}/a", "token_endpoint": "{here}/t", "issuer": 7}',
+        '{"authorization_endpoint": "{here}/a", "token_endpoint": "http://127.0.0.1:9/t", "issuer": "{here}"}',
+        '{"authorization_endpoint": "{here}/a", "token_endpoint": "{here}/t", "introspection_endpoint": "https://a.example/"}',
         '{"authorization_endpoint": "https://a.example/a", "token_endpoint": "http://a.example/t"}',
         '{"authorization_endpoint": "https://a.example/", "token_endpoint": "https://a.example/", "revocation_endpoint": "http://a"}',
     ],
 )
 async def test_discovery_documents_that_are_none_or_unsafe(shared: Shared, document: str) -> None:
     async def discovery(request) -> Response:
-        return Response(document, media_type="application/json")
+        return Response(document.replace("{here}", shared.url), media_type="application/json")
 
     shared.app = Starlette(routes=[Route("/well-known", discovery)])
     async with OAuthApp("app-1") as app:
@@ -241,3 +268,26 @@ def test_the_authorization_url() -> None:
     assert 43 <= len(first.verifier) <= 128
     assert second.scopes == ("openid", "email")
     assert (first.state, first.verifier) != (second.state, second.verifier)
+
+
+@pytest.mark.anyio
+async def test_control_characters_of_a_server_are_escaped(shared: Shared) -> None:
+    """They could rewrite what a terminal shows, or forge lines of a log."""
+
+    async def refuse(request) -> Response:
+        text = "\x1b[2J\x1b[32mYou are signed in\x1b[0m\r\n\x07\u202egnp.exe\x9b0m"
+        return JSONResponse({"error": f"invalid_grant\x1b[1m{text}", "error_description": text}, 400)
+
+    shared.app = Starlette(routes=[Route("/oauth/token", refuse, methods=["POST"])])
+    async with OAuthApp("app-1", "planted", REDIRECT, endpoints=Endpoints.at(shared.url)) as app:
+        request = app.authorization_url()
+        refused = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}", request)
+        back = await stored_after(
+            app,
+            f"{REDIRECT}?error=access_denied%1b%5b2J&error_description=%1b%5b31mNo%0d%0aSigned+in&state={request.state}",
+            request,
+        )
+    assert str(refused).isprintable()
+    assert r"\x1b[2J" in str(refused)
+    assert str(back).isprintable()
+    assert r"\x1b[31mNo" in str(back)

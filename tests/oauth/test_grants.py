@@ -106,7 +106,11 @@ async def test_a_code_copied_by_hand(place: Place) -> None:
     async with place.app() as app:
         request = app.authorization_url()
         code = dict(parse_qsl(urlsplit(await place.back(request)).query))["code"]
-        assert (await app.exchange(f" {code}\n", request)).access_token
+        with pytest.raises(OAuthError, match="not a callback URL"):
+            await app.exchange(f" {code}\n", request)
+        with pytest.raises(OAuthError, match="does not belong to this sign-in"):
+            await app.exchange(code, request, state="another state")
+        assert (await app.exchange(f" {code}\n", request, state=request.state)).access_token
 
 
 async def test_a_request_survives_a_session(place: Place) -> None:
@@ -131,7 +135,7 @@ async def test_the_code_of_another_sign_in_fails_by_pkce(place: Place) -> None:
         mine, other = app.authorization_url(), app.authorization_url()
         code = dict(parse_qsl(urlsplit(await place.back(other)).query))["code"]
         with pytest.raises(OAuthError) as caught:
-            await app.exchange(code, mine)
+            await app.exchange(code, mine, state=mine.state)
         assert caught.value.error == "invalid_grant"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ import httpx
 import pytest
 
 from kantata_client import AuthenticationError, Kantata, KantataError, OAuthError, UsageError
-from kantata_client.oauth.app import OAuthApp, Token
+from kantata_client._http.messages import Response
+from kantata_client.oauth.app import OAuthApp, Token, _token
 from kantata_client.oauth.stored import _Flight
 from kantata_client.oauth.stores import MemoryStore, StoredToken
 
@@ -259,3 +261,73 @@ async def test_a_provider_for_each_request_leaves_nothing_behind() -> None:
         assert await StoredToken(store, "alice").token() == "t"
     gc.collect()
     assert not [flight for flight in _Flight._all.values() if flight.store is store]
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 30, 60])
+async def test_short_lived_tokens_are_not_renewed_for_each_request(
+    independent: Independent, app: OAuthApp, seconds: int
+) -> None:
+    independent.lasts = seconds
+    store = MemoryStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    provider = StoredToken(store, "alice", app=app)
+    async with app, client(independent, provider) as kantata:
+        for _ in range(10):
+            await kantata.users.me()
+        kept = await store.load("alice")
+        assert kept is not None
+        assert kept.issued_at is not None
+        assert not kept.expired(kept.issued_at + 0.8 * seconds)
+        assert kept.expired(kept.issued_at + seconds)
+        # Another process reads it from the store, and knows as much.
+        other = Token.from_dict(kept.to_dict())
+        assert other.expired(kept.issued_at + 0.8 * seconds) is False
+    assert independent.refreshes == 1
+
+
+@pytest.mark.parametrize("nonsense", [0, -5, "soon", float("nan"), float("inf"), 10**400, [], True])
+async def test_a_lifetime_that_makes_no_sense(nonsense: Any) -> None:
+    answer = Response(200, {}, json.dumps({"access_token": "t", "expires_in": nonsense}).encode())
+    token = _token(answer, ())
+    assert not token.expired() or nonsense is True
+    assert token.expires_at is None or nonsense is True
+
+
+class ReadOnlyStore(MemoryStore):
+    """A store on a full disk."""
+
+    broken = False
+
+    async def save(self, key: str, token: Token) -> None:
+        if self.broken:
+            raise PermissionError(f"no space for {token.access_token}")
+        await super().save(key, token)
+
+
+async def test_a_store_that_can_not_save_costs_no_refresh_token(
+    independent: Independent, app: OAuthApp
+) -> None:
+    store = ReadOnlyStore()
+    await store.save("alice", grant(independent, lasts=-1))
+    store.broken = True
+    async with app, client(independent, StoredToken(store, "alice", app=app)) as kantata:
+        errors = await many(kantata, 20)
+        assert len(errors) == 20
+        for error in errors:
+            assert type(error) is OAuthError
+            assert "can't save the token under 'alice' (PermissionError)" in str(error)
+            assert error.__cause__ is None
+            assert "stale" not in repr(error)
+        assert independent.refreshes == 0
+        store.broken = False
+    async with app, client(independent, StoredToken(MemoryCopy(store), "alice", app=app)) as kantata:
+        await kantata.users.me()
+    assert independent.refreshes == 1
+
+
+class MemoryCopy(MemoryStore):
+    """The same tokens in another process, which knows of no failure before."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
+        self._tokens = store._tokens
