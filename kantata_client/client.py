@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kantata_client._http.tokens import TokenProvider
     from kantata_client._http.transport import StreamedResponse
     from kantata_client.hooks import Hooks
+    from kantata_client.oauth.app import OAuthApp
 
 
 @resolvable
@@ -39,7 +40,7 @@ class Kantata(Resources):
     block, closes them. It works on asyncio and on trio, and many tasks may use it at once.
     """
 
-    __slots__ = ("_original", "_transport")
+    __slots__ = ("_app", "_original", "_transport")
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Kantata(Resources):
         self._become(Session(shared, tokens, Drift(on_drift)), original=True)
 
     def _become(self, session: Session, *, original: bool) -> None:
+        self._app: OAuthApp | None = None
         self._original = original
         self._transport = session.transport
         self._session = session
@@ -102,6 +104,73 @@ class Kantata(Resources):
         other = object.__new__(type(self))
         other._become(session, original=False)
         return other
+
+    @classmethod
+    def from_profile(
+        cls,
+        name: str | None = None,
+        *,
+        client_secret: str | None = None,
+        timeout: float | Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
+        throttle: Throttle | float | None = None,
+        max_concurrency: int = 32,
+        max_response_bytes: int | None = LARGEST,
+        transport: TransportOption | None = None,
+        hooks: Hooks | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> Self:
+        """Create a client for a user who signed in with `kantata login`.
+
+            async with Kantata.from_profile() as kantata:
+                me = await kantata.users.me()
+
+        The client uses the stored token, only at the server that issued it, and renews it. Environment variables with a
+        token or a base URL are ignored.
+
+        Args:
+            name: The profile's name. Default: the environment variable `KANTATA_PROFILE`, or else `default`.
+            client_secret: The application's secret, for renewing the token. Default: the environment variable
+                `KANTATA_CLIENT_SECRET`; without a secret the application is a public client.
+            timeout: As for `Kantata`, like all that follow.
+            retries: See `Kantata`.
+            throttle: See `Kantata`.
+            max_concurrency: See `Kantata`.
+            max_response_bytes: See `Kantata`.
+            transport: See `Kantata`. Renewals of the token do not use it.
+            hooks: See `Kantata`.
+            on_drift: See `Kantata`.
+
+        Raises:
+            OAuthError: Nobody is signed in under that name, or other users can read the stored token.
+            UsageError: An option is wrong, or platformdirs is not installed (`pip install 'kantata-client[oauth]'`).
+        """
+        from kantata_client._http.tokens import Secret
+        from kantata_client.oauth.profiles import Profile, secret
+
+        given = Secret(client_secret) if client_secret else None
+        del client_secret  # as in `__init__`
+        profile = Profile.signed_in(name)
+        app = profile.app(given.reveal() if given else secret())
+        client = cls(
+            profile.token(app),
+            base_url=profile.base_url,
+            timeout=timeout,
+            retries=retries,
+            throttle=throttle,
+            max_concurrency=max_concurrency,
+            max_response_bytes=max_response_bytes,
+            transport=transport,
+            hooks=hooks,
+            on_drift=on_drift,
+        )
+        client._app = app
+        return client
+
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without a trailing slash."""
+        return self._transport.base_url
 
     @property
     def drift(self) -> Drift:
@@ -238,6 +307,8 @@ class Kantata(Resources):
         """Close all connections, so that copies cannot send any more either. On a copy, this does nothing."""
         if self._original:
             await self._transport.aclose()
+            if self._app is not None:
+                await self._app.aclose()
 
     if not TYPE_CHECKING:  # so that the type checker rejects `with Kantata()` too
 

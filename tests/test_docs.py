@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.oauth.profiles import Profile
+from kantata_client.oauth.tokens import Token
 from kantata_client.sandbox import Sandbox
 from kantata_client.stores import MemoryStore
 
@@ -65,6 +67,11 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
             origin = server.url.removesuffix("/api/v1")
             monkeypatch.setenv("KANTATA_BASE_URL", server.url)
             monkeypatch.setenv("KANTATA_ACCESS_TOKEN", server.token)
+            for variable in ("HOME", "XDG_CONFIG_HOME"):
+                monkeypatch.setenv(variable, str(tmp_path))
+            profile = Profile("default", "sandbox-app", origin)
+            await profile.store.save("default", Token(server.token))
+            profile.save()
             await asyncio.to_thread(run)
 
     def run() -> None:

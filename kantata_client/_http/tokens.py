@@ -124,7 +124,8 @@ def as_provider(
         if token is None:
             raise UsageError(
                 f"No access token: pass Kantata(token=…), or set the variable {ENVIRONMENT_VARIABLE}. "
-                "An account's administrator makes tokens, or an OAuth application asks its users for them."
+                "An account's administrator creates tokens. After kantata login, Kantata.from_profile() uses the login, and "
+                "kantata env prints the variables to set."
             )
     if isinstance(token, TokenProvider):
         if isinstance(token, type):

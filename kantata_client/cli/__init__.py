@@ -6,7 +6,7 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line."""
     try:
-        from kantata_client.cli._app import app
+        from kantata_client.cli._commands import app
     except ImportError as error:
         raise SystemExit(
             f"kantata needs {error.name}, which is not installed: pip install 'kantata-client[cli]'"

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+import kantata_client
+from kantata_client import Kantata, OAuthError, UsageError
 from tests.oauth.independent import CLIENT, SECRET
 
 if TYPE_CHECKING:
@@ -96,7 +98,8 @@ def test_login_whoami_token_logout(terminal: Terminal) -> None:
     assert "You are signed in" in seen["page"]
     assert "alice" in seen["page"]
 
-    assert terminal.run("whoami").stdout == f"alice at {terminal.server.url}/api/v1\n"
+    who = f"alice at {terminal.server.url}/api/v1 (token from "
+    assert terminal.run("whoami").stdout == f"{who}profile default)\n"
     token = terminal.run("token").stdout.strip()
     assert token in terminal.server.validator.access
     modes = {
@@ -220,3 +223,108 @@ def test_a_token_is_renewed_and_a_revoked_one_is_told(terminal: Terminal) -> Non
     done = terminal.run("whoami")
     assert done.returncode == 1
     assert "have to sign in again" in done.stderr
+
+
+def test_the_variables_come_first_and_whoami_says_so(terminal: Terminal) -> None:
+    assert terminal.run("login").returncode == 0
+    api = f"{terminal.server.url}/api/v1"
+    token = terminal.run("token").stdout.strip()
+    variables = {"KANTATA_ACCESS_TOKEN": token, "KANTATA_BASE_URL": api}
+    by_variables = terminal.run("whoami", **variables)
+    assert by_variables.stdout == f"alice at {api} (token from the variable KANTATA_ACCESS_TOKEN)\n"
+    by_profile = terminal.run("whoami", "--profile", "default", **variables)
+    assert by_profile.stdout == f"alice at {api} (token from profile default)\n"
+    refused = terminal.run("whoami", **{**variables, "KANTATA_ACCESS_TOKEN": "revoked-token"})
+    assert refused.returncode == 1
+    assert "revoked-token" not in refused.stderr
+
+
+def test_env_prints_both_variables_for_a_shell(terminal: Terminal) -> None:
+    assert terminal.run("login").returncode == 0
+    printed = terminal.run("env").stdout
+    read = subprocess.run(
+        ["sh", "-c", f'{printed}\nprintf "%s %s" "$KANTATA_ACCESS_TOKEN" "$KANTATA_BASE_URL"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token, base_url = read.stdout.split(" ")
+    assert token in terminal.server.validator.access
+    assert base_url == f"{terminal.server.url}/api/v1"
+    assert terminal.run("env", "--profile", "nobody").returncode == 1
+
+
+def test_the_version_and_running_the_package_as_a_module(terminal: Terminal) -> None:
+    shown = [
+        subprocess.run(
+            [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        for module in ("kantata_client", "kantata_client.cli")
+    ]
+    assert shown == [f"kantata-client {kantata_client.__version__}\n"] * 2
+
+
+# --- the library uses the login of the command -------------------------------------------------
+
+
+@pytest.fixture
+def signed_in(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """This process looks for profiles where the command has put one."""
+    assert terminal.run("login", "--scope", "api_only", "--scope", "offline_access").returncode == 0
+    monkeypatch.setenv("HOME", str(terminal.home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(terminal.home))
+    monkeypatch.setenv("KANTATA_CLIENT_SECRET", SECRET)
+    for name in ("KANTATA_ACCESS_TOKEN", "KANTATA_BASE_URL", "KANTATA_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    return terminal
+
+
+@pytest.mark.anyio
+async def test_a_client_of_a_profile_renews_the_stored_token(signed_in: Terminal) -> None:
+    server = signed_in.server
+    before = set(server.validator.access)
+    async with Kantata.from_profile() as kantata:
+        assert kantata.base_url == f"{server.url}/api/v1"
+        assert (await kantata.users.me()).full_name == "alice"
+        server.validator.access.clear()
+        assert (await kantata.users.me()).full_name == "alice"
+        assert (await kantata.with_options(retries=0).users.me()).full_name == "alice"
+    assert server.refreshes == 1
+    assert before.isdisjoint(server.validator.access)
+    async with Kantata.from_profile("default") as kantata:
+        await kantata.users.me()
+    assert server.refreshes == 1
+    with pytest.raises(UsageError, match="closed"):
+        await kantata.users.me()
+
+
+@pytest.mark.anyio
+async def test_a_token_of_a_profile_goes_to_its_own_server_only(
+    signed_in: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KANTATA_BASE_URL", "http://127.0.0.1:1/api/v1")
+    monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "another-token")
+    async with Kantata.from_profile() as kantata:
+        assert kantata.base_url == f"{signed_in.server.url}/api/v1"
+        assert (await kantata.users.me()).full_name == "alice"
+    with pytest.raises(TypeError):
+        Kantata.from_profile(base_url="https://elsewhere.example")  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stored_login_is_never_used_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"Kantata\.from_profile\(\) .* kantata env"):
+        Kantata()
+    with pytest.raises(OAuthError, match="as profile 'other': run kantata login --profile other"):
+        Kantata.from_profile("other")
+    monkeypatch.setenv("KANTATA_PROFILE", "third")
+    with pytest.raises(OAuthError, match="as profile 'third'"):
+        Kantata.from_profile()
+    with pytest.raises(OAuthError, match=r"as profile '\.\./x': run kantata login"):
+        Kantata.from_profile("../x")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_profile_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    kantata = Kantata.from_profile(client_secret="planted-4711")
+    assert "planted" not in repr(kantata) + repr(vars(kantata._app)) + repr(kantata._app)

@@ -1,29 +1,34 @@
-"""Profiles: the application and server that a stored token belongs to."""
+"""Profiles: who signed in with `kantata login`, by which application, and at which server."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import attrs
 
 from kantata_client._http.tokens import Secret
 from kantata_client._http.transport import BASE_URL
-from kantata_client.oauth import Endpoints, OAuthApp
+from kantata_client.errors import OAuthError
+from kantata_client.oauth.app import Endpoints, OAuthApp
 from kantata_client.oauth.private_files import config_directory, read_private, write_private
-from kantata_client.stores import FileStore, KeyringStore
+from kantata_client.oauth.stores import FileStore, KeyringStore, StoredToken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from typing import Self
 
-    from kantata_client.stores import TokenStore
+    from kantata_client.oauth.stores import TokenStore
+
+SECRET = "KANTATA_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+PROFILE = "KANTATA_PROFILE"
 
 
 @attrs.frozen
 class Profile:
-    """A signed-in user of the command line. The application's secret is not stored."""
+    """A user who signed in with `kantata login`. The application's secret is not stored."""
 
     name: str
     client_id: str
@@ -47,6 +52,10 @@ class Profile:
         """The application that the token was issued to."""
         endpoints = Endpoints.at(self.server) if self.server else None
         return OAuthApp(self.client_id, secret, redirect_uri, scopes=scopes, endpoints=endpoints)
+
+    def token(self, app: OAuthApp) -> StoredToken:
+        """The stored token, which `app` renews."""
+        return StoredToken(self.store, self.name, app=app)
 
     def save(self) -> None:
         """Write the profile's file.
@@ -72,6 +81,33 @@ class Profile:
             return None if text is None else cls(**json.loads(text.reveal()))
         except (ValueError, TypeError):
             return None  # damaged: treated as signed out
+
+    @classmethod
+    def signed_in(cls, name: str | None = None) -> Self:
+        """The profile of a user who is signed in.
+
+        Args:
+            name: The profile's name. Default: the environment variable `KANTATA_PROFILE`, or else `default`.
+
+        Raises:
+            OAuthError: Nobody is signed in under that name, or other users can change the profile's file.
+        """
+        name = name or os.environ.get(PROFILE) or "default"
+        profile = cls.load(name) if valid(name) else None
+        if profile is None:
+            option = "" if name == "default" else f" --profile {name}" if valid(name) else ""
+            raise OAuthError(f"Nobody is signed in as profile {name!r}: run kantata login{option}.")
+        return profile
+
+
+def valid(name: str) -> bool:
+    """Whether a profile can have that name."""
+    return name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+
+
+def secret() -> str | None:
+    """The application's secret, from the environment variable `KANTATA_CLIENT_SECRET`."""
+    return os.environ.get(SECRET) or None
 
 
 def _path(name: str) -> Path:

@@ -1,8 +1,9 @@
-"""The commands login, logout, whoami and token; `sandbox` has a module of its own."""
+"""The commands login, logout, whoami, token and env; others have modules of their own."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 import webbrowser
@@ -14,20 +15,19 @@ import typer
 from rich.console import Console
 
 from kantata_client import Kantata, KantataError, OAuthError
-from kantata_client._http.tokens import Secret
+from kantata_client._http.tokens import ENVIRONMENT_VARIABLE, Secret
 from kantata_client.cli._callback import CallbackServer
 from kantata_client.cli._events import events
-from kantata_client.cli._profile import Profile
 from kantata_client.cli._sandbox import sandbox
 from kantata_client.cli._sync import sync
 from kantata_client.errors.responses import visible
-from kantata_client.stores import StoredToken
+from kantata_client.oauth.profiles import PROFILE, SECRET, Profile, valid
+from kantata_client.oauth.profiles import secret as secret_of_environment
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 PORT = 8484
-SECRET = "KANTATA_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,12 +42,25 @@ _errors = Console(stderr=True, highlight=False)
 
 ProfileName = Annotated[
     str,
-    typer.Option("--profile", envvar="KANTATA_PROFILE", help="Name of the signed-in user to act as."),
+    typer.Option("--profile", envvar=PROFILE, help="Name of the signed-in user to act as."),
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from kantata_client import __version__
+
+        typer.echo(f"kantata-client {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _group() -> None:
+def _group(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
     """Sign in to Kantata OX and use its API."""
 
 
@@ -87,7 +100,7 @@ def login(
     option, because all users of a machine can see the arguments of a process. It is not stored.
     """
     with _told():
-        if not _name(profile):
+        if not valid(profile):
             raise OAuthError(f"A profile's name can have letters, digits, - and _ only, got {profile!r}.")
         chosen = Profile(
             profile, client_id, server.rstrip("/").removesuffix("/api/v1") if server else None, keyring
@@ -100,7 +113,7 @@ def login(
 def logout(profile: ProfileName = "default") -> None:
     """Revoke the token and delete it."""
     with _told():
-        kept = _profile(profile)
+        kept = Profile.signed_in(profile)
         problem = anyio.run(_logout, kept)
     if problem:
         _errors.print(f"The token was deleted here, but could not be revoked: {problem}", markup=False)
@@ -109,20 +122,39 @@ def logout(profile: ProfileName = "default") -> None:
 
 
 @app.command()
-def whoami(profile: ProfileName = "default") -> None:
-    """Show who is signed in."""
+def whoami(context: typer.Context, profile: ProfileName = "default") -> None:
+    """Show the user that programs act for, and where the token comes from.
+
+    The environment variable KANTATA_ACCESS_TOKEN comes first, as for programs, unless --profile is given.
+    """
+    source = context.get_parameter_source("profile")
+    chosen = source is not None and source.name == "COMMANDLINE"
     with _told():
-        kept = _profile(profile)
-        name = anyio.run(_whoami, kept)
-    typer.echo(f"{name} at {kept.base_url}")
+        if not chosen and os.environ.get(ENVIRONMENT_VARIABLE):
+            name, base_url = anyio.run(_whoami_by_variables)
+            where = f"the variable {ENVIRONMENT_VARIABLE}"
+        else:
+            kept = Profile.signed_in(profile)
+            name, base_url, where = anyio.run(_whoami, kept), kept.base_url, f"profile {profile}"
+    typer.echo(f"{name} at {base_url} (token from {where})")
 
 
 @app.command()
 def token(profile: ProfileName = "default") -> None:
     """Print the access token, for other programs: KANTATA_ACCESS_TOKEN=$(kantata token)."""
     with _told():
-        found = anyio.run(_token, _profile(profile))
+        found = anyio.run(_token, Profile.signed_in(profile))
     sys.stdout.write(f"{found.reveal()}\n")
+
+
+@app.command()
+def env(profile: ProfileName = "default") -> None:
+    """Print the variables for other programs, with token and server: eval "$(kantata env)"."""
+    with _told():
+        kept = Profile.signed_in(profile)
+        found = anyio.run(_token, kept)
+    sys.stdout.write(f"export {ENVIRONMENT_VARIABLE}={shlex.quote(found.reveal())}\n")
+    sys.stdout.write(f"export KANTATA_BASE_URL={shlex.quote(kept.base_url)}\n")
 
 
 async def _login(
@@ -176,40 +208,37 @@ async def _whoami(profile: Profile) -> str:
     secret = _secret(ask=False)
     async with (
         profile.app(secret.reveal() if secret else None) as oauth,
-        Kantata(StoredToken(profile.store, profile.name, app=oauth), base_url=profile.base_url) as kantata,
+        Kantata(profile.token(oauth), base_url=profile.base_url) as kantata,
     ):
-        me = await kantata.users.me()
-        return visible(me.full_name or f"user {me.id}")
+        return await _name_at(kantata)
+
+
+async def _whoami_by_variables() -> tuple[str, str]:
+    async with Kantata() as kantata:
+        return await _name_at(kantata), kantata.base_url
 
 
 async def _token(profile: Profile) -> Secret:
     secret = _secret(ask=False)
     async with profile.app(secret.reveal() if secret else None) as oauth:
-        return Secret(await StoredToken(profile.store, profile.name, app=oauth).token())
+        return Secret(await profile.token(oauth).token())
 
 
 async def _name_of(profile: Profile, access_token: str) -> str:
     async with Kantata(access_token, base_url=profile.base_url) as kantata:
         del access_token
-        me = await kantata.users.me()
-        return visible(me.full_name or f"user {me.id}")
+        return await _name_at(kantata)
 
 
-def _profile(name: str) -> Profile:
-    profile = Profile.load(name) if _name(name) else None
-    if profile is None:
-        raise OAuthError(f"Nobody is signed in as profile {name!r}: run kantata login.")
-    return profile
-
-
-def _name(name: str) -> bool:
-    return name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+async def _name_at(kantata: Kantata) -> str:
+    me = await kantata.users.me()
+    return visible(me.full_name or f"user {me.id}")
 
 
 def _secret(*, ask: bool) -> Secret | None:
     """The application's secret; None for a public client."""
-    value = os.environ.get(SECRET)
-    if value is None and ask and sys.stdin.isatty():
+    value = secret_of_environment()
+    if SECRET not in os.environ and ask and sys.stdin.isatty():
         value = typer.prompt(
             "Client secret (empty for none)", default="", hide_input=True, show_default=False
         )
