@@ -17,6 +17,7 @@ import httpx
 
 from kantata_client._http.bodies import Body, TooLargeError, UndecodableError
 from kantata_client._http.environment import Proxy, Trust, proxy_for
+from kantata_client._http.fast import over_aiohttp, reached
 from kantata_client._http.http11 import BrokenError, UnsentError
 from kantata_client._http.messages import Failure, Response
 from kantata_client._http.multipart import MultipartBody
@@ -273,9 +274,10 @@ class Prepared:
         stream = self.raw.stream
         return stream if isinstance(stream, _Upload) else None
 
-    def raised(self, error: BaseException) -> bool:
-        """Whether the error came from a stream to be uploaded, not from the network."""
-        return self._body is not None and self._body.error is error
+    @property
+    def upload_error(self) -> BaseException | None:
+        """What the stream to be uploaded raised, as opposed to the network."""
+        return None if self._body is None else self._body.error
 
 
 class Connections:
@@ -287,6 +289,7 @@ class Connections:
         timeouts: Timeouts,
         *,
         theirs: bool,
+        fast: str | None,
         keep: int,
         largest: int | None,
         trust: Trust,
@@ -298,6 +301,7 @@ class Connections:
             transport: The user's own transport, used for everything.
             timeouts: For each attempt.
             theirs: The user's transport outlives the event loop.
+            fast: The base URL, if requests to it go over aiohttp.
             keep: How many idle connections of an origin stay open.
             largest: Most bytes of an answer, decompressed.
             trust: The certificates of the client.
@@ -305,6 +309,8 @@ class Connections:
         """
         self._transport = transport
         self._theirs = theirs
+        self._fast_origin = None if fast is None else _origin(httpx.URL(fast))
+        self._fast: AsyncTransport | None = None
         self._trust = trust
         self._pooled = PooledTransport(Pool(keep, self._tls))
         self._proxied: dict[tuple[str, int | None], tuple[AsyncTransport, Proxy | None]] = {}
@@ -409,8 +415,10 @@ class Connections:
                 await _close(raw)
             raise
         except Exception as error:
-            if prepared.raised(error):
-                raise
+            if (theirs := prepared.upload_error) is not None:
+                if theirs is error:
+                    raise
+                raise theirs from None
             if isinstance(error, httpx.ProxyError) and proxy is not None and str(error).startswith("407"):
                 failure, problem = None, proxy.advice
             else:
@@ -431,6 +439,9 @@ class Connections:
     async def aclose(self, *, for_good: bool) -> None:
         """Close all connections; `for_good` closes a transport that outlives the event loop, too."""
         self._pooled.close()
+        fast, self._fast = self._fast, None
+        if fast is not None:
+            await fast.aclose()
         proxied, self._proxied = self._proxied, {}
         for transport, _ in proxied.values():
             if transport is not self._pooled:
@@ -458,14 +469,23 @@ class Connections:
         if self._transport is not None:
             return self._transport, None
         if not self._use_proxies or url.scheme != "https":
-            return self._pooled, None
+            return self._direct(url), None
         place = url.host, url.port
         route = self._proxied.get(place)
         if route is None:
             proxy = proxy_for(url.scheme, *place)
             transport = self._pooled if proxy is None else self._through(proxy)
             route = self._proxied[place] = transport, proxy
-        return route
+        return (self._direct(url), None) if route[1] is None else route
+
+    def _direct(self, url: httpx.URL) -> AsyncTransport:
+        """What sends without a proxy."""
+        if self._fast_origin is None or _origin(url) != self._fast_origin:
+            # Signed addresses do not go over aiohttp, which normalizes them.
+            return self._pooled
+        if self._fast is None:
+            self._fast = over_aiohttp(self._tls() if url.scheme == "https" else None)
+        return self._fast
 
     def _through(self, proxy: Proxy) -> AsyncTransport:
         tls = self._tls()
@@ -477,6 +497,10 @@ class Connections:
 
     def _tls(self) -> ssl.SSLContext:
         return self._trust.context(httpx.create_ssl_context)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _download(raw: httpx.Response) -> Download:
@@ -510,6 +534,9 @@ def _too_long(seconds: float) -> str:
 
 def _failure_of(error: Exception, answer: httpx.Response | None) -> Failure:
     """The failure that an exception stands for; `answer` is what had arrived by then."""
+    found = reached(error)
+    if found is not None and answer is None:
+        return _of_aiohttp(*found)
     timeout = isinstance(error, (httpx.TimeoutException, TimeoutError))
     reason = str(error) or ("no answer in time" if timeout else type(error).__name__)
     if answer is not None:
@@ -524,13 +551,24 @@ def _failure_of(error: Exception, answer: httpx.Response | None) -> Failure:
     if isinstance(error, httpx.ConnectTimeout):
         return Failure("no connection in time", unsent=True, timeout=True)
     if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
-        if "CERTIFICATE_VERIFY_FAILED" not in reason:
-            return Failure(f"no connection ({reason})", unsent=True)
-        return Failure(f"no connection ({reason})", unsent=True, hopeless=True, advice=_UNTRUSTED)
+        return _unconnected(reason)
     if not isinstance(error, _BROKEN):
         # A fault of a transport. How far the request got is not known, and it would hardly go better next time.
         return Failure(f"the transport failed with {type(error).__name__}: {error}", hopeless=True)
     return Failure(reason, timeout=timeout)
+
+
+def _unconnected(reason: str) -> Failure:
+    """The failure of an attempt that got no connection."""
+    if "CERTIFICATE_VERIFY_FAILED" in reason or "certificate verify failed" in reason:
+        return Failure(f"no connection ({reason})", unsent=True, hopeless=True, advice=_UNTRUSTED)
+    return Failure(f"no connection ({reason})", unsent=True)
+
+
+def _of_aiohttp(reason: str, unsent: bool, timeout: bool) -> Failure:
+    if not unsent:
+        return Failure("no answer in time" if timeout else reason, timeout=timeout)
+    return Failure("no connection in time", unsent=True, timeout=True) if timeout else _unconnected(reason)
 
 
 def _user_agent() -> str:

@@ -7,7 +7,7 @@ whatever its `__repr__`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 AsyncTransport: TypeAlias = "httpx.AsyncBaseTransport"
 """Sends one request; any async transport of httpx."""
 
-TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport]"
-"""What `Kantata(transport=…)` takes: a transport, or what makes one for each event loop."""
+TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport] | Literal['aiohttp']"
+"""What `Kantata(transport=…)` takes: a transport, what makes one for each event loop, or the lane over aiohttp."""
 
 
 _TOTAL = 300.0

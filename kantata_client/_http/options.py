@@ -83,15 +83,15 @@ def hooks_of(given: object) -> Hooks | None:
 
 
 def transport_of(given: Any) -> TransportOption | None:
-    """`transport=`: an async transport of httpx, or a function that makes one."""
-    if given is None or (_sends(given) and not isinstance(given, type)):
+    """`transport=`: an async transport of httpx, a function that makes one, or `"aiohttp"`."""
+    if given is None or given == "aiohttp" or (_sends(given) and not isinstance(given, type)):
         return given
     if callable(given) and not isinstance(given, type) and _takes_nothing(given):
         return cast("TransportOption", given)
     raise UsageError(
         f"transport is of type {type(given).__name__}: give an async transport of httpx, such as "
-        "httpx.AsyncHTTPTransport(…), or a function without parameters that makes one; not a client or a synchronous "
-        "transport.",
+        "httpx.AsyncHTTPTransport(…), a function without parameters that makes one, or 'aiohttp'; not a client or a "
+        "synchronous transport.",
         consequence="",
     )
 

@@ -92,6 +92,7 @@ class Sender:
             _transport_here(settings),
             settings.timeouts,
             theirs=hasattr(settings.transport, "handle_async_request"),
+            fast=settings.base_url if settings.transport == "aiohttp" else None,
             keep=most,
             largest=settings.max_response_bytes,
             trust=settings.trust,
@@ -276,7 +277,7 @@ _BOUND = frozenset({"AsyncHTTPTransport", "AsyncConnectionInterface", "AiohttpTr
 def _transport_here(settings: Settings) -> AsyncTransport | None:
     """The user's transport for the running event loop."""
     given = settings.transport
-    if given is None:
+    if given is None or given == "aiohttp":
         return None
     if not hasattr(given, "handle_async_request"):
         return made_by(cast("Callable[[], AsyncTransport]", given))

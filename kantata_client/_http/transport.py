@@ -93,8 +93,8 @@ class Transport:
             throttle: Requests a second, at a fixed rate; or a `Throttle`.
             max_concurrency: Most requests in flight at once, not counting downloads whose headers have arrived.
             max_response_bytes: Most bytes of an answer, decompressed; `None` sets no limit. Downloads have none.
-            transport: An async transport of httpx to use instead of the client's own, or a function that makes one for each
-                event loop.
+            transport: An async transport of httpx to use instead of the client's own, a function that makes one for each
+                event loop, or `"aiohttp"`.
             hooks: What to call on events.
             clock: Gives seconds; for tests.
             sleep: Waits for seconds; for tests.
@@ -111,7 +111,7 @@ class Transport:
         self._default_deadline = self._retries is None or isinstance(retries, int)
         self._max_concurrency = concurrency_of(max_concurrency)
         self._max_response_bytes = bytes_of(max_response_bytes)
-        self._transport = transport_of(transport)
+        self._transport: TransportOption | None = transport_of(transport)
         self._clock = clock
         self._sleep = sleep
         self._shared: Settings | None = None
