@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import decoding, starting, walking
+from benchmarks import concurrency, decoding, starting, walking
 from benchmarks.measure import ROOT
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def main() -> None:
         ("decoding", lambda: decoding.lines(25)),
         ("starting", lambda: starting.lines(15)),
         ("walking", lambda: walking.lines(9, drawn)),
+        ("concurrency", lambda: concurrency.lines(3, drawn.with_name("concurrency.svg"))),
     ):
         with console.status(f"measuring: {what}"):
             found += measured()

@@ -11,18 +11,24 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 720, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 64, 40
-_COLORS = ("#0b6bcb", "#b3541e", "#3d8b40")
+_COLORS = ("#0b6bcb", "#b3541e", "#3d8b40", "#7a4fa3")
 
 
-def plot(path: Path, title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+def plot(
+    path: Path,
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    across: str = "records seen",
+) -> None:
     """Draw each series of (x, y) points; both axes begin at 0."""
     most_x = max(x for points in series.values() for x, _ in points)
     most_y = _round(max(y for points in series.values() for _, y in points) * 1.15)
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = _LEFT + x / most_x * (_WIDTH - _LEFT - _RIGHT)
+        right = _LEFT + x / most_x * (_WIDTH - _LEFT - _RIGHT)
         down = _HEIGHT - _BOTTOM - y / most_y * (_HEIGHT - _TOP - _BOTTOM)
-        return round(across, 1), round(down, 1)
+        return round(right, 1), round(down, 1)
 
     parts = [
         (
@@ -38,18 +44,18 @@ def plot(path: Path, title: str, series: Mapping[str, Sequence[tuple[float, floa
         right, _ = at(most_x, value)
         parts.append(f'<path d="M{left} {down}H{right}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 8}" y="{down + 4}" text-anchor="end">{value:,.0f}</text>')
-        across, bottom = at(most_x * step / 5, 0)
+        middle, bottom = at(most_x * step / 5, 0)
         parts.append(
-            f'<text x="{across}" y="{bottom + 18}" text-anchor="middle">{most_x * step / 5:,.0f}</text>'
+            f'<text x="{middle}" y="{bottom + 18}" text-anchor="middle">{most_x * step / 5:,.0f}</text>'
         )
     for place, (name, points) in enumerate(series.items()):
         color = _COLORS[place % len(_COLORS)]
         line = " ".join("{},{}".format(*at(x, y)) for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        across = _LEFT + place * 300
-        parts.append(f'<path d="M{across} 42h18" stroke="{color}" stroke-width="2"/>')
-        parts.append(f'<text x="{across + 24}" y="46">{name}</text>')
-    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">records seen</text>')
+        begin = _LEFT + place * (_WIDTH - _LEFT - _RIGHT) // max(2, len(series))
+        parts.append(f'<path d="M{begin} 42h18" stroke="{color}" stroke-width="2"/>')
+        parts.append(f'<text x="{begin + 24}" y="46">{name}</text>')
+    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{across}</text>')
     path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
 
