@@ -70,7 +70,7 @@ class Kantata(Resources):
             max_concurrency: The largest number of requests in progress at once.
             max_response_bytes: The largest answer in bytes, decompressed; `None` sets no limit. Downloads have none.
             transport: An async transport of httpx to use instead of the default one, a function that makes one for each
-                event loop, or `"aiohttp"`, which costs less CPU (`docs/connections.md`).
+                event loop, or `"aiohttp"` (`docs/connections.md`).
             hooks: Functions to call for requests, responses, retries and throttling.
             on_drift: What to do when objects of the service differ from the contract. `"warn"` checks a sample and logs each
                 difference once, `"raise"` checks all objects and raises `MalformedResponseError`, `"ignore"` checks none.

@@ -9,6 +9,8 @@ connections for each request.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from errno import EMFILE
+from os import strerror
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
@@ -43,6 +45,7 @@ _BROKEN: tuple[type[Exception], ...] = (
 """What transports raise when an exchange fails. The last four slip through httpx's translation (TLS errors in a body)."""
 
 _UNTRUSTED = "This machine does not trust the server's certificate."
+_FILES = "Each connection is an open file: allow more (`ulimit -n`), or lower max_concurrency."
 _LARGER = "Ask for less at once (per_page, includes, a narrower filter), or set max_response_bytes higher."
 _PROXY = "Check base_url and the proxies on the way."
 
@@ -562,7 +565,8 @@ def _unconnected(reason: str) -> Failure:
     """The failure of an attempt that got no connection."""
     if "CERTIFICATE_VERIFY_FAILED" in reason or "certificate verify failed" in reason:
         return Failure(f"no connection ({reason})", unsent=True, hopeless=True, advice=_UNTRUSTED)
-    return Failure(f"no connection ({reason})", unsent=True)
+    advice = _FILES if strerror(EMFILE) in reason else ""
+    return Failure(f"no connection ({reason})", unsent=True, advice=advice)
 
 
 def _of_aiohttp(reason: str, unsent: bool, timeout: bool) -> Failure:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
+import os
 import socket
 import sys
 
@@ -156,6 +158,22 @@ async def test_a_host_without_an_address(connect, monkeypatch, method):
     transport = connect("https://nobody.invalid", retries=RetryPolicy(attempts=2))
     with pytest.raises(KantataConnectionError, match="Nothing was carried out") as caught:
         await transport.send(request(transport, method))
+    assert caught.value.unsent
+
+
+async def test_too_many_open_files(connect, lane, monkeypatch):
+    """A limit for real would hit the test's own server first."""
+    if lane == "httpx":
+        pytest.skip("its event loops' sockets are made elsewhere")
+
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    transport = connect("http://127.0.0.1:9", retries=RetryPolicy(attempts=2))
+    monkeypatch.setattr(socket, "socket", full)
+    with pytest.raises(KantataConnectionError, match=r"ulimit -n.*max_concurrency") as caught:
+        await transport.send(request(transport, "POST"))
+    monkeypatch.undo()
     assert caught.value.unsent
 
 
