@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
     from kantata_client._http.tokens import TokenProvider
     from kantata_client._lists.paginator import Paginator
+    from kantata_client._lists.tables import table
     from kantata_client._lists.walk import Page
     from kantata_client._objects.model import Model
     from kantata_client._unset import UNSET
@@ -108,6 +109,7 @@ __all__ = [
     "UploadError",
     "UsageError",
     "ValidationError",
+    "table",
 ]
 
 _MODULES = dict.fromkeys(__all__, "errors") | {
@@ -133,6 +135,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Timeouts": "_http.messages",
     "TokenProvider": "_http.tokens",
     "UNSET": "_unset",
+    "table": "_lists.tables",
 }
 """The module of each name."""
 

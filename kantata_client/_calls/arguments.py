@@ -37,8 +37,9 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
         UsageError: A value is empty, or not an id.
     """
     path = operation.path
-    for name, value in zip(operation.path_parameters, values, strict=True):
-        if isinstance(value, bool) or not isinstance(value, (int, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    for name, given in zip(operation.path_parameters, values, strict=True):
+        value = _native(operation, name, given)
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
             raise _wrong(operation, name, f"an id is a number or a text, not {shown(value)}{_id_of(value)}")
         text = _plain(value).strip()
         if not text:
@@ -202,6 +203,7 @@ def _object(
 def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) -> Any:
     """A single value as JSON has it."""
     kind = parameter.kind
+    value = _native(operation, name, value)
     if isinstance(value, Enum):
         value = value.value
     if parameter.values and value not in parameter.values:
@@ -220,6 +222,8 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
             if isinstance(value, int):
                 return str(value)
         case "integer":
+            if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+                value = int(value)
             if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
                 value = int(value)
             if isinstance(value, int):
@@ -295,6 +299,19 @@ def _moment(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _native(operation: Operation, name: str, value: Any) -> Any:
+    """A number, truth value or time of numpy as Python's own; `NaT` is rejected, since it is also a datetime."""
+    kind = cast("type[object]", type(value))
+    if kind.__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+        if value is None:
+            raise _wrong(operation, name, "is NaT, which is not a time: pass None, or leave it out")
+    elif kind.__name__ in ("NaTType", "NAType"):
+        shown_as = "NaT" if kind.__name__ == "NaTType" else "NA"
+        raise _wrong(operation, name, f"is {shown_as}, which is not a value: pass None, or leave it out")
+    return value
+
+
 def _parses(text: str, parse: Any) -> bool:
     try:
         parse(text)
@@ -305,6 +322,7 @@ def _parses(text: str, parse: Any) -> bool:
 
 def _json(operation: Operation, name: str, value: Any) -> Any:
     """A value of no declared type, its dates as text."""
+    value = _native(operation, name, value)
     match value:
         case None | bool() | int():
             return value

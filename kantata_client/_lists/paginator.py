@@ -17,11 +17,12 @@ from kantata_client.errors import NotOneError, UsageError
 from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
     from kantata_client._lists.numbered import Source
+    from kantata_client._lists.tables import ArrowTable, PandasFrame, PolarsFrame
     from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
@@ -225,6 +226,72 @@ class Paginator(Generic[M]):
         async for page in self.pages(concurrency=concurrency, limit=limit):
             items += page.items
         return items
+
+    # --- tables ---
+
+    async def to_arrow(
+        self,
+        *,
+        fields: Sequence[str] | None = None,
+        associations: Sequence[str] = (),
+        limit: int | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> ArrowTable:
+        """All objects, or the first ones, as a `pyarrow.Table`, with one page of objects in memory at a time.
+
+        Args:
+            fields: Names of fields, which are the columns. Default: all that the request asks for.
+            associations: Fields of associations as well, such as `"workspace.title"`; the request has to include them.
+            limit: The largest number of objects.
+            concurrency: How many pages to fetch at once.
+
+        Returns:
+            The table; `kantata_client.table` describes its columns.
+
+        Raises:
+            UsageError: pyarrow is not installed (`pip install 'kantata-client[data]'`), or there is no such field.
+            NotIncludedError: The request does not ask for a field or an association.
+        """
+        from kantata_client._lists.tables import TableBuilder
+
+        builder = TableBuilder(self._cls, fields, associations)
+        async for page in self.pages(concurrency=concurrency, limit=limit):
+            builder.add(page.items)
+        return builder.table()
+
+    async def to_polars(
+        self,
+        *,
+        fields: Sequence[str] | None = None,
+        associations: Sequence[str] = (),
+        limit: int | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> PolarsFrame:
+        """All objects, or the first ones, as a `polars.DataFrame`; the arguments are those of `to_arrow`."""
+        from kantata_client._lists.tables import as_polars
+
+        return as_polars(
+            await self.to_arrow(
+                fields=fields, associations=associations, limit=limit, concurrency=concurrency
+            )
+        )
+
+    async def to_pandas(
+        self,
+        *,
+        fields: Sequence[str] | None = None,
+        associations: Sequence[str] = (),
+        limit: int | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> PandasFrame:
+        """All objects, or the first ones, as a `pandas.DataFrame`; the arguments are those of `to_arrow`."""
+        from kantata_client._lists.tables import as_pandas
+
+        return as_pandas(
+            await self.to_arrow(
+                fields=fields, associations=associations, limit=limit, concurrency=concurrency
+            )
+        )
 
     # --- inside ---
 

@@ -281,7 +281,8 @@ async def test_iterating_on_after_an_error_goes_on_where_it_stopped(
                 found += ids(page.items)
     assert found == list(range(1, 96))
     assert 1 <= len(errors) <= len(broken)
-    assert f"stopped before page {min(broken)};" in errors[0]
+    # Where nothing was read yet, there is no place to resume at.
+    assert (f"stopped before page {min(broken)};" in errors[0]) == (min(broken) > 1)
     assert failing.under_way == 0
 
 
