@@ -135,7 +135,8 @@ class Splitter(Generic[T]):
         await self._settle(chunk, outcomes, trusting=True)
         outcomes.sort(key=lambda outcome: outcome.index)
         statuses = {_refused_with(outcome.error) for outcome in outcomes}
-        if self._atomic and len(outcomes) > 1 and statuses <= _WHOLE:
+        proved = self._atomic or self._recheck is not None
+        if proved and len(outcomes) > 1 and statuses <= _WHOLE:
             self._indivisible.update(status for status in statuses if status is not None)
         return outcomes
 

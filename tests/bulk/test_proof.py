@@ -115,6 +115,14 @@ async def test_with_a_key_the_good_items_of_a_refused_chunk_are_found(place: Pla
 
 
 @pytest.mark.anyio
+async def test_with_a_key_a_general_refusal_is_found_out_once(place: Place) -> None:
+    place.faults.status(403, method="POST", times=None)
+    result = await place.kantata.time_entries.create_many(keyed(place, 400), key=KEY, concurrency=1)
+    assert len(result.failed) == 400
+    assert len(place.sent()) == 199 + 3 * 3, "the first chunk to its items, the others by their two ends"
+
+
+@pytest.mark.anyio
 async def test_with_a_key_and_without_a_look_the_items_of_a_refused_chunk_are_unknown(place: Place) -> None:
     service = NotAtomic(place.sandbox, lambda row: row["notes"] == "3")
     place.faults.status(500, method="GET", after=1, times=None)
