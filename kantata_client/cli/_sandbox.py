@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 - typer resolves annotations
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import anyio
 import typer
 
 from kantata_client._http.addresses import loopback
+
+_STATUSES = ("429", "500", "502", "503", "504")
 
 
 def sandbox(
@@ -22,13 +26,26 @@ def sandbox(
             "--lenient", help="Ignore what the contract does not describe, as the service's library does."
         ),
     ] = False,
+    now: Annotated[
+        datetime | None,
+        typer.Option(help="Time (UTC) that the sandbox's clock starts at. Default: this machine's time."),
+    ] = None,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds by which each answer is delayed.")] = 0.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:CHANCE]",
+            help="A fault and its probability (default 0.1): reset, timeout, cut, 429, 500, 502, 503 or 504. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Serve an emulator of the API, and print what points a program at it.
 
     What is written is kept until it is stopped (Ctrl-C).
     """
+    faults = [_fault(text) for text in fault or ()]
     try:
-        anyio.run(_serve, seed, host, port, lenient)
+        anyio.run(_serve, seed, host, port, lenient, now, latency, faults)
     except ModuleNotFoundError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -42,10 +59,52 @@ def sandbox(
         typer.echo("Stopped.", err=True)
 
 
-async def _serve(seed: Literal["demo", "empty"], host: str, port: int, lenient: bool) -> None:
+def _fault(text: str) -> tuple[str, float]:
+    """The kind and the probability in the value of `--fault`."""
+    kind, _, chance = text.partition(":")
+    try:
+        probability = float(chance) if chance else 0.1
+    except ValueError:
+        probability = -1.0
+    if kind not in ("reset", "timeout", "cut", *_STATUSES) or not 0 < probability <= 1:
+        raise typer.BadParameter(
+            f"{text!r}: give reset, timeout, cut, 429, 500, 502, 503 or 504, and after a colon a probability up to 1.",
+            param_hint="--fault",
+        )
+    return kind, probability
+
+
+def _clock(now: datetime | None) -> Callable[[], datetime]:
+    if now is None:
+        return lambda: datetime.now(UTC)
+    moved = now.replace(tzinfo=UTC) - datetime.now(UTC)
+    return lambda: datetime.now(UTC) + moved
+
+
+async def _serve(
+    seed: Literal["demo", "empty"],
+    host: str,
+    port: int,
+    lenient: bool,
+    now: datetime | None,
+    latency: float,
+    faults: list[tuple[str, float]],
+) -> None:
     from kantata_client.sandbox import Sandbox
 
-    async with Sandbox(seed=seed, strict=not lenient).serve(host=host, port=port) as server:
+    sandbox = Sandbox(seed=seed, strict=not lenient, clock=_clock(now))
+    if latency:
+        sandbox.faults.latency(latency)
+    for kind, chance in faults:
+        if kind in _STATUSES:
+            sandbox.faults.status(int(kind), chance=chance, times=None)
+        elif kind == "cut":
+            sandbox.faults.cut(chance=chance, times=None)
+        elif kind == "reset":
+            sandbox.faults.reset(chance=chance, times=None)
+        else:
+            sandbox.faults.timeout(chance=chance, times=None)
+    async with sandbox.serve(host=host, port=port) as server:
         typer.echo(f"export KANTATA_BASE_URL={server.url}")
         typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
         open_to_all = warning(host)

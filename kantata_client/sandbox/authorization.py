@@ -13,6 +13,8 @@ import attrs
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from kantata_client.errors import UsageError
+from kantata_client.oauth.tokens import Token
 from kantata_client.sandbox.consent import consent_page, problem_page
 
 if TYPE_CHECKING:
@@ -101,6 +103,54 @@ class OAuthServer:
     def register(self, app: RegisteredApp) -> None:
         """Let another application in, or change one."""
         self._apps[app.client_id] = app
+
+    def sign_in(
+        self,
+        user: int | str | None = None,
+        *,
+        scopes: Iterable[str] = ("api_only", "offline_access"),
+        client_id: str = "sandbox-app",
+    ) -> Token:
+        """The token that a sign-in of a user brings, without browser and consent page.
+
+        Args:
+            user: The user's id. Default: the account's owner.
+            scopes: What is granted; `offline_access` brings a refresh token.
+            client_id: The registered application that the token is for.
+
+        Raises:
+            UsageError: There is no such user or application.
+        """
+        app, who = self._apps.get(client_id), str(user or self._owner)
+        if app is None:
+            raise UsageError(
+                f"No application {client_id!r} is registered: sandbox.oauth.register(RegisteredApp(…)).",
+                consequence="",
+            )
+        if self._store.get("users", who) is None:
+            raise UsageError(
+                f"The sandbox has no user {who!r}: pass the id of one of its users.", consequence=""
+            )
+        granted = self._grant(app, who, tuple(scopes), secrets.token_hex(8))
+        lasts, now = granted.get("expires_in"), self._now()
+        return Token(
+            granted["access_token"],
+            granted.get("refresh_token"),
+            expires_at=None if lasts is None else now + lasts,
+            issued_at=now,
+            scopes=tuple(scopes),
+        )
+
+    def token_for(self, user: int | str | None = None) -> str:
+        """An access token of a user, for `sandbox.client(token)` or a request's header.
+
+        Args:
+            user: The user's id. Default: the account's owner.
+
+        Raises:
+            UsageError: There is no such user.
+        """
+        return self.sign_in(user, scopes=("api_only",)).access_token
 
     def viewer(self, token: str) -> str | None:
         """The id of the user whose token this is; None for one that is unknown, revoked or has expired."""
@@ -224,6 +274,11 @@ class OAuthServer:
     def _granted(
         self, app: RegisteredApp, user: str, scopes: tuple[str, ...], identity: str | None
     ) -> Response:
+        return _json(200, self._grant(app, user, scopes, identity))
+
+    def _grant(
+        self, app: RegisteredApp, user: str, scopes: tuple[str, ...], identity: str | None
+    ) -> dict[str, Any]:
         now = self._now()
         expires = None if self.token_seconds is None else now + self.token_seconds
         grant = _Grant(identity or secrets.token_hex(8), app.client_id, user, scopes, now, expires)
@@ -241,7 +296,7 @@ class OAuthServer:
             refresh = secrets.token_urlsafe(32)
             self._refresh[refresh] = grant
             answer["refresh_token"] = refresh
-        return _json(200, answer)
+        return answer
 
     def _revoke(self, app: RegisteredApp, form: dict[str, str]) -> Response:
         token = form.get("token", "")

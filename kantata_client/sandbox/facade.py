@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from kantata_client._http.transport import LARGEST
 from kantata_client.errors import UsageError
 from kantata_client.sandbox.app import RecordedRequest, make_app
 from kantata_client.sandbox.authorization import OAuthServer
@@ -17,11 +18,17 @@ from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp
 
     from kantata_client import Kantata
+    from kantata_client._calls.drift import OnDrift
+    from kantata_client._http.messages import Timeouts
+    from kantata_client._http.retry import RetryPolicy
+    from kantata_client._http.throttle import Throttle
+    from kantata_client._http.tokens import TokenProvider
+    from kantata_client.hooks import Hooks
 
 REMEMBERED_REQUESTS = 10_000
 
@@ -87,16 +94,43 @@ class Sandbox:
     def __repr__(self) -> str:
         return f"<Sandbox {self.store!r}>"
 
-    def client(self, **options: Any) -> Kantata:
-        """A client of this sandbox, without a socket; `options` are those of `Kantata`, `token` included."""
+    def client(
+        self,
+        token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider | None = None,
+        *,
+        timeout: float | Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
+        throttle: Throttle | float | None = None,
+        max_concurrency: int = 32,
+        max_response_bytes: int | None = LARGEST,
+        hooks: Hooks | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> Kantata:
+        """A client of this sandbox, without a socket.
+
+        Args:
+            token: As for `Kantata`, such as `sandbox.oauth.token_for(user)`. Default: the sandbox's token, of the owner.
+            timeout: See `Kantata`, as for all that follow.
+            retries: See `Kantata`.
+            throttle: See `Kantata`.
+            max_concurrency: See `Kantata`.
+            max_response_bytes: See `Kantata`.
+            hooks: See `Kantata`.
+            on_drift: See `Kantata`.
+        """
         from kantata_client import Kantata
 
-        transport = FaultyTransport(self.app)
         return Kantata(
-            options.pop("token", self.token),
+            self.token if token is None else token,
             base_url=f"http://127.0.0.1{BASE_PATH}",
-            transport=transport,
-            **options,
+            transport=FaultyTransport(self.app),
+            timeout=timeout,
+            retries=retries,
+            throttle=throttle,
+            max_concurrency=max_concurrency,
+            max_response_bytes=max_response_bytes,
+            hooks=hooks,
+            on_drift=on_drift,
         )
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:

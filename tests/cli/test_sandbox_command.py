@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+import typer
 
 from kantata_client import Kantata
-from kantata_client.cli._sandbox import warning
+from kantata_client.cli._sandbox import _clock, _fault, warning
 
 # A shell's background jobs, and what they start, ignore Ctrl-C.
 PROGRAM = (
@@ -84,3 +86,48 @@ def test_without_the_extra_it_says_what_to_install() -> None:
 
 def test_the_fixture_for_users_is_a_sandbox(kantata_sandbox) -> None:
     assert kantata_sandbox.store.count("users") > 50
+
+
+def test_clock_latency_and_faults_are_options() -> None:
+    options = [
+        "--now",
+        "2027-03-04",
+        "--latency",
+        "0.2",
+        "--fault",
+        "503:1",
+        "--seed",
+        "empty",
+        "--port",
+        "0",
+    ]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "sandbox", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip().partition("=")[2]
+            answer = httpx.get(
+                f"{url}/users/me", headers={"authorization": "Bearer sandbox-token"}, timeout=20
+            )
+            assert answer.status_code == 503
+            assert answer.elapsed.total_seconds() >= 0.2
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("fault", ["flood", "503:2", "503:x", "reset:0", ""])
+def test_a_fault_that_does_not_exist(fault: str) -> None:
+    with pytest.raises(typer.BadParameter, match="give reset, timeout, cut, 429"):
+        _fault(fault)
+
+
+def test_the_clock_goes_on_from_where_it_was_set() -> None:
+    clock = _clock(datetime(2027, 3, 4, 5, 6))  # noqa: DTZ001 - as typer gives it
+    assert timedelta() <= clock() - datetime(2027, 3, 4, 5, 6, tzinfo=UTC) < timedelta(minutes=1)
+    assert clock() <= clock()
