@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.nodes import COMPONENTS, ComponentNode, Place
 from codegen.prose import read_values_inside
 from codegen.schemas import objects_in, structure
@@ -36,7 +36,7 @@ def name_bodies(
         if node.body is None:
             unwrapped.append(node)
             continue
-        with reading(*node.place):
+        with guarded(*node.place):
             wrapper, schema = _unwrap(node, node.body.schema, semantics)
             read_values_inside(schema)
             owner = names.pascal(names.singular(node.resource))
@@ -58,7 +58,7 @@ def name_bodies(
 def _unwrap(node: OperationNode, schema: Json, semantics: Semantics) -> tuple[str | None, Json]:
     """(wrapper, object) of `{wrapper: object}`, or of `{wrapper: object, plural: [object, …]}`."""
     schema = _merged(node, schema)
-    properties: Json = {name: _merged(node, each) for name, each in schema.get("properties", {}).items()}
+    properties: Json = {name: _flattened(node, each) for name, each in schema.get("properties", {}).items()}
     if not properties:
         kind = (
             "a list"
@@ -102,6 +102,17 @@ def _decided(
         msg = f"wrappers: {node.id}: its body has no object {wrapper!r}; delete the line, or correct it"
         raise CodegenError(msg, ("wrappers", node.id), facts=True)
     return wrapper, objects[wrapper]
+
+
+def _flattened(node: OperationNode, schema: Json) -> Json:
+    """The same with `allOf` merged, wherever it stands inside."""
+    found = dict(_merged(node, schema))
+    if isinstance(found.get("properties"), dict):
+        found["properties"] = {name: _flattened(node, each) for name, each in found["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(found.get(key), dict):
+            found[key] = _flattened(node, found[key])
+    return found
 
 
 def _merged(node: OperationNode, schema: Json) -> Json:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from codegen.describe import describe
-from codegen.errors import CodegenError, of_file, reading
+from codegen.errors import CodegenError, collecting, of_file, reading
 from codegen.handwritten import extend
 from codegen.load import load, load_data
-from codegen.lower import lower
+from codegen.lower import check_address, lower
 from codegen.normalise import normalise
 from codegen.operations import check_repeatable
 from codegen.overlay import apply
@@ -38,15 +38,30 @@ PACKAGE = ROOT / "kantata_client"
 GENERATED = ("api", "models", "operations")
 
 
-def understand(contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
+def understand(
+    contract: Path = CONTRACT, overrides: Path = OVERRIDES, *, stale: list[str] | None = None
+) -> Facts:
     """Everything that the contract and the overrides say, ready to be printed.
 
+    Args:
+        contract: The contract, in any dialect.
+        overrides: The folder with the overlay, the semantics and the wording.
+        stale: Takes a message for each override that is no longer needed; without it, these are errors.
+
     Raises:
-        CodegenError: Something can't be; the message begins with the file and, as far as it is known, the line.
+        CodegenError: Every error that was found, one a line, each with its file and line.
     """
+    found: list[Facts] = []
+    with collecting(stale):
+        found.append(_understand(contract, overrides))
+    return found[0]
+
+
+def _understand(contract: Path, overrides: Path) -> Facts:
     overlay, facts = overrides / "overlay.yaml", overrides / "semantics.yaml"
     published, corrections = load(contract), load_data(overlay)
     with of_file(contract), reading("the contract"):
+        check_address(published)
         published = lower(published)
     with of_file(overlay), reading("the overlay"):
         corrected = apply(published, corrections)

@@ -119,6 +119,12 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
             raise CodegenError(msg)
     if body is not None:
         converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
+    elif form["properties"] and consumes[0] == "application/x-www-form-urlencoded":
+        msg = (
+            f"{where}: its form is `{consumes[0]}`, which the client does not send: declare JSON or multipart/form-data in "
+            "overrides/overlay.yaml, if the service takes that too"
+        )
+        raise CodegenError(msg)
     elif form["properties"]:
         converted["requestBody"] = {
             "required": "required" in form,

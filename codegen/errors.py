@@ -1,14 +1,16 @@
-"""What stops the generation, told with the file, the line and the part of it that is meant."""
+"""Errors: what stops the generation, with the file, the line and the part of it that is at fault, all of them at once."""
 
 from __future__ import annotations
 
 import functools
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import attrs
 import yaml
 
 if TYPE_CHECKING:
@@ -28,12 +30,84 @@ class CodegenError(Exception):
         message: What is wrong, and what to do.
         place: The keys and indices that lead there in its file, such as `("paths", "/stories", "get")`.
         facts: Whether that file is `overrides/semantics.yaml` rather than the contract.
+        stale: Whether it is an override that the contract has made unnecessary.
+        located: Whether the message begins with file and line already.
     """
 
-    def __init__(self, message: str, place: Place = (), *, facts: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        place: Place = (),
+        *,
+        facts: bool = False,
+        stale: bool = False,
+        located: bool = False,
+    ) -> None:
         super().__init__(message)
         self.place = place
         self.facts = facts
+        self.stale = stale
+        self.located = located
+
+
+@attrs.define
+class _Collection:
+    """The errors of one run, and the files that are being read."""
+
+    messages: list[str] = attrs.field(factory=list[str])
+    stale: list[str] | None = None
+    """Where given, overrides that are no longer needed go here, and are no errors."""
+    path: Path | None = None
+    facts: Path | None = None
+
+    def add(self, error: CodegenError) -> None:
+        message = str(error) if error.located else _located(error, self.path, self.facts)
+        if error.stale and self.stale is not None:
+            self.stale.append(message)
+        elif not (error.facts and self.messages) and message not in self.messages:
+            # A fact that does not fit what is left of a faulty contract is no fault of its own.
+            self.messages.append(message)
+
+
+_COLLECTION: ContextVar[_Collection | None] = ContextVar("codegen errors", default=None)
+
+
+@contextmanager
+def collecting(stale: list[str] | None = None) -> Generator[None]:
+    """Collect the errors that `guarded` meets inside, and raise them as one at the end.
+
+    Args:
+        stale: Takes the messages about overrides that are no longer needed; without it, these are errors too.
+
+    Raises:
+        CodegenError: Every error, one a line; or the one that nothing could go on after, behind those before it.
+    """
+    collection = _Collection(stale=stale)
+    token = _COLLECTION.set(collection)
+    try:
+        yield
+    except CodegenError as error:
+        if not collection.messages:
+            raise
+        if error.located and not error.facts and str(error) not in collection.messages:
+            collection.messages.append(str(error))
+    finally:
+        _COLLECTION.reset(token)
+    if collection.messages:
+        raise CodegenError("\n".join(collection.messages), located=True)
+
+
+@contextmanager
+def guarded(*place: str | int) -> Generator[None]:
+    """Like `reading`; inside of `collecting`, an error is kept for the end, and what comes after the block goes on."""
+    try:
+        with reading(*place):
+            yield
+    except CodegenError as error:
+        collection = _COLLECTION.get()
+        if collection is None:
+            raise
+        collection.add(error)
 
 
 @contextmanager
@@ -65,13 +139,28 @@ def of_file(path: Path, facts: Path | None = None) -> Generator[None]:
         path: What is being read.
         facts: What an error with `facts` is about instead.
     """
+    collection = _COLLECTION.get()
+    before = (collection.path, collection.facts) if collection else None
+    if collection:
+        collection.path, collection.facts = path, facts
     try:
         yield
     except CodegenError as error:
-        about = facts if facts is not None and error.facts else path
-        line = _line(about, error.place) if error.place else None
-        where = shown(about) + (f":{line}" if line else "")
-        raise CodegenError(f"{where}: {error}") from error
+        if error.located:
+            raise
+        message = _located(error, path, facts)
+        raise CodegenError(message, facts=error.facts, stale=error.stale, located=True) from error
+    finally:
+        if collection and before:
+            collection.path, collection.facts = before
+
+
+def _located(error: CodegenError, path: Path | None, facts: Path | None) -> str:
+    about = facts if facts is not None and error.facts else path
+    if about is None:
+        return str(error)
+    line = _line(about, error.place) or 1
+    return f"{shown(about)}:{line}: {error}"
 
 
 def shown(path: Path) -> str:

@@ -66,19 +66,67 @@ def load_data(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        is_json = path.suffix == ".json"
+        if text.lstrip("\ufeff \t\r\n")[:1] == "<":
+            msg = (
+                f"{shown(path)}:1: this is HTML, not a contract; it looks like a sign-in page: download the file while "
+                "signed in, or take the other address"
+            )
+            raise CodegenError(msg, located=True)
+        is_json = text.lstrip("\ufeff \t\r\n")[:1] == "{"
         # The loader is derived from the safe one.
         data = json.loads(text, object_pairs_hook=_object) if is_json else yaml.load(text, _Loader)  # noqa: S506
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        line, problem = "", str(error)
+        line, problem = ":1", str(error)
+        if isinstance(error, json.JSONDecodeError):
+            line, problem = f":{error.lineno}", error.msg
+        if isinstance(error, RecursionError):
+            problem = "it is nested too deeply"
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
             line, problem = f":{error.problem_mark.line + 1}", str(cast("object", error.problem))
         msg = f"{shown(path)}{line} can't be read: {problem}"
-        raise CodegenError(msg) from error
+        raise CodegenError(msg, located=True) from error
     if not isinstance(data, dict):
-        msg = f"{shown(path)}: the top of the document is not a mapping"
-        raise CodegenError(msg)
+        msg = f"{shown(path)}:1: the top of the document is not a mapping"
+        raise CodegenError(msg, located=True)
+    with of_file(path):
+        _check_size(cast("Any", data))
     return cast("dict[str, Any]", data)
+
+
+_LARGEST = 3_000_000
+"""Values in a document, once YAML's aliases are expanded; the contract has some 100,000."""
+_DEEPEST = 200
+
+
+def _check_size(data: Any) -> None:
+    """Refuse what YAML's aliases make endless, or larger than any contract.
+
+    Raises:
+        CodegenError: An anchor contains itself, or the document is too deep or too large.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any, above: tuple[int, ...], at: tuple[str | int, ...]) -> int:
+        if not isinstance(node, dict | list):
+            return 1
+        key = id(cast("object", node))
+        if key in above or len(above) > _DEEPEST:
+            what = "contains itself by an alias" if key in above else "is nested too deeply"
+            msg = f"{place(at[:4])} {what}"
+            raise CodegenError(msg, at[:4])
+        if key not in sizes:
+            inner = (
+                cast("dict[str, Any]", node).items()
+                if isinstance(node, dict)
+                else enumerate(cast("list[Any]", node))
+            )
+            sizes[key] = 1 + sum(size(value, (*above, key), (*at, name)) for name, value in inner)
+            if sizes[key] > _LARGEST:
+                msg = f"{place(at[:4])} is too large once its aliases are expanded"
+                raise CodegenError(msg, at[:4])
+        return sizes[key]
+
+    size(data, (), ())
 
 
 def apart(node: Any) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded, reading
 from codegen.load import apart, follow
 from codegen.names import METHODS
+from kantata_client._http.transport import BASE_URL
 
 Json = dict[str, Any]
 
@@ -28,6 +29,8 @@ _DROPPED = frozenset(
     {"nullable", "x-nullable", "examples", "example", "$schema", "$id", "$comment", "xml", "externalDocs"}
     | {"writeOnly", "contentEncoding", "contentMediaType"}
 )
+_FORMATS = frozenset({"date", "date-time", "binary", "int32", "int64", "float", "double"})
+"""Formats that change a type; the others, such as `uuid`, are text all the same."""
 _NAMED = frozenset({"properties", "patternProperties", "definitions"})
 _NAMESPACE = re.compile(r"(?<=[A-Za-z0-9])(?:__|[._-]+)(?=[A-Z])")
 
@@ -64,6 +67,32 @@ def _ordered(contract: Json) -> Json:
     return contract | {"paths": paths}
 
 
+def check_address(contract: Json) -> None:
+    """Refuse a contract of another address than the client's own.
+
+    Raises:
+        CodegenError: Host or base path differ from `kantata_client`'s default base URL.
+    """
+    place: tuple[str, ...]
+    if "swagger" in contract:
+        place = ("host",) if "host" in contract else ("basePath",)
+        host, base = contract.get("host"), contract.get("basePath")
+    else:
+        servers: Any = contract.get("servers")
+        first: Any = cast("list[Any]", servers)[0] if isinstance(servers, list) and servers else {}
+        url = urlsplit(str(cast("Json", first).get("url", "")) if isinstance(first, dict) else "")
+        place, host, base = ("servers",), url.netloc or None, url.path or None
+    expected = urlsplit(BASE_URL)
+    if host not in (None, expected.netloc) or (base or expected.path).rstrip("/") != expected.path.rstrip(
+        "/"
+    ):
+        msg = (
+            f"the contract is of {host or ''}{base or ''}, but the client calls {BASE_URL} by default: change `BASE_URL` in "
+            "kantata_client if the service has moved, or take the contract of the right service"
+        )
+        raise CodegenError(msg, place)
+
+
 def _swagger(contract: Json) -> Json:
     lowered: Json = apart(contract)
     with reading("definitions"):
@@ -78,7 +107,7 @@ def _swagger(contract: Json) -> Json:
     for path, item in lowered["paths"].items():
         for method in METHODS:
             if isinstance(item, dict) and isinstance(cast("Json", item).get(method), dict):
-                with reading("paths", path, method):
+                with guarded("paths", path, method):
                     _tidy(cast("Json", item)[method], lowered)
     return lowered
 
@@ -88,10 +117,17 @@ def _tidy(operation: Json, contract: Json) -> None:
     for parameter in operation.get("parameters") or ():
         if isinstance(parameter, dict) and "schema" in parameter:
             parameter["schema"] = schema_of(parameter["schema"])
+        elif isinstance(parameter, dict) and isinstance(cast("Json", parameter).get("name"), str):
+            plain = schema_of({key: parameter[key] for key in _KEPT if key in parameter})
+            for key in _KEPT:
+                cast("Json", parameter).pop(key, None)
+            parameter |= plain
     responses: Json = operation.get("responses") or {}
+    produces: list[str] = operation.get("produces") or contract.get("produces") or [JSON]
+    text = chosen(produces) != JSON
     for response in responses.values():
         if isinstance(response, dict) and "schema" in response:
-            response["schema"] = schema_of(cast("Json", response)["schema"])
+            response["schema"] = {"type": "file"} if text else schema_of(cast("Json", response)["schema"])
     consumes = operation.get("consumes") or contract.get("consumes")
     if isinstance(consumes, list) and (len(cast("list[Any]", consumes)) > 1 or operation.get("consumes")):
         listed: Any = operation.get("parameters") or ()
@@ -148,6 +184,8 @@ def schema_of(schema: Any, *, top: bool = False) -> Any:
             found[key] = [schema_of(each) for each in cast("list[Any]", value)]
         elif key == "const":
             found["enum"] = [value]
+        elif key == "format" and value not in _FORMATS:
+            continue
         elif key not in _DROPPED:
             found[key] = value
     _one_type(found)
@@ -213,11 +251,11 @@ class _Lowering:
         document |= {"consumes": [JSON], "produces": [JSON]}
         document["definitions"] = {}
         for name, schema in self._schemas.items():
-            with reading("definitions", name):
+            with guarded("definitions", name):
                 document["definitions"][self._names[name]] = self._referring(schema_of(schema, top=True))
         document["paths"] = {}
         for path, item in contract["paths"].items():
-            with reading("paths", path):
+            with guarded("paths", path):
                 document["paths"][path] = self._item(path, self._part(item))
         return document
 
@@ -249,7 +287,7 @@ class _Lowering:
             if key == "parameters":
                 found[key] = self._parameters(value)
             elif key in METHODS:
-                with reading("paths", path, key):
+                with guarded("paths", path, key):
                     found[key] = self._operation(f"{key.upper()} {path}", self._part(value))
             elif key not in ("servers", "summary", "description"):
                 found[key] = value
@@ -367,7 +405,9 @@ class _Lowering:
             forms = cast("Json", content)
             media = chosen(list(forms))
             form = next((form for name, form in forms.items() if chosen([name]) == media), None)
-            if isinstance(form, dict) and "schema" in form:
+            if media != JSON:
+                found["schema"] = {"type": "file"}
+            elif isinstance(form, dict) and "schema" in form:
                 found["schema"] = self._schema(cast("Json", form)["schema"])
         return found
 

@@ -10,7 +10,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import by_name
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
 from codegen.prose import BOUND, plain, sent_on_request, told
@@ -72,20 +72,43 @@ def models(
         raise CodegenError(msg)
     found: dict[str, ModelFacts] = {}
     for node in contract.received:
-        with reading(*node.place):
+        found[node.name] = ModelFacts(node.name, "", ())
+        with guarded(*node.place):
             found[node.name] = _model(node.name, reader)
+    for node in contract.received:
+        with guarded(*node.place):
+            _check_cycle(node, found)
     for key, model in keys.items():
         found[model] = attrs.evolve(found[model], key=key)
     every = _association_entries(contract)
     _check_associations(every, contract, semantics)
     for name, entries in every.items():
         component = contract.components[name]
-        with reading(*component.place):
-            associations = tuple(
-                _association(component, entry, keys, semantics, contract) for entry in entries.values()
-            )
-            found[name] = _with_associations(found[name], associations, component)
+        if component.faulty:
+            continue
+        associations: list[AssociationFacts] = []
+        for entry in entries.values():
+            with guarded(*entry.node.place):
+                associations.append(_association(component, entry, keys, semantics, contract))
+        with guarded(*component.place):
+            found[name] = _with_associations(found[name], tuple(associations), component)
     return _nest(_sent_on_request(found, contract), contract)
+
+
+def _check_cycle(node: ComponentNode, found: Mapping[str, ModelFacts]) -> None:
+    """Refuse fields that lead back to their own class: modules that import each other could not be imported."""
+    seen: set[str] = set()
+    waiting = [(each.name, model) for each in found[node.name].fields for model in sorted(each.models)]
+    for field, model in waiting:  # grows while it is walked
+        if model == node.name:
+            msg = (
+                f"{node.name}.{field}: its object leads back to {node.name} itself, which no class can: make it plain JSON "
+                "(`type: object`) in overrides/overlay.yaml, or list it in `include`"
+            )
+            raise CodegenError(msg, (*node.place, "properties", field))
+        if model not in seen and model in found:
+            seen.add(model)
+            waiting += [(field, inner) for each in found[model].fields for inner in sorted(each.models)]
 
 
 def _with_associations(
@@ -164,22 +187,24 @@ def _association_entries(contract: Contract) -> dict[str, dict[str, _Entry]]:
         for entry in node.associations:
             entries = found.setdefault(node.model, {})
             known = entries.get(entry.name, _Entry(entry, {}))
-            entries[entry.name] = _Entry(
-                _agreed(known.node, entry, node.id), {**node.envelope, **known.envelope}
-            )
+            with guarded(*entry.place):
+                agreed = _agreed(known.node, entry, node.id)
+                entries[entry.name] = _Entry(agreed, {**node.envelope, **known.envelope})
     return found
 
 
 def _agreed(known: AssociationNode, other: AssociationNode, where: str) -> AssociationNode:
     for part in ("type", "field", "key"):
         one, new = getattr(known, part), getattr(other, part)
-        if None not in (one, new) and one != new:
+        if one and new and one != new:
             msg = (
                 f"{where}: association {other.name!r} has {part} {new!r}, elsewhere {one!r}; correct it in "
                 "overrides/overlay.yaml"
             )
             raise CodegenError(msg, other.place)
-    return attrs.evolve(known, field=known.field or other.field, key=known.key or other.key)
+    return attrs.evolve(
+        known, type=known.type or other.type, field=known.field or other.field, key=known.key or other.key
+    )
 
 
 def _check_associations(
@@ -238,6 +263,12 @@ def _association(
     name, where = node.name, f"{component.name}.{node.name}"
     corrected = semantics.association(component.definition or component.name, name)
     type_name = corrected.get("type", node.type)
+    if not type_name:
+        msg = (
+            f"{where}: the contract does not say which definition it is: give its `type` under `associations` in "
+            "overrides/semantics.yaml"
+        )
+        raise CodegenError(msg)
     polymorphic = type_name == "polymorphic"
     bound = [
         field_name

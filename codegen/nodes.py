@@ -118,6 +118,8 @@ class ComponentNode:
     place: Place
     definition: str | None = None
     """The definition's name in the contract; `None` for an object that is declared inside something else."""
+    faulty: bool = False
+    """Whether an error about it is known already, so that nothing more is said of it."""
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codegen import names
 from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
-from codegen.errors import CodegenError, parameter_place, reading
+from codegen.errors import CodegenError, guarded, parameter_place
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
 from codegen.prose import DEPRECATED, RATE, bulk_limit, plain, read_parameters, says
 from codegen.references import inline
@@ -45,7 +45,7 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
     nodes = _name_operations(document, semantics)
     read: list[OperationNode] = []
     for node in nodes:
-        with reading(*node.place):
+        with guarded(*node.place):
             read.append(read_parameters(node))
     nodes = name_bodies(read, components, semantics)
     nodes = describe_results(nodes, components, semantics)
@@ -63,6 +63,9 @@ def _name_definitions(document: Json) -> dict[str, ComponentNode]:
             clashing = sorted(old for old, new in renamed.items() if new == name)
             msg = f"definitions {', '.join(clashing)} would all be the class {name}: tell them apart in codegen/names.py"
             raise CodegenError(msg, ("definitions", clashing[0]))
+    for (old, cls), module in zip(renamed.items(), map(names.snake, renamed.values()), strict=True):
+        with guarded("definitions", old):
+            _check_class(old, cls, module, [each for each in renamed.values() if names.snake(each) == module])
     for each in mappings([schemas, document["paths"]]):
         if isinstance(reference := each.get("$ref"), str) and reference.startswith(COMPONENTS):
             old = reference.removeprefix(COMPONENTS)
@@ -80,13 +83,56 @@ def _name_definitions(document: Json) -> dict[str, ComponentNode]:
     }
 
 
+_TAKEN = frozenset(
+    {
+        "Model",
+        "One",
+        "Many",
+        "Polymorphic",
+        "ClassVar",
+        "Literal",
+        "NotRequired",
+        "TypedDict",
+        "TypeAlias",
+        "Mapping",
+    }
+    | {
+        "Sequence",
+        "Iterable",
+        "AsyncIterable",
+        "File",
+        "Unset",
+        "Paginator",
+        "BulkRun",
+        "Progress",
+    }
+    | {"ExternalReferenceKey", "Operation", "Parameter", "Body", "Reference", "None", "True", "False"}
+)
+"""What generated modules call by these names already."""
+_LONGEST = 100
+"""Letters of a name; files are named after it."""
+
+
+def _check_class(definition: str, cls: str, module: str, sharing: list[str]) -> None:
+    way_out = "rename the definition in overrides/overlay.yaml, or teach codegen/names.py"
+    if len(sharing) > 1:
+        msg = f"definitions {', '.join(sorted(set(sharing)))} would all be in the module {module}: {way_out}"
+    elif cls in _TAKEN or module in ("inputs", "__init__") or keyword.iskeyword(module):
+        msg = f"definition {definition}: generated modules use the name {cls!r} for something else: {way_out}"
+    elif not cls.isidentifier() or len(cls) > _LONGEST:
+        msg = f"definition {definition!r}: {cls!r} can't be the name of a class: {way_out}"
+    else:
+        return
+    raise CodegenError(msg)
+
+
 def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode]:
     collections = names.find_collections(document["paths"])
     taken: dict[tuple[str, str], str] = {}
     nodes: list[OperationNode] = []
     for method, path, operation in operations(document):
         where, place = f"{method} {path}", ("paths", path, method.lower())
-        with reading(*place):
+        with guarded(*place):
             by_rule = names.resource_and_method(method.lower(), path, collections)
             resource, name = _named(where, by_rule, semantics)
             places = Counter(parameter["name"] for parameter in operation["parameters"])
@@ -157,7 +203,7 @@ def _named(where: str, by_rule: tuple[str, str], semantics: Semantics) -> tuple[
             msg = f"names: {where}: it is {name!r} without this line; delete the line"
             raise CodegenError(msg, ("names", where), facts=True)
     for word in (resource, name):
-        if keyword.iskeyword(word) or not word.isidentifier() or word.startswith("_"):
+        if keyword.iskeyword(word) or not word.isidentifier() or word.startswith("_") or len(word) > _LONGEST:
             msg = f"{where}: {word!r} can't be the name of a {'resource' if word == resource else 'method'}: "
             raise CodegenError(msg + "name it in overrides/semantics.yaml")
     if name in ("create_many", "update_many") or hasattr(Resource, name):

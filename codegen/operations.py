@@ -8,7 +8,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import endpoints, literal, text
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.facts import Argument, BodyFacts, OperationFacts, ResourceFacts
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def resources(
     parsed = endpoints(data)
     found: list[OperationFacts] = []
     for node in contract.operations:
-        with reading(*node.place):
+        with guarded(*node.place):
             found.append(_operation(node, parsed, keys, reader, contract, semantics))
             _check_arguments(found[-1])
             _check_bulk(found[-1], semantics)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded, reading
 from codegen.load import apart, check_references, place
 from kantata_client._lazy import similar
 
@@ -128,7 +128,7 @@ def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
     _check(overlay)
     corrected = apart(document)
     for number, action in enumerate(overlay["actions"], start=1):
-        with reading("actions", number - 1):
+        with guarded("actions", number - 1):
             _apply_action(corrected, action, f"overlay action {number} ({action['target']})")
     check_references(corrected)
     return corrected
@@ -192,8 +192,10 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
         for parts, node in nodes:
             _check_words(action["update"], f"{where}, at {place(parts)}", names=_holds_names(parts))
             if not _update(node, apart(action["update"]), f"{where}, at {place(parts)}"):
-                msg = f"{where} changes nothing at {place(parts)}: the contract says so now; delete it"
-                raise CodegenError(msg)
+                msg = (
+                    f"{where} changes nothing at {place(parts)}: the contract says so now; delete this action"
+                )
+                raise CodegenError(msg, stale=True)
         return
     last_first = sorted((parts for parts, _ in nodes), key=_order, reverse=True)  # so that indices stay true
     for parts in last_first:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from codegen import names
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.nodes import COMPONENTS, ComponentNode
 
 if TYPE_CHECKING:
@@ -24,12 +26,17 @@ def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) 
     """
     in_envelopes = {model for node in nodes for model in node.envelope.values()}
     for component in [each for each in components.values() if not each.is_input]:
-        with reading(*component.place):
+        done = False
+        with guarded(*component.place):
             properties = component.schema.setdefault("properties", {})
             identified = component.name in in_envelopes or component.definition is not None
             if identified and "Error" not in component.name and "id" not in properties:
                 component.schema["properties"] = {"id": {"type": "string"}, **properties}
             _relax(component.name, component.schema, components, component.place)
+            done = True
+        if not done:
+            schema: Json = {"type": "object", "properties": {"id": {"type": "string", "nullable": True}}}
+            components[component.name] = attrs.evolve(component, schema=schema, faulty=True)
 
 
 def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> None:
@@ -38,6 +45,7 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
         raise CodegenError(msg, place)
     schema.pop("required", None)
     for name, value in schema["properties"].items():
+        _any_of(value)
         for each in (value, value.get("items", {})):
             # The service is ahead of its contract: a value that is not listed yet has to read as well as the others.
             if listed := each.pop("enum", None):
@@ -45,6 +53,14 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
                 value["description"] = f"{value.get('description', '')} Known values: {known}.".strip()
         inner = _name_objects(f"{owner}{names.pascal(name)}", value, components, (*place, "properties", name))
         schema["properties"][name] = _nullable(inner)
+
+
+def _any_of(value: Json) -> None:
+    """What may be one of several things is read as it is: no one annotation would be true."""
+    for key in ("oneOf", "anyOf", "allOf"):
+        if key in value:
+            for word in [each for each in value if each != "description"]:
+                del value[word]
 
 
 def _name_objects(name: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.load import apart, follow
 from codegen.names import METHODS
 
@@ -32,25 +32,30 @@ def resolve(contract: Json) -> Json:
     """
     document = apart(contract)
     for name, schema in _schemas(document).items():
-        with reading("definitions", name):
+        with guarded("definitions", name):
             _check_schema(schema, f"definition {name}")
-    for path in _mapping(document.get("paths"), "`paths`"):
-        with reading("paths", path):
-            item = document["paths"][path] = _part(document, document["paths"][path], path)
+    for path in list(_mapping(document.get("paths"), "`paths`")):
+        item: Json = {}
+        with guarded("paths", path):
+            item = _part(document, document["paths"][path], path)
             shared = _parameters(document, item, path)
-        for key in item:
-            where = f"{key.upper()} {path}"
-            with reading("paths", path, key):
-                if key in METHODS:
-                    item[key] = _operation(document, item[key], where)
-                elif key not in _BESIDE_METHODS and not key.startswith("x-"):
+            if shared:
+                item["parameters"] = shared
+        document["paths"][path] = item
+        for key in list(item):
+            operation = item.pop(key)
+            if key not in METHODS and key not in _BESIDE_METHODS and not key.startswith("x-"):
+                with guarded("paths", path, key):
                     msg = (
-                        f"{where}: codegen makes no method of it, only of {', '.join(METHODS).upper()}; remove it in "
-                        "overrides/overlay.yaml, or teach codegen/names.py"
+                        f"{key.upper()} {path}: codegen makes no method of it, only of {', '.join(METHODS).upper()}; remove "
+                        "it in overrides/overlay.yaml, or teach codegen/names.py"
                     )
                     raise CodegenError(msg)
-        if shared:
-            item["parameters"] = shared
+            elif key in METHODS:
+                with guarded("paths", path, key):
+                    item[key] = _operation(document, operation, f"{key.upper()} {path}")
+            else:
+                item[key] = operation
     return document
 
 
@@ -103,6 +108,12 @@ def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
             raise CodegenError(msg)
         else:
             _check_schema(each, said)
+        if each.get("collectionFormat", "csv") != "csv" and each.get("type") == "array":
+            msg = (
+                f"{said} separates its values by `{each['collectionFormat']}`, and the client by commas: if the service "
+                "takes commas too, set `collectionFormat: csv` in overrides/overlay.yaml; otherwise make it a text there"
+            )
+            raise CodegenError(msg)
     return sorted(found, key=lambda each: (_ORDER.get(each["in"], len(_ORDER)), each["name"]))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, guarded
 from codegen.nodes import COMPONENTS, ComponentNode
 from codegen.references import ENVELOPE
 from codegen.schemas import structure
@@ -34,7 +35,7 @@ def describe_results(
     """
     described: list[OperationNode] = []
     for node in nodes:
-        with reading(*node.place):
+        with guarded(*node.place):
             described.append(_described(node, components, semantics.results.get(node.id)))
     return described
 
@@ -55,6 +56,8 @@ def _described(
     result: Result
     if schema is None:
         result = "none"
+    elif schema.get("type") == "file":
+        result = "file"
     elif schema.get("type") == "array":
         result = "array"
         node = attrs.evolve(node, model=_component(node.id, plain, schema["items"], components, place))
@@ -79,11 +82,16 @@ def _success(node: OperationNode) -> tuple[str, Json]:
     found = [
         (str(status), response) for status, response in node.responses.items() if str(status).startswith("2")
     ]
+    if len({json.dumps(response, sort_keys=True) for _, response in found}) == 1:
+        found = found[:1]
     if len(found) != 1:
         msg = f"{node.id}: {len(found)} success responses are declared; correct it in overrides/overlay.yaml"
         raise CodegenError(msg)
-    int(found[0][0])
-    return found[0]
+    status, response = found[0]
+    if status.upper() == "2XX":
+        return "200", response
+    int(status)
+    return status, response
 
 
 def _json_schema(response: Json) -> Json | None:

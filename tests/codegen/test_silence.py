@@ -1,0 +1,318 @@
+"""Nothing becomes wrong code in silence: each of these is right, or refused with its place and a way out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import yaml
+
+from codegen.compile import CONTRACT, understand
+from codegen.describe import describe
+from codegen.errors import ROOT, CodegenError, collecting, of_file
+from codegen.load import load_data
+from codegen.lower import check_address, lower
+from codegen.normalise import normalise
+from codegen.resolve import resolve
+from tests.codegen.small import NOTHING_KNOWN, openapi, swagger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from codegen.facts import Facts
+    from codegen.semantics import Semantics
+
+Json = dict[str, Any]
+
+
+def facts(contract: Json, semantics: Semantics = NOTHING_KNOWN) -> Facts:
+    return describe(normalise(resolve(lower(contract)), semantics), semantics, ROOT)
+
+
+def operation(contract: Json, name: str, semantics: Semantics = NOTHING_KNOWN) -> Any:
+    (found,) = (
+        each for one in facts(contract, semantics).resources for each in one.operations if each.id == name
+    )
+    return found
+
+
+def created(contract: Json) -> Json:
+    return contract["paths"]["/books"]["post"]
+
+
+def body(contract: Json) -> Json:
+    return created(contract)["parameters"][0]["schema"]
+
+
+# --- right -------------------------------------------------------------------------------------
+
+
+def test_an_object_composed_in_a_body_is_merged() -> None:
+    contract = swagger()
+    book = body(contract)["properties"]["book"]
+    extra = {"type": "object", "properties": {"pages": {"type": "integer"}}, "required": ["pages"]}
+    body(contract)["properties"]["book"] = {"allOf": [book, extra]}
+    found = operation(contract, "POST /books").body
+    assert found.wrapper == "book"
+    assert {each.name: each.required for each in found.arguments} == {
+        "pages": True,
+        "printed_on": False,
+        "shelf": False,
+        "title": True,
+    }
+
+
+def test_a_format_that_changes_no_type_is_text() -> None:
+    contract = swagger()
+    contract["definitions"]["Author"]["properties"]["key"] = {"type": "string", "format": "uuid"}
+    contract["paths"]["/books"]["get"]["parameters"].append(
+        {"in": "query", "name": "key", "type": "string", "format": "uuid"}
+    )
+    author = next(each for each in facts(contract).models if each.name == "Author")
+    assert {each.name: each.annotation for each in author.fields}["key"] == "str | None"
+    assert {each.name: each.annotation for each in operation(contract, "GET /books").query}["key"] == "str"
+
+
+def test_a_range_of_statuses_is_a_success() -> None:
+    contract = swagger()
+    responses = contract["paths"]["/books"]["get"]["responses"]
+    contract["paths"]["/books"]["get"]["responses"] = {"2XX": responses["200"]}
+    assert operation(contract, "GET /books").result == "page"
+
+
+def test_an_answer_that_is_no_json_is_a_file() -> None:
+    contract = swagger()
+    contract["paths"]["/books/{id}"]["get"]["produces"] = ["text/csv"]
+    assert operation(contract, "GET /books/{id}").result == "file"
+    contract = openapi()
+    content = contract["paths"]["/books/{id}"]["get"]["responses"]["200"]["content"]
+    contract["paths"]["/books/{id}"]["get"]["responses"]["200"]["content"] = {
+        "text/csv": content["application/json"]
+    }
+    assert operation(contract, "GET /books/{id}").result == "file"
+
+
+def test_include_may_be_a_formal_list() -> None:
+    contract = swagger()
+    include = contract["paths"]["/books"]["get"]["parameters"][0]
+    include |= {"type": "array", "items": {"type": "string", "enum": ["author", "sequels"]}}
+    assert operation(contract, "GET /books") == operation(swagger(), "GET /books")
+
+
+def test_deprecation_is_told() -> None:
+    contract = swagger()
+    contract["paths"]["/books"]["get"]["deprecated"] = True
+    contract["paths"]["/books"]["get"]["parameters"][-1]["deprecated"] = True
+    found = operation(contract, "GET /books")
+    assert found.deprecated
+    assert [each.name for each in found.query if each.deprecated] == ["except"]
+
+
+def test_one_of_several_objects_is_any_json() -> None:
+    contract = swagger()
+    one_of = [{"$ref": "#/definitions/Author"}, {"$ref": "#/definitions/Library::Book"}]
+    contract["definitions"]["Author"]["properties"]["favourite"] = {"oneOf": one_of}
+    author = next(each for each in facts(contract).models if each.name == "Author")
+    assert {each.name: each.annotation for each in author.fields}["favourite"] == "object | None"
+
+
+def test_a_wrapper_can_be_decided() -> None:
+    contract = swagger()
+    body(contract)["properties"]["options"] = {"type": "object", "properties": {"x": {"type": "string"}}}
+    decided = attrs.evolve(NOTHING_KNOWN, wrappers={"POST /books": None})
+    assert [each.name for each in operation(contract, "POST /books", decided).body.arguments] == [
+        "book",
+        "options",
+    ]
+    wrong = attrs.evolve(NOTHING_KNOWN, wrappers={"POST /books": "volume"})
+    with pytest.raises(CodegenError, match="its body has no object 'volume'; delete"):
+        facts(contract, wrong)
+
+
+# --- refused -----------------------------------------------------------------------------------
+
+
+def second_object(contract: Json) -> None:
+    body(contract)["properties"]["options"] = {"type": "object", "properties": {"x": {"type": "string"}}}
+
+
+def text_beside_the_wrapper(contract: Json) -> None:
+    body(contract)["properties"]["mode"] = {"type": "string"}
+
+
+def urlencoded(contract: Json) -> None:
+    created(contract)["consumes"] = ["application/x-www-form-urlencoded"]
+    created(contract)["parameters"] = [{"in": "formData", "name": "title", "type": "string"}]
+
+
+def multi(contract: Json) -> None:
+    many = {
+        "in": "query",
+        "name": "tags",
+        "type": "array",
+        "items": {"type": "string"},
+        "collectionFormat": "multi",
+    }
+    contract["paths"]["/books"]["get"]["parameters"].append(many)
+
+
+def same_module(contract: Json) -> None:
+    contract["definitions"]["BookURL"] = contract["definitions"]["BookUrl"] = {
+        "type": "object",
+        "properties": {},
+    }
+
+
+def inputs(contract: Json) -> None:
+    contract["definitions"]["Inputs"] = {"type": "object", "properties": {}}
+
+
+def body_is_a_list(contract: Json) -> None:
+    created(contract)["parameters"][0]["schema"] = {"type": "array", "items": {"type": "string"}}
+
+
+def body_is_a_map(contract: Json) -> None:
+    created(contract)["parameters"][0]["schema"] = {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    }
+
+
+def to_itself(contract: Json) -> None:
+    contract["definitions"]["Author"]["properties"]["teacher"] = {"$ref": "#/definitions/Author"}
+
+
+def cycle(contract: Json) -> None:
+    contract["definitions"]["Author"]["properties"]["book"] = {"$ref": "#/definitions/Library::Book"}
+    contract["definitions"]["Library::Book"]["properties"]["writer"] = {"$ref": "#/definitions/Author"}
+
+
+def named_like_its_association(contract: Json) -> None:
+    contract["definitions"]["Library::Book"]["properties"]["author"] = {"$ref": "#/definitions/Author"}
+
+
+def include_of_unknown_type(contract: Json) -> None:
+    include = contract["paths"]["/books"]["get"]["parameters"][0]
+    include |= {"type": "array", "items": {"type": "string", "enum": ["author", "sequels", "readers"]}}
+
+
+def long_name(contract: Json) -> None:
+    contract["definitions"]["B" * 260] = {"type": "object", "properties": {}}
+
+
+REFUSED: dict[Callable[[Json], None], tuple[str, str, str]] = {
+    second_object: ("POST /books", "'options'", "`wrappers`"),
+    text_beside_the_wrapper: ("POST /books", "'mode'", "`wrappers`"),
+    urlencoded: ("POST /books", "x-www-form-urlencoded", "overlay.yaml"),
+    multi: ("GET /books", "'tags' separates its values by `multi`", "overlay.yaml"),
+    same_module: ("BookURL", "BookUrl", "rename"),
+    inputs: ("Inputs", "something else", "rename"),
+    body_is_a_list: ("POST /books", "a list", "overlay.yaml"),
+    body_is_a_map: ("POST /books", "a map", "overlay.yaml"),
+    to_itself: ("Author.teacher", "leads back to Author", "overlay.yaml"),
+    cycle: ("Author.book", "leads back to Author", "overlay.yaml"),
+    named_like_its_association: ("Book", "'author'", "overlay.yaml"),
+    include_of_unknown_type: ("Book.readers", "which definition", "`associations`"),
+    long_name: ("BBB", "can't be the name of a class", "rename"),
+}
+
+
+@pytest.mark.parametrize("spoil", REFUSED, ids=lambda each: each.__name__)
+def test_it_is_refused_with_a_way_out(spoil: Callable[[Json], None]) -> None:
+    contract = swagger()
+    spoil(contract)
+    with pytest.raises(CodegenError) as caught:
+        facts(contract)
+    for part in REFUSED[spoil]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["host", "basePath"])
+def test_another_address_is_refused(key: str) -> None:
+    contract = {"swagger": "2.0", "host": "api.mavenlink.com", "basePath": "/api/v1"}
+    check_address(contract)
+    with pytest.raises(CodegenError, match="the client calls https://api"):
+        check_address(contract | {key: "/v2.example"})
+    with pytest.raises(CodegenError, match="the client calls https://api"):
+        check_address({"openapi": "3.0.0", "servers": [{"url": "https://other.example/api/v1"}]})
+
+
+# --- files that are no contract ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<!DOCTYPE html><html><body>Sign in</body></html>", "looks like a sign-in page"),
+        ("\n  <html>", "looks like a sign-in page"),
+        ("{" * 5000, ":1 can't be read|:1:.*nested too deeply"),
+        ("a: " + "[" * 1000 + "]" * 1000, "nested too deeply"),
+        ("a: &a\n  b: *a\n", "contains itself by an alias"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(
+                f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(9)
+            ),
+            "too large once its aliases are expanded",
+        ),
+        ("[1, 2]", "not a mapping"),
+        ("a: 1\na: 2\n", ":2 can't be read: key 'a' is given twice"),
+        ('{"a": 1,\n"b": }', ":2 can't be read"),
+        ("\x00\x01", "can't be read"),
+    ],
+)
+def test_a_file_that_is_no_contract_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "specification.yaml"
+    path.write_text(text)
+    with pytest.raises(CodegenError, match=told) as caught:
+        load_data(path)
+    assert re.match(rf"{re.escape(path.as_posix())}:\d+", str(caught.value))
+
+
+# --- all at once -------------------------------------------------------------------------------
+
+
+def test_all_errors_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+    text = CONTRACT.read_text(encoding="utf-8")
+    faults = {
+        "\n  /skills/{id}:\n": "\n  /skills/{id}:\n    head: {}\n",
+        "\n  SkillCategory:\n": "\n  SkillCategory:\n    allOf: []\n",
+        "\n  /roles/{id}:\n": "\n  /roles/{id}:\n    trace: {}\n",
+    }
+    for old, new in faults.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "specification.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CodegenError) as caught:
+        understand(path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    for line, told in zip(
+        sorted(lines, key=_number), ("SkillCategory", "TRACE /roles/{id}", "HEAD /skills/{id}"), strict=True
+    ):
+        number = re.match(rf"{re.escape(path.as_posix())}:(\d+): ", line)
+        assert number, line
+        assert told in line
+        at = text.splitlines()[int(number[1]) - 1]
+        assert at.split(":")[0].strip() in ("SkillCategory", "allOf", "trace", "head"), at
+
+
+def _number(line: str) -> int:
+    return int(line.split(":")[1])
+
+
+def test_the_parameter_at_fault_is_the_line_that_is_named(tmp_path: Path) -> None:
+    for dialect in (swagger, openapi):
+        contract = dialect()
+        include = contract["paths"]["/books"]["get"]["parameters"][0]
+        include["description"] += "\n- `reader`"
+        path = tmp_path / "contract.yaml"
+        path.write_text(yaml.safe_dump(contract, sort_keys=False))
+        with pytest.raises(CodegenError) as caught, of_file(path), collecting():
+            facts(load_data(path))
+        located = str(caught.value)
+        assert "can't be read" in located, located
