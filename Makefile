@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate bench constraints clean
+.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate update-spec bench constraints clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r target text; do printf 'make %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(READY) ## start a sandbox of the API on this machine and run the example job against it
@@ -42,6 +42,9 @@ check-docs: $(READY)
 
 generate: $(READY) ## write kantata_client/api and kantata_client/models from openapi/ and overrides/
 	@$(BIN)/python -m codegen generate
+
+update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss)
+	@$(BIN)/python -m codegen update $(SOURCE) $(if $(ALLOW),--allow '$(ALLOW)')
 
 bench: $(READY) ## measure speed and memory; fails when a target is missed (PLOT=docs/memory.svg draws the committed plot anew)
 	@$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT))

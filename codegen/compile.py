@@ -76,9 +76,15 @@ def _understand(contract: Path, overrides: Path) -> Facts:
     return word(found, load_wording(overrides / "wording.yaml", found.resources))
 
 
-def write(output: Path, contract: Path = CONTRACT, overrides: Path = OVERRIDES) -> Facts:
-    """Generate `api/` and `models/` into an existing folder."""
-    facts = understand(contract, overrides)
+def write(
+    output: Path,
+    contract: Path = CONTRACT,
+    overrides: Path = OVERRIDES,
+    *,
+    stale: list[str] | None = None,
+) -> Facts:
+    """Generate `operations/`, `api/` and `models/` into an existing folder; the arguments are those of `understand`."""
+    facts = understand(contract, overrides, stale=stale)
     render(facts, overrides / "templates", output)
     folders = [str(output / name) for name in GENERATED]
     _ruff("check", "--fix-only", "--select=I,F401,UP037", *folders)
@@ -111,10 +117,10 @@ def _ruff(command: str, *arguments: str) -> None:
 
 
 @contextmanager
-def generated() -> Generator[tuple[Path, Facts]]:
+def generated(stale: list[str] | None = None) -> Generator[tuple[Path, Facts]]:
     """A temporary folder with what would be generated now."""
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
-        yield Path(folder), write(Path(folder))
+        yield Path(folder), write(Path(folder), stale=stale)
 
 
 def differences(fresh: Path, committed: Path = PACKAGE) -> list[str]:

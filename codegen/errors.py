@@ -97,6 +97,19 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
         raise CodegenError("\n".join(collection.messages), located=True)
 
 
+def outdated(message: str, place: Place = (), *, facts: bool = False) -> None:
+    """Tell of an override that is no longer needed, or no longer fits: an error, unless somebody collects these.
+
+    Raises:
+        CodegenError: Nobody does.
+    """
+    error = CodegenError(message, place, facts=facts, stale=True)
+    collection = _COLLECTION.get()
+    if collection is None or collection.stale is None:
+        raise error
+    collection.add(error)
+
+
 @contextmanager
 def guarded(*place: str | int) -> Generator[None]:
     """Like `reading`; inside of `collecting`, an error is kept for the end, and what comes after the block goes on."""

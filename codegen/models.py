@@ -10,7 +10,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import by_name
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
 from codegen.prose import BOUND, plain, sent_on_request, told
@@ -49,8 +49,8 @@ def polymorphic_types(contract: Contract, keys: Mapping[str, str], semantics: Se
         if key not in keys or types.get(name) == key:
             why = "no answer has this key" if key not in keys else "it is so without this line"
             msg = f"types: {name}: {key}: {why}; delete the line, or correct it"
-            raise CodegenError(msg, ("types", name), facts=True)
-    return types | dict(semantics.types)
+            outdated(msg, ("types", name), facts=True)
+    return types | {name: key for name, key in semantics.types.items() if key in keys}
 
 
 def models(
@@ -213,7 +213,7 @@ def _check_associations(
     for definition, name in semantics.associations:
         if name not in every.get(contract.classes.get(definition, definition), {}):
             msg = f"associations: {definition}.{name}: no `include` brings it; delete the line, or correct it"
-            raise CodegenError(msg, ("associations", definition, name), facts=True)
+            outdated(msg, ("associations", definition, name), facts=True)
 
 
 def _model(name: str, reader: Reader) -> ModelFacts:

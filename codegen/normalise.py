@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codegen import names
 from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
-from codegen.errors import CodegenError, guarded, parameter_place
+from codegen.errors import CodegenError, guarded, outdated, parameter_place
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
 from codegen.prose import DEPRECATED, RATE, bulk_limit, plain, read_parameters, says
 from codegen.references import inline
@@ -201,7 +201,7 @@ def _named(where: str, by_rule: tuple[str, str], semantics: Semantics) -> tuple[
         resource = resource or by_rule[0]
         if (resource, name) == by_rule:
             msg = f"names: {where}: it is {name!r} without this line; delete the line"
-            raise CodegenError(msg, ("names", where), facts=True)
+            outdated(msg, ("names", where), facts=True)
     for word in (resource, name):
         if keyword.iskeyword(word) or not word.isidentifier() or word.startswith("_") or len(word) > _LONGEST:
             msg = f"{where}: {word!r} can't be the name of a {'resource' if word == resource else 'method'}: "

@@ -8,7 +8,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import endpoints, literal, text
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, guarded, outdated
 from codegen.facts import Argument, BodyFacts, OperationFacts, ResourceFacts
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics)
             raise CodegenError(msg, ("paths", operation.path, "put"))
         if decided and of_a_record:
             msg = f"repeatable: {where}: a PUT on a record is repeatable without this line; delete it"
-            raise CodegenError(msg, ("repeatable", where), facts=True)
+            outdated(msg, ("repeatable", where), facts=True)
 
 
 def _creates_many(node: OperationNode, semantics: Semantics) -> bool:

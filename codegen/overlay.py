@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
-from codegen.errors import CodegenError, guarded, reading
+from codegen.errors import CodegenError, guarded, outdated, reading
 from codegen.load import apart, check_references, place
 from kantata_client._lazy import similar
 
@@ -129,7 +129,9 @@ def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
     corrected = apart(document)
     for number, action in enumerate(overlay["actions"], start=1):
         with guarded("actions", number - 1):
-            _apply_action(corrected, action, f"overlay action {number} ({action['target']})")
+            _apply_action(
+                corrected, action, f"overlay action {number} ({action['target']})", ("actions", number - 1)
+            )
     check_references(corrected)
     return corrected
 
@@ -172,7 +174,9 @@ def _check_keys(where: str, mapping: Any, required: Sequence[str], optional: Seq
         raise CodegenError(msg)
 
 
-def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: str) -> None:
+def _apply_action(
+    document: dict[str, Any], action: Mapping[str, Any], where: str, action_place: tuple[str | int, ...]
+) -> None:
     try:
         matches = list(_JSONPATH.finditer(action["target"], document))
     except JSONPathError as error:
@@ -180,7 +184,8 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
         raise CodegenError(msg) from error
     if not matches:
         msg = f"{where} selects nothing: the contract has changed there; correct or delete the action"
-        raise CodegenError(msg)
+        outdated(msg, action_place)
+        return
     nodes = [(match.parts, cast("Any", match.obj)) for match in matches]
     for parts, node in nodes:
         if not isinstance(node, dict | list):
@@ -195,7 +200,7 @@ def _apply_action(document: dict[str, Any], action: Mapping[str, Any], where: st
                 msg = (
                     f"{where} changes nothing at {place(parts)}: the contract says so now; delete this action"
                 )
-                raise CodegenError(msg, stale=True)
+                outdated(msg, action_place)
         return
     last_first = sorted((parts for parts, _ in nodes), key=_order, reverse=True)  # so that indices stay true
     for parts in last_first:

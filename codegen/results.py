@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, guarded, outdated
 from codegen.nodes import COMPONENTS, ComponentNode
 from codegen.references import ENVELOPE
 from codegen.schemas import structure
@@ -74,7 +74,8 @@ def _described(
     if told is not None and (told == result or told not in fitting):
         why = "is so without this line" if told == result else f"does not fit what is declared, {result!r}"
         msg = f"results: {node.id}: {told!r} {why}; delete the line, or correct it"
-        raise CodegenError(msg, ("results", node.id), facts=True)
+        outdated(msg, ("results", node.id), facts=True)
+        told = None
     return attrs.evolve(node, result=told or result)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 
 import attrs
 
-from codegen.errors import CodegenError, of_file, reading
+from codegen.errors import CodegenError, of_file, outdated, reading
 from codegen.load import load_data
 from codegen.names import METHODS
 from kantata_client._contract import Result
@@ -218,16 +218,22 @@ class _Reader:
             self._fail(f"{section} is not a list of operations")
         listed = cast("list[Any]", data)
         for operation in listed:
-            self._operation(section, operation)
+            if not self._operation(section, operation):
+                continue
             if listed.count(operation) > 1:
                 self._fail(f"{section}: {operation} is listed twice")
-        return frozenset(listed)
+        return frozenset(listed) & self._operations
 
     def _associations(self, data: Any) -> Mapping[tuple[str, str], Mapping[str, str]]:
         found: dict[tuple[str, str], Mapping[str, str]] = {}
         for definition, named in self._mapping("associations", data).items():
             self._place = "associations", definition
-            self._definition("associations", definition)
+            if definition not in self._definitions:
+                outdated(
+                    f"associations: the contract has no definition {definition!r}; delete the line, or correct it",
+                    self._place,
+                )
+                continue
             properties = self._definitions[definition].get("properties", {})
             for name, facts in self._mapping(f"associations: {definition}", named).items():
                 where = f"associations: {definition}.{name}"
@@ -263,7 +269,9 @@ class _Reader:
         every = {name for names in self._parameters.values() for name in names}
         for name in listed:
             if name not in every:
-                self._fail(f"ids: no operation has a parameter {name!r}; delete the line, or correct it")
+                outdated(
+                    f"ids: no operation has a parameter {name!r}; delete the line, or correct it", ("ids",)
+                )
         return frozenset(listed)
 
     # --- checks ---
@@ -271,14 +279,18 @@ class _Reader:
     def _by_operation(self, section: str, data: Any) -> Iterator[tuple[str, Any]]:
         for operation, value in self._mapping(section, data).items():
             self._place = section, operation
-            self._operation(section, operation)
-            yield operation, value
+            if self._operation(section, operation):
+                yield operation, value
 
-    def _operation(self, section: str, operation: Any) -> None:
-        if not isinstance(operation, str) or operation not in self._operations:
-            self._fail(
-                f"{section}: the contract has no operation {operation!r}; delete the line, or correct it"
+    def _operation(self, section: str, operation: Any) -> bool:
+        """Whether the contract has an operation; a line about another one is outdated."""
+        known = isinstance(operation, str) and operation in self._operations
+        if not known:
+            outdated(
+                f"{section}: the contract has no operation {operation!r}; delete the line, or correct it",
+                self._place,
             )
+        return known
 
     def _definition(self, where: str, definition: Any) -> None:
         if not isinstance(definition, str) or definition not in self._definitions:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, of_file, reading
+from codegen.errors import CodegenError, of_file, outdated, reading
 from codegen.load import load_data
 from codegen.text import sentence
 
@@ -147,7 +147,7 @@ def load_wording(path: Path, resources: tuple[ResourceFacts, ...]) -> Wording:
                     raise CodegenError(msg, (section, name))
                 if name not in known:
                     msg = f"{section}: the contract has no {name!r}; delete the line, or correct it"
-                    raise CodegenError(msg, (section, name))
+                    outdated(msg, (section, name))
     return Wording(data.get("summaries", {}), data.get("parameters", {}))
 
 

@@ -1,0 +1,88 @@
+"""Ratchet: no fact of the committed code may get lost unless somebody allows that loss by its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from codegen.errors import CodegenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from codegen.diff import Change
+
+LOSSES = {
+    "operation removed": "operations gone",
+    "operation renamed": "operations renamed",
+    "method renamed": "methods renamed",
+    "parameter removed": "parameters gone",
+    "parameter renamed": "parameters renamed",
+    "parameter became single": "lists that became single values",
+    "parameter type changed": "parameter types changed",
+    "value removed": "lists of values shortened",
+    "values free": "lists of values gone",
+    "maximum removed": "maxima gone",
+    "default removed": "defaults gone",
+    "bulk removed": "bulk operations gone",
+    "rate limit removed": "own rate limits gone",
+    "stable walk lost": "stable walks gone",
+    "result changed": "results changed",
+    "model changed": "models of results changed",
+    "model removed": "models gone",
+    "field removed": "fields gone",
+    "field renamed": "fields renamed",
+    "field type changed": "field types changed",
+    "field always sent": "conditions of fields gone",
+    "association removed": "associations gone",
+    "association changed": "associations changed",
+}
+"""Rules of `codegen.diff` by which something gets lost, and what several of it are called."""
+_NAMED = 12
+
+
+def check_losses(changes: Iterable[Change], allowed: Iterable[str]) -> None:
+    """Refuse losses that nobody allowed.
+
+    Args:
+        changes: From the committed code to the new one.
+        allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them.
+
+    Raises:
+        CodegenError: Something gets lost; the message counts and names each, and says how to allow it.
+    """
+    patterns = list(allowed)
+    lost = [
+        each
+        for each in changes
+        if each.rule in LOSSES and not any(_matches(each, pattern) for pattern in patterns)
+    ]
+    if not lost:
+        return
+    lines: list[str] = []
+    counts = Counter(each.rule for each in lost)
+    for rule, number in sorted(counts.items(), key=lambda item: list(LOSSES).index(item[0])):
+        own = [_named(each) for each in lost if each.rule == rule]
+        more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
+        lines.append(f"{number} {LOSSES[rule]}: {', '.join(own[:_NAMED])}{more}")
+    first = min(lost, key=lambda each: list(LOSSES).index(each.rule))
+    msg = (
+        "openapi/specification.yaml:1: facts of the committed code would get lost:\n  "
+        + "\n  ".join(lines)
+        + f"\nIf the service dropped them, allow each by name, as in --allow {first.subject!r} (patterns work: "
+        f"{first.rule + ': *'!r}). If only the wording changed, add it to the tables in codegen/prose.py"
+    )
+    raise CodegenError(msg, located=True)
+
+
+def _named(change: Change) -> str:
+    return (
+        f"{change.subject} ({change.detail})" if change.detail not in ("", change.subject) else change.subject
+    )
+
+
+def _matches(change: Change, pattern: str) -> bool:
+    return any(
+        name == pattern or fnmatchcase(name, pattern) for name in (change.key, change.subject, change.rule)
+    )

@@ -1,0 +1,119 @@
+"""Snapshot: the facts that users of the client rely on, as plain JSON, to compare one contract with another.
+
+`openapi/facts.json` is the snapshot of the committed code, one line for each operation and model.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from codegen.errors import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from codegen.facts import Argument, Facts, ModelFacts, OperationFacts
+
+Json = dict[str, Any]
+
+SNAPSHOT = ROOT / "openapi" / "facts.json"
+_NOTHING: tuple[Any, ...] = (None, False, (), [], {}, "")
+
+
+def snapshot(facts: Facts) -> Json:
+    """The facts of a contract.
+
+    Returns:
+        `operations` by `METHOD /path`, and `models` by class, each without what is empty or false.
+    """
+    operations = [operation for resource in facts.resources for operation in resource.operations]
+    models = [each for model in facts.models for each in (model, *model.nested)]
+    return {
+        "operations": {each.id: _operation(each) for each in sorted(operations, key=lambda each: each.id)},
+        "models": {each.name: _model(each) for each in sorted(models, key=lambda each: each.name)},
+    }
+
+
+def dumped(data: Json) -> str:
+    """A snapshot as text, one line for each operation and model."""
+    sections: list[str] = []
+    for name, entries in data.items():
+        lines = ",\n".join(
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items()
+        )
+        sections.append(f"{json.dumps(name)}: {{\n{lines}\n}}")
+    return "{\n" + ",\n".join(sections) + "\n}\n"
+
+
+def committed(path: Path = SNAPSHOT) -> Json | None:
+    """The snapshot of the committed code; `None` where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _operation(operation: OperationFacts) -> Json:
+    body = operation.body
+    return _some(
+        {
+            "python": f"{operation.resource}.{operation.name}",
+            "result": operation.result,
+            "model": operation.model,
+            "deprecated": operation.deprecated,
+            "path": [each.keyword for each in operation.path_arguments],
+            "query": {each.name: _argument(each) for each in operation.query},
+            "body": {each.name: _argument(each) for each in body.arguments} if body else {},
+            "wrapper": body.wrapper if body else None,
+            "multipart": body.multipart if body else False,
+            "bulk_limit": operation.bulk_limit,
+            "own_rate_limit": operation.own_rate_limit,
+            "stable_by": operation.stable_by,
+        }
+    )
+
+
+def _argument(argument: Argument) -> Json:
+    fields = argument.fields or ()
+    return _some(
+        {
+            "keyword": argument.keyword if argument.keyword != argument.name else None,
+            "kind": argument.kind,
+            "many": argument.many,
+            "required": argument.required,
+            "values": list(argument.values),
+            "default": argument.default,
+            "maximum": argument.maximum,
+            "deprecated": argument.deprecated,
+            "fields": {each.name: _argument(each) for each in fields},
+        }
+    ) | ({"default": argument.default} if argument.default is not None else {})
+
+
+def _model(model: ModelFacts) -> Json:
+    return _some(
+        {
+            "key": model.key,
+            "fields": {
+                each.name: each.annotation.removesuffix(" | None") + _on_request(each.default)
+                for each in model.fields
+            },
+            "associations": {
+                each.name: f"{'list of ' if each.many else ''}{each.model or 'any'}"
+                for each in model.associations
+            },
+        }
+    )
+
+
+def _on_request(default: str) -> str:
+    """What has to be asked for before the service sends a field, as the class attribute says it."""
+    if "optional" in default:
+        return ", on request by optional_fields"
+    return ", on request by include" if "include" in default else ""
+
+
+def _some(facts: Json) -> Json:
+    return {
+        key: value
+        for key, value in facts.items()
+        if not any(value is each or value == each for each in _NOTHING)
+    }

@@ -1,0 +1,291 @@
+"""From one contract to the next: what changed for users, what must not get lost, and the vendored form."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from codegen import update
+from codegen.compile import CONTRACT
+from codegen.diff import RULES, as_json, as_markdown, as_table, bump, diff, load_severities
+from codegen.drift import actions_of, read
+from codegen.errors import CodegenError
+from codegen.load import load
+from codegen.ratchet import LOSSES, check_losses
+from codegen.revisions import facts_of
+from codegen.snapshot import SNAPSHOT, committed, dumped
+from codegen.vendor import dumped as as_yaml
+from codegen.vendor import vendor
+from tests.codegen.converted import openapi_3_1
+from tests.codegen.published import published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Json = dict[str, Any]
+FACTS: Json = committed() or {}
+
+
+def changes(change: Callable[[Json], None]) -> list[tuple[str, str]]:
+    new = copy.deepcopy(FACTS)
+    change(new)
+    return [(each.rule, each.subject) for each in diff(FACTS, new)]
+
+
+def query(facts: Json, operation: str = "GET /stories") -> Json:
+    return facts["operations"][operation]["query"]
+
+
+# --- diff --------------------------------------------------------------------------------------
+
+
+def test_nothing_changed() -> None:
+    assert diff(FACTS, copy.deepcopy(FACTS)) == []
+    assert bump([]) == "none"
+    assert as_table([]) == "No change for users."
+
+
+CHANGES: dict[str, tuple[Callable[[Json], Any], str, str]] = {
+    "operation": (lambda f: f["operations"].pop("GET /skills"), "operation removed", "major"),
+    "new operation": (
+        lambda f: f["operations"].update({"GET /new": {"python": "new.list", "result": "page"}}),
+        "operation added",
+        "minor",
+    ),
+    "renamed operation": (
+        lambda f: f["operations"].update({"GET /skillz": f["operations"].pop("GET /skills")}),
+        "operation renamed",
+        "major",
+    ),
+    "method": (
+        lambda f: f["operations"]["GET /skills"].update(python="skills.all"),
+        "method renamed",
+        "major",
+    ),
+    "parameter": (lambda f: query(f).pop("archived"), "parameter removed", "major"),
+    "renamed parameter": (
+        lambda f: query(f).update(starting_betweens=query(f).pop("starting_between")),
+        "parameter renamed",
+        "major",
+    ),
+    "new parameter": (lambda f: query(f).update(zz={"kind": "boolean"}), "parameter added", "minor"),
+    "new required parameter": (
+        lambda f: query(f).update(zz={"kind": "boolean", "required": True}),
+        "required parameter added",
+        "major",
+    ),
+    "required": (lambda f: query(f)["archived"].update(required=True), "parameter became required", "major"),
+    "single": (lambda f: query(f)["include"].pop("many"), "parameter became single", "major"),
+    "value": (lambda f: query(f)["include"]["values"].pop(), "value removed", "major"),
+    "new value": (lambda f: query(f)["include"]["values"].append("x"), "value added", "minor"),
+    "any value": (lambda f: query(f)["include"].pop("values"), "values free", "minor"),
+    "default": (lambda f: query(f)["order"].update(default="x"), "default changed", "minor"),
+    "maximum": (lambda f: query(f)["per_page"].update(maximum=100), "maximum lowered", "major"),
+    "no maximum": (lambda f: query(f)["per_page"].pop("maximum"), "maximum removed", "minor"),
+    "bulk": (lambda f: f["operations"]["POST /stories"].update(bulk_limit=50), "bulk limit lowered", "patch"),
+    "no bulk": (lambda f: f["operations"]["POST /stories"].pop("bulk_limit"), "bulk removed", "major"),
+    "field": (lambda f: f["models"]["Story"]["fields"].pop("title"), "field removed", "major"),
+    "new field": (lambda f: f["models"]["Story"]["fields"].update(zz="str"), "field added", "minor"),
+    "field type": (
+        lambda f: f["models"]["Story"]["fields"].update(title="int"),
+        "field type changed",
+        "major",
+    ),
+    "on request": (
+        lambda f: f["models"]["Story"]["fields"].update(title="str, on request by include"),
+        "field now on request",
+        "major",
+    ),
+    "association": (
+        lambda f: f["models"]["Story"]["associations"].pop("workspace"),
+        "association removed",
+        "major",
+    ),
+    "model": (lambda f: f["models"].pop("Story"), "model removed", "major"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_told_as_what_it_is(name: str) -> None:
+    change, rule, part = CHANGES[name]
+    new = copy.deepcopy(FACTS)
+    change(new)
+    found = diff(FACTS, new)
+    assert [each.rule for each in found] == [rule]
+    assert bump(found) == part
+
+
+def test_it_can_be_printed() -> None:
+    new = copy.deepcopy(FACTS)
+    query(new).pop("archived")
+    query(new)["zz"] = {"kind": "boolean"}
+    found = diff(FACTS, new)
+    assert "breaking  parameter removed: kantata.stories.list(archived=)" in as_table(found)
+    assert "1 breaking, 1 additive: a major version." in as_table(found)
+    assert "### Breaking (1)" in as_markdown(found, ["overrides/overlay.yaml:1: delete this action"])
+    assert "no longer needed" in as_markdown(found, ["x"])
+    data = json.loads(as_json(found))
+    assert data["bump"] == "major"
+    assert next(each["key"] for each in data["changes"]) == "parameter removed: GET /stories archived"
+
+
+def test_people_can_overrule_with_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "severities.yaml"
+    path.write_text(
+        '"parameter removed: GET /stories archived": { severity: cosmetic, reason: It never worked. }\n'
+    )
+    new = copy.deepcopy(FACTS)
+    query(new).pop("archived")
+    (change,) = diff(FACTS, new, load_severities(path))
+    assert (change.severity, change.reason) == ("cosmetic", "It never worked.")
+    path.write_text("parameter removed: { severity: cosmetic }\n")
+    with pytest.raises(CodegenError, match=r"severities\.yaml:1: .*`reason`"):
+        load_severities(path)
+
+
+def test_revisions_and_files_can_be_compared(tmp_path: Path) -> None:
+    path = tmp_path / SNAPSHOT.name
+    path.write_text(dumped(FACTS))
+    assert facts_of(str(path)) == FACTS
+    with pytest.raises(CodegenError, match="no-such-revision: there is no such file"):
+        facts_of("no-such-revision")
+
+
+# --- ratchet -----------------------------------------------------------------------------------
+
+
+def test_losses_are_counted_named_and_refused() -> None:
+    new = copy.deepcopy(FACTS)
+    gone = list(new["operations"])[-4:]
+    for name in gone:
+        del new["operations"][name]
+    del query(new)["include"]["many"]
+    found = diff(FACTS, new)
+    with pytest.raises(CodegenError) as caught:
+        check_losses(found, [])
+    assert f"4 operations gone: {', '.join(sorted(gone))}" in str(caught.value)
+    assert "1 lists that became single values: GET /stories include" in str(caught.value)
+    with pytest.raises(CodegenError, match="--allow"):
+        check_losses(found, gone)
+    check_losses(found, [*gone, "GET /stories include"])
+    check_losses(found, ["operation removed: *", "parameter became single: *"])
+
+
+def test_what_is_only_more_is_no_loss() -> None:
+    new = copy.deepcopy(FACTS)
+    query(new)["include"]["values"].append("x")
+    new["models"]["Story"]["fields"]["zz"] = "str"
+    check_losses(diff(FACTS, new), [])
+    assert LOSSES.keys() <= RULES.keys()
+
+
+# --- vendor ------------------------------------------------------------------------------------
+
+
+def test_the_vendored_file_stays_as_it_is() -> None:
+    present = load(CONTRACT)
+    assert as_yaml(vendor(present, present)) == CONTRACT.read_text(encoding="utf-8")
+
+
+def test_a_published_contract_is_vendored_in_our_words() -> None:
+    present = load(CONTRACT)
+    foreign = vendor(openapi_3_1(published(present)), present)
+    text = as_yaml(foreign)
+    assert "<b>" not in text
+    for sentence in ("You can add any", "sideloaded.", "as the account sees them", "indexed by id"):
+        assert sentence not in text
+    ours = {line.strip() for line in CONTRACT.read_text(encoding="utf-8").splitlines()}
+    foreign_lines = [line.strip() for line in text.splitlines() if line.strip() not in ours]
+    assert len(foreign_lines) < 20, foreign_lines[:40]
+
+
+# --- drift -------------------------------------------------------------------------------------
+
+
+def test_drift_becomes_actions_of_the_overlay(tmp_path: Path) -> None:
+    rows = [
+        {
+            "model": "Story",
+            "field": "mood",
+            "expected": "no field",
+            "received": "text like 'aaa'",
+            "operation": "GET /x",
+        },
+        {
+            "model": "Story",
+            "field": "size",
+            "expected": "no field",
+            "received": "a whole number",
+            "operation": "GET /x",
+        },
+        {
+            "model": "Story",
+            "field": "title",
+            "expected": "str",
+            "received": "a boolean",
+            "operation": "GET /x",
+        },
+    ]
+    actions, notes = actions_of({"drift": rows}, {"Story": "Story"})
+    assert [each["target"] for each in actions] == ["$.definitions['Story'].properties"]
+    assert {name: each["type"] for name, each in actions[0]["update"].items()} == {
+        "mood": "string",
+        "size": "integer",
+    }
+    assert notes == ["Story.title: a boolean instead of str, in GET /x"]
+    path = tmp_path / "drift.json"
+    path.write_text("[]")
+    with pytest.raises(CodegenError, match=r"drift\.json:1: .*kantata\.drift\.save"):
+        read(path, {})
+
+
+# --- update ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("<html>Sign in</html>", "looks like a sign-in page"),
+        ("swagger: '2.0'\nhost: api.mavenlink.com\nbasePath: /api/v1\npaths: {}\n", "incomplete"),
+        ("swagger: '2.0'\nhost: petstore.example\npaths: {}\n", ":2: the contract is of petstore"),
+        ("nonsense", "not a mapping"),
+    ],
+)
+def test_what_is_no_contract_of_this_api_is_not_taken(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "contract.yaml"
+    path.write_text(content)
+    with pytest.raises(CodegenError, match=told) as caught:
+        update.update(str(path), [], lambda _: pytest.fail("generated"))
+    assert str(caught.value).startswith(path.as_posix())
+
+
+def test_a_failure_leaves_the_tree_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONTRACT", "SNAPSHOT", "CHANGELOG"):
+        copied = tmp_path / getattr(update, name).name
+        shutil.copy(getattr(update, name), copied)
+        monkeypatch.setattr(update, name, copied)
+    for name in ("OVERRIDES", "PACKAGE"):
+        folder = getattr(update, name)
+        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__", "_*"))
+        monkeypatch.setattr(update, name, tmp_path / folder.name)
+    monkeypatch.setattr(update, "REPORT", tmp_path / "changes.md")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    contract = load(CONTRACT)
+    contract["definitions"]["Skill"]["properties"]["zz"] = {"type": "string"}
+    source = tmp_path / "new.json"
+    source.write_text(json.dumps(contract))
+
+    def fails(_: list[str]) -> int:
+        assert update.CONTRACT.read_bytes() != before[update.CONTRACT]
+        (update.PACKAGE / "api" / "skills.py").write_text("broken")
+        raise CodegenError("it can't be")
+
+    with pytest.raises(CodegenError, match="it can't be"):
+        update.update(str(source), [], fails)
+    source.unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
