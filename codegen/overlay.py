@@ -14,6 +14,8 @@ from kantata_client._lazy import similar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jsonpath import JSONPathMatch
+
 _JSONPATH = JSONPathEnvironment(strict=True)  # RFC 9535 and nothing else
 _REQUIRED = ("overlay", "info", "actions")
 _NAMES_BELOW = frozenset(
@@ -115,7 +117,8 @@ def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
     Actions apply in order, each to what the ones before made of the document. `update` merges into every
     object that the target selects: objects recursively, lists are concatenated, anything else is replaced.
     Where the target selects a list, `update` is the entry, or the list of entries, to append. `remove` takes
-    the selected objects and lists out.
+    the selected objects and lists out. `x-replace` puts a value in the place of what the target selects, which has
+    to be what `x-was` says.
 
     Args:
         document: A contract as `codegen.load.load` returns it; not changed.
@@ -153,8 +156,11 @@ def _check(overlay: Mapping[str, Any]) -> None:
             if not isinstance(action["target"], str):
                 msg = f"{where}: its `target` is no text"
                 raise CodegenError(msg)
-            if ("update" in action) == (action.get("remove") is True):
-                msg = f"{where} ({action['target']}) needs either `update` or `remove: true`"
+            if [("update" in action), action.get("remove") is True, "x-replace" in action].count(True) != 1:
+                msg = f"{where} ({action['target']}) needs one of `update`, `remove: true` and `x-replace`"
+                raise CodegenError(msg)
+            if "x-replace" in action and "x-was" not in action:
+                msg = f"{where} ({action['target']}): `x-replace` needs `x-was`, the value that it takes the place of"
                 raise CodegenError(msg)
 
 
@@ -177,16 +183,20 @@ def _check_keys(where: str, mapping: Any, required: Sequence[str], optional: Seq
 def _apply_action(
     document: dict[str, Any], action: Mapping[str, Any], where: str, action_place: tuple[str | int, ...]
 ) -> None:
-    try:
-        matches = list(_JSONPATH.finditer(action["target"], document))
-    except JSONPathError as error:
-        msg = f"{where}: the target is not a JSONPath: {error}"
-        raise CodegenError(msg) from error
+    if "x-test" in action and not _selected(action["x-test"], document, f"{where}: `x-test`"):
+        msg = f"{where}: its `x-test` selects nothing: the contract does not need it any more; delete this action"
+        outdated(msg, action_place)
+        return
+    matches = _selected(action["target"], document, f"{where}: the target")
     if not matches:
         msg = f"{where} selects nothing: the contract has changed there; correct or delete the action"
         outdated(msg, action_place)
         return
     nodes = [(match.parts, cast("Any", match.obj)) for match in matches]
+    if "x-replace" in action:
+        for parts, node in nodes:
+            _replace(document, parts, node, action, f"{where}, at {place(parts)}", action_place)
+        return
     for parts, node in nodes:
         if not isinstance(node, dict | list):
             msg = (
@@ -208,6 +218,62 @@ def _apply_action(
             msg = f"{where} would remove the whole document"
             raise CodegenError(msg)
         _remove(document, parts)
+
+
+def _selected(path: Any, document: dict[str, Any], what: str) -> list[JSONPathMatch]:
+    try:
+        return list(_JSONPATH.finditer(path, document))
+    except (JSONPathError, TypeError) as error:
+        msg = f"{what} is not a JSONPath: {error}"
+        raise CodegenError(msg) from error
+
+
+def _replace(
+    document: dict[str, Any],
+    parts: Sequence[str | int],
+    node: Any,
+    action: Mapping[str, Any],
+    where: str,
+    action_place: tuple[str | int, ...],
+) -> None:
+    """Put a value in the place of the one that is expected there."""
+    if _is_equal(node, action["x-replace"]):
+        outdated(f"{where}: the contract says so itself now; delete this action", action_place)
+        return
+    if not _expected(node, action["x-was"]):
+        msg = (
+            f"{where}: the contract says {_short(node)} there, and the action was made for {_short(action['x-was'])}: look "
+            "at it again; correct or delete the action"
+        )
+        outdated(msg, action_place)
+        return
+    if not parts:
+        msg = f"{where} would replace the whole document"
+        raise CodegenError(msg)
+    _check_words(action["x-replace"], where, names=_holds_names(parts))
+    holder: Any = document
+    for part in parts[:-1]:
+        holder = holder[part]
+    holder[parts[-1]] = apart(action["x-replace"])
+
+
+def _expected(node: Any, was: Any) -> bool:
+    """Whether a value is the expected one; of an object only the keys that are expected count, so that prose is free."""
+    if isinstance(node, dict) and isinstance(was, dict):
+        found = cast("dict[str, Any]", node)
+        return all(
+            key in found and _expected(found[key], value)
+            for key, value in cast("dict[str, Any]", was).items()
+        )
+    return bool(_is_equal(node, was))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+_SHOWN = 120
 
 
 def _holds_names(parts: Sequence[str | int]) -> bool:

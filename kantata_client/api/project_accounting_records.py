@@ -78,7 +78,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
 
         Args:
             created_at: On or after. Must have a time zone.
-            end_date: Period end: `a;b` range, `a;` on or after, `;b` on or before.
+            end_date: Period end: `a;b` for a range, `a;` for on or after, `;b` for on or before.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -102,7 +102,7 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             show_deleted: True = only deleted; default false. Default: `False`.
-            start_date: Period start: `a;b` range, `a;` on or after, `;b` on or before.
+            start_date: Period start: `a;b` for a range, `a;` for on or after, `;b` for on or before.
             status: Never finds records without status.
             type: Filter project accounting records by type.
             user_id: Filter project accounting records by user id.

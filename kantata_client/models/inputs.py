@@ -1169,7 +1169,8 @@ class CustomFieldInput(TypedDict):
     custom_field_id: NotRequired[int | str | None]
     """Id of the custom field."""
     value: NotRequired[object | None]
-    """Filter by the field's type: text, an ISO date, a number, [cents, currency code], or [choice ids]."""
+    """Filter by type of the field: text, a date (YYYY-MM-DD), a number, [cents, currency code], or [choice
+    ids]."""
 
 
 class CreateResourceRequest(TypedDict):

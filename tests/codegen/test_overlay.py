@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from codegen.compile import CONTRACT, OVERRIDES
 from codegen.errors import CodegenError
+from codegen.load import load, load_data
+from codegen.lower import lower
 from codegen.overlay import apply
 
 
@@ -130,8 +133,8 @@ def test_a_correction_that_does_not_apply_is_an_error(
         ({"notes": "x"}, "has `notes`, which is unknown"),
         ({"actions": []}, "at least one action"),
         ({"actions": [{"target": "$", "updates": {}}]}, "has `updates`, which is unknown"),
-        ({"actions": [{"target": "$"}]}, "needs either `update` or `remove: true`"),
-        ({"actions": [{"target": "$", "update": {}, "remove": True}]}, "needs either"),
+        ({"actions": [{"target": "$"}]}, "needs one of `update`"),
+        ({"actions": [{"target": "$", "update": {}, "remove": True}]}, "needs one of"),
         ({"actions": [{"update": {}}]}, "overlay action 1 lacks `target`"),
     ],
 )
@@ -145,3 +148,59 @@ def test_extensions_are_left_alone(document: dict[str, Any]) -> None:
     action = {"target": "$", "description": "why", "update": {"x-a": 1}, "x-note": "n"}
     more = {"x-b": 2, "extends": "contract.yaml"}
     assert apply(document, overlay(action, **more))["x-a"] == 1
+
+
+# --- actions that notice when they are no longer needed ----------------------------------------
+
+
+def replacing(**action: Any) -> dict[str, Any]:
+    document = {"definitions": {"Book": {"properties": {"size": {"type": "string", "description": "Big."}}}}}
+    whole = {
+        "overlay": "1.0.0",
+        "info": {"title": "x", "version": "1"},
+        "actions": [{"target": "$.definitions.Book.properties.size", **action}],
+    }
+    return apply(document, whole)["definitions"]["Book"]["properties"]
+
+
+def test_a_value_is_replaced_where_the_expected_one_stands() -> None:
+    found = replacing(**{"x-was": {"type": "string"}, "x-replace": {"type": "integer"}})
+    assert found == {"size": {"type": "integer"}}
+    assert replacing(
+        target="$.definitions.Book.properties.size.type", **{"x-was": "string", "x-replace": "integer"}
+    ) == {"size": {"type": "integer", "description": "Big."}}
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ({"x-was": {"type": "integer"}, "x-replace": {"type": "number"}}, "look at it again"),
+        (
+            {"x-was": {"type": "integer"}, "x-replace": {"type": "string", "description": "Big."}},
+            "the contract says so itself now; delete this action",
+        ),
+        ({"x-replace": {"type": "number"}}, "`x-replace` needs `x-was`"),
+        ({"x-replace": {"typ": "number"}, "x-was": {}}, "`typ` is no word"),
+        (
+            {"remove": True, "x-replace": 1, "x-was": 2},
+            "needs one of `update`, `remove: true` and `x-replace`",
+        ),
+        ({"remove": True, "x-test": "$.definitions.Author"}, "its `x-test` selects nothing"),
+        ({"remove": True, "x-test": "$["}, "`x-test` is not a JSONPath"),
+    ],
+)
+def test_an_action_that_no_longer_fits_stops(action: dict[str, Any], told: str) -> None:
+    with pytest.raises(CodegenError) as caught:
+        replacing(**action)
+    assert told in str(caught.value)
+
+
+def test_every_correction_of_a_type_records_what_was_there() -> None:
+    """One that the service makes itself is noticed, whichever it is."""
+    overlay = load_data(OVERRIDES / "overlay.yaml")
+    replacements = [each for each in overlay["actions"] if "x-replace" in each]
+    assert len(replacements) >= 8
+    contract = lower(load(CONTRACT))
+    corrected = apply(contract, overlay)
+    with pytest.raises(CodegenError, match=r"delete this action|has .* already|selects nothing"):
+        apply(corrected, overlay)
