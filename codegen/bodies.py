@@ -116,7 +116,7 @@ def _flattened(node: OperationNode, schema: Json) -> Json:
 
 
 def _merged(node: OperationNode, schema: Json) -> Json:
-    """The object that `allOf` composes; other compositions are no arguments."""
+    """The object that `allOf` composes; other compositions become plain JSON."""
     for key in ("oneOf", "anyOf"):
         if key in schema and not schema.get("properties"):
             return {name: value for name, value in schema.items() if name != key}  # any JSON

@@ -48,7 +48,7 @@ RULES: Mapping[str, tuple[Severity, str]] = {
     "values listed": ("breaking", "only the listed values are accepted"),
     "default changed": ("risky", "calls that leave it out mean something else"),
     "default added": ("cosmetic", "now known; the service may have assumed it before"),
-    "default removed": ("risky", "what calls mean that leave it out is no longer known"),
+    "default removed": ("risky", "it is no longer known what a call without it means"),
     "maximum lowered": ("breaking", "fewer values, or smaller ones, are accepted"),
     "maximum raised": ("additive", "more values, or larger ones, are accepted"),
     "maximum removed": ("additive", "any number is accepted"),

@@ -1,7 +1,7 @@
 """Drift: what a running client saw beyond the contract, as actions of the overlay.
 
 `kantata.drift.save("drift.json")` writes the report. A person looks at the actions before they go into
-`overrides/overlay.yaml`: a value that came once does not tell what may come.
+`overrides/overlay.yaml`: one value does not show which values are possible.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def actions_of(report: Any, definitions: Mapping[str, str]) -> tuple[list[Json],
             msg = f"expected rows with `model`, `field`, `expected` and `received`, got {row!r}"
             raise CodegenError(msg)
         seen = f"{model}.{field}: {entry.get('received')} instead of {expected}, in {entry.get('operation')}"
-        if expected == "no field" and model in definitions:
+        if expected == "no field" and model in definitions and field.isidentifier():
             fields.setdefault(definitions[model], {})[field] = _schema(entry)
         else:
             notes.append(seen)

@@ -56,7 +56,7 @@ class _Collection:
 
     messages: list[str] = attrs.field(factory=list[str])
     stale: list[str] | None = None
-    """Where given, overrides that are no longer needed go here, and are no errors."""
+    """Where given, overrides that are no longer needed go here, and are not errors."""
     path: Path | None = None
     facts: Path | None = None
 
@@ -65,7 +65,7 @@ class _Collection:
         if error.stale and self.stale is not None:
             self.stale.append(message)
         elif not (error.facts and self.messages) and message not in self.messages:
-            # A fact that does not fit what is left of a faulty contract is no fault of its own.
+            # A fact that does not fit what is left of a faulty contract is not a separate fault.
             self.messages.append(message)
 
 
@@ -98,7 +98,7 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
 
 
 def outdated(message: str, place: Place = (), *, facts: bool = False) -> None:
-    """Tell of an override that is no longer needed, or no longer fits: an error, unless somebody collects these.
+    """Report an override that is no longer needed or no longer fits: an error, unless the caller collects these.
 
     Raises:
         CodegenError: Nobody does.

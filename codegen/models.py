@@ -285,7 +285,7 @@ def _association(
     ]
     ids = next((each for each in candidates if each), None)
     if ids is None:
-        msg = f"{where}: the field that refers to it can't be told; name it in overrides/semantics.yaml"
+        msg = f"{where}: the field with its ids is not known; name it in overrides/semantics.yaml"
         raise CodegenError(msg)
     many = ids.endswith("_ids") or properties.get(ids, {}).get("type") == "array"
     if polymorphic and ids.endswith("_ref"):

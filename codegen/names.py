@@ -19,7 +19,7 @@ _ON_A_COLLECTION = {
 }
 _ON_AN_OBJECT = {**_ON_A_COLLECTION, "get": "get", "delete": "delete"}
 METHODS = tuple(_ON_A_COLLECTION)
-"""The HTTP methods, lower-case, of which operations become Python methods."""
+"""The HTTP methods, lower-case, whose operations become Python methods."""
 
 
 def is_placeholder(segment: str) -> bool:

@@ -1,4 +1,4 @@
-"""The intermediate representation: the contract as typed nodes, each of which knows its place in the contract.
+"""The intermediate representation: the contract as typed nodes, and each node knows its place in the contract.
 
 `codegen.normalise` makes the nodes, the modules after it read them. A place is the keys and indices that lead to a part of
 the contract file; `codegen.errors` turns it into a line.

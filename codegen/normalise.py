@@ -61,7 +61,7 @@ def _name_definitions(document: Json) -> dict[str, ComponentNode]:
     for name, times in Counter(renamed.values()).items():
         if times > 1:
             clashing = sorted(old for old, new in renamed.items() if new == name)
-            msg = f"definitions {', '.join(clashing)} would all be the class {name}: tell them apart in codegen/names.py"
+            msg = f"definitions {', '.join(clashing)} would all be the class {name}: distinguish them in codegen/names.py"
             raise CodegenError(msg, ("definitions", clashing[0]))
     for (old, cls), module in zip(renamed.items(), map(names.snake, renamed.values()), strict=True):
         with guarded("definitions", old):

@@ -161,10 +161,10 @@ def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
     """Refuse what the methods for many objects would leave out."""
     name = operation.id
     if name in semantics.bulk_create and (operation.name != "create" or operation.body is None):
-        msg = f"bulk_create: {name} is no creation with a body, so that `create_many` can't do it"
+        msg = f"bulk_create: {name} is not a creation with a body, so `create_many` can't use it"
         raise CodegenError(msg, ("bulk_create", name), facts=True)
     if name in semantics.bulk_delete and operation.name != "delete_many":
-        msg = f"bulk_delete: {name} is no deletion on a collection, so that `delete_many` can't do it"
+        msg = f"bulk_delete: {name} is not a deletion on a collection, so `delete_many` can't use it"
         raise CodegenError(msg, ("bulk_delete", name), facts=True)
     if operation.name != "delete_many":
         return
@@ -175,7 +175,7 @@ def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
         or operation.body
         or [each.name for each in operation.query] != ["ids"]
     ):
-        msg = f"{name}: `delete_many` sends `ids` in the query and nothing else, which is not what it takes: {way_out}"
+        msg = f"{name}: `delete_many` sends `ids` in the query and nothing else, but this operation takes more: {way_out}"
         raise CodegenError(msg)
     if operation.bulk_limit is None:
         msg = f"{name}: how many ids it takes is not known: say so under `bulk_delete`, or {way_out}"

@@ -107,7 +107,7 @@ _WORDS = (
         "xml",
     }
 )
-"""What Swagger 2.0 and OpenAPI 3 call things: anything else in an `update` is a slip of the pen."""
+"""What Swagger 2.0 and OpenAPI 3 call things: anything else in an `update` is a typing error."""
 _TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "null")
 
 
@@ -154,7 +154,7 @@ def _check(overlay: Mapping[str, Any]) -> None:
         with reading("actions", number - 1):
             _check_keys(where, action, ("target",), ("description", "update", "remove"))
             if not isinstance(action["target"], str):
-                msg = f"{where}: its `target` is no text"
+                msg = f"{where}: its `target` must be text"
                 raise CodegenError(msg)
             if [("update" in action), action.get("remove") is True, "x-replace" in action].count(True) != 1:
                 msg = f"{where} ({action['target']}) needs one of `update`, `remove: true` and `x-replace`"
@@ -295,10 +295,10 @@ def _check_words(value: Any, where: str, *, names: bool) -> None:
             _check_words(inner, where, names=False)
             continue
         if key not in _WORDS and not key.startswith("x-"):
-            msg = f"{where}: `{key}` is no word of Swagger 2.0 or OpenAPI 3{similar(key, tuple(sorted(_WORDS)))}"
+            msg = f"{where}: `{key}` is not a word of Swagger 2.0 or OpenAPI 3{similar(key, tuple(sorted(_WORDS)))}"
             raise CodegenError(msg)
         if key == "type" and isinstance(inner, str) and inner not in _TYPES:
-            msg = f"{where}: `{inner}` is no type{similar(inner, _TYPES)}"
+            msg = f"{where}: `{inner}` is not a type{similar(inner, _TYPES)}"
             raise CodegenError(msg)
         if key not in _VALUES_BELOW:
             _check_words(inner, where, names=key in _NAMES_BELOW)

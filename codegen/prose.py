@@ -147,7 +147,7 @@ _TAG = re.compile(
     r"(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
-"""HTML that publishers write; `<custom_field_id>` is no tag but a placeholder."""
+"""HTML that publishers write; `<custom_field_id>` is a placeholder, not a tag."""
 
 
 # --- reading text --------------------------------------------------------------------------------------------------
@@ -437,7 +437,7 @@ def sent_on_request(
 
     Args:
         prose: The description of the field.
-        fields: The names of all fields of its model, which are no associations.
+        fields: The names of all fields of its model; none of them is an association.
 
     Returns:
         The parameter and the association (empty for `optional_fields`, which takes the field's own name); `None` for a

@@ -92,7 +92,7 @@ def _operation(document: Json, operation: Any, where: str) -> Json:
 def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
     listed: Any = holder.get("parameters", [])
     if not isinstance(listed, list):
-        msg = f"{where}: its `parameters` are no list"
+        msg = f"{where}: its `parameters` must be a list"
         raise CodegenError(msg)
     found = [_part(document, each, f"{where}: a parameter") for each in cast("list[Any]", listed)]
     for each in found:
@@ -140,7 +140,7 @@ def _check_content(content: Json, where: str) -> None:
 
 
 def _check_schema(schema: Any, where: str) -> None:
-    """Refuse what is no schema; in the message, its place below the operation or definition."""
+    """Refuse what is not a schema; the message gives its place below the operation or definition."""
     found = _mapping(schema, where)
     _check_prose(found, where)
     if "$ref" in found:
@@ -169,7 +169,7 @@ def _check_schema(schema: Any, where: str) -> None:
 
 
 def _check_prose(node: Json, where: str) -> None:
-    """Take empty prose away, which YAML makes null, and refuse what is no prose."""
+    """Take empty prose away, which YAML makes null, and refuse what is not prose."""
     for key, kind in (("summary", str), ("description", str), ("tags", list)):
         if key in node and node[key] is None:
             del node[key]

@@ -57,7 +57,7 @@ class Semantics:
     """PUT → whether it may be carried out twice; decided for each that is not on the path of a record."""
     own_rate_limit: frozenset[str]
     associations: Mapping[tuple[str, str], Mapping[str, str]]
-    """(definition, association) → its true `type`, `field` and `key`, as far as the prose gets them wrong."""
+    """(definition, association) → its true `type`, `field` and `key`, where the prose gets them wrong."""
     types: Mapping[str, str]
     """Type of a polymorphic subject → envelope key, where it isn't the definition that the key holds."""
     wrappers: Mapping[str, str | None]
@@ -176,7 +176,7 @@ class _Reader:
         found: dict[str, int | None] = {}
         for operation, limit in self._by_operation(section, data[section]):
             if not operation.startswith(method + " "):
-                self._fail(f"{section}: {operation} is no {method}")
+                self._fail(f"{section}: {operation} is not a {method}")
             found[operation] = None if limit is None else self._number(f"{section}: {operation}", limit)
         return MappingProxyType(found)
 

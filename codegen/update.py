@@ -112,7 +112,7 @@ def _fetched(source: str | None, folder: Path) -> Path:
 
 
 def _check_whole(new: Json, old: Json) -> None:
-    """Refuse what is no whole contract of this API.
+    """Refuse an incomplete contract, or one of another API.
 
     Raises:
         CodegenError: It has far fewer operations or definitions than the vendored one.

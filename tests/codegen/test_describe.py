@@ -132,7 +132,7 @@ def type_that_nobody_knows(contract: dict[str, Any]) -> None:
 
 
 STOPS = {
-    unknown_field: ("Book.author", "can't be told"),
+    unknown_field: ("Book.author", "is not known"),
     unknown_type: ("Book.author", "'Painter'"),
     named_like_a_field: ("Book", "'author'", "name of a field"),
     field_that_is_no_name: ("Author", "'first name'"),

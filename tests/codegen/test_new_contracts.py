@@ -241,7 +241,7 @@ STOPS: dict[str, tuple[Callable[[Json], None], tuple[str, ...]]] = {
     "operation is null": (changed("paths", "/books/{id}", "get", to=None), ("GET /books/{id}", "nothing")),
     "path item is null": (changed("paths", "/books/{id}", to=None), ("/books/{id}", "nothing")),
     "parameter is text": (added(parameters=["id"]), ("PUT /books/{id}/mark", "a parameter", "'id'")),
-    "parameters are a mapping": (added(parameters={}), ("PUT /books/{id}/mark", "no list")),
+    "parameters are a mapping": (added(parameters={}), ("PUT /books/{id}/mark", "must be a list")),
     "parameter without name": (added(parameters=[{"in": "query"}]), ("PUT /books/{id}/mark", "lacks `name`")),
     "parameter without type": (added(parameters=[{"in": "query", "name": "x"}]), ("'x' lacks `type`",)),
     "parameter in a circle": (
@@ -358,8 +358,8 @@ def test_names_can_give_the_resource_too() -> None:
         ({"types": {"Volume": "volumes"}}, "no answer has this key"),
         ({"types": {"Author": "authors"}}, "without this line"),
         ({"associations": {("Library::Book", "painter"): {}}}, "Book.painter: no `include` brings it"),
-        ({"bulk_create": {"PUT /books/{id}/lend": 5}}, "no creation"),
-        ({"bulk_delete": {"DELETE /books/{id}": 5}}, "no deletion on a collection"),
+        ({"bulk_create": {"PUT /books/{id}/lend": 5}}, "not a creation"),
+        ({"bulk_delete": {"DELETE /books/{id}": 5}}, "not a deletion on a collection"),
         ({"decisions": {"POST /books": "books.list"}}, "not a free method"),
     ],
     ids=str,
@@ -425,7 +425,12 @@ def line_of(path: Path, part: str) -> int:
     ("name", "old", "new", "told"),
     [
         ("overlay.yaml", "['/story_state_changes']", "['/story_state_chages']", "selects nothing"),
-        ("overlay.yaml", "target: $.paths['/story_state_changes'].get.parameters", "target: 7", "is no text"),
+        (
+            "overlay.yaml",
+            "target: $.paths['/story_state_changes'].get.parameters",
+            "target: 7",
+            "must be text",
+        ),
         (
             "semantics.yaml",
             "POST /cost_rates: 100",
@@ -468,9 +473,13 @@ def test_an_operation_and_a_definition_are_named_with_their_lines(tmp_path: Path
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("required: true", "requried: true", "`requried` is no word of .*; did you mean 'required'"),
-        ("        type: integer", "        tpye: integer", "`tpye` is no word"),
-        ("        type: integer", "        type: interger", "`interger` is no type; did you mean 'integer'"),
+        ("required: true", "requried: true", "`requried` is not a word of .*; did you mean 'required'"),
+        ("        type: integer", "        tpye: integer", "`tpye` is not a word"),
+        (
+            "        type: integer",
+            "        type: interger",
+            "`interger` is not a type; did you mean 'integer'",
+        ),
         ("        type: integer\n        format: int32\n", "", "'story_id' lacks `type`"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_value_is_replaced_where_the_expected_one_stands() -> None:
             "the contract says so itself now; delete this action",
         ),
         ({"x-replace": {"type": "number"}}, "`x-replace` needs `x-was`"),
-        ({"x-replace": {"typ": "number"}, "x-was": {}}, "`typ` is no word"),
+        ({"x-replace": {"typ": "number"}, "x-was": {}}, "`typ` is not a word"),
         (
             {"remove": True, "x-replace": 1, "x-was": 2},
             "needs one of `update`, `remove: true` and `x-replace`",

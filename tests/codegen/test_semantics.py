@@ -89,7 +89,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         (changed("results", {"GET /stories": "pages"}), "'pages' is not one of page, "),
         (changed("bulk_create", {"POST /stories": 0}), "bulk_create: POST /stories: 0 is not a number"),
         (changed("bulk_create", {"POST /stories": True}), "True is not a number"),
-        (changed("bulk_delete", {"POST /stories": 1}), "POST /stories is no DELETE"),
+        (changed("bulk_delete", {"POST /stories": 1}), "POST /stories is not a DELETE"),
         (changed("repeatable", {"POST /stories": False}), "repeatable: POST /stories is not a PUT"),
         (changed("repeatable", {"PUT /workspaces/{id}/apply_template": 0}), "0 must be true or false"),
         (
