@@ -20,6 +20,7 @@ from kantata_client._objects.model import annotation_of
 from kantata_client.errors import MalformedResponseError, UsageError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kantata_client._calls.drift_row import DriftRow
@@ -101,6 +102,29 @@ class Drift:
                 f"{self.unlisted} more differences came after {_MOST_ROWS:,} rows and are not listed"
             )
         return "\n".join(table)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as JSON, which `python -m codegen drift` in this project's repository turns into corrections.
+
+        Args:
+            path: The file; one that exists is replaced.
+        """
+        import json
+
+        rows = [
+            {
+                "model": row.model,
+                "field": row.field,
+                "expected": row.expected,
+                "received": row.received,
+                "operation": row.operation,
+                "times": row.times,
+            }
+            for row in self
+        ]
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - any path-like
+            json.dump({"drift": rows}, file, indent=2, ensure_ascii=False)
+            file.write("\n")
 
     @property
     def ignored(self) -> bool:

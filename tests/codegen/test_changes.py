@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from codegen import update
 from codegen.compile import CONTRACT
@@ -15,11 +16,16 @@ from codegen.diff import RULES, as_json, as_markdown, as_table, bump, diff, load
 from codegen.drift import actions_of, read
 from codegen.errors import CodegenError
 from codegen.load import load
+from codegen.lower import lower
+from codegen.overlay import apply
 from codegen.ratchet import LOSSES, check_losses
 from codegen.revisions import facts_of
 from codegen.snapshot import SNAPSHOT, committed, dumped
 from codegen.vendor import dumped as as_yaml
 from codegen.vendor import vendor
+from kantata_client._calls.drift import Drift
+from kantata_client.models import Story
+from kantata_client.operations import OPERATIONS
 from tests.codegen.converted import openapi_3_1
 from tests.codegen.published import published
 
@@ -242,6 +248,27 @@ def test_drift_becomes_actions_of_the_overlay(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(CodegenError, match=r"drift\.json:1: .*kantata\.drift\.save"):
         read(path, {})
+
+
+def test_what_a_client_saves_is_read(tmp_path: Path) -> None:
+    drift = Drift("warn")
+    drift.check(
+        {"stories": {"7": {"id": "7", "mood": "2026-01-02"}}},
+        lambda _: Story,
+        OPERATIONS["GET /stories"],
+        "r",
+    )
+    path = tmp_path / "drift.json"
+    drift.save(path)
+    text, notes = read(path, {"Story": "Story"})
+    (action,) = yaml.safe_load(text)
+    assert action["update"]["mood"]["format"] == "date"
+    assert notes == []
+    contract = apply(
+        lower(load(CONTRACT)),
+        {"overlay": "1.0.0", "info": {"title": "x", "version": "1"}, "actions": [action]},
+    )
+    assert "mood" in contract["definitions"]["Story"]["properties"]
 
 
 # --- update ------------------------------------------------------------------------------------
