@@ -16,6 +16,7 @@ import attrs
 from kantata_client._bulk.lookup import ContradictionError, Lookup
 from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.splitting import Splitter
+from kantata_client._calls.scalars import MissingError, native
 from kantata_client._objects.model import Model
 from kantata_client.errors import KantataError, UsageError
 
@@ -115,6 +116,10 @@ def keyed(key: ExternalReferenceKey, fields: Mapping[str, Any], item: object, wh
             given.pop(key.ref, None)
     else:
         value = key.ref(item)
+    try:
+        value = native(value)
+    except MissingError as missing:
+        raise UsageError(f"{where} has the external reference {missing}, a missing value") from None
     ref = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not ref or ref != ref.strip() or "," in ref or not ref.isprintable():
         raise UsageError(

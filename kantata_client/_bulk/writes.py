@@ -12,6 +12,7 @@ from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
 from kantata_client._calls.arguments import body_of, item_of, path_of, query_of, shown
 from kantata_client._calls.beyond import Beyond, extended
+from kantata_client._calls.scalars import MissingError, native
 from kantata_client._calls.session import asked_for
 from kantata_client._objects.model import Model, changes_of
 from kantata_client.errors import (
@@ -536,6 +537,10 @@ def _models_at(collection: str) -> frozenset[str]:
 
 
 def _id(given: object, where: str) -> str:
+    try:
+        given = native(given)
+    except MissingError as missing:
+        raise UsageError(f"{where} must be an id, not {missing}") from None
     if (
         isinstance(given, bool)
         or not isinstance(given, (int, str))

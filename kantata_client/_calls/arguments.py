@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kantata_client._calls.beyond import Beyond
+from kantata_client._calls.scalars import MissingError, native
 from kantata_client._suggestions import similar
 from kantata_client._unset import UNSET
 from kantata_client.errors import UsageError
@@ -206,7 +207,7 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
     value = _native(operation, name, value)
     if isinstance(value, Enum):
         value = value.value
-    if parameter.values and value not in parameter.values:
+    if parameter.values and not (isinstance(value, (str, int)) and value in parameter.values):
         text = str(value)
         listed = ", ".join(parameter.values)
         hint = similar(text, parameter.values) or f"; it takes {listed}"
@@ -272,7 +273,9 @@ def _checked(operation: Operation, name: str, parameter: Parameter, value: Any) 
                 return value
         case "any":
             return _json(operation, name, value)
-    hint = "; leave out what is empty, or give None" if value == "" else _id_of(value)
+    hint = (
+        "; leave out what is empty, or give None" if isinstance(value, str) and not value else _id_of(value)
+    )
     raise _wrong(operation, name, f"{_expected(kind)} is needed, not {shown(value)}{hint}")
 
 
@@ -300,16 +303,12 @@ def _moment(text: str) -> datetime:
 
 
 def _native(operation: Operation, name: str, value: Any) -> Any:
-    """A number, truth value or time of numpy as Python's own; `NaT` is rejected, since it is also a datetime."""
-    kind = cast("type[object]", type(value))
-    if kind.__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        value = value.item()
-        if value is None:
-            raise _wrong(operation, name, "is NaT, which is not a time: pass None, or leave it out")
-    elif kind.__name__ in ("NaTType", "NAType"):
-        shown_as = "NaT" if kind.__name__ == "NaTType" else "NA"
-        raise _wrong(operation, name, f"is {shown_as}, which is not a value: pass None, or leave it out")
-    return value
+    """A scalar of numpy or pandas as Python has it."""
+    try:
+        return native(value)
+    except MissingError as missing:
+        problem = f"is {missing}, which is not a value: pass None, or leave it out"
+        raise _wrong(operation, name, problem) from None
 
 
 def _parses(text: str, parse: Any) -> bool:
