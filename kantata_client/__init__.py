@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kantata_client._calls.responses import APIResponse
     from kantata_client._contract import Operation
     from kantata_client._http.messages import File, Timeouts
+    from kantata_client._http.redis_throttle import RedisThrottle
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
     from kantata_client._http.tokens import TokenProvider
@@ -98,6 +99,7 @@ __all__ = [
     "Paginator",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RedisThrottle",
     "RetryPolicy",
     "ServerError",
     "Throttle",
@@ -130,6 +132,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Outcome": "_bulk.outcomes",
     "Page": "_lists.walk",
     "Paginator": "_lists.paginator",
+    "RedisThrottle": "_http.redis_throttle",
     "RetryPolicy": "_http.retry",
     "Throttle": "_http.throttle",
     "Timeouts": "_http.messages",

@@ -1,0 +1,241 @@
+"""Several processes under one budget, with a real Redis."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+import pytest
+from anyio.abc import SocketAttribute
+
+from kantata_client import Kantata, RedisThrottle, UsageError
+from tests.loopback import answer, listening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from anyio.abc import SocketStream
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed"),
+]
+
+SECONDS = float(os.environ.get("KANTATA_SECONDS", "25"))
+
+WORKER = """
+import asyncio, json, sys, time
+from kantata_client import Hooks, Kantata, RedisThrottle
+counts = {}
+def answered(event):
+    counts[str(event.status)] = counts.get(str(event.status), 0) + 1
+async def main(url, redis, seconds, tasks):
+    end = time.monotonic() + seconds
+    errors = []
+    throttle, hooks = RedisThrottle(redis, "test"), Hooks(on_response=answered)
+    async with Kantata("t", base_url=url, throttle=throttle, hooks=hooks) as kantata:
+        async def work():
+            while time.monotonic() < end:
+                try:
+                    await kantata.request("GET", "/x")
+                except Exception as error:
+                    errors.append(repr(error))
+        await asyncio.gather(*(work() for _ in range(tasks)))
+    print(json.dumps({"counts": counts, "errors": errors}))
+asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+@attrs.define
+class Limited:
+    """A service with a limit: a bucket of tokens, or a count per window of seconds."""
+
+    rate: float
+    window: float | None = None
+    accepted: int = 0
+    refused: int = 0
+    tokens: float = 0.0
+    last: float = 0.0
+    ago: list[float] = attrs.field(factory=list)
+
+    def allows(self) -> bool:
+        now = time.monotonic()
+        if self.window is None:
+            self.tokens = min(self.rate / 4, self.tokens + (now - self.last) * self.rate)
+            self.last = now
+            allowed = self.tokens >= 1
+            self.tokens -= allowed
+        else:
+            if now // self.window != self.last:
+                self.last, self.tokens = now // self.window, self.rate * self.window
+            allowed = self.tokens >= 1
+            self.tokens -= allowed
+        self.accepted += allowed
+        self.refused += not allowed
+        if allowed:
+            self.ago.append(now)
+        return allowed
+
+    async def handle(self, stream: SocketStream) -> None:
+        buffer = b""
+        async with stream:
+            try:
+                while True:
+                    while b"\r\n\r\n" not in buffer:
+                        buffer += await stream.receive()
+                    buffer = buffer.partition(b"\r\n\r\n")[2]
+                    await stream.send(answer(200 if self.allows() else 429))
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass
+
+
+class Server:
+    """A redis-server on a port of loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {"--port": str(self.port), "--bind": "127.0.0.1", "--save": "", "--dir": str(self.folder)}
+        command = ["redis-server", *(each for pair in options.items() for each in pair)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError("redis-server does not listen")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def together(
+    limited: Limited, redis: Server, processes: int, seconds: float, meanwhile: Any = None
+) -> list[Any]:
+    """What the processes counted."""
+    found: list[Any] = []
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    with anyio.fail_after(seconds + 60):
+        url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/api/v1"
+
+        async def work() -> None:
+            command = [sys.executable, "-c", WORKER, url, redis.url, str(seconds), "6"]
+            ended = await anyio.run_process(command, stderr=None)
+            found.append(json.loads(ended.stdout.splitlines()[-1]))
+
+        async with listener, anyio.create_task_group() as serving:
+            serving.start_soon(listener.serve, limited.handle)
+            async with anyio.create_task_group() as group:
+                for _ in range(processes):
+                    group.start_soon(work)
+                if meanwhile is not None:
+                    await meanwhile()
+            serving.cancel_scope.cancel()
+    return found
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("window", "least", "most"), [(None, 0.9, 0.03), (2.0, 0.3, 0.12)], ids=["bucket", "window"]
+)
+async def test_8_processes_use_a_limit_that_nobody_told_them(
+    redis: Server, window: float | None, least: float, most: float
+) -> None:
+    limited = Limited(rate=60.0, window=window)
+    found = await together(limited, redis, 8, SECONDS)
+    assert [each["errors"] for each in found] == [[]] * 8
+    # The rate is found in the first seconds; afterwards they use nearly all of it.
+    middle = [at for at in limited.ago if limited.ago[-1] - SECONDS * 0.6 < at <= limited.ago[-1] - 1]
+    used = len(middle) / (middle[-1] - middle[0]) / limited.rate
+    refused = limited.refused / (limited.accepted + limited.refused)
+    assert used >= least, (used, refused)
+    assert refused <= most, (used, refused)
+    shares = [each["counts"].get("200", 0) for each in found]
+    assert min(shares) > 0.5 * max(shares)
+
+
+@pytest.mark.asyncio
+async def test_redis_may_be_killed_and_come_back(redis: Server) -> None:
+    limited = Limited(rate=60.0)
+
+    async def meanwhile() -> None:
+        await anyio.sleep(8)
+        redis.kill()
+        await anyio.sleep(4)
+        redis.start()
+
+    found = await together(limited, redis, 4, 18, meanwhile)
+    assert [each["errors"] for each in found] == [[]] * 4
+    gaps = [later - earlier for earlier, later in zip(limited.ago, limited.ago[1:], strict=False)]
+    assert max(gaps) < 3  # they went on without it
+    assert limited.accepted > 60 * 18 * 0.5
+
+
+@pytest.mark.anyio
+async def test_without_redis_nothing_fails_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    throttle = RedisThrottle("redis://127.0.0.1:9/0", first=500)
+    limited = Limited(rate=10_000)
+    limited.tokens = 1_000
+    caplog.set_level(logging.WARNING, "kantata_client")
+    async with (
+        listening(limited.handle) as port,
+        Kantata("t", base_url=f"http://127.0.0.1:{port}/api/v1", throttle=throttle) as kantata,
+    ):
+        for _ in range(20):
+            await kantata.request("GET", "/x")
+    assert limited.accepted == 20
+    assert len([each for each in caplog.records if "Redis does not answer" in each.message]) == 1
+    throttle.close()
+
+
+@pytest.mark.anyio
+async def test_a_pause_that_the_service_asks_for_holds_all(redis: Server) -> None:
+    one, other = RedisThrottle(redis.url, "pause"), RedisThrottle(redis.url, "pause")
+    assert await one.acquire("GET /x", False) is None
+    one.limited("GET /x", False, 30.0, 0.01)
+    left = None
+    for _ in range(500):  # it is told in another thread
+        left = await other.acquire("GET /y", False, 5.0)
+        if left is not None:
+            break
+    assert left is not None
+    assert 25 < left <= 30
+    assert await other.acquire("GET /workspaces", True, 5.0) is None  # a limit of its own
+    one.close()
+    other.close()
+
+
+def test_wrong_arguments_are_refused_and_the_address_is_not_shown() -> None:
+    with pytest.raises(UsageError, match="slowest <= first"):
+        RedisThrottle("redis://localhost", first=0)
+    with pytest.raises(UsageError, match="begins with redis://") as caught:
+        RedisThrottle("http://user:secret@localhost")
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(RedisThrottle("redis://user:secret@localhost"))
