@@ -322,6 +322,8 @@ class Kantata(Resources):
             """Needed for the message above."""
 
     async def __aenter__(self) -> Self:
+        if self._original:
+            self._transport.ahead.is_open = True
         return self
 
     async def __aexit__(

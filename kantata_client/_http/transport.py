@@ -6,6 +6,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from kantata_client._concurrency import Ahead
 from kantata_client._http.options import (
     base_url_of,
     bytes_of,
@@ -115,6 +116,8 @@ class Transport:
         self._clock = clock
         self._sleep = sleep
         self._shared: Settings | None = None
+        self.ahead = Ahead()
+        """Requests in progress while their caller does something else, of a client that was entered."""
 
     async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
         """Send, repeat if need be, and return the answer, whose status is 2xx.
@@ -184,6 +187,7 @@ class Transport:
     async def aclose(self) -> None:
         """Close the connections of this event loop; nothing can be sent afterwards. It can be called more than once."""
         self._closed = True
+        await self.ahead.aclose()
         if self._shared is None:
             return  # nothing was sent yet
         self._shared.closed = True

@@ -13,14 +13,16 @@ from kantata_client._lazy import resolvable
 from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
 from kantata_client._lists.walk import Dicts, Items, Pages
 from kantata_client._objects.model import Model
-from kantata_client.errors import NotOneError, UsageError
+from kantata_client.errors import NotOneError, UnstableListError, UsageError
 from kantata_client.hooks import logged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 
+    from kantata_client._calls.envelope import Decoded
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
+    from kantata_client._http.messages import Response
     from kantata_client._lists.numbered import Source
     from kantata_client._lists.tables import ArrowTable, PandasFrame, PolarsFrame
     from kantata_client.hooks import Progress
@@ -163,6 +165,7 @@ class Paginator(Generic[M]):
         by_page = size and not self._chunks
         return Pages(
             self._source(limit),
+            self._session.transport.ahead,
             concurrency,
             limit,
             logged(progress, f"{self._operation.resource}.{self._operation.name}"),
@@ -208,7 +211,7 @@ class Paginator(Generic[M]):
             MalformedResponseError: The service does not tell.
         """
         counts = [
-            (await self._fetch(1, per_page=1, chunk=chunk)).decoded.count
+            self._read(await self._response(1, per_page=1, chunk=chunk)).count
             for chunk in range(max(1, len(self._chunks)))
         ]
         if None in counts:
@@ -223,8 +226,9 @@ class Paginator(Generic[M]):
             concurrency: Most pages to fetch at once.
         """
         items: list[M] = []
-        async for page in self.pages(concurrency=concurrency, limit=limit):
-            items += page.items
+        async with self.pages(concurrency=concurrency, limit=limit) as pages:
+            async for page in pages:
+                items += page.items
         return items
 
     # --- tables ---
@@ -303,41 +307,55 @@ class Paginator(Generic[M]):
 
     def _source(self, limit: int | None) -> Source[M]:
         if self._chunks:
-            return Numbered(self._fetch_chunk, 1, last=len(self._chunks), size=None)
+            fetch, last = self._response_of_chunk, len(self._chunks)
+            return Numbered(fetch, self._read, 1, last=last, size=None, complete=self._complete_chunk)
+        size = self._page_size
         if self._stable:
             from kantata_client._lists.stable import Windows
 
-            size = self._page_size or LARGEST_PAGE
-            return Windows(self._operation, self._query, self._sent, self._fetch_window, size)
-        size = self._page_size
+            fetch_window = self._fetch_window
+            return Windows(self._operation, self._query, self._sent, fetch_window, size or LARGEST_PAGE)
         if limit and size and limit < size and self._first_page == 1 and not self._skipped:
-            return Numbered(partial(self._fetch, per_page=limit), 1, last=None, size=limit)
+            return Numbered(partial(self._response, per_page=limit), self._read, 1, last=None, size=limit)
         first = self._first_page + (self._skipped // size if size else 0)
-        return Numbered(self._fetch, first, last=None, size=size)
+        return Numbered(self._response, self._read, first, last=None, size=size)
 
-    async def _fetch_chunk(self, number: int) -> Fetched[M]:
-        decoded = (await self._fetch(1, chunk=number - 1)).decoded
+    async def _response_of_chunk(self, number: int) -> Response:
+        return await self._response(1, chunk=number - 1)
+
+    async def _complete_chunk(self, decoded: Decoded[M], number: int) -> None:
+        """Fetch the rest of a chunk of ids, where the service gives less than it is asked for."""
         most = min(decoded.count or 0, self._chunks[number - 1].count(",") + 1)
-        page = more = 1
-        while more and decoded.entries < most:  # the service gives fewer than it is asked for
+        page, known = 1, set(map(repr, decoded.all_identities))
+        while len(known) < most:
             page += 1
-            following = (await self._fetch(page, chunk=number - 1)).decoded
-            more = following.entries
+            following = self._read(await self._response(page, chunk=number - 1))
+            more = set(map(repr, following.all_identities))
+            if not more:
+                break
+            if more <= known:
+                raise UnstableListError(
+                    f"{self._operation.id}: page {page} of the ids in `only` has what earlier pages had: the service, or a "
+                    f"cache on the way, ignores `page`. {most - len(known)} objects are missing: ask for fewer ids at once."
+                )
+            known |= more
             decoded.extend(following)
         decoded.count = None  # it is the chunk's
-        return Fetched(decoded, number)
 
     async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Fetched[M]:
-        return await self._fetch(number, window=window)
+        return Fetched(self._read(await self._response(number, window=window)), number)
 
-    async def _fetch(
+    def _read(self, response: Response) -> Decoded[M]:
+        return self._session.read(response, self._operation, self._cls, self._asked)
+
+    async def _response(
         self,
         number: int,
         *,
         per_page: int | None = None,
         chunk: int = 0,
         window: Mapping[str, str] | None = None,
-    ) -> Fetched[M]:
+    ) -> Response:
         query = {**self._sent, **(window or {})}
         if self._chunks:
             query["only"] = self._chunks[chunk]
@@ -345,8 +363,7 @@ class Paginator(Generic[M]):
             query["page"] = str(number)
         if per_page is not None and "per_page" in query:
             query["per_page"] = str(per_page)
-        response = await self._session.send(self._operation, self._path, list(query.items()))
-        return Fetched(self._session.read(response, self._operation, self._cls, self._asked), number)
+        return await self._session.send(self._operation, self._path, list(query.items()))
 
     @property
     def _page_size(self) -> int | None:

@@ -24,6 +24,7 @@ from kantata_client.errors import UnstableListError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from kantata_client._concurrency import Ahead
     from kantata_client._contract import Operation
     from kantata_client._lists.numbered import Fetched
 
@@ -79,8 +80,10 @@ class Windows(Generic[M]):
         self._number = 0
         self._over = False
 
-    async def next(self, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
-        """The next page; pages of a moment that is too full for one are fetched several at once."""
+    async def next(
+        self, concurrency: int, needed: int | None, ahead: Ahead | None
+    ) -> tuple[list[Fetched[M]], Exception | None]:
+        """As `Source.next`: one page, or those of a moment that is too full for one, which are fetched several at once."""
         if self._over:
             return [], None
         pages, error = await in_order([partial(self._fetch, 1, self._window())])
@@ -103,6 +106,13 @@ class Windows(Generic[M]):
             if error is None:
                 self._behind = latest - _GRAIN
         return [self._numbered(page) for page in pages], error
+
+    async def stale(self, page: Fetched[M]) -> Fetched[M] | None:
+        """As `Source.stale`; the walk's own checks see to it that it goes on."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is on its way between two calls."""
 
     async def _crowd(self, until: datetime, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
         """All records between the last moment and another one, more than a page."""

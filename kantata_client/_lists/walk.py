@@ -1,18 +1,23 @@
 """A walk: pages delivered in order, each object once, however the list moves meanwhile.
 
-It is an iterator object, no generator, and whatever it starts has ended when it hands out a page: leaving the loop early
-leaves nothing behind, neither a task nor a connection, on any event loop.
+It is an iterator object and not a generator, so leaving a loop early runs no code of it later. Requests on their way are
+tasks of the client, if that was entered (`async with Kantata(…)`), or of the walk, if that was; they are cancelled when the
+walk goes. Otherwise everything that a step of the walk starts has ended when the step returns.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from kantata_client._concurrency import Ahead
 from kantata_client._lazy import resolvable
+from kantata_client._lists.seen import Seen
 from kantata_client._objects.model import Model
+from kantata_client.errors import UnstableListError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from typing import Self
 
     import anyio
 
@@ -21,9 +26,6 @@ if TYPE_CHECKING:
     from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
-
-_LONGEST_NUMBER = 20
-"""Digits of the ids that are kept as bits."""
 
 
 @resolvable
@@ -60,6 +62,7 @@ class Pages(Generic[M]):
     def __init__(
         self,
         source: Source[M],
+        ahead: Ahead,
         concurrency: int,
         limit: int | None,
         progress: Progress | None,
@@ -69,6 +72,8 @@ class Pages(Generic[M]):
         to_drop: int = 0,
     ) -> None:
         self._source = source
+        self._ahead = ahead
+        """Of the client, or of the walk itself if it was entered."""
         self._concurrency = concurrency
         self._left = limit
         self._limit = limit
@@ -79,7 +84,8 @@ class Pages(Generic[M]):
         self._ready: list[Fetched[M]] = []
         self._error: Exception | None = None
         self._lock: anyio.Lock | None = None
-        self._seen = _Seen()
+        self._seen = Seen()
+        self._owned = False
         self.delivered = 0
         """Objects delivered so far."""
         self.total: int | None = None
@@ -96,32 +102,62 @@ class Pages(Generic[M]):
         async with self._lock:  # several tasks may share a walk
             return await self._advance()
 
+    async def __aenter__(self) -> Self:
+        if not self._ahead.is_open:
+            self._ahead = Ahead()
+            self._ahead.is_open = self._owned = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self._source.close()
+
     async def aclose(self) -> None:
-        """End the walk; there is nothing to give back."""
+        """End the walk, and cancel what is on its way."""
         self._left = 0
+        self._source.close()
+        if self._owned:
+            await self._ahead.aclose()
 
     async def _advance(self) -> Page[M]:
         if self._left == 0:
             raise StopAsyncIteration
         if not self._ready and self._error is None:
-            several = self._concurrency
+            needed = None
             if self._left is not None and self._size:
-                several = min(several, -(-(self._left + self._skip) // self._size))
-            pages, self._error = await self._source.next(several)
+                needed = -(-(self._left + self._skip) // self._size)
+            ahead = self._ahead if self._ahead.is_open else None
+            pages, self._error = await self._source.next(self._concurrency, needed, ahead)
             self._ready = pages[::-1]
         if not self._ready:
             error, self._error = self._error, None
             raise StopAsyncIteration if error is None else error
-        page = self._delivered(self._ready.pop())
+        fetched = self._ready.pop()
+        items = self._new(fetched)
+        if fetched.full and fetched.decoded.entries and not items:
+            try:
+                again = await self._source.stale(fetched)
+            except UnstableListError:
+                await self.aclose()
+                raise
+            if again is not None:
+                fetched, items = again, self._new(again)
+        page = self._delivered(fetched, items)
         if self._progress is not None:
             self._progress(self.delivered, self.total)
         return page
 
-    def _delivered(self, fetched: Fetched[M]) -> Page[M]:
+    def _new(self, fetched: Fetched[M]) -> list[M]:
+        """The objects of a page that no earlier page had."""
         decoded = fetched.decoded
-        items = (
-            decoded.items if decoded.identities is None else self._seen.new(decoded.items, decoded.identities)
-        )
+        if decoded.identities is None:
+            return decoded.items
+        return self._seen.new(decoded.items, decoded.identities)
+
+    def _delivered(self, fetched: Fetched[M], items: list[M]) -> Page[M]:
+        decoded = fetched.decoded
         if self._skip:
             items, self._skip = items[self._skip :], max(0, self._skip - len(items))
         if self._left is not None:
@@ -154,8 +190,15 @@ class Items(Generic[M]):
             self._items[:0] = items[::-1]  # another task may have put some there meanwhile
         return self._items.pop()
 
+    async def __aenter__(self) -> Self:
+        await self._pages.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
-        """End the walk; there is nothing to give back."""
+        """End the walk, and cancel what is on its way."""
         self._items.clear()
         self._page = None
         await self._pages.aclose()
@@ -174,42 +217,13 @@ class Dicts(Generic[M]):
     async def __anext__(self) -> dict[str, Any]:
         return (await anext(self._items)).__dict__
 
+    async def __aenter__(self) -> Self:
+        await self._items.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
-        """End the walk; there is nothing to give back."""
+        """End the walk, and cancel what is on its way."""
         await self._items.aclose()
-
-
-class _Seen:
-    """What a walk has delivered, a bit each while ids are dense: records move between pages while one walks."""
-
-    def __init__(self) -> None:
-        self._bits: dict[int, int] = {}
-        self._others: set[object] = set()
-
-    def new(self, items: list[M], identities: list[Any]) -> list[M]:
-        """The items that were not seen before."""
-        fresh: list[M] = []
-        all_bits = self._bits
-        for item, identity in zip(items, identities, strict=True):
-            text = str(identity) if type(identity) is int else identity
-            # Other spellings of a number (007) are other ids.
-            if (
-                type(text) is str
-                and text.isascii()
-                and text.isdecimal()
-                and text[0] != "0"
-                and len(text) < _LONGEST_NUMBER
-            ):
-                number = int(text)
-                place, bit = number >> 8, 1 << (number & 255)
-                bits = all_bits.get(place, 0)
-                if bits & bit:
-                    continue
-                all_bits[place] = bits | bit
-            else:
-                other = text if type(text) in (str, tuple) else repr(text)
-                if other in self._others:
-                    continue
-                self._others.add(other)
-            fresh.append(item)
-        return fresh

@@ -110,7 +110,12 @@ class Leaks:
 
     def _left(self) -> list[anyio.TaskInfo]:
         """Tasks that were not there before; none of them serves a connection, which are all closed."""
-        return [task for task in anyio.get_running_tasks() if task.id not in self._tasks]
+        # On trio one task waits for the event loop to end, to close connections that are left then; it does nothing else.
+        return [
+            task
+            for task in anyio.get_running_tasks()
+            if task.id not in self._tasks and task.name != "kantata_client: connections"
+        ]
 
     async def closed(self) -> None:
         """Wait for the server to see that all connections are closed."""
@@ -428,7 +433,7 @@ async def test_ids_of_any_kind_are_delivered_once_each() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         things = {str(place): {"id": each} for place, each in enumerate(odd)}
         results = [{"key": "stories", "id": place} for place in things]
-        return httpx.Response(200, json={"count": 3 * len(odd), "results": results, "stories": things})
+        return httpx.Response(200, json={"count": len(odd), "results": results, "stories": things})
 
     async with client(httpx.MockTransport(answer)) as kantata:
         found = await kantata.stories.list(per_page=len(odd)).collect()
