@@ -41,6 +41,9 @@ class Fetched(Generic[M]):
 class Source(Protocol[M]):
     """Where a walk gets its pages from."""
 
+    seen: int
+    """Objects that the walk has delivered; it counts them here."""
+
     async def next(
         self, concurrency: int, needed: int | None, ahead: Ahead | None
     ) -> tuple[list[Fetched[M]], Exception | None]:
@@ -104,6 +107,7 @@ class Numbered(Generic[M]):
         self._fetch = fetch
         self._read = read
         self._complete = complete
+        self.seen = 0
         self._first = first
         self._next = first
         """The next page to deliver."""
@@ -141,7 +145,12 @@ class Numbered(Generic[M]):
                 self._fill(min(concurrency, concurrency if needed is None else needed - 1), ahead)
             return [fetched], None
         self.close()
-        if isinstance(error, KantataError) and self._size and not isinstance(error, UsageError):
+        if (
+            isinstance(error, KantataError)
+            and self._size
+            and self._next > 1
+            and not isinstance(error, UsageError)
+        ):
             where = f"The walk stopped before page {self._next}; it can be resumed with page={self._next}."
             error.args = (f"{error} {where}", *error.args[1:])
         return [], error

@@ -154,7 +154,9 @@ class Pages(Generic[M]):
         decoded = fetched.decoded
         if decoded.identities is None:
             return decoded.items
-        return self._seen.new(decoded.items, decoded.identities)
+        items = self._seen.new(decoded.items, decoded.identities)
+        self._source.seen += len(items)
+        return items
 
     def _delivered(self, fetched: Fetched[M], items: list[M]) -> Page[M]:
         decoded = fetched.decoded

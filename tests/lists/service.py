@@ -82,7 +82,8 @@ class ListService(httpx.AsyncBaseTransport):
         if not self.steady:
             self.chance.shuffle(found)
         by = query.get("order", "created_at:asc").removesuffix("_at:asc")
-        found.sort(key=lambda record: self._grain(getattr(record, by)))
+        if by != "id":
+            found.sort(key=lambda record: self._grain(getattr(record, by)))
         size, number = int(query.get("per_page", "20")), int(query.get("page", "1"))
         page = found[size * (number - 1) : size * number]
         return envelope(self.key, [self._told(record) for record in page], len(found))
@@ -127,3 +128,67 @@ def envelope(key: str, objects: list[dict[str, Any]], count: int | None) -> byte
 
 def _text(time: float) -> str:
     return datetime.fromtimestamp(int(time), UTC).isoformat()
+
+
+class OddService(ListService):
+    """A service that does not do all that is asked of it.
+
+    `grain` is what times are cut to, in seconds: those sent, sorted by and compared. `coarse_filter` is what times are cut
+    to where they are compared only. `ignored` are query parameters that have no effect. `most` is the largest page, of which
+    nobody is told. `counted` says whether there is a count. `repeats` are requests (by their place) that are answered with
+    the answer before.
+    """
+
+    def __init__(
+        self,
+        *,
+        grain: float = 1.0,
+        coarse_filter: float = 0.0,
+        ignored: frozenset[str] = frozenset(),
+        most: int = 10_000,
+        counted: bool = True,
+        repeats: frozenset[int] = frozenset(),
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.grain = grain
+        self.coarse_filter = coarse_filter
+        self.ignored = ignored
+        self.most = most
+        self.counted = counted
+        self.repeats = repeats
+        self._before = b""
+
+    def answer(self, query: dict[str, str]) -> bytes:
+        if len(self.requests) in self.repeats and self._before:
+            return self._before
+        ignored = {
+            *self.ignored,
+            *(f"{kind}_after" for kind in ("created", "updated") if "after" in self.ignored),
+        }
+        query = {name: value for name, value in query.items() if name not in ignored}
+        query["per_page"] = str(min(int(query.get("per_page", "20")), self.most))
+        if "order" in ignored:
+            query["order"] = "id"
+        body = json.loads(super().answer(query))
+        if not self.counted:
+            del body["count"]
+        self._before = json.dumps(body).encode()
+        return self._before
+
+    def _told(self, record: Record) -> dict[str, Any]:
+        told = super()._told(record)
+        told["created_at"], told["updated_at"] = (
+            _text(self._grain(record.created)),
+            _text(self._grain(record.updated)),
+        )
+        return told
+
+    def _is_behind(self, time: float, moment: float) -> bool:
+        cut = max(self.coarse_filter, self.grain if self.whole_seconds or self.grain > 1 else 0.0)
+        if cut:
+            time, moment = time - time % cut, moment - moment % cut
+        return time >= moment if self.inclusive else time > moment
+
+    def _grain(self, time: float) -> float:
+        return time - time % self.grain if self.grain > 1 or self.whole_seconds else time

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kantata_client import Kantata, Paginator, UnstableListError
-from tests.lists.service import ListService
+from tests.lists.service import ListService, OddService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +78,10 @@ def any_history(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[History]:
 class Life:
     """A service that lives through a history, and what a walk may and must deliver."""
 
-    def __init__(self, history: History, key: str) -> None:
+    def __init__(self, history: History, key: str, **odd: Any) -> None:
         self.chance = Random(history.seed)
-        self.service = ListService(
+        self.service = (OddService if odd else ListService)(
+            **odd,
             key=key,
             whole_seconds=history.whole_seconds,
             inclusive=history.inclusive,
@@ -217,6 +218,77 @@ def test_hundreds_of_records_of_one_second(loop: asyncio.Runner, key: str, histo
     check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
 
+ODD: dict[str, dict[str, Any]] = {
+    "smaller pages": {"most": 4},
+    "order is ignored": {"ignored": frozenset({"order"})},
+    "created_after is ignored": {"ignored": frozenset({"after"})},
+    "page is ignored": {"ignored": frozenset({"page"})},
+    "minutes": {"grain": 60.0},
+    "days": {"grain": 86_400.0},
+    "no count": {"counted": False},
+    "repeated answers": {"repeats": frozenset({2, 4, 5})},
+    "smaller pages and minutes": {"most": 3, "grain": 60.0},
+    "smaller pages, no order": {"most": 3, "ignored": frozenset({"order"})},
+}
+"""What a service may do instead of what it is asked for."""
+
+
+@histories(250, 25)
+@pytest.mark.parametrize("key", ["stories", "participations"])
+@pytest.mark.parametrize("what", ODD)
+@given(history=any_history(spread=st.sampled_from([0.0, 0.4, 7.0, 300.0, 20_000.0])))
+def test_a_stable_walk_over_an_odd_service_loses_nothing_in_silence(
+    loop: asyncio.Runner, what: str, key: str, history: History
+) -> None:
+    life = Life(history, key, **ODD[what])
+    try:
+        delivered = walked(loop, life, stable=True)
+    except UnstableListError:
+        return
+    check(life, delivered, all_of=life.throughout)
+
+
+@histories(250, 25)
+@pytest.mark.parametrize("coarse", [60.0, 86_400.0])
+@given(
+    history=any_history(
+        spread=st.sampled_from([0.0, 0.4, 7.0, 300.0, 20_000.0]), edits=st.just(list[list[str]]())
+    )
+)
+def test_a_service_that_compares_coarser_times_than_it_sends(
+    loop: asyncio.Runner, coarse: float, history: History
+) -> None:
+    """Told by the counts as long as nothing is deleted meanwhile, which hides what is missing."""
+    life = Life(history, "stories", coarse_filter=coarse)
+    try:
+        delivered = walked(loop, life, stable=True)
+    except UnstableListError:
+        return
+    check(life, delivered, all_of=life.throughout)
+
+
+@histories(100, 10)
+@pytest.mark.parametrize("what", ODD)
+@given(history=any_history())
+def test_an_ordinary_walk_over_an_odd_service_comes_to_its_end(
+    loop: asyncio.Runner, what: str, history: History
+) -> None:
+    life = Life(history, "stories", **ODD[what])
+    try:
+        delivered = walked(loop, life, stable=False)
+    except UnstableListError:
+        return
+    check(life, delivered, all_of=set())
+
+
+@pytest.mark.parametrize("what", ["smaller pages", "minutes", "days", "smaller pages and minutes"])
+def test_what_can_be_handled_is(loop: asyncio.Runner, what: str) -> None:
+    for spread in (0.5, 20.0, 7_000.0):
+        history = History(60, spread, 7, 3, 1, 0.0, True, False, [])
+        life = Life(history, "stories", **ODD[what])
+        check(life, walked(loop, life, stable=True), all_of=life.throughout)
+
+
 def test_a_list_that_truly_keeps_changing_is_told(loop: asyncio.Runner) -> None:
     history = History(500, 0.0, 5, 2, 1, 0.0, True, False, [["replace"]] * 5_000)
     life = Life(history, "stories")
@@ -246,7 +318,7 @@ def test_a_crowd_is_read_alone_even_if_the_list_ends_at_a_given_time(
 
     last = 60 if isinstance(before, date) and not isinstance(before, datetime) else 59
     assert sorted(loop.run(main())) == list(range(1, last + 1))
-    crowds = [query for query in service.requests if query["per_page"] != "5"]
+    crowds = [query for query in service.requests if query["per_page"] not in ("1", "5")]
     assert crowds
     assert all(query["created_before"] < "2026-03-04T05:00:00" for query in crowds)
 
