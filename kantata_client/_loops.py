@@ -47,7 +47,8 @@ def running_loop() -> object:
         return get_running_loop()
     from anyio.lowlevel import current_token
 
-    return current_token().native_token
+    token: object = current_token()
+    return getattr(token, "native_token", token)  # older versions of anyio give the native token itself
 
 
 def on_asyncio() -> bool:
