@@ -60,6 +60,8 @@ def envelope(
             pairs = referred(scope, key, record, reference)
             sideloads.update(dict.fromkeys(pairs))
             _refer(shown, key, record, reference, pairs)
+            if scope.store.references == "documented" and reference.ids not in shown:
+                shown[reference.ids] = record.get(reference.ids)
         own[identity] = (
             (scope.store.shown(key, record) | shown)
             if shown or scope.store.get(key, identity) is None

@@ -61,6 +61,7 @@ class Sandbox:
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this emulator
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         strict: bool = True,
+        references: Literal["documented", "always"] | None = None,
     ) -> None:
         """Open an account.
 
@@ -72,6 +73,9 @@ class Sandbox:
             strict: Whether requests that the contract does not describe are refused, which finds mistakes. False
                 answers them as the vendor's public server library does, and notes in `gaps` what was ignored: for clients
                 that are not yours to mend.
+            references: When an object shows the ids of others. `documented` is what the contract says: only when `include`
+                names them; `always` shows references to one object in any case, as the server library does. A program
+                that passes with the first passes with both. Default: `documented` if strict, else `always`.
 
         Raises:
             UsageError: `seed` is not one of these.
@@ -81,7 +85,9 @@ class Sandbox:
         if seed not in ("demo", "empty", None):
             raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
         records = demo.demo() if seed == "demo" else demo.empty()
-        self.store = Store(records, clock=clock)
+        self.store = Store(
+            records, clock=clock, references=references or ("documented" if strict else "always")
+        )
         self.store.feed = self.feed = Feed(self.store, clock)
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)

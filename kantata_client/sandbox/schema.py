@@ -57,6 +57,8 @@ class Model:
     """Fields that have to be asked for through `optional_fields`."""
     hidden: frozenset[str]
     """Fields that are not in an object unless asked for, by `optional_fields` or `include`."""
+    bound: Mapping[str, str] = {}
+    """Field → the association that `include` has to name, as the contract documents it."""
     numbered: bool = False
     """Whether `id` is a number in the object; elsewhere ids are strings."""
 
@@ -111,7 +113,7 @@ def model(key: str) -> Model:
     """The model under an envelope key; one without fields when the contract does not describe it."""
     name = _class_of(key)
     if name is None:
-        return Model(key, key, {}, frozenset(), {}, frozenset(), frozenset())
+        return Model(key, key, {}, frozenset(), {}, frozenset(), frozenset(), {})
     cls = getattr(models, name)
     kinds: dict[str, str] = {}
     lists: set[str] = set()
@@ -135,7 +137,12 @@ def model(key: str) -> Model:
     # Some fields are only there to filter and sort by, such as the time of a write, which not all types show.
     asked = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
     asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
-    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, numbered)
+    bound = {
+        field: condition.name
+        for field, condition in cls.CONDITIONS.items()
+        if condition.parameter == "include"
+    }
+    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, bound, numbered)
 
 
 def _class_of(key: str) -> str | None:

@@ -6,7 +6,7 @@ import itertools
 from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -14,7 +14,7 @@ from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.feed import Feed
 
@@ -74,8 +74,17 @@ class Store:
         records: Mapping[str, Iterable[Record]] | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        references: Literal["documented", "always"] = "documented",
     ) -> None:
-        """Start with `records` by envelope key; `clock` returns the time of each write (an aware datetime)."""
+        """Start with records.
+
+        Args:
+            records: Envelope key → records.
+            clock: Returns the time of each write (an aware datetime).
+            references: Whether references to one object are shown only when included, or always.
+        """
+        self.references: Literal["documented", "always"] = references
+        """Whether references to one object are shown only when included, or always."""
         self._collections: dict[str, _Collection] = {}
         self._clock = clock
         self.files = Files(clock)
@@ -231,7 +240,12 @@ class Store:
     def shown(self, key: str, record: Record) -> dict[str, Any]:
         """A record without the fields that have to be asked for."""
         model = schema.model(key)
-        shown = {field: value for field, value in record.items() if field not in model.hidden}
+        bound: Container[str] = model.bound if self.references == "documented" else ()
+        shown = {
+            field: value
+            for field, value in record.items()
+            if field not in model.hidden and field not in bound
+        }
         return shown | {"id": int(record["id"])} if model.numbered else shown
 
     def encoded(self, key: str, identity: str) -> msgspec.Raw:

@@ -90,7 +90,9 @@ async def test_a_resource_is_asked_for_and_staffed(api: API) -> None:
         "workspace_allocation_end_date": "2026-07-31",
         "workspace_allocation_percentage": 50,
     }
-    made = only(await api.post("/resource_requests", {"resource_request": fields}, include="resource"))
+    made = only(
+        await api.post("/resource_requests", {"resource_request": fields}, include="resource,creator")
+    )
     assert (made["status"], made["creator_id"]) == ("pending", "1001")
     allocations = store.where("workspace_allocations", "workspace_resource_id", made["resource_id"])
     assert [row["percentage"] for row in allocations] == [50]
@@ -257,7 +259,7 @@ async def test_the_standard_workweek(api: API) -> None:
     await api.put(path, body, status=400)
     store.put("workweeks", {"id": 7, "default": True})
     old = store.put("workweek_memberships", {"user_id": 1005, "workweek_id": "8", "start_date": "2026-01-01"})
-    made = only(await api.put(path, body))
+    made = only(await api.put(path, body, include="workweek"))
     assert (made["workweek_id"], made["start_date"]) == ("7", "2026-07-01")
     assert store.get("workweek_memberships", old["id"])["end_date"] == "2026-06-30"
 

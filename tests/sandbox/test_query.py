@@ -66,7 +66,9 @@ async def test_the_declared_default_order_holds(api: API) -> None:
 async def test_only_and_filters(api: API) -> None:
     assert await api.ids("/stories", only="20003,20001,999") != []
     assert sorted(await api.ids("/stories", only="20003,20001,999")) == ["20001", "20003"]
-    entries = await api.get("/time_entries", workspace_id=10002, billable=True, per_page=200)
+    entries = await api.get(
+        "/time_entries", workspace_id=10002, billable=True, per_page=200, include="workspace"
+    )
     assert entries["count"] > 10
     for entry in entries["time_entries"].values():
         assert (entry["workspace_id"], entry["billable"]) == ("10002", True)
