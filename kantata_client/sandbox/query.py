@@ -13,6 +13,7 @@ from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
 from kantata_client.sandbox.filters.search import score, words
+from kantata_client.sandbox.listings import Descending, Listing, Reads, by_id
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import listed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
+    from kantata_client.sandbox.listings import Rank
     from kantata_client.sandbox.relations import Scope
     from kantata_client.sandbox.store import Record
 
@@ -151,47 +153,63 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
 def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
     """The ids of all records that the query asks for, in its order."""
     if query.only is not None:
-        return _select(scope, operation, key, query)
+        return _listing(scope, operation, key, query, Reads()).ids
     what = (operation.id, key, scope.viewer, query.order, query.filters, query.default_filters)
-    return scope.store.remembered(what, lambda: _select(scope, operation, key, query))
+
+    def make(watched: Any, reads: Reads) -> Listing:
+        return _listing(attrs.evolve(scope, store=watched), operation, key, query, reads)
+
+    return scope.store.listed(what, make)
 
 
-def _select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
-    records = selection.select(
-        scope, operation, key, dict(query.filters), query.only, default_filters=query.default_filters
+def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: Reads) -> Listing:
+    values = dict(query.filters)
+    matches = selection.matches(
+        scope, operation, key, values, query.only, default_filters=query.default_filters
     )
-    order = query.order
-    declared = operation.query.get("order")
-    custom = order is not None and bool(re.fullmatch(r"custom_field:\d+:(asc|desc)", order))
-    patterns = custom and any(
-        value.startswith("custom_field:") for value in (declared.values if declared else ())
-    )
-    if (
-        order is not None
-        and declared is not None
-        and declared.values
-        and not patterns
-        and order not in declared.values
-    ):
-        raise bad_request(f"`order` does not take {order!r}; it takes {', '.join(declared.values)}.")
-    searched = "search" in dict(query.filters)
-    if order == "search":  # by relevance, which is the order of a search anyway
-        order = None
-    elif order is None and not searched and declared is not None and declared.default is not None:
-        order = str(declared.default)
-        if _sorting(scope, key, order) is None:
-            order = None
-    if order is None and searched:
-        asked = words(dict(query.filters)["search"])
-        records = sorted(records, key=lambda record: score(asked, record), reverse=True)
-    if order is not None:
-        rank = _sorting(scope, key, order)
-        if rank is None:
-            scope.lacks(f"the order {order!r} of {operation.id}")
-            rank = _by_number
+    deleted = selection.asks_for_deleted(values)
+    if deleted:
+        reads.whole.add(key)
+    records = selection.select(scope.store.plain, key, matches, deleted=deleted)
+    rank, descending = _rank_of(scope, operation, key, query)
+    if rank is not None:
         # Records come by id, and sorting is stable both ways: equal ones stay so.
-        records = sorted(records, key=rank, reverse=order.lower().endswith(":desc"))
-    return [record["id"] for record in records]
+        records.sort(key=rank, reverse=descending)
+
+    def belongs(record: Mapping[str, Any]) -> bool:
+        return all(match.allows(record) for match in matches)
+
+    def place(record: Mapping[str, Any]) -> Rank:
+        value = None if rank is None else rank(record)
+        return (Descending(value) if descending else value or 0), by_id(record)
+
+    return Listing(key, [record["id"] for record in records], reads, belongs, place)
+
+
+def _rank_of(
+    scope: Scope, operation: Operation, key: str, query: Query
+) -> tuple[Callable[[Record], Any] | None, bool]:
+    """What to sort by (None: by id), and whether in descending order."""
+    order, declared = query.order, operation.query.get("order")
+    searched = dict(query.filters).get("search")
+    if order == "search" or (order is None and searched is not None):
+        if searched is None:
+            return None, False
+        asked = words(searched)
+        return (lambda record: score(asked, record)), True
+    if order is not None and declared is not None and declared.values and order not in declared.values:
+        custom = re.fullmatch(r"custom_field:\d+:(asc|desc)", order) is not None
+        if not custom or not any(value.startswith("custom_field:") for value in declared.values):
+            raise bad_request(f"`order` does not take {order!r}; it takes {', '.join(declared.values)}.")
+    if order is None:
+        default = None if declared is None or declared.default is None else str(declared.default)
+        rank = None if default is None else _sorting(scope, key, default)
+        return rank, default is not None and default.lower().endswith(":desc")
+    rank = _sorting(scope, key, order)
+    if rank is None:
+        scope.lacks(f"the order {order!r} of {operation.id}")
+        return None, False
+    return rank, order.lower().endswith(":desc")
 
 
 _ORDERS: Mapping[str, tuple[str, ...]] = {
@@ -255,10 +273,6 @@ def _custom_values(scope: Scope, key: str, field: str) -> dict[str, Any]:
         if about.get("key") == key:
             values[about["id"]] = next(iter(listed(row.get("value"))), None)
     return values
-
-
-def _by_number(record: Record) -> int:
-    return _number(record["id"])
 
 
 def _rank(value: Any) -> tuple[int, float, str]:

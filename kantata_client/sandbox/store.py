@@ -12,6 +12,7 @@ import msgspec
 
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
+from kantata_client.sandbox.listings import Listing, Reads, WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
@@ -22,7 +23,8 @@ Record: TypeAlias = "Mapping[str, Any]"
 """A record as it is stored: JSON values, `id` a string. Never changed in place, a write replaces it."""
 
 FIRST_NEW_ID = 9_000_001
-CACHED_QUERIES = 64
+MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
+"""Listings that are kept, and ids in all of them together."""
 
 
 class _Collection:
@@ -90,7 +92,7 @@ class Store:
         self.files = Files(clock)
         """What is on the CDN."""
         self._ids = itertools.count(FIRST_NEW_ID)
-        self._queries: OrderedDict[object, Sequence[str]] = OrderedDict()
+        self._listings: OrderedDict[object, Listing] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
         self._aside: dict[str, dict[str, Record]] = {}
         self._changes: list[tuple[str, Record | None, Record | None]] = []
@@ -154,8 +156,7 @@ class Store:
         }
         self._note(key, record["id"])
         self._changed(key, self._collection(key).records.get(record["id"]), record)
-        self._collection(key).put(record)
-        self._queries.clear()
+        self._write(key, record["id"], record)
         return record
 
     def change(self, key: str, identity: str, **changes: Any) -> Record:
@@ -167,8 +168,7 @@ class Store:
         """Take a record out."""
         self._note(key, identity)
         self._changed(key, self._collection(key).records.get(identity), None)
-        self._collection(key).remove(identity)
-        self._queries.clear()
+        self._write(key, identity, None)
 
     def put_aside(self, key: str, identity: str, **changes: Any) -> None:
         """Take a deleted record out, but keep it for lists that ask for deleted ones."""
@@ -190,6 +190,16 @@ class Store:
             if str(record.get(field)) == value:
                 del self._aside[key][record["id"]]
 
+    def _write(self, key: str, identity: str, new: Record | None) -> None:
+        collection = self._collection(key)
+        old = collection.records.get(identity)
+        self._before_write(key, identity, old, new)
+        if new is not None:
+            collection.put(new)
+            self._after_write(key, new)
+        elif old is not None:
+            collection.remove(identity)
+
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
         """Take back every write of the block when it raises."""
@@ -200,12 +210,8 @@ class Store:
             yield
         except BaseException:
             for key, identity, old in reversed(journal):
-                if old is not None:
-                    self._collection(key).put(old)
-                elif identity in self._collection(key).records:
-                    self._collection(key).remove(identity)
+                self._write(key, identity, old)
             self._aside = aside
-            self._queries.clear()
             self._changes.clear()
             raise
         finally:
@@ -257,16 +263,55 @@ class Store:
             collection.encoded[identity] = raw
         return raw
 
-    def remembered(self, query: object, select: Callable[[], Sequence[str]]) -> Sequence[str]:
-        """The ids that `select` gives for `query`, kept until the next write: each page of a walk asks it."""
-        ids = self._queries.get(query)
-        if ids is None:
-            ids = self._queries[query] = select()
-            if len(self._queries) > CACHED_QUERIES:
-                self._queries.popitem(last=False)
+    def listed(self, query: object, make: Callable[[Any, Reads], Listing]) -> Sequence[str]:
+        """The ids that a query selects, kept in order while records are written.
+
+        Args:
+            query: What identifies it.
+            make: Makes the listing from a store to read from, and from what takes note of that.
+        """
+        listing = self._listings.get(query)
+        if listing is None:
+            reads = Reads()
+            watched = WatchedStore(self, reads, _indexed)
+            listing = self._listings[query] = make(watched, reads)
+            while len(self._listings) > 1 and (
+                len(self._listings) > MOST_LISTINGS
+                or sum(len(each.ids) for each in self._listings.values()) > MOST_LISTED
+            ):
+                self._listings.popitem(last=False)
         else:
-            self._queries.move_to_end(query)
-        return ids
+            self._listings.move_to_end(query)
+        return listing.ids
+
+    @property
+    def plain(self) -> Store:
+        """The store itself: what is read from it is not noted."""
+        return self
+
+    def index(self, key: str, field: str, value: object) -> list[str]:
+        """As `find`, for the records that a query selects from: a listing notes their changes anyway."""
+        return self.find(key, field, value)
+
+    def _before_write(self, key: str, identity: str, old: Record | None, new: Record | None) -> None:
+        """Drop the listings that a write may change through others, and take the record out of the rest."""
+        stale: list[object] = []
+        for query, listing in self._listings.items():
+            if listing.reads.touched(key, identity, old, new, _values) or (
+                listing.key == key
+                and old is not None
+                and not listing.take_out(old, self._collection(key).records)
+            ):
+                stale.append(query)
+        for query in stale:
+            del self._listings[query]
+
+    def _after_write(self, key: str, new: Record) -> None:
+        """Put a record to its place in the listings that it belongs to."""
+        records = self._collection(key).records
+        for listing in self._listings.values():
+            if listing.key == key:
+                listing.put_in(new, records)
 
     def _collection(self, key: str) -> _Collection:
         collection = self._collections.get(key)

@@ -27,9 +27,13 @@ class Match:
 
     ids: frozenset[str] | None = None
     keep: Callable[[Record], bool] | None = None
+    holds: Callable[[Record], bool] | None = None
+    """What `ids` came from, as a test: for records that were written after the ids were looked up."""
 
     def allows(self, record: Record) -> bool:
         """Whether the filter keeps a record."""
+        if self.holds is not None:
+            return self.holds(record) and (self.keep is None or self.keep(record))
         return (self.ids is None or record["id"] in self.ids) and (self.keep is None or self.keep(record))
 
 
@@ -115,13 +119,15 @@ def one_of(field: str) -> Rule:
     return rule
 
 
-def ids_in(field: str) -> Callable[[Scope, str, str], frozenset[str]]:
-    """As `one_of`, for references, answered from an index: called with scope, envelope key and value."""
+def indexed(key: str, field: str) -> Rule:
+    """As `one_of`, for references, answered from an index."""
 
-    def find(scope: Scope, key: str, value: str) -> frozenset[str]:
-        return frozenset(identity for word in csv(value) for identity in scope.store.find(key, field, word))
+    def rule(scope: Scope, value: str) -> Match:
+        words = csv(value)
+        ids = frozenset(identity for word in words for identity in scope.store.index(key, field, word))
+        return Match(ids, None, lambda record: any(str(item) in words for item in listed(record.get(field))))
 
-    return find
+    return rule
 
 
 def own_id(scope: Scope, value: str) -> Match:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters.common import COMMON
 from kantata_client.sandbox.filters.makers import (
-    among,
     between,
     either,
-    ids_in,
+    indexed,
     linked,
     on_or_after,
     on_or_before,
@@ -64,6 +63,5 @@ def _equal(key: str, field: str, kind: str) -> Rule | None:
     if field in registry.resource(key).derived or kind not in schema.SCALARS:
         return None
     if field.endswith(("_id", "_ids")):
-        find = ids_in(field)
-        return lambda scope, value: among(find(scope, key, value))
+        return indexed(key, field)
     return one_of(field)

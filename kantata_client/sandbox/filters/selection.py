@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from kantata_client.sandbox import registry
 from kantata_client.sandbox.filters.common import EXTERNAL, external
-from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, Match
+from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, Match, among
 from kantata_client.sandbox.filters.named import rule_of
+from kantata_client.sandbox.listings import by_id
 from kantata_client.sandbox.refusals import Refusal, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
     from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.store import Record, Store
 
 
-def select(
+def matches(
     scope: Scope,
     operation: Operation,
     key: str,
@@ -26,26 +27,34 @@ def select(
     only: Iterable[str] | None,
     *,
     default_filters: bool = True,
-) -> list[Record]:
-    """The records under an envelope key that the filters keep, in order of id.
+) -> list[Match]:
+    """What the filters of a request keep.
 
     A filter that the sandbox does not know is refused with 501 instead of being ignored.
     """
     if "search" in values and only is not None:
         raise bad_request("`search` can't be combined with `only`.")
-    matches = [external(scope, key, values)]
+    found = [external(scope, key, values)]
     for name, value in values.items():
         if not name.startswith(EXTERNAL):
-            matches.append(_match(scope, operation, key, name, value))
+            found.append(_match(scope, operation, key, name, value))
     declared = registry.resource(key).default_filters if default_filters else ()
     defaults = (made(scope, values) for made in declared)
-    matches += [match for match in defaults if match is not None]
+    found += [match for match in defaults if match is not None]
+    return [*found, among(frozenset(only))] if only is not None else found
+
+
+def select(store: Store, key: str, matches: Sequence[Match], *, deleted: bool) -> list[Record]:
+    """The records that all matches keep, in order of id.
+
+    Args:
+        store: The records.
+        key: Their envelope key.
+        matches: What the filters keep.
+        deleted: Whether deleted records that were put aside are among them.
+    """
     allowed = [match.ids for match in matches if match.ids is not None]
-    if only is not None:
-        allowed.append(frozenset(only))
     tests = [match.keep for match in matches if match.keep is not None]
-    store = scope.store
-    deleted = any(BOOLEANS.get(values.get(name, "")) for name in ("show_deleted", "only_deleted"))
     if allowed:
         smallest = min(allowed, key=len)
         found = [
@@ -57,12 +66,12 @@ def select(
     else:
         records = [*store.all(key), *(store.aside(key) if deleted else ())]
     records = [record for record in records if all(test(record) for test in tests)] if tests else records
-    return sorted(records, key=_by_id)
+    return sorted(records, key=by_id)
 
 
-def _by_id(record: Record) -> tuple[int, str]:
-    identity: str = record["id"]
-    return (int(identity), "") if identity.isdigit() else (0, identity)
+def asks_for_deleted(values: Mapping[str, str]) -> bool:
+    """Whether the parameters of a request ask for deleted records."""
+    return any(BOOLEANS.get(values.get(name, "")) for name in ("show_deleted", "only_deleted"))
 
 
 def _match(scope: Scope, operation: Operation, key: str, name: str, value: str) -> Match:

@@ -1,0 +1,230 @@
+"""Lists that stay sorted while records are written, so that a page after a write costs no new search.
+
+A listing knows which other records its filters and its order have read. A write to one of those drops it; a write to one of
+its own records moves that record to its place.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import attrs
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox.store import Record, Store
+
+Rank: TypeAlias = "tuple[Any, tuple[int, str]]"
+"""Where a record belongs: by its value, then by its id."""
+
+
+def by_id(record: Mapping[str, Any]) -> tuple[int, str]:
+    """The place of a record in order of id; ids that are not numbers come first."""
+    identity: str = record["id"]
+    return (int(identity), "") if identity.isdigit() else (0, identity)
+
+
+@attrs.frozen(order=False, eq=False)
+class Descending:
+    """A value that sorts in the opposite direction."""
+
+    value: Any
+
+    def __lt__(self, other: Descending) -> bool:
+        return other.value < self.value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descending) and other.value == self.value
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+@attrs.define(eq=False)
+class Reads:
+    """What a search has read besides the records that it selects from."""
+
+    fields: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
+    """Envelope key → the fields of single records that were read."""
+    absent: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
+    """Envelope key → ids that were looked for and missing."""
+    lookups: dict[str, dict[str, set[Any]]] = attrs.Factory(dict[str, dict[str, set[Any]]])
+    """Envelope key → field → values that were looked up."""
+    rows: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
+    """Envelope key → ids of records that were read as a whole."""
+    whole: set[str] = attrs.Factory(set[str])
+    """Envelope keys of which all records were read."""
+
+    def touched(
+        self,
+        key: str,
+        identity: str,
+        old: Record | None,
+        new: Record | None,
+        values: Callable[[Record, str], Any],
+    ) -> bool:
+        """Whether a write may change what was read."""
+        if key in self.whole or identity in self.rows.get(key, ()):
+            return True
+        if key in self.fields:
+            if old is None:
+                if identity in self.absent.get(key, ()):
+                    return True
+            elif new is None or any(old.get(field) != new.get(field) for field in self.fields[key]):
+                return True
+        elif old is None and identity in self.absent.get(key, ()):
+            return True
+        for field, looked_up in self.lookups.get(key, {}).items():
+            before = set(values(old, field)) if old is not None else set[Any]()
+            after = set(values(new, field)) if new is not None else set[Any]()
+            if (before ^ after) & looked_up:
+                return True
+        return False
+
+
+class _WatchedRecord(Mapping[str, Any]):
+    """A record, as it is when it is read, that notes which of its fields are read."""
+
+    __slots__ = ("_fields", "_identity", "_key", "_store")
+
+    def __init__(self, store: Store, key: str, identity: str, fields: set[str]) -> None:
+        self._store = store
+        self._key = key
+        self._identity = identity
+        self._fields = fields
+
+    def _record(self) -> Record:
+        return self._store.get(self._key, self._identity) or {}
+
+    def __getitem__(self, field: str) -> Any:
+        self._fields.add(field)
+        return self._record()[field]
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """As `dict.get`."""
+        self._fields.add(field)
+        return self._record().get(field, default)
+
+    def __contains__(self, field: object) -> bool:
+        self._fields.add(str(field))
+        return field in self._record()
+
+    def __iter__(self) -> Iterator[str]:
+        self._fields.update(self._record())
+        return iter(self._record())
+
+    def __len__(self) -> int:
+        return len(self._record())
+
+
+class WatchedStore:
+    """A store that notes what is read from it; it reads like a `Store` and can't be written to."""
+
+    def __init__(self, store: Store, reads: Reads, values: Callable[[Any], Any]) -> None:
+        self._store = store
+        self._reads = reads
+        self._indexed = values
+        self._records: dict[tuple[str, str], _WatchedRecord] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @property
+    def plain(self) -> Store:
+        """The store itself: what is read from it is not noted."""
+        return self._store
+
+    def index(self, key: str, field: str, value: object) -> list[str]:
+        """As `Store.index`."""
+        return self._store.find(key, field, value)
+
+    def get(self, key: str, identity: object) -> Mapping[str, Any] | None:
+        """As `Store.get`."""
+        place = key, str(identity)
+        known = self._records.get(place)
+        if known is not None:
+            return known
+        record = self._store.get(key, identity)
+        if record is None:
+            self._reads.absent.setdefault(key, set()).add(place[1])
+            return None
+        watched = _WatchedRecord(self._store, key, place[1], self._reads.fields.setdefault(key, set()))
+        self._records[place] = watched
+        return watched
+
+    def _look_up(self, key: str, field: str, value: object) -> None:
+        self._reads.lookups.setdefault(key, {}).setdefault(field, set()).add(self._indexed(value))
+
+    def find(self, key: str, field: str, value: object) -> list[str]:
+        """As `Store.find`."""
+        self._look_up(key, field, value)
+        return self._store.find(key, field, value)
+
+    def number(self, key: str, field: str, value: object) -> int:
+        """As `Store.number`."""
+        self._look_up(key, field, value)
+        return self._store.number(key, field, value)
+
+    def where(self, key: str, field: str, value: object) -> list[Record]:
+        """As `Store.where`."""
+        self._look_up(key, field, value)
+        found = self._store.where(key, field, value)
+        self._reads.rows.setdefault(key, set()).update(record["id"] for record in found)
+        return found
+
+    def all(self, key: str) -> list[Record]:
+        """As `Store.all`."""
+        self._reads.whole.add(key)
+        return self._store.all(key)
+
+    def ids(self, key: str) -> list[str]:
+        """As `Store.ids`."""
+        self._reads.whole.add(key)
+        return self._store.ids(key)
+
+    def count(self, key: str) -> int:
+        """As `Store.count`."""
+        self._reads.whole.add(key)
+        return self._store.count(key)
+
+    def aside(self, key: str) -> list[Record]:
+        """As `Store.aside`."""
+        self._reads.whole.add(key)
+        return self._store.aside(key)
+
+    def deleted(self, key: str, identity: str) -> Record | None:
+        """As `Store.deleted`."""
+        self._reads.whole.add(key)
+        return self._store.deleted(key, identity)
+
+
+@attrs.define(eq=False)
+class Listing:
+    """The ids that a query selects, in its order."""
+
+    key: str
+    ids: list[str]
+    reads: Reads
+    belongs: Callable[[Mapping[str, Any]], bool]
+    """Whether the query selects a record."""
+    rank: Callable[[Mapping[str, Any]], Rank]
+    """Where a record belongs."""
+
+    def _place(self, record: Record, records: Mapping[str, Record]) -> int:
+        rank = cast("Any", self.rank)
+        return bisect_left(self.ids, rank(record), key=lambda identity: rank(records[identity]))
+
+    def take_out(self, record: Record, records: Mapping[str, Record]) -> bool:
+        """Take a record out, as it was; false if it is not where it belongs."""
+        if not self.belongs(record):
+            return True
+        place = self._place(record, records)
+        if place == len(self.ids) or self.ids[place] != record["id"]:
+            return False
+        del self.ids[place]
+        return True
+
+    def put_in(self, record: Record, records: Mapping[str, Record]) -> None:
+        """Put a record to its place, if it belongs here."""
+        if self.belongs(record):
+            self.ids.insert(self._place(record, records), record["id"])

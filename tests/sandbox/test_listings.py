@@ -1,0 +1,133 @@
+"""Lists stay what a fresh search would give, whatever is written between their pages."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import only
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox import Sandbox
+
+    from .conftest import API
+
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
+
+QUERIES: list[tuple[str, dict[str, Any]]] = [
+    ("/time_entries", {}),
+    ("/time_entries", {"order": "updated_at:asc"}),
+    ("/time_entries", {"workspace_id": 10002, "order": "created_at:desc"}),
+    ("/time_entries", {"from_archived_workspaces": True}),
+    ("/time_entries", {"approved": True, "with_user_ids": "1005,1006"}),
+    ("/stories", {}),
+    ("/stories", {"show_archived": True, "order": "priority_level:desc"}),
+    ("/stories", {"with_assignees": "1005"}),
+    ("/stories", {"not_assigned_to_user": 1005}),
+    ("/stories", {"search": "review design"}),
+    ("/stories", {"only_deleted": True}),
+    ("/stories", {"workspace_id": 10002}),
+    ("/stories", {"has_external_references": True}),
+    ("/stories", {"by_custom_text_value": "3803:4"}),
+    ("/workspaces", {"order": "amount_paid:desc"}),
+    ("/workspaces", {"has_participant": 1005}),
+    ("/workspaces", {"user_not_participating": 1005}),
+    ("/workspaces", {"include_archived": True, "order": "custom_field:3801:asc"}),
+    ("/users", {}),
+    ("/users", {"show_disabled": True, "by_full_name_or_account_role": "engineer"}),
+]
+
+
+def forget(sandbox: Sandbox) -> None:
+    """Let the next page of each list be a fresh search."""
+    sandbox.store._listings.clear()
+
+
+async def _write(api: API, chosen: random.Random, made: list[tuple[str, str]]) -> None:
+    store = api.sandbox.store
+    workspace = int(chosen.choice(store.ids("workspaces")[1:12]))
+    story = chosen.choice(store.ids("stories"))
+    match chosen.randrange(10):
+        case 0:
+            body = {"workspace_id": workspace, "date_performed": f"2026-0{chosen.randint(1, 9)}-15"}
+            body |= {"time_in_minutes": chosen.randint(1, 600), "user_id": chosen.choice((1005, 1006, 1007))}
+            made.append(("time_entries", only(await api.post("/time_entries", {"time_entry": body}))["id"]))
+        case 1:
+            title = chosen.choice(("Design review", "Reviewing designs", "Something else"))
+            extras: dict[str, Any] = {"assignee_ids": [1005]} if chosen.random() < 0.5 else {}
+            extras |= (
+                {"custom_fields": [{"custom_field_id": 3803, "value": "4"}]} if chosen.random() < 0.5 else {}
+            )
+            body = {"workspace_id": workspace, "title": title, **extras}
+            made.append(("stories", only(await api.post("/stories", {"story": body}))["id"]))
+        case 2:
+            fields: dict[str, Any] = {
+                "priority": chosen.choice(("low", "high")),
+                "archived": chosen.random() < 0.5,
+            }
+            await api.put(f"/stories/{story}", {"story": fields})
+        case 3:
+            await api.put(f"/stories/{story}", {"story": {"assignee_ids": chosen.sample([1005, 1006], 1)}})
+        case 4:
+            archived = not (store.get("workspaces", workspace) or {}).get("archived")
+            await api.put(f"/workspaces/{workspace}", {"workspace": {"title": "x", "archived": archived}})
+        case 5 if made:
+            key, identity = made.pop(chosen.randrange(len(made)))
+            await api.client.delete(f"{key}/{identity}")
+        case 6:
+            verb = chosen.choice(("disable", "enable"))
+            await api.put(f"/account_memberships/{chosen.randint(2005, 2009)}/{verb}")
+        case 7:
+            entry = chosen.choice(store.ids("time_entries")[:500])
+            await api.put(
+                f"/time_entries/{entry}",
+                {"time_entry": {"date_performed": f"2026-0{chosen.randint(1, 9)}-02"}},
+            )
+        case 8:
+            rows = [row for row in store.all("invoices") if row["status"] == "accepted payment"]
+            await api.put(f"/invoices/{chosen.choice(rows)['id']}/cancel")
+        case _:
+            reference = {"service_name": "d", "service_model": "T", "service_model_ref": str(chosen.random())}
+            await api.put(f"/stories/{story}", {"story": {"external_reference": reference}})
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_kept_list_is_what_a_search_would_give(api: API, seed: int) -> None:
+    chosen = random.Random(seed)
+    made: list[tuple[str, str]] = []
+    for _ in range(6):
+        kept = [await api.ids(path, **query, per_page=200) for path, query in QUERIES]
+        forget(api.sandbox)
+        fresh = [await api.ids(path, **query, per_page=200) for path, query in QUERIES]
+        for (path, query), one, other in zip(QUERIES, kept, fresh, strict=True):
+            assert one == other, (path, query)
+        for _ in range(6):
+            await _write(api, chosen, made)
+
+
+async def test_a_refused_write_leaves_lists_as_they_were(api: API) -> None:
+    before = await api.ids("/time_entries", order="updated_at:desc", per_page=200)
+    row = {"workspace_id": 10002, "date_performed": "2026-01-01", "time_in_minutes": 0, "user_id": 1005}
+    await api.post("/time_entries", {"time_entries": [row, {**row, "story_id": 20001}]}, status=422)
+    assert await api.ids("/time_entries", order="updated_at:desc", per_page=200) == before
+
+
+async def test_a_page_after_a_write_costs_no_new_search(api: API) -> None:
+    """The ratio holds within one run: a search goes through 20,000 entries, a page after a write does not."""
+
+    async def page() -> float:
+        began = time.perf_counter()
+        await api.get("/time_entries", per_page=1)
+        return time.perf_counter() - began
+
+    searches, after_writes = [], []
+    row = {"workspace_id": 10002, "date_performed": "2026-01-01", "time_in_minutes": 30}
+    for _ in range(5):
+        forget(api.sandbox)
+        searches.append(await page())
+        await api.post("/time_entries", {"time_entry": row})
+        after_writes.append(await page())
+    assert min(after_writes) * 5 < min(searches)
