@@ -57,7 +57,7 @@ async def test_fifty_thousand_stories_take_167_requests(place: Place) -> None:
 async def test_models_and_mappings(place: Place) -> None:
     [row] = place.rows(1)
     await place.kantata.time_entries.create_many([row])
-    entry = await place.kantata.time_entries.list().one()
+    entry = await place.kantata.time_entries.list(include=["workspace"]).one()
     assert isinstance(entry, TimeEntry)
     entry.notes = "copied"
     await place.kantata.time_entries.create_many([entry])

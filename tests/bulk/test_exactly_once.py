@@ -182,7 +182,7 @@ async def test_items_of_a_refused_chunk_that_are_there_are_not_sent_again(place:
 
 async def test_models_as_items(place: Place) -> None:
     await place.kantata.time_entries.create_many(place.rows(3))
-    entries = await place.kantata.time_entries.list().collect(limit=10)
+    entries = await place.kantata.time_entries.list(include=["workspace"]).collect(limit=10)
     key = evolve(KEY, ref=lambda entry: entry.id)
     for _ in range(2):
         await place.kantata.time_entries.create_many(entries, key=key)

@@ -245,7 +245,7 @@ async def test_what_a_source_says_when_it_is_closed_is_raised(place: Place) -> N
 async def test_a_list_is_read_before_it_changes(place: Place) -> None:
     entries = place.kantata.time_entries
     await entries.create_many(place.rows(450))
-    assert len((await entries.create_many(entries.list())).created) == 450
+    assert len((await entries.create_many(entries.list(include=["workspace"]))).created) == 450
     told: list[tuple[int, int | None]] = []
     result = await entries.delete_many(entries.list(), progress=lambda *numbers: told.append(numbers))
     assert len(result.done) == told[-1][1] == 900
