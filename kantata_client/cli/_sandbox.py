@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - typer resolves annotations
+import signal
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import anyio
 import typer
 
 from kantata_client._http.addresses import loopback
+from kantata_client.errors import UsageError
 
+if TYPE_CHECKING:
+    from kantata_client.sandbox import RecordedRequest, Sandbox
+
+_LOG_SECONDS = 0.2
 _STATUSES = ("429", "500", "502", "503", "504")
 
 
 def sandbox(
     seed: Annotated[
-        Literal["demo", "empty"], typer.Option(help="A consultancy's account, or one with its user only.")
+        str,
+        typer.Option(
+            help="`demo` (a consultancy), `empty` (one user only), or a JSON or YAML file of records."
+        ),
     ] = "demo",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8480,
+    token: Annotated[str, typer.Option(help="The token that the API accepts.")] = "sandbox-token",  # noqa: S107
     lenient: Annotated[
         bool,
         typer.Option(
             "--lenient", help="Ignore what the contract does not describe, as the service's library does."
         ),
     ] = False,
+    persist: Annotated[Path | None, typer.Option(help="SQLite file to keep the records in.")] = None,
+    clock: Annotated[datetime | None, typer.Option(help="Stop the clock at this time (UTC).")] = None,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that every request waits.")] = 0,
     now: Annotated[
         datetime | None,
         typer.Option(help="Time (UTC) that the sandbox's clock starts at. Default: this machine's time."),
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds by which each answer is delayed.")] = 0.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,15 +50,31 @@ def sandbox(
             help="A fault and its probability (default 0.1): reset, timeout, cut, 429, 500, 502, 503 or 504. Repeatable.",
         ),
     ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Print a line for each request.")] = False,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control", help="Serve /__sandbox__ and the page at / on other addresses than loopback, too."
+        ),
+    ] = False,
 ) -> None:
     """Serve an emulator of the API, and print what points a program at it.
 
-    What is written is kept until it is stopped (Ctrl-C).
+    What is written is kept until the command is stopped (Ctrl-C), or in the file that `--persist` names. A browser shows the
+    records and the requests at the printed address.
     """
     faults = [_fault(text) for text in fault or ()]
     try:
-        anyio.run(_serve, seed, host, port, lenient, now, latency, faults)
-    except ModuleNotFoundError as error:
+        opened = _open(seed, token, lenient=lenient, persist=persist)
+        if clock is not None:
+            opened.clock.set(clock)
+        if now is not None:
+            opened.clock.advance((now.replace(tzinfo=UTC) - opened.clock()).total_seconds())
+        if latency:
+            opened.faults.latency(latency)
+        _break(opened, faults)
+        anyio.run(_serve, opened, host, port, log, control)
+    except (ModuleNotFoundError, UsageError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except OSError as error:
@@ -57,6 +85,19 @@ def sandbox(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
+
+
+def _break(opened: Sandbox, faults: list[tuple[str, float]]) -> None:
+    """Switch faults on, each with its probability."""
+    for kind, chance in faults:
+        if kind in _STATUSES:
+            opened.faults.status(int(kind), chance=chance, times=None)
+        elif kind == "cut":
+            opened.faults.cut(chance=chance, times=None)
+        elif kind == "reset":
+            opened.faults.reset(chance=chance, times=None)
+        else:
+            opened.faults.timeout(chance=chance, times=None)
 
 
 def _fault(text: str) -> tuple[str, float]:
@@ -74,51 +115,62 @@ def _fault(text: str) -> tuple[str, float]:
     return kind, probability
 
 
-def _clock(now: datetime | None) -> Callable[[], datetime]:
-    if now is None:
-        return lambda: datetime.now(UTC)
-    moved = now.replace(tzinfo=UTC) - datetime.now(UTC)
-    return lambda: datetime.now(UTC) + moved
+def _open(seed: str, token: str, *, lenient: bool, persist: Path | None) -> Sandbox:
+    from kantata_client.sandbox import Sandbox, seeds
+
+    if seed in {"demo", "empty"}:
+        return Sandbox(cast("Any", seed), token=token, strict=not lenient, persist=persist)
+    return Sandbox(records=seeds.read(seed), token=token, strict=not lenient, persist=persist)
 
 
-async def _serve(
-    seed: Literal["demo", "empty"],
-    host: str,
-    port: int,
-    lenient: bool,
-    now: datetime | None,
-    latency: float,
-    faults: list[tuple[str, float]],
-) -> None:
-    from kantata_client.sandbox import Sandbox
-
-    sandbox = Sandbox(seed=seed, strict=not lenient, clock=_clock(now))
-    if latency:
-        sandbox.faults.latency(latency)
-    for kind, chance in faults:
-        if kind in _STATUSES:
-            sandbox.faults.status(int(kind), chance=chance, times=None)
-        elif kind == "cut":
-            sandbox.faults.cut(chance=chance, times=None)
-        elif kind == "reset":
-            sandbox.faults.reset(chance=chance, times=None)
-        else:
-            sandbox.faults.timeout(chance=chance, times=None)
-    async with sandbox.serve(host=host, port=port) as server:
+async def _serve(opened: Sandbox, host: str, port: int, log: bool, control: bool) -> None:
+    async with opened.serve(host=host, port=port, control=True if control else None) as server:
         typer.echo(f"export KANTATA_BASE_URL={server.url}")
         typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
         open_to_all = warning(host)
         if open_to_all:
             typer.echo(open_to_all, err=True)
+        if control or loopback(host):
+            typer.echo(f"Records and requests: {server.url.removesuffix('/api/v1')}/", err=True)
         typer.echo("Serving until Ctrl-C.", err=True)
-        await anyio.sleep_forever()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_terminated, tasks.cancel_scope)
+            if log:
+                tasks.start_soon(_log, opened)
+            await anyio.sleep_forever()
+
+
+async def _until_terminated(scope: anyio.CancelScope) -> None:
+    """End as on Ctrl-C when the process is asked to terminate, as containers are."""
+    if not hasattr(signal, "SIGTERM"):
+        return
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            typer.echo("Stopped.", err=True)
+            scope.cancel()
+
+
+async def _log(opened: Sandbox) -> None:
+    """Print the requests as they come."""
+    last: RecordedRequest | None = None
+    while True:
+        fresh: list[RecordedRequest] = []
+        for row in reversed(tuple(opened.requests)):
+            if row is last:
+                break
+            fresh.append(row)
+        for row in reversed(fresh):
+            query = "&".join(f"{name}={value}" for name, value in row.query)
+            typer.echo(f"{row.status} {row.method} {row.path}{f'?{query}' if query else ''}", err=True)
+            last = row
+        await anyio.sleep(_LOG_SECONDS)
 
 
 def warning(host: str) -> str | None:
-    """What to know of an address that is not of this machine alone."""
+    """What to know of an address that others than this machine can reach; None for loopback."""
     if loopback(host):
         return None
     return (
-        f"Listening at {host}: whoever reaches this machine and knows the token can use the sandbox. From other "
-        "machines kantata_client refuses plain http://, so there it needs something before it that speaks https://."
+        f"Listening at {host}: anybody who reaches this machine and knows the token can use the sandbox. From other "
+        "machines kantata_client refuses plain http://, so there it needs a proxy before it that speaks https://."
     )

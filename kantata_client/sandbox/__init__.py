@@ -19,6 +19,7 @@ else:
 
 from kantata_client.sandbox.app import RecordedRequest
 from kantata_client.sandbox.authorization import OAuthServer, RegisteredApp
+from kantata_client.sandbox.clock import Clock
 from kantata_client.sandbox.facade import Sandbox
 from kantata_client.sandbox.faults import Fault, Faults
 from kantata_client.sandbox.gaps import Gaps
@@ -26,6 +27,7 @@ from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
 
 __all__ = [
+    "Clock",
     "Fault",
     "Faults",
     "Gaps",

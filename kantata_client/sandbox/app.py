@@ -24,7 +24,9 @@ from kantata_client.sandbox.tolerance import tolerate
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Iterable
 
+    from starlette.routing import Route
     from starlette.types import Receive, Send
     from starlette.types import Scope as ASGIScope
 
@@ -132,7 +134,13 @@ class API:
 
 
 def make_app(
-    store: Store, oauth: OAuthServer, log: deque[RecordedRequest], gaps: Gaps, *, strict: bool
+    store: Store,
+    oauth: OAuthServer,
+    log: deque[RecordedRequest],
+    gaps: Gaps,
+    *,
+    strict: bool,
+    control: Iterable[Route] = (),
 ) -> Starlette:
     """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
@@ -140,6 +148,7 @@ def make_app(
             Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, strict=strict)),
             *oauth.routes(),
             *store.files.routes(),
+            *control,
         ],
         exception_handlers={404: _no_page},
     )

@@ -100,6 +100,12 @@ class Files:
         self._secret = os.urandom(16)
         self._tickets: dict[str, _Ticket] = {}
 
+    def clear(self) -> None:
+        """Forget all files, and what is known of exports."""
+        for kept in (self.blobs, self.reports, self.looks, self._tickets):
+            kept.clear()
+        self.received.clear()
+
     def ticket(self, key: str) -> tuple[str, dict[str, str]]:
         """Where to send a file, and the fields to send before it."""
         expires = self._clock() + timedelta(seconds=self.form_seconds)

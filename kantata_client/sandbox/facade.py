@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from kantata_client._http.addresses import loopback
 from kantata_client._http.transport import LARGEST
 from kantata_client.errors import UsageError
+from kantata_client.sandbox import schema
 from kantata_client.sandbox.app import RecordedRequest, make_app
 from kantata_client.sandbox.authorization import OAuthServer
+from kantata_client.sandbox.clock import Clock
 from kantata_client.sandbox.faults import Faults, FaultyTransport
 from kantata_client.sandbox.feed import Feed
 from kantata_client.sandbox.gaps import Gaps
+from kantata_client.sandbox.persistence import Database
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import TokenProvider
     from kantata_client.hooks import Hooks
+    from kantata_client.sandbox.store import Record
 
 REMEMBERED_REQUESTS = 10_000
 
@@ -49,6 +55,8 @@ class Sandbox:
     """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
     """The last 10,000 requests, oldest first."""
+    clock: Clock
+    """The time of writes and tokens: `sandbox.clock.set(…)` stops it, `advance(seconds)` moves it."""
     gaps: Gaps
     """What a lenient sandbox ignored: a line for each unknown parameter, property, and the like."""
     faults: Faults
@@ -58,6 +66,8 @@ class Sandbox:
         self,
         seed: Literal["demo", "empty"] | None = "demo",
         *,
+        records: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+        persist: str | Path | None = None,
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this emulator
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         strict: bool = True,
@@ -68,6 +78,10 @@ class Sandbox:
         Args:
             seed: `demo` is a consultancy with 60 users, 40 projects, 2,000 tasks and 20,000 time entries, and
                 a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
+            records: Records of your own instead of a seed, by envelope key, such as
+                `{"users": [{"id": 1, "full_name": "Ada"}]}`. Missing fields are empty, and missing ids are made; the
+                first user is the token's.
+            persist: An SQLite file in which the records are kept; those in it are used instead of the seed.
             token: The token that the API accepts.
             clock: Returns the time of each write, as an aware datetime.
             strict: Whether requests that the contract does not describe are refused, which finds mistakes. False
@@ -78,27 +92,76 @@ class Sandbox:
                 that passes with the first passes with both. Default: `documented` if strict, else `always`.
 
         Raises:
-            UsageError: `seed` is not one of these.
+            UsageError: `seed` is not one of these, the records do not fit the contract, or the file can't be used.
         """
-        from kantata_client.sandbox import demo
-
-        if seed not in ("demo", "empty", None):
-            raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
-        records = demo.demo() if seed == "demo" else demo.empty()
+        self.clock = Clock(clock)
+        self._seed = seed, records
         self.store = Store(
-            records, clock=clock, references=references or ("documented" if strict else "always")
+            self._start(), clock=self.clock, references=references or ("documented" if strict else "always")
         )
-        self.store.feed = self.feed = Feed(self.store, clock)
+        if persist is not None:
+            self.store.keep_in(Database(persist))
+        self.store.feed = self.feed = Feed(self.store, self.clock)
         self.token = token
         self.requests = deque(maxlen=REMEMBERED_REQUESTS)
-        self.oauth = OAuthServer(self.store, token, demo.OWNER, clock)
+        owner = self._owner()
+        self.oauth = OAuthServer(self.store, token, owner, self.clock)
         self.faults = Faults(self.requests)
         self.gaps = Gaps()
-        api = make_app(self.store, self.oauth, self.requests, self.gaps, strict=strict)
-        self.app = self.faults.around(api)
+        self._strict = strict
+        self.app = self._app(control=True)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.store!r}>"
+
+    def _app(self, *, control: bool, from_anywhere: bool = False) -> ASGIApp:
+        from kantata_client.sandbox import control as controls
+
+        routes = controls.routes(self) if control else ()
+        api = make_app(self.store, self.oauth, self.requests, self.gaps, strict=self._strict, control=routes)
+        api.state.control_from_anywhere = from_anywhere
+        return self.faults.around(api)
+
+    def _start(self) -> Mapping[str, Iterable[Record]]:
+        """The records to start with."""
+        from kantata_client.sandbox import demo, seeds
+
+        seed, records = self._seed
+        if seed not in ("demo", "empty", None):
+            raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
+        if records is not None:
+            return seeds.complete(records, schema.written(self.clock()))
+        return demo.demo() if seed == "demo" else demo.empty()
+
+    def _owner(self) -> str:
+        """The id of the token's user: the demo account's owner, or else the first user."""
+        from kantata_client.sandbox import demo
+
+        users = self.store.ids("users")
+        return demo.OWNER if demo.OWNER in users or not users else users[0]
+
+    def reset(
+        self,
+        seed: Literal["demo", "empty"] | None = None,
+        records: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    ) -> None:
+        """Begin again with the records of the start, or with others; requests, faults and gaps are forgotten.
+
+        Args:
+            seed: Another seed than the one of the start.
+            records: Other records, by envelope key.
+        """
+        if seed is not None or records is not None:
+            self._seed = seed, records
+        self.store.reset(self._start())
+        self.feed.clear()
+        self.requests.clear()
+        self.faults.clear()
+        self.gaps.clear()
+
+    def dump(self) -> dict[str, list[Record]]:
+        """All records by envelope key, as `records` takes them."""
+        return {key: self.store.all(key) for key in self.store.counts()}
 
     def client(
         self,
@@ -139,11 +202,16 @@ class Sandbox:
             on_drift=on_drift,
         )
 
-    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0, control: bool | None = None) -> Server:
         """Serve the sandbox on a socket, inside `async with`; `server.url` and `server.token` are for the client.
 
         Args:
             host: The address to listen on. Any address but loopback opens the sandbox to the network.
             port: The port; 0 takes a free one.
+            control: Whether `/__sandbox__/…` and the page at `/` are served, with which anybody who reaches the address can
+                do anything to the sandbox. Default: on loopback only.
         """
-        return Server(self.app, self.token, host, port)
+        here = loopback(host)
+        wanted = here if control is None else control
+        app = self.app if here and wanted else self._app(control=wanted, from_anywhere=wanted)
+        return Server(app, self.token, host, port)

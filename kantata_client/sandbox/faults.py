@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from kantata_client.errors import UsageError
-from kantata_client.sandbox.schema import BASE_PATH
+from kantata_client.sandbox.schema import BASE_PATH, CONTROL_PATH
 
 if TYPE_CHECKING:
     from collections import deque
@@ -205,7 +205,8 @@ class Faults:
         """The application with the faults before it."""
 
         async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
-            if not self._faults or scope["type"] != "http":
+            controlled = scope["path"] == "/" or scope["path"].startswith(CONTROL_PATH)
+            if not self._faults or scope["type"] != "http" or controlled:
                 await app(scope, receive, send)
                 return
             body = await _body(receive)

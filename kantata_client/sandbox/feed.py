@@ -87,6 +87,11 @@ class Feed:
     def __repr__(self) -> str:
         return f"<Feed of {len(self.all())} events>"
 
+    def clear(self) -> None:
+        """Forget all events."""
+        self._events.clear()
+        self._pending.clear()
+
     def disturb(
         self,
         *,

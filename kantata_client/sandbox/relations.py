@@ -60,17 +60,6 @@ def listed(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
 
 
-def blank(key: str) -> dict[str, Any]:
-    """The fields that every object under an envelope key shows, without values."""
-    model = schema.model(key)
-    derived = registry.resource(key).derived
-    return {
-        field: [] if field in model.lists else None
-        for field in model.kinds
-        if field not in model.hidden and field not in derived
-    }
-
-
 def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
     """A new record, not yet stored: an id, the time, and of `fields` those that the type has."""
     model = schema.model(key)
@@ -78,7 +67,7 @@ def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
     known = {*model.kinds, *references, *schema.UNSHOWN.get(key, ())}
     times = dict.fromkeys(schema.TIMES, scope.store.now())
     given = {field: value for field, value in fields.items() if field in known}
-    return {"id": scope.store.new_id(), **blank(key), **times, **given}
+    return {"id": scope.store.new_id(), **schema.blank(key), **times, **given}
 
 
 def subject(key: str, identity: str) -> dict[str, str]:

@@ -12,11 +12,13 @@ import attrs
 from kantata_client import models
 from kantata_client._contract import Operation
 from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BASE_PATH = "/api/v1"
+CONTROL_PATH = "/__sandbox__"
 
 TIMES = ("created_at", "updated_at")
 
@@ -27,6 +29,13 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
     "survey_templates": ("subject_type", "subject_id"),
 }
 """Fields of the records that the contract has a filter for, but does not show."""
+
+INTERNAL: Mapping[str, tuple[str, ...]] = {
+    "account_colors": ("enabled", "default_color"),
+    "invoices": ("workspace_ids",),
+    "users": ("custom_field_value_ids",),
+}
+"""Fields that the sandbox keeps for itself."""
 
 SCALARS = frozenset({"str", "int", "float", "bool", "date", "datetime"})
 
@@ -143,6 +152,17 @@ def model(key: str) -> Model:
         if condition.parameter == "include"
     }
     return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, bound, numbered)
+
+
+def blank(key: str) -> dict[str, Any]:
+    """The fields that every object under an envelope key shows, without values."""
+    described = model(key)
+    derived = registry.resource(key).derived
+    return {
+        field: [] if field in described.lists else None
+        for field in described.kinds
+        if field not in described.hidden and field not in derived
+    }
 
 
 def _class_of(key: str) -> str | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.feed import Feed
+    from kantata_client.sandbox.persistence import Database
 
 Record: TypeAlias = "Mapping[str, Any]"
 """A record as it is stored: JSON values, `id` a string. Never changed in place, a write replaces it."""
@@ -95,6 +96,8 @@ class Store:
         self._listings: OrderedDict[object, Listing] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
         self._aside: dict[str, dict[str, Record]] = {}
+        self._database: Database | None = None
+        self._dirty: set[tuple[str, str]] = set()
         self._changes: list[tuple[str, Record | None, Record | None]] = []
         self.watch: Callable[[str, Record | None, Record | None], None] | None = None
         """Called with each write: envelope key, the record before, the record after."""
@@ -147,8 +150,13 @@ class Store:
         return [records[identity] for identity in self.find(key, field, value)]
 
     def put(self, key: str, record: Record) -> Record:
-        """Write a whole record (given an id when it has none), its values as the contract types them."""
+        """Write a whole record, its values as the contract types them.
+
+        A record without an id gets one, and one without a time of creation is completed: it gets the fields of its type.
+        """
         kinds = schema.model(key).kinds
+        if "created_at" not in record and kinds:
+            record = {**schema.blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
         record = {"id": str(record.get("id") or self.new_id())} | {
             field: schema.typed(kinds.get(field, "Any"), value)
             for field, value in record.items()
@@ -175,6 +183,10 @@ class Store:
         record = {**self._collection(key).records[identity], **changes}
         self.remove(key, identity)
         self._aside.setdefault(key, {})[identity] = record
+        if self._database is not None:
+            self._dirty.add((key, identity))
+            if self._journal is None:
+                self._save()
 
     def aside(self, key: str) -> list[Record]:
         """The deleted records under an envelope key that were put aside."""
@@ -194,11 +206,65 @@ class Store:
         collection = self._collection(key)
         old = collection.records.get(identity)
         self._before_write(key, identity, old, new)
+        if self._database is not None:
+            self._dirty.add((key, identity))
         if new is not None:
             collection.put(new)
             self._after_write(key, new)
         elif old is not None:
             collection.remove(identity)
+        if self._journal is None:
+            self._save()
+
+    def _save(self) -> None:
+        """Write what was changed to the file, if there is one."""
+        if self._database is not None and self._dirty:
+            changes = {place: self._held(*place) for place in self._dirty}
+            self._dirty.clear()
+            self._database.save(changes)
+
+    def _held(self, key: str, identity: str) -> tuple[Record | None, bool]:
+        """A record, and whether it is put aside."""
+        record = self._collection(key).records.get(identity)
+        aside = self._aside.get(key, {}).get(identity)
+        return (record, False) if record is not None else (aside, aside is not None)
+
+    def reset(self, records: Mapping[str, Iterable[Record]]) -> None:
+        """Replace all records, as at the start; ids of new ones begin again."""
+        self._collections = {}
+        self._aside = {}
+        self._listings.clear()
+        self.files.clear()
+        self._ids = itertools.count(FIRST_NEW_ID)
+        for key, rows in records.items():
+            self._collection(key).records = {record["id"]: record for record in rows}
+        if self._database is not None:
+            self._database.clear()
+            self._dirty.update(
+                (key, identity) for key in records for identity in self._collection(key).records
+            )
+            self._save()
+
+    def keep_in(self, database: Database) -> bool:
+        """Keep the records in a file from now on; those in it replace the present ones.
+
+        Returns:
+            Whether the file had records; if not, the present ones are written to it.
+        """
+        self._database = database
+        records, aside = database.load()
+        if not records:
+            self.reset({key: list(c.records.values()) for key, c in self._collections.items()})
+            return False
+        self._database = None
+        self.reset(records)
+        self._aside = {key: {record["id"]: record for record in rows} for key, rows in aside.items()}
+        self._database = database
+        numbers = [
+            int(i) for c in self._collections.values() for i in c.records if i.isdigit() and len(i) < 18
+        ]
+        self._ids = itertools.count(max([FIRST_NEW_ID - 1, *numbers]) + 1)
+        return True
 
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
@@ -213,9 +279,11 @@ class Store:
                 self._write(key, identity, old)
             self._aside = aside
             self._changes.clear()
+            self._dirty.clear()
             raise
         finally:
             self._journal = None
+        self._save()
         changes, self._changes = self._changes, []
         for change in changes:
             self._changed(*change)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import typer
 
 from kantata_client import Kantata
-from kantata_client.cli._sandbox import _clock, _fault, warning
+from kantata_client.cli._sandbox import _fault, warning
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A shell's background jobs, and what they start, ignore Ctrl-C.
 PROGRAM = (
@@ -66,6 +72,62 @@ def test_it_can_be_lenient(options: tuple[str, ...], expected: int) -> None:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=20)
+
+
+SEED = {"users": [{"id": 5, "full_name": "Ada"}], "workspaces": [{"title": "P", "creator_id": 5}]}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_records_of_ones_own_a_log_and_a_quiet_end(tmp_path: Path, ending: signal.Signals) -> None:
+    seed, database = tmp_path / "seed.json", tmp_path / "account.db"
+    seed.write_text(json.dumps(SEED))
+    options = [
+        "--seed",
+        str(seed),
+        "--persist",
+        str(database),
+        "--token",
+        "t-1",
+        "--log",
+        "--clock",
+        "2026-05-01",
+    ]
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, "sandbox", "--port", "0", *options]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+            assert token == "t-1"
+            assert asyncio.run(status(url, token, "/workspaces?include=creator")) == 200
+            base = url.removesuffix("/api/v1")
+            assert asyncio.run(status(base, token, "/__sandbox__/health")) == 200
+            time.sleep(0.5)  # the log is printed a few times a second
+            process.send_signal(ending)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "200 GET /workspaces?include=creator\n" in said
+    assert said.endswith("Stopped.\n")
+    assert "Warning" not in said
+    assert database.stat().st_size > 0
+
+
+def test_a_seed_that_does_not_fit_is_explained(tmp_path: Path) -> None:
+    seed = tmp_path / "seed.json"
+    for text, message in (
+        ('{"user": []}', "did you mean `users`"),
+        ("[]", "must be an object"),
+        ("{", "can't be read"),
+    ):
+        seed.write_text(text)
+        command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--seed", str(seed)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 1
+        assert message in ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 def test_addresses_of_the_network_are_warned_about() -> None:

@@ -1,0 +1,197 @@
+"""Control from outside: `/__sandbox__/…`, for tests in any language, and a page for the browser."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from kantata_client._http.addresses import loopback
+from kantata_client.errors import UsageError
+from kantata_client.sandbox.pages import overview
+from kantata_client.sandbox.schema import CONTROL_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from kantata_client.sandbox.facade import Sandbox
+
+_SHOWN_REQUESTS = 500
+_FAULTS = {
+    "reset": ("committed",),
+    "timeout": ("committed",),
+    "cut": (),
+    "status": ("code", "committed"),
+    "latency": ("seconds",),
+}
+"""Kind of fault → its own settings, besides which requests it hits."""
+_WHEN = ("method", "path", "times", "after", "chance")
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    """The routes that control a sandbox."""
+    return _Control(sandbox).routes()
+
+
+class _Wrong(Exception):  # noqa: N818 - an answer of the sandbox
+    """A request that can't be carried out: 400 with this message."""
+
+
+class _Control:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def routes(self) -> list[Route]:
+        endpoints: dict[str, dict[str, Callable[[Request, Any], Any]]] = {
+            "/health": {"GET": self.health},
+            "/state": {"GET": self.state},
+            "/reset": {"POST": self.reset},
+            "/seed": {"POST": self.seed},
+            "/requests": {"GET": self.requests, "DELETE": self.forget_requests},
+            "/faults": {"GET": self.faults, "POST": self.add_fault, "DELETE": self.clear_faults},
+            "/clock": {"GET": self.clock, "POST": self.set_clock},
+            "/gaps": {"GET": self.gaps, "DELETE": self.clear_gaps},
+        }
+        made = [Route("/", _guarded(self.page), methods=["GET"])]
+        for path, verbs in endpoints.items():
+            for verb, perform in verbs.items():
+                made.append(Route(f"{CONTROL_PATH}{path}", _answering(perform), methods=[verb]))
+        return made
+
+    async def page(self, request: Request) -> Response:
+        """The overview for the browser."""
+        key = request.query_params.get("key")
+        return HTMLResponse(overview(self._sandbox, key), headers={"cache-control": "no-store"})
+
+    def health(self, request: Request, body: Any) -> dict[str, Any]:
+        """Say that the sandbox is there."""
+        return {"status": "ok", "now": self._sandbox.store.now(), "requests": len(self._sandbox.requests)}
+
+    def state(self, request: Request, body: Any) -> dict[str, Any]:
+        """The number of records by envelope key, or the records under one `key`."""
+        key = request.query_params.get("key")
+        store = self._sandbox.store
+        return {"records": store.all(key)} if key else {"counts": store.counts()}
+
+    def reset(self, request: Request, body: Any) -> dict[str, Any]:
+        """Begin again, with the same seed or the one in the body; faults, requests and gaps are forgotten."""
+        given = cast("dict[str, Any]", body or {})
+        self._sandbox.reset(seed=given.get("seed"), records=given.get("records"))
+        return {"counts": self._sandbox.store.counts()}
+
+    def seed(self, request: Request, body: Any) -> dict[str, Any]:
+        """Add records: `{envelope key: [record, …]}`."""
+        if not isinstance(body, dict):
+            raise _Wrong('The body must be records by envelope key, such as {"users": [{"full_name": "…"}]}.')
+        rows = cast("dict[str, Any]", body)
+        made = {
+            key: [self._sandbox.store.put(key, row)["id"] for row in given] for key, given in rows.items()
+        }
+        return {"ids": made}
+
+    def requests(self, request: Request, body: Any) -> list[dict[str, Any]]:
+        """The requests to the API, the last ones first; `method` and `path` (its beginning) choose among them."""
+        method, path = request.query_params.get("method"), request.query_params.get("path", "")
+        rows = [
+            row
+            for row in reversed(tuple(self._sandbox.requests))
+            if row.path.startswith(path) and method in (None, row.method)
+        ]
+        return [
+            {
+                "method": row.method,
+                "path": row.path,
+                "query": row.query,
+                "body": row.body.decode(errors="replace"),
+                "status": row.status,
+                "request_id": row.request_id,
+            }
+            for row in rows[:_SHOWN_REQUESTS]
+        ]
+
+    def forget_requests(self, request: Request, body: Any) -> None:
+        """Forget the requests."""
+        self._sandbox.requests.clear()
+
+    def faults(self, request: Request, body: Any) -> dict[str, Any]:
+        """How often each kind of fault hit."""
+        return {"hits": dict(self._sandbox.faults.hits)}
+
+    def add_fault(self, request: Request, body: Any) -> dict[str, Any]:
+        """Switch a fault on: `{"kind": "status", "code": 503, "times": 2}`."""
+        given = dict(cast("dict[str, Any]", body)) if isinstance(body, dict) else {}
+        kind = given.pop("kind", None)
+        if kind not in _FAULTS:
+            raise _Wrong(f"`kind` must be one of {', '.join(_FAULTS)}, got {kind!r}.")
+        unknown = given.keys() - {*_FAULTS[kind], *_WHEN}
+        if unknown:
+            known = ", ".join((*_FAULTS[kind], *_WHEN))
+            raise _Wrong(f"A fault `{kind}` has no {', '.join(sorted(unknown))}; it takes {known}.")
+        first = [given.pop(name) for name in ("code", "seconds") if name in given]
+        getattr(self._sandbox.faults, kind)(*first, **given)
+        return {"added": kind}
+
+    def clear_faults(self, request: Request, body: Any) -> None:
+        """Switch all faults off."""
+        self._sandbox.faults.clear()
+
+    def clock(self, request: Request, body: Any) -> dict[str, Any]:
+        """The time of the sandbox."""
+        return {"now": self._sandbox.clock().isoformat()}
+
+    def set_clock(self, request: Request, body: Any) -> dict[str, Any]:
+        """Stop the clock (`now`), move it (`advance`, in seconds), or let it run again (`run`)."""
+        given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        if given.get("run"):
+            self._sandbox.clock.run()
+        if "now" in given:
+            self._sandbox.clock.set(datetime.fromisoformat(str(given["now"])))
+        if "advance" in given:
+            self._sandbox.clock.advance(float(given["advance"]))
+        if not given.keys() & {"run", "now", "advance"}:
+            raise _Wrong("The body takes `now` (ISO 8601), `advance` (seconds) or `run` (true).")
+        return self.clock(request, None)
+
+    def gaps(self, request: Request, body: Any) -> list[str]:
+        """What a lenient sandbox ignored."""
+        return list(self._sandbox.gaps)
+
+    def clear_gaps(self, request: Request, body: Any) -> None:
+        """Forget what was ignored."""
+        self._sandbox.gaps.clear()
+
+
+def _guarded(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Refuse browsers that were led here by a page of another site."""
+
+    async def guarded(request: Request) -> Response:
+        origin = request.headers.get("origin")
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        host = request.url.hostname or ""
+        foreign = origin is not None and origin != f"{request.url.scheme}://{request.url.netloc}"
+        if foreign or site == "cross-site" or not (loopback(host) or request.app.state.control_from_anywhere):
+            return _json(403, {"error": f"{CONTROL_PATH} answers this machine only, not other sites."})
+        return await page(request)
+
+    return guarded
+
+
+def _answering(perform: Callable[[Request, Any], Any]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            answer = perform(request, msgspec.json.decode(body) if body else None)
+        except (_Wrong, UsageError, msgspec.DecodeError, ValueError, TypeError) as error:
+            return _json(400, {"error": str(error)})
+        return Response(status_code=204) if answer is None else _json(200, answer)
+
+    return _guarded(endpoint)
+
+
+def _json(status: int, content: Any) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

@@ -1,0 +1,179 @@
+"""Records of one's own to start with: read from JSON or YAML, completed, and checked against the contract."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from kantata_client import models
+from kantata_client.errors import UsageError
+from kantata_client.sandbox import schema
+from kantata_client.sandbox.relations import singular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kantata_client.sandbox.store import Record
+
+_SHOWN_ERRORS = 10
+_FREE = frozenset({"settings"})
+
+
+@cache
+def keys() -> frozenset[str]:
+    """The envelope keys of the contract."""
+    operations = schema.OPERATIONS.values()
+    return frozenset({*models.KEYS, *(operation.key for operation in operations if operation.key)})
+
+
+def read(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """The records in a file: JSON, or YAML if its name ends in `.yaml` or `.yml`.
+
+    Raises:
+        UsageError: The file can't be read, or does not hold `{envelope key: [record, …]}`.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The seed {path} can't be read: {error}.", consequence="") from error
+    try:
+        found = _yaml(text, path) if path.suffix in {".yaml", ".yml"} else json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"The seed {path} can't be read: {error}.", consequence="") from error
+    if not isinstance(found, dict) or not all(
+        isinstance(v, list) for v in cast("dict[Any, Any]", found).values()
+    ):
+        raise UsageError(
+            f'The seed {path} must be an object of lists, such as {{"users": [{{"full_name": "…"}}]}}.',
+            consequence="",
+        )
+    return cast("dict[str, list[dict[str, Any]]]", found)
+
+
+def _yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Reading {path} needs PyYAML: install it (`pip install pyyaml`), or write the seed as JSON.",
+            consequence="",
+        ) from error
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts only, no dates and no objects
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> dict[str, list[Record]]:
+    """Give every record all fields of its type, and check it.
+
+    Args:
+        records: Envelope key → records; a record without an id gets one.
+        now: The time of those without `created_at` or `updated_at`, as the API writes it.
+
+    Raises:
+        UsageError: Unknown keys or fields, values of a wrong type, the same id twice, or references to nothing.
+    """
+    errors: list[str] = []
+    made: dict[str, dict[str, Record]] = {}
+    for key, rows in records.items():
+        if key not in keys():
+            near = get_close_matches(key, keys(), 1)
+            errors.append(f"`{key}` is not an envelope key{f'; did you mean `{near[0]}`?' if near else ''}")
+            continue
+        ids = {str(row["id"]) for row in rows if row.get("id") is not None}
+        following = max((int(identity) for identity in ids if identity.isdigit()), default=0)
+        for number, row in enumerate(rows):
+            if row.get("id") is None:
+                following += 1
+                row = {"id": following, **row}
+            record = _record(key, row, now, f"{key}[{number}]", errors)
+            identity = record["id"]
+            if identity in made.get(key, {}):
+                errors.append(f"{key}[{number}]: the id {identity} is there twice")
+            made.setdefault(key, {})[identity] = record
+    for key, rows in made.items():
+        for identity, record in rows.items():
+            errors += _dangling(key, identity, record, made)
+    if errors:
+        more = f"\n  … and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
+        listed = "\n  ".join(errors[:_SHOWN_ERRORS])
+        raise UsageError(f"The records do not fit the contract:\n  {listed}{more}", consequence="")
+    return {key: list(rows.values()) for key, rows in made.items()}
+
+
+def record(key: str, given: Mapping[str, Any], now: str) -> Record:
+    """One record with all fields of its type; UsageError for an unknown field or a value of a wrong type."""
+    errors: list[str] = []
+    made = _record(key, given, now, singular(key), errors)
+    if errors:
+        raise UsageError(f"The record does not fit the contract: {'; '.join(errors)}", consequence="")
+    return made
+
+
+def _record(key: str, row: Mapping[str, Any], now: str, place: str, errors: list[str]) -> Record:
+    model = schema.model(key)
+    known = {
+        "id",
+        *model.kinds,
+        *schema.TIMES,
+        *schema.UNSHOWN.get(key, ()),
+        *(reference.ids for reference in model.references.values()),
+        *schema.INTERNAL.get(key, ()),
+    }
+    for field in row:
+        if model.kinds and field not in known:
+            near = get_close_matches(str(field), known, 1)
+            errors.append(f"{place}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
+    made: dict[str, Any] = {**schema.blank(key), **dict.fromkeys(schema.TIMES, now)}
+    for field, value in row.items():
+        kind = model.kinds.get(field, "Any")
+        typed = schema.typed(kind, _boolean(value) if kind == "bool" else value)
+        if not _fits(kind, typed):
+            errors.append(f"{place}: `{field}` is {value!r}, which is not a {kind}")
+        made[field] = typed
+    made["id"] = str(row["id"])
+    return made
+
+
+def _boolean(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, list):
+        return all(_fits(kind, item) for item in cast("list[Any]", value))
+    match kind:
+        case "str" | "date" | "datetime":
+            return isinstance(value, str)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        case "bool":
+            return isinstance(value, bool)
+        case _:
+            return True
+
+
+def _dangling(key: str, identity: str, record: Record, made: Mapping[str, Mapping[str, Record]]) -> list[str]:
+    """The references of a record to what is not among the records."""
+    errors: list[str] = []
+    for reference in schema.model(key).references.values():
+        if reference.key is None or reference.key in _FREE:
+            continue
+        held: Any = record.get(reference.ids)
+        items = cast("list[Any]", held) if isinstance(held, list) else [held]
+        known = made.get(reference.key, {})
+        errors += [
+            f"{key} {identity}: `{reference.ids}` names no record of {reference.key}: {item}"
+            for item in items
+            if item is not None and str(item) not in known
+        ]
+    return errors

@@ -1,0 +1,240 @@
+"""Control from outside, records of one's own, records that are kept, and the clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from kantata_client import UsageError
+from kantata_client.sandbox import Clock, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
+
+
+@pytest.fixture
+async def outside(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without the token, in the place of a test in another language."""
+    transport = httpx.ASGITransport(app=sandbox.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def api(sandbox: Sandbox) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=sandbox.app),
+        base_url="http://127.0.0.1/api/v1/",
+        headers={"authorization": f"Bearer {sandbox.token}"},
+    )
+
+
+async def test_health_state_and_reset(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    assert (await outside.get("/__sandbox__/health")).json()["status"] == "ok"
+    async with api(sandbox) as client:
+        await client.post("workspaces", json={"workspace": {"title": "Made"}})
+        await client.delete("stories/20055")
+    counts = (await outside.get("/__sandbox__/state")).json()["counts"]
+    assert (counts["workspaces"], counts["stories"]) == (45, 2078)
+    records = (await outside.get("/__sandbox__/state", params={"key": "workspaces"})).json()["records"]
+    assert records[-1]["title"] == "Made"
+    assert (await outside.post("/__sandbox__/reset")).json()["counts"]["workspaces"] == 44
+    async with api(sandbox) as client:
+        assert (await client.get("stories/20055")).status_code == 200
+        made = (await client.post("workspaces", json={"workspace": {"title": "Again"}})).json()
+        assert made["results"][0]["id"] == "9000001"
+    counts = (await outside.post("/__sandbox__/reset", json={"seed": "empty"})).json()["counts"]
+    assert counts == {"users": 1, "account_memberships": 1}
+    assert (await outside.post("/__sandbox__/reset", json={"seed": "full"})).status_code == 400
+
+
+async def test_the_journal(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    async with api(sandbox) as client:
+        await client.get("users", params={"per_page": 1})
+        await client.post("posts", json={"post": {"message": "m"}})
+    rows = (await outside.get("/__sandbox__/requests")).json()
+    assert [(row["method"], row["path"], row["status"]) for row in rows] == [
+        ("POST", "/posts", 422),
+        ("GET", "/users", 200),
+    ]
+    assert rows[0]["body"] == '{"post":{"message":"m"}}'
+    assert rows[1]["query"] == [["per_page", "1"]]
+    assert (
+        len((await outside.get("/__sandbox__/requests", params={"method": "GET", "path": "/us"})).json()) == 1
+    )
+    assert (await outside.delete("/__sandbox__/requests")).status_code == 204
+    assert (await outside.get("/__sandbox__/requests")).json() == []
+
+
+async def test_faults_from_outside(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    fault = {"kind": "status", "code": 503, "times": 2, "path": "/users", "method": "get"}
+    assert (await outside.post("/__sandbox__/faults", json=fault)).json() == {"added": "status"}
+    async with api(sandbox) as client:
+        assert [(await client.get("users/me")).status_code for _ in range(3)] == [503, 503, 200]
+    assert (await outside.get("/__sandbox__/faults")).json() == {"hits": {"status": 2}}
+    await outside.post("/__sandbox__/faults", json={"kind": "status", "code": 500, "times": None})
+    await outside.delete("/__sandbox__/faults")
+    async with api(sandbox) as client:
+        assert (await client.get("users/me")).status_code == 200
+    for wrong in (
+        {"kind": "fire"},
+        {"kind": "cut", "code": 1},
+        {"kind": "status", "code": 500, "path": "users"},
+        [],
+    ):
+        response = await outside.post("/__sandbox__/faults", json=wrong)
+        assert response.status_code == 400
+        assert response.json()["error"]
+
+
+async def test_the_clock(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    assert (await outside.get("/__sandbox__/clock")).json() == {"now": "2026-07-01T09:30:00+00:00"}
+    await outside.post("/__sandbox__/clock", json={"now": "2027-01-01T12:00:00"})
+    await outside.post("/__sandbox__/clock", json={"advance": 90})
+    async with api(sandbox) as client:
+        made = (await client.post("workspaces", json={"workspace": {"title": "Later"}})).json()
+    assert next(iter(made["workspaces"].values()))["created_at"] == "2027-01-01T12:01:30Z"
+    assert (
+        (await outside.post("/__sandbox__/clock", json={"run": True})).json()["now"].startswith("2026-07-01")
+    )
+    for wrong in ({}, {"now": "soon"}, {"advance": "x"}):
+        assert (await outside.post("/__sandbox__/clock", json=wrong)).status_code == 400
+
+
+async def test_a_clock_of_its_own() -> None:
+    clock = Clock(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    clock.advance(60)
+    assert clock() == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+    clock.set(datetime(2026, 5, 1))  # noqa: DTZ001 - without a zone it is UTC
+    assert clock() == datetime(2026, 5, 1, tzinfo=UTC)
+    clock.run()
+    assert clock() == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_records_are_added(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    response = await outside.post(
+        "/__sandbox__/seed", json={"vendors": [{"title": "Northern Rail"}, {"id": 7}]}
+    )
+    first, second = response.json()["ids"]["vendors"]
+    assert (second, sandbox.store.get("vendors", first)["title"]) == ("7", "Northern Rail")
+    assert (await outside.post("/__sandbox__/seed", json=[1])).status_code == 400
+
+
+async def test_gaps_from_outside() -> None:
+    sandbox = Sandbox("empty", strict=False)
+    async with api(sandbox) as client:
+        await client.get("users", params={"colour": "red"})
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=sandbox.app), base_url="http://localhost"
+    ) as outside:
+        assert len((await outside.get("/__sandbox__/gaps")).json()) == 1
+        await outside.delete("/__sandbox__/gaps")
+    assert len(sandbox.gaps) == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"host": "evil.example"},
+    ],
+)
+async def test_pages_of_other_sites_are_kept_out(outside: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    for path in ("/", "/__sandbox__/state"):
+        assert (await outside.get(path, headers=headers)).status_code == 403
+    assert (await outside.post("/__sandbox__/reset", headers=headers)).status_code == 403
+
+
+async def test_the_page_in_the_browser(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+    sandbox.store.put("vendors", {"title": "<script>alert(1)</script>"})
+    async with api(sandbox) as client:
+        await client.get("users/999", params={"include": "<b>"})
+    page = (await outside.get("/", params={"key": "vendors"})).text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert(1)" not in page
+    assert "/users/999" in page
+    assert sandbox.token not in page
+    assert (await outside.get("/", params={"key": "nothing"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "control", "status"),
+    [("127.0.0.1", None, 200), ("127.0.0.1", False, 404), ("0.0.0.0", None, 404), ("0.0.0.0", True, 200)],
+)
+async def test_control_is_off_on_other_addresses(
+    sandbox: Sandbox, host: str, control: bool | None, status: int
+) -> None:
+    async with sandbox.serve(host=host, control=control) as server, httpx.AsyncClient() as client:
+        base = server.url.removesuffix("/api/v1")
+        for path in ("/", "/__sandbox__/health"):
+            assert (await client.get(f"{base}{path}")).status_code == status
+
+
+RECORDS: dict[str, Any] = {
+    "users": [{"id": 5, "full_name": "Ada"}, {"full_name": "Bo", "manager_id": 5}],
+    "workspaces": [{"id": "9", "title": "P", "archived": "false", "creator_id": 5}],
+}
+
+
+async def test_records_of_ones_own() -> None:
+    sandbox = Sandbox(records=RECORDS)
+    async with sandbox.client() as kantata:
+        assert (await kantata.users.me()).full_name == "Ada"
+        assert [user.full_name for user in await kantata.users.list().collect()] == ["Ada", "Bo"]
+        workspace = await kantata.workspaces.get(9, include=["creator"])
+        assert (workspace.creator.full_name, workspace.archived, workspace.description) == (
+            "Ada",
+            False,
+            None,
+        )
+    assert Sandbox(records=sandbox.dump()).dump() == sandbox.dump()
+    sandbox.store.put("users", {"full_name": "Cy"})
+    sandbox.reset()
+    assert sandbox.store.count("users") == 2
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ({"user": [{}]}, "did you mean `users`"),
+        ({"users": [{"fullname": "x"}]}, "did you mean `full_name`"),
+        ({"users": [{"id": 1}, {"id": "1"}]}, "the id 1 is there twice"),
+        ({"users": [{"manager_id": 7}]}, "`manager_id` names no record of users: 7"),
+        ({"stories": [{"position": "third"}]}, "`position` is 'third', which is not a int"),
+    ],
+)
+async def test_records_that_do_not_fit(records: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Sandbox(records=records)
+    assert message in str(refused.value)
+
+
+async def test_records_are_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "account.db"
+    first = Sandbox("empty", persist=path)
+    async with api(first) as client:
+        workspace = {"workspace": {"title": "Kept"}}
+        made = (await client.post("workspaces", json=workspace)).json()["results"][0]["id"]
+        story = {"story": {"workspace_id": int(made), "title": "Gone"}}
+        gone = (await client.post("stories", json=story)).json()["results"][0]["id"]
+        await client.delete(f"stories/{gone}")
+        refused = {"stories": [{"workspace_id": int(made), "title": "x"}, {"title": "y"}]}
+        assert (await client.post("stories", json=refused)).status_code == 422
+    first.store.put("vendors", {"title": "Rail"})
+    again = Sandbox("demo", persist=path)
+    assert again.dump() == first.dump()
+    assert [row["title"] for row in again.store.aside("stories")] == ["Gone"]
+    async with api(again) as client:
+        following = (await client.post("workspaces", json=workspace)).json()["results"][0]["id"]
+        assert int(following) > int(gone)
+    again.reset(seed="empty")
+    assert Sandbox(persist=path).store.count("workspaces") == 0
+    (tmp_path / "text").write_text("no database, but long enough to look like one " * 20)
+    with pytest.raises(UsageError, match="can't be kept"):
+        Sandbox(persist=tmp_path / "text")
