@@ -14,6 +14,8 @@ from kantata_client._http.addresses import loopback
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kantata_client.sandbox import RecordedRequest, Sandbox
 
 _LOG_SECONDS = 0.2
@@ -65,11 +67,9 @@ def sandbox(
     """
     faults = [_fault(text) for text in fault or ()]
     try:
-        opened = _open(seed, token, lenient=lenient, persist=persist)
+        opened = _open(seed, token, lenient=lenient, persist=persist, clock=_clock(now))
         if clock is not None:
             opened.clock.set(clock)
-        if now is not None:
-            opened.clock.advance((now.replace(tzinfo=UTC) - opened.clock()).total_seconds())
         if latency:
             opened.faults.latency(latency)
         _break(opened, faults)
@@ -115,12 +115,21 @@ def _fault(text: str) -> tuple[str, float]:
     return kind, probability
 
 
-def _open(seed: str, token: str, *, lenient: bool, persist: Path | None) -> Sandbox:
+def _clock(now: datetime | None) -> Callable[[], datetime]:
+    if now is None:
+        return lambda: datetime.now(UTC)
+    moved = now.replace(tzinfo=UTC) - datetime.now(UTC)
+    return lambda: datetime.now(UTC) + moved
+
+
+def _open(
+    seed: str, token: str, *, lenient: bool, persist: Path | None, clock: Callable[[], datetime]
+) -> Sandbox:
     from kantata_client.sandbox import Sandbox, seeds
 
     if seed in {"demo", "empty"}:
-        return Sandbox(cast("Any", seed), token=token, strict=not lenient, persist=persist)
-    return Sandbox(records=seeds.read(seed), token=token, strict=not lenient, persist=persist)
+        return Sandbox(cast("Any", seed), token=token, strict=not lenient, persist=persist, clock=clock)
+    return Sandbox(records=seeds.read(seed), token=token, strict=not lenient, persist=persist, clock=clock)
 
 
 async def _serve(opened: Sandbox, host: str, port: int, log: bool, control: bool) -> None:

@@ -18,8 +18,8 @@ from kantata_client.sandbox import forms, schema
 from kantata_client.sandbox import query as queries
 from kantata_client.sandbox.call import Document
 from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, unauthorized
-from kantata_client.sandbox.relations import Scope
 from kantata_client.sandbox.routes.dispatch import perform
+from kantata_client.sandbox.scope import Scope
 from kantata_client.sandbox.tolerance import tolerate
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kantata_client._contract import Operation, Parameter
     from kantata_client.sandbox.query import Query
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 
 @attrs.frozen

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kantata_client.sandbox.facade import Sandbox
+    from kantata_client.sandbox.controlled import Controlled
 
 _SHOWN_REQUESTS = 500
 _FAULTS = {
@@ -33,7 +33,7 @@ _FAULTS = {
 _WHEN = ("method", "path", "times", "after", "chance")
 
 
-def routes(sandbox: Sandbox) -> list[Route]:
+def routes(sandbox: Controlled) -> list[Route]:
     """The routes that control a sandbox."""
     return _Control(sandbox).routes()
 
@@ -43,7 +43,7 @@ class _Wrong(Exception):  # noqa: N818 - an answer of the sandbox
 
 
 class _Control:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Controlled) -> None:
         self._sandbox = sandbox
 
     def routes(self) -> list[Route]:

@@ -8,12 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import schema
-from kantata_client.sandbox.relations import subject
+from kantata_client.sandbox.relations import blank, subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 OWNER = "1001"
 """The user whose token the sandbox hands out."""
@@ -111,7 +111,7 @@ class _Builder:
     def add(self, key: str, identity: int | str, created: str, /, **fields: Any) -> dict[str, Any]:
         """A record created at a time (ISO 8601, UTC)."""
         if key not in self._blanks:
-            self._blanks[key] = {"id": None, **schema.blank(key)}
+            self._blanks[key] = {"id": None, **blank(key)}
             kinds = schema.model(key).kinds
             self._numbers[key] = [f for f, kind in kinds.items() if kind == "int" and f.endswith("_id")]
         row = {

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from kantata_client.sandbox import registry, schema
-from kantata_client.sandbox.relations import Scope, referred
+from kantata_client.sandbox.relations import referred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kantata_client.sandbox.query import Query
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, Any]:

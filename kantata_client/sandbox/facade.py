@@ -17,6 +17,7 @@ from kantata_client.sandbox.faults import Faults, FaultyTransport
 from kantata_client.sandbox.feed import Feed
 from kantata_client.sandbox.gaps import Gaps
 from kantata_client.sandbox.persistence import Database
+from kantata_client.sandbox.relations import blank
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import TokenProvider
     from kantata_client.hooks import Hooks
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 REMEMBERED_REQUESTS = 10_000
 
@@ -97,7 +98,10 @@ class Sandbox:
         self.clock = Clock(clock)
         self._seed = seed, records
         self.store = Store(
-            self._start(), clock=self.clock, references=references or ("documented" if strict else "always")
+            self._start(),
+            clock=self.clock,
+            references=references or ("documented" if strict else "always"),
+            blank=blank,
         )
         if persist is not None:
             self.store.keep_in(Database(persist))

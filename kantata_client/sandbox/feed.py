@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from kantata_client.sandbox.store import Record, Store
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.store import Store
 
 KEPT = timedelta(days=9)
 FIRST_ID = 700_000_001

@@ -7,13 +7,13 @@ its own records moves that record to its place.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import attrs
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.store import Record, Store
+    from kantata_client.sandbox.records import Record
 
 Rank: TypeAlias = "tuple[Any, tuple[int, str]]"
 """Where a record belongs: by its value, then by its id."""
@@ -87,7 +87,7 @@ class _WatchedRecord(Mapping[str, Any]):
 
     __slots__ = ("_fields", "_identity", "_key", "_store")
 
-    def __init__(self, store: Store, key: str, identity: str, fields: set[str]) -> None:
+    def __init__(self, store: Any, key: str, identity: str, fields: set[str]) -> None:
         self._store = store
         self._key = key
         self._identity = identity
@@ -120,7 +120,7 @@ class _WatchedRecord(Mapping[str, Any]):
 class WatchedStore:
     """A store that notes what is read from it; it reads like a `Store` and can't be written to."""
 
-    def __init__(self, store: Store, reads: Reads, values: Callable[[Any], Any]) -> None:
+    def __init__(self, store: Any, reads: Reads, values: Callable[[Any], Any]) -> None:
         self._store = store
         self._reads = reads
         self._indexed = values
@@ -130,7 +130,7 @@ class WatchedStore:
         return getattr(self._store, name)
 
     @property
-    def plain(self) -> Store:
+    def plain(self) -> Any:
         """The store itself: what is read from it is not noted."""
         return self._store
 
@@ -228,3 +228,15 @@ class Listing:
         """Put a record to its place, if it belongs here."""
         if self.belongs(record):
             self.ids.insert(self._place(record, records), record["id"])
+
+
+class Search(Protocol):
+    """Finds the ids that a query selects."""
+
+    def __call__(self) -> Sequence[str]:
+        """Find them, without remembering anything."""
+        ...
+
+    def listing(self, store: Any, reads: Reads) -> Listing:
+        """Find them as a listing, from a store to read from, and from what takes note of that."""
+        ...

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kantata_client.sandbox.facade import Sandbox
+    from kantata_client.sandbox.controlled import Controlled
 
 _SHOWN_RECORDS, _SHOWN_REQUESTS, _SHOWN_FIELDS = 50, 50, 8
 _STYLE = """
@@ -54,7 +54,7 @@ _BUTTONS = (
 )
 
 
-def overview(sandbox: Sandbox, key: str | None) -> str:
+def overview(sandbox: Controlled, key: str | None) -> str:
     """The page, with the records under an envelope key if one is chosen."""
     counts = sandbox.store.counts()
     links = "".join(
@@ -77,14 +77,14 @@ def overview(sandbox: Sandbox, key: str | None) -> str:
     )
 
 
-def _records(sandbox: Sandbox, key: str | None) -> str:
+def _records(sandbox: Controlled, key: str | None) -> str:
     rows = sandbox.store.all(str(key))[:_SHOWN_RECORDS]
     filled = [field for field in rows[0] if any(row.get(field) not in (None, [], "") for row in rows)]
     fields = ["id", *(field for field in filled if field != "id")][:_SHOWN_FIELDS]
     return _table(fields, ([_text(row.get(field)) for field in fields] for row in rows))
 
 
-def _requests(sandbox: Sandbox) -> str:
+def _requests(sandbox: Controlled) -> str:
     rows = list(sandbox.requests)[-_SHOWN_REQUESTS:][::-1]
     query = ["&".join(f"{name}={value}" for name, value in row.query) for row in rows]
     return _table(

@@ -13,7 +13,7 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS records (key TEXT NOT NULL, id TEXT NOT NULL, aside INTEGER NOT NULL, record BLOB NOT "

@@ -11,8 +11,8 @@ from kantata_client.sandbox.relations import fresh, subject
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def refer_externally(scope: Scope, key: str, identity: str, value: Mapping[str, Any]) -> str:

@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from kantata_client._contract import Parameter
+from kantata_client._contract import Operation, Parameter
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
 from kantata_client.sandbox.filters.search import score, words
 from kantata_client.sandbox.listings import Descending, Listing, Reads, by_id
+from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
-from kantata_client.sandbox.relations import listed
+from kantata_client.sandbox.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from kantata_client._contract import Operation
     from kantata_client.sandbox.listings import Rank
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 LARGEST_PAGE = 200
 """Records on a page, at most."""
@@ -155,11 +154,26 @@ def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequen
     if query.only is not None:
         return _listing(scope, operation, key, query, Reads()).ids
     what = (operation.id, key, scope.viewer, query.order, query.filters, query.default_filters)
+    return scope.store.remembered(what, Search(scope, operation, key, query))
 
-    def make(watched: Any, reads: Reads) -> Listing:
-        return _listing(attrs.evolve(scope, store=watched), operation, key, query, reads)
 
-    return scope.store.listed(what, make)
+@attrs.frozen(eq=False)
+class Search:
+    """What a query asks for; calling it searches, without remembering anything."""
+
+    scope: Scope
+    operation: Operation
+    key: str
+    query: Query
+
+    def __call__(self) -> Sequence[str]:
+        """The ids that the query selects."""
+        return self.listing(self.scope.store, Reads()).ids
+
+    def listing(self, store: Any, reads: Reads) -> Listing:
+        """The listing, made from a store to read from, and from what takes note of that."""
+        scope = attrs.evolve(self.scope, store=store)
+        return _listing(scope, self.operation, self.key, self.query, reads)
 
 
 def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: Reads) -> Listing:

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from kantata_client.sandbox.filters.match import DefaultFilter, Rule
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kantata_client.sandbox.call import Answer, Call
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
-
-Rule: TypeAlias = "Callable[[Scope, str], Match]"
-"""What a filter means: from its value to the records that it keeps."""
-
-DefaultFilter: TypeAlias = "Callable[[Scope, Mapping[str, str]], Match | None]"
-"""A filter that applies unless one of the request's parameters lifts it; then it returns None."""
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 Prepare: TypeAlias = "Callable[[Scope, dict[str, Any], Mapping[str, Any]], None]"
 """Completes a record (second argument, changed in place) before it is written; the third holds the body's fields."""
@@ -48,8 +42,8 @@ Deleting: TypeAlias = "Callable[[Scope, Record], None]"
 Forbid: TypeAlias = "Callable[[Scope, Record], str | None]"
 """Why a record can't be deleted, or None."""
 
-Handler: TypeAlias = "Callable[[Call], Answer]"
-"""Carries out a custom operation."""
+Handler: TypeAlias = "Callable[[Any], Any]"
+"""Carries out a custom operation: takes a `Call`, returns what it answers."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
-import attrs
+from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import registry, schema
-from kantata_client.sandbox.gaps import Gaps
-from kantata_client.sandbox.refusals import not_emulated
-from kantata_client.sandbox.store import Store
+from kantata_client.sandbox.records import listed
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.store import Record
-
-
-@attrs.frozen
-class Scope:
-    """Where a request happens: the store, and the user whose token it carries."""
-
-    store: Store
-    viewer: str
-    strict: bool = True
-    """Whether what is not emulated, or not in the contract, is refused."""
-    gaps: Gaps = attrs.Factory(Gaps)
-    """Takes note of it otherwise."""
-
-    def lacks(self, what: str) -> None:
-        """Refuse a request with 501 because of something that is not emulated, or note it."""
-        if self.strict:
-            raise not_emulated(what)
-        self.gaps.note(f"The sandbox does not emulate {what}; it was ignored.")
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
+    from kantata_client.sandbox.store import Store
 
 
 def referred(scope: Scope, key: str, record: Record, reference: schema.Reference) -> list[tuple[str, str]]:
@@ -55,9 +35,15 @@ def referred(scope: Scope, key: str, record: Record, reference: schema.Reference
     return [pair for pair in dict.fromkeys(pairs) if store.get(*pair) is not None]
 
 
-def listed(value: Any) -> list[Any]:
-    """The items of a list, or the one value, or nothing of null."""
-    return cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
+def blank(key: str) -> dict[str, Any]:
+    """The fields that every object under an envelope key shows, without values."""
+    described = schema.model(key)
+    derived = registry.resource(key).derived
+    return {
+        field: [] if field in described.lists else None
+        for field in described.kinds
+        if field not in described.hidden and field not in derived
+    }
 
 
 def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
@@ -67,7 +53,7 @@ def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
     known = {*model.kinds, *references, *schema.UNSHOWN.get(key, ())}
     times = dict.fromkeys(schema.TIMES, scope.store.now())
     given = {field: value for field, value in fields.items() if field in known}
-    return {"id": scope.store.new_id(), **schema.blank(key), **times, **given}
+    return {"id": scope.store.new_id(), **blank(key), **times, **given}
 
 
 def subject(key: str, identity: str) -> dict[str, str]:

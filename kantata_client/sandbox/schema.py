@@ -12,7 +12,6 @@ import attrs
 from kantata_client import models
 from kantata_client._contract import Operation
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,17 +151,6 @@ def model(key: str) -> Model:
         if condition.parameter == "include"
     }
     return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, bound, numbered)
-
-
-def blank(key: str) -> dict[str, Any]:
-    """The fields that every object under an envelope key shows, without values."""
-    described = model(key)
-    derived = registry.resource(key).derived
-    return {
-        field: [] if field in described.lists else None
-        for field in described.kinds
-        if field not in described.hidden and field not in derived
-    }
 
 
 def _class_of(key: str) -> str | None:

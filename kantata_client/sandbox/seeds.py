@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from kantata_client import models
 from kantata_client.errors import UsageError
 from kantata_client.sandbox import schema
-from kantata_client.sandbox.relations import singular
+from kantata_client.sandbox.relations import blank, singular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 _SHOWN_ERRORS = 10
 _FREE = frozenset({"settings"})
@@ -129,7 +129,7 @@ def _record(key: str, row: Mapping[str, Any], now: str, place: str, errors: list
         if model.kinds and field not in known:
             near = get_close_matches(str(field), known, 1)
             errors.append(f"{place}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
-    made: dict[str, Any] = {**schema.blank(key), **dict.fromkeys(schema.TIMES, now)}
+    made: dict[str, Any] = {**blank(key), **dict.fromkeys(schema.TIMES, now)}
     for field, value in row.items():
         kind = model.kinds.get(field, "Any")
         typed = schema.typed(kind, _boolean(value) if kind == "bool" else value)

@@ -6,22 +6,19 @@ import itertools
 from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
-from kantata_client.sandbox.listings import Listing, Reads, WatchedStore
+from kantata_client.sandbox.listings import Listing, Reads, Search, WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 
-    from kantata_client.sandbox.feed import Feed
     from kantata_client.sandbox.persistence import Database
-
-Record: TypeAlias = "Mapping[str, Any]"
-"""A record as it is stored: JSON values, `id` a string. Never changed in place, a write replaces it."""
+    from kantata_client.sandbox.records import Record
 
 FIRST_NEW_ID = 9_000_001
 MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
@@ -78,6 +75,7 @@ class Store:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         references: Literal["documented", "always"] = "documented",
+        blank: Callable[[str], Mapping[str, Any]] | None = None,
     ) -> None:
         """Start with records.
 
@@ -85,7 +83,9 @@ class Store:
             records: Envelope key → records.
             clock: Returns the time of each write (an aware datetime).
             references: Whether references to one object are shown only when included, or always.
+            blank: Returns the fields of a type, to complete records that are put from outside.
         """
+        self._blank = blank
         self.references: Literal["documented", "always"] = references
         """Whether references to one object are shown only when included, or always."""
         self._collections: dict[str, _Collection] = {}
@@ -101,7 +101,7 @@ class Store:
         self._changes: list[tuple[str, Record | None, Record | None]] = []
         self.watch: Callable[[str, Record | None, Record | None], None] | None = None
         """Called with each write: envelope key, the record before, the record after."""
-        self.feed: Feed | None = None
+        self.feed: Any = None
         """The change feed, if the account has one."""
         self.author: str | None = None
         """The user whose request writes; None for writes from outside the API."""
@@ -155,8 +155,8 @@ class Store:
         A record without an id gets one, and one without a time of creation is completed: it gets the fields of its type.
         """
         kinds = schema.model(key).kinds
-        if "created_at" not in record and kinds:
-            record = {**schema.blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
+        if "created_at" not in record and kinds and self._blank is not None:
+            record = {**self._blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
         record = {"id": str(record.get("id") or self.new_id())} | {
             field: schema.typed(kinds.get(field, "Any"), value)
             for field, value in record.items()
@@ -331,18 +331,18 @@ class Store:
             collection.encoded[identity] = raw
         return raw
 
-    def listed(self, query: object, make: Callable[[Any, Reads], Listing]) -> Sequence[str]:
-        """The ids that a query selects, kept in order while records are written.
+    def remembered(self, query: object, search: Search) -> Sequence[str]:
+        """The ids that a search finds, kept in order while records are written.
 
         Args:
-            query: What identifies it.
-            make: Makes the listing from a store to read from, and from what takes note of that.
+            query: What identifies the search.
+            search: Finds them when they are asked for first.
         """
         listing = self._listings.get(query)
         if listing is None:
             reads = Reads()
             watched = WatchedStore(self, reads, _indexed)
-            listing = self._listings[query] = make(watched, reads)
+            listing = self._listings[query] = search.listing(watched, reads)
             while len(self._listings) > 1 and (
                 len(self._listings) > MOST_LISTINGS
                 or sum(len(each.ids) for each in self._listings.values()) > MOST_LISTED

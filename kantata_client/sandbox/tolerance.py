@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from kantata_client._contract import Operation
     from kantata_client.sandbox.gaps import Gaps
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 _PAGING = ("page", "per_page", "limit", "offset")
 _DEFAULT_FILTERS = "apply_default_filters"

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import bodies, registry, schema
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
+from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, invalid, not_found
-from kantata_client.sandbox.relations import fresh, listed, subject
+from kantata_client.sandbox.relations import fresh, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 _SUBJECT_OWNED = ("external_references", "custom_field_values")
 """Records about another one, which are deleted along with it."""

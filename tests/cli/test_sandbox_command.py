@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from kantata_client import Kantata
-from kantata_client.cli._sandbox import _fault, warning
+from kantata_client.cli._sandbox import _clock, _fault, warning
 
 if TYPE_CHECKING:
     from pathlib import Path

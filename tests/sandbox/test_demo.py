@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from kantata_client.sandbox import Sandbox, demo, registry, relations, schema
+from kantata_client.sandbox.scope import Scope
 
 DIGEST = """
 import hashlib, msgspec
@@ -62,7 +63,7 @@ def test_its_fields_are_the_contracts(key: str) -> None:
 @pytest.mark.parametrize("key", sorted(demo.demo()))
 def test_its_references_exist(key: str) -> None:
     store = Sandbox().store
-    scope = relations.Scope(store, demo.OWNER)
+    scope = Scope(store, demo.OWNER)
     for record in store.all(key)[:500]:
         for reference in schema.model(key).references.values():
             stored = record.get(reference.ids)

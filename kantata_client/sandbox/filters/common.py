@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client.sandbox.filters.makers import Match, flag, moment, no_filter, not_own_id, own_id, text
+from kantata_client.sandbox.filters.makers import flag, moment, no_filter, not_own_id, own_id, text
+from kantata_client.sandbox.filters.match import Match
 from kantata_client.sandbox.filters.search import MATCHED, search, starting_with
 from kantata_client.sandbox.refusals import bad_request
 from kantata_client.sandbox.relations import subject
@@ -12,9 +13,9 @@ from kantata_client.sandbox.relations import subject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 EXTERNAL = ("external_reference_", "has_external_references", "without_external_reference_")
 """Beginnings of the names of the filters by external reference."""

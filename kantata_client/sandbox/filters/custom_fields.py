@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import Match, among, csv, day
+from kantata_client.sandbox.filters.makers import among, csv, day
+from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import bad_request
-from kantata_client.sandbox.relations import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 _VALUES = "custom_field_values"
 

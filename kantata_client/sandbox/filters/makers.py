@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-import attrs
-
+from kantata_client.sandbox.filters.match import Match
+from kantata_client.sandbox.records import Record, listed
 from kantata_client.sandbox.refusals import bad_request
-from kantata_client.sandbox.relations import listed
-from kantata_client.sandbox.store import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from kantata_client.sandbox.registry import DefaultFilter, Rule
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.filters.match import DefaultFilter, Rule
+    from kantata_client.sandbox.scope import Scope
 
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False}
-
-
-@attrs.frozen
-class Match:
-    """What a filter keeps: the ids it allows (None: any), and a test of the record."""
-
-    ids: frozenset[str] | None = None
-    keep: Callable[[Record], bool] | None = None
-    holds: Callable[[Record], bool] | None = None
-    """What `ids` came from, as a test: for records that were written after the ids were looked up."""
-
-    def allows(self, record: Record) -> bool:
-        """Whether the filter keeps a record."""
-        if self.holds is not None:
-            return self.holds(record) and (self.keep is None or self.keep(record))
-        return (self.ids is None or record["id"] in self.ids) and (self.keep is None or self.keep(record))
 
 
 EVERYTHING = Match()

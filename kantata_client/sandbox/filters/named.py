@@ -19,7 +19,7 @@ from kantata_client.sandbox.filters.makers import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.registry import Rule
+    from kantata_client.sandbox.filters.match import Rule
 
 _ENDINGS = (
     ("_between", between),

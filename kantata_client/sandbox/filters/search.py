@@ -10,10 +10,9 @@ from kantata_client.sandbox.filters.makers import where
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 SEARCHED = ("title", "name", "full_name", "label", "description", "message", "email_address", "notes")
 """Fields that `search` looks into, the most telling first."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kantata_client.sandbox import registry
 from kantata_client.sandbox.filters.common import EXTERNAL, external
-from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, Match, among
+from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, among
 from kantata_client.sandbox.filters.named import rule_of
 from kantata_client.sandbox.listings import by_id
 from kantata_client.sandbox.refusals import Refusal, bad_request
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record, Store
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
+    from kantata_client.sandbox.store import Store
 
 
 def matches(

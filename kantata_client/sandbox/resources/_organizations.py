@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from kantata_client.sandbox.filters.makers import either
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def memberships(scope: Scope, kind: str, identity: str) -> list[Record]:

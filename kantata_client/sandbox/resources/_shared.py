@@ -9,10 +9,10 @@ from kantata_client.sandbox.filters.makers import csv, denied, given, unless, wh
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Prepare, Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.registry import Prepare
+    from kantata_client.sandbox.scope import Scope
 
 INVOICE_ITEMS = {"fixed_fee_items": "fixed_fee_item_ids", "additional_items": "additional_item_ids"}
 """Envelope key of invoice items → the invoice's field with their ids."""

@@ -9,10 +9,9 @@ from kantata_client.sandbox.filters.makers import csv, not_own_id, where
 from kantata_client.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def _levels(value: str) -> tuple[dict[str, set[str]], bool]:

@@ -27,9 +27,8 @@ from kantata_client.sandbox.routes import actions, generic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.scope import Scope
 
 
 def _card_of(key: str) -> Callable[[Scope, str], frozenset[str]]:

@@ -21,9 +21,9 @@ from kantata_client.sandbox.resources._shared import participates, workspaces_of
 from kantata_client.sandbox.routes import planning
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 _MINUTES = frozenset(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wednes", "thurs", "fri", "satur"))
 

@@ -13,8 +13,8 @@ from kantata_client.sandbox.resources.references import subject_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.scope import Scope
 
 
 def _subject_type(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:

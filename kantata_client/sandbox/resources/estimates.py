@@ -10,7 +10,7 @@ from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 
 def _scenario(scope: Scope, key: str, identity: str, value: Any) -> None:

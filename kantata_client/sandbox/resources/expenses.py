@@ -26,7 +26,7 @@ from kantata_client.sandbox.resources._shared import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 
 def _billable(scope: Scope, key: str, identity: str, value: Any) -> None:

@@ -19,8 +19,8 @@ from kantata_client.sandbox.routes import actions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:

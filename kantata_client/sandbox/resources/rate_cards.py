@@ -10,9 +10,9 @@ from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.routes import rates
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def _published(scope: Scope, card_set: object) -> bool:

@@ -13,7 +13,7 @@ from kantata_client.sandbox.routes import actions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 
 def subject_of(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:

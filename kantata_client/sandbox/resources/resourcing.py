@@ -24,10 +24,9 @@ from kantata_client.sandbox.resources._shared import membership
 from kantata_client.sandbox.routes import planning, requests
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def _named(scope: Scope, allocation: Record) -> bool:

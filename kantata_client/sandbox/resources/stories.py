@@ -37,9 +37,9 @@ from kantata_client.sandbox.resources._shared import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 DONE = frozenset({"completed", "fixed", "duplicate", "can't reproduce", "resolved", "won't fix"})
 """States of a task that is finished."""

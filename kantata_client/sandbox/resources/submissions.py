@@ -13,7 +13,7 @@ from kantata_client.sandbox.routes.decisions import decide, decide_many
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 _FILTERS = {
     "active": when_true(lambda _, row: row.get("status") in {"new", "approved"}),

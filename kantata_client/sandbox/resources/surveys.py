@@ -10,8 +10,8 @@ from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources.references import subject_of
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.scope import Scope
 
 _SUBJECT = {"subject_id": one_of("subject_id"), "subject_type": one_of("subject_type")}
 

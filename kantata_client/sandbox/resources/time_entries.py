@@ -20,8 +20,8 @@ from kantata_client.sandbox.resources._shared import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -48,10 +48,9 @@ from kantata_client.sandbox.routes.decisions import toggle
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kantata_client.sandbox.filters.makers import Match
-    from kantata_client.sandbox.registry import Rule
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 

@@ -11,8 +11,8 @@ from kantata_client.sandbox.relations import fresh, key_of_type
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 
 def me(call: Call) -> dict[str, Any]:

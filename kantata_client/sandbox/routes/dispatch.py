@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kantata_client._contract import Operation
     from kantata_client.sandbox.call import Answer
     from kantata_client.sandbox.query import Query
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 handlers = cache(registry.handlers)
 missing = cache(registry.not_emulated)

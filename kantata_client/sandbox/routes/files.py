@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
 
 LARGEST_ATTACHMENT = 10_000_000
 """Bytes; a file has to be smaller to be sent to the server itself."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.relations import Scope
-    from kantata_client.sandbox.store import Record
+    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.scope import Scope
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 STANDARD_MINUTES = (480, 480, 480, 480, 480, 0, 0)

@@ -9,7 +9,7 @@ from kantata_client.sandbox.relations import fresh
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.relations import Scope
+    from kantata_client.sandbox.scope import Scope
 
 _KEY = "project_snapshots"
 _PRIORITIES = ("low", "normal", "high", "critical")

@@ -1,0 +1,28 @@
+"""What control from outside needs of a sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from kantata_client.sandbox.app import RecordedRequest
+    from kantata_client.sandbox.clock import Clock
+    from kantata_client.sandbox.faults import Faults
+    from kantata_client.sandbox.gaps import Gaps
+    from kantata_client.sandbox.store import Store
+
+
+class Controlled(Protocol):
+    """A sandbox, for those who control it."""
+
+    store: Store
+    requests: deque[RecordedRequest]
+    faults: Faults
+    clock: Clock
+    gaps: Gaps
+
+    def reset(self, seed: Any = None, records: Any = None) -> None:
+        """Begin again with the records of the start, or with others."""
+        ...
