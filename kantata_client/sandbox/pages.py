@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.controlled import Controlled
 
 _SHOWN_RECORDS, _SHOWN_REQUESTS, _SHOWN_FIELDS = 50, 50, 8
+_FIRST = ("title", "name", "full_name", "label", "status")
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #1f6feb }
 body { font: .95rem/1.45 system-ui, sans-serif; margin: 0; min-height: 100vh;
@@ -78,9 +79,10 @@ def overview(sandbox: Controlled, key: str | None) -> str:
 
 
 def _records(sandbox: Controlled, key: str | None) -> str:
-    rows = sandbox.store.all(str(key))[:_SHOWN_RECORDS]
+    rows = sandbox.store.all(str(key))[: -_SHOWN_RECORDS - 1 : -1]
     filled = [field for field in rows[0] if any(row.get(field) not in (None, [], "") for row in rows)]
-    fields = ["id", *(field for field in filled if field != "id")][:_SHOWN_FIELDS]
+    first = ["id", *(field for field in _FIRST if field in filled)]
+    fields = [*first, *(field for field in filled if field not in first)][:_SHOWN_FIELDS]
     return _table(fields, ([_text(row.get(field)) for field in fields] for row in rows))
 
 

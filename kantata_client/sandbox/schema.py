@@ -30,9 +30,7 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
 """Fields of the records that the contract has a filter for, but does not show."""
 
 INTERNAL: Mapping[str, tuple[str, ...]] = {
-    "account_colors": ("enabled", "default_color"),
-    "invoices": ("workspace_ids",),
-    "users": ("custom_field_value_ids",),
+    "expenses": ("invoice_id",),
 }
 """Fields that the sandbox keeps for itself."""
 
@@ -144,6 +142,7 @@ def model(key: str) -> Model:
     )
     # Some fields are only there to filter and sort by, such as the time of a write, which not all types show.
     asked = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
+    asked |= set(INTERNAL.get(key, ())) - set(kinds) - {reference.ids for reference in references.values()}
     asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
     bound = {
         field: condition.name

@@ -11,7 +11,8 @@ import time
 import msgspec
 import pytest
 
-from kantata_client.sandbox import Sandbox, demo, registry, relations, schema
+from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import Sandbox, demo, details, registry, relations, schema
 from kantata_client.sandbox.scope import Scope
 
 DIGEST = """
@@ -58,6 +59,24 @@ def test_its_fields_are_the_contracts(key: str) -> None:
     }
     for record in demo.demo()[key]:
         assert record.keys() <= known
+
+
+def test_it_pretends_nothing() -> None:
+    """Every list has records; every field has a value somewhere, and every include finds something, or it is declared."""
+    store = Sandbox().store
+    scope = Scope(store, demo.OWNER)
+    keys = {operation.key for operation in OPERATIONS.values() if operation.key}
+    assert {key for key in keys if not store.count(key)} == details.WITHOUT & keys
+    empty: set[tuple[str, str]] = set()
+    for key in keys - details.WITHOUT:
+        model, rows = schema.model(key), store.all(key)
+        for field in set(model.kinds) - model.optional - set(model.bound):
+            if all(row.get(field) in (None, []) for row in rows):
+                empty.add((key, field))
+        for name, reference in model.references.items():
+            if not any(relations.referred(scope, key, row, reference) for row in rows):
+                empty.add((key, name))
+    assert empty == {(key, field) for key, field in details.NEVER if key in keys}
 
 
 @pytest.mark.parametrize("key", sorted(demo.demo()))

@@ -186,8 +186,8 @@ async def test_only_is_one_page(api: API, lenient: API) -> None:
         assert len(await each.ids("/time_entries", only=",".join(ids), page=3, per_page=20)) == 260
 
 
-async def test_an_empty_list_has_no_page(api: API) -> None:
-    meta = (await api.get("/vendors"))["meta"]
+async def test_an_empty_list_has_no_page(empty: API) -> None:
+    meta = (await empty.get("/vendors"))["meta"]
     assert meta == {"count": 0, "page_count": 0, "page_number": 0, "page_size": 20}
 
 
@@ -313,6 +313,9 @@ async def test_a_record_read_is_written_back_whole(lenient: API, name: str) -> N
     path = operation.path.replace("{id}", identity)
     if "{" in path or store.get(key, identity) is None:
         pytest.skip("the path has more than one id")
+    needed = [field for field, p in (operation.body.fields if operation.body else {}).items() if p.required]
+    if not set(needed) <= record.keys():
+        pytest.skip("the body needs what no record shows")
     body = {**record, "nobody_knows_this": 1}
     response = await lenient.client.put(path.lstrip("/"), json={wrapper: body} if wrapper else body)
     if response.status_code == 501:

@@ -1,0 +1,310 @@
+"""The rest of the demo account: a few records of every type, and a value for every field somewhere.
+
+What the year of work does not need is made by rule from the contract: values by the name and the kind of a field,
+references to records that exist. So every list has records, every include finds something, and no field is always null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from kantata_client import models
+from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.relations import blank, singular, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIRST_ID = 80_001
+MADE = 4
+"""Records of each type."""
+_EVERY = 3
+"""Of the records with an empty field, each third gets a value."""
+CREATED = "2026-02-02T09:00:00Z"
+
+NEVER = frozenset(
+    {
+        *(("stories", "deleted_at"), ("roles", "deleted_at"), ("expense_categories", "deleted_at")),
+        *(("attachments", "deleted_at"), ("attachments", "url"), ("users", "photo_path")),
+        *(("workspace_resources", "photo_path"), ("organizations", "ancestor_ids")),
+    }
+)
+"""Fields without a value in the demo account: nothing in it is deleted, and no picture or file is on the CDN."""
+
+SIDELOADED = frozenset(
+    {
+        *("access_groups", "additional_items", "baseline_payloads", "fixed_fee_items", "google_documents"),
+        *(
+            "project_snapshot_assignments",
+            "project_snapshot_custom_field_values",
+            "project_snapshot_resources",
+        ),
+        *("project_snapshot_tasks", "resolutions", "survey_question_choices", "tags", "work_samples"),
+        *("custom_field_sets", "custom_task_statuses", "estimate_scenario_resource_allocations"),
+    }
+)
+"""Envelope keys of records that only includes show."""
+
+WITHOUT = frozenset({"exports", "subscribed_events", "private_label", "line_item_locks", "exchange_rates"})
+"""Envelope keys whose records come from operations of their own."""
+
+_WORDS: Mapping[str, tuple[Any, ...]] = {
+    "currency": ("USD",),
+    "currency_symbol": ("$",),
+    "currency_base_unit": (100,),
+    "iso_code": ("USD", "EUR"),
+    "source_currency": ("USD",),
+    "target_currency": ("EUR", "GBP"),
+    "status": ("new", "approved", "new", "rejected"),
+    "state": ("started", "completed"),
+    "type": ("geography", "department"),
+    "member_type": ("User", "Workspace"),
+    "subject_type": ("Workspace",),
+    "email": ("office@client.example",),
+    "email_address": ("guest@client.example",),
+    "website": ("https://client.example",),
+    "phone_number": ("+1 555 0100",),
+    "level": (3, 4, 5, 2),
+    "max_level": (5,),
+    "account_id": (1,),
+    "cells": ({"USD": {"rate": 20_000}},),
+    "task_statuses": ("not started", "started", "completed"),
+    "archived": (False,),
+    "disabled": (False,),
+    "obsolete": (False,),
+    "default": (True, False, False, False),
+    "account_default": (True, False, False, False),
+    "active": (True, False),
+    "pending": (True, False),
+    "hours": (4, 8),
+    "total_hours": (8, 4),
+    "dependency_type": (0,),
+    "lag": (0, 1),
+    "weight": (1, 2, 3),
+    "tax_rate": (7.5,),
+    "billability_target": (75,),
+    "percentage": (50, 100),
+    "percentage_complete": (25, 60),
+    "question_type": ("ShortAnswer",),
+    "role_initials": ("EN", "DE"),
+    "raw_json": ('{"stories": [{"title": "Discovery", "duration_days": 10}]}',),
+    **{f"{day}day_minutes": (480,) for day in ("mon", "tues", "wednes", "thurs", "fri")},
+    **{f"{day}day_minutes": (0,) for day in ("satur", "sun")},
+}
+
+
+def complete(records: dict[str, list[dict[str, Any]]]) -> None:
+    """Add what is missing to the records of the demo account, by envelope key."""
+    keys = sorted({operation.key for operation in OPERATIONS.values() if operation.key} | SIDELOADED)
+    ids = {key: [row["id"] for row in rows] for key, rows in records.items()}
+    missing = [key for key in keys if key not in records and key not in WITHOUT]
+    for key in missing:
+        place = FIRST_ID + 100 * keys.index(key)
+        ids[key] = [str(place + number) for number in range(MADE)]
+    maker = _Maker(records, ids)
+    for key in missing:
+        records[key] = [maker.record(key, identity, number) for number, identity in enumerate(ids[key])]
+    for key in sorted(records):
+        if key not in missing:
+            maker.fill(key)
+    invoice = records["invoices"][0]
+    billed = [row for row in records["expenses"] if row["workspace_id"] in invoice["workspace_ids"]]
+    for row in billed[:2] or records["expenses"][:1]:
+        row |= {"invoice_id": invoice["id"], "is_invoiced": True}
+
+
+class _Maker:
+    def __init__(self, records: dict[str, list[dict[str, Any]]], ids: dict[str, list[str]]) -> None:
+        self._records = records
+        self._ids = ids
+        self._workspaces = {row["id"]: row for row in records["workspaces"]}
+        self._stories = [row for row in records["stories"] if row["story_type"] == "task"]
+
+    def record(self, key: str, identity: str, number: int) -> dict[str, Any]:
+        """A record of a type that the demo account lacks."""
+        row: dict[str, Any] = {"id": identity, **blank(key), "created_at": CREATED, "updated_at": CREATED}
+        if schema.model(key).kinds.get("created_at") == "date":
+            row |= dict.fromkeys(schema.TIMES, CREATED[:10])
+        for field in (*schema.model(key).kinds, *schema.model(key).optional):
+            if row.get(field) in (None, []):
+                value = self._value(key, field, number)
+                if value is not None:
+                    row[field] = value
+        self._refer(key, row, number)
+        return row
+
+    def fill(self, key: str) -> None:
+        """Give fields that are empty in all records of a type a value in some."""
+        rows, model = self._records[key], schema.model(key)
+        for field in model.kinds:
+            if field in model.optional or any(row.get(field) not in (None, []) for row in rows):
+                continue
+            if model.reference_of(field) is not None:
+                continue
+            for number, row in enumerate(rows[::_EVERY]):
+                value = self._value(key, field, number)
+                if value is not None and (key, field) not in NEVER:
+                    row[field] = value
+        for number, row in enumerate(rows[::_EVERY]):
+            self._refer(key, row, number)
+
+    def _value(self, key: str, field: str, number: int) -> Any:
+        model = schema.model(key)
+        if field == "id" or model.reference_of(field) is not None or (key, field) in NEVER:
+            return None
+        if field in registry.resource(key).computed:
+            return None
+        value = self._by_kind(key, field, model.kinds.get(field, "str"), number)
+        return [value] if field in model.lists and value is not None else value
+
+    def _by_kind(self, key: str, field: str, kind: str, number: int) -> Any:
+        if field in _WORDS:
+            found = _WORDS[field][number % len(_WORDS[field])]
+            return str(found) if kind == "str" else found
+        match kind:
+            case "bool":
+                return number % 2 == 0
+            case "date":
+                return f"2026-0{1 + number % 6}-{10 + number % 15}"
+            case "datetime":
+                return f"2026-0{1 + number % 6}-{10 + number % 15}T09:00:00Z"
+            case "float":
+                return 10.0 + number
+            case "int":
+                if field.endswith("_id"):
+                    return self._identity(key, field, number)
+                return (number + 1) * (10_000 if field.endswith("_in_cents") or "rate" in field else 30)
+            case "str":
+                return self._text(key, field, number)
+            case _:
+                cls: Any = getattr(models, kind, None)
+                if cls is None:
+                    return None
+                inner = {each.name: str(each.type).removesuffix(" | None") for each in attrs.fields(cls)}
+                simple = {name: kind for name, kind in inner.items() if kind in schema.SCALARS}
+                return {name: self._by_kind(key, name, kind, number) for name, kind in simple.items()}
+
+    def _text(self, key: str, field: str, number: int) -> str | None:
+        values = _choices(key).get(field)
+        if values:
+            return values[number % len(values)]
+        if field.endswith(("_id", "_ids")):
+            identity = self._identity(key, field, number)
+            return None if identity is None else str(identity)
+        words = field.replace("_", " ")
+        if field in {"name", "title", "label", "display_label", "full_name", "text"}:
+            return f"{singular(key).replace('_', ' ').capitalize()} {number + 1}"
+        return f"{words.capitalize()} {number + 1}"
+
+    def _identity(self, key: str, field: str, number: int) -> int | None:
+        """The id of a record that a field names without the contract saying so."""
+        target = _NAMED.get((key, field)) or _NAMED.get(("*", field))
+        if target == "workspaces":
+            return int(self._story(number)["workspace_id"])
+        ids = self._ids.get(target or "")
+        return int(ids[number % len(ids)]) if ids else None
+
+    def _story(self, number: int) -> Mapping[str, Any]:
+        return self._stories[(number * 37 + 11) % len(self._stories)]
+
+    def _refer(self, key: str, row: dict[str, Any], number: int) -> None:
+        """Let empty references name records that exist, those of one project where there are several."""
+        model, resource = schema.model(key), registry.resource(key)
+        story = self._story(number)
+        for reference in model.references.values():
+            field = reference.ids
+            if row.get(field) not in (None, []) or field in resource.derived or (key, field) in _LEFT:
+                continue
+            if reference.key is None:
+                if not row.get("subject_id") and "subject_id" in {*model.kinds, *schema.UNSHOWN.get(key, ())}:
+                    row |= {"subject_type": "Workspace", "subject_id": int(story["workspace_id"])}
+                if field.endswith("_ref"):
+                    asset = "attachments" if field == "asset_object_ref" else "workspaces"
+                    identity = (
+                        self._ids["attachments"][number] if asset == "attachments" else story["workspace_id"]
+                    )
+                    row[field] = subject(asset, identity)
+                continue
+            target = reference.key
+            if reference.many and _points_back(key, target):
+                continue
+            if field in row or field in model.kinds:
+                chosen = self._chosen(target, number, story)
+                if chosen is not None:
+                    numeric = model.kinds.get(field) == "int"
+                    row[field] = [chosen] if reference.many else int(chosen) if numeric else chosen
+
+    def _chosen(self, target: str, number: int, story: Mapping[str, Any]) -> str | None:
+        if target == "stories":
+            return str(story["id"])
+        if target == "workspaces":
+            return str(story["workspace_id"])
+        ids = self._ids.get(target)
+        if not ids:
+            return None
+        # Users from the back: those at the front are the ones that examples and tests talk about.
+        return ids[-1 - (number * 7 + 2) % len(ids)] if target == "users" else ids[number % len(ids)]
+
+
+_NAMED: Mapping[tuple[str, str], str] = {
+    ("*", "workspace_id"): "workspaces",
+    ("*", "user_id"): "users",
+    ("*", "creator_id"): "users",
+    ("*", "current_resolution_creator_id"): "users",
+    ("*", "role_id"): "roles",
+    ("*", "status_set_id"): "task_status_sets",
+    ("*", "task_status_set_id"): "task_status_sets",
+    ("*", "rate_card_id"): "rate_cards",
+    ("*", "rate_card_set_id"): "rate_card_sets",
+    ("*", "rate_card_set_version_id"): "rate_card_set_versions",
+    ("*", "workspace_invoice_preference_id"): "workspace_invoice_preferences",
+    ("*", "project_template_id"): "project_templates",
+    ("*", "estimate_id"): "estimates",
+    ("*", "estimate_scenario_id"): "estimate_scenarios",
+    ("*", "access_group_id"): "access_groups",
+    ("*", "insights_access_group_id"): "access_groups",
+    ("*", "associated_tab_id"): "account_insights_mappings",
+    ("billing_milestones", "invoice_id"): "invoices",
+    ("*", "survey_question_id"): "survey_questions",
+    ("*", "project_snapshot_id"): "project_snapshots",
+    ("organization_memberships", "member_id"): "users",
+    ("organizations", "parent_id"): "organizations",
+    ("assignments", "resource_id"): "workspace_resources",
+}
+"""(envelope key or `*`, field) → the records that a field names, where it belongs to no association."""
+
+_LEFT = frozenset(
+    {
+        *(
+            ("time_entries", field)
+            for field in ("invoice_id", "active_submission_id", "recent_submission_id")
+        ),
+        *(("stories", field) for field in ("parent_id", "root_id", "ancestor_ids")),
+        *(("users", "manager_id"), ("account_memberships", "manager_id"), ("posts", "subject_ref")),
+        *(("expenses", "invoice_id"), ("posts", "newest_reply_id")),
+        ("workspaces", "primary_workspace_group_id"),
+    }
+)
+"""References that mean something where they are null."""
+
+
+def _points_back(key: str, target: str) -> bool:
+    """Whether the records of a type name their owner, so that the owner does not list them."""
+    fields = schema.model(target).kinds
+    if key in {"billing_milestones", "estimates", "estimate_scenarios", "workspace_groups"}:
+        return False
+    return any(f"{singular(key)}{ending}" in fields for ending in ("_id", "_ids"))
+
+
+def _choices(key: str) -> dict[str, tuple[str, ...]]:
+    """Field → the values that bodies take for it."""
+    bodies = [operation.body for operation in schema.operations_of(key) if operation.body is not None]
+    return {
+        name: parameter.values
+        for body in bodies
+        for name, parameter in body.fields.items()
+        if parameter.values
+    }
