@@ -76,6 +76,10 @@ def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], boo
     return [cast("dict[str, Any]", item)], False
 
 
+_NEVER_BLANK = frozenset({"title", "workspace_id"})
+"""Properties that a change can't empty."""
+
+
 def check(
     scope: Scope,
     operation: Operation,
@@ -133,6 +137,9 @@ def _check_item(
         parameter = described.get(name)
         if parameter is None:
             errors.append(invalid(name, f"is not a property of {singular(key)}.", index))
+            continue
+        if partial and value in (None, "") and name in _NEVER_BLANK:
+            errors.append(invalid(name, "can't be blank.", index))
             continue
         problem = wrong(name, value, parameter) or _dangling(scope, model, name, value)
         if problem is not None:

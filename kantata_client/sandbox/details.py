@@ -80,6 +80,8 @@ _WORDS: Mapping[str, tuple[Any, ...]] = {
     "active": (True, False),
     "pending": (True, False),
     "hours": (4, 8),
+    "requested_date": ("2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05"),
+    "locked_to": ("2024-01-06",),
     "total_hours": (8, 4),
     "dependency_type": (0,),
     "lag": (0, 1),

@@ -15,7 +15,7 @@ _FIRST = ("title", "name", "full_name", "label", "status")
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #1f6feb }
 body { font: .95rem/1.45 system-ui, sans-serif; margin: 0; min-height: 100vh;
-  display: grid; grid-template-columns: 15rem 1fr }
+  display: grid; grid-template-columns: 20rem 1fr }
 nav { border-right: 1px solid var(--line); padding: 1rem; overflow: auto }
 nav a { display: flex; justify-content: space-between; padding: .15rem .4rem; border-radius: .3rem;
   color: inherit; text-decoration: none }

@@ -41,8 +41,8 @@ def set_custom_value(scope: Scope, key: str, identity: str, field: Record, value
         for row in store.where("custom_field_values", "subject_ref", subject(key, identity))
         if str(row["custom_field_id"]) == field["id"]
     ]
-    if known:
-        return store.change("custom_field_values", known[0]["id"], value=value, setter_id=scope.viewer)["id"]
+    for row in known:  # every new value has an id of its own
+        store.remove("custom_field_values", row["id"])
     about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
     given = {"custom_field_id": field["id"], "custom_field_name": field.get("name"), "value": value}
     record = fresh(

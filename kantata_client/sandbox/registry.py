@@ -76,6 +76,8 @@ class Resource:
     """Properties of a body whose effect no answer of the API shows."""
     identified_by: tuple[str, ...] = ()
     """Fields by which a creation finds a record that exists already, and changes it instead."""
+    replaced: bool = False
+    """With `identified_by`: whether the creation replaces that record by a new one instead of changing it."""
     undeletable: Forbid | None = None
     """Why a record can't be deleted, or None."""
     soft_delete: Literal["marked", "aside"] | None = None
@@ -84,6 +86,8 @@ class Resource:
     `marked`: it gets a `deleted_at`, and other records go on referring to it; `aside`: it leaves the other records, and only
     such lists find it.
     """
+    removed_if_unused: bool = False
+    """With `marked`: whether a record that nothing refers to is removed instead."""
     deleted_as: Mapping[str, Any] = {}
     """The changes that a deletion through the API makes instead of deleting the record."""
     deleted_keeps: tuple[str, ...] = ()

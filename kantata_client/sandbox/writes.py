@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kantata_client._contract import Operation
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
+    from kantata_client.sandbox.store import Store
 
 _SUBJECT_OWNED = ("external_references", "custom_field_values")
 """Records about another one, which are deleted along with it."""
@@ -46,7 +47,9 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
     resource = registry.resource(key)
     if resource.identified_by:
         known = _same(scope, key, resource.identified_by, fields)
-        if known is not None:
+        if known is not None and resource.replaced:
+            store.remove(key, known)
+        elif known is not None:
             _change(scope, key, known, fields, others)
             return known
     record = fresh(scope, key)
@@ -137,6 +140,8 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
     resource = registry.resource(key)
     identity: str = record["id"]
     style = None if whole else resource.soft_delete
+    if style == "marked" and resource.removed_if_unused and not _in_use(store, key, identity):
+        style = None
     for prepare in resource.deleting:
         prepare(scope, record)
     for target in _SUBJECT_OWNED if style != "marked" else ():
@@ -160,6 +165,16 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
         store.remove(key, identity)
     for follow in resource.written:
         follow(scope, record, None)
+
+
+def _in_use(store: Store, key: str, identity: str) -> bool:
+    """Whether another record refers to one."""
+    return any(
+        store.number(other, reference.ids, identity)
+        for other in store.filled()
+        for reference in schema.model(other).references.values()
+        if reference.key == key and reference.ids not in registry.resource(other).derived
+    )
 
 
 def _release(scope: Scope, key: str, identity: str) -> None:

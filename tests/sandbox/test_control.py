@@ -186,7 +186,10 @@ async def test_records_of_ones_own() -> None:
     sandbox = Sandbox(records=RECORDS)
     async with sandbox.client() as kantata:
         assert (await kantata.users.me()).full_name == "Ada"
-        assert [user.full_name for user in await kantata.users.list().collect()] == ["Ada", "Bo"]
+        assert [user.full_name for user in await kantata.users.list(on_my_account=True).collect()] == [
+            "Ada",
+            "Bo",
+        ]
         workspace = await kantata.workspaces.get(9, include=["creator"])
         assert (workspace.creator.full_name, workspace.archived, workspace.description) == (
             "Ada",

@@ -113,7 +113,7 @@ async def test_default_filters_hide_on_both_routes(api: API) -> None:
         "count"
     ] == 20
     await api.get("/users/1061", status=404)
-    await api.get("/users/1061", show_disabled=True)
+    await api.get("/users/1061", show_disabled=True, on_my_account=True)
 
 
 async def test_external_references_find_their_subject(api: API) -> None:

@@ -9,6 +9,7 @@ from kantata_client.sandbox.filters.makers import (
     csv,
     denied,
     either,
+    given,
     linked,
     no_filter,
     one_of,
@@ -22,7 +23,7 @@ from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.resources._shared import membership
 from kantata_client.sandbox.resources._skills import with_skills
 from kantata_client.sandbox.resources.users import possible_managees, possible_managers
-from kantata_client.sandbox.routes import actions, generic
+from kantata_client.sandbox.routes import actions, generic, invitations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,7 @@ declare(
         key="account_invitations",
         filters={"only_pending": no_filter},
         default_filters=(unless(denied("only_pending"), lambda _, row: row.get("pending") is not False),),
+        created=(invitations.become_member,),
         without_effect=frozenset({"default_read_only"}),
         routes={"PUT /account_invitations/{id}/resend": actions.same},
     )
@@ -113,6 +115,13 @@ declare(
                 "skill_memberships", "user_id", row["user_id"]
             ),
         },
+        default_filters=(
+            unless(
+                lambda values: "is_active" in values or given("only_inactive")(values),
+                lambda _, row: row.get("disabled_at") is None,
+            ),
+        ),
+        undeletable=lambda _, row: "it is the account's owner" if row.get("is_owner") else None,
         computed={
             "non_participant": lambda scope, row: (
                 not scope.store.find("participations", "user_id", row["user_id"])
@@ -150,6 +159,7 @@ declare(
         },
         default_filters=(unless(denied("only_active"), lambda _, row: row.get("deleted_at") is None),),
         soft_delete="marked",
+        removed_if_unused=True,
     )
 )
 declare(Resource(key="organizations", filters={"for_current_user": no_filter}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox.filters.makers import (
@@ -21,6 +22,8 @@ from kantata_client.sandbox.resources._shared import participates, workspaces_of
 from kantata_client.sandbox.routes import planning
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.filters.match import Match
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -94,9 +97,28 @@ declare(
         filters={"by_holiday_name": linked("holiday_id", "holidays", text("name"))},
     )
 )
+
+
+def _within_workday(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Nobody can be off for longer than the day's work."""
+    when, hours = record.get("requested_date"), float(record.get("hours") or 0)
+    if not when:
+        return
+    rows = scope.store.where("time_off_entries", "user_id", record.get("user_id"))
+    others = sum(
+        float(row.get("hours") or 0)
+        for row in rows
+        if row["id"] != record["id"] and row.get("requested_date") == when
+    )
+    able = planning.workday_minutes(scope, record.get("user_id"), date.fromisoformat(str(when))) / 60
+    if hours < 0 or hours + others > able:
+        raise Refusal(422, invalid("hours", f"exceeds the {able:g} hours of work on {when}."))
+
+
 declare(
     Resource(
         key="time_off_entries",
+        prepare=(_within_workday,),
         filters={
             "start_date": on_or_after("requested_date"),
             "end_date": on_or_before("requested_date"),

@@ -83,5 +83,6 @@ declare(
         key="custom_field_values",
         prepare=(subject_of,),
         identified_by=("custom_field_id", "subject_type", "subject_id"),
+        replaced=True,
     )
 )

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Put time entries and expenses on their invoice, and sum them up."""
     store = scope.store
+    lines = ("time_entry_ids", "expense_ids", "billing_milestone_ids", *INVOICE_ITEMS)
+    if not any(body.get(field) for field in lines):
+        raise Refusal(422, invalid("base", f"An invoice needs a line item: one of {', '.join(lines)}."))
     for field, key in (("time_entry_ids", "time_entries"), ("expense_ids", "expenses")):
         for identity in body.get(field) or ():
             row = store.get(key, identity) or {}
@@ -84,4 +87,14 @@ declare(
         without_effect=frozenset({"client_account_id"}),
     )
 )
-declare(Resource(key="billing_milestones", filters={"date_between": between("date_to_invoice")}))
+declare(
+    Resource(
+        key="billing_milestones",
+        filters={"date_between": between("date_to_invoice")},
+        undeletable=lambda scope, row: (
+            "it is on an invoice"
+            if row.get("invoice_id") or scope.store.find("invoices", "billing_milestone_ids", row["id"])
+            else None
+        ),
+    )
+)

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
+DEEPEST = 4
+"""Levels of tasks above a task, at most."""
+
 DONE = frozenset({"completed", "fixed", "duplicate", "can't reproduce", "resolved", "won't fix"})
 """States of a task that is finished."""
 
@@ -156,6 +159,10 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         record["ancestor_ids"] = [*(parent["ancestor_ids"] or ()), parent["id"]]
     else:
         record["ancestor_ids"] = []
+    if len(record["ancestor_ids"]) > DEEPEST:
+        raise Refusal(422, invalid("parent_id", f"is too deep: tasks have at most {DEEPEST} above them."))
+    if (record.get("due_date") or "9") < (record.get("start_date") or ""):
+        raise Refusal(422, invalid("due_date", "is before the start date."))
     record["root_id"] = record["ancestor_ids"][0] if record["ancestor_ids"] else None
     record["ancestry_depth"] = len(record["ancestor_ids"])
     fill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox.filters.makers import one_of, when_true
+from kantata_client.sandbox.filters.makers import given, one_of, unless, when_true
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.resources._shared import currency_of_workspace, defaults
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from kantata_client.sandbox.scope import Scope
 
+ACTIVE = frozenset({"new", "approved"})
+"""States of a submission that has not been rejected or cancelled."""
+
 _FILTERS = {
-    "active": when_true(lambda _, row: row.get("status") in {"new", "approved"}),
+    "active": when_true(lambda _, row: row.get("status") in ACTIVE),
     "not_cancelled": when_true(lambda _, row: row.get("status") != "cancelled"),
     "statuses": one_of("status"),
 }
@@ -32,6 +35,16 @@ def _submit(target: str) -> Callable[[Scope, str, str, Any], None]:
             raise Refusal(
                 422, invalid("line_item_ids", f"names no record of {target}: {', '.join(missing)}.")
             )
+        submission = scope.store.get(key, identity) or {}
+        for item in ids:
+            row = scope.store.get(target, item) or {}
+            if str(row.get("workspace_id")) != str(submission.get("workspace_id")):
+                raise Refusal(422, invalid("line_item_ids", f"belongs to another project: {item}."))
+            held = scope.store.get(key, row.get("active_submission_id")) or {}
+            if held.get("status") in ACTIVE and held.get("id") != identity:
+                raise Refusal(
+                    422, invalid("line_item_ids", f"is in submission {held['id']} already: {item}.")
+                )
         for item in ids:
             scope.store.change(target, item, active_submission_id=identity, recent_submission_id=identity)
 
@@ -63,6 +76,9 @@ declare(
     Resource(
         key="expense_report_submissions",
         filters=_FILTERS,
+        default_filters=(
+            unless(given("all_on_account"), lambda scope, row: row.get("user_id") == scope.viewer),
+        ),
         orders={"date": lambda _, row: row.get("created_at")},
         derived={
             "expense_ids": lambda scope, row: scope.store.find("expenses", "recent_submission_id", row["id"])

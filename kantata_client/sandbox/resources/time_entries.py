@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox.filters.makers import always, either, no_filter, one_of
@@ -28,11 +29,43 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
     story = scope.store.get("stories", record.get("story_id"))
     if story is not None and story.get("workspace_id") != record.get("workspace_id"):
         raise Refusal(422, invalid("story_id", "belongs to another workspace."))
+    if (record.get("time_in_minutes") or 0) < 0:
+        raise Refusal(422, invalid("time_in_minutes", "is negative."))
+    old = scope.store.get("time_entries", record["id"]) or {}
+    locked = lock_date(scope)
+    for performed in (record.get("date_performed"), old.get("date_performed")):
+        if performed and locked and str(performed) <= locked:
+            raise Refusal(422, invalid("date_performed", f"is locked: time up to {locked} can't be changed."))
     billable = True if story is None else bool(story.get("billable", True))
     fill(record, billable=billable, approved=False, is_invoiced=False, taxable=False)
     if "rate_in_cents" not in changes and record.get("rate_in_cents") is None:
         rate = membership(scope, record.get("user_id")).get("bill_rate_in_cents", 0)
         record["rate_in_cents"] = rate if record["billable"] else 0
+
+
+def lock_date(scope: Scope) -> str:
+    """The last day up to which time is locked; empty without a lock."""
+    return max((str(row.get("locked_to")) for row in scope.store.all("line_item_locks")), default="")
+
+
+def _check_lock(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """A lock is on a Saturday in the past, and not before an earlier one."""
+    day = str(record.get("locked_to"))
+    if date.fromisoformat(day).weekday() != 5 or day >= scope.store.today():
+        raise Refusal(422, invalid("locked_to", "is not a Saturday in the past."))
+    if day < lock_date(scope):
+        raise Refusal(422, invalid("locked_to", f"is before the present lock, {lock_date(scope)}."))
+    waiting = (
+        row["id"]
+        for row in scope.store.all("time_entries")
+        if str(row.get("date_performed")) <= day and not approved(scope, row)
+    )
+    first = next(waiting, None)
+    if first is not None:
+        raise Refusal(422, invalid("locked_to", f"is too late: time entry {first} is not approved."))
+
+
+declare(Resource(key="line_item_locks", prepare=(_check_lock,)))
 
 
 def _log(scope: Scope, old: Record | None, new: Record | None) -> None:
@@ -72,6 +105,9 @@ declare(
             "location_id": _location,
         },
         written=(_log,),
-        undeletable=on_an_invoice,
+        undeletable=lambda scope, row: (
+            on_an_invoice(scope, row)
+            or ("its date is locked" if str(row.get("date_performed")) <= lock_date(scope) else None)
+        ),
     )
 )

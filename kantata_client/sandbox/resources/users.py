@@ -208,6 +208,13 @@ declare(
         },
         default_filters=(
             unless(
+                lambda values: (
+                    given("on_my_account", "all_contacts")(values)
+                    or "on_my_account_or_participant_in_workspace" in values
+                ),
+                lambda scope, user: bool(scope.store.number("participations", "user_id", user["id"])),
+            ),
+            unless(
                 given("show_disabled"),
                 lambda scope, user: membership(scope, user["id"]).get("disabled_at") is None,
             ),

@@ -42,7 +42,7 @@ from kantata_client.sandbox.resources._shared import (
     membership,
     nothing_more,
 )
-from kantata_client.sandbox.routes import actions, templates
+from kantata_client.sandbox.routes import actions, invitations, templates
 from kantata_client.sandbox.routes.decisions import toggle
 
 if TYPE_CHECKING:
@@ -237,37 +237,19 @@ def _participants(scope: Scope, key: str, identity: str, value: Any) -> None:
             row["user_id"] for row in scope.store.where("participations", "workspace_id", identity)
         }:
             continue
-        join(scope, identity, str(user), access=wanted.get("access") or "edit_tasks")
+        invitations.join(scope, identity, str(user), access=wanted.get("access") or "edit_tasks")
 
 
-def join(scope: Scope, workspace: str, user: str, *, access: str, role: str = "maven") -> Record:
-    """Make a user a participant of a workspace, with a resource there."""
-    place = {"workspace_id": workspace, "user_id": user}
-    role_id = membership(scope, user).get("default_role_id")
-    row = fresh(
-        scope,
-        "participations",
-        **place,
-        role=role,
-        access_level=access,
-        is_team_lead=False,
-        primary_role_id=role_id,
-        can_post=True,
-    )
-    scope.store.put("participations", row)
-    name = _name(scope, user)
-    resource = fresh(
-        scope,
-        "workspace_resources",
-        workspace_id=int(workspace),
-        user_id=user,
-        role_id=role_id,
-        participation_id=row["id"],
-        full_name=name,
-        display_label=name,
-    )
-    scope.store.put("workspace_resources", resource)
-    return row
+def _default_statuses(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
+    """A new set of statuses begins with one for each state."""
+    ids: list[str] = []
+    for position, name in enumerate(("Not Started", "Started", "Needs Info", "Completed"), start=1):
+        fields = {"status": name, "category": name.lower(), "position": position}
+        fields |= {"task_status_set_id": record["id"], "status_set_id": int(record["id"])}
+        ids.append(
+            scope.store.put("custom_task_statuses", fresh(scope, "custom_task_statuses", **fields))["id"]
+        )
+    scope.store.change("task_status_sets", record["id"], custom_task_status_ids=ids)
 
 
 def _organizations(scope: Scope, key: str, identity: str, value: Any) -> None:
@@ -319,7 +301,23 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         workspace_group_ids=[],
         primary_maven_id=scope.viewer,
     )
+    if record["currency"] not in SYMBOLS:
+        known = ", ".join(SYMBOLS)
+        raise Refusal(422, invalid("currency", f"is not a currency of the sandbox; it has {known}."))
+    _in_order(record)
     fill(record, currency_symbol=SYMBOLS.get(record["currency"], record["currency"]))
+
+
+def _in_order(record: Mapping[str, Any]) -> None:
+    if (record.get("due_date") or "9") < (record.get("start_date") or ""):
+        raise Refusal(422, invalid("due_date", "is before the start date."))
+
+
+def _once(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Nobody takes part in a project twice."""
+    rows = scope.store.where("participations", "workspace_id", record.get("workspace_id"))
+    if any(row["user_id"] == record.get("user_id") and row["id"] != record["id"] for row in rows):
+        raise Refusal(422, invalid("user_id", f"takes part in the project already: {record.get('user_id')}."))
 
 
 def _join(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
@@ -453,10 +451,14 @@ declare(
             )
         ),
         routes={
-            "PUT /workspaces/{id}/toggle_time_approvals": toggle("require_time_approvals"),
-            "PUT /workspaces/{id}/toggle_expense_approvals": toggle("require_expense_approvals"),
+            "PUT /workspaces/{id}/toggle_time_approvals": toggle(
+                "require_time_approvals", "timesheet_submissions"
+            ),
+            "PUT /workspaces/{id}/toggle_expense_approvals": toggle(
+                "require_expense_approvals", "expense_report_submissions"
+            ),
             "PUT /workspaces/{id}/unarchive_with_approvals": lambda call: call.change(archived=False),
-            "POST /workspaces/{id}/invite": actions.invite,
+            "POST /workspaces/{id}/invite": invitations.invite,
             "GET /workspaces/{id}/permissions": actions.permissions,
             "PUT /workspaces/{id}/apply_template": templates.apply_to_workspace,
         },
@@ -485,6 +487,7 @@ declare(
                 str(row.get("access_level") or "collaboration").replace("_", " ").capitalize()
             ),
         },
+        prepare=(_once,),
         properties={"team_lead": _team_lead},
         without_effect=frozenset({"can_edit_todos", "permissions"}),
     )
@@ -507,6 +510,14 @@ declare(
 declare(
     Resource(
         key="task_status_sets",
+        created=(_default_statuses,),
+        owned=(
+            ("custom_task_statuses", "task_status_set_id"),
+            ("workspace_task_status_sets", "status_set_id"),
+        ),
+        undeletable=lambda scope, row: (
+            "a project uses it" if scope.store.find("workspaces", "task_status_set_id", row["id"]) else None
+        ),
         routes={"PUT /task_status_sets/{id}/update_account_default": actions.default_statuses},
     )
 )

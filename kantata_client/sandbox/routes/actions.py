@@ -78,14 +78,6 @@ def refer(call: Call) -> dict[str, Any]:
     return call.envelope([refer_externally(call.scope, key, str(fields["subject_id"]), given)])
 
 
-def invite(call: Call) -> dict[str, Any]:
-    """Invite somebody to a workspace."""
-    writes.existing(call.scope, "workspaces", call.identity)
-    fields = call.fields()
-    row = fresh(call.scope, "workspace_invitations", workspace_id=call.identity, **fields)
-    return call.envelope([call.scope.store.put("workspace_invitations", row)["id"]])
-
-
 def permissions(call: Call) -> dict[str, Any]:
     """What the viewer may do in a workspace. The sandbox lets everybody do everything the project allows."""
     call.asked("include")

@@ -72,13 +72,19 @@ def decide_many(status: str) -> Handler:
     return perform
 
 
-def toggle(field: str) -> Handler:
+def toggle(field: str, submissions: str) -> Handler:
     """Switch approvals on or off for the workspace in the path."""
 
     def perform(call: Call) -> dict[str, Any]:
         fields = call.fields()
         if fields.get("backfill_date") is not None:
             raise not_emulated(f"the property `backfill_date` in the body of {call.operation.id}")
-        return call.change(**{field: bool(fields.get("enable", True))})
+        enable = bool(fields.get("enable", True))
+        rows = call.scope.store.where(submissions, "workspace_id", call.identity)
+        if not enable and any(row.get("status") in {"new", "approved"} for row in rows):
+            raise Refusal(
+                422, invalid("enable", f"can't be switched off: the project has active {submissions}.")
+            )
+        return call.change(**{field: enable})
 
     return perform
