@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import details, schema
+from kantata_client.sandbox import demo_details, schema
 from kantata_client.sandbox.relations import blank, subject
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class _Demo(_Builder):
         self.invoices_and_timesheets()
         self.conversation()
         self.extras()
-        details.complete(self.records)
+        demo_details.complete(self.records)
         return self.records
 
     def people(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import Sandbox, demo, details, registry, relations, schema
+from kantata_client.sandbox import Sandbox, demo, demo_details, registry, relations, schema
 from kantata_client.sandbox.scope import Scope
 
 DIGEST = """
@@ -66,9 +66,9 @@ def test_it_pretends_nothing() -> None:
     store = Sandbox().store
     scope = Scope(store, demo.OWNER)
     keys = {operation.key for operation in OPERATIONS.values() if operation.key}
-    assert {key for key in keys if not store.count(key)} == details.WITHOUT & keys
+    assert {key for key in keys if not store.count(key)} == demo_details.WITHOUT & keys
     empty: set[tuple[str, str]] = set()
-    for key in keys - details.WITHOUT:
+    for key in keys - demo_details.WITHOUT:
         model, rows = schema.model(key), store.all(key)
         for field in set(model.kinds) - model.optional - set(model.bound):
             if all(row.get(field) in (None, []) for row in rows):
@@ -76,7 +76,7 @@ def test_it_pretends_nothing() -> None:
         for name, reference in model.references.items():
             if not any(relations.referred(scope, key, row, reference) for row in rows):
                 empty.add((key, name))
-    assert empty == {(key, field) for key, field in details.NEVER if key in keys}
+    assert empty == {(key, field) for key, field in demo_details.NEVER if key in keys}
 
 
 @pytest.mark.parametrize("key", sorted(demo.demo()))
