@@ -456,7 +456,12 @@ class Connections:
         """The answer, read to its end."""
         if raw.is_stream_consumed:  # by a transport that gives its whole body at once, as in tests
             return Response(raw.status_code, raw.headers, raw.content)
-        body = Body(raw.headers.get("content-encoding", ""), self._largest)
+        try:
+            body = Body(raw.headers.get("content-encoding", ""), self._largest)
+        except UndecodableError:
+            if raw.is_success:
+                raise
+            body = Body("", self._largest)  # of an error, which says what it can without its body
         pieces = aiter(cast("AsyncIterable[bytes]", raw.stream))
         try:
             async for piece in pieces:

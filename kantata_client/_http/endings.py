@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import ref
 
 import anyio
@@ -14,21 +14,57 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from weakref import ReferenceType
 
+    import trio
+
     from kantata_client._http.connection import Connections
 
 
-def at_the_end(connections: Connections) -> object:
+class Ending(Protocol):
+    """What waits for the end of the event loop."""
+
+    def release(self) -> None:
+        """Wait no longer: the connections are closed."""
+        ...
+
+
+def at_the_end(connections: Connections) -> Ending:
     """Close connections when the running event loop ends, or, on asyncio, when what this returns is dropped."""
-    if not on_asyncio():
+    return _AsyncioEnding(connections) if on_asyncio() else _TrioEnding(connections)
+
+
+class _AsyncioEnding:
+    """asyncio closes the asynchronous generators that are left when it ends (`shutdown_asyncgens`), in the loop."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._generator: AsyncGenerator[None] | None = _closing(connections)
+        with suppress(StopIteration):
+            anext(self._generator).send(None)
+
+    def release(self) -> None:
+        """Nothing runs until the loop ends, so there is nothing to stop."""
+
+
+class _TrioEnding:
+    """A system task sleeps until trio cancels it at its end, or until its connections are closed or dropped."""
+
+    def __init__(self, connections: Connections) -> None:
         import trio
 
-        trio.lowlevel.spawn_system_task(_wait, ref(connections), name="kantata_client: connections")
-        return None
-    # asyncio closes the asynchronous generators that are left when it ends (`shutdown_asyncgens`), in the loop.
-    generator = _closing(connections)
-    with suppress(StopIteration):
-        anext(generator).send(None)
-    return generator
+        self._scope = scope = trio.CancelScope()
+        token = trio.lowlevel.current_trio_token()
+
+        def dropped(_: object) -> None:
+            # Garbage may be collected in any thread, and after the end of trio.
+            with suppress(Exception):
+                token.run_sync_soon(scope.cancel)
+
+        # The task alone holds the reference: anything that outlives the loop would keep the loop alive.
+        left = ref(connections, dropped)
+        trio.lowlevel.spawn_system_task(_wait, left, scope, name="kantata_client: connections")
+
+    def release(self) -> None:
+        """End the task."""
+        self._scope.cancel()
 
 
 async def _closing(connections: Connections) -> AsyncGenerator[None]:
@@ -38,14 +74,15 @@ async def _closing(connections: Connections) -> AsyncGenerator[None]:
         await _close(connections)
 
 
-async def _wait(connections: ReferenceType[Connections]) -> None:
-    try:
-        await anyio.sleep_forever()
-    finally:
-        left = connections()
-        if left is not None:
-            with anyio.CancelScope(shield=True):
-                await _close(left)
+async def _wait(connections: ReferenceType[Connections], scope: trio.CancelScope) -> None:
+    with scope:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            left = None if scope.cancel_called else connections()
+            if left is not None:
+                with anyio.CancelScope(shield=True):
+                    await _close(left)
 
 
 async def _close(connections: Connections) -> None:

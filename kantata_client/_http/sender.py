@@ -182,6 +182,7 @@ class Sender:
         # A cancelled task closes its connections too, but does not wait for its peers for ever.
         with anyio.move_on_after(5, shield=True):
             await self.connections.aclose(for_good=True)
+        self._end.release()
 
     async def _attempt(
         self, request: Request, prepared: Prepared, attempt: int, started: float | None, *, stream: bool
