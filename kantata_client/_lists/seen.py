@@ -16,7 +16,8 @@ _ENOUGH_BLOCKS = 4_096
 _SPARSE = 8
 """Ids in a block on average, below which a table takes less memory than blocks."""
 _SPREAD = 0x9E3779B97F4A7C15
-"""An odd number that spreads neighbouring ids over a table."""
+"""An odd number whose products spread ids over a table."""
+_64_BITS = (1 << 64) - 1
 
 
 class Seen:
@@ -28,6 +29,8 @@ class Seen:
         self._numbers = 0
         self._table = array("Q")
         """Numbers where their hash leads, or behind; 0 is a free place. At most two thirds are taken."""
+        self._shift = 64
+        """Bits of a hash beyond those that number the places of the table."""
         self._others: set[object] = set()
 
     def new(self, items: list[M], identities: list[Any]) -> list[M]:
@@ -73,7 +76,8 @@ class Seen:
     def _put(self, number: int) -> bool:
         """Put a number into the table; whether it was not there."""
         table, last = self._table, len(self._table) - 1
-        place = (number * _SPREAD >> 20) & last
+        # The upper bits of a product depend on all bits of its factors, and ids may be multiples of anything.
+        place = ((number ^ number >> 32) * _SPREAD & _64_BITS) >> self._shift
         while known := table[place]:
             if known == number:
                 return False
@@ -84,8 +88,13 @@ class Seen:
             self._resize(2 * len(table))
         return True
 
+    def _make(self, size: int) -> None:
+        self._table, self._numbers = array("Q", bytes(8)) * size, 0
+        self._shift = 65 - size.bit_length()
+
     def _resize(self, size: int) -> None:
-        old, self._table, self._numbers = self._table, array("Q", bytes(8 * size)), 0
+        old = self._table
+        self._make(size)
         for number in old:
             if number:
                 self._put(number)
@@ -93,7 +102,8 @@ class Seen:
     def _tabulate(self, blocks: dict[int, int]) -> None:
         """Move the numbers from the blocks to a table."""
         size = 1 << (3 * self._numbers).bit_length()
-        self._table, self._numbers, self._blocks = array("Q", bytes(8 * size)), 0, None
+        self._make(size)
+        self._blocks = None
         while blocks:
             place, bits = blocks.popitem()
             while bits:
