@@ -161,6 +161,7 @@ async def together(
     return found
 
 
+@pytest.mark.measured
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("window", "least", "most"), [(None, 0.9, 0.03), (2.0, 0.3, 0.12)], ids=["bucket", "window"]
