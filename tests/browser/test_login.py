@@ -87,5 +87,5 @@ def test_login(server: str, tmp_path: Path, decision: str) -> None:
     assert "Ada Thornvale" in page
     assert out == "Signed in as Ada Thornvale.\n"
     who = subprocess.run([*command, "whoami"], env=environment, capture_output=True, text=True, check=True)
-    assert who.stdout == f"Ada Thornvale at {server}/api/v1\n"
+    assert who.stdout == f"Ada Thornvale at {server}/api/v1 (token from profile default)\n"
     subprocess.run([*command, "logout"], env=environment, check=True)
