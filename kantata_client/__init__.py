@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.drift_row import DriftRow
     from kantata_client._calls.responses import APIResponse
+    from kantata_client._calls.unset import UNSET
     from kantata_client._contract import Operation
     from kantata_client._http.messages import File, Timeouts
     from kantata_client._http.redis_throttle import RedisThrottle
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from kantata_client._lists.tables import table
     from kantata_client._lists.walk import Page
     from kantata_client._objects.model import Model
-    from kantata_client._unset import UNSET
     from kantata_client.client import Kantata
     from kantata_client.errors import (
         APIError,
@@ -137,7 +137,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Throttle": "_http.throttle",
     "Timeouts": "_http.messages",
     "TokenProvider": "_http.tokens",
-    "UNSET": "_unset",
+    "UNSET": "_calls.unset",
     "table": "_lists.tables",
 }
 """The module of each name."""

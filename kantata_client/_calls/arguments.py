@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kantata_client._calls.beyond import Beyond
 from kantata_client._calls.scalars import MissingError, native
+from kantata_client._calls.unset import UNSET
 from kantata_client._suggestions import similar
-from kantata_client._unset import UNSET
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:

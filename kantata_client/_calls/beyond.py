@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client._unset import UNSET
+from kantata_client._calls.unset import UNSET
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kantata_client._calls.responses import WithResponse, with_response
+from kantata_client._calls.unset import UNSET, Unset
 from kantata_client._resources.exports import ExportsMethods
-from kantata_client._unset import UNSET, Unset
 from kantata_client.models.account_data_export_result import AccountDataExportResult
 from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
 from kantata_client.models.export_download_url_result import ExportDownloadUrlResult
