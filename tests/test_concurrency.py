@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+
 import anyio
 import anyio.lowlevel
 import pytest
 
-from kantata_client._concurrency import in_order, plainly, to_the_end
-from kantata_client.sandbox import Sandbox
+from kantata_client._concurrency import plainly, to_the_end
 
 BACKENDS = ["asyncio", "trio"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_program_is_in_no_group(backend: str, kind: type[BaseException]) -> None:
-    async def end() -> None:
-        await anyio.sleep(0.01)
-        raise kind
+def ended(program: str, *arguments: str) -> str:
+    """What a program prints; in a process of its own, since what ends a program would end the tests."""
+    code = textwrap.dedent(program)
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return process.stdout.strip()
 
-    with pytest.raises(kind):
-        anyio.run(in_order, [end, anyio.lowlevel.checkpoint, end], backend=backend)
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "SystemExit"])
+def test_what_ends_the_program_is_in_no_group(backend: str, kind: str) -> None:
+    program = """
+        import builtins, sys, anyio
+        from kantata_client._concurrency import in_order
+        kind = getattr(builtins, sys.argv[1])
+        async def end():
+            await anyio.sleep(0.01)
+            raise kind
+        try:
+            anyio.run(in_order, [end, anyio.lowlevel.checkpoint, end], backend=sys.argv[2])
+        except BaseException as error:
+            print(type(error).__name__)
+    """
+    assert ended(program, kind, backend) == kind
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_within_a_bulk_run(backend: str) -> None:
-    sandbox = Sandbox("empty")
-
-    async def main() -> None:
-        def token() -> str:
+    program = """
+        import sys, anyio
+        from kantata_client.sandbox import Sandbox
+        def token():
             raise KeyboardInterrupt
-
-        async with sandbox.client() as kantata:
-            await kantata.with_token(token).stories.delete_many([1, 2, 3])
-
-    with pytest.raises(KeyboardInterrupt):
-        anyio.run(main, backend=backend)
+        async def main():
+            async with Sandbox("empty").client() as kantata:
+                await kantata.with_token(token).stories.delete_many([1, 2, 3])
+        try:
+            anyio.run(main, backend=sys.argv[1])
+        except BaseException as error:
+            print(type(error).__name__)
+    """
+    assert ended(program, backend) == "KeyboardInterrupt"
 
 
 def test_other_groups_stay_what_they_are() -> None:
