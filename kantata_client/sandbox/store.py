@@ -364,7 +364,7 @@ class Store:
     def _before_write(self, key: str, identity: str, old: Record | None, new: Record | None) -> None:
         """Drop the listings that a write may change through others, and take the record out of the rest."""
         stale: list[object] = []
-        for query, listing in self._listings.items():
+        for query, listing in list(self._listings.items()):  # the server may add one in its thread
             if listing.reads.touched(key, identity, old, new, _values) or (
                 listing.key == key
                 and old is not None

@@ -45,7 +45,7 @@ class Table:
 
     name: str
     rows: int
-    latest: datetime | None
+    latest: datetime | date | None
     days: dict[date, int]
     """Records by the day of their last update."""
 
@@ -89,6 +89,11 @@ def tables(file: Path) -> list[Table]:
     return sorted(found, key=lambda each: (-each.rows, each.name))
 
 
+def _day(latest: date) -> date:
+    """The day of a list's newest record, which some lists know by day only."""
+    return latest.astimezone(UTC).date() if isinstance(latest, datetime) else latest
+
+
 def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any]]) -> str:
     """The page."""
     by_name = {each.name: each for each in summary.lists}
@@ -101,8 +106,7 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
         (f"{summary.requests:,}", "requests"),
         (f"{summary.limited:,}", "answered 429"),
     ]
-    last = max((each.latest for each in stored if each.latest is not None), default=None)
-    end = last.astimezone(UTC).date() if last else summary.started.date()
+    end = max((_day(each.latest) for each in stored if each.latest), default=summary.started.date())
     head = "<th>list</th><th class=n>records</th><th class=n>stored</th><th class=n>deleted</th><th class=n>seconds</th>"
     head += (
         f"<th class=n>429</th><th>updated last</th><th>updates by day, {_DAYS} days to {end:%d %b %Y}</th>"
@@ -145,7 +149,10 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
 
 
 def _row(stored: Table, run: Any, end: date) -> str:
-    latest = f"{stored.latest.astimezone(UTC):%Y-%m-%d %H:%M}" if stored.latest else ""
+    if isinstance(stored.latest, datetime):
+        latest = f"{stored.latest.astimezone(UTC):%Y-%m-%d %H:%M}"
+    else:
+        latest = str(stored.latest or "")
     cells = [f"<td>{escape(stored.name)}</td>", f"<td class=n>{stored.rows:,}</td>"]
     for value in (run.rows, run.deleted, run.elapsed, run.limited) if run is not None else ("",) * 4:
         text = f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if value else ""

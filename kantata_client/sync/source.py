@@ -190,6 +190,8 @@ class _Run:
         self._of = of
         self._reader = reader
         self._options = options
+        self._gone: set[str] = set()
+        """Ids that this run has deleted: the feed and the comparison may both find a record."""
 
     def rows(self) -> Iterator[Any]:
         """Arrow tables for dlt; `None` while the service is being waited for."""
@@ -354,8 +356,10 @@ class _Run:
 
     def _delete(self, ids: Collection[str]) -> Iterator[Any]:
         of = self._of
+        ids = set(ids) - self._gone
         if not ids:
             return
+        self._gone |= ids
         if self._options.soft_delete:
             stored = Warehouse(of, soft_delete=True).rows(sorted(ids))
             if not stored:

@@ -105,11 +105,11 @@ def test_a_sentence_about_nothing_stops(tmp_path: Path, facts: Facts, text: str,
 
 
 def test_help_shows_the_fields_of_a_model_with_their_types() -> None:
-    text = pydoc.render_doc(TimeEntry)
+    text = pydoc.plain(pydoc.render_doc(TimeEntry))
     for line in (
-        "time_in_minutes (int | None)",
-        "created_at (datetime | None)",
-        "user (User | None): The user",
+        "time_in_minutes: int | None",
+        "created_at: datetime | None",
+        "user: One[User]",
     ):
         assert line in text
     assert inspect.getdoc(TimeEntry).startswith("Time entry.")  # type: ignore[union-attr]
