@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from kantata_client import models
+from kantata_client._objects.model import annotation_of
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.relations import blank, singular, subject
@@ -185,7 +184,7 @@ class _Maker:
                 cls: Any = getattr(models, kind, None)
                 if cls is None:
                     return None
-                inner = {each.name: str(each.type).removesuffix(" | None") for each in attrs.fields(cls)}
+                inner = {each: annotation_of(cls, each).removesuffix(" | None") for each in cls.FIELDS}
                 simple = {name: kind for name, kind in inner.items() if kind in schema.SCALARS}
                 return {name: self._by_kind(key, name, kind, number) for name, kind in simple.items()}
 

@@ -11,6 +11,7 @@ import attrs
 
 from kantata_client import models
 from kantata_client._contract import Operation
+from kantata_client._objects.model import annotation_of
 from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -123,12 +124,12 @@ def model(key: str) -> Model:
     cls = getattr(models, name)
     kinds: dict[str, str] = {}
     lists: set[str] = set()
-    for field in attrs.fields(cls):
-        kind = str(field.type).removesuffix(" | None")
+    for field in cls.FIELDS:
+        kind = annotation_of(cls, field).removesuffix(" | None")
         if kind.startswith("list["):
-            lists.add(field.name)
+            lists.add(field)
             kind = kind[5:-1].removesuffix(" | None")
-        kinds[field.name] = kind.partition("[")[0]
+        kinds[field] = kind.partition("[")[0]
     numbered = kinds.pop("id", None) == "int"
     references = {
         name: Reference(association.ids, association.key, association.many)

@@ -10,7 +10,7 @@ import attrs
 
 from kantata_client import models
 from kantata_client._contract import Operation
-from kantata_client._objects.model import Model
+from kantata_client._objects.model import Model, annotation_of
 from kantata_client.errors import UsageError
 from kantata_client.operations import OPERATIONS
 
@@ -202,9 +202,7 @@ def model_name(model: type[Model]) -> str:
 
 def _kind(model: type[Model], field: str) -> Kind | Literal["ids", "reference"]:
     """The type of a field's column. Ids are text, also where the contract has numbers, so that they can be joined."""
-    annotation = model.__annotations__[field]
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    text = text.removesuffix(" | None")
+    text = annotation_of(model, field).removesuffix(" | None")
     if text.startswith("list[") and field.endswith("_ids"):
         return "ids"
     if text == "Reference":

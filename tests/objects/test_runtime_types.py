@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import subprocess
+import sys
 import typing
 from datetime import UTC, date, datetime
 from typing import Any, get_args, get_origin, get_type_hints
@@ -173,6 +175,23 @@ def test_help_shows_fields_and_associations_with_their_types() -> None:
 def test_attrs_resolves_the_types_of_a_model(name: str) -> None:
     cls = attrs.resolve_types(MODELS[name])
     assert all(_is_resolved(each.type) for each in attrs.fields(cls))
+
+
+def test_the_sandbox_and_the_sync_read_classes_whose_types_are_resolved() -> None:
+    """`attrs.resolve_types` writes classes into `attrs.fields`, where there was text."""
+    program = (
+        "import attrs\n"
+        "from kantata_client.models import ExchangeRate, TimeEntry\n"
+        "for cls in (ExchangeRate, TimeEntry): attrs.resolve_types(cls)\n"
+        "from kantata_client.sandbox import schema\n"
+        "from kantata_client.sync.lists import lists\n"
+        "rates = schema.model('exchange_rates')\n"
+        "print(rates.numbered, rates.kinds['effective_date'], lists()['time_entries'].columns['date_performed'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["True", "date", "date"]
 
 
 @pytest.mark.parametrize("name", MODELS)
