@@ -105,7 +105,7 @@ class API:
             if not self._strict:
                 tolerated = tolerate(route.operation, pairs, sent, self._gaps)
                 pairs, sent, default_filters = tolerated.pairs, tolerated.body, tolerated.default_filters
-            query = queries.parse(route.operation, pairs)
+            query = queries.parse(route.operation, pairs, strict=self._strict)
             query = attrs.evolve(query, default_filters=default_filters)
             self._store.files.origin = f"{request.url.scheme}://{request.url.netloc}"
             self._store.author = viewer

@@ -51,16 +51,23 @@ class Query:
     """Whether the default filters apply."""
 
 
-def parse(operation: Operation, sent: Iterable[tuple[str, str]]) -> Query:
+def parse(operation: Operation, sent: Iterable[tuple[str, str]], *, strict: bool = True) -> Query:
     """Check the query against the contract: unknown names and values of a wrong type are refused with 400.
 
     A list may come as `a,b` or as `name[]=a&name[]=b`.
+
+    Args:
+        operation: What the request is for.
+        sent: Its query.
+        strict: Whether to refuse pages of a list that the contract does not describe as paged.
     """
     values: dict[str, str] = {}
     for name, value in sent:
         name = name.removesuffix("[]")
         values[name] = f"{values[name]},{value}" if name in values else value
     known = known_parameters(operation)
+    if operation.result == "page" and not strict:
+        known = {"page": Parameter("integer"), "per_page": Parameter("integer"), **known}
     for name, value in values.items():
         if name not in known:
             raise bad_request(f"{operation.id} takes no query parameter `{name}`.")

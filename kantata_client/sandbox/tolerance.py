@@ -7,6 +7,7 @@ the sandbox stays strict. What is dropped is noted in the sandbox's gaps.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -213,10 +214,20 @@ def _inner(value: Any, fields: Mapping[str, Any] | None) -> Any:
 
 
 def _same(stored: Any, sent: Any) -> bool:
-    """Whether a value is the stored one, a number and its text being the same."""
+    """Whether a value is the stored one: a number equals its text, and a time its milliseconds, as brainstem-js reads it."""
     if isinstance(stored, list) and isinstance(sent, list):
         ours, theirs = cast("list[Any]", stored), cast("list[Any]", sent)
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     if isinstance(stored, (str, int, float)) and isinstance(sent, (str, int, float)):
-        return stored == sent or (not isinstance(stored, bool) and str(stored) == str(sent))
+        if stored == sent or (not isinstance(stored, bool) and str(stored) == str(sent)):
+            return True
+        return isinstance(stored, str) and not isinstance(sent, str) and _milliseconds(stored) == sent
     return bool(stored == sent)
+
+
+def _milliseconds(time: str) -> float | None:
+    """A time as JavaScript counts it, since 1970; None if the text is not a time."""
+    try:
+        return datetime.fromisoformat(time).timestamp() * 1000 if "T" in time else None
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -328,6 +329,24 @@ async def test_a_record_read_is_written_back_whole(lenient: API, name: str) -> N
         field: value for field, value in Sandbox("demo").store.all(key)[0].items() if field != "updated_at"
     }
     assert {field: after.get(field) for field in before} == before
+
+
+async def test_a_time_may_come_back_in_milliseconds(lenient: API) -> None:
+    """As brainstem-js reads and writes it, also where the body takes a date."""
+    store = lenient.sandbox.store
+    row = store.all("backup_approver_associations")[0]
+    sent = {"start_date": datetime.fromisoformat(row["start_date"]).timestamp() * 1000}
+    path = f"/backup_approver_associations/{row['id']}"
+    await lenient.put(path, {"backup_approver_association": sent})
+    assert store.all("backup_approver_associations")[0]["start_date"] == row["start_date"]
+    other = {"start_date": sent["start_date"] + 86_400_000}
+    await lenient.put(path, {"backup_approver_association": other}, status=422)
+
+
+async def test_every_list_has_pages(api: API, lenient: API) -> None:
+    await api.get("/revenue_recognition_methods", per_page=1, page=2, status=400)  # not in its contract
+    every = await lenient.ids("/revenue_recognition_methods")
+    assert await lenient.ids("/revenue_recognition_methods", per_page=1, page=2) == every[1:2]
 
 
 async def test_gaps_are_counted_and_bounded() -> None:
