@@ -1,22 +1,11 @@
-"""Every named filter of the lists: which records it keeps, and that it leaves others out."""
+"""An account and the filters that look at fields of the filtered records, or lift a default filter."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from kantata_client.sandbox import registry, schema
-from kantata_client.sandbox.filters.common import COMMON
-
-from .test_filters_of_relations import TRIED
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .conftest import API
-
-pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 WORKSPACE, STORY = {"workspace_id": "11"}, {"story_id": "201"}
 ARCHIVED = {"workspace_id": "12"}
@@ -213,7 +202,7 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     },
     "workweek_memberships": {391: {"user_id": 21}, 392: {"user_id": 23}},
 }
-"""Envelope key → id → what the record has. The account's owner, user 1001 with membership 2001, is there too."""
+"""Envelope key → id → fields. The account's owner, user 1001 with membership 2001, exists as well."""
 
 REQUIRED: Mapping[str, Mapping[str, Any]] = {
     "external_references": {"subject_type": "Workspace"},
@@ -344,7 +333,7 @@ KEPT: Mapping[tuple[str, str, str], set[int]] = {
     ("workspaces", "user_not_participating", "23"): {13, 14},
     ("workspaces", "workspace_groups", "51"): {11},
     ("workweek_memberships", "participants_for_workspace_id", "13"): {391},
-    # Those that many lists have
+    # Common to many lists
     ("invoices", "created_after", "2026-02-01T00:00:00Z"): {82, 83},
     ("invoices", "created_before", "2026-02-01T00:00:00Z"): {81},
     ("invoices", "updated_after", "2026-02-15T00:00:00Z"): {83},
@@ -355,7 +344,7 @@ KEPT: Mapping[tuple[str, str, str], set[int]] = {
     ("project_templates", "by_title", "aud"): {294},
     ("skills", "except", "301"): {302},
     ("project_accounting_records", "ids", "293"): {293},
-    # Those whose names say it all
+    # Derived from the name of the parameter
     ("stories", "workspace_id", "13"): {206},
     ("assignments", "workspace_id", "13"): {217},
     ("stories", "due_after", "2026-03-05"): {202},
@@ -364,7 +353,7 @@ KEPT: Mapping[tuple[str, str, str], set[int]] = {
     ("stories", "due_between", "2026-03-01:2026-03-31"): {202},
     ("workspaces", "require_time_approvals", "true"): {11},
 }
-"""(envelope key, filter, value) → the records that it keeps."""
+"""(envelope key, filter, value) → the records that pass."""
 
 LIFTED: Mapping[tuple[str, str, str], set[int]] = {
     ("account_colors", "enabled_only", "false"): {122},
@@ -391,79 +380,14 @@ LIFTED: Mapping[tuple[str, str, str], set[int]] = {
     ("workspaces", "archived", "include"): {12},
     ("workspaces", "include_archived", "true"): {12},
 }
-"""(envelope key, filter, value) → the records that a default hides unless this is said."""
+"""(envelope key, filter, value) → the records that are hidden by default and that the filter adds."""
 
-WITHOUT_EFFECT: Mapping[tuple[str, str], str] = {
-    ("organizations", "for_current_user"): "true",
-    ("account_memberships", "only_active"): "true",
-    ("story_allocation_days", "only_my_account"): "true",
-    ("users", "on_my_account_or_participant_in_workspace"): "11",
-    ("users", "on_my_account"): "true",
-    ("stories", "all_on_account"): "true",
+WITHOUT_EFFECT = {
+    ("organizations", "for_current_user", "true"),
+    ("account_memberships", "only_active", "true"),
+    ("story_allocation_days", "only_my_account", "true"),
+    ("users", "on_my_account_or_participant_in_workspace", "11"),
+    ("users", "on_my_account", "true"),
+    ("stories", "all_on_account", "true"),
 }
-"""Filters for what one account, whose members see everything, does not have."""
-
-
-@pytest.fixture
-async def world(empty: API) -> API:
-    for key, rows in RECORDS.items():
-        for identity, fields in rows.items():
-            empty.sandbox.store.put(key, {"id": identity, **fields})
-    return empty
-
-
-async def listed(world: API, key: str, **query: Any) -> set[int]:
-    operation = schema.list_of(key)
-    assert operation is not None
-    return {
-        int(identity)
-        for identity in await world.ids(operation.path, per_page=200, **REQUIRED.get(key, {}), **query)
-    }
-
-
-@pytest.mark.parametrize(("key", "name", "value"), KEPT)
-async def test_what_a_filter_keeps_and_drops(world: API, key: str, name: str, value: str) -> None:
-    kept = await listed(world, key, **{name: value})
-    assert kept == KEPT[key, name, value]
-    if value not in {"exclude", "include"}:
-        assert await listed(world, key) - kept
-
-
-@pytest.mark.parametrize(("key", "name", "value"), LIFTED)
-async def test_what_a_default_hides(world: API, key: str, name: str, value: str) -> None:
-    shown = await listed(world, key)
-    assert await listed(world, key, **{name: value}) == shown | LIFTED[key, name, value] != shown
-
-
-@pytest.mark.parametrize(("key", "name"), WITHOUT_EFFECT)
-async def test_what_has_no_effect(world: API, key: str, name: str) -> None:
-    shown = await listed(world, key)
-    assert await listed(world, key, **{name: WITHOUT_EFFECT[key, name]}) == shown != set()
-
-
-def test_no_filter_is_left_out() -> None:
-    tried = {(key, name) for key, name, _ in (*KEPT, *LIFTED)} | WITHOUT_EFFECT.keys() | TRIED
-    declared = registry.declared()
-    assert not {(each.key, name) for each in declared for name in each.filters} - tried
-    assert not COMMON.keys() - {name for _, name in tried}
-    hiding = {each.key for each in declared if each.default_filters}
-    assert hiding == {key for key, _, _ in LIFTED} | {"story_dependencies", "account_memberships"}
-
-
-@pytest.mark.parametrize(
-    ("key", "query"),
-    [
-        ("stories", {"starting_between": "foo:bar"}),
-        ("stories", {"starting_between": "2026-01-01"}),
-        ("stories", {"starting_between": "2026-01-01:2026-01-02:2026-01-03"}),
-        ("stories", {"active_between": "2026-13-01:"}),
-        ("time_entries", {"date_performed_between": ":soon"}),
-        ("workspace_allocations", {"overlaps_with_date_range": "nonsense"}),
-        ("account_locations", {"archived": "perhaps"}),
-    ],
-)
-async def test_values_that_make_no_sense_are_refused(world: API, key: str, query: dict[str, str]) -> None:
-    operation = schema.list_of(key)
-    assert operation is not None
-    answer = await world.get(operation.path, **query, status=400)
-    assert next(iter(query)) in answer["errors"][0]["message"]
+"""Filters that change nothing in a single account whose members see everything."""

@@ -1,19 +1,11 @@
-"""The filters that look at other records: custom fields, skills, organizations, rate cards, teams, deleted tasks."""
+"""An account and the filters that look at other records: custom fields, skills, organizations, rate cards, teams."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from kantata_client.sandbox import schema
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .conftest import API
-
-pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
 def about(key: str, kind: str, identity: int) -> dict[str, Any]:
@@ -206,7 +198,7 @@ CUSTOM = {
     ("by_custom_currency_value", "5:1250"),
     ("has_value_for_custom_field_ids", "1,6"),
 }
-"""(filter, value) that keep the record with values, in each of the resources."""
+"""(filter, value) that the record with values passes, in each of the resources."""
 
 KEPT: Mapping[tuple[str, str, str], set[int]] = {
     ("account_insights_mappings", "standard", "true"): {1},
@@ -316,7 +308,7 @@ KEPT: Mapping[tuple[str, str, str], set[int]] = {
     ("skills", "matching", "sketch"): {302},
     ("skills", "matching", "ketching"): set(),
 }
-"""(envelope key, filter, value) → the records that it keeps."""
+"""(envelope key, filter, value) → the records that pass."""
 
 WITHOUT_EFFECT = {
     ("account_locations", "workspace_id", "11"),
@@ -328,7 +320,7 @@ WITHOUT_EFFECT = {
     ("users", "all_contacts", "true"),
     *(("story_dependencies", f"show_{what}", "true") for what in ("archived", "from_archived_workspaces")),
 }
-"""Filters for what one account, whose members see everything, does not have."""
+"""Filters that change nothing in a single account whose members see everything."""
 
 LIFTING = {
     ("story_allocation_days", "include_unnamed"),
@@ -337,127 +329,4 @@ LIFTING = {
     ("story_tasks", "show_deleted"),
     ("story_dependencies", "show_deleted"),
 }
-"""Filters that show what a default hides; each has a test of its own below."""
-
-TRIED = (
-    {(key, name) for key, name, _ in KEPT}
-    | {(key, name) for key, name, _ in WITHOUT_EFFECT}
-    | {(key, name) for key in SUBJECTS for name, _ in CUSTOM}
-    | LIFTING
-)
-
-
-@pytest.fixture
-async def world(empty: API) -> API:
-    for key, rows in RECORDS.items():
-        for identity, fields in rows.items():
-            empty.sandbox.store.put(key, {"id": identity, **fields})
-    return empty
-
-
-async def kept(world: API, key: str, **query: Any) -> set[int]:
-    operation = schema.list_of(key)
-    path = "/account_insights_mappings/dynamic" if operation is None else operation.path
-    if key == "participations":
-        query["workspace_id"] = 11
-    if key == "users":
-        query.setdefault("on_my_account", True)
-    return {int(identity) for identity in await world.ids(path, per_page=200, **query)}
-
-
-@pytest.mark.parametrize("case", sorted(KEPT), ids="-".join)
-async def test_what_a_filter_keeps_and_drops(world: API, case: tuple[str, str, str]) -> None:
-    key, name, value = case
-    assert await kept(world, key, **{name: value}) == KEPT[case]
-    if (
-        value != "exclude"
-        and (key, name, value) != ("account_memberships", "is_active", "true")
-        and name != "only_participating_or_joinable"
-        and "administration" not in name
-    ):
-        others = {"include_unnamed": True} if key == "workspace_resources" else {}
-        others |= {"archived": "include"} if value == "only" else {}
-        assert await kept(world, key, **others) - KEPT[case]
-
-
-@pytest.mark.parametrize(("name", "value"), sorted(CUSTOM))
-@pytest.mark.parametrize("key", SUBJECTS)
-async def test_custom_fields(world: API, key: str, name: str, value: str) -> None:
-    _, with_values, without = SUBJECTS[key]
-    found = await kept(world, key, **{name: value})
-    assert with_values in found
-    assert without not in found
-
-
-@pytest.mark.parametrize(
-    "value", ["4:blank", "1:Red", "2:41", "3:2026-04-01:", "5:1250:EUR", "2:42;2:43;5:1"]
-)
-async def test_custom_fields_that_do_not_match(world: API, value: str) -> None:
-    names = {"4": "choice", "1": "text", "2": "number", "3": "date", "5": "currency"}
-    found = await kept(world, "stories", **{f"by_custom_{names[value[0]]}_value": value})
-    assert 201 not in found
-    assert (202 in found) == (value == "4:blank")
-
-
-@pytest.mark.parametrize(("key", "name", "value"), sorted(WITHOUT_EFFECT))
-async def test_what_has_no_effect(world: API, key: str, name: str, value: str) -> None:
-    assert await kept(world, key, **{name: value}) == await kept(world, key) != set()
-
-
-async def test_unnamed_resources_are_hidden(world: API) -> None:
-    assert await kept(world, "story_allocation_days") == {1, 2}
-    assert await kept(world, "story_allocation_days", include_unnamed=True) == {1, 2, 3}
-
-
-async def test_the_best_match_comes_first(world: API) -> None:
-    assert await world.ids("/stories", search="interviews") == ["201", "202"]
-    assert await world.ids("/stories", search="report interviewing") == ["202"]
-
-
-async def test_deleted_tasks(world: API) -> None:
-    store = world.sandbox.store
-    store.put("time_entries", {"id": 1, "workspace_id": "11", "story_id": "203", "user_id": "21"})
-    await world.delete("/stories/203")
-    await world.get("/stories/203", status=404)
-    await world.delete("/stories/203", status=404)
-    await world.put("/stories/203", {"story": {"title": "x"}}, status=404)
-    assert await kept(world, "stories") == {201, 202}
-    assert await kept(world, "stories", only="203") == set()
-    assert await kept(world, "stories", show_deleted=True) == {201, 202, 203}
-    assert await kept(world, "stories", only_deleted=True) == {203}
-    shown = await world.get("/stories/203", show_deleted=True)
-    assert shown["stories"]["203"]["deleted_at"]
-    assert await kept(world, "story_tasks") == {1}
-    assert await kept(world, "story_tasks", show_deleted=True) == {1, 2}
-    assert await kept(world, "story_dependencies") == {1}
-    assert await kept(world, "story_dependencies", show_deleted=True) == {1, 2}
-    answer = await world.get("/time_entries/1", include="story")
-    assert answer["time_entries"]["1"]["story_id"] is None
-    assert answer["stories"] == {}
-    await world.delete("/workspaces/11")
-    assert await kept(world, "stories", show_deleted=True) == set()
-
-
-async def test_a_refused_deletion_leaves_deleted_tasks_alone(world: API) -> None:
-    await world.delete("/stories/203")
-    refused = {"story": {"workspace_id": 11, "title": "x", "parent_id": 203}}
-    await world.post("/stories", refused, status=422)
-    assert await kept(world, "stories", only_deleted=True) == {203}
-
-
-@pytest.mark.parametrize(
-    ("key", "query"),
-    [
-        ("users", {"with_skills": "python"}),
-        ("stories", {"by_custom_number_value": "2:many"}),
-        ("stories", {"by_custom_text_value": "colour:red"}),
-        ("stories", {"by_custom_text_value": ";"}),
-        ("workspaces", {"milestone_weight_percentage_complete": "half"}),
-        ("workspaces", {"pending_timesheet_submissions": "2026-01-01"}),
-    ],
-)
-async def test_values_that_make_no_sense_are_refused(world: API, key: str, query: dict[str, str]) -> None:
-    operation = schema.list_of(key)
-    assert operation is not None
-    answer = await world.get(operation.path, **query, status=400)
-    assert next(iter(query)) in answer["errors"][0]["message"]
+"""Filters that lift a default filter and have tests of their own."""
