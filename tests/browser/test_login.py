@@ -38,7 +38,7 @@ def waited_for(file: Path) -> str:
 
 
 @pytest.mark.parametrize("decision", ["allow", "deny"])
-def test_login(server: str, tmp_path: Path, decision: str) -> None:
+def test_login_and_logout_with_the_consent_page(server: str, tmp_path: Path, decision: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     home = tmp_path / "home"

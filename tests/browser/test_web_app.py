@@ -91,7 +91,7 @@ def test_sign_in_consent_list_and_sign_out(service: str, browser: Browser) -> No
     assert browser.bar == service
 
 
-def test_denial(service: str, browser: Browser) -> None:
+def test_declining_consent_shows_an_error(service: str, browser: Browser) -> None:
     browser.open(service)
     browser.click("a.button")
     browser.click("button[value=deny]")
@@ -101,7 +101,7 @@ def test_denial(service: str, browser: Browser) -> None:
     assert browser.bar == service
 
 
-def test_taking_the_permission_back(service: str, browser: Browser) -> None:
+def test_revoking_access_signs_out(service: str, browser: Browser) -> None:
     browser.open(f"{service}sign-in")
     browser.click("button[value=allow]")
     assert browser.bar == f"{service}projects"
@@ -109,7 +109,9 @@ def test_taking_the_permission_back(service: str, browser: Browser) -> None:
     assert "permission is revoked" in browser.text
 
 
-def test_a_callback_that_another_browser_began(service: str, browser: Browser, tmp_path: Path) -> None:
+def test_a_callback_started_by_another_browser_is_refused(
+    service: str, browser: Browser, tmp_path: Path
+) -> None:
     with Browser(tmp_path) as other:
         other.open(f"{service}sign-in")
         begun = other.bar

@@ -1,7 +1,8 @@
-"""A sandbox per test, and a plain HTTP client that talks to it in process."""
+"""A sandbox for each test, and a plain HTTP client in the same process."""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ NOW = datetime(2026, 7, 1, 9, 30, tzinfo=UTC)
 
 
 class API:
-    """Requests below the base path, and what must be true of every answer."""
+    """Requests below the base path, with checks that hold for every response."""
 
     def __init__(self, sandbox: Sandbox, client: httpx.AsyncClient) -> None:
         self.sandbox = sandbox
         self.client = client
 
     async def send(self, method: str, path: str, *, status: int = 200, body: Any = None, **query: Any) -> Any:
-        """The decoded answer, which must have the status; None when it has no content."""
+        """Send a request that must have the given status; returns the decoded body, None if it is empty."""
         query = {
             name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()
         }
@@ -59,7 +60,7 @@ class API:
 
 
 def check_envelope(answer: dict[str, Any]) -> None:
-    """The laws of the envelope: results are in their map, once; counts agree; each id is its key."""
+    """Check the invariants of an envelope: results are in their map, once; counts agree; each id is its key."""
     meta = answer["meta"]
     assert meta["count"] == answer["count"] >= len(answer["results"]) or meta["page_number"] > 1
     assert meta["page_count"] == -(-answer["count"] // meta["page_size"])
@@ -73,37 +74,44 @@ def check_envelope(answer: dict[str, Any]) -> None:
 
 
 def only(answer: dict[str, Any]) -> dict[str, Any]:
-    """The one object of an envelope's results."""
+    """The only object in the results of an envelope."""
     [result] = answer["results"]
     return answer[result["key"]][result["id"]]
 
 
+@asynccontextmanager
+async def connected(sandbox: Sandbox) -> AsyncIterator[API]:
+    """Requests to a sandbox in process, with the token of its owner."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=sandbox.app),
+        base_url="http://127.0.0.1/api/v1/",
+        headers={"authorization": f"Bearer {sandbox.token}"},
+    ) as client:
+        yield API(sandbox, client)
+
+
 @pytest.fixture
 def sandbox() -> Sandbox:
+    """The demo account, on July 1, 2026."""
     return Sandbox("demo", clock=lambda: NOW)
-
-
-@pytest.fixture(name="only")
-def only_fixture():
-    return only
 
 
 @pytest.fixture
 async def api(sandbox: Sandbox) -> AsyncIterator[API]:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=sandbox.app),
-        base_url="http://127.0.0.1/api/v1/",
-        headers={"authorization": f"Bearer {sandbox.token}"},
-    ) as client:
-        yield API(sandbox, client)
+    """Requests to the demo account."""
+    async with connected(sandbox) as api:
+        yield api
+
+
+@pytest.fixture
+async def lenient() -> AsyncIterator[API]:
+    """Requests to a lenient sandbox with the demo account."""
+    async with connected(Sandbox("demo", clock=lambda: NOW, strict=False)) as api:
+        yield api
 
 
 @pytest.fixture
 async def empty() -> AsyncIterator[API]:
-    sandbox = Sandbox("empty", clock=lambda: NOW)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=sandbox.app),
-        base_url="http://127.0.0.1/api/v1/",
-        headers={"authorization": f"Bearer {sandbox.token}"},
-    ) as client:
-        yield API(sandbox, client)
+    """Requests to an account with only its owner."""
+    async with connected(Sandbox("empty", clock=lambda: NOW)) as api:
+        yield api

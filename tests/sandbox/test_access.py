@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer wrong", "Basic sandbox-token", "sandbox-token"]
 )
-async def test_other_tokens_are_refused(api: API, header: str | None) -> None:
+async def test_a_missing_or_wrong_token_is_401(api: API, header: str | None) -> None:
     del api.client.headers["authorization"]
     if header is not None:
         api.client.headers["authorization"] = header
@@ -25,11 +25,11 @@ async def test_other_tokens_are_refused(api: API, header: str | None) -> None:
     assert answer == {"errors": [{"type": "oauth", "message": "Invalid OAuth 2 Request"}]}
 
 
-async def test_the_token_says_who_asks(api: API) -> None:
+async def test_me_is_the_user_of_the_token(api: API) -> None:
     assert await api.ids("/users/me") == ["1001"]
 
 
-async def test_unknown_routes(api: API) -> None:
+async def test_an_unknown_route_is_404_and_names_the_allowed_methods(api: API) -> None:
     await api.get("/storys", status=404)
     await api.get("/stories/1/2", status=404)
     answer = await api.send("PATCH", "/stories/20001", status=404)
@@ -39,13 +39,13 @@ async def test_unknown_routes(api: API) -> None:
     assert "/api/v1" in response.json()["errors"][0]["message"]
 
 
-async def test_words_win_over_ids_and_json_may_follow(api: API) -> None:
+async def test_literal_path_segments_win_over_ids_and_a_json_suffix_is_accepted(api: API) -> None:
     assert await api.ids("/users/me.json") == ["1001"]
     assert await api.ids("/users/1002.json") == ["1002"]
     await api.get("/invoices/next_invoice_number")
 
 
-async def test_requests_are_recorded_without_their_headers(api: API) -> None:
+async def test_requests_are_recorded_without_headers(api: API) -> None:
     await api.get("/stories", per_page=3, only="20001")
     await api.post("/stories", {"story": {}}, status=422)
     first, second = api.sandbox.requests
@@ -56,12 +56,12 @@ async def test_requests_are_recorded_without_their_headers(api: API) -> None:
     assert api.sandbox.token not in repr(list(api.sandbox.requests))
 
 
-async def test_broken_json(api: API) -> None:
+async def test_malformed_json_is_400(api: API) -> None:
     response = await api.client.post("stories", content=b"{", headers={"content-type": "application/json"})
     assert response.status_code == 400
 
 
-async def test_two_sandboxes_share_nothing(api: API) -> None:
+async def test_sandboxes_do_not_share_records(api: API) -> None:
     await api.delete("/stories/20001")
     assert Sandbox().store.get("stories", 20001) is not None
     assert repr(api.sandbox).startswith("<Sandbox <Store ")

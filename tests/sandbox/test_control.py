@@ -1,4 +1,4 @@
-"""Control from outside, records of one's own, records that are kept, and the clock."""
+"""Control over HTTP, initial records, persistence and the clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 @pytest.fixture
 async def outside(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without the token, in the place of a test in another language."""
+    """A client without the token, like a test in another language."""
     transport = httpx.ASGITransport(app=sandbox.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
@@ -53,7 +53,9 @@ async def test_health_state_and_reset(sandbox: Sandbox, outside: httpx.AsyncClie
     assert (await outside.post("/__sandbox__/reset", json={"seed": "full"})).status_code == 400
 
 
-async def test_the_journal(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+async def test_requests_are_listed_and_cleared_over_http(
+    sandbox: Sandbox, outside: httpx.AsyncClient
+) -> None:
     async with api(sandbox) as client:
         await client.get("users", params={"per_page": 1})
         await client.post("posts", json={"post": {"message": "m"}})
@@ -71,7 +73,7 @@ async def test_the_journal(sandbox: Sandbox, outside: httpx.AsyncClient) -> None
     assert (await outside.get("/__sandbox__/requests")).json() == []
 
 
-async def test_faults_from_outside(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+async def test_faults_are_added_and_cleared_over_http(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
     fault = {"kind": "status", "code": 503, "times": 2, "path": "/users", "method": "get"}
     assert (await outside.post("/__sandbox__/faults", json=fault)).json() == {"added": "status"}
     async with api(sandbox) as client:
@@ -92,7 +94,9 @@ async def test_faults_from_outside(sandbox: Sandbox, outside: httpx.AsyncClient)
         assert response.json()["error"]
 
 
-async def test_the_clock(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+async def test_the_clock_is_read_set_and_advanced_over_http(
+    sandbox: Sandbox, outside: httpx.AsyncClient
+) -> None:
     assert (await outside.get("/__sandbox__/clock")).json() == {"now": "2026-07-01T09:30:00+00:00"}
     await outside.post("/__sandbox__/clock", json={"now": "2027-01-01T12:00:00"})
     await outside.post("/__sandbox__/clock", json={"advance": 90})
@@ -106,7 +110,7 @@ async def test_the_clock(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
         assert (await outside.post("/__sandbox__/clock", json=wrong)).status_code == 400
 
 
-async def test_a_clock_of_its_own() -> None:
+async def test_a_clock_can_be_set_advanced_and_released() -> None:
     clock = Clock(lambda: datetime(2026, 1, 1, tzinfo=UTC))
     clock.advance(60)
     assert clock() == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -116,7 +120,7 @@ async def test_a_clock_of_its_own() -> None:
     assert clock() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_records_are_added(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+async def test_records_are_seeded_over_http(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
     response = await outside.post(
         "/__sandbox__/seed", json={"vendors": [{"title": "Northern Rail"}, {"id": 7}]}
     )
@@ -125,7 +129,7 @@ async def test_records_are_added(sandbox: Sandbox, outside: httpx.AsyncClient) -
     assert (await outside.post("/__sandbox__/seed", json=[1])).status_code == 400
 
 
-async def test_gaps_from_outside() -> None:
+async def test_gaps_are_listed_and_cleared_over_http() -> None:
     sandbox = Sandbox("empty", strict=False)
     async with api(sandbox) as client:
         await client.get("users", params={"colour": "red"})
@@ -145,13 +149,17 @@ async def test_gaps_from_outside() -> None:
         {"host": "evil.example"},
     ],
 )
-async def test_pages_of_other_sites_are_kept_out(outside: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_requests_from_other_sites_are_forbidden(
+    outside: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     for path in ("/", "/__sandbox__/state"):
         assert (await outside.get(path, headers=headers)).status_code == 403
     assert (await outside.post("/__sandbox__/reset", headers=headers)).status_code == 403
 
 
-async def test_the_page_in_the_browser(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
+async def test_the_overview_page_escapes_records_and_hides_the_token(
+    sandbox: Sandbox, outside: httpx.AsyncClient
+) -> None:
     sandbox.store.put("vendors", {"title": "<script>alert(1)</script>"})
     async with api(sandbox) as client:
         await client.get("users/999", params={"include": "<b>"})
@@ -167,7 +175,7 @@ async def test_the_page_in_the_browser(sandbox: Sandbox, outside: httpx.AsyncCli
     ("host", "control", "status"),
     [("127.0.0.1", None, 200), ("127.0.0.1", False, 404), ("0.0.0.0", None, 404), ("0.0.0.0", True, 200)],
 )
-async def test_control_is_off_on_other_addresses(
+async def test_control_is_off_by_default_beyond_loopback(
     sandbox: Sandbox, host: str, control: bool | None, status: int
 ) -> None:
     async with sandbox.serve(host=host, control=control) as server, httpx.AsyncClient() as client:
@@ -182,7 +190,7 @@ RECORDS: dict[str, Any] = {
 }
 
 
-async def test_records_of_ones_own() -> None:
+async def test_a_sandbox_starts_with_the_given_records() -> None:
     sandbox = Sandbox(records=RECORDS)
     async with sandbox.client() as kantata:
         assert (await kantata.users.me()).full_name == "Ada"
@@ -207,18 +215,18 @@ async def test_records_of_ones_own() -> None:
     [
         ({"user": [{}]}, "did you mean `users`"),
         ({"users": [{"fullname": "x"}]}, "did you mean `full_name`"),
-        ({"users": [{"id": 1}, {"id": "1"}]}, "the id 1 is there twice"),
+        ({"users": [{"id": 1}, {"id": "1"}]}, "the id 1 occurs twice"),
         ({"users": [{"manager_id": 7}]}, "`manager_id` names no record of users: 7"),
-        ({"stories": [{"position": "third"}]}, "`position` is 'third', which is not a int"),
+        ({"stories": [{"position": "third"}]}, "`position` must be of type int, got 'third'"),
     ],
 )
-async def test_records_that_do_not_fit(records: dict[str, Any], message: str) -> None:
+async def test_records_that_violate_the_contract_are_refused(records: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as refused:
         Sandbox(records=records)
     assert message in str(refused.value)
 
 
-async def test_records_are_kept_in_a_file(tmp_path: Path) -> None:
+async def test_records_persist_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "account.db"
     first = Sandbox("empty", persist=path)
     async with api(first) as client:

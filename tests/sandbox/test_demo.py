@@ -1,4 +1,4 @@
-"""The demo account: the same everywhere, consistent in itself, and in the contract's words."""
+"""The demo account: identical on every machine, consistent, and conforming to the contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ print(hashlib.sha256(msgspec.json.encode(demo.demo())).hexdigest())
 """
 
 
-def test_it_has_the_promised_size() -> None:
+def test_the_demo_account_has_the_documented_size() -> None:
     counts = Sandbox().store.counts()
     assert counts["time_entries"] == 20_000
     assert sum(not row["archived"] for row in Sandbox().store.all("workspaces")) == 40
@@ -31,7 +31,7 @@ def test_it_has_the_promised_size() -> None:
     assert counts["users"] == 61  # one of them has left
 
 
-def test_it_is_the_same_in_another_process() -> None:
+def test_the_demo_account_is_identical_in_another_process() -> None:
     here = hashlib.sha256(msgspec.json.encode(demo.demo())).hexdigest()
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland"}
     there = subprocess.run(
@@ -40,7 +40,7 @@ def test_it_is_the_same_in_another_process() -> None:
     assert there.stdout.strip() == here
 
 
-def test_it_is_built_quickly() -> None:
+def test_the_demo_account_is_built_quickly() -> None:
     demo.demo.cache_clear()
     start = time.process_time()
     Sandbox()
@@ -48,7 +48,7 @@ def test_it_is_built_quickly() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(demo.demo()))
-def test_its_fields_are_the_contracts(key: str) -> None:
+def test_demo_records_have_only_declared_fields(key: str) -> None:
     model = schema.model(key)
     known = {
         "id",
@@ -61,8 +61,7 @@ def test_its_fields_are_the_contracts(key: str) -> None:
         assert record.keys() <= known
 
 
-def test_it_pretends_nothing() -> None:
-    """Every list has records; every field has a value somewhere, and every include finds something, or it is declared."""
+def test_every_list_field_and_include_has_demo_data_or_is_declared_empty() -> None:
     store = Sandbox().store
     scope = Scope(store, demo.OWNER)
     keys = {operation.key for operation in OPERATIONS.values() if operation.key}
@@ -80,7 +79,7 @@ def test_it_pretends_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(demo.demo()))
-def test_its_references_exist(key: str) -> None:
+def test_demo_references_resolve(key: str) -> None:
     store = Sandbox().store
     scope = Scope(store, demo.OWNER)
     for record in store.all(key)[:500]:
@@ -91,7 +90,7 @@ def test_its_references_exist(key: str) -> None:
                 assert len(relations.referred(scope, key, record, reference)) == expected, reference
 
 
-def test_tasks_form_trees() -> None:
+def test_demo_tasks_form_consistent_trees() -> None:
     store = Sandbox().store
     for story in store.all("stories"):
         parent = store.get("stories", story["parent_id"])
@@ -106,7 +105,7 @@ def test_tasks_form_trees() -> None:
         assert story["sub_story_count"] == len(store.find("stories", "ancestor_ids", story["id"]))
 
 
-def test_time_is_sensible_and_adds_up() -> None:
+def test_demo_time_adds_up_to_the_totals_of_its_tasks() -> None:
     store = Sandbox().store
     days: dict[tuple[str, str], int] = {}
     logged: dict[str, int] = {}
@@ -128,6 +127,6 @@ def test_time_is_sensible_and_adds_up() -> None:
         )
 
 
-def test_an_empty_account_has_its_owner() -> None:
+def test_an_empty_account_has_only_its_owner() -> None:
     assert Sandbox("empty").store.counts() == {"users": 1, "account_memberships": 1}
     assert Sandbox(None).store.counts() == Sandbox("empty").store.counts()

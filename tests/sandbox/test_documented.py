@@ -1,4 +1,4 @@
-"""What the service's documentation says about single resources."""
+"""Rules of single resources that the service documents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def refusal(api: API, method: str, path: str, body: Any = None) -> str:
     return " ".join(f"{error['field']} {error['message']}" for error in answer["errors"])
 
 
-async def test_roles_in_use_are_marked_and_others_removed(api: API) -> None:
+async def test_deleting_a_role_marks_it_if_used_and_removes_it_otherwise(api: API) -> None:
     store = api.sandbox.store
     await api.delete("/roles/3001")
     assert store.get("roles", 3001)["deleted_at"]
@@ -32,7 +32,7 @@ async def test_roles_in_use_are_marked_and_others_removed(api: API) -> None:
     assert store.get("roles", unused) is None
 
 
-async def test_disabled_members_are_hidden(api: API) -> None:
+async def test_disabled_memberships_are_hidden_by_default(api: API) -> None:
     await api.put("/account_memberships/2005/disable")
     assert "2005" not in await api.ids("/account_memberships", per_page=200)
     await api.get("/account_memberships/2005", status=404)
@@ -40,14 +40,14 @@ async def test_disabled_members_are_hidden(api: API) -> None:
     assert "owner" in await refusal(api, "DELETE", "/account_memberships/2001")
 
 
-async def test_users_are_those_who_take_part(api: API) -> None:
+async def test_users_lists_project_participants_by_default(api: API) -> None:
     made = api.sandbox.store.put("users", {"full_name": "Lone Wolf"})["id"]
     assert made not in await api.ids("/users", per_page=200)
     await api.get(f"/users/{made}", status=404)
     assert made in await api.ids("/users", per_page=200, on_my_account=True)
 
 
-async def test_expense_reports_are_ones_own(api: API) -> None:
+async def test_expense_reports_of_others_need_all_on_account(api: API) -> None:
     store = api.sandbox.store
     mine = store.put("expense_report_submissions", {"user_id": "1001", "status": "new"})["id"]
     theirs = store.put("expense_report_submissions", {"user_id": "1002", "status": "new"})["id"]
@@ -56,7 +56,7 @@ async def test_expense_reports_are_ones_own(api: API) -> None:
     assert theirs in await api.ids("/expense_report_submissions", per_page=200, all_on_account=True)
 
 
-async def test_who_is_invited_takes_part(api: API) -> None:
+async def test_an_invitation_creates_the_user_and_the_participation(api: API) -> None:
     store = api.sandbox.store
     known = store.get("users", 1040)
     for address, role in ((known["email_address"], "buyer"), ("new@client.example", "maven")):
@@ -77,13 +77,13 @@ async def test_who_is_invited_takes_part(api: API) -> None:
     assert store.find("account_memberships", "user_id", user)
 
 
-async def test_nobody_takes_part_twice(api: API) -> None:
+async def test_a_duplicate_participation_is_refused(api: API) -> None:
     user = api.sandbox.store.where("participations", "workspace_id", "10002")[0]["user_id"]
     body = {"participation": {"workspace_id": 10002, "user_id": int(user), "role": "maven"}}
     assert "takes part" in await refusal(api, "POST", "/participations", body)
 
 
-async def test_invoices(api: API) -> None:
+async def test_invoices_need_a_line_item_and_only_drafts_can_be_deleted(api: API) -> None:
     body = {"payment_schedule": 30, "workspace_id": 10002}
     assert "line item" in await refusal(api, "POST", "/invoices", {"invoice": body})
     entry = only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"]
@@ -96,7 +96,7 @@ async def test_invoices(api: API) -> None:
     assert "draft" in await refusal(api, "DELETE", f"/invoices/{sent}")
 
 
-async def test_submissions_are_of_one_project_and_hold_an_entry_once(api: API) -> None:
+async def test_a_submission_covers_one_project_and_an_entry_is_in_one_active_submission(api: API) -> None:
     ids = [only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"] for _ in range(2)]
     other = only(await api.post("/time_entries", {"time_entry": {**ENTRY, "workspace_id": 10003}}))["id"]
     body = {"workspace_id": 10002, "title": "June", "line_item_ids": [int(ids[0]), int(other)]}
@@ -116,7 +116,7 @@ async def test_submissions_are_of_one_project_and_hold_an_entry_once(api: API) -
     await api.post("/timesheet_submissions", {"timesheet_submission": body})
 
 
-async def test_task_status_sets(api: API) -> None:
+async def test_a_new_task_status_set_has_default_statuses_and_one_in_use_cannot_be_deleted(api: API) -> None:
     made = await api.post(
         "/task_status_sets", {"task_status_set": {"name": "Kanban"}}, include="custom_task_statuses"
     )
@@ -128,7 +128,7 @@ async def test_task_status_sets(api: API) -> None:
     assert "uses it" in await refusal(api, "DELETE", f"/task_status_sets/{identity}")
 
 
-async def test_time_off_is_within_the_workday(api: API) -> None:
+async def test_time_off_cannot_exceed_the_workday(api: API) -> None:
     body = {"user_id": 1005, "requested_date": "2026-07-06", "hours": 6}
     await api.post("/time_off_entries", {"time_off_entry": body})
     assert "exceeds" in await refusal(
@@ -139,7 +139,7 @@ async def test_time_off_is_within_the_workday(api: API) -> None:
     assert "exceeds" in await refusal(api, "POST", "/time_off_entries", {"time_off_entry": sunday})
 
 
-async def test_tasks_are_five_levels_deep_at_most(api: API) -> None:
+async def test_tasks_nest_at_most_five_levels_deep(api: API) -> None:
     parent = None
     for depth in range(5):
         body = {"workspace_id": 10002, "title": f"Level {depth}", "parent_id": parent}
@@ -150,7 +150,7 @@ async def test_tasks_are_five_levels_deep_at_most(api: API) -> None:
     assert "too deep" in await refusal(api, "POST", "/stories", {"story": body})
 
 
-async def test_time_is_locked(api: API) -> None:
+async def test_locked_time_cannot_be_changed(api: API) -> None:
     lock = {"line_item_lock": {"locked_to": "2025-06-28"}}  # a Saturday before the first entry
     for day in ("2025-06-27", "2026-12-26"):
         assert "Saturday" in await refusal(
@@ -169,7 +169,7 @@ async def test_time_is_locked(api: API) -> None:
     assert "not approved" in await refusal(api, "POST", "/line_item_locks", later)
 
 
-async def test_a_new_value_of_a_custom_field_has_an_id_of_its_own(api: API) -> None:
+async def test_overriding_a_custom_field_value_creates_a_new_id(api: API) -> None:
     store = api.sandbox.store
     body = {"subject_type": "Workspace", "subject_id": 10002, "custom_field_id": 3801, "value": "West"}
     first = only(await api.post("/custom_field_values", {"custom_field_value": body}))["id"]
@@ -202,12 +202,14 @@ async def test_a_new_value_of_a_custom_field_has_an_id_of_its_own(api: API) -> N
         ("PUT", "/workspaces/10002", {"workspace": {"title": ""}}, "title"),
     ],
 )
-async def test_values_that_make_no_sense(api: API, method: str, path: str, body: Any, field: str) -> None:
+async def test_invalid_values_are_refused_by_field(
+    api: API, method: str, path: str, body: Any, field: str
+) -> None:
     assert (await refusal(api, method, path, body)).startswith(field)
 
 
-async def test_nothing_refers_to_what_was_deleted(api: API) -> None:
-    """Delete many things of all kinds; every id in the store names a record."""
+async def test_deletions_leave_no_dangling_references(api: API) -> None:
+    """Delete records of many types; every stored reference still resolves."""
     from kantata_client.sandbox import registry, schema
 
     store = api.sandbox.store

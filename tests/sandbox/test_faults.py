@@ -1,4 +1,4 @@
-"""Faults are real ones: connections are reset, answers are cut, and a write was done or not as the fault says."""
+"""Injected faults: connections are reset, responses truncated, and writes committed or not as requested."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHORT = Timeouts(connect=2, read=0.2, write=2)
 
 
 @asynccontextmanager
-async def reached(sandbox: Sandbox, way: str, **options: Any) -> AsyncIterator[Kantata]:
+async def connected(sandbox: Sandbox, way: str, **options: Any) -> AsyncIterator[Kantata]:
     """A client on a socket, or in process."""
     options = {"retries": FAST, "timeout": SHORT, "throttle": FixedRate(10_000), **options}
     if way == "in process":
@@ -64,12 +64,12 @@ def posts(sandbox: Sandbox) -> int:
 @pytest.mark.parametrize("kind", ["reset", "timeout", "status"])
 @pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.anyio
-async def test_a_write_is_done_as_the_fault_says_and_never_sent_again(
+async def test_a_committed_fault_keeps_the_write_and_no_write_is_resent(
     sandbox: Sandbox, way: str, kind: str, committed: bool
 ) -> None:
     code = (503,) if kind == "status" else ()
     fault = getattr(sandbox.faults, kind)(*code, committed=committed, method="POST")
-    async with reached(sandbox, way) as kantata:
+    async with connected(sandbox, way) as kantata:
         with pytest.raises(UnknownOutcomeError) as caught:
             await kantata.roles.create(name="Pilot")
     assert sandbox.store.count("roles") == committed
@@ -80,9 +80,9 @@ async def test_a_write_is_done_as_the_fault_says_and_never_sent_again(
 
 @both_ways
 @pytest.mark.anyio
-async def test_a_cut_answer(sandbox: Sandbox, way: str) -> None:
+async def test_a_truncated_response_makes_the_outcome_unknown(sandbox: Sandbox, way: str) -> None:
     sandbox.faults.cut(method="POST")
-    async with reached(sandbox, way) as kantata:
+    async with connected(sandbox, way) as kantata:
         with pytest.raises(UnknownOutcomeError) as caught:
             await kantata.roles.create(name="Pilot")
     assert caught.value.status == 200
@@ -92,26 +92,26 @@ async def test_a_cut_answer(sandbox: Sandbox, way: str) -> None:
 
 @both_ways
 @pytest.mark.anyio
-async def test_reads_get_through_a_burst(sandbox: Sandbox, way: str) -> None:
+async def test_reads_are_retried_through_a_burst_of_faults(sandbox: Sandbox, way: str) -> None:
     sandbox.faults.status(429, times=2)
     sandbox.faults.reset(times=1)
-    async with reached(sandbox, way) as kantata:
+    async with connected(sandbox, way) as kantata:
         assert (await kantata.users.me()).id == "1001"
     assert [request.status for request in sandbox.requests] == [429, 429, 0, 200]
 
 
 @both_ways
 @pytest.mark.anyio
-async def test_a_burst_of_429_lets_a_write_through_once(sandbox: Sandbox, way: str) -> None:
+async def test_a_write_survives_a_burst_of_429_exactly_once(sandbox: Sandbox, way: str) -> None:
     sandbox.faults.status(429, times=3, method="POST")
-    async with reached(sandbox, way) as kantata:
+    async with connected(sandbox, way) as kantata:
         await kantata.roles.create(name="Pilot")
     assert sandbox.store.count("roles") == 1
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 @pytest.mark.anyio
-async def test_errors_look_as_the_service_has_them(sandbox: Sandbox, code: int) -> None:
+async def test_error_responses_have_the_format_of_the_service(sandbox: Sandbox, code: int) -> None:
     sandbox.faults.status(code)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=sandbox.app), base_url="http://127.0.0.1/api/v1/"
@@ -126,7 +126,7 @@ async def test_errors_look_as_the_service_has_them(sandbox: Sandbox, code: int) 
 
 
 @pytest.mark.anyio
-async def test_a_reset_is_one_of_tcp(sandbox: Sandbox) -> None:
+async def test_a_reset_is_a_tcp_reset(sandbox: Sandbox) -> None:
     sandbox.faults.reset()
     async with sandbox.serve() as server:
         parts = httpx.URL(server.url)
@@ -141,9 +141,9 @@ async def test_a_reset_is_one_of_tcp(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.anyio
-async def test_faults_choose_their_requests(sandbox: Sandbox) -> None:
+async def test_faults_match_by_method_path_after_and_times(sandbox: Sandbox) -> None:
     sandbox.faults.status(500, method="GET", path="/roles", after=1, times=2)
-    async with reached(sandbox, "in process", retries=RetryPolicy(attempts=1)) as kantata:
+    async with connected(sandbox, "in process", retries=RetryPolicy(attempts=1)) as kantata:
         await kantata.users.me()
         await kantata.roles.list().collect()
         for _ in range(2):
@@ -174,10 +174,10 @@ async def test_chance_is_seeded() -> None:
 
 
 @pytest.mark.anyio
-async def test_latency_and_what_else_goes_wrong_add_up(sandbox: Sandbox) -> None:
+async def test_latency_combines_with_other_faults(sandbox: Sandbox) -> None:
     sandbox.faults.latency(0.15)
     sandbox.faults.status(500)
-    async with reached(sandbox, "in process") as kantata:
+    async with connected(sandbox, "in process") as kantata:
         start = anyio.current_time()
         with pytest.raises(ServerError):
             await kantata.with_options(retries=0).users.me()
@@ -185,9 +185,9 @@ async def test_latency_and_what_else_goes_wrong_add_up(sandbox: Sandbox) -> None
 
 
 @pytest.mark.anyio
-async def test_refused_items(sandbox: Sandbox) -> None:
+async def test_refuse_rejects_bodies_with_matching_items(sandbox: Sandbox) -> None:
     sandbox.faults.refuse(lambda item: item.get("name") == "Bad", message="has a bad name.")
-    async with reached(sandbox, "in process") as kantata:
+    async with connected(sandbox, "in process") as kantata:
         with pytest.raises(ValidationError, match="has a bad name"):
             await kantata.roles.create(name="Bad")
         await kantata.roles.create(name="Good")
@@ -195,7 +195,7 @@ async def test_refused_items(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.anyio
-async def test_nobody_listens_is_no_fault_of_the_sandbox(sandbox: Sandbox) -> None:
+async def test_a_closed_port_is_a_connection_error(sandbox: Sandbox) -> None:
     async with sandbox.serve() as server:
         url = server.url
     async with Kantata("x", base_url=url, retries=RetryPolicy(attempts=1)) as kantata:
@@ -204,13 +204,13 @@ async def test_nobody_listens_is_no_fault_of_the_sandbox(sandbox: Sandbox) -> No
 
 
 @pytest.mark.parametrize("path", ["users", "/api/v1/users"])
-def test_a_path_that_no_request_has_is_refused(path: str) -> None:
+def test_the_path_of_a_fault_must_be_below_the_base_path(path: str) -> None:
     with pytest.raises(UsageError, match="such as '/time_entries'"):
         Sandbox("empty").faults.status(503, path=path)
 
 
 @pytest.mark.anyio
-async def test_methods_in_small_letters() -> None:
+async def test_the_method_of_a_fault_ignores_case() -> None:
     sandbox = Sandbox("empty")
     sandbox.faults.status(404, path="/users", method="get")
     async with sandbox.client() as kantata:
@@ -219,6 +219,6 @@ async def test_methods_in_small_letters() -> None:
     assert sandbox.faults.hits.total() == 1
 
 
-def test_a_seed_that_there_is_not() -> None:
+def test_an_unknown_seed_is_refused() -> None:
     with pytest.raises(UsageError, match="'demo' or 'empty'"):
         Sandbox("demos")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The sandbox's change feed: an event for each write, and disorder on demand."""
+"""The change feed of the sandbox: an event for each write, disturbed on demand."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_each_write_becomes_an_event(sandbox: Sandbox) -> None:
     assert json.loads(str(deleted.previous_payload))["time_in_minutes"] == 30
 
 
-async def test_payloads_and_subjects_come_only_when_asked_for(sandbox: Sandbox) -> None:
+async def test_payloads_and_subjects_are_sent_only_on_request(sandbox: Sandbox) -> None:
     async with sandbox.client() as kantata:
         await kantata.workspaces.create(title="Moon base", creator_role="consultant")
         event = await kantata.subscribed_events.list().first()
@@ -95,7 +95,7 @@ async def test_refused_writes_leave_no_event(sandbox: Sandbox) -> None:
     assert sandbox.feed.all() == []
 
 
-async def test_all_filters(sandbox: Sandbox, clock: Clock) -> None:
+async def test_events_can_be_filtered(sandbox: Sandbox, clock: Clock) -> None:
     store = sandbox.store
     first, second, third = store.ids("time_entries")[:3]
     moments: list[datetime] = []
@@ -144,7 +144,7 @@ async def test_events_are_kept_for_9_days(sandbox: Sandbox, clock: Clock) -> Non
     assert len(sandbox.feed.all()) == 10
 
 
-async def test_only_administrators_read_them(sandbox: Sandbox) -> None:
+async def test_only_administrators_may_read_events(sandbox: Sandbox) -> None:
     membership = sandbox.store.where("account_memberships", "user_id", "1001")[0]
     sandbox.store.change("account_memberships", membership["id"], permission="collaborator")
     async with sandbox.client() as kantata:
@@ -152,7 +152,7 @@ async def test_only_administrators_read_them(sandbox: Sandbox) -> None:
             await kantata.subscribed_events.list().first()
 
 
-async def test_the_types_are_listed_with_their_fields(sandbox: Sandbox) -> None:
+async def test_event_types_are_listed_with_their_fields(sandbox: Sandbox) -> None:
     async with sandbox.client() as kantata:
         types = await kantata.subscribed_events.event_types()
     assert types.subscribed_event_types
@@ -165,7 +165,9 @@ async def test_the_types_are_listed_with_their_fields(sandbox: Sandbox) -> None:
     assert len(types.subscribed_event_types) <= 3 * len(subjects)
 
 
-async def test_disorder_is_late_doubled_shuffled_and_repeatable(clock: Clock, tmp_path: Path) -> None:
+async def test_disturbed_events_are_late_duplicated_shuffled_and_reproducible(
+    clock: Clock, tmp_path: Path
+) -> None:
     def events(seed: int) -> tuple[Sandbox, list[tuple[str, datetime, datetime]]]:
         clock.now = datetime(2026, 7, 1, tzinfo=UTC)
         sandbox = Sandbox("demo", clock=clock)
@@ -197,7 +199,7 @@ async def test_disorder_is_late_doubled_shuffled_and_repeatable(clock: Clock, tm
     assert set(delivered.values()) == {1}
 
 
-def test_nonsense_is_refused(sandbox: Sandbox) -> None:
+def test_invalid_disturbances_are_refused(sandbox: Sandbox) -> None:
     with pytest.raises(UsageError, match="probability"):
         sandbox.feed.disturb(doubled=2)
     with pytest.raises(UsageError, match="negative"):

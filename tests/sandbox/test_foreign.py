@@ -1,4 +1,4 @@
-"""Requests of clients that nobody here wrote: forms, parameters in bodies, and what the server library tolerates."""
+"""Requests that foreign clients send: forms, parameters in bodies, and what the server library tolerates."""
 
 from __future__ import annotations
 
@@ -6,30 +6,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Gaps, Sandbox
 from kantata_client.sandbox.forms import nested
 
-from .conftest import API, NOW, only
+from .conftest import only
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from .conftest import API
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
-
-
-@pytest.fixture
-async def lenient() -> AsyncIterator[API]:
-    sandbox = Sandbox("demo", clock=lambda: NOW, strict=False)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=sandbox.app),
-        base_url="http://127.0.0.1/api/v1/",
-        headers={"authorization": f"Bearer {sandbox.token}"},
-    ) as client:
-        yield API(sandbox, client)
 
 
 async def form(api: API, method: str, path: str, pairs: list[tuple[str, str]], status: int = 200) -> Any:
@@ -64,16 +52,14 @@ async def form(api: API, method: str, path: str, pairs: list[tuple[str, str]], s
         ),
     ],
 )
-async def test_names_of_fields_are_nested_as_rails_does(
-    pairs: list[tuple[str, str]], made: dict[str, Any]
-) -> None:
+async def test_form_field_names_nest_as_in_rails(pairs: list[tuple[str, str]], made: dict[str, Any]) -> None:
     assert nested(pairs) == made
 
 
 @pytest.mark.parametrize(
     "names", [["a", "a[b]"], ["a[]", "a[b]"], ["a[b]", "a[]"], ["a[b"], ["[a]"], ["a" + "[b]" * 40]]
 )
-async def test_names_that_contradict_each_other_are_refused(api: API, names: list[str]) -> None:
+async def test_contradictory_form_field_names_are_refused(api: API, names: list[str]) -> None:
     answer = await form(api, "POST", "/time_entries", [(name, "1") for name in names], status=400)
     assert "can't be read" in answer["errors"][0]["message"]
 
@@ -81,7 +67,7 @@ async def test_names_that_contradict_each_other_are_refused(api: API, names: lis
 ENTRY = {"workspace_id": "10012", "date_performed": "2026-11-02", "time_in_minutes": "30"}
 
 
-async def test_a_form_is_taken_wherever_json_is(api: API) -> None:
+async def test_forms_are_accepted_wherever_json_is(api: API) -> None:
     made = only(await form(api, "POST", "/time_entries", [(f"time_entry[{k}]", v) for k, v in ENTRY.items()]))
     assert (made["time_in_minutes"], made["billable"]) == (30, True)
     path = f"/time_entries/{made['id']}"
@@ -99,7 +85,7 @@ async def test_a_form_is_taken_wherever_json_is(api: API) -> None:
     assert {error["field"] for error in wrong["errors"]} >= {"time_in_minutes", "workspace_id"}
 
 
-async def test_nested_values_of_a_form(api: API) -> None:
+async def test_forms_may_contain_nested_objects_and_arrays(api: API) -> None:
     pairs = [
         ("story[workspace_id]", "10002"),
         ("story[title]", "By form"),
@@ -125,7 +111,7 @@ async def test_nested_values_of_a_form(api: API) -> None:
 
 
 @pytest.mark.parametrize("shape", ["multipart", "form", "json", "json as the contract has it"])
-async def test_a_direct_upload_begins_with_any_body(api: API, shape: str) -> None:
+async def test_a_direct_upload_starts_with_any_body_format(api: API, shape: str) -> None:
     fields = {"direct": "true", "attachment[type]": "receipt", "attachment[filename]": "bill.pdf"}
     inner = {"type": "receipt", "filename": "bill.pdf"}
     body: dict[str, Any] = {
@@ -139,8 +125,8 @@ async def test_a_direct_upload_begins_with_any_body(api: API, shape: str) -> Non
     assert response.json()["fields"]["key"]
 
 
-async def test_properties_of_objects_in_a_body_are_those_of_the_contract(api: API) -> None:
-    """Every declared array of objects takes its declared keys, and says so when others come."""
+async def test_objects_in_a_body_have_only_declared_properties(api: API) -> None:
+    """Every declared object accepts its declared properties and names an unknown one."""
     tried = 0
     for operation in OPERATIONS.values():
         for name, parameter in (operation.body.fields if operation.body else {}).items():
@@ -159,7 +145,7 @@ async def test_properties_of_objects_in_a_body_are_those_of_the_contract(api: AP
     assert tried > 25
 
 
-async def test_choices_are_changed_by_their_ids(api: API) -> None:
+async def test_custom_field_choices_are_updated_by_id(api: API) -> None:
     store = api.sandbox.store
     fields = {
         "name": "Size",
@@ -178,7 +164,7 @@ async def test_choices_are_changed_by_their_ids(api: API) -> None:
     assert labels == ["XS", "M", "L"]
 
 
-async def test_only_is_one_page(api: API, lenient: API) -> None:
+async def test_only_returns_all_its_records_in_one_page(api: API, lenient: API) -> None:
     ids = api.sandbox.store.ids("time_entries")[:260]
     for each in (api, lenient):
         answer = await each.get("/time_entries", only=",".join(ids))
@@ -187,7 +173,7 @@ async def test_only_is_one_page(api: API, lenient: API) -> None:
         assert len(await each.ids("/time_entries", only=",".join(ids), page=3, per_page=20)) == 260
 
 
-async def test_an_empty_list_has_no_page(empty: API) -> None:
+async def test_an_empty_list_has_page_number_0(empty: API) -> None:
     meta = (await empty.get("/vendors"))["meta"]
     assert meta == {"count": 0, "page_count": 0, "page_number": 0, "page_size": 20}
 
@@ -198,7 +184,7 @@ async def test_limit_or_offset_alone_has_no_effect(api: API, query: dict[str, in
 
 
 @pytest.mark.parametrize(("role", "side"), [("client", "buyer"), ("consultant", "maven"), (None, "maven")])
-async def test_the_creators_role(api: API, role: str | None, side: str) -> None:
+async def test_creator_role_sets_the_side_of_the_creator(api: API, role: str | None, side: str) -> None:
     body = {"title": "P"} | ({"creator_role": role} if role else {})
     made = only(await api.post("/workspaces", {"workspace": body}))
     [row] = api.sandbox.store.where("participations", "workspace_id", made["id"])
@@ -211,9 +197,9 @@ async def test_a_missing_required_parameter_is_named(api: API, lenient: API) -> 
         assert [error["field"] for error in answer["errors"]] == ["workspace_id"]
 
 
-# What the library tolerates: refused by name, unless the sandbox is lenient
+# What the library tolerates is refused by name, unless the sandbox is lenient.
 
-SLIPS: dict[str, tuple[str, dict[str, Any], str]] = {
+SLOPPY_REQUESTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown parameter": ("/stories", {"colour": "red"}, "colour"),
     "cache buster": ("/stories", {"_": "1719823"}, "_"),
     "unknown include": ("/stories", {"include": "assignees,friends"}, "friends"),
@@ -235,15 +221,15 @@ SLIPS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("slip", SLIPS)
-async def test_a_slip_is_refused_by_name_or_tolerated(api: API, lenient: API, slip: str) -> None:
-    path, query, name = SLIPS[slip]
+@pytest.mark.parametrize("case", SLOPPY_REQUESTS)
+async def test_a_sloppy_request_is_refused_by_name_or_tolerated(api: API, lenient: API, case: str) -> None:
+    path, query, name = SLOPPY_REQUESTS[case]
     answer = await api.get(path, **query, status=400)
     assert name in answer["errors"][0]["message"]
     await lenient.get(path, **query)
 
 
-async def test_what_a_lenient_sandbox_makes_of_slips(lenient: API) -> None:
+async def test_a_lenient_sandbox_interprets_sloppy_requests_as_the_library_does(lenient: API) -> None:
     get, ids = lenient.get, lenient.ids
     default = await ids("/stories")
     assert await ids("/stories", order="colour:asc") == default
@@ -269,7 +255,7 @@ async def test_what_a_lenient_sandbox_makes_of_slips(lenient: API) -> None:
     await get(f"/workspaces/{archived}", apply_default_filters="false")
 
 
-async def test_parameters_in_a_body(api: API, lenient: API) -> None:
+async def test_parameters_in_a_body_are_used_only_when_lenient(api: API, lenient: API) -> None:
     post = {"workspace_id": 10012, "message": "m"}
     body = {"post": post, "include": "user,workspace", "colour": "red"}
     refused = await api.post("/posts", body, status=400)
@@ -281,7 +267,7 @@ async def test_parameters_in_a_body(api: API, lenient: API) -> None:
     assert "workspaces" in both
 
 
-async def test_unknown_properties(api: API, lenient: API) -> None:
+async def test_unknown_properties_are_ignored_only_when_lenient(api: API, lenient: API) -> None:
     story = {"title": "T", "assignments": [{"assignee_id": 1002}], "mood": 3}
     answer = await api.put("/stories/20551", {"story": story}, status=422)
     assert {error["field"] for error in answer["errors"]} == {"assignments", "mood"}
@@ -301,8 +287,8 @@ def _updates() -> list[str]:
 
 
 @pytest.mark.parametrize("name", _updates())
-async def test_a_record_read_is_written_back_whole(lenient: API, name: str) -> None:
-    """Clients that know nothing of the contract send all that they got, with one field changed."""
+async def test_a_whole_record_can_be_written_back_when_lenient(lenient: API, name: str) -> None:
+    """Clients without knowledge of the contract send everything they received, with one field changed."""
     operation = OPERATIONS[name]
     key = str(operation.key)
     store = lenient.sandbox.store

@@ -1,4 +1,4 @@
-"""Every operation of the contract: served, or refused with a reason that is on a list."""
+"""Every operation of the contract is served, or declared as not emulated."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 NOT_EMULATED = registry.not_emulated()
 CUSTOM = registry.handlers()
-UNKNOWN = {(each.key, name) for each in registry.declared() for name in each.unknown_includes}
+UNKNOWN_INCLUDES = {(each.key, name) for each in registry.declared() for name in each.unknown_includes}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
-NEEDED: dict[str, Any] = {"subject_type": "Workspace", "workspace_id": 10002, "story_id": 20060}
-"""Values for query parameters that a list can't do without."""
+REQUIRED: dict[str, Any] = {"subject_type": "Workspace", "workspace_id": 10002, "story_id": 20060}
+"""Values of required query parameters."""
 
 
-def test_the_lists_name_operations() -> None:
+def test_declared_routes_are_operations_of_the_contract() -> None:
     assert NOT_EMULATED.keys() <= OPERATIONS.keys()
     assert CUSTOM.keys() <= OPERATIONS.keys()
     assert not NOT_EMULATED.keys() & CUSTOM.keys()
 
 
-def test_only_a_few_are_left_out() -> None:
+def test_at_most_five_operations_are_not_emulated() -> None:
     assert len(NOT_EMULATED) <= 5
 
 
-def _walks() -> list[Operation]:
+def _lists() -> list[Operation]:
     return [
         operation
         for operation in OPERATIONS.values()
@@ -46,9 +46,9 @@ def _walks() -> list[Operation]:
     ]
 
 
-@pytest.mark.parametrize("operation", _walks(), ids=lambda operation: operation.id)
-async def test_every_list_answers(api: API, operation: Operation) -> None:
-    query = {name: NEEDED.get(name, 1) for name, parameter in operation.query.items() if parameter.required}
+@pytest.mark.parametrize("operation", _lists(), ids=lambda operation: operation.id)
+async def test_every_list_responds_to_each_include_and_order(api: API, operation: Operation) -> None:
+    query = {name: REQUIRED.get(name, 1) for name, parameter in operation.query.items() if parameter.required}
     if operation.id in NOT_EMULATED:
         answer = await api.get(operation.path, **query, status=501)
         assert operation.id in answer["errors"][0]["message"]
@@ -124,8 +124,8 @@ def _creations() -> list[Operation]:
 
 
 @pytest.mark.parametrize("operation", _creations(), ids=lambda operation: operation.id)
-async def test_every_creation_lasts(api: API, operation: Operation) -> None:
-    """What is created can be read, changed and deleted, as far as the contract has these."""
+async def test_created_records_can_be_read_updated_and_deleted(api: API, operation: Operation) -> None:
+    """A created record can be read, updated and deleted if the contract has these operations."""
     fields = _required(operation.body.fields if operation.body else {})
     if operation.id == "POST /exports":
         fields["export_definition"] = {"users": {"columns": ["id", "full_name"]}}
@@ -133,15 +133,15 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
         fields["assignee_id"] = 1005
     if operation.id == "POST /invoices":
         items = [{"notes": "Workshop", "amount": 100}]
-        fields |= {"draft": True, "additional_items": items}  # others can't be deleted
+        fields |= {"draft": True, "additional_items": items}  # only drafts can be deleted
     if operation.id == "POST /resource_requests":
         fields |= {"approver_ids": [1002], "resource_id": 15001}
     if operation.id == "POST /line_item_locks":
         fields["locked_to"] = "2024-01-06"  # a Saturday before all entries
     if operation.id == "POST /participations":
-        fields["user_id"] = _stranger(api.sandbox.store)
-    made_for_it = await _prerequisites(api, operation, fields)
-    body = {operation.body.wrapper: fields | made_for_it} if operation.body else None
+        fields["user_id"] = _non_participant(api.sandbox.store)
+    references = await _prerequisites(api, operation, fields)
+    body = {operation.body.wrapper: fields | references} if operation.body else None
     query = _required(operation.query)
     answer = await api.post(operation.path, body, **query)
     [result] = answer["results"]
@@ -154,7 +154,7 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
             assert str(read.id) == result["id"]
         listing = OPERATIONS.get(f"GET {operation.path}")
         if listing is not None and listing.result == "page" and "only" in listing.query:
-            given = {**NEEDED, **fields, **made_for_it}
+            given = {**REQUIRED, **fields, **references}
             required = {name: given[name] for name, p in listing.query.items() if p.required}
             walk = getattr(getattr(kantata, listing.resource), listing.name)(**required, only=result["id"])
             assert [each.id for each in await walk.collect()] == [result["id"]]
@@ -177,14 +177,14 @@ async def test_every_creation_lasts(api: API, operation: Operation) -> None:
             assert left is None
 
 
-def _stranger(store: Store) -> int:
-    """A user who takes no part in the project that the requests are about."""
+def _non_participant(store: Store) -> int:
+    """A user who does not participate in the project of the requests."""
     team = {row["user_id"] for row in store.where("participations", "workspace_id", "10002")}
     return int(next(identity for identity in store.ids("users") if identity not in team))
 
 
 async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any]) -> dict[str, Any]:
-    """Records that a creation refers to and the demo account lacks."""
+    """Create the records that a request refers to and that the demo account lacks."""
     made: dict[str, Any] = {}
     model = schema.model(operation.key or "")
     targets = {name: reference.key for name in fields if (reference := model.reference_of(name)) is not None}
@@ -212,7 +212,7 @@ async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any])
     return made
 
 
-ODD: tuple[Any, ...] = (
+RANDOM_TEXTS: tuple[Any, ...] = (
     *(
         "",
         "x",
@@ -229,7 +229,7 @@ ODD: tuple[Any, ...] = (
     ),
     *("2026-01-01T00:00:00Z", "9" * 30, "ä/ö", "1:2", "(1:a):(2:b)", "\x00"),
 )
-ODD_VALUES: tuple[Any, ...] = (
+RANDOM_VALUES: tuple[Any, ...] = (
     *(
         None,
         True,
@@ -258,8 +258,8 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None:
-    """Whatever is sent, the answer is one of the API's: a failure of the sandbox would be raised here."""
+async def test_random_requests_never_crash(api: API, seed: int) -> None:
+    """Every response has a status of the API; an exception in the sandbox would be raised here."""
     choose = random.Random(seed).choice
     chance = random.Random(seed).random
     ids = {"stories": "20060", "users": "1005", "workspaces": "10002", "time_entries": "100001"}
@@ -268,10 +268,10 @@ async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None
         path = operation.path
         for name in operation.path_parameters:
             path = path.replace(f"{{{name}}}", ids.get(collection, choose(("1", "x", "1:2"))))
-        query = {name: choose(ODD) for name in operation.query if chance() < 0.15}
+        query = {name: choose(RANDOM_TEXTS) for name in operation.query if chance() < 0.15}
         body: Any = None
         if operation.body is not None:
-            fields = {name: choose(ODD_VALUES) for name in operation.body.fields if chance() < 0.4}
+            fields = {name: choose(RANDOM_VALUES) for name in operation.body.fields if chance() < 0.4}
             good = _required(operation.body.fields) if chance() < 0.7 else {}
             item = choose((good, good | fields, fields))
             wrapper, plural = operation.body.wrapper, operation.body.plural
@@ -282,7 +282,7 @@ async def test_odd_requests_are_answered_not_failed(api: API, seed: int) -> None
         assert response.status_code in {200, 204, 400, 404, 422, 501}, (operation.id, response.text)
 
 
-_UNTIDY: dict[str, Any] = {
+_UNCONVERTED: dict[str, Any] = {
     "str": 7,
     "int": "7",
     "float": "1.5",
@@ -290,49 +290,51 @@ _UNTIDY: dict[str, Any] = {
     "date": "2026-01-02T03:04:05Z",
     "datetime": "2026-01-02",
 }
-"""Values as a request may have them, none as the contract types an answer's (but for booleans)."""
+"""Values as requests may contain them: only booleans have the type that responses need."""
 
 
-def _put_full(store: Store, key: str) -> None:
-    """A record with a value in each field and association, so that no list is empty."""
+def _put_complete(store: Store, key: str) -> None:
+    """Store a record with a value in every field and association."""
     model = schema.model(key)
     record: dict[str, Any] = {
-        field: [_UNTIDY[kind]] if field in model.lists else _UNTIDY[kind]
+        field: [_UNCONVERTED[kind]] if field in model.lists else _UNCONVERTED[kind]
         for field, kind in model.kinds.items()
-        if kind in _UNTIDY and field not in {"archived", "deleted_at", "disabled_at"}
+        if kind in _UNCONVERTED and field not in {"archived", "deleted_at", "disabled_at"}
     }
     for reference in model.references.values():
         target = reference.key or "workspaces"
         others = store.ids(target) or [store.put(target, {"id": 1})["id"]]
-        here = str(NEEDED.get(reference.ids, others[0]))
+        here = str(REQUIRED.get(reference.ids, others[0]))
         about = {"key": target, "id": here} if reference.key is None else here
         record[reference.ids] = [about] if reference.many or reference.ids.endswith("_ids") else about
-    asked_for = {**NEEDED, "estimate_scenario_id": 1, "project_plan": True}
+    asked_for = {**REQUIRED, "estimate_scenario_id": 1, "project_plan": True}
     record |= {field: value for field, value in asked_for.items() if field in model.kinds}
     store.put(key, {**record, "id": 1})
 
 
-WIDE: dict[str, dict[str, Any]] = {
+LIFTING: dict[str, dict[str, Any]] = {
     "users": {"on_my_account": True},
     "expense_report_submissions": {"all_on_account": True},
 }
-"""Envelope key → what lifts the default filters that would hide a full record."""
+"""Envelope key → parameters that lift the default filters that would hide such a record."""
 
 
-async def test_objects_are_what_the_contract_says(sandbox: Sandbox) -> None:
-    """The client checks a full object of each list, with all that it includes, and those of the demo account."""
-    lists = [each for each in _walks() if each.id not in NOT_EMULATED and each.key is not None]
+async def test_records_conform_to_the_contract(sandbox: Sandbox) -> None:
+    """The client checks a complete record of each list with all includes, and those of the demo account."""
+    lists = [each for each in _lists() if each.id not in NOT_EMULATED and each.key is not None]
     for operation in lists:
-        if operation.key != "external_references":  # the demo's are full
-            _put_full(sandbox.store, operation.key or "")
+        if operation.key != "external_references":  # the demo account has complete ones
+            _put_complete(sandbox.store, operation.key or "")
     async with sandbox.client(on_drift="raise") as kantata:
         for operation in lists:
-            query = {name: NEEDED.get(name, 1) for name, p in operation.query.items() if p.required}
+            query = {name: REQUIRED.get(name, 1) for name, p in operation.query.items() if p.required}
             if "include" in operation.query:
                 query["include"] = [
-                    name for name in operation.query["include"].values if (operation.key, name) not in UNKNOWN
+                    name
+                    for name in operation.query["include"].values
+                    if (operation.key, name) not in UNKNOWN_INCLUDES
                 ]
-            query |= WIDE.get(operation.key or "", {})
+            query |= LIFTING.get(operation.key or "", {})
             walk = getattr(getattr(kantata, operation.resource), operation.name)
             assert await walk(**query).collect(limit=20), operation.id
             if (
@@ -347,7 +349,7 @@ async def test_objects_are_what_the_contract_says(sandbox: Sandbox) -> None:
                 assert str(full.id) == "1"
 
 
-async def test_answers_that_are_no_records_are_what_the_contract_says(sandbox: Sandbox, api: API) -> None:
+async def test_results_without_records_conform_to_the_contract(sandbox: Sandbox, api: API) -> None:
     body = {"access_group_membership": {"access_group_id": 80101, "user_id": 1005}}
     made = await api.post("/access_group_memberships", body)
     expense = await api.get("/expenses", uninvoiced=True, per_page=1)

@@ -1,4 +1,4 @@
-"""Planning and staffing: capacity, allocations, requests, snapshots, templates, statuses, permissions."""
+"""Planning and staffing: capacity, allocations, requests, snapshots, templates, statuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
-async def test_capacity_is_the_workweek_less_holidays_and_time_off(api: API) -> None:
+async def test_capacity_is_the_workweek_minus_holidays_and_time_off(api: API) -> None:
     store = api.sandbox.store
     period = {"start_date": "2026-05-01", "end_date": "2026-05-05"}  # from a Friday to a Tuesday
     hours = (await api.get("/users/1005/capacity", **period))["hours"]
@@ -57,7 +57,7 @@ async def test_an_allocation_is_split(api: API) -> None:
         await api.put("/workspace_allocations/split", **{**query, "split_date": day}, status=422)
 
 
-async def test_allocations_that_match_scheduled_hours(api: API) -> None:
+async def test_allocations_are_made_to_match_scheduled_hours(api: API) -> None:
     store = api.sandbox.store
     resource = store.all("workspace_resources")[60]
     story = store.find("stories", "workspace_id", str(resource["workspace_id"]))[3]
@@ -80,7 +80,7 @@ async def test_allocations_that_match_scheduled_hours(api: API) -> None:
     assert "after_date" in refused["errors"][0]["message"]
 
 
-async def test_a_resource_is_asked_for_and_staffed(api: API) -> None:
+async def test_a_resource_request_is_created_and_staffed(api: API) -> None:
     store = api.sandbox.store
     fields = {
         "resource_workspace_id": 10002,
@@ -192,7 +192,7 @@ async def test_a_template_is_applied(api: API) -> None:
     await api.put(path, {"workspace": {"project_tracker_template_id": 77}}, status=422)
 
 
-async def test_bodies_of_workspaces(api: API) -> None:
+async def test_workspace_bodies_set_status_team_and_preferences(api: API) -> None:
     store = api.sandbox.store
     store.put("organizations", {"id": 81, "name": "Design"})
     fields = {
@@ -220,7 +220,7 @@ async def test_bodies_of_workspaces(api: API) -> None:
     await api.put(path, {"workspace": {"status_key": 1}}, status=422)
 
 
-async def test_bodies_of_invoices(api: API) -> None:
+async def test_invoice_bodies_create_fixed_fee_and_additional_items(api: API) -> None:
     fields = {
         "payment_schedule": 30,
         "workspace_id": 10002,
@@ -237,7 +237,7 @@ async def test_bodies_of_invoices(api: API) -> None:
     await api.delete(path, status=422)
 
 
-async def test_task_status_sets_are_assigned_all_or_none(api: API) -> None:
+async def test_task_status_sets_are_assigned_atomically(api: API) -> None:
     store = api.sandbox.store
     store.put("task_status_sets", {"id": 4, "name": "Kanban"})
     rows = [{"workspace_id": 10002, "status_set_id": 4}, {"workspace_id": 10003, "status_set_id": 4}]
@@ -254,7 +254,7 @@ async def test_task_status_sets_are_assigned_all_or_none(api: API) -> None:
     assert store.count("workspace_task_status_sets") == before
 
 
-async def test_the_standard_workweek(api: API) -> None:
+async def test_a_user_returns_to_the_default_workweek(api: API) -> None:
     store = api.sandbox.store
     path, body = "/workweek_memberships/standardize_to_default", {"workweek_membership": {"user_id": 1005}}
     for row in store.all("workweeks"):
@@ -267,7 +267,7 @@ async def test_the_standard_workweek(api: API) -> None:
     assert store.get("workweek_memberships", old["id"])["end_date"] == "2026-06-30"
 
 
-async def test_computed_fields(api: API) -> None:
+async def test_computed_fields_follow_from_other_records(api: API) -> None:
     store = api.sandbox.store
     entries = store.where("time_entries", "workspace_id", "10002")
     names = "minutes_logged,billable_minutes,non_billable_minutes,estimated_minutes,provider_lead_name"
@@ -280,7 +280,7 @@ async def test_computed_fields(api: API) -> None:
     assert story["formatted_description"].startswith("<p>")
 
 
-async def test_an_assignment_is_ended_rather_than_deleted(api: API) -> None:
+async def test_deleting_an_assignment_ends_it(api: API) -> None:
     row = api.sandbox.store.all("assignments")[0]
     await api.delete(f"/assignments/{row['id']}")
     assert row["id"] not in await api.ids("/assignments", current=True, story_id=row["story_id"])

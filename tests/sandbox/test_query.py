@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
-async def test_pages_give_every_record_once(api: API) -> None:
+async def test_pages_contain_every_record_once(api: API) -> None:
     seen: list[str] = []
     for page in range(1, 12):
         answer = await api.get("/stories", per_page=200, page=page)
@@ -21,12 +21,12 @@ async def test_pages_give_every_record_once(api: API) -> None:
     assert len(seen) == len(set(seen)) == 2000
 
 
-async def test_a_page_has_20_records_unless_told_otherwise(api: API) -> None:
+async def test_a_page_has_20_records_by_default(api: API) -> None:
     assert len(await api.ids("/users")) == 20
     assert len(await api.ids("/users.json", per_page=7)) == 7
 
 
-async def test_limit_and_offset_win(api: API) -> None:
+async def test_limit_and_offset_win_over_page_and_per_page(api: API) -> None:
     everyone = await api.ids("/users", per_page=200)
     assert await api.ids("/users", limit=5, offset=13, page=2, per_page=3) == everyone[13:18]
 
@@ -38,11 +38,11 @@ async def test_limit_and_offset_win(api: API) -> None:
         *({"limit": 5, "offset": -1}, {"limit": 0, "offset": 0}, {"limit": 201, "offset": 0}),
     ],
 )
-async def test_impossible_pages_are_refused(api: API, query: dict[str, str]) -> None:
+async def test_invalid_page_parameters_are_refused(api: API, query: dict[str, str]) -> None:
     await api.get("/users", **query, status=400)
 
 
-async def test_order(api: API) -> None:
+async def test_order_sorts_in_both_directions_with_ties_by_id(api: API) -> None:
     for order in ("due_date:asc", "due_date:desc"):
         answer = await api.get("/stories", order=order, per_page=200)
         shown = [(answer["stories"][r["id"]]["due_date"], int(r["id"])) for r in answer["results"]]
@@ -54,7 +54,7 @@ async def test_order(api: API) -> None:
     await api.get("/stories", order="colour:asc", status=400)
 
 
-async def test_the_declared_default_order_holds(api: API) -> None:
+async def test_lists_use_the_declared_default_order(api: API) -> None:
     answer = await api.get("/time_entries", per_page=200)
     dates = [answer["time_entries"][r["id"]]["date_performed"] for r in answer["results"]]
     assert dates == sorted(dates, reverse=True)
@@ -63,7 +63,7 @@ async def test_the_declared_default_order_holds(api: API) -> None:
     assert shown == sorted(shown, key=str.casefold)
 
 
-async def test_only_and_filters(api: API) -> None:
+async def test_lists_can_be_filtered_by_id_reference_and_boolean(api: API) -> None:
     assert await api.ids("/stories", only="20003,20001,999") != []
     assert sorted(await api.ids("/stories", only="20003,20001,999")) == ["20001", "20003"]
     entries = await api.get(
@@ -82,7 +82,7 @@ async def test_only_and_filters(api: API) -> None:
     assert two["count"] == len(expected)
 
 
-async def test_ranges(api: API) -> None:
+async def test_lists_can_be_filtered_by_dates_and_times(api: API) -> None:
     january = await api.get("/time_entries", date_performed_between="2026-01-01:2026-01-31", per_page=1)
     rows = api.sandbox.store.all("time_entries")
     assert (
@@ -97,7 +97,7 @@ async def test_ranges(api: API) -> None:
     assert offset["count"] == later["count"]
 
 
-async def test_default_filters_hide_on_both_routes(api: API) -> None:
+async def test_default_filters_apply_to_list_and_get(api: API) -> None:
     archived = [row["id"] for row in api.sandbox.store.all("workspaces") if row["archived"]]
     assert archived
     shown = await api.ids("/workspaces", per_page=200)
@@ -116,7 +116,7 @@ async def test_default_filters_hide_on_both_routes(api: API) -> None:
     await api.get("/users/1061", show_disabled=True, on_my_account=True)
 
 
-async def test_external_references_find_their_subject(api: API) -> None:
+async def test_records_are_found_by_external_reference(api: API) -> None:
     query = {
         "external_reference_service_name": "deskbook",
         "external_reference_service_model_refs": "ENG-1000,ENG-1001",
@@ -145,11 +145,11 @@ async def test_sideloads_of_the_same_type_share_a_map(api: API) -> None:
     assert set(top["sub_story_ids"]) < set(top["descendant_ids"])
     assert top["assignee_ids"] == []
     assert answer["users"] == {}
-    # Included objects come without references of their own.
+    # Included objects have no reference lists.
     assert "sub_story_ids" not in answer["stories"][top["sub_story_ids"][0]]
 
 
-async def test_lists_of_references_appear_only_when_included(api: API) -> None:
+async def test_reference_lists_appear_only_when_included(api: API) -> None:
     plain = (await api.get("/stories", only="20003"))["stories"]["20003"]
     assert not {"assignee_ids", "sub_story_ids", "follower_ids", "external_reference_ids"} & plain.keys()
     full = (await api.get("/stories", only="20003", include="assignees,followers"))["stories"]["20003"]
@@ -157,7 +157,7 @@ async def test_lists_of_references_appear_only_when_included(api: API) -> None:
     assert full["follower_ids"]
 
 
-async def test_polymorphic_references(api: API) -> None:
+async def test_polymorphic_references_resolve(api: API) -> None:
     answer = await api.get("/external_references", subject_type="Workspace", include="subject", per_page=5)
     for result in answer["results"]:
         reference = answer["external_references"][result["id"]]["subject_ref"]
@@ -168,7 +168,7 @@ async def test_polymorphic_references(api: API) -> None:
     assert len(posts["attachments"]) == 40
 
 
-async def test_included_things_that_are_gone_are_null(api: API) -> None:
+async def test_a_reference_to_a_deleted_record_is_null(api: API) -> None:
     entry = api.sandbox.store.all("time_entries")[0]
     api.sandbox.store.remove("users", entry["user_id"])
     answer = await api.get(f"/time_entries/{entry['id']}", include="user")
@@ -176,7 +176,7 @@ async def test_included_things_that_are_gone_are_null(api: API) -> None:
     assert answer["users"] == {}
 
 
-async def test_optional_fields(api: API) -> None:
+async def test_optional_fields_are_sent_on_request(api: API) -> None:
     assert "city" not in (await api.get("/users/1001"))["users"]["1001"]
     answer = await api.get("/users/1001", optional_fields="city,bio")
     assert answer["users"]["1001"]["city"] == "Larkport"
@@ -184,10 +184,10 @@ async def test_optional_fields(api: API) -> None:
     await api.get("/users", optional_fields="shoe_size", status=400)
 
 
-async def test_optional_fields_that_nothing_computes_are_refused(api: API) -> None:
+async def test_optional_fields_that_are_not_computed_are_refused(api: API) -> None:
     refused = await api.get("/workspaces", optional_fields="lock_date", status=501)
     assert "lock_date" in refused["errors"][0]["message"]
-    # What a request can set is null until one did, and what a test puts into the store is shown.
+    # A field that requests can set is null until then; one that a test stores is shown.
     assert (await api.get("/workspaces/10002", optional_fields="stage"))["workspaces"]["10002"][
         "stage"
     ] is None
@@ -209,25 +209,25 @@ async def test_optional_fields_that_nothing_computes_are_refused(api: API) -> No
         {"date_performed_between": "2026-01-01"},
     ],
 )
-async def test_wrong_queries_are_refused(api: API, query: dict[str, str]) -> None:
+async def test_invalid_queries_are_refused(api: API, query: dict[str, str]) -> None:
     answer = await api.get("/time_entries", **query, status=400)
     assert any(word in answer["errors"][0]["message"] for word in query)
 
 
-async def test_what_is_not_emulated_says_so(api: API) -> None:
+async def test_parameters_that_are_not_emulated_are_501(api: API) -> None:
     answer = await api.get("/stories", with_start_or_due_date="x", status=501)
     assert "with_start_or_due_date" in answer["errors"][0]["message"]
     await api.get("/stories", search="review", only="20001", status=400)
 
 
-async def test_search_and_matching(api: API) -> None:
+async def test_search_ignores_case(api: API) -> None:
     answer = await api.get("/stories", search="wireFRAMES", per_page=200)
     assert answer["count"] > 40
     assert all("wireframes" in story["title"].lower() for story in answer["stories"].values())
     assert (await api.get("/users", by_full_name="thornvale"))["count"] >= 1
 
 
-async def test_filters_of_relations(api: API) -> None:
+async def test_filters_follow_references(api: API) -> None:
     store = api.sandbox.store
     user = "1005"
     mine = await api.get("/stories", with_assignees=user, per_page=200, show_from_archived_workspaces=True)
@@ -241,7 +241,7 @@ async def test_filters_of_relations(api: API) -> None:
     assert (await api.get("/stories", with_root_id=tops["results"][0]["id"]))["count"] == 9
 
 
-async def test_a_walk_sees_writes_between_its_pages(api: API) -> None:
+async def test_the_count_reflects_writes_between_pages(api: API) -> None:
     before = (await api.get("/workspaces", per_page=1))["count"]
     await api.post("/workspaces", {"workspace": {"title": "New"}})
     assert (await api.get("/workspaces", per_page=1))["count"] == before + 1

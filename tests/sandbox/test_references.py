@@ -1,33 +1,29 @@
-"""When objects show the ids of others: only when included, as documented, or always, as the server library does."""
+"""When objects show references: only if included, as documented, or always, as the server library does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from kantata_client import NotIncludedError
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Sandbox, schema
 
-from .conftest import API, NOW, only
+from .conftest import NOW, connected, only
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from .conftest import API
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 
 @pytest.fixture
 async def always() -> AsyncIterator[API]:
-    sandbox = Sandbox("demo", clock=lambda: NOW, references="always")
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=sandbox.app),
-        base_url="http://127.0.0.1/api/v1/",
-        headers={"authorization": f"Bearer {sandbox.token}"},
-    ) as client:
-        yield API(sandbox, client)
+    async with connected(Sandbox("demo", clock=lambda: NOW, references="always")) as api:
+        yield api
 
 
 LISTS = [
@@ -38,21 +34,21 @@ LISTS = [
     and "{" not in operation.path
     and operation.key
 ]
-NEEDED: dict[str, Any] = {"subject_type": "Workspace", "workspace_id": 10002, "story_id": 20060}
+REQUIRED: dict[str, Any] = {"subject_type": "Workspace", "workspace_id": 10002, "story_id": 20060}
 
 
 @pytest.mark.parametrize("name", LISTS)
-async def test_what_is_bound_to_an_include_is_left_out(api: API, name: str) -> None:
+async def test_fields_bound_to_an_include_are_omitted_by_default(api: API, name: str) -> None:
     operation = OPERATIONS[name]
     key = str(operation.key)
     model = schema.model(key)
-    required = {field: NEEDED.get(field, 1) for field, p in operation.query.items() if p.required}
+    required = {field: REQUIRED.get(field, 1) for field, p in operation.query.items() if p.required}
     response = await api.client.get(operation.path.lstrip("/"), params=required)
     if response.status_code == 501:
         pytest.skip(response.text)
-    left_out = {*model.bound, *model.optional}
+    omitted = {*model.bound, *model.optional}
     for shown in response.json()[key].values():
-        assert not left_out & shown.keys()
+        assert not omitted & shown.keys()
     for field, association in model.bound.items():
         if "include" not in operation.query or association not in operation.query["include"].values:
             continue
@@ -63,7 +59,7 @@ async def test_what_is_bound_to_an_include_is_left_out(api: API, name: str) -> N
             assert field in answer[key][result["id"]]
 
 
-async def test_a_reference_that_is_asked_for_and_missing_is_null(api: API) -> None:
+async def test_an_included_reference_to_nothing_is_null(api: API) -> None:
     answer = await api.get("/stories", include="parent", per_page=200)
     values = [answer["stories"][result["id"]]["parent_id"] for result in answer["results"]]
     assert any(value is not None for value in values)
@@ -71,7 +67,7 @@ async def test_a_reference_that_is_asked_for_and_missing_is_null(api: API) -> No
     assert only(await api.get(f"/stories/{top['id']}", include="parent"))["parent_id"] is None
 
 
-async def test_references_can_always_be_sent(always: API) -> None:
+async def test_references_always_sends_single_references(always: API) -> None:
     entry = only(await always.get("/time_entries", per_page=1))
     assert {"workspace_id", "user_id", "story_id"} <= entry.keys()
     assert "external_reference_ids" not in entry
@@ -79,13 +75,13 @@ async def test_references_can_always_be_sent(always: API) -> None:
     assert made["workspace_id"] == "10002"
 
 
-def test_a_lenient_sandbox_sends_them_always() -> None:
+def test_a_lenient_sandbox_always_sends_single_references() -> None:
     assert Sandbox("empty").store.references == "documented"
     assert Sandbox("empty", strict=False).store.references == "always"
     assert Sandbox("empty", strict=False, references="documented").store.references == "documented"
 
 
-async def test_the_client_says_what_to_include(sandbox: Sandbox) -> None:
+async def test_reading_an_omitted_reference_names_the_include(sandbox: Sandbox) -> None:
     async with sandbox.client() as kantata:
         entry = await kantata.time_entries.list().first()
         assert entry is not None

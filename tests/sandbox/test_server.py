@@ -1,4 +1,4 @@
-"""The sandbox with the client of this package, in process and on a socket, on asyncio and trio."""
+"""The sandbox with this package's client, in process and on a socket, on asyncio and trio."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ async def test_the_client_works_on_a_socket(sandbox: Sandbox) -> None:
         *(("192.0.2.7", "192.0.2.7"), ("localhost", "localhost")),
     ],
 )
-async def test_all_addresses_are_reached_at_loopback(host: str, reached: str) -> None:
+async def test_unspecified_addresses_are_reached_at_loopback(host: str, reached: str) -> None:
     assert _reached_at(host) == reached
 
 
-async def test_many_connections_and_a_free_port_afterwards(sandbox: Sandbox) -> None:
+async def test_the_port_is_free_after_many_connections(sandbox: Sandbox) -> None:
     async with sandbox.serve() as server:
         port = int(server.url.split(":")[2].partition("/")[0])
         headers = {"authorization": f"Bearer {server.token}"}
@@ -66,7 +66,7 @@ async def test_many_connections_and_a_free_port_afterwards(sandbox: Sandbox) -> 
         assert f":{port}/" in server.url
 
 
-async def test_a_cancelled_program_still_stops_the_server(sandbox: Sandbox) -> None:
+async def test_cancellation_stops_the_server(sandbox: Sandbox) -> None:
     with anyio.move_on_after(0.3) as scope:
         async with sandbox.serve():
             await anyio.sleep(10)
@@ -74,14 +74,14 @@ async def test_a_cancelled_program_still_stops_the_server(sandbox: Sandbox) -> N
     assert not [thread for thread in threading.enumerate() if thread.name == "kantata-sandbox"]
 
 
-async def test_a_taken_port_is_an_error(sandbox: Sandbox) -> None:
+async def test_a_port_in_use_is_an_error(sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"(?i)in use"):
         async with sandbox.serve(port=taken.getsockname()[1]):
             pass
 
 
-async def test_small_answers_are_sent_at_once(sandbox: Sandbox) -> None:
-    """With Nagle's algorithm on, each get on a kept connection would wait some 40 ms for an acknowledgement."""
+async def test_every_connection_has_tcp_nodelay(sandbox: Sandbox) -> None:
+    """With Nagle's algorithm, each request on a kept connection would wait some 40 ms for an acknowledgement."""
     delays: list[int] = []
     inner = sandbox.app
 

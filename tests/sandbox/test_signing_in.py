@@ -1,4 +1,4 @@
-"""Tokens of users without a browser, for tests of services that act for their users."""
+"""Tokens of users without a browser, for tests of services that act on behalf of users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_a_client_acts_for_any_user() -> None:
         assert (await kantata.with_token(sandbox.oauth.token_for()).users.me()).id == owner.id
 
 
-async def test_a_signed_in_user_is_renewed_like_one_who_came_by_a_browser() -> None:
+async def test_a_token_from_sign_in_is_refreshed_like_one_from_a_browser() -> None:
     sandbox = Sandbox("demo")
     user = [row["id"] for row in sandbox.store.all("users")][1]
     sandbox.oauth.register(RegisteredApp("my-app", "my-secret"))
@@ -50,7 +50,7 @@ async def test_a_signed_in_user_is_renewed_like_one_who_came_by_a_browser() -> N
             assert (await app.introspect(kept)).scopes == ("api_only", "offline_access")
 
 
-def test_unknown_users_and_applications() -> None:
+def test_unknown_users_and_applications_are_refused() -> None:
     sandbox = Sandbox("empty")
     with pytest.raises(UsageError, match="no user '404'"):
         sandbox.oauth.token_for(404)
@@ -58,6 +58,6 @@ def test_unknown_users_and_applications() -> None:
         sandbox.oauth.sign_in(client_id="mine")
 
 
-def test_options_of_the_client_are_named() -> None:
+def test_unknown_client_options_are_refused() -> None:
     with pytest.raises(TypeError):
         Sandbox("empty").client(retrys=3)  # pyright: ignore[reportCallIssue]

@@ -1,4 +1,4 @@
-"""The stand-in CDN takes a form however the network cuts it."""
+"""The stand-in CDN accepts a form however the network splits it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOUNDARY = b"--B\r\n"
 
 
 def form(files: Files) -> bytes:
-    """An upload as the API's ticket asks for it; one of its fields has a character of three bytes."""
+    """An upload with the fields of the API's ticket, one of which has a character of three bytes."""
     _, ticket = files.ticket("attachments/1")
     ticket = {**ticket, "x-amz-server-side-encryption": "AES256"}
     fields = [(name.encode(), value.encode()) for name, value in ticket.items()]
@@ -21,7 +21,7 @@ def form(files: Files) -> bytes:
     return BOUNDARY + BOUNDARY.join(parts) + b"--B--\r\n"
 
 
-def test_an_upload_in_two_pieces_cut_anywhere() -> None:
+def test_an_upload_may_be_split_at_any_byte() -> None:
     files = Files(lambda: datetime(2026, 7, 1, tzinfo=UTC))
     body = form(files)
     assert not body.isascii()
@@ -33,7 +33,7 @@ def test_an_upload_in_two_pieces_cut_anywhere() -> None:
 
 
 @pytest.mark.parametrize("name", [b"key", b"utf8"])
-def test_a_field_that_is_no_text_is_refused(name: bytes) -> None:
+def test_a_form_field_that_is_not_text_is_refused(name: bytes) -> None:
     files = Files(lambda: datetime(2026, 7, 1, tzinfo=UTC))
     part = b'Content-Disposition: form-data; name="%s"\r\n\r\n\xe2\r\n' % name
     upload = _Upload("multipart/form-data; boundary=B", files)

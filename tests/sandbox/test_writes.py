@@ -1,10 +1,12 @@
-"""Creating, changing, deleting, one by one and in bulk."""
+"""Creating, updating and deleting records, singly and in bulk."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from .conftest import only
 
 if TYPE_CHECKING:
     from .conftest import API
@@ -13,10 +15,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 ENTRY = {"workspace_id": 10002, "date_performed": "2026-06-30", "time_in_minutes": 45}
 REFERENCE = {"service_name": "deskbook", "service_model": "Slot", "service_model_ref": "S-1"}
-Only = "Callable[[Any], dict[str, Any]]"
 
 
-async def test_a_record_lives(api: API, only: Only) -> None:
+async def test_a_record_is_created_updated_and_deleted(api: API) -> None:
     story = {"workspace_id": 10002, "title": "Kick-off"}
     made = only(await api.post("/stories", {"story": story}, include="workspace"))
     assert made["created_at"] == made["updated_at"] == "2026-07-01T09:30:00Z"
@@ -36,14 +37,14 @@ async def test_a_record_lives(api: API, only: Only) -> None:
     await api.delete(f"/stories/{made['id']}", status=404)
 
 
-async def test_ids_rise_and_are_not_reused(api: API, only: Only) -> None:
+async def test_ids_increase_and_are_not_reused(api: API) -> None:
     first = only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"]
     await api.delete(f"/time_entries/{first}")
     second = only(await api.post("/time_entries", {"time_entry": ENTRY}))["id"]
     assert int(second) > int(first) > 9_000_000
 
 
-async def test_the_service_fills_in_what_it_knows(api: API, only: Only) -> None:
+async def test_a_new_record_gets_defaults(api: API) -> None:
     entry = only(await api.post("/time_entries", {"time_entry": ENTRY}, include="user"))
     assert (entry["user_id"], entry["currency"], entry["billable"]) == ("1001", "GBP", True)
     assert entry["rate_in_cents"] == 32_000
@@ -52,7 +53,7 @@ async def test_the_service_fills_in_what_it_knows(api: API, only: Only) -> None:
     assert (other["user_id"], other["rate_in_cents"]) == ("1005", 0)
 
 
-async def test_time_adds_up_on_its_task(api: API, only: Only) -> None:
+async def test_logged_time_adds_up_on_the_task(api: API) -> None:
     story = api.sandbox.store.where("stories", "workspace_id", "10002")[2]
     before = story["logged_billable_time_in_minutes"]
     entry = only(
@@ -69,13 +70,13 @@ async def test_time_adds_up_on_its_task(api: API, only: Only) -> None:
     assert only(await api.get(path))["logged_nonbillable_time_in_minutes"] == 0
 
 
-async def test_time_outlives_its_task(api: API, only: Only) -> None:
+async def test_time_entries_survive_the_deletion_of_their_task(api: API) -> None:
     entry = next(row for row in api.sandbox.store.all("time_entries") if row["workspace_id"] == "10002")
     await api.delete(f"/stories/{entry['story_id']}")
     assert only(await api.get(f"/time_entries/{entry['id']}", include="story"))["story_id"] is None
 
 
-async def test_trees_stay_consistent(api: API, only: Only) -> None:
+async def test_task_trees_stay_consistent(api: API) -> None:
     store = api.sandbox.store
 
     async def create(title: str, parent: str | None) -> str:
@@ -100,7 +101,7 @@ async def test_trees_stay_consistent(api: API, only: Only) -> None:
     assert store.get("stories", leaf) is None
 
 
-async def test_assignees_become_assignments(api: API, only: Only) -> None:
+async def test_assignees_become_assignments(api: API) -> None:
     body = {"workspace_id": 10002, "title": "Pair work", "assignee_ids": [1005, 1006]}
     story = only(await api.post("/stories", {"story": body}, include="assignees,current_assignments"))
     assert story["assignee_ids"] == ["1005", "1006"]
@@ -114,7 +115,7 @@ async def test_assignees_become_assignments(api: API, only: Only) -> None:
     assert kept in only(answer)["current_assignment_ids"]
 
 
-async def test_tags_checklists_and_custom_fields(api: API, only: Only) -> None:
+async def test_a_task_is_created_with_tags_checklist_and_custom_fields(api: API) -> None:
     body = {
         "workspace_id": 10002,
         "title": "With extras",
@@ -130,7 +131,7 @@ async def test_tags_checklists_and_custom_fields(api: API, only: Only) -> None:
     assert (await api.get("/stories", by_any_tag="red"))["count"] == 1
 
 
-async def test_external_references_come_with_a_creation(api: API, only: Only) -> None:
+async def test_a_record_is_created_with_an_external_reference(api: API) -> None:
     query = {
         "external_reference_service_name": "deskbook",
         "external_reference_service_model_refs": "S-1,S-2",
@@ -148,7 +149,7 @@ async def test_external_references_come_with_a_creation(api: API, only: Only) ->
     assert not api.sandbox.store.where("external_references", "service_model_ref", "S-1")
 
 
-async def test_references_are_changed_in_place(api: API, only: Only) -> None:
+async def test_external_references_are_updated_in_place(api: API) -> None:
     body = {"subject_type": "Story", "subject_id": 20001, **REFERENCE}
     first = only(await api.post("/external_references/create_or_update", {"external_reference": body}))
     body["service_model_ref"] = "S-9"
@@ -166,7 +167,7 @@ async def test_bulk_creation_keeps_the_order(api: API) -> None:
     assert answer["meta"]["page_count"] == 1
 
 
-async def test_bulk_creation_is_all_or_nothing(api: API) -> None:
+async def test_bulk_creation_is_atomic(api: API) -> None:
     before = api.sandbox.store.counts()
     rows = [{**ENTRY, "external_reference": REFERENCE}, ENTRY, {**ENTRY, "time_in_minutes": "long"}]
     answer = await api.post("/time_entries", {"time_entries": rows}, status=422)
@@ -183,7 +184,7 @@ async def test_bulk_creation_is_all_or_nothing(api: API) -> None:
     assert api.sandbox.store.counts() == before
 
 
-async def test_bulk_deletion_is_all_or_nothing(api: API) -> None:
+async def test_bulk_deletion_is_atomic(api: API) -> None:
     answer = await api.post("/time_entries", {"time_entries": [ENTRY] * 4})
     ids = [result["id"] for result in answer["results"]]
     before = api.sandbox.store.count("time_entries")
@@ -201,7 +202,7 @@ async def test_bulk_deletion_is_all_or_nothing(api: API) -> None:
     await api.delete("/time_entries", ids=",".join(map(str, range(101))), status=422)
 
 
-async def test_a_deleted_workspace_takes_its_records_along(api: API) -> None:
+async def test_deleting_a_workspace_deletes_its_records(api: API) -> None:
     await api.delete("/workspaces/10002")
     store = api.sandbox.store
     for key in ("stories", "time_entries", "participations"):
@@ -210,7 +211,7 @@ async def test_a_deleted_workspace_takes_its_records_along(api: API) -> None:
     assert "10002" not in answer["workspaces"]
 
 
-async def test_validation_names_every_field(api: API) -> None:
+async def test_validation_reports_every_invalid_field(api: API) -> None:
     body = {"title": "", "due_date": "tomorrow", "story_type": "novel", "colour": "red", "parent_id": 5}
     answer = await api.post("/stories", {"story": body}, status=422)
     assert {error["field"] for error in answer["errors"]} == {"workspace_id", "title", *body}
@@ -219,23 +220,23 @@ async def test_validation_names_every_field(api: API) -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"title": "unwrapped"}, {"stories": {"title": "x"}}])
-async def test_bodies_of_a_wrong_shape(api: API, body: Any) -> None:
+async def test_bodies_of_the_wrong_shape_are_refused(api: API, body: Any) -> None:
     await api.post("/stories", body, status=400)
 
 
-async def test_properties_without_effect_are_refused(api: API) -> None:
+async def test_properties_that_are_not_emulated_are_501(api: API) -> None:
     body = {"workspace": {"title": "From an estimate", "estimate_scenario_id": 1}}
     answer = await api.post("/workspaces", body, status=501)
     assert "estimate_scenario_id" in answer["errors"][0]["message"]
 
 
-async def test_the_creator_takes_part(api: API, only: Only) -> None:
+async def test_the_creator_of_a_workspace_participates_in_it(api: API) -> None:
     workspace = only(await api.post("/workspaces", {"workspace": {"title": "Mine"}}, include="participants"))
     assert workspace["participant_ids"] == ["1001"]
     assert (await api.get(f"/workspaces/{workspace['id']}/permissions"))["can_change_currency"] is True
 
 
-async def test_timesheets_are_submitted_and_decided(api: API, only: Only) -> None:
+async def test_timesheets_are_submitted_approved_and_rejected(api: API) -> None:
     made = await api.post("/time_entries", {"time_entries": [ENTRY] * 2})
     ids = [int(result["id"]) for result in made["results"]]
     body = {"workspace_id": 10002, "title": "June", "line_item_ids": ids}
@@ -254,7 +255,7 @@ async def test_timesheets_are_submitted_and_decided(api: API, only: Only) -> Non
     await api.post("/timesheet_rejections", rejection, status=422)
 
 
-async def test_invoices_take_time_off_the_market(api: API, only: Only) -> None:
+async def test_invoiced_time_cannot_be_invoiced_again(api: API) -> None:
     entry = only(await api.post("/time_entries", {"time_entry": ENTRY}))
     body = {"payment_schedule": 30, "workspace_id": 10002, "time_entry_ids": [int(entry["id"])]}
     invoice = only(await api.post("/invoices", {"invoice": body}, include="time_entries,workspaces"))
@@ -265,7 +266,7 @@ async def test_invoices_take_time_off_the_market(api: API, only: Only) -> None:
     assert only(await api.get(f"/time_entries/{entry['id']}", include="invoice"))["invoice_id"] is None
 
 
-async def test_changes_of_state_are_logged(api: API, only: Only) -> None:
+async def test_task_state_changes_are_logged(api: API) -> None:
     story = only(await api.post("/stories", {"story": {"workspace_id": 10002, "title": "Kick-off"}}))["id"]
     assert (await api.get("/story_state_changes", story_id=story))["count"] == 0
     for state in ("started", "started", "completed"):
@@ -278,7 +279,7 @@ async def test_changes_of_state_are_logged(api: API, only: Only) -> None:
     assert not api.sandbox.store.find("story_state_changes", "story_id", story)
 
 
-async def test_deleted_accounting_records_are_hidden_until_asked_for(api: API) -> None:
+async def test_deleted_accounting_records_are_listed_only_with_show_deleted(api: API) -> None:
     body = {"workspace_id": 10002, "start_date": "2026-07-01", "end_date": "2026-07-31", "currency": "USD"}
     path = "/project_accounting_records"
     others = await api.ids(path)
@@ -294,23 +295,23 @@ async def test_deleted_accounting_records_are_hidden_until_asked_for(api: API) -
 @pytest.mark.parametrize(
     "filters", [{"updated_after": "2026-01-01"}, {"start_date": "soon"}, {"start_date": 7}, ["start_date"]]
 )
-async def test_exports_refuse_filters_that_are_none(api: API, filters: Any) -> None:
+async def test_exports_refuse_invalid_filters(api: API, filters: Any) -> None:
     definition = {"users": {"columns": ["id"], "filters": filters}}
     await api.post("/exports", {"export": {"export_definition": definition}}, status=422)
 
 
-async def test_bodies_where_none_is_taken(api: API) -> None:
+async def test_an_unexpected_body_is_refused(api: API) -> None:
     await api.put("/account_memberships/2005/disable", {"disabled": True}, status=400)
     await api.put("/account_memberships/2005/disable", {})
 
 
-async def test_properties_that_change_what_was_before_are_refused(api: API) -> None:
+async def test_backfilling_approvals_is_501(api: API) -> None:
     path = "/workspaces/10002/toggle_time_approvals"
     body = {"enable": True, "backfill_date": "2026-01-01"}
     assert "backfill_date" in (await api.put(path, {"workspace": body}, status=501))["errors"][0]["message"]
 
 
-async def test_upserts(api: API, only: Only) -> None:
+async def test_posting_a_custom_field_value_replaces_the_existing_one(api: API) -> None:
     body = {"subject_type": "Workspace", "subject_id": 10002, "custom_field_id": 3801, "value": "West"}
     before = api.sandbox.store.count("custom_field_values")
     value = only(await api.post("/custom_field_values", {"custom_field_value": body}, include="subject"))
@@ -318,7 +319,7 @@ async def test_upserts(api: API, only: Only) -> None:
     assert api.sandbox.store.count("custom_field_values") == before
 
 
-async def test_exchange_tables(api: API, only: Only) -> None:
+async def test_exchange_tables_have_rates(api: API) -> None:
     table = only(
         await api.post("/foreign_exchange/exchange_tables", None, name="Quarter", account_default=True)
     )
@@ -347,7 +348,7 @@ async def test_exchange_tables(api: API, only: Only) -> None:
     assert only(await api.put(path, None, name="Half"))["name"] == "Half"
 
 
-async def test_rates_of_roles_have_ids_of_two_parts(api: API, only: Only) -> None:
+async def test_rate_card_rows_have_composite_ids(api: API) -> None:
     cards = only(await api.post("/rate_card_sets", {"rate_card_set": {"title": "Standard"}}))
     body = {"rate_card_set_id": int(cards["id"]), "effective_date": "2026-07-01"}
     version = only(await api.post("/rate_card_set_versions", {"rate_card_set_version": body}))
@@ -363,7 +364,7 @@ async def test_rates_of_roles_have_ids_of_two_parts(api: API, only: Only) -> Non
     assert only(await api.get(f"/rate_card_set_versions/{version['id']}"))["active"] is True
 
 
-async def test_plain_objects_and_bare_arrays(api: API) -> None:
+async def test_results_without_an_envelope(api: API) -> None:
     job = {"title": "Weekly", "external_report_object_identifier": "r1", "recurrence": {"cadence": "daily"}}
     made = await api.post("/scheduled_jobs/insights_report_exports", {"insights_report_export": job})
     async with api.sandbox.client(on_drift="raise") as kantata:
@@ -375,14 +376,14 @@ async def test_plain_objects_and_bare_arrays(api: API) -> None:
     assert await api.get("/account_rate_cards_activations") == {"activated": False}
 
 
-async def test_members_are_disabled_and_enabled(api: API) -> None:
+async def test_account_memberships_are_disabled_and_enabled(api: API) -> None:
     await api.put("/account_memberships/2005/disable")
     await api.get("/users/1005", status=404)
     await api.put("/account_memberships/2005/enable")
     await api.get("/users/1005")
 
 
-async def test_holidays_are_put_on_calendars(api: API, only: Only) -> None:
+async def test_a_holiday_is_added_to_calendars(api: API) -> None:
     calendar = only(await api.post("/holiday_calendars", {"holiday_calendar": {"name": "North"}}))
     body = {"name": "Founding day", "holiday_calendar_ids": [int(calendar["id"])]}
     body |= {"start_date": "2026-09-01", "end_date": "2026-09-01"}
@@ -392,12 +393,12 @@ async def test_holidays_are_put_on_calendars(api: API, only: Only) -> None:
     assert (stored["holiday_calendar_id"], stored["holiday_id"]) == (calendar["id"], only(answer)["id"])
 
 
-async def test_followers(api: API, only: Only) -> None:
+async def test_story_follows_add_followers(api: API) -> None:
     await api.post("/story_follows", {"story_follow": {"story_id": 20060, "follower_id": 1050}})
     assert "1050" in only(await api.get("/stories/20060", include="followers"))["follower_ids"]
 
 
-async def test_an_empty_account_can_be_filled(empty: API, only: Only) -> None:
+async def test_an_empty_account_can_be_filled(empty: API) -> None:
     workspace = only(await empty.post("/workspaces", {"workspace": {"title": "First"}}))
     body = {"workspace_id": workspace["id"], "title": "Task"}
     story = only(await empty.post("/stories", {"story": body}))
