@@ -1,4 +1,4 @@
-"""The ASGI application: from token, route and query to an answer in JSON."""
+"""The ASGI application: from token, route and query to a JSON response."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class RecordedRequest:
-    """A request that has reached the sandbox, without its headers: they carry the token."""
+    """A request to the sandbox, without its headers, which carry the token."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class RecordedRequest:
     query: tuple[tuple[str, str], ...]
     body: bytes
     status: int
-    """Of the answer, even if a fault kept it back; 0 for no answer."""
+    """Status of the response, even if a fault withheld it; 0 without a response."""
     request_id: str
 
     def json(self) -> Any:
@@ -64,10 +64,10 @@ class API:
 
         Args:
             store: The records.
-            oauth: Knows whose each token is.
-            log: Takes what was answered.
-            gaps: Takes note of what a lenient sandbox ignores.
-            strict: Whether it refuses what the contract does not describe.
+            oauth: Maps tokens to users.
+            log: Receives every answered request.
+            gaps: Records what a lenient sandbox ignores.
+            strict: Whether to refuse what the contract does not describe.
         """
         self._gaps = gaps
         self._strict = strict

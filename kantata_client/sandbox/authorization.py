@@ -36,15 +36,15 @@ class RegisteredApp:
 
     client_id: str
     client_secret: str | None
-    """None for an application that keeps no secret, and therefore needs PKCE."""
+    """None for an application without a secret, which therefore needs PKCE."""
     redirect_uris: tuple[str, ...] | None = None
-    """None allows every address of this machine itself."""
+    """None allows every loopback address."""
     name: str = "A sandbox application"
 
 
 @attrs.frozen
 class _Grant:
-    """What was allowed to an application: a code, an access token or a refresh token stands for it."""
+    """A permission of an application, represented by a code, an access token or a refresh token."""
 
     id: str
     client_id: str
@@ -57,21 +57,21 @@ class _Grant:
     method: str = ""
 
 
-class _Refusal(Exception):  # noqa: N818 - it is an answer of the protocol
+class _Refusal(Exception):  # noqa: N818 - a response of the protocol
     def __init__(self, error: str, description: str, status: int = 400) -> None:
         super().__init__(error, description)
         self.error, self.description, self.status = error, description, status
 
 
 class OAuthServer:
-    """Hands out tokens for the sandbox's API.
+    """Issues tokens for the API of the sandbox.
 
     As with the service, access tokens last until they are revoked, unless `token_seconds` is set; a refresh
-    token comes only with the scope `offline_access`, and is good for one use.
+    token is issued only with the scope `offline_access`, and can be used once.
     """
 
     token_seconds: float | None = None
-    """How long new access tokens last."""
+    """Lifetime of new access tokens in seconds; None: until revoked."""
 
     def __init__(
         self,
@@ -81,13 +81,13 @@ class OAuthServer:
         clock: Callable[[], datetime],
         apps: Iterable[RegisteredApp] = (RegisteredApp("sandbox-app", "sandbox-secret", name="The example"),),
     ) -> None:
-        """Serve.
+        """Serve the endpoints.
 
         Args:
-            store: Where the users are.
-            token: One of the owner that always works.
-            owner: Id of the account's owner, whom client credentials stand for as well.
-            clock: The time, as an aware datetime.
+            store: Has the users.
+            token: A token of the owner that always works.
+            owner: Id of the account's owner, who is also the user of client credentials.
+            clock: Returns the time, as an aware datetime.
             apps: The registered applications.
         """
         self._store = store
@@ -101,7 +101,7 @@ class OAuthServer:
         self._refresh: dict[str, _Grant] = {}
 
     def register(self, app: RegisteredApp) -> None:
-        """Let another application in, or change one."""
+        """Register an application, or replace one."""
         self._apps[app.client_id] = app
 
     def sign_in(
@@ -111,27 +111,27 @@ class OAuthServer:
         scopes: Iterable[str] = ("api_only", "offline_access"),
         client_id: str = "sandbox-app",
     ) -> Token:
-        """The token that a sign-in of a user brings, without browser and consent page.
+        """Sign a user in without browser and consent page, and return the token.
 
         Args:
             user: The user's id. Default: the account's owner.
-            scopes: What is granted; `offline_access` brings a refresh token.
+            scopes: The granted scopes; `offline_access` adds a refresh token.
             client_id: The registered application that the token is for.
 
         Raises:
-            UsageError: There is no such user or application.
+            UsageError: The user or application does not exist.
         """
-        app, who = self._apps.get(client_id), str(user or self._owner)
+        app, user_id = self._apps.get(client_id), str(user or self._owner)
         if app is None:
             raise UsageError(
                 f"No application {client_id!r} is registered: sandbox.oauth.register(RegisteredApp(…)).",
                 consequence="",
             )
-        if self._store.get("users", who) is None:
+        if self._store.get("users", user_id) is None:
             raise UsageError(
-                f"The sandbox has no user {who!r}: pass the id of one of its users.", consequence=""
+                f"The sandbox has no user {user_id!r}: pass the id of one of its users.", consequence=""
             )
-        granted = self._grant(app, who, tuple(scopes), secrets.token_hex(8))
+        granted = self._grant(app, user_id, tuple(scopes), secrets.token_hex(8))
         lasts, now = granted.get("expires_in"), self._now()
         return Token(
             granted["access_token"],
@@ -148,12 +148,12 @@ class OAuthServer:
             user: The user's id. Default: the account's owner.
 
         Raises:
-            UsageError: There is no such user.
+            UsageError: The user does not exist.
         """
         return self.sign_in(user, scopes=("api_only",)).access_token
 
     def viewer(self, token: str) -> str | None:
-        """The id of the user whose token this is; None for one that is unknown, revoked or has expired."""
+        """The id of the token's user; None if the token is unknown, revoked or expired."""
         grant = self._access.get(token)
         if grant is not None and grant.expires is not None and grant.expires <= self._now():
             return None
@@ -175,32 +175,34 @@ class OAuthServer:
         return f"<OAuthServer of {len(self._apps)} applications, {len(self._access)} tokens>"
 
     async def _show(self, request: Request) -> Response:
-        asked = dict(parse_qsl(request.url.query))
-        app, problem = self._asker(asked)
+        parameters = dict(parse_qsl(request.url.query))
+        app, problem = self._application(parameters)
         if app is None:
             return _page(problem_page(problem), 400)
         try:
-            scopes = _admitted(app, asked)
+            scopes = _admitted(app, parameters)
         except _Refusal as refusal:
-            return _back(asked, error=refusal.error, error_description=refusal.description)
+            return _back(parameters, error=refusal.error, error_description=refusal.description)
         users = [(row["id"], str(row["full_name"])) for row in self._store.all("users")]
-        return _page(consent_page(app.name, scopes, users, asked))
+        return _page(consent_page(app.name, scopes, users, parameters))
 
     async def _decide(self, request: Request) -> Response:
-        asked = _strings(await request.form())
-        app, problem = self._asker(asked)
+        parameters = _strings(await request.form())
+        app, problem = self._application(parameters)
         if app is None:
             return _page(problem_page(problem), 400)
         try:
-            scopes = _admitted(app, asked)
+            scopes = _admitted(app, parameters)
         except _Refusal as refusal:
-            return _back(asked, error=refusal.error, error_description=refusal.description)
-        if asked.get("decision") != "allow":
+            return _back(parameters, error=refusal.error, error_description=refusal.description)
+        if parameters.get("decision") != "allow":
             description = "The resource owner or authorization server denied the request."
-            return _back(asked, error="access_denied", error_description=description)
-        user = asked.get("user") or self._owner
+            return _back(parameters, error="access_denied", error_description=description)
+        user = parameters.get("user") or self._owner
         if self._store.get("users", user) is None:
-            return _page(problem_page("The sandbox has no such user: go back and choose another."), 400)
+            return _page(
+                problem_page("This user does not exist in the sandbox: go back and choose another."), 400
+            )
         code, now = secrets.token_urlsafe(32), self._now()
         self._codes[code] = _Grant(
             secrets.token_hex(8),
@@ -209,21 +211,21 @@ class OAuthServer:
             scopes,
             now,
             now + CODE_SECONDS,
-            asked["redirect_uri"],
-            asked.get("code_challenge", ""),
-            asked.get("code_challenge_method", "plain"),
+            parameters["redirect_uri"],
+            parameters.get("code_challenge", ""),
+            parameters.get("code_challenge_method", "plain"),
         )
-        return _back(asked, code=code)
+        return _back(parameters, code=code)
 
-    def _asker(self, asked: dict[str, str]) -> tuple[RegisteredApp | None, str]:
-        """The application; none if it, or where to send the browser back to, is not to be trusted."""
-        app = self._apps.get(asked.get("client_id", ""))
+    def _application(self, parameters: dict[str, str]) -> tuple[RegisteredApp | None, str]:
+        """The application, or None and the reason why it or its redirect URI is not trusted."""
+        app = self._apps.get(parameters.get("client_id", ""))
         if app is None:
             return (
                 None,
-                "No application is registered with this client_id. The sandbox's own one is sandbox-app.",
+                "No application is registered with this client_id. The sandbox has the application sandbox-app.",
             )
-        target = asked.get("redirect_uri", "")
+        target = parameters.get("redirect_uri", "")
         parts = urlsplit(target)
         if app.redirect_uris is None:
             known = parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
@@ -353,16 +355,16 @@ class OAuthServer:
         )
 
     def _form(self, perform: Callable[[RegisteredApp, dict[str, str]], Response]) -> Callable[[Request], Any]:
-        """An endpoint for applications: authenticates one, and puts what is refused into an answer."""
+        """An endpoint for applications that authenticates one and turns refusals into responses."""
 
         async def endpoint(request: Request) -> Response:
             form = _strings(await request.form())
             try:
                 return perform(self._authenticated(request, form), form)
             except _Refusal as refusal:
-                told = {"error": refusal.error, "error_description": refusal.description}
+                content = {"error": refusal.error, "error_description": refusal.description}
                 headers = {"www-authenticate": 'Basic realm="sandbox"'} if refusal.status == 401 else {}
-                return _json(refusal.status, told, headers)
+                return _json(refusal.status, content, headers)
 
         return endpoint
 
@@ -384,7 +386,7 @@ class OAuthServer:
         return app
 
     def _forget(self, grant: str) -> None:
-        """Make every token of a grant useless."""
+        """Invalidate every token of a grant."""
         for token in [token for token, known in self._access.items() if known.id == grant]:
             del self._access[token]
             self._tokens.pop(token, None)
@@ -395,16 +397,16 @@ class OAuthServer:
         return self._clock().timestamp()
 
 
-def _admitted(app: RegisteredApp, asked: dict[str, str]) -> tuple[str, ...]:
-    """The scopes that are asked for, if the request is well-formed."""
-    if asked.get("response_type") != "code":
+def _admitted(app: RegisteredApp, parameters: dict[str, str]) -> tuple[str, ...]:
+    """The requested scopes, if the request is well-formed."""
+    if parameters.get("response_type") != "code":
         raise _Refusal("unsupported_response_type", "The response_type is code.")
-    method = asked.get("code_challenge_method", "plain")
-    if "code_challenge" in asked and method not in ("plain", "S256"):
+    method = parameters.get("code_challenge_method", "plain")
+    if "code_challenge" in parameters and method not in ("plain", "S256"):
         raise _Refusal("invalid_request", "The code_challenge_method is S256 or plain.")
-    if "code_challenge" not in asked and app.client_secret is None:
+    if "code_challenge" not in parameters and app.client_secret is None:
         raise _Refusal("invalid_request", "An application without a secret needs a code_challenge.")
-    return _scopes(asked.get("scope", ""))
+    return _scopes(parameters.get("scope", ""))
 
 
 def _scopes(text: str) -> tuple[str, ...]:
@@ -427,12 +429,12 @@ def _proven(grant: _Grant, verifier: str) -> bool:
     return secrets.compare_digest(made.encode(), grant.challenge.encode())
 
 
-def _back(asked: dict[str, str], **query: str) -> Response:
-    """The browser's way back to the application."""
-    if "state" in asked:
-        query["state"] = asked["state"]
-    joint = "&" if "?" in asked["redirect_uri"] else "?"
-    return RedirectResponse(f"{asked['redirect_uri']}{joint}{urlencode(query)}", 303)
+def _back(parameters: dict[str, str], **query: str) -> Response:
+    """Redirect the browser to the application."""
+    if "state" in parameters:
+        query["state"] = parameters["state"]
+    joint = "&" if "?" in parameters["redirect_uri"] else "?"
+    return RedirectResponse(f"{parameters['redirect_uri']}{joint}{urlencode(query)}", 303)
 
 
 def _page(html: str, status: int = 200) -> Response:

@@ -1,4 +1,4 @@
-"""Checking bodies against the contract: the objects in them, their properties, and the ids that they name."""
+"""Validates bodies against the contract: their objects, properties and references."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ REFERENCES: Mapping[str, str] = {
     "role_id": "roles",
     "assignment_id": "assignments",
 }
-"""Body fields that name a record of another type in every resource."""
+"""Properties that refer to a record of another type in every resource."""
 
 
 @attrs.frozen
 class Checked:
-    """One object of a body, its values as the contract types them."""
+    """One object of a body, with values in the types of the contract."""
 
     fields: dict[str, Any]
     """The fields of the record."""
@@ -77,7 +77,7 @@ def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], boo
 
 
 _NEVER_BLANK = frozenset({"title", "workspace_id"})
-"""Properties that a change can't empty."""
+"""Properties that an update can't clear."""
 
 
 def check(
@@ -154,7 +154,7 @@ def _check_item(
 
 
 def wrong(name: str, value: Any, parameter: Parameter) -> str | None:
-    """What is wrong with a value, as the end of a sentence; None when it fits. Null fits."""
+    """Why a value is invalid, as the end of a sentence; None if it is valid. Null is valid."""
     if value is None:
         return None
     if not parameter.many:
@@ -191,7 +191,7 @@ def _wrong_one(value: Any, parameter: Parameter, *, in_list: bool = False) -> st
 
 
 def _is_a(value: Any, kind: str) -> bool:
-    """Whether a JSON value is of a kind; numbers may come as strings of digits, as ids do."""
+    """Whether a JSON value is of a kind; numbers may be strings of digits, like ids."""
     try:
         match kind:
             case "integer":
@@ -215,7 +215,7 @@ def _is_a(value: Any, kind: str) -> bool:
 
 
 def _dangling(scope: Scope, model: schema.Model, name: str, value: Any) -> str | None:
-    """Refuse ids that name no record."""
+    """Why a reference is invalid: the record does not exist."""
     reference = model.reference_of(name)
     target = REFERENCES.get(name) if reference is None else reference.key
     if target is None or value is None:

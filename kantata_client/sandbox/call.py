@@ -1,4 +1,4 @@
-"""One request to an operation, taken apart for whatever carries it out."""
+"""A parsed request to an operation, for the function that handles it."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Document:
-    """An answer that is not JSON."""
+    """A response that is not JSON."""
 
     content: bytes
     media_type: str
 
 
 Answer: TypeAlias = "dict[str, Any] | list[Any] | Document | None"
-"""What an operation answers; None is an answer without content."""
+"""The result of an operation; None is a response without content."""
 
 
 class Call:
-    """One request, taken apart."""
+    """A parsed request."""
 
     __slots__ = ("_unread", "body", "operation", "parameters", "query", "scope")
 
     def __init__(
-        self, scope: Scope, operation: Operation, parameters: dict[str, str], asked: Query, body: Any
+        self, scope: Scope, operation: Operation, parameters: dict[str, str], parsed: Query, body: Any
     ) -> None:
         self.scope = scope
         self.operation = operation
         self.parameters = parameters
-        self.query = asked
+        self.query = parsed
         self.body = body
-        self._unread = dict(asked.filters)
+        self._unread = dict(parsed.filters)
 
     @property
     def key(self) -> str:
-        """The envelope key of the records: of the results, or else the path's collection."""
+        """The envelope key of the results, or the collection in the path."""
         words = [word for word in self.operation.path.strip("/").split("/") if not word.startswith("{")]
         return self.operation.key or words[-1 if self.operation.path.endswith("}") else 0]
 
     @property
     def identity(self) -> str:
-        """The id in the path: `7`, or `7:8` for a record that two ids name."""
+        """The id in the path: `7`, or `7:8` for a composite id."""
         return ":".join(self.parameters.values())
 
-    def asked(self, name: str) -> str | None:
+    def parameter(self, name: str) -> str | None:
         """The value of a query parameter that is not a filter."""
         return self._unread.pop(name, None)
 
     def select(self, operation: Operation, only: tuple[str, ...] | None) -> Sequence[str]:
-        """The ids that the query's filters keep."""
+        """The ids of the records that pass the filters of the query."""
         self._unread.clear()
         return query.select(self.scope, operation, self.key, attrs.evolve(self.query, only=only))
 
     def refuse_unread(self) -> None:
-        """Refuse the request with 501 when one of its parameters had no effect."""
+        """Refuse the request with 501 if one of its parameters was not used."""
         for name, value in self._unread.items():
             default = self.operation.query[name].default
             if default is None or str(default).lower() != value.lower():
@@ -77,7 +77,7 @@ class Call:
         return envelopes.envelope(self.scope, self.key, ids, self.query)
 
     def page(self, key: str, ids: Sequence[str]) -> dict[str, Any]:
-        """The page of these records that the query asks for."""
+        """The requested page of these records."""
         return envelopes.page(self.scope, key, ids, self.query)
 
     def item(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Call:
             if self.operation.body is not None:
                 raise bad_request(f"{self.operation.id} takes a JSON object as its body.")
             # The exchange tables have their properties in the query.
-            return {name: _value(self.asked(name), parameter) for name, parameter in self._sent()}
+            return {name: _value(self.parameter(name), parameter) for name, parameter in self._sent()}
         [item], _ = bodies.items_of(self.operation, self.body)
         return item
 
@@ -94,7 +94,7 @@ class Call:
         return [(name, parameter) for name, parameter in self.operation.query.items() if name in self._unread]
 
     def fields(self) -> dict[str, Any]:
-        """As `item`, checked against the contract's properties."""
+        """`item`, checked against the properties in the contract."""
         item = self.item()
         described: Mapping[str, Parameter] = self.operation.body.fields if self.operation.body else {}
         if not self.scope.strict:
@@ -115,14 +115,14 @@ class Call:
         return writes.existing(self.scope, self.key, self.identity)
 
     def change(self, **changes: Any) -> dict[str, Any]:
-        """Change the record in the path and answer with it."""
+        """Change the record in the path, and return it in an envelope."""
         self.existing()
         self.scope.store.change(self.key, self.identity, **changes)
         return self.envelope([self.identity])
 
 
 def _value(given: str | None, parameter: Parameter) -> Any:
-    """A value of the query as JSON would have it."""
+    """A query value as the JSON type of its parameter."""
     if given is None:
         return None
     match parameter.kind:

@@ -1,4 +1,4 @@
-"""The files: a stand-in for the CDN, which takes signed forms and serves signed addresses as S3 does."""
+"""A stand-in for the CDN: it accepts signed upload forms and serves signed URLs, as S3 does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CDN_PATH = "/cdn"
 KEPT_BYTES = 16 * 1024 * 1024
-"""Content of an upload that is kept; of a larger file only size and checksum."""
+"""Largest upload, in bytes, whose content is kept; of a larger one only size and checksum are."""
 _PIECE = 1 << 18
 
 
@@ -35,10 +35,10 @@ class Blob:
     """A file on the CDN."""
 
     size: int
-    """Bytes."""
+    """In bytes."""
     etag: str
     pieces: Callable[[int], Iterable[bytes]] | None
-    """The content from a byte on; None where it was too large to be kept."""
+    """Returns the content from a byte offset; None if it was too large to keep."""
     media_type: str = "application/octet-stream"
 
     @classmethod
@@ -46,8 +46,8 @@ class Blob:
         """The file with this content."""
 
         def pieces(start: int) -> Iterable[bytes]:
-            for place in range(start, len(content), _PIECE):
-                yield content[place : place + _PIECE]
+            for offset in range(start, len(content), _PIECE):
+                yield content[offset : offset + _PIECE]
 
         return cls(len(content), f'"{_md5(content).hexdigest()}"', pieces, media_type)
 
@@ -60,13 +60,13 @@ class Blob:
 
 @attrs.frozen
 class Received:
-    """A request that the CDN answered, for tests to look into."""
+    """A request to the CDN, for tests to inspect."""
 
     method: str
     path: str
     headers: dict[str, str]
     fields: tuple[str, ...]
-    """Names of the form's fields, in their order."""
+    """Names of the form fields, in order."""
     status: int
 
 
@@ -77,23 +77,23 @@ class _Ticket:
 
 
 class Files:
-    """What is on the CDN, what may be put there, and how the sandbox paces exports."""
+    """The files on the CDN, the uploads it expects, and the pace of exports."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.blobs: dict[str, Blob] = {}
         """Key → file."""
         self.reports: dict[str, Blob] = {}
-        """Id of a scheduled Insights export → its report (`.gz`); a missing one is made when it is asked for."""
+        """Id of a scheduled Insights export → its report (`.gz`); a missing one is generated on request."""
         self.received: deque[Received] = deque(maxlen=10_000)
         """The last requests to the CDN."""
         self.form_seconds = 5.0
-        """How long the fields of an upload are taken."""
+        """Seconds for which the fields of an upload are valid."""
         self.link_seconds = 60.0
-        """How long an address is served."""
+        """Seconds for which a URL is valid."""
         self.polls = 2
-        """How often an export or a report is looked at before it is ready."""
+        """How many times an export or report is polled before it is ready."""
         self.looks: dict[str, int] = {}
-        """Export or report → how often it was looked at."""
+        """Export or report → how many times it was polled."""
         self.origin = "http://127.0.0.1"
         """Scheme, host and port of the last request to the API; the CDN is at the same address."""
         self._clock = clock
@@ -101,13 +101,13 @@ class Files:
         self._tickets: dict[str, _Ticket] = {}
 
     def clear(self) -> None:
-        """Forget all files, and what is known of exports."""
+        """Delete all files, and reset the pace of exports."""
         for kept in (self.blobs, self.reports, self.looks, self._tickets):
             kept.clear()
         self.received.clear()
 
     def ticket(self, key: str) -> tuple[str, dict[str, str]]:
-        """Where to send a file, and the fields to send before it."""
+        """The URL to upload a file to, and the form fields to send before it."""
         expires = self._clock() + timedelta(seconds=self.form_seconds)
         conditions = {"expiration": expires.astimezone(UTC).isoformat(), "conditions": [{"key": key}]}
         policy = base64.b64encode(json.dumps(conditions).encode()).decode()
@@ -125,14 +125,14 @@ class Files:
         return f"{self.origin}{CDN_PATH}", fields
 
     def link(self, key: str, seconds: float | None = None) -> str:
-        """An address of a file that is served for a while."""
+        """A temporary URL of a file."""
         until = self._clock().timestamp() + (self.link_seconds if seconds is None else seconds)
         expires = f"{until:.3f}"
         query = urlencode({"Expires": expires, "Signature": self._sign(f"{key}\n{expires}")})
         return f"{self.origin}{CDN_PATH}/{quote(key)}?{query}"
 
     def refusal(self, fields: dict[str, str]) -> tuple[int, str] | None:
-        """Why S3 would not take a form with these fields before the file: status and code."""
+        """Status and error code with which S3 would reject a form with these fields; None if it would not."""
         ticket = self._tickets.get(fields.get("key", ""))
         if ticket is None or any(fields.get(name) != value for name, value in ticket.fields.items()):
             return 403, "SignatureDoesNotMatch"
@@ -145,7 +145,7 @@ class Files:
         return None
 
     def serves(self, key: str, expires: str, signature: str) -> bool:
-        """Whether an address is one that was given out, and not too long ago."""
+        """Whether a signed URL is genuine and has not expired."""
         if not hmac.compare_digest(signature, self._sign(f"{key}\n{expires}")):
             return False
         return self._clock().timestamp() <= float(expires)
@@ -169,7 +169,7 @@ class Files:
             status, code = 411, "MissingContentLength"
         try:
             async for piece in request.stream():
-                if not status:  # what is refused is read to its end, so that the answer gets through
+                if not status:  # a rejected body is still read to its end, so that the response gets through
                     status, code = upload.take(piece)
         except ClientDisconnect:
             return Response(status_code=400)
@@ -203,15 +203,15 @@ class Files:
         if blob.pieces is None:
             return _xml(501, "NotImplemented")
         start, headers = 0, {"etag": blob.etag, "accept-ranges": "bytes"}
-        wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
-        if wanted and request.headers.get("if-range", blob.etag) == blob.etag:
-            start = int(wanted[1])
+        resumed = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if resumed and request.headers.get("if-range", blob.etag) == blob.etag:
+            start = int(resumed[1])
             if start >= blob.size:
                 return _xml(416, "InvalidRange")
             headers["content-range"] = f"bytes {start}-{blob.size - 1}/{blob.size}"
         headers["content-length"] = str(blob.size - start)
         return StreamingResponse(
-            _sent(blob.pieces(start)), 206 if wanted and start else 200, headers, blob.media_type
+            _sent(blob.pieces(start)), 206 if resumed and start else 200, headers, blob.media_type
         )
 
     def _note(self, request: Request, status: int, fields: tuple[str, ...]) -> None:
@@ -229,13 +229,13 @@ def _md5(content: bytes = b""):
 
 
 def _xml(status: int, code: str, *, repeated: str = "") -> Response:
-    """A refusal; S3 repeats what it was given as a signature, for debugging."""
+    """An error response; S3 repeats the signature it received, for debugging."""
     text = f"<?xml version='1.0'?><Error><Code>{code}</Code><SignatureProvided>{repeated}</SignatureProvided></Error>"
     return Response(text, status, media_type="application/xml")
 
 
 class _Upload(FormParser):
-    """A form on its way to the CDN: fields first, the file last."""
+    """An upload form in transit: fields first, the file last."""
 
     def __init__(self, content_type: str, files: Files) -> None:
         super().__init__(content_type)
@@ -250,7 +250,7 @@ class _Upload(FormParser):
         self._content: bytearray | None = bytearray()
 
     def take(self, piece: bytes) -> tuple[int, str]:
-        """Take a piece of the body; the refusal, if it came to one, or (0, "")."""
+        """Process a piece of the body; returns the status and code of an error, or (0, "")."""
         try:
             self.feed(piece)
         except ValueError:
@@ -258,7 +258,7 @@ class _Upload(FormParser):
         return self._refused or (0, "")
 
     def end(self) -> tuple[int, str]:
-        """The refusal of the whole, or (0, "")."""
+        """Finish the form; returns the status and code of an error, or (0, "")."""
         if not self.complete or "file" not in self.names:
             return 400, "IncompleteBody"
         return 0, ""

@@ -1,4 +1,4 @@
-"""The time of a sandbox: the real one, or one that tests set and move."""
+"""The clock of a sandbox: real time, or a time that tests set and advance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """A clock that can be stopped, moved and set going again. Calling it returns the time, in UTC."""
+    """A clock that tests can stop, advance and restart. Calling it returns the time in UTC."""
 
     def __init__(self, source: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Run with `source`, which returns aware datetimes."""
+        """Start with the time of `source`, which returns aware datetimes."""
         self._source = source
         self._lock = threading.Lock()
         self._stopped: datetime | None = None
@@ -29,17 +29,17 @@ class Clock:
             return (self._stopped or self._source()).astimezone(UTC) + self._ahead
 
     def set(self, now: datetime) -> None:
-        """Stop at a time; one without a zone is UTC."""
+        """Stop the clock at a time; a naive datetime is taken as UTC."""
         with self._lock:
             self._stopped = (now if now.tzinfo else now.replace(tzinfo=UTC)).astimezone(UTC)
             self._ahead = timedelta()
 
     def advance(self, seconds: float) -> None:
-        """Move forward by some seconds, stopped or not."""
+        """Move the clock forward by some seconds, whether it is stopped or not."""
         with self._lock:
             self._ahead += timedelta(seconds=seconds)
 
     def run(self) -> None:
-        """Show the time of the source again."""
+        """Return to the time of the source."""
         with self._lock:
             self._stopped, self._ahead = None, timedelta()

@@ -1,4 +1,4 @@
-"""The HTML of the sandbox's consent page."""
+"""The HTML of the consent page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _MEANINGS = {
     "openid": "Know who you are",
     "email": "See your e-mail address",
     "profile": "See your name and photo",
-    "mcp": "Use the account through a language model's tools",
-    "offline_access": "Stay signed in until you take the permission back",
+    "mcp": "Use the account through tools of a language model",
+    "offline_access": "Stay signed in until you revoke access",
 }
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; background: #eef1f5; color: #1d2733; margin: 0 }
@@ -30,20 +30,20 @@ button[value=deny] { background: #fff; color: #1f6feb }
 
 
 def consent_page(
-    app: str, scopes: Iterable[str], users: Iterable[tuple[str, str]], asked: Mapping[str, str]
+    app: str, scopes: Iterable[str], users: Iterable[tuple[str, str]], parameters: Mapping[str, str]
 ) -> str:
-    """Asks whether `app` may have `scopes` of the account of one of `users` (id, name)."""
-    wishes = "".join(
+    """The page that asks whether to grant `app` the `scopes` for one of `users` (id, name)."""
+    permissions = "".join(
         f"<li>{escape(_MEANINGS.get(scope, scope))} <small>({escape(scope)})</small></li>" for scope in scopes
     )
     options = "".join(f'<option value="{escape(user)}">{escape(name)}</option>' for user, name in users)
     hidden = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in asked.items()
+        for name, value in parameters.items()
     )
     return _page(
         f"{app} asks for access",
-        f"<p>It would like to:</p><ul>{wishes}</ul>"
+        f"<p>It would like to:</p><ul>{permissions}</ul>"
         f'<form method="post" action="/oauth/authorize">{hidden}'
         f'<label for="user">Sign in as</label><select id="user" name="user">{options}</select>'
         '<button name="decision" value="allow">Allow</button><button name="decision" value="deny">Deny</button></form>'
@@ -52,7 +52,7 @@ def consent_page(
 
 
 def problem_page(text: str) -> str:
-    """Tells why the browser is not sent back."""
+    """The page that explains why the browser is not redirected."""
     return _page("This request can't be answered", f"<p>{escape(text)}</p>")
 
 

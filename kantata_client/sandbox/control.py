@@ -1,4 +1,4 @@
-"""Control from outside: `/__sandbox__/…`, for tests in any language, and a page for the browser."""
+"""Control over HTTP: `/__sandbox__/…`, for tests in any language, and an overview page."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _FAULTS = {
     "status": ("code", "committed"),
     "latency": ("seconds",),
 }
-"""Kind of fault → its own settings, besides which requests it hits."""
+"""Kind of fault → its settings, besides those that select requests."""
 _WHEN = ("method", "path", "times", "after", "chance")
 
 
 def routes(sandbox: Controlled) -> list[Route]:
-    """The routes that control a sandbox."""
+    """The control routes of a sandbox."""
     return _Control(sandbox).routes()
 
 
-class _Wrong(Exception):  # noqa: N818 - an answer of the sandbox
-    """A request that can't be carried out: 400 with this message."""
+class _Wrong(Exception):  # noqa: N818 - a response of the sandbox
+    """An invalid request: 400 with this message."""
 
 
 class _Control:
@@ -64,12 +64,12 @@ class _Control:
         return made
 
     async def page(self, request: Request) -> Response:
-        """The overview for the browser."""
+        """The overview page."""
         key = request.query_params.get("key")
         return HTMLResponse(overview(self._sandbox, key), headers={"cache-control": "no-store"})
 
     def health(self, request: Request, body: Any) -> dict[str, Any]:
-        """Say that the sandbox is there."""
+        """Report that the sandbox is running."""
         return {"status": "ok", "now": self._sandbox.store.now(), "requests": len(self._sandbox.requests)}
 
     def state(self, request: Request, body: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class _Control:
         return {"records": store.all(key)} if key else {"counts": store.counts()}
 
     def reset(self, request: Request, body: Any) -> dict[str, Any]:
-        """Begin again, with the same seed or the one in the body; faults, requests and gaps are forgotten."""
+        """Restore the initial records, or load those in the body; clear faults, requests and gaps."""
         given = cast("dict[str, Any]", body or {})
         self._sandbox.reset(seed=given.get("seed"), records=given.get("records"))
         return {"counts": self._sandbox.store.counts()}
@@ -95,7 +95,7 @@ class _Control:
         return {"ids": made}
 
     def requests(self, request: Request, body: Any) -> list[dict[str, Any]]:
-        """The requests to the API, the last ones first; `method` and `path` (its beginning) choose among them."""
+        """The latest requests to the API, newest first, filtered by `method` and `path` (a prefix)."""
         method, path = request.query_params.get("method"), request.query_params.get("path", "")
         rows = [
             row
@@ -115,29 +115,29 @@ class _Control:
         ]
 
     def forget_requests(self, request: Request, body: Any) -> None:
-        """Forget the requests."""
+        """Clear the requests."""
         self._sandbox.requests.clear()
 
     def faults(self, request: Request, body: Any) -> dict[str, Any]:
-        """How often each kind of fault hit."""
+        """The number of hits by kind of fault."""
         return {"hits": dict(self._sandbox.faults.hits)}
 
     def add_fault(self, request: Request, body: Any) -> dict[str, Any]:
-        """Switch a fault on: `{"kind": "status", "code": 503, "times": 2}`."""
+        """Add a fault: `{"kind": "status", "code": 503, "times": 2}`."""
         given = dict(cast("dict[str, Any]", body)) if isinstance(body, dict) else {}
         kind = given.pop("kind", None)
         if kind not in _FAULTS:
             raise _Wrong(f"`kind` must be one of {', '.join(_FAULTS)}, got {kind!r}.")
         unknown = given.keys() - {*_FAULTS[kind], *_WHEN}
         if unknown:
-            known = ", ".join((*_FAULTS[kind], *_WHEN))
-            raise _Wrong(f"A fault `{kind}` has no {', '.join(sorted(unknown))}; it takes {known}.")
+            settings = ", ".join((*_FAULTS[kind], *_WHEN))
+            raise _Wrong(f"A fault `{kind}` has no {', '.join(sorted(unknown))}; it takes {settings}.")
         first = [given.pop(name) for name in ("code", "seconds") if name in given]
         getattr(self._sandbox.faults, kind)(*first, **given)
         return {"added": kind}
 
     def clear_faults(self, request: Request, body: Any) -> None:
-        """Switch all faults off."""
+        """Remove all faults."""
         self._sandbox.faults.clear()
 
     def clock(self, request: Request, body: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class _Control:
         return {"now": self._sandbox.clock().isoformat()}
 
     def set_clock(self, request: Request, body: Any) -> dict[str, Any]:
-        """Stop the clock (`now`), move it (`advance`, in seconds), or let it run again (`run`)."""
+        """Stop the clock (`now`), advance it (`advance`, in seconds), or restart it (`run`)."""
         given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
         if given.get("run"):
             self._sandbox.clock.run()
@@ -162,12 +162,12 @@ class _Control:
         return list(self._sandbox.gaps)
 
     def clear_gaps(self, request: Request, body: Any) -> None:
-        """Forget what was ignored."""
+        """Clear the gaps."""
         self._sandbox.gaps.clear()
 
 
 def _guarded(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Refuse browsers that were led here by a page of another site."""
+    """Refuse requests that a page of another site makes in a browser."""
 
     async def guarded(request: Request) -> Response:
         origin = request.headers.get("origin")
@@ -175,7 +175,10 @@ def _guarded(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
         host = request.url.hostname or ""
         foreign = origin is not None and origin != f"{request.url.scheme}://{request.url.netloc}"
         if foreign or site == "cross-site" or not (loopback(host) or request.app.state.control_from_anywhere):
-            return _json(403, {"error": f"{CONTROL_PATH} answers this machine only, not other sites."})
+            return _json(
+                403,
+                {"error": f"{CONTROL_PATH} accepts requests from this machine only, not from other sites."},
+            )
         return await page(request)
 
     return guarded

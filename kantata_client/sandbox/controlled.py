@@ -1,4 +1,4 @@
-"""What control from outside needs of a sandbox."""
+"""The part of a sandbox that the control routes use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Controlled(Protocol):
-    """A sandbox, for those who control it."""
+    """A sandbox as the control routes see it."""
 
     store: Store
     requests: deque[RecordedRequest]
@@ -24,5 +24,5 @@ class Controlled(Protocol):
     gaps: Gaps
 
     def reset(self, seed: Any = None, records: Any = None) -> None:
-        """Begin again with the records of the start, or with others."""
+        """Restore the initial records, or load others."""
         ...

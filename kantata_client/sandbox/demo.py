@@ -1,4 +1,4 @@
-"""The demo account: a consultancy with a year of work behind it, the same on every machine."""
+"""The demo account: a consultancy with a year of work, identical on every machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
 
 OWNER = "1001"
-"""The user whose token the sandbox hands out."""
+"""The user of the sandbox's token."""
 
 FIRST_DAY = date(2025, 7, 1)
 LAST_DAY = date(2026, 6, 30)
@@ -87,7 +87,7 @@ _SKILLS = ("Facilitation", "Data modelling", "Python", "Interaction design", "Ch
 
 @cache
 def empty() -> Mapping[str, Sequence[Record]]:
-    """An account with nobody but its owner in it."""
+    """An account with only its owner."""
     builder = _Builder()
     builder.member(OWNER, "Ada Thornvale", "3001", "administrator", 32_000, 15_500)
     return builder.records
@@ -100,16 +100,16 @@ def demo() -> Mapping[str, Sequence[Record]]:
 
 
 class _Builder:
-    """Collects records, each with all fields of its type."""
+    """Collects records with all fields of their types."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[dict[str, Any]]] = {}
         self._blanks: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, list[str]] = {}
-        """References that are numbers, as they are in some types."""
+        """Envelope key → its references that are numbers."""
 
     def add(self, key: str, identity: int | str, created: str, /, **fields: Any) -> dict[str, Any]:
-        """A record created at a time (ISO 8601, UTC)."""
+        """Add a record created at a time (ISO 8601, UTC)."""
         if key not in self._blanks:
             self._blanks[key] = {"id": None, **blank(key)}
             kinds = schema.model(key).kinds
@@ -130,7 +130,7 @@ class _Builder:
     def member(
         self, user: str, name: str, role: str, permission: str, rate: int, cost: int, **fields: Any
     ) -> None:
-        """A user and its account membership."""
+        """Add a user with an account membership."""
         first, _, last = name.partition(" ")
         self.add(
             "users",
@@ -198,12 +198,12 @@ class _Demo(_Builder):
         for index in range(61):
             user = str(1001 + index)
             name = f"{_FIRST_NAMES[index]} {_LAST_NAMES[(index * 7) % len(_LAST_NAMES)]}"
-            place = 0 if index == 0 else 1 + (index * 5) % (len(_ROLES) - 1)
-            _, rate, cost = _ROLES[place]
-            permission = "administrator" if index < 2 else "project_lead" if place <= 2 else "collaborator"
+            role = 0 if index == 0 else 1 + (index * 5) % (len(_ROLES) - 1)
+            _, rate, cost = _ROLES[role]
+            permission = "administrator" if index < 2 else "project_lead" if role <= 2 else "collaborator"
             left = {"disabled_at": "2026-01-31T17:00:00Z"} if index == 60 else {}
-            self.member(user, name, str(3001 + place), permission, rate, cost, **left)
-            self.rates[user] = str(3001 + place), rate, cost
+            self.member(user, name, str(3001 + role), permission, rate, cost, **left)
+            self.rates[user] = str(3001 + role), rate, cost
             if not left:
                 self.staff.append(user)
         self.add("skill_categories", 3101, "2024-01-15T09:00:00Z", name="Consulting")
@@ -238,7 +238,7 @@ class _Demo(_Builder):
             self.workspace(index)
 
     def workspace(self, index: int) -> None:
-        """A project with its team and tasks: the first is internal, the last four are archived."""
+        """Add a project with its team and tasks: the first is internal, the last four are archived."""
         identity = str(10_001 + index)
         internal, archived = index == 0, index >= 40
         group, currency = ("Northlight", "USD") if internal else _GROUPS[index % len(_GROUPS)]
@@ -322,7 +322,7 @@ class _Demo(_Builder):
     def tasks(
         self, workspace: str, team: list[str], start: date, due: date, *, billable: bool, small: bool
     ) -> None:
-        """Five phases, each with a milestone and tasks, each task with a step below: 50 in a tree, or 20."""
+        """Add five phases, each with a milestone and tasks, each task with a subtask: 50 in total, or 20."""
         span = max((due - start).days // len(_PHASES), 5)
         position = 0
 
@@ -396,7 +396,7 @@ class _Demo(_Builder):
             self.work.setdefault((user, workspace), []).append(story)
 
     def time(self) -> None:
-        """20,000 entries: each member logs one or two on most working days of the year."""
+        """Add 20,000 entries: each member logs one or two on most working days of the year."""
         days = [FIRST_DAY + timedelta(days=n) for n in range((LAST_DAY - FIRST_DAY).days + 1)]
         slots = [(day, user) for day in days if day.weekday() < 5 for user in self.staff]
         slots = [slot for slot in slots if self.random.random() < 0.92]
@@ -404,18 +404,20 @@ class _Demo(_Builder):
         periods = {
             row["id"]: (row["start_date"], row["due_date"], row) for row in self.records["workspaces"][:40]
         }
-        places: dict[str, list[tuple[str, str, dict[str, Any]]]] = {user: [] for user in self.staff}
+        projects: dict[str, list[tuple[str, str, dict[str, Any]]]] = {user: [] for user in self.staff}
         for user, workspace in self.work:
             if workspace in periods:
-                places[user].append(periods[workspace])
+                projects[user].append(periods[workspace])
         internal = periods["10001"]
         everyday = [story for story in self.records["stories"][:50] if story["story_type"] == "task"]
         for index, (day, user) in enumerate(slots):
             when = str(day)
-            open_places = [place for place in places[user] if place[0] <= when <= place[1]] or [internal]
+            current = [project for project in projects[user] if project[0] <= when <= project[1]] or [
+                internal
+            ]
             pair = index in twice
             for hour in (11, 17) if pair else (17,):
-                workspace = self.random.choice(open_places)[2]
+                workspace = self.random.choice(current)[2]
                 story = self.random.choice(self.work.get((user, workspace["id"]), everyday))
                 minutes = 15 * (self.random.randint(8, 18) if pair else self.random.randint(24, 34))
                 self.entry(when, hour, user, workspace, story, minutes)
@@ -449,7 +451,7 @@ class _Demo(_Builder):
         )
 
     def invoices_and_timesheets(self) -> None:
-        """Timesheets of some members and monthly invoices of some projects, over the entries."""
+        """Add timesheets of some members and monthly invoices of some projects."""
         by_month: dict[tuple[str, str], list[dict[str, Any]]] = {}
         by_member: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for entry in self.records["time_entries"]:
@@ -481,7 +483,9 @@ class _Demo(_Builder):
                     "recent_submission_id": identity,
                     "approved": approved,
                 }
-        due = [place for place in by_month if place[0] != "10001" and "2025-09" <= place[1] <= "2026-03"]
+        due = [
+            project for project in by_month if project[0] != "10001" and "2025-09" <= project[1] <= "2026-03"
+        ]
         for number, (workspace, month) in enumerate(sorted(due)[::6]):
             entries = [entry for entry in by_month[workspace, month] if entry["billable"]]
             if not entries:
@@ -509,7 +513,7 @@ class _Demo(_Builder):
                 entry |= {"invoice_id": identity, "is_invoiced": True, "approved": True}
 
     def conversation(self) -> None:
-        """Posts, some with replies and attachments."""
+        """Add posts, some with replies and attachments."""
         for workspace in self.records["workspaces"][:40]:
             team = [
                 row["user_id"]
@@ -558,7 +562,7 @@ class _Demo(_Builder):
                 )
 
     def extras(self) -> None:
-        """Expenses, custom fields and references to other systems."""
+        """Add expenses, custom fields and external references."""
         for index, name in enumerate(("Travel", "Lodging", "Meals", "Software")):
             self.add("expense_categories", 3701 + index, "2024-01-15T09:00:00Z", name=name)
         live = self.records["workspaces"][1:40]

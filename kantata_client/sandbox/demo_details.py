@@ -1,7 +1,7 @@
-"""The rest of the demo account: a few records of every type, and a value for every field somewhere.
+"""The rest of the demo account: a few records of every type, and a value for every field.
 
-What the year of work does not need is made by rule from the contract: values by the name and the kind of a field,
-references to records that exist. So every list has records, every include finds something, and no field is always null.
+These records are generated from the contract: values by the name and type of a field, references to existing records.
+Every list therefore has records, every include finds something, and no field is always null.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIRST_ID = 80_001
 MADE = 4
 """Records of each type."""
 _EVERY = 3
-"""Of the records with an empty field, each third gets a value."""
+"""Every third record with an empty field gets a value."""
 CREATED = "2026-02-02T09:00:00Z"
 
 NEVER = frozenset(
@@ -45,10 +45,10 @@ SIDELOADED = frozenset(
         *("custom_field_sets", "custom_task_statuses", "estimate_scenario_resource_allocations"),
     }
 )
-"""Envelope keys of records that only includes show."""
+"""Envelope keys of records that appear only when included."""
 
 WITHOUT = frozenset({"exports", "subscribed_events", "private_label", "line_item_locks", "exchange_rates"})
-"""Envelope keys whose records come from operations of their own."""
+"""Envelope keys whose records are created by custom operations."""
 
 _WORDS: Mapping[str, tuple[Any, ...]] = {
     "currency": ("USD",),
@@ -98,7 +98,7 @@ _WORDS: Mapping[str, tuple[Any, ...]] = {
 
 
 def complete(records: dict[str, list[dict[str, Any]]]) -> None:
-    """Add what is missing to the records of the demo account, by envelope key."""
+    """Complete the records of the demo account, by envelope key."""
     keys = sorted({operation.key for operation in OPERATIONS.values() if operation.key} | SIDELOADED)
     ids = {key: [row["id"] for row in rows] for key, rows in records.items()}
     missing = [key for key in keys if key not in records and key not in WITHOUT]
@@ -125,7 +125,7 @@ class _Maker:
         self._stories = [row for row in records["stories"] if row["story_type"] == "task"]
 
     def record(self, key: str, identity: str, number: int) -> dict[str, Any]:
-        """A record of a type that the demo account lacks."""
+        """A record of a type without records so far."""
         row: dict[str, Any] = {"id": identity, **blank(key), "created_at": CREATED, "updated_at": CREATED}
         if schema.model(key).kinds.get("created_at") == "date":
             row |= dict.fromkeys(schema.TIMES, CREATED[:10])
@@ -138,7 +138,7 @@ class _Maker:
         return row
 
     def fill(self, key: str) -> None:
-        """Give fields that are empty in all records of a type a value in some."""
+        """Give fields that are empty in all records of a type a value in some records."""
         rows, model = self._records[key], schema.model(key)
         for field in model.kinds:
             if field in model.optional or any(row.get(field) not in (None, []) for row in rows):
@@ -201,7 +201,7 @@ class _Maker:
         return f"{words.capitalize()} {number + 1}"
 
     def _identity(self, key: str, field: str, number: int) -> int | None:
-        """The id of a record that a field names without the contract saying so."""
+        """The id of a record for a field that is no declared association."""
         target = _NAMED.get((key, field)) or _NAMED.get(("*", field))
         if target == "workspaces":
             return int(self._story(number)["workspace_id"])
@@ -212,7 +212,7 @@ class _Maker:
         return self._stories[(number * 37 + 11) % len(self._stories)]
 
     def _refer(self, key: str, row: dict[str, Any], number: int) -> None:
-        """Let empty references name records that exist, those of one project where there are several."""
+        """Point empty references to existing records, all of one project if there are several."""
         model, resource = schema.model(key), registry.resource(key)
         story = self._story(number)
         for reference in model.references.values():
@@ -246,7 +246,7 @@ class _Maker:
         ids = self._ids.get(target)
         if not ids:
             return None
-        # Users from the back: those at the front are the ones that examples and tests talk about.
+        # Users from the end of the list: examples and tests use those at its start.
         return ids[-1 - (number * 7 + 2) % len(ids)] if target == "users" else ids[number % len(ids)]
 
 
@@ -275,7 +275,7 @@ _NAMED: Mapping[tuple[str, str], str] = {
     ("organizations", "parent_id"): "organizations",
     ("assignments", "resource_id"): "workspace_resources",
 }
-"""(envelope key or `*`, field) → the records that a field names, where it belongs to no association."""
+"""(envelope key or `*`, field) → the envelope key that a field refers to without a declared association."""
 
 _LEFT = frozenset(
     {
@@ -289,11 +289,11 @@ _LEFT = frozenset(
         ("workspaces", "primary_workspace_group_id"),
     }
 )
-"""References that mean something where they are null."""
+"""References whose null is significant."""
 
 
 def _points_back(key: str, target: str) -> bool:
-    """Whether the records of a type name their owner, so that the owner does not list them."""
+    """Whether the records of a type refer to their owner, so that the owner needs no list of them."""
     fields = schema.model(target).kinds
     if key in {"billing_milestones", "estimates", "estimate_scenarios", "workspace_groups"}:
         return False
@@ -301,7 +301,7 @@ def _points_back(key: str, target: str) -> bool:
 
 
 def _choices(key: str) -> dict[str, tuple[str, ...]]:
-    """Field → the values that bodies take for it."""
+    """Field → its values according to the bodies."""
     bodies = [operation.body for operation in schema.operations_of(key) if operation.body is not None]
     return {
         name: parameter.values

@@ -1,4 +1,4 @@
-"""The envelope of an answer: results in order, the objects they name, and the objects that were included."""
+"""The envelope of a response: results in order, their objects, and the included objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, Any]:
-    """One page out of all ids that a query selects; `only` selects few enough for one page."""
+    """The requested page of the selected ids; `only` returns all of them in one page."""
     if query.only is not None:
         return envelope(scope, key, ids, query)
     part = ids[query.offset : query.offset + query.limit]
@@ -28,7 +28,7 @@ def page(scope: Scope, key: str, ids: Sequence[str], query: Query) -> dict[str, 
 def envelope(
     scope: Scope, key: str, ids: Sequence[str], query: Query, *, count: int | None = None
 ) -> dict[str, Any]:
-    """The envelope around some records; `count` is that of the whole query."""
+    """The envelope of some records; `count` is the total of the query."""
     model = schema.model(key)
     resource = registry.resource(key)
     if count is None:
@@ -86,7 +86,7 @@ def envelope(
 
 
 def _optional(scope: Scope, key: str, record: Record, field: str) -> Any:
-    """A field that was asked for; one that no write sets is computed by the service, and refused."""
+    """A requested optional field; one that only the service computes is refused."""
     compute = registry.resource(key).computed.get(field)
     if compute is not None:
         return compute(scope, record)
@@ -102,7 +102,7 @@ def _refer(
     reference: schema.Reference,
     pairs: list[tuple[str, str]],
 ) -> None:
-    """Put the reference into the object, unless it stands there already and its target exists."""
+    """Add a reference to the object, unless the object has it and its target exists."""
     field = reference.ids
     if reference.key is None:
         shown[field] = (
@@ -117,5 +117,5 @@ def _refer(
 
 
 def _like(key: str, field: str, identity: str) -> str | int:
-    """An id as the contract types the field: a string mostly, a number in some places."""
+    """An id in the type of its field: usually a string, sometimes a number."""
     return int(identity) if schema.model(key).kinds.get(field) == "int" and identity.isdigit() else identity

@@ -1,4 +1,4 @@
-"""The class `Sandbox`: a store with an account in it, the application, a client, a server."""
+"""The class `Sandbox`: an account's records, the application that serves them, a client and a server."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ class Sandbox:
     app: ASGIApp
     """The ASGI application."""
     store: Store
-    """The records, for tests to look into."""
+    """The records, for tests to inspect."""
     feed: Feed
-    """The change feed; `sandbox.feed.disturb(…)` makes its events late, doubled and shuffled."""
+    """The change feed; `sandbox.feed.disturb(…)` delays, duplicates and shuffles its events."""
     oauth: OAuthServer
-    """The authorization server; it knows the application `sandbox-app` with the secret `sandbox-secret`."""
+    """The authorization server; it has the application `sandbox-app` with the secret `sandbox-secret`."""
     requests: deque[RecordedRequest]
     """The last 10,000 requests, oldest first."""
     clock: Clock
     """The time of writes and tokens: `sandbox.clock.set(…)` stops it, `advance(seconds)` moves it."""
     gaps: Gaps
-    """What a lenient sandbox ignored: a line for each unknown parameter, property, and the like."""
+    """What a lenient sandbox ignored: one line per unknown parameter, property and so on."""
     faults: Faults
-    """What goes wrong on demand, such as `sandbox.faults.reset(committed=True, method="POST")`."""
+    """Faults to inject, such as `sandbox.faults.reset(committed=True, method="POST")`."""
 
     def __init__(
         self,
@@ -74,26 +74,26 @@ class Sandbox:
         strict: bool = True,
         references: Literal["documented", "always"] | None = None,
     ) -> None:
-        """Open an account.
+        """Create an account.
 
         Args:
             seed: `demo` is a consultancy with 60 users, 40 projects, 2,000 tasks and 20,000 time entries, and
-                a few archived projects, the same everywhere; `empty` (or None) has only the token's user.
+                a few archived projects, identical on every machine; `empty` (or None) has only the token's user.
             records: Records of your own instead of a seed, by envelope key, such as
-                `{"users": [{"id": 1, "full_name": "Ada"}]}`. Missing fields are empty, and missing ids are made; the
-                first user is the token's.
-            persist: An SQLite file in which the records are kept; those in it are used instead of the seed.
+                `{"users": [{"id": 1, "full_name": "Ada"}]}`. Missing fields are empty and missing ids are
+                generated; the token belongs to the first user.
+            persist: An SQLite file in which the records are kept. If it has records, they replace the seed.
             token: The token that the API accepts.
             clock: Returns the time of each write, as an aware datetime.
             strict: Whether requests that the contract does not describe are refused, which finds mistakes. False
                 answers them as the vendor's public server library does, and notes in `gaps` what was ignored: for clients
-                that are not yours to mend.
-            references: When an object shows the ids of others. `documented` is what the contract says: only when `include`
-                names them; `always` shows references to one object in any case, as the server library does. A program
-                that passes with the first passes with both. Default: `documented` if strict, else `always`.
+                that you can't change.
+            references: When an object shows the ids of other objects. `documented` follows the contract: only when
+                `include` names them. `always` always shows references to a single object, as the server library
+                does. A program that works with the first works with both. Default: `documented` if strict, else `always`.
 
         Raises:
-            UsageError: `seed` is not one of these, the records do not fit the contract, or the file can't be used.
+            UsageError: `seed` is unknown, the records violate the contract, or the file can't be used.
         """
         self.clock = Clock(clock)
         self._seed = seed, records
@@ -127,7 +127,7 @@ class Sandbox:
         return self.faults.around(api)
 
     def _start(self) -> Mapping[str, Iterable[Record]]:
-        """The records to start with."""
+        """The initial records."""
         from kantata_client.sandbox import demo, seeds
 
         seed, records = self._seed
@@ -149,11 +149,11 @@ class Sandbox:
         seed: Literal["demo", "empty"] | None = None,
         records: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     ) -> None:
-        """Begin again with the records of the start, or with others; requests, faults and gaps are forgotten.
+        """Restore the initial records, or load others; clear requests, faults and gaps.
 
         Args:
-            seed: Another seed than the one of the start.
-            records: Other records, by envelope key.
+            seed: A different seed than the initial one.
+            records: Different records, by envelope key.
         """
         if seed is not None or records is not None:
             self._seed = seed, records
@@ -164,7 +164,7 @@ class Sandbox:
         self.gaps.clear()
 
     def dump(self) -> dict[str, list[Record]]:
-        """All records by envelope key, as `records` takes them."""
+        """All records by envelope key, in the form of the parameter `records`."""
         return {key: self.store.all(key) for key in self.store.counts()}
 
     def client(
@@ -182,8 +182,8 @@ class Sandbox:
         """A client of this sandbox, without a socket.
 
         Args:
-            token: As for `Kantata`, such as `sandbox.oauth.token_for(user)`. Default: the sandbox's token, of the owner.
-            timeout: See `Kantata`, as for all that follow.
+            token: As for `Kantata`, such as `sandbox.oauth.token_for(user)`. Default: the owner's token.
+            timeout: See `Kantata`, like all that follow.
             retries: See `Kantata`.
             throttle: See `Kantata`.
             max_concurrency: See `Kantata`.
@@ -210,12 +210,12 @@ class Sandbox:
         """Serve the sandbox on a socket, inside `async with`; `server.url` and `server.token` are for the client.
 
         Args:
-            host: The address to listen on. Any address but loopback opens the sandbox to the network.
+            host: The address to listen on. Any address other than loopback exposes the sandbox to the network.
             port: The port; 0 takes a free one.
-            control: Whether `/__sandbox__/…` and the page at `/` are served, with which anybody who reaches the address can
-                do anything to the sandbox. Default: on loopback only.
+            control: Whether to serve `/__sandbox__/…` and the page at `/`, which give full control of the sandbox to
+                anybody who can reach the address. Default: on loopback only.
         """
         here = loopback(host)
-        wanted = here if control is None else control
-        app = self.app if here and wanted else self._app(control=wanted, from_anywhere=wanted)
+        controlled = here if control is None else control
+        app = self.app if here and controlled else self._app(control=controlled, from_anywhere=controlled)
         return Server(app, self.token, host, port)

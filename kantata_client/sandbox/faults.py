@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong between a client and the service, before or after a write was done."""
+"""Fault injection: failures between a client and the service, before or after a write is committed."""
 
 from __future__ import annotations
 
@@ -35,43 +35,43 @@ _SAID = {
     503: "The service is unavailable.",
 }
 _GATEWAY = {502: "Bad Gateway", 504: "Gateway Time-out"}
-"""Said by what stands before the service, as a page."""
+"""Statuses that come from the gateway in front of the service, as an HTML page."""
 
 
 class When(TypedDict, total=False):
-    """Which requests a fault is for."""
+    """Which requests a fault applies to."""
 
     method: str
     """Such as `POST`. Default: every method."""
     path: str
-    """Beginning of the path below the base path, such as `/time_entries`. Default: every path."""
+    """Prefix of the path below the base path, such as `/time_entries`. Default: every path."""
     times: int | None
-    """How many requests; `None` for all. Default: 1."""
+    """How many requests fail; None for all. Default: 1."""
     after: int
-    """How many matching requests pass before."""
+    """How many matching requests succeed first."""
     chance: float
-    """Probability with which a matching request is hit, by the seeded generator."""
+    """Probability that a matching request fails, drawn from the seeded generator."""
 
 
 @attrs.define(eq=False)
 class Fault:
-    """A fault that was asked for."""
+    """An injected fault."""
 
     kind: Kind
     committed: bool = False
-    """The request is carried out before."""
+    """Whether the request is carried out before it fails."""
     code: int = 0
     seconds: float = 0.0
     bad: Callable[[dict[str, Any]], bool] | None = None
     message: str = ""
-    tells: bool = True
+    with_index: bool = True
     method: str | None = None
     path: str = "/"
     times: int | None = 1
     after: int = 0
     chance: float = 1.0
     hits: int = 0
-    """How many requests it hit."""
+    """How many requests it has hit."""
 
     def __attrs_post_init__(self) -> None:
         if self.method is not None:
@@ -83,13 +83,13 @@ class Fault:
             )
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is for such a request."""
+        """Whether it applies to a request."""
         return self.method in (None, method) and path.startswith(self.path)
 
 
 @attrs.define
 class _Plan:
-    """What happens to one request."""
+    """The faults that apply to one request."""
 
     latency: float = 0.0
     fault: Fault | None = None
@@ -97,7 +97,7 @@ class _Plan:
 
 
 class Broken(Exception):  # noqa: N818 - not an error of the program
-    """How a request ends for a client in the same process, where there is no connection to break."""
+    """A broken connection, for a client in the same process, where no connection exists."""
 
     def __init__(self, kind: Kind, status: int = 0, headers: Any = (), body: bytes = b"") -> None:
         super().__init__(kind)
@@ -108,22 +108,22 @@ class Broken(Exception):  # noqa: N818 - not an error of the program
 
 
 class Faults:
-    """The faults of a sandbox; there are none until a test asks for one.
+    """The faults of a sandbox, which has none at first.
 
     The first fault that matches a request hits it; latencies add to it.
     """
 
     def __init__(self, log: deque[RecordedRequest], seed: int = 0) -> None:
         self.random = random.Random(seed)
-        """Decides where a fault has a `chance`; `random.seed(7)` repeats a run with the same order of requests."""
+        """Draws the `chance` of faults; after `random.seed(7)` the same requests in the same order meet the same faults."""
         self.hits: Counter[str] = Counter()
-        """How often each kind of fault hit; `reset+` and the like: after the request was carried out."""
+        """Number of hits by kind of fault; a plus, as in `reset+`, marks faults after the request was carried out."""
         self._log = log
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<Faults: {len(self._faults)} asked for, {sum(self.hits.values())} hits>"
+        return f"<Faults: {len(self._faults)} active, {sum(self.hits.values())} hits>"
 
     def reset(self, *, committed: bool = False, **when: Unpack[When]) -> Fault:
         """Reset the connection instead of answering."""
@@ -134,11 +134,11 @@ class Faults:
         return self._add(Fault("timeout", committed, **when))
 
     def cut(self, **when: Unpack[When]) -> Fault:
-        """Carry the request out, and break off in the middle of the answer."""
+        """Carry the request out, and truncate the response."""
         return self._add(Fault("cut", True, **when))
 
     def status(self, code: int, *, committed: bool = False, **when: Unpack[When]) -> Fault:
-        """Answer with an error: 429, 500, 503 as the API does, 502 and 504 as a gateway does."""
+        """Respond with an error: 429, 500 and 503 in the format of the API, 502 and 504 in that of a gateway."""
         return self._add(Fault("status", committed, code, **when))
 
     def refuse(
@@ -146,19 +146,19 @@ class Faults:
         item: Callable[[dict[str, Any]], bool],
         *,
         message: str = "is not accepted.",
-        tells: bool = True,
+        with_index: bool = True,
         **when: Unpack[When],
     ) -> Fault:
-        """Refuse bodies with a 422 that have an item of which `item` is true.
+        """Refuse bodies with a 422 if `item` returns true for one of their objects.
 
         Args:
-            item: Called with each object of a body.
-            message: What is said of it.
-            tells: Whether the answer names the index of each refused item.
-            when: Which requests. `times` defaults to None: all that match.
+            item: Called with each object in a body.
+            message: The error message.
+            with_index: Whether the errors name the index of each refused object.
+            when: Which requests it applies to. `times` defaults to None: all that match.
         """
         when.setdefault("times", None)
-        return self._add(Fault("refuse", bad=item, message=message, tells=tells, **when))
+        return self._add(Fault("refuse", bad=item, message=message, with_index=with_index, **when))
 
     def latency(self, seconds: float, **when: Unpack[When]) -> Fault:
         """Delay requests by some seconds; `times` defaults to None: all that match."""
@@ -166,7 +166,7 @@ class Faults:
         return self._add(Fault("latency", seconds=seconds, **when))
 
     def clear(self) -> None:
-        """Let everything go right again."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
@@ -176,7 +176,7 @@ class Faults:
         return fault
 
     def plan(self, method: str, path: str, body: bytes) -> _Plan:
-        """What happens to a request."""
+        """The faults that apply to a request, which count as hits."""
         plan = _Plan()
         with self._lock:
             for fault in self._faults:
@@ -202,7 +202,7 @@ class Faults:
         return plan
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """The application with the faults before it."""
+        """Wrap the application with the faults."""
 
         async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
             controlled = scope["path"] == "/" or scope["path"].startswith(CONTROL_PATH)
@@ -326,9 +326,7 @@ def _failure(code: int) -> _Answer:
         page = f"<html><head><title>{code} {_GATEWAY[code]}</title></head><body></body></html>".encode()
         headers = [(b"content-type", b"text/html"), (b"content-length", str(len(page)).encode())]
         return _Answer(code, headers, page)
-    return _json(
-        code, [{"type": "system", "message": _SAID.get(code, "This is a fault that was asked for.")}]
-    )
+    return _json(code, [{"type": "system", "message": _SAID.get(code, "This is an injected fault.")}])
 
 
 def _json(status: int, errors: list[dict[str, Any]]) -> _Answer:
@@ -352,9 +350,9 @@ def _refusals(fault: Fault, body: bytes) -> list[dict[str, Any]]:
         rows = cast("list[Any]", value if isinstance(value, list) else [value])
         for index, row in enumerate(rows):
             if isinstance(row, dict) and fault.bad is not None and fault.bad(cast("dict[str, Any]", row)):
-                place = f"Item {index}: " if fault.tells and isinstance(value, list) else ""
-                errors.append({"type": "validation", "message": f"{place}{fault.message}", "field": "base"})
-    return errors if fault.tells else errors[:1]
+                prefix = f"Item {index}: " if fault.with_index and isinstance(value, list) else ""
+                errors.append({"type": "validation", "message": f"{prefix}{fault.message}", "field": "base"})
+    return errors if fault.with_index else errors[:1]
 
 
 async def _body(receive: Receive) -> bytes | None:

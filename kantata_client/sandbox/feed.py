@@ -1,4 +1,4 @@
-"""The change feed: an event for each write, kept for 9 days; late, twice and out of order on demand."""
+"""The change feed: an event for each write, kept for 9 days; on demand late, duplicated and out of order."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(days=9)
 FIRST_ID = 700_000_001
-"""Events have numbers of their own, so that they do not change the ids of other records."""
+"""Events are numbered separately, so that they do not affect the ids of other records."""
 
 _SUBJECTS: Mapping[str, str] = {"ExpenseReportSubmission": "expense_report"}
-"""Class → the subject of its event types, where it is not the class in snake case."""
+"""Class → the subject in its event types, if it is not the class name in snake case."""
 
 
 @attrs.frozen(order=False)
 class FeedEvent:
-    """An event, from when it was written on."""
+    """An event of the change feed."""
 
     id: str
     key: str
-    """Envelope key of the record."""
+    """Envelope key of the changed record."""
     subject_type: str
     action: str
     before: Mapping[str, Any] | None = attrs.field(repr=False)
@@ -56,7 +56,7 @@ class FeedEvent:
 
     @property
     def identity(self) -> str:
-        """The id of the record."""
+        """The id of the changed record."""
         record = self.after or self.before or {}
         return str(record.get("id"))
 
@@ -73,10 +73,10 @@ class _Disorder:
 
 
 class Feed:
-    """The events of a sandbox. They come on time, once and in order, unless `disturb` was called."""
+    """The events of a sandbox. They arrive on time, once and in order unless `disturb` was called."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        """Write an event for each write to `store`; `clock` returns the time as an aware datetime."""
+        """Record an event for each write to `store`; `clock` returns the time as an aware datetime."""
         self._store = store
         self._clock = clock
         self._events: list[FeedEvent] = []
@@ -89,7 +89,7 @@ class Feed:
         return f"<Feed of {len(self.all())} events>"
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Delete all events."""
         self._events.clear()
         self._pending.clear()
 
@@ -111,10 +111,10 @@ class Feed:
             seed: Of the generator: the same writes at the same times get the same events.
 
         Raises:
-            UsageError: A span is negative, or the probability is not one.
+            UsageError: A duration is negative, or `doubled` is not a probability.
         """
         if late < timedelta() or shuffled < timedelta() or not 0 <= doubled <= 1:
-            msg = f"disturb(late={late!r}, shuffled={shuffled!r}, doubled={doubled!r}): spans can't be negative, and "
+            msg = f"disturb(late={late!r}, shuffled={shuffled!r}, doubled={doubled!r}): durations can't be negative, and "
             raise UsageError(msg + "`doubled` is a probability between 0 and 1.", consequence="")
         self._write()
         self._disorder = _Disorder(
@@ -122,12 +122,12 @@ class Feed:
         )
 
     def all(self) -> list[FeedEvent]:
-        """All events that are kept, those that are not visible yet included, in the order in which they are written."""
+        """All events of the last 9 days, including those not visible yet, in the order they were written."""
         self._write()
         return list(self._events)
 
     def note(self, key: str, before: Record | None, after: Record | None) -> None:
-        """Take note of a write: what was there, and what is there now."""
+        """Note a write: the record before and after it."""
         if key in _types() and before != after:
             now = self._clock()
             while self._pending and self._pending[0][4] < now - KEPT:
@@ -135,7 +135,7 @@ class Feed:
             self._pending.append((key, before, after, self._store.author, now))
 
     def visible(self, after: datetime | None, before: datetime | None) -> list[FeedEvent]:
-        """The events that a request sees, written between two moments, in the order in which they were written."""
+        """The visible events written between two times, in the order they were written."""
         self._write()
         now = self._clock()
         start = 0 if after is None else bisect_left(self._events, after, key=_written)
@@ -148,7 +148,7 @@ class Feed:
         ]
 
     def _write(self) -> None:
-        """Write the events of the changes since the last time: making them with each change would slow it down."""
+        """Write the events of the changes noted since the last call; doing so at each change would slow writes down."""
         while self._pending:
             key, before, after, user, changed_at = self._pending.popleft()
             action = "created" if before is None else "deleted" if after is None else "updated"
@@ -168,7 +168,7 @@ class Feed:
 
 
 def shown(event: FeedEvent, store: Store, *, optional: frozenset[str], subject: bool) -> dict[str, Any]:
-    """An event as the API sends it; payloads and the reference to the record only when they were asked for."""
+    """An event as the API sends it; payloads and the reference to the record are included on request."""
     record = event.after or event.before or {}
     workspace = event.identity if event.key == "workspaces" else record.get("workspace_id")
     found: dict[str, Any] = {
@@ -196,7 +196,7 @@ def shown(event: FeedEvent, store: Store, *, optional: frozenset[str], subject: 
 
 @cache
 def event_types() -> dict[str, Any]:
-    """What `GET /subscribed_events/event_types` answers: the types, and the fields of their payloads."""
+    """The result of `GET /subscribed_events/event_types`: the types, and the fields of their payloads."""
     types: list[str] = []
     schemas: dict[str, Any] = {}
     for key, name in _types().items():
@@ -221,8 +221,8 @@ def subject_of(name: str) -> str:
 @cache
 def _types() -> Mapping[str, str]:
     """Envelope key → class, of the records whose changes the service reports."""
-    known = LIST.query["subject_type"].values
-    return {models.TYPES[name]: name for name in known if name in models.TYPES}
+    reported = LIST.query["subject_type"].values
+    return {models.TYPES[name]: name for name in reported if name in models.TYPES}
 
 
 def _payload(key: str, store: Store, record: Record | None) -> str | None:
@@ -245,7 +245,7 @@ def _written(event: FeedEvent) -> datetime:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time in a query; without a zone it is UTC."""
+    """A time in a query; one without a zone is UTC."""
     if text is None:
         return None
     found = datetime.fromisoformat(text)

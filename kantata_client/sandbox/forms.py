@@ -1,4 +1,4 @@
-"""Bodies that are forms: urlencoded or multipart, with names that Rails nests (`story[title]`, `ids[]`)."""
+"""Form bodies, urlencoded or multipart, with nested names as in Rails (`story[title]`, `ids[]`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kantata_client._contract import Body, Parameter
 
 DEEPEST = 32
-"""Levels of nesting that a name may have."""
+"""Maximum nesting depth of a name."""
 
 
 @attrs.frozen
@@ -32,7 +32,7 @@ Pair: TypeAlias = "tuple[str, str | Part]"
 
 
 class FormParser(ABC):
-    """Takes a multipart body apart as it comes."""
+    """Parses a multipart body incrementally."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
@@ -56,23 +56,23 @@ class FormParser(ABC):
             )
 
     def feed(self, piece: bytes) -> None:
-        """Take a piece of the body; ValueError if it is not a multipart form."""
+        """Parse a piece of the body; ValueError if it is not a multipart form."""
         if self._parser is None:
             raise ValueError("it is not multipart/form-data with a boundary")
         self._parser.write(piece)
 
     @property
     def complete(self) -> bool:
-        """Whether the form came to its end."""
+        """Whether the form is complete."""
         return self._ended
 
     @abstractmethod
     def begin(self, name: str, filename: str | None, media_type: str) -> None:
-        """A part begins."""
+        """Called at the start of a part."""
 
     @abstractmethod
     def data(self, piece: bytes) -> None:
-        """More of the part."""
+        """Called with content of the current part."""
 
     def _end_of_header(self) -> None:
         name, value = self._header
@@ -122,7 +122,7 @@ def urlencoded(body: bytes) -> list[Pair]:
 
 
 def nested(pairs: Iterable[Pair]) -> dict[str, Any]:
-    """Fields whose names say where they belong, as nested objects and arrays.
+    """Turn fields with nested names into objects and arrays.
 
     `story[title]` is a property of an object, `ids[]` an item of an array. `stories[][title]` is a property of the last
     object in an array, or of a new one if the last has the property already.
@@ -161,7 +161,7 @@ def _put(target: dict[str, Any], path: list[str], value: str | Part, name: str) 
 
 
 def _same_shape(value: Any, shape: type, name: str) -> Any:
-    """The value, or ValueError if another field made something else of it."""
+    """The value; ValueError if another field gave it a different shape."""
     if isinstance(value, shape):
         return value
     msg = f"{name!r} contradicts another field"
@@ -169,14 +169,14 @@ def _same_shape(value: Any, shape: type, name: str) -> Any:
 
 
 def _has(row: dict[str, Any], path: list[str]) -> bool:
-    """Whether a row has a value at a path already; an array can take more."""
+    """Whether a row already has a value at a path; an array accepts more."""
     if path[0] not in row or (len(path) > 1 and path[1] == ""):
         return False
     return len(path) == 1 or not isinstance(row[path[0]], dict) or _has(row[path[0]], path[1:])
 
 
 def typed(body: Mapping[str, Any], described: Body | None) -> dict[str, Any]:
-    """A nested form with the types that the contract declares: all values of a form are texts."""
+    """Convert a nested form, whose values are all strings, to the types of the contract."""
     if described is None:
         return dict(body)
     if described.wrapper is None:

@@ -1,4 +1,4 @@
-"""What a lenient sandbox ignored, or answered without emulating it."""
+"""The log of what a lenient sandbox ignored or does not emulate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_LINES = 10_000
 
 
 class Gaps:
-    """Lines about what was not done as asked, each once, oldest first."""
+    """Distinct lines about what was ignored, oldest first."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -29,14 +29,14 @@ class Gaps:
         return line in self._counts
 
     def count(self, line: str) -> int:
-        """How often a line came up."""
+        """How often a line was noted."""
         return self._counts.get(line, 0)
 
     def note(self, line: str) -> None:
-        """Add a line, or count it once more."""
+        """Add a line, or count it again."""
         if line in self._counts or len(self._counts) < MOST_LINES:
             self._counts[line] = self._counts.get(line, 0) + 1
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Remove all lines."""
         self._counts.clear()

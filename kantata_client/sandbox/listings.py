@@ -1,7 +1,7 @@
-"""Lists that stay sorted while records are written, so that a page after a write costs no new search.
+"""Listings: search results that stay up to date while records are written.
 
-A listing knows which other records its filters and its order have read. A write to one of those drops it; a write to one of
-its own records moves that record to its place.
+A page after a write therefore needs no new search. A listing knows which other records its filters and its order have read.
+A write to one of those discards the listing; a write to one of its own records moves that record.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
 
 Rank: TypeAlias = "tuple[Any, tuple[int, str]]"
-"""Where a record belongs: by its value, then by its id."""
+"""The sort key of a record: its value, then its id."""
 
 
 def by_id(record: Mapping[str, Any]) -> tuple[int, str]:
-    """The place of a record in order of id; ids that are not numbers come first."""
+    """The sort key of a record by id; ids that are not numbers come first."""
     identity: str = record["id"]
     return (int(identity), "") if identity.isdigit() else (0, identity)
 
 
 @attrs.frozen(order=False, eq=False)
 class Descending:
-    """A value that sorts in the opposite direction."""
+    """A value that sorts in reverse."""
 
     value: Any
 
@@ -42,16 +42,16 @@ class Descending:
 
 @attrs.define(eq=False)
 class Reads:
-    """What a search has read besides the records that it selects from."""
+    """The records that a search has read besides those it selects from."""
 
     fields: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
     """Envelope key → the fields of single records that were read."""
     absent: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
-    """Envelope key → ids that were looked for and missing."""
+    """Envelope key → ids that were looked up but do not exist."""
     lookups: dict[str, dict[str, set[Any]]] = attrs.Factory(dict[str, dict[str, set[Any]]])
-    """Envelope key → field → values that were looked up."""
+    """Envelope key → field → values that were looked up in an index."""
     rows: dict[str, set[str]] = attrs.Factory(dict[str, set[str]])
-    """Envelope key → ids of records that were read as a whole."""
+    """Envelope key → ids of records that were read with all their fields."""
     whole: set[str] = attrs.Factory(set[str])
     """Envelope keys of which all records were read."""
 
@@ -63,7 +63,7 @@ class Reads:
         new: Record | None,
         values: Callable[[Record, str], Any],
     ) -> bool:
-        """Whether a write may change what was read."""
+        """Whether a write may affect what was read."""
         if key in self.whole or identity in self.rows.get(key, ()):
             return True
         if key in self.fields:
@@ -83,7 +83,7 @@ class Reads:
 
 
 class _WatchedRecord(Mapping[str, Any]):
-    """A record, as it is when it is read, that notes which of its fields are read."""
+    """The current state of a record, which notes the fields that are read."""
 
     __slots__ = ("_fields", "_identity", "_key", "_store")
 
@@ -101,7 +101,7 @@ class _WatchedRecord(Mapping[str, Any]):
         return self._record()[field]
 
     def get(self, field: str, default: Any = None) -> Any:
-        """As `dict.get`."""
+        """See `dict.get`."""
         self._fields.add(field)
         return self._record().get(field, default)
 
@@ -118,7 +118,7 @@ class _WatchedRecord(Mapping[str, Any]):
 
 
 class WatchedStore:
-    """A store that notes what is read from it; it reads like a `Store` and can't be written to."""
+    """A read-only view of a `Store` that notes what is read."""
 
     def __init__(self, store: Any, reads: Reads, values: Callable[[Any], Any]) -> None:
         self._store = store
@@ -131,69 +131,69 @@ class WatchedStore:
 
     @property
     def plain(self) -> Any:
-        """The store itself: what is read from it is not noted."""
+        """The store itself, whose reads are not noted."""
         return self._store
 
     def index(self, key: str, field: str, value: object) -> list[str]:
-        """As `Store.index`."""
+        """See `Store.index`."""
         return self._store.find(key, field, value)
 
     def get(self, key: str, identity: object) -> Mapping[str, Any] | None:
-        """As `Store.get`."""
-        place = key, str(identity)
-        known = self._records.get(place)
-        if known is not None:
-            return known
+        """See `Store.get`."""
+        address = key, str(identity)
+        watched = self._records.get(address)
+        if watched is not None:
+            return watched
         record = self._store.get(key, identity)
         if record is None:
-            self._reads.absent.setdefault(key, set()).add(place[1])
+            self._reads.absent.setdefault(key, set()).add(address[1])
             return None
-        watched = _WatchedRecord(self._store, key, place[1], self._reads.fields.setdefault(key, set()))
-        self._records[place] = watched
+        watched = _WatchedRecord(self._store, key, address[1], self._reads.fields.setdefault(key, set()))
+        self._records[address] = watched
         return watched
 
     def _look_up(self, key: str, field: str, value: object) -> None:
         self._reads.lookups.setdefault(key, {}).setdefault(field, set()).add(self._indexed(value))
 
     def find(self, key: str, field: str, value: object) -> list[str]:
-        """As `Store.find`."""
+        """See `Store.find`."""
         self._look_up(key, field, value)
         return self._store.find(key, field, value)
 
     def number(self, key: str, field: str, value: object) -> int:
-        """As `Store.number`."""
+        """See `Store.number`."""
         self._look_up(key, field, value)
         return self._store.number(key, field, value)
 
     def where(self, key: str, field: str, value: object) -> list[Record]:
-        """As `Store.where`."""
+        """See `Store.where`."""
         self._look_up(key, field, value)
         found = self._store.where(key, field, value)
         self._reads.rows.setdefault(key, set()).update(record["id"] for record in found)
         return found
 
     def all(self, key: str) -> list[Record]:
-        """As `Store.all`."""
+        """See `Store.all`."""
         self._reads.whole.add(key)
         return self._store.all(key)
 
     def ids(self, key: str) -> list[str]:
-        """As `Store.ids`."""
+        """See `Store.ids`."""
         self._reads.whole.add(key)
         return self._store.ids(key)
 
     def count(self, key: str) -> int:
-        """As `Store.count`."""
+        """See `Store.count`."""
         self._reads.whole.add(key)
         return self._store.count(key)
 
     def aside(self, key: str) -> list[Record]:
-        """As `Store.aside`."""
+        """See `Store.aside`."""
         self._reads.whole.add(key)
         return self._store.aside(key)
 
     def deleted(self, key: str, identity: str) -> Record | None:
-        """As `Store.deleted`."""
+        """See `Store.deleted`."""
         self._reads.whole.add(key)
         return self._store.deleted(key, identity)
 
@@ -208,35 +208,35 @@ class Listing:
     belongs: Callable[[Mapping[str, Any]], bool]
     """Whether the query selects a record."""
     rank: Callable[[Mapping[str, Any]], Rank]
-    """Where a record belongs."""
+    """The sort key of a record."""
 
-    def _place(self, record: Record, records: Mapping[str, Record]) -> int:
+    def _position(self, record: Record, records: Mapping[str, Record]) -> int:
         rank = cast("Any", self.rank)
         return bisect_left(self.ids, rank(record), key=lambda identity: rank(records[identity]))
 
     def take_out(self, record: Record, records: Mapping[str, Record]) -> bool:
-        """Take a record out, as it was; false if it is not where it belongs."""
+        """Remove a record, given its old state; false if it is not at its position."""
         if not self.belongs(record):
             return True
-        place = self._place(record, records)
-        if place == len(self.ids) or self.ids[place] != record["id"]:
+        position = self._position(record, records)
+        if position == len(self.ids) or self.ids[position] != record["id"]:
             return False
-        del self.ids[place]
+        del self.ids[position]
         return True
 
     def put_in(self, record: Record, records: Mapping[str, Record]) -> None:
-        """Put a record to its place, if it belongs here."""
+        """Insert a record at its position, if the query selects it."""
         if self.belongs(record):
-            self.ids.insert(self._place(record, records), record["id"])
+            self.ids.insert(self._position(record, records), record["id"])
 
 
 class Search(Protocol):
-    """Finds the ids that a query selects."""
+    """A search for the ids that a query selects."""
 
     def __call__(self) -> Sequence[str]:
-        """Find them, without remembering anything."""
+        """Run the search without keeping the listing."""
         ...
 
     def listing(self, store: Any, reads: Reads) -> Listing:
-        """Find them as a listing, from a store to read from, and from what takes note of that."""
+        """Run the search as a listing: `store` is read, and `reads` records what was read."""
         ...

@@ -1,4 +1,4 @@
-"""The sandbox in the browser: records by resource, the last requests, and faults to switch on."""
+"""The overview page: records by resource, the latest requests, and buttons for faults."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ for (const button of document.querySelectorAll('button'))
 _BUTTONS = (
     ("POST", "/faults", '{"kind": "status", "code": 503}', "Next request: 503"),
     ("POST", "/faults", '{"kind": "status", "code": 429}', "Next request: 429"),
-    ("POST", "/faults", '{"kind": "reset", "committed": true}', "Next request: done, then reset"),
+    ("POST", "/faults", '{"kind": "reset", "committed": true}', "Next request: carried out, then reset"),
     ("POST", "/faults", '{"kind": "latency", "seconds": 2}', "2 seconds of latency"),
-    ("DELETE", "/faults", "", "No faults"),
-    ("POST", "/clock", '{"advance": 86400}', "A day later"),
-    ("DELETE", "/requests", "", "Forget the requests"),
+    ("DELETE", "/faults", "", "Remove faults"),
+    ("POST", "/clock", '{"advance": 86400}', "Advance the clock by a day"),
+    ("DELETE", "/requests", "", "Clear the requests"),
     ("POST", "/reset", "{}", "Reset the account"),
 )
 
 
 def overview(sandbox: Controlled, key: str | None) -> str:
-    """The page, with the records under an envelope key if one is chosen."""
+    """The page, with the records of an envelope key if one is selected."""
     counts = sandbox.store.counts()
     links = "".join(
         f'<a href="/?key={escape(name)}"{" class=here" if name == key else ""}>{escape(name)} <span>{count}</span></a>'
@@ -66,13 +66,13 @@ def overview(sandbox: Controlled, key: str | None) -> str:
         f"<button data-method={method} data-path={path} data-body='{escape(body)}'>{escape(text)}</button>"
         for method, path, body, text in _BUTTONS
     )
-    records = _records(sandbox, key) if key in counts else "<p>Choose a resource on the left.</p>"
+    records = _records(sandbox, key) if key in counts else "<p>Select a resource on the left.</p>"
     gaps = "".join(f"<li>{escape(line)}</li>" for line in tuple(sandbox.gaps)[-20:])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Sandbox</title><style>{_STYLE}</style></head><body><nav><h1><a href=/>Sandbox</a></h1>{links}</nav><main>"
         f"<h1>{escape(sandbox.store.now())} <output></output></h1>{buttons}"
-        f"<h2>{escape(key or 'Records')}</h2>{records}<h2>Last requests</h2>{_requests(sandbox)}"
+        f"<h2>{escape(key or 'Records')}</h2>{records}<h2>Latest requests</h2>{_requests(sandbox)}"
         + (f"<h2>Ignored</h2><ul>{gaps}</ul>" if gaps else "")
         + f"</main><script>{_SCRIPT}</script></body></html>"
     )

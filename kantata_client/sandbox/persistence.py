@@ -1,4 +1,4 @@
-"""Keeping the records of a sandbox in an SQLite file."""
+"""Persists the records of a sandbox in an SQLite file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SCHEMA = (
 
 
 class Database:
-    """The records in a file; every write of the sandbox is in it before it is answered."""
+    """The records in a file. Every write is in the file before the request is answered."""
 
     def __init__(self, path: str | Path) -> None:
         """Open or create the file.
 
         Raises:
-            UsageError: The file can't be opened, or is not such a database.
+            UsageError: The file can't be opened, or is not a database of a sandbox.
         """
         self._lock = threading.Lock()
         try:

@@ -1,4 +1,4 @@
-"""Properties that many bodies have and that are not fields of the record: references, custom fields, tags."""
+"""Properties of many bodies that are not fields of the record: external references, custom fields, tags."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def refer_externally(scope: Scope, key: str, identity: str, value: Mapping[str, 
     """Create or change the external reference of a record for one provider; returns the reference's id."""
     store = scope.store
     now = store.now()
-    known = [
+    existing = [
         row
         for row in store.where("external_references", "subject_ref", subject(key, identity))
         if row["service_name"] == value.get("service_name")
     ]
-    if known:
-        return store.change("external_references", known[0]["id"], last_synced_at=now, **value)["id"]
+    if existing:
+        return store.change("external_references", existing[0]["id"], last_synced_at=now, **value)["id"]
     about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
     given = {"status": "successful", "locked": False, "last_synced_at": now, **value}
     given["service_model_ref"] = str(value.get("service_model_ref"))
@@ -36,12 +36,12 @@ def refer_externally(scope: Scope, key: str, identity: str, value: Mapping[str, 
 def set_custom_value(scope: Scope, key: str, identity: str, field: Record, value: Any) -> str:
     """Create or change the value of a custom field for a record; returns the value's id."""
     store = scope.store
-    known = [
+    existing = [
         row
         for row in store.where("custom_field_values", "subject_ref", subject(key, identity))
         if str(row["custom_field_id"]) == field["id"]
     ]
-    for row in known:  # every new value has an id of its own
+    for row in existing:  # every new value has an id of its own
         store.remove("custom_field_values", row["id"])
     about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
     given = {"custom_field_id": field["id"], "custom_field_name": field.get("name"), "value": value}
@@ -76,8 +76,8 @@ def _tags(scope: Scope, key: str, identity: str, value: Any) -> None:
     ids: list[str] = []
     for name in (word.strip() for word in str(value).split(",")):
         if name:
-            known = store.find("tags", "name", name)
-            ids.append(known[0] if known else store.put("tags", fresh(scope, "tags", name=name))["id"])
+            existing = store.find("tags", "name", name)
+            ids.append(existing[0] if existing else store.put("tags", fresh(scope, "tags", name=name))["id"])
     store.change(key, identity, tag_ids=ids)
 
 
@@ -86,4 +86,4 @@ COMMON_PROPERTIES: Mapping[str, Callable[[Scope, str, str, Any], None]] = {
     "custom_fields": _custom_fields,
     "tag_list": _tags,
 }
-"""Property → what it does to the record (scope, envelope key, id, value), in every body that has it."""
+"""Property → its effect on the record (scope, envelope key, id, value), in every body."""

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
 
 LARGEST_PAGE = 200
-"""Records on a page, at most."""
+"""Maximum number of records on a page."""
 PAGE_SIZE = 20
-"""Records on a page when the request does not say."""
+"""Default number of records on a page."""
 
 SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", "offset", "order", "only"})
 """Parameters that shape the answer; the others are filters, or belong to a custom operation."""
@@ -35,18 +35,18 @@ SHAPING = frozenset({"include", "optional_fields", "page", "per_page", "limit", 
 
 @attrs.frozen
 class Query:
-    """The parameters of a request, taken apart."""
+    """The parsed query parameters of a request."""
 
     include: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     only: tuple[str, ...] | None = None
     order: str | None = None
     filters: tuple[tuple[str, str], ...] = ()
-    """(parameter, value) of the filters and whatever else the operation takes, in order of name."""
+    """(parameter, value) of the filters and other parameters of the operation, sorted by name."""
     offset: int = 0
     limit: int = PAGE_SIZE
     number: int = 1
-    """Of the page, from 1."""
+    """Page number, from 1."""
     default_filters: bool = True
     """Whether the default filters apply."""
 
@@ -65,15 +65,15 @@ def parse(operation: Operation, sent: Iterable[tuple[str, str]], *, strict: bool
     for name, value in sent:
         name = name.removesuffix("[]")
         values[name] = f"{values[name]},{value}" if name in values else value
-    known = known_parameters(operation)
+    declared = accepted_parameters(operation)
     if operation.result == "page" and not strict:
-        known = {"page": Parameter("integer"), "per_page": Parameter("integer"), **known}
+        declared = {"page": Parameter("integer"), "per_page": Parameter("integer"), **declared}
     for name, value in values.items():
-        if name not in known:
+        if name not in declared:
             raise bad_request(f"{operation.id} takes no query parameter `{name}`.")
         if not value.strip():
             raise bad_request(f"`{name}` is empty: leave it out, or give it a value.")
-        _check(name, value, known[name])
+        _check(name, value, declared[name])
     missing = [
         name for name, parameter in operation.query.items() if parameter.required and name not in values
     ]
@@ -94,16 +94,17 @@ def parse(operation: Operation, sent: Iterable[tuple[str, str]], *, strict: bool
     )
 
 
-def known_parameters(operation: Operation) -> Mapping[str, Parameter]:
-    """What a request may say: the operation's own, and on the by-id route the filters of the list."""
-    known = dict(operation.query)
+def accepted_parameters(operation: Operation) -> Mapping[str, Parameter]:
+    """The parameters an operation accepts: its own and, for a get by id, the filters of the list."""
+    parameters = dict(operation.query)
     if operation.result == "page":
-        known |= {"limit": Parameter("integer"), "offset": Parameter("integer")}
+        parameters |= {"limit": Parameter("integer"), "offset": Parameter("integer")}
     elif operation.name == "get" and operation.key is not None:
         listing = schema.list_of(operation.key)
         if listing is not None:
-            known = {name: p for name, p in listing.query.items() if name not in SHAPING} | known
-    return known
+            filters = {name: p for name, p in listing.query.items() if name not in SHAPING}
+            parameters = filters | parameters
+    return parameters
 
 
 def _check(name: str, value: str, parameter: Parameter) -> None:
@@ -138,7 +139,7 @@ def _fits(value: str, kind: str) -> bool:
 
 
 def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
-    """Number of the page, first record, most records. More than 200 a page is refused with 400."""
+    """Page number, offset and page size. A size above 200 is refused with 400."""
     try:
         numbers = {
             name: int(values[name]) for name in ("page", "per_page", "limit", "offset") if name in values
@@ -157,7 +158,7 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
 
 
 def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
-    """The ids of all records that the query asks for, in its order."""
+    """The ids of all records that match the query, in its order."""
     if query.only is not None:
         return _listing(scope, operation, key, query, Reads()).ids
     what = (operation.id, key, scope.viewer, query.order, query.filters, query.default_filters)
@@ -166,7 +167,7 @@ def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequen
 
 @attrs.frozen(eq=False)
 class Search:
-    """What a query asks for; calling it searches, without remembering anything."""
+    """A search; calling it runs it without keeping the listing."""
 
     scope: Scope
     operation: Operation
@@ -174,11 +175,11 @@ class Search:
     query: Query
 
     def __call__(self) -> Sequence[str]:
-        """The ids that the query selects."""
+        """The ids of the matching records."""
         return self.listing(self.scope.store, Reads()).ids
 
     def listing(self, store: Any, reads: Reads) -> Listing:
-        """The listing, made from a store to read from, and from what takes note of that."""
+        """Run the search as a listing: `store` is read, and `reads` records what was read."""
         scope = attrs.evolve(self.scope, store=store)
         return _listing(scope, self.operation, self.key, self.query, reads)
 
@@ -188,7 +189,7 @@ def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: 
     matches = selection.matches(
         scope, operation, key, values, query.only, default_filters=query.default_filters
     )
-    deleted = selection.asks_for_deleted(values)
+    deleted = selection.includes_deleted(values)
     if deleted:
         reads.whole.add(key)
     records = selection.select(scope.store.plain, key, matches, deleted=deleted)
@@ -200,24 +201,24 @@ def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: 
     def belongs(record: Mapping[str, Any]) -> bool:
         return all(match.allows(record) for match in matches)
 
-    def place(record: Mapping[str, Any]) -> Rank:
+    def rank_of(record: Mapping[str, Any]) -> Rank:
         value = None if rank is None else rank(record)
         return (Descending(value) if descending else value or 0), by_id(record)
 
-    return Listing(key, [record["id"] for record in records], reads, belongs, place)
+    return Listing(key, [record["id"] for record in records], reads, belongs, rank_of)
 
 
 def _rank_of(
     scope: Scope, operation: Operation, key: str, query: Query
 ) -> tuple[Callable[[Record], Any] | None, bool]:
-    """What to sort by (None: by id), and whether in descending order."""
+    """The sort key (None: by id), and whether to sort in descending order."""
     order, declared = query.order, operation.query.get("order")
     searched = dict(query.filters).get("search")
     if order == "search" or (order is None and searched is not None):
         if searched is None:
             return None, False
-        asked = words(searched)
-        return (lambda record: score(asked, record)), True
+        terms = words(searched)
+        return (lambda record: score(terms, record)), True
     if order is not None and declared is not None and declared.values and order not in declared.values:
         custom = re.fullmatch(r"custom_field:\d+:(asc|desc)", order) is not None
         if not custom or not any(value.startswith("custom_field:") for value in declared.values):
@@ -257,7 +258,7 @@ _PRIORITIES = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 
 
 def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | None:
-    """What to sort by for an order such as `due_date:asc`; nulls come first. None when it is not emulated."""
+    """The sort key for an order such as `due_date:asc`, nulls first; None if the order is not emulated."""
     name = order.partition(":")[0].lower()
     declared = registry.resource(key).orders.get(name)
     if declared is not None:
@@ -287,7 +288,7 @@ def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | No
 
 
 def _custom_values(scope: Scope, key: str, field: str) -> dict[str, Any]:
-    """The values of a custom field, by the id of their record; of several choices the first."""
+    """The values of a custom field by record id; the first of several choices."""
     values: dict[str, Any] = {}
     for row in scope.store.where("custom_field_values", "custom_field_id", field):
         about: dict[str, str] = row.get("subject_ref") or {}

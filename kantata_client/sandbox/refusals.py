@@ -1,12 +1,12 @@
-"""Refusals: every answer of the sandbox that is not a success, as an exception with the API's error body."""
+"""Refusals: error responses of the sandbox as exceptions, with the error body of the API."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer of the API, not a fault of the program
-    """An error answer: HTTP status and the entries of the body's `errors` array."""
+class Refusal(Exception):  # noqa: N818 - a response of the API, not an error of the program
+    """An error response: HTTP status and the entries of the `errors` array in its body."""
 
     def __init__(self, status: int, *errors: dict[str, Any]) -> None:
         super().__init__(status, *errors)
@@ -20,7 +20,7 @@ def system(status: int, message: str) -> Refusal:
 
 
 def bad_request(message: str) -> Refusal:
-    """400: the query or the shape of the body makes no sense."""
+    """400: the query or the shape of the body is invalid."""
     return system(400, message)
 
 
@@ -35,11 +35,11 @@ def not_found(message: str) -> Refusal:
 
 
 def not_emulated(message: str) -> Refusal:
-    """501: the contract has it, the sandbox does not."""
+    """501: the contract describes it, but the sandbox does not emulate it."""
     return system(501, f"The sandbox does not emulate {message}.")
 
 
 def invalid(field: str, message: str, item: int | None = None) -> dict[str, Any]:
     """One entry of a 422 body: what is wrong with a field; `item` is the index (from 0) in a bulk request."""
-    place = "" if item is None else f"Item {item}: "
-    return {"type": "validation", "message": f"{place}{message}", "field": field}
+    prefix = "" if item is None else f"Item {item}: "
+    return {"type": "validation", "message": f"{prefix}{message}", "field": field}

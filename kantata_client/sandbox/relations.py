@@ -1,4 +1,4 @@
-"""Which records a record refers to: by references that it stores, and by those that follow from other records."""
+"""The references of records: those they store, and those that follow from other records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def referred(scope: Scope, key: str, record: Record, reference: schema.Reference) -> list[tuple[str, str]]:
-    """The (envelope key, id) of the records that a record refers to by one association, if they exist."""
+    """The (envelope key, id) of the existing records that an association of a record refers to."""
     store = scope.store
     if reference.key is None:
         pairs = [(str(item["key"]), str(item["id"])) for item in listed(record.get(reference.ids))]
@@ -36,7 +36,7 @@ def referred(scope: Scope, key: str, record: Record, reference: schema.Reference
 
 
 def blank(key: str) -> dict[str, Any]:
-    """The fields that every object under an envelope key shows, without values."""
+    """The fields that every object under an envelope key shows, all empty."""
     described = schema.model(key)
     derived = registry.resource(key).derived
     return {
@@ -47,12 +47,12 @@ def blank(key: str) -> dict[str, Any]:
 
 
 def fresh(scope: Scope, key: str, **fields: Any) -> dict[str, Any]:
-    """A new record, not yet stored: an id, the time, and of `fields` those that the type has."""
+    """A new record, not yet stored, with an id, the time, and those of `fields` that its type has."""
     model = schema.model(key)
     references = {reference.ids for reference in model.references.values()}
-    known = {*model.kinds, *references, *schema.UNSHOWN.get(key, ())}
+    declared = {*model.kinds, *references, *schema.UNSHOWN.get(key, ())}
     times = dict.fromkeys(schema.TIMES, scope.store.now())
-    given = {field: value for field, value in fields.items() if field in known}
+    given = {field: value for field, value in fields.items() if field in declared}
     return {"id": scope.store.new_id(), **blank(key), **times, **given}
 
 
@@ -66,8 +66,8 @@ def _about(store: Store, target: str, key: str, record: Record) -> list[str]:
 
 
 def _pointing_back(store: Store, key: str, record: Record, reference: schema.Reference) -> list[str]:
-    """The targets that name the record in `<its type>_id`, or list it in `<its type>_ids`."""
-    assert reference.key is not None  # noqa: S101 - the caller deals with polymorphic ones
+    """The ids of the target records whose `<type>_id` is the record, or whose `<type>_ids` contain it."""
+    assert reference.key is not None  # noqa: S101 - the caller handles polymorphic associations
     fields = schema.model(reference.key).kinds
     for field in (f"{singular(key)}_id", f"{singular(key)}_ids"):
         if field in fields:

@@ -1,4 +1,4 @@
-"""What the sandbox knows of the contract: routes, and the fields and associations of each envelope key."""
+"""The contract as the sandbox uses it: routes, and the fields and associations of each envelope key."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
     "survey_responses": ("subject_type", "subject_id"),
     "survey_templates": ("subject_type", "subject_id"),
 }
-"""Fields of the records that the contract has a filter for, but does not show."""
+"""Fields that the contract has a filter for but does not show."""
 
 INTERNAL: Mapping[str, tuple[str, ...]] = {
     "expenses": ("invoice_id",),
 }
-"""Fields that the sandbox keeps for itself."""
+"""Fields that only the sandbox uses."""
 
 SCALARS = frozenset({"str", "int", "float", "bool", "date", "datetime"})
 
 SHOWN_LISTS = frozenset({"ancestor_ids"})
-"""Lists of references that are part of the object; others appear only when their association is included."""
+"""Reference lists that are part of the object; others appear only when their association is included."""
 
 
 @attrs.frozen
 class Reference:
-    """An association: where the ids are, and the envelope key they point into (None: each says its own)."""
+    """An association: the field with the ids, and their envelope key (None: polymorphic)."""
 
     ids: str
     key: str | None
@@ -61,11 +61,11 @@ class Model:
     lists: frozenset[str]
     references: Mapping[str, Reference]
     optional: frozenset[str]
-    """Fields that have to be asked for through `optional_fields`."""
+    """Fields that are sent only if `optional_fields` names them."""
     hidden: frozenset[str]
-    """Fields that are not in an object unless asked for, by `optional_fields` or `include`."""
+    """Fields that are sent only if `optional_fields` or `include` names them."""
     bound: Mapping[str, str] = {}
-    """Field → the association that `include` has to name, as the contract documents it."""
+    """Field → the association that `include` must name, as the contract documents it."""
     numbered: bool = False
     """Whether `id` is a number in the object; elsewhere ids are strings."""
 
@@ -75,9 +75,9 @@ class Model:
 
 
 def typed(kind: str, value: Any) -> Any:
-    """A JSON value as a field of this kind has it: ids that came as numbers are strings there, times are UTC.
+    """Convert a JSON value to the kind of a field: numeric ids to strings, times to UTC.
 
-    What can't be one stays as it is.
+    A value that can't be converted is returned unchanged.
     """
     if isinstance(value, list):
         return [typed(kind, item) for item in cast("list[Any]", value)]
@@ -102,14 +102,14 @@ def typed(kind: str, value: Any) -> Any:
 
 
 def written(moment: datetime) -> str:
-    """A time as the API writes it: in UTC, with seconds; without a zone it is UTC already."""
+    """A time as the API writes it: in UTC, with seconds. A naive datetime is taken as UTC."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @attrs.frozen
 class Route:
-    """An operation found for a request, with the values of the path's placeholders."""
+    """The operation of a request, with the values of the path parameters."""
 
     operation: Operation
     parameters: dict[str, str]
@@ -117,7 +117,7 @@ class Route:
 
 @cache
 def model(key: str) -> Model:
-    """The model under an envelope key; one without fields when the contract does not describe it."""
+    """The model of an envelope key; it has no fields if the contract does not describe it."""
     name = _class_of(key)
     if name is None:
         return Model(key, key, {}, frozenset(), {}, frozenset(), frozenset(), {})
@@ -141,20 +141,22 @@ def model(key: str) -> Model:
         if "optional_fields" in operation.query
         for value in operation.query["optional_fields"].values
     )
-    # Some fields are only there to filter and sort by, such as the time of a write, which not all types show.
-    asked = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
-    asked |= set(INTERNAL.get(key, ())) - set(kinds) - {reference.ids for reference in references.values()}
-    asked |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
+    # Some fields only serve to filter and sort, such as the time of a write, which not all types show.
+    unshown = {*TIMES, *UNSHOWN.get(key, ())} - set(kinds)
+    unshown |= set(INTERNAL.get(key, ())) - set(kinds) - {reference.ids for reference in references.values()}
+    unshown |= {reference.ids for reference in references.values() if reference.many} - SHOWN_LISTS
     bound = {
         field: condition.name
         for field, condition in cls.CONDITIONS.items()
         if condition.parameter == "include"
     }
-    return Model(key, name, kinds, frozenset(lists), references, optional, optional | asked, bound, numbered)
+    return Model(
+        key, name, kinds, frozenset(lists), references, optional, optional | unshown, bound, numbered
+    )
 
 
 def _class_of(key: str) -> str | None:
-    """The class of an envelope key: the general one, or the one that its own operations name."""
+    """The class of an envelope key: the one its operations name, or the general one."""
     for operation in operations_of(key):
         if operation.model is not None:
             return operation.model
@@ -164,7 +166,7 @@ def _class_of(key: str) -> str | None:
 @cache
 def operations_of(key: str) -> tuple[Operation, ...]:
     """The operations whose results are under an envelope key."""
-    # Looking an operation up imports its module: try those first whose path names the key.
+    # Looking up an operation imports its module, so try those whose path contains the key first.
     near = [name for name in OPERATIONS if key in name.split("/")]
     found = tuple(operation for operation in map(OPERATIONS.__getitem__, near) if operation.key == key)
     return found or tuple(operation for operation in OPERATIONS.values() if operation.key == key)
@@ -172,7 +174,7 @@ def operations_of(key: str) -> tuple[Operation, ...]:
 
 @cache
 def list_of(key: str) -> Operation | None:
-    """The operation that lists an envelope key; its filters hold on the by-id route too."""
+    """The list operation of an envelope key; its default filters also apply to a get by id."""
     return next(
         (
             operation
@@ -185,7 +187,7 @@ def list_of(key: str) -> Operation | None:
 
 @cache
 def writable(key: str) -> frozenset[str]:
-    """The properties that requests can give to the records under an envelope key."""
+    """The properties that requests can set on the records of an envelope key."""
     bodies = [operation.body for operation in operations_of(key) if operation.body is not None]
     return frozenset(name for body in bodies for name in body.fields)
 

@@ -1,4 +1,4 @@
-"""Where a request happens."""
+"""The context of a request."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from kantata_client.sandbox.store import Store
 
 @attrs.frozen
 class Scope:
-    """Where a request happens: the store, and the user whose token it carries."""
+    """The context of a request: the store, and the user whose token it carries."""
 
     store: Store
     viewer: str
     strict: bool = True
-    """Whether what is not emulated, or not in the contract, is refused."""
+    """Whether to refuse what the sandbox does not emulate or the contract does not describe."""
     gaps: Gaps = attrs.Factory(Gaps)
-    """Takes note of it otherwise."""
+    """Records it if not."""
 
     def lacks(self, what: str) -> None:
-        """Refuse a request with 501 because of something that is not emulated, or note it."""
+        """Refuse the request with 501 because something is not emulated; note it if lenient."""
         if self.strict:
             raise not_emulated(what)
         self.gaps.note(f"The sandbox does not emulate {what}; it was ignored.")

@@ -1,4 +1,4 @@
-"""Records of one's own to start with: read from JSON or YAML, completed, and checked against the contract."""
+"""Initial records: read from JSON or YAML, completed, and checked against the contract."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """The records in a file: JSON, or YAML if its name ends in `.yaml` or `.yml`.
 
     Raises:
-        UsageError: The file can't be read, or does not hold `{envelope key: [record, …]}`.
+        UsageError: The file can't be read, or is not of the form `{envelope key: [record, …]}`.
     """
     path = Path(path)
     try:
@@ -63,20 +63,20 @@ def _yaml(text: str, path: Path) -> Any:
             consequence="",
         ) from error
     try:
-        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts only, no dates and no objects
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - this loader only creates strings
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
 def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> dict[str, list[Record]]:
-    """Give every record all fields of its type, and check it.
+    """Complete every record with the fields of its type, and check it.
 
     Args:
-        records: Envelope key → records; a record without an id gets one.
-        now: The time of those without `created_at` or `updated_at`, as the API writes it.
+        records: Envelope key → records; missing ids are generated.
+        now: The default of `created_at` and `updated_at`, in the format of the API.
 
     Raises:
-        UsageError: Unknown keys or fields, values of a wrong type, the same id twice, or references to nothing.
+        UsageError: An unknown key or field, a value of the wrong type, a duplicate id, or a dangling reference.
     """
     errors: list[str] = []
     made: dict[str, dict[str, Record]] = {}
@@ -94,7 +94,7 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
             record = _record(key, row, now, f"{key}[{number}]", errors)
             identity = record["id"]
             if identity in made.get(key, {}):
-                errors.append(f"{key}[{number}]: the id {identity} is there twice")
+                errors.append(f"{key}[{number}]: the id {identity} occurs twice")
             made.setdefault(key, {})[identity] = record
     for key, rows in made.items():
         for identity, record in rows.items():
@@ -107,7 +107,7 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
 
 
 def record(key: str, given: Mapping[str, Any], now: str) -> Record:
-    """One record with all fields of its type; UsageError for an unknown field or a value of a wrong type."""
+    """A record with all fields of its type; UsageError for an unknown field or a value of the wrong type."""
     errors: list[str] = []
     made = _record(key, given, now, singular(key), errors)
     if errors:
@@ -115,9 +115,9 @@ def record(key: str, given: Mapping[str, Any], now: str) -> Record:
     return made
 
 
-def _record(key: str, row: Mapping[str, Any], now: str, place: str, errors: list[str]) -> Record:
+def _record(key: str, row: Mapping[str, Any], now: str, label: str, errors: list[str]) -> Record:
     model = schema.model(key)
-    known = {
+    allowed = {
         "id",
         *model.kinds,
         *schema.TIMES,
@@ -126,15 +126,15 @@ def _record(key: str, row: Mapping[str, Any], now: str, place: str, errors: list
         *schema.INTERNAL.get(key, ()),
     }
     for field in row:
-        if model.kinds and field not in known:
-            near = get_close_matches(str(field), known, 1)
-            errors.append(f"{place}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
+        if model.kinds and field not in allowed:
+            near = get_close_matches(str(field), allowed, 1)
+            errors.append(f"{label}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
     made: dict[str, Any] = {**blank(key), **dict.fromkeys(schema.TIMES, now)}
     for field, value in row.items():
         kind = model.kinds.get(field, "Any")
         typed = schema.typed(kind, _boolean(value) if kind == "bool" else value)
         if not _fits(kind, typed):
-            errors.append(f"{place}: `{field}` is {value!r}, which is not a {kind}")
+            errors.append(f"{label}: `{field}` must be of type {kind}, got {value!r}")
         made[field] = typed
     made["id"] = str(row["id"])
     return made
@@ -163,17 +163,17 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def _dangling(key: str, identity: str, record: Record, made: Mapping[str, Mapping[str, Record]]) -> list[str]:
-    """The references of a record to what is not among the records."""
+    """The errors about references of a record to records that do not exist."""
     errors: list[str] = []
     for reference in schema.model(key).references.values():
         if reference.key is None or reference.key in _FREE:
             continue
         held: Any = record.get(reference.ids)
         items = cast("list[Any]", held) if isinstance(held, list) else [held]
-        known = made.get(reference.key, {})
+        allowed = made.get(reference.key, {})
         errors += [
             f"{key} {identity}: `{reference.ids}` names no record of {reference.key}: {item}"
             for item in items
-            if item is not None and str(item) not in known
+            if item is not None and str(item) not in allowed
         ]
     return errors

@@ -23,7 +23,7 @@ START_SECONDS = 10.0
 
 
 class Server:
-    """A listening sandbox, between entering and leaving `async with`."""
+    """A sandbox that listens on a socket inside `async with`."""
 
     def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
         """Prepare to serve `app`; nothing listens yet."""
@@ -92,7 +92,7 @@ class Server:
 
 
 def _reached_at(host: str) -> str:
-    """The address that clients on this machine use; nothing can be sent to "all addresses"."""
+    """The address for clients on this machine: no client can connect to "all addresses"."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -103,7 +103,7 @@ def _reached_at(host: str) -> str:
 
 
 class _Uvicorn(uvicorn.Server):
-    """A server that says when it listens, instead of being asked again and again."""
+    """A server that signals when it listens, so that nobody has to poll it."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

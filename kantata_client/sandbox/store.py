@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_NEW_ID = 9_000_001
 MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
-"""Listings that are kept, and ids in all of them together."""
+"""Maximum number of listings, and of ids in all of them together."""
 
 
 class _Collection:
@@ -67,7 +67,7 @@ class _Collection:
 
 
 class Store:
-    """All records of a sandbox, for tests to look into; changes go through the API, or `put` and `remove`."""
+    """All records of a sandbox. Tests may read them, and write with `put` and `remove`."""
 
     def __init__(
         self,
@@ -82,16 +82,16 @@ class Store:
         Args:
             records: Envelope key → records.
             clock: Returns the time of each write (an aware datetime).
-            references: Whether references to one object are shown only when included, or always.
-            blank: Returns the fields of a type, to complete records that are put from outside.
+            references: Whether single references are shown only when included, or always.
+            blank: Returns the empty fields of a type, to complete records written by tests.
         """
         self._blank = blank
         self.references: Literal["documented", "always"] = references
-        """Whether references to one object are shown only when included, or always."""
+        """Whether single references are shown only when included, or always."""
         self._collections: dict[str, _Collection] = {}
         self._clock = clock
         self.files = Files(clock)
-        """What is on the CDN."""
+        """The files on the CDN."""
         self._ids = itertools.count(FIRST_NEW_ID)
         self._listings: OrderedDict[object, Listing] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
@@ -104,7 +104,7 @@ class Store:
         self.feed: Any = None
         """The change feed, if the account has one."""
         self.author: str | None = None
-        """The user whose request writes; None for writes from outside the API."""
+        """The user whose request is writing; None for writes outside the API."""
         for key, rows in (records or {}).items():
             self._collection(key).records = {record["id"]: record for record in rows}
 
@@ -121,11 +121,11 @@ class Store:
         return {key: len(c.records) for key, c in self._collections.items() if c.records}
 
     def count(self, key: str) -> int:
-        """How many records there are under an envelope key."""
+        """The number of records under an envelope key."""
         return len(self._collection(key).records)
 
     def all(self, key: str) -> list[Record]:
-        """The records under an envelope key, in order of creation. Look, don't change."""
+        """The records under an envelope key, in order of creation; do not modify them."""
         return list(self._collection(key).records.values())
 
     def get(self, key: str, identity: object) -> Record | None:
@@ -141,11 +141,11 @@ class Store:
         return list(self._collection(key).index(field).get(_indexed(value), ()))
 
     def number(self, key: str, field: str, value: object) -> int:
-        """How many `find` gives."""
+        """The number of ids that `find` returns."""
         return len(self._collection(key).index(field).get(_indexed(value), ()))
 
     def where(self, key: str, field: str, value: object) -> list[Record]:
-        """As `find`, the records."""
+        """The records that `find` finds."""
         records = self._collection(key).records
         return [records[identity] for identity in self.find(key, field, value)]
 
@@ -173,13 +173,13 @@ class Store:
         return self.put(key, {**record, "updated_at": self.now(), **changes})
 
     def remove(self, key: str, identity: str) -> None:
-        """Take a record out."""
+        """Remove a record."""
         self._note(key, identity)
         self._changed(key, self._collection(key).records.get(identity), None)
         self._write(key, identity, None)
 
     def put_aside(self, key: str, identity: str, **changes: Any) -> None:
-        """Take a deleted record out, but keep it for lists that ask for deleted ones."""
+        """Remove a record, but keep it for lists of deleted records."""
         record = {**self._collection(key).records[identity], **changes}
         self.remove(key, identity)
         self._aside.setdefault(key, {})[identity] = record
@@ -189,15 +189,15 @@ class Store:
                 self._save()
 
     def aside(self, key: str) -> list[Record]:
-        """The deleted records under an envelope key that were put aside."""
+        """The deleted records that were kept under an envelope key."""
         return list(self._aside.get(key, {}).values())
 
     def deleted(self, key: str, identity: str) -> Record | None:
-        """One of the records that were put aside."""
+        """One of the deleted records that were kept."""
         return self._aside.get(key, {}).get(identity)
 
     def forget(self, key: str, field: str, value: str) -> None:
-        """Drop the records that were put aside and whose `field` is `value`."""
+        """Drop the kept deleted records whose `field` is `value`."""
         for record in self.aside(key):
             if str(record.get(field)) == value:
                 del self._aside[key][record["id"]]
@@ -217,20 +217,20 @@ class Store:
             self._save()
 
     def _save(self) -> None:
-        """Write what was changed to the file, if there is one."""
+        """Write the changes to the file, if the store has one."""
         if self._database is not None and self._dirty:
-            changes = {place: self._held(*place) for place in self._dirty}
+            changes = {(key, identity): self._held(key, identity) for key, identity in self._dirty}
             self._dirty.clear()
             self._database.save(changes)
 
     def _held(self, key: str, identity: str) -> tuple[Record | None, bool]:
-        """A record, and whether it is put aside."""
+        """A record, and whether it is a deleted one."""
         record = self._collection(key).records.get(identity)
         aside = self._aside.get(key, {}).get(identity)
         return (record, False) if record is not None else (aside, aside is not None)
 
     def reset(self, records: Mapping[str, Iterable[Record]]) -> None:
-        """Replace all records, as at the start; ids of new ones begin again."""
+        """Replace all records, and restart the ids of new ones."""
         self._collections = {}
         self._aside = {}
         self._listings.clear()
@@ -246,10 +246,10 @@ class Store:
             self._save()
 
     def keep_in(self, database: Database) -> bool:
-        """Keep the records in a file from now on; those in it replace the present ones.
+        """Keep the records in a file from now on; the records in it replace the current ones.
 
         Returns:
-            Whether the file had records; if not, the present ones are written to it.
+            Whether the file had records; if not, the current ones are written to it.
         """
         self._database = database
         records, aside = database.load()
@@ -268,7 +268,7 @@ class Store:
 
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
-        """Take back every write of the block when it raises."""
+        """Roll back every write in the block if it raises."""
         journal: list[tuple[str, str, Record | None]] = []
         aside = {key: dict(rows) for key, rows in self._aside.items()}
         self._journal = journal
@@ -293,14 +293,14 @@ class Store:
             self._journal.append((key, identity, self._collection(key).records.get(identity)))
 
     def _changed(self, key: str, before: Record | None, after: Record | None) -> None:
-        """Tell who watches of a write, when it is certain that it stays."""
+        """Notify the watcher of a write as soon as it can no longer be rolled back."""
         if self._journal is not None:
             self._changes.append((key, before, after))
         elif self.watch is not None:
             self.watch(key, before, after)
 
     def new_id(self) -> str:
-        """The next id: unique in the whole sandbox, and higher than those before it."""
+        """A new id: unique in the whole sandbox, and higher than all earlier ones."""
         return str(next(self._ids))
 
     def now(self) -> str:
@@ -312,7 +312,7 @@ class Store:
         return self.now()[:10]
 
     def shown(self, key: str, record: Record) -> dict[str, Any]:
-        """A record without the fields that have to be asked for."""
+        """A record without the fields that are sent only on request."""
         model = schema.model(key)
         bound: Container[str] = model.bound if self.references == "documented" else ()
         shown = {
@@ -323,7 +323,7 @@ class Store:
         return shown | {"id": int(record["id"])} if model.numbered else shown
 
     def encoded(self, key: str, identity: str) -> msgspec.Raw:
-        """As `shown`, in JSON, kept until the record is written."""
+        """`shown` as JSON, cached until the record is written."""
         collection = self._collection(key)
         raw = collection.encoded.get(identity)
         if raw is None:
@@ -332,11 +332,11 @@ class Store:
         return raw
 
     def remembered(self, query: object, search: Search) -> Sequence[str]:
-        """The ids that a search finds, kept in order while records are written.
+        """The ids that a search finds, kept up to date while records are written.
 
         Args:
-            query: What identifies the search.
-            search: Finds them when they are asked for first.
+            query: Identifies the search.
+            search: Runs the search if its listing does not exist yet.
         """
         listing = self._listings.get(query)
         if listing is None:
@@ -354,15 +354,15 @@ class Store:
 
     @property
     def plain(self) -> Store:
-        """The store itself: what is read from it is not noted."""
+        """The store itself, whose reads are not noted."""
         return self
 
     def index(self, key: str, field: str, value: object) -> list[str]:
-        """As `find`, for the records that a query selects from: a listing notes their changes anyway."""
+        """`find` for the records that a query selects from, whose changes a listing notices anyway."""
         return self.find(key, field, value)
 
     def _before_write(self, key: str, identity: str, old: Record | None, new: Record | None) -> None:
-        """Drop the listings that a write may change through others, and take the record out of the rest."""
+        """Discard the listings that depend on the old record, and remove it from the others."""
         stale: list[object] = []
         for query, listing in list(self._listings.items()):  # the server may add one in its thread
             if listing.reads.touched(key, identity, old, new, _values) or (
@@ -375,7 +375,7 @@ class Store:
             del self._listings[query]
 
     def _after_write(self, key: str, new: Record) -> None:
-        """Put a record to its place in the listings that it belongs to."""
+        """Insert a record into the listings that select it."""
         records = self._collection(key).records
         for listing in self._listings.values():
             if listing.key == key:
@@ -396,7 +396,7 @@ def _values(record: Record, field: str) -> Iterable[Any]:
 
 
 def _indexed(value: Any) -> Any:
-    """What an index has for a value: a pair for `{key, id}`, digits for numbers, as ids come as both."""
+    """A value as an index stores it: a pair for `{key, id}`, and text for numbers, since ids occur as both."""
     if isinstance(value, dict):
         reference = cast("dict[str, str]", value)
         return reference["key"], reference["id"]

@@ -1,8 +1,8 @@
-"""What the vendor's public server library makes of requests that its contract does not describe.
+"""How the vendor's public server library treats requests that the contract does not describe.
 
-The service runs below its contract on the library `mavenlink/brainstem`: unknown parameters are ignored, page sizes are
-capped, an unknown order is the default one. A lenient sandbox passes each request through here first, and the rest of
-the sandbox stays strict. What is dropped is noted in the sandbox's gaps.
+The service is built on the library `mavenlink/brainstem`: it ignores unknown parameters, caps page sizes and replaces an
+unknown order with the default. A lenient sandbox normalizes each request here first, and the rest of the sandbox stays
+strict. What is dropped is noted in the gaps of the sandbox.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from kantata_client.sandbox.query import LARGEST_PAGE, PAGE_SIZE, known_parameters
+from kantata_client.sandbox.query import LARGEST_PAGE, PAGE_SIZE, accepted_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ _OTHER_NAMES = {"maven": "consultant", "buyer": "client", "consultant": "maven",
 
 @attrs.frozen
 class Tolerated:
-    """A request as the rest of the sandbox takes it."""
+    """A request in the form that the rest of the sandbox expects."""
 
     pairs: list[tuple[str, str]]
     """The query."""
@@ -40,25 +40,25 @@ class Tolerated:
 
 
 def tolerate(operation: Operation, query: Iterable[tuple[str, str]], body: Any, gaps: Gaps) -> Tolerated:
-    """Make a request fit the contract where the library would.
+    """Make a request conform to the contract as the library would.
 
     Args:
-        operation: What the request is for.
+        operation: The requested operation.
         query: Its query.
         body: Its body, decoded.
-        gaps: Takes a line for each thing that is dropped.
+        gaps: Receives a line for everything that is dropped.
     """
     values = _merged(operation, _from_body(operation, body)) | _merged(operation, query)
     values = {name: value for name, value in values.items() if value.strip()}
     default_filters = values.pop(_DEFAULT_FILTERS, "true").lower() not in {"false", "0"}
-    known = known_parameters(operation)
+    declared = accepted_parameters(operation)
     kept: dict[str, str] = {}
     for name, value in values.items():
         if name in _PAGING:
             kept[name] = value
-        elif name in known:
-            kept[name] = value.lower() if known[name].kind == "boolean" else value
-        elif name != "_":  # browsers add it against caches
+        elif name in declared:
+            kept[name] = value.lower() if declared[name].kind == "boolean" else value
+        elif name != "_":  # browsers add it to bypass caches
             gaps.note(f"{operation.id}: the query parameter `{name}` is unknown and was ignored.")
     _page(kept)
     if operation.result != "page":
@@ -66,7 +66,7 @@ def tolerate(operation: Operation, query: Iterable[tuple[str, str]], body: Any, 
             kept.pop(name, None)
     for name in ("include", "optional_fields"):
         if name in kept:
-            allowed = known[name].values
+            allowed = declared[name].values
             words = [word.strip() for word in kept.pop(name).split(",")]
             for word in words:
                 if word and word not in allowed:
@@ -81,7 +81,7 @@ def tolerate(operation: Operation, query: Iterable[tuple[str, str]], body: Any, 
 
 
 def _merged(operation: Operation, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Parameters by name; of a repeated one the last counts, unless it is a list."""
+    """Parameters by name; the last of a repeated one wins, unless it is a list."""
     listed = _listed(operation)
     values: dict[str, str] = {}
     for name, value in pairs:
@@ -96,17 +96,17 @@ def _listed(operation: Operation) -> frozenset[str]:
 
 
 def _from_body(operation: Operation, body: Any) -> list[tuple[str, str]]:
-    """The parameters in a body, beside the wrapped object: the library does not tell one from the other."""
+    """The parameters in a body, beside the wrapped object: the library does not distinguish them."""
     described = operation.body
     if not isinstance(body, dict) or (described is not None and described.wrapper is None):
         return []
     names = {described.wrapper, described.plural} if described else set[str | None]()
     given = {name: value for name, value in cast("dict[str, Any]", body).items() if name not in names}
-    known = {*known_parameters(operation), *_PAGING, _DEFAULT_FILTERS}
+    declared = {*accepted_parameters(operation), *_PAGING, _DEFAULT_FILTERS}
     return [
         (name, ",".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else _text(value))
         for name, value in given.items()
-        if name in known and value is not None
+        if name in declared and value is not None
     ]
 
 
@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
 
 
 def _bare(operation: Operation, body: Any) -> Any:
-    """The body without what stands beside the wrapped object."""
+    """The body with only the wrapped object."""
     described = operation.body
     if not isinstance(body, dict) or described is None or described.wrapper is None:
         return cast("Any", body)
@@ -124,7 +124,7 @@ def _bare(operation: Operation, body: Any) -> Any:
 
 
 def _number(text: str) -> int:
-    """The number at the beginning of a text, as Ruby's `to_i` reads it; 0 without one."""
+    """The leading number of a string, as parsed by Ruby's `to_i`; 0 without one."""
     text = text.strip()
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
     length = next((i for i, char in enumerate(digits) if char not in "0123456789"), len(digits))
@@ -146,12 +146,12 @@ def _page(values: dict[str, str]) -> None:
 
 
 def _order(operation: Operation, values: dict[str, str], gaps: Gaps) -> None:
-    """Complete an order: without a direction it ascends, an unknown one is the default."""
-    asked = values.get("order")
+    """Complete an order: without a direction it is ascending, an unknown one is dropped."""
+    order = values.get("order")
     declared = operation.query.get("order")
-    if asked is None or declared is None:
+    if order is None or declared is None:
         return
-    head, _, tail = asked.partition(":")
+    head, _, tail = order.partition(":")
     if head == "custom_field":
         identity, _, tail = tail.partition(":")
         head = f"custom_field:{identity}"
@@ -166,9 +166,9 @@ def _order(operation: Operation, values: dict[str, str], gaps: Gaps) -> None:
     elif head.startswith("custom_field:") and "custom_field" in names:
         values["order"] = made
     elif not declared.values:
-        values["order"] = asked
+        values["order"] = order
     else:
-        gaps.note(f"{operation.id}: the order {asked!r} is unknown; the default order was used.")
+        gaps.note(f"{operation.id}: the order {order!r} is unknown; the default order was used.")
         del values["order"]
 
 
@@ -177,14 +177,14 @@ def tolerate_properties(
 ) -> dict[str, Any]:
     """The properties of a body that the contract declares; the others are ignored.
 
-    In a change, a property with the value that the record shows is dropped as well: clients read a record, change a field,
-    and write the whole of it back, in the types in which they read it.
+    In an update, a property with the value of the record is dropped as well: clients read a record, change a field, and
+    write all of it back, in the types in which they read it.
 
     Args:
-        scope: Where the request happens.
+        scope: The context of the request.
         operation: The operation that takes the body.
         item: The properties sent.
-        record: The record that is changed; None for a creation.
+        record: The record to update; None for a creation.
     """
     described = operation.body.fields if operation.body else operation.query
     kept: dict[str, Any] = {}
@@ -197,13 +197,13 @@ def tolerate_properties(
 
 
 def _renamed(value: Any, allowed: tuple[str, ...]) -> Any:
-    """The present name of a value that has an old one too."""
+    """The current name of a value that also has an old one."""
     other = _OTHER_NAMES.get(value) if isinstance(value, str) else None
     return other if other in allowed and value not in allowed else value
 
 
 def _inner(value: Any, fields: Mapping[str, Any] | None) -> Any:
-    """An object, or each of an array, with the declared properties only."""
+    """An object, or each object of an array, with only the declared properties."""
     if not fields:
         return value
     if isinstance(value, list):
@@ -214,7 +214,7 @@ def _inner(value: Any, fields: Mapping[str, Any] | None) -> Any:
 
 
 def _same(stored: Any, sent: Any) -> bool:
-    """Whether a value is the stored one: a number equals its text, and a time its milliseconds, as brainstem-js reads it."""
+    """Whether a value equals the stored one; a number equals its string, and a time its milliseconds, as in brainstem-js."""
     if isinstance(stored, list) and isinstance(sent, list):
         ours, theirs = cast("list[Any]", stored), cast("list[Any]", sent)
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))

@@ -1,4 +1,4 @@
-"""Creating, changing and deleting records, with everything that follows from it."""
+"""Creates, changes and deletes records, with all consequences."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.store import Store
 
 _SUBJECT_OWNED = ("external_references", "custom_field_values")
-"""Records about another one, which are deleted along with it."""
+"""Envelope keys of records about another record, which are deleted with it."""
 
 
 def create(
     scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, bulk: bool
 ) -> list[str]:
-    """Create records from the objects of a body, all or none; returns their ids."""
+    """Create records from the objects in a body, atomically; returns their ids."""
     checked = bodies.check(scope, operation, key, items, bulk=bulk)
     ids: list[str] = []
     for index, item in enumerate(checked):
@@ -46,12 +46,12 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
     model = schema.model(key)
     resource = registry.resource(key)
     if resource.identified_by:
-        known = _same(scope, key, resource.identified_by, fields)
-        if known is not None and resource.replaced:
-            store.remove(key, known)
-        elif known is not None:
-            _change(scope, key, known, fields, others)
-            return known
+        match = _same(scope, key, resource.identified_by, fields)
+        if match is not None and resource.replaced:
+            store.remove(key, match)
+        elif match is not None:
+            _change(scope, key, match, fields, others)
+            return match
     record = fresh(scope, key)
     for field in ("user_id", "creator_id"):
         if field in model.kinds:
@@ -76,7 +76,7 @@ def _same(scope: Scope, key: str, fields: Sequence[str], given: Mapping[str, Any
 
 
 def update(scope: Scope, operation: Operation, key: str, identity: str, item: dict[str, Any]) -> None:
-    """Change a record; what the body does not name stays as it is."""
+    """Change the properties of a record that the body contains."""
     [checked] = bodies.check(scope, operation, key, [item], bulk=False, record=existing(scope, key, identity))
     _change(scope, key, identity, checked.fields, checked.others)
 
@@ -96,7 +96,7 @@ def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], other
 
 
 def _act(scope: Scope, key: str, identity: str, others: Mapping[str, Any]) -> None:
-    """Do what the properties ask for that are not fields of the record."""
+    """Apply the properties of the body that are not fields of the record."""
     resource = registry.resource(key)
     for name, value in others.items():
         if value is None:
@@ -108,7 +108,7 @@ def _act(scope: Scope, key: str, identity: str, others: Mapping[str, Any]) -> No
 
 
 def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
-    """Delete records and what belongs to them, all or none; unknown ids are named in a 422."""
+    """Delete records and their dependants, atomically; a 422 names unknown ids."""
     forbids = registry.resource(key).undeletable
     errors: list[dict[str, Any]] = []
     records: list[Record] = []
@@ -132,9 +132,9 @@ def delete(scope: Scope, key: str, ids: Iterable[str]) -> None:
 
 
 def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -> None:
-    """Delete a record and what belongs to it, or mark it as deleted where the resource says so.
+    """Delete a record and its dependants, or mark it as deleted if the resource declares that.
 
-    What belongs to a record that is gone is gone as a whole (`whole`): nothing refers to what does not exist.
+    With `whole` the record is removed even so: a dependant of a removed record can't remain.
     """
     store = scope.store
     resource = registry.resource(key)
@@ -168,7 +168,7 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
 
 
 def _in_use(store: Store, key: str, identity: str) -> bool:
-    """Whether another record refers to one."""
+    """Whether another record refers to this one."""
     return any(
         store.number(other, reference.ids, identity)
         for other in store.filled()
@@ -178,7 +178,7 @@ def _in_use(store: Store, key: str, identity: str) -> bool:
 
 
 def _release(scope: Scope, key: str, identity: str) -> None:
-    """Let no record refer to one that is about to go: what can't do without it goes as well."""
+    """Remove all references to a record about to be removed, and the records that require them."""
     store = scope.store
     for other in store.filled():
         for reference in schema.model(other).references.values():
@@ -201,7 +201,7 @@ def _release(scope: Scope, key: str, identity: str) -> None:
 
 @cache
 def _needed(key: str, field: str) -> bool:
-    """Whether a creation can't do without a reference."""
+    """Whether the contract requires a reference on creation."""
     operation = OPERATIONS.get(f"POST /{key}")
     described = operation.body.fields.get(field) if operation is not None and operation.body else None
     return described is not None and described.required

@@ -233,7 +233,7 @@ async def test_an_abandoned_stream_leaves_nothing_under_way(place: Place) -> Non
 
 
 async def test_an_error_of_the_service_is_not_raised(place: Place) -> None:
-    place.faults.refuse(lambda item: True, tells=False)
+    place.faults.refuse(lambda item: True, with_index=False)
     run = place.kantata.time_entries.create_many(place.rows(3))
     result = await run
     assert isinstance(result, BulkResult)

@@ -162,7 +162,7 @@ async def test_items_of_a_refused_chunk_that_are_there_are_not_sent_again(place:
     def bad(item: dict[str, Any]) -> bool:
         return item["notes"] == "9"
 
-    place.faults.refuse(bad, tells=False)
+    place.faults.refuse(bad, with_index=False)
     run = place.kantata.time_entries.create_many(rows, key=KEY)
     real = place.kantata._session.transport.send
 

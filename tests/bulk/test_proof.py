@@ -95,7 +95,7 @@ async def test_a_vague_refusal_blames_nobody(place: Place, message: str) -> None
 
 @pytest.mark.anyio
 async def test_a_caller_can_say_that_refused_chunks_are_undone(place: Place) -> None:
-    place.faults.refuse(lambda item: item["notes"] == "7", tells=False)
+    place.faults.refuse(lambda item: item["notes"] == "7", with_index=False)
     result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)
     assert [outcome.index for outcome in result.failed] == [7]
     assert len(result.done) == len(place.notes()) == 99

@@ -220,7 +220,7 @@ def test_certainty() -> None:
 @pytest.mark.anyio
 async def test_through_the_server(place: Place, tells: bool) -> None:
     bad = {"3", "150", "151", "299"}
-    place.faults.refuse(lambda item: item.get("notes") in bad, tells=tells)
+    place.faults.refuse(lambda item: item.get("notes") in bad, with_index=tells)
     result = await place.kantata.time_entries.create_many(place.rows(300), atomic=True)
     assert {outcome.item["notes"] for outcome in result.failed} == bad
     assert len(place.notes()) == len(set(place.notes())) == 296
@@ -230,7 +230,7 @@ async def test_through_the_server(place: Place, tells: bool) -> None:
 
 @pytest.mark.anyio
 async def test_a_part_that_loses_its_answer_stays_unknown(place: Place) -> None:
-    place.faults.refuse(lambda item: item.get("notes") == "99", tells=False)
+    place.faults.refuse(lambda item: item.get("notes") == "99", with_index=False)
     place.faults.reset(committed=True, method="POST", after=0)
     result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)
     assert len(result.unknown) == 50

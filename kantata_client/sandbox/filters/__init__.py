@@ -1,1 +1,1 @@
-"""The filters of lists: what they are made of, those that every list has, and those whose names say what they do."""
+"""The filters of lists: building blocks, common filters, and filters whose rule follows from their name."""

@@ -1,4 +1,4 @@
-"""The filters that many lists have, with the same meaning in each."""
+"""The filters that many lists share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.scope import Scope
 
 EXTERNAL = ("external_reference_", "has_external_references", "without_external_reference_")
-"""Beginnings of the names of the filters by external reference."""
+"""Prefixes of the filters by external reference."""
 
 LARGEST_REFERENCE_LIST = 200
 
@@ -36,21 +36,21 @@ COMMON: Mapping[str, Rule] = {
     "except": not_own_id,
     "ids": own_id,
 }
-"""Parameter → its meaning, unless the resource declares another one."""
+"""Parameter → its rule, unless the resource declares another one."""
 
 
 def external(scope: Scope, key: str, values: Mapping[str, str]) -> Match:
-    """The filters by external reference: one reference has to pass them all."""
+    """The filters by external reference; a single reference must satisfy all of them."""
     store = scope.store
-    asked = {
+    conditions = {
         name.removeprefix("external_reference_"): value
         for name, value in values.items()
         if name.startswith(EXTERNAL[0])
     }
     ids: frozenset[str] | None = None
-    if asked:
-        several = asked.pop("service_model_refs", None)
-        single = asked.pop("service_model_ref", None)
+    if conditions:
+        several = conditions.pop("service_model_refs", None)
+        single = conditions.pop("service_model_ref", None)
         words = [word.strip() for word in (several or single or "").split(",")]
         if len(words) > LARGEST_REFERENCE_LIST:
             raise bad_request(
@@ -66,7 +66,7 @@ def external(scope: Scope, key: str, values: Mapping[str, str]) -> Match:
             reference["subject_ref"]["id"]
             for reference in references
             if reference["subject_ref"]["key"] == key
-            and all(str(reference.get(field)) == value for field, value in asked.items())
+            and all(str(reference.get(field)) == value for field, value in conditions.items())
         )
     provider = values.get("without_external_reference_service_name")
     has = values.get("has_external_references")

@@ -49,7 +49,7 @@ def choices(key: str) -> Rule:
 
 
 def _rule(key: str, test: Callable[[str], Callable[[Record], bool] | None]) -> Rule:
-    """A rule for `FIELD:…;FIELD:…`: every field has to match, and for a field named twice one of its conditions."""
+    """A rule for `FIELD:…;FIELD:…`: every field must match; for a repeated field, one of its conditions must."""
 
     def rule(scope: Scope, value: str) -> Match:
         by_field: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def _conditions(value: str) -> Iterator[tuple[str, str]]:
 
 
 def _having(scope: Scope, key: str, field: str, test: Callable[[Record], bool]) -> Iterator[str]:
-    """The ids of the records that have such a value for a custom field."""
+    """The ids of the records whose value of a custom field passes a test."""
     for row in scope.store.where(_VALUES, "custom_field_id", field):
         about: dict[str, str] = row.get("subject_ref") or {}
         if about.get("key") == key and _any(row) and test(row):
@@ -98,9 +98,9 @@ def _any(row: Record) -> bool:
 def _choice(condition: str) -> Callable[[Record], bool] | None:
     if condition.lower() in {"blank", "none"}:
         return None
-    wanted = csv(condition)
+    expected = csv(condition)
     return lambda row: any(
-        str(item) in wanted for item in (*listed(row.get("value")), *listed(row.get("selected_choice_ids")))
+        str(item) in expected for item in (*listed(row.get("value")), *listed(row.get("selected_choice_ids")))
     )
 
 
@@ -113,7 +113,7 @@ def _amount(value: Any) -> float | None:
         return None
 
 
-def _wanted(text: str) -> float:
+def _parse_amount(text: str) -> float:
     found = _amount(text)
     if found is None:
         raise bad_request(f"{text!r} is not a number.")
@@ -122,23 +122,23 @@ def _wanted(text: str) -> float:
 
 def _currency(condition: str) -> Callable[[Record], bool]:
     text, _, code = condition.partition(":")
-    wanted = _wanted(text)
+    expected = _parse_amount(text)
 
     def test(row: Record) -> bool:
         held = f"{row.get('value')} {row.get('display_value')}"
-        return _amount(row.get("value")) == wanted and (not code or code.strip().upper() in held.upper())
+        return _amount(row.get("value")) == expected and (not code or code.strip().upper() in held.upper())
 
     return test
 
 
 def _number(condition: str) -> Callable[[Record], bool]:
-    wanted = _wanted(condition)
-    return lambda row: _amount(row.get("value")) == wanted
+    expected = _parse_amount(condition)
+    return lambda row: _amount(row.get("value")) == expected
 
 
 def _between(condition: str) -> Callable[[Record], bool]:
     low, _, high = condition.partition(":")
-    least, most = _wanted(low) if low else float("-inf"), _wanted(high) if high else float("inf")
+    least, most = _parse_amount(low) if low else float("-inf"), _parse_amount(high) if high else float("inf")
 
     def test(row: Record) -> bool:
         amount = _amount(row.get("value"))
@@ -154,5 +154,5 @@ def _dates(condition: str) -> Callable[[Record], bool]:
 
 
 def _text(condition: str) -> Callable[[Record], bool]:
-    wanted = condition.casefold()
-    return lambda row: not wanted or str(row.get("value")).casefold() == wanted
+    expected = condition.casefold()
+    return lambda row: not expected or str(row.get("value")).casefold() == expected

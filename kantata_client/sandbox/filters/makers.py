@@ -1,4 +1,4 @@
-"""What filters are made of: small functions that make a rule from a field name or a test."""
+"""The building blocks of filters: functions that make a rule from a field name or a test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def among(ids: frozenset[str]) -> Match:
 
 
 def flag(value: str) -> bool:
-    """The boolean that a value spells; 400 for any other text."""
+    """The value as a boolean; 400 if it is not one."""
     if value not in BOOLEANS:
         raise bad_request(f"It takes true or false, not {value!r}.")
     return BOOLEANS[value]
@@ -44,7 +44,7 @@ def csv(value: str) -> frozenset[str]:
 
 
 def day(value: str) -> str:
-    """A date, or the date of a time, as records store it."""
+    """A date, or the date of a time, in the format of the records."""
     try:
         return date.fromisoformat(value[:10]).isoformat()
     except ValueError:
@@ -52,7 +52,7 @@ def day(value: str) -> str:
 
 
 def date_range(value: str) -> tuple[str, str]:
-    """The first and the last date of `2026-01-01:2026-01-31`; an empty text for an open end."""
+    """The first and the last date of `2026-01-01:2026-01-31`; an empty string for an open end."""
     first, colon, last = value.partition(":")
     if not colon or ":" in last:
         raise bad_request(f"{value!r} is not a range of dates such as 2026-01-01:2026-01-31.")
@@ -63,27 +63,27 @@ def date_range(value: str) -> tuple[str, str]:
 
 
 def when_true(keep: Callable[[Scope, Record], bool]) -> Rule:
-    """Only the records that pass, when true; no filter when false."""
+    """If true, only the records that pass; if false, no filter."""
     return lambda scope, value: where(lambda record: keep(scope, record)) if flag(value) else EVERYTHING
 
 
 def either(keep: Callable[[Scope, Record], bool]) -> Rule:
-    """The records that pass, when true; the others, when false."""
+    """If true, the records that pass; if false, the others."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = flag(value)
-        return where(lambda record: keep(scope, record) == wanted)
+        expected = flag(value)
+        return where(lambda record: keep(scope, record) == expected)
 
     return rule
 
 
 def always(keep: Callable[[Scope, Record], bool]) -> Rule:
-    """The records that pass, whatever the value: the contract has filters that ignore it."""
+    """The records that pass, whatever the value: some filters of the contract ignore it."""
     return lambda scope, value: where(lambda record: keep(scope, record))
 
 
 def no_filter(scope: Scope, value: str) -> Match:
-    """A parameter that only lifts a default filter, or asks for what a single account does not have."""
+    """A parameter that only lifts a default filter, or concerns what a single account does not have."""
     return EVERYTHING
 
 
@@ -94,14 +94,14 @@ def one_of(field: str) -> Rule:
     """The records whose field is one of the values, or whose list has one of them."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = csv(value) | {value}
-        return where(lambda record: any(str(item) in wanted for item in listed(record.get(field))))
+        expected = csv(value) | {value}
+        return where(lambda record: any(str(item) in expected for item in listed(record.get(field))))
 
     return rule
 
 
 def indexed(key: str, field: str) -> Rule:
-    """As `one_of`, for references, answered from an index."""
+    """`one_of` for references, using an index."""
 
     def rule(scope: Scope, value: str) -> Match:
         words = csv(value)
@@ -123,11 +123,11 @@ def not_own_id(scope: Scope, value: str) -> Match:
 
 
 def text(*fields: str) -> Rule:
-    """The records that have the text in one of the fields, in any case."""
+    """The records that contain the text in one of the fields, ignoring case."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = value.casefold()
-        return where(lambda record: any(wanted in str(record.get(f) or "").casefold() for f in fields))
+        expected = value.casefold()
+        return where(lambda record: any(expected in str(record.get(f) or "").casefold() for f in fields))
 
     return rule
 
@@ -149,7 +149,7 @@ def three_way(field: str) -> Rule:
 
 
 def between(field: str) -> Rule:
-    """Dates from the first to the last, both included; either may be left out."""
+    """Dates in a range, both ends included; either end may be open."""
 
     def rule(scope: Scope, value: str) -> Match:
         first, last = date_range(value)
@@ -162,18 +162,18 @@ def on_or_after(field: str) -> Rule:
     """That date or a later one."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = day(value)
-        return where(lambda record: (record.get(field) or "")[:10] >= wanted)
+        expected = day(value)
+        return where(lambda record: (record.get(field) or "")[:10] >= expected)
 
     return rule
 
 
 def on_or_before(field: str) -> Rule:
-    """That date or an earlier one; records without a date are dropped."""
+    """That date or an earlier one; records without a date do not pass."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = day(value)
-        return where(lambda record: "" < (record.get(field) or "")[:10] <= wanted)
+        expected = day(value)
+        return where(lambda record: "" < (record.get(field) or "")[:10] <= expected)
 
     return rule
 
@@ -182,29 +182,29 @@ def same_day(field: str) -> Rule:
     """That date."""
 
     def rule(scope: Scope, value: str) -> Match:
-        wanted = day(value)
-        return where(lambda record: (record.get(field) or "")[:10] == wanted)
+        expected = day(value)
+        return where(lambda record: (record.get(field) or "")[:10] == expected)
 
     return rule
 
 
 def moment(field: str, *, after: bool) -> Rule:
-    """Later, or earlier, than a time; the time itself is left out."""
+    """Strictly later, or earlier, than a time."""
 
     def rule(scope: Scope, value: str) -> Match:
-        asked = datetime.fromisoformat(value)
-        asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
+        parsed = datetime.fromisoformat(value)
+        parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         # Stored times are UTC with seconds; a fraction matters for the comparison of strings.
-        fraction = ".%f" if asked.microsecond else ""
-        wanted = asked.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
+        fraction = ".%f" if parsed.microsecond else ""
+        expected = parsed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
 
         def seconds(record: Record) -> str:
             found: str = record.get(field) or ""
             return found.removesuffix("Z") + ".000000Z" if found and fraction else found
 
         if after:
-            return where(lambda record: seconds(record) > wanted)
-        return where(lambda record: "" < seconds(record) < wanted)
+            return where(lambda record: seconds(record) > expected)
+        return where(lambda record: "" < seconds(record) < expected)
 
     return rule
 
@@ -213,7 +213,7 @@ def moment(field: str, *, after: bool) -> Rule:
 
 
 def linked(link: str, target: str, rule: Rule) -> Rule:
-    """The records whose linked record (its id is in `link`, its envelope key is `target`) passes a rule."""
+    """The records whose related record (id in `link`, envelope key `target`) passes a rule."""
 
     def through(scope: Scope, value: str) -> Match:
         match = rule(scope, value)
@@ -228,7 +228,7 @@ def linked(link: str, target: str, rule: Rule) -> Rule:
 
 
 def opposite(rule: Rule) -> Rule:
-    """The records that a rule drops."""
+    """The records that do not pass a rule."""
 
     def others(scope: Scope, value: str) -> Match:
         match = rule(scope, value)
@@ -248,10 +248,10 @@ def unless(
 
 
 def given(*names: str) -> Callable[[Mapping[str, str]], bool]:
-    """One of the parameters is sent, and not as false."""
+    """Whether one of the parameters is sent and not false."""
     return lambda values: any(BOOLEANS.get(values.get(name, "false"), True) for name in names)
 
 
 def denied(name: str) -> Callable[[Mapping[str, str]], bool]:
-    """The parameter, true by default, is sent as false."""
+    """Whether the parameter, which is true by default, is false."""
     return lambda values: BOOLEANS.get(values.get(name, "true")) is False

@@ -1,4 +1,4 @@
-"""What a filter keeps, and the kinds of functions that say so."""
+"""The result of a filter, and the types of functions that produce it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Match:
-    """What a filter keeps: the ids it allows (None: any), and a test of the record."""
+    """The records that pass a filter: their ids (None: any), and a test of the record."""
 
     ids: frozenset[str] | None = None
     keep: Callable[[Record], bool] | None = None
     holds: Callable[[Record], bool] | None = None
-    """What `ids` came from, as a test: for records that were written after the ids were looked up."""
+    """The condition behind `ids` as a test, for records written after the ids were looked up."""
 
     def allows(self, record: Record) -> bool:
-        """Whether the filter keeps a record."""
+        """Whether a record passes."""
         if self.holds is not None:
             return self.holds(record) and (self.keep is None or self.keep(record))
         return (self.ids is None or record["id"] in self.ids) and (self.keep is None or self.keep(record))
 
 
 Rule: TypeAlias = "Callable[[Scope, str], Match]"
-"""What a filter means: from its value to the records that it keeps."""
+"""A filter: from its value to the records that pass."""
 
 DefaultFilter: TypeAlias = "Callable[[Scope, Mapping[str, str]], Match | None]"
-"""A filter that applies unless one of the request's parameters lifts it; then it returns None."""
+"""A filter that applies by default; None if one of the parameters lifts it."""

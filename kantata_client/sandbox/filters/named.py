@@ -1,4 +1,4 @@
-"""The filters whose names say what they do: `workspace_id`, `with_user_ids`, `due_before`."""
+"""The filters whose rule follows from their names: `workspace_id`, `with_user_ids`, `due_before`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENDINGS = (
 
 @cache
 def rule_of(key: str, name: str) -> Rule | None:
-    """The meaning of a filter of a list; None when the sandbox does not emulate it."""
+    """The rule of a filter of a list; None if the sandbox does not emulate it."""
     declared = registry.resource(key).filters.get(name)
     return declared or COMMON.get(name) or _by_name(key, name)
 

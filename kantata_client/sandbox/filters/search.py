@@ -1,4 +1,4 @@
-"""Searching in texts: every word has to be found, in any order and inflection; the best match comes first."""
+"""Full-text search: every word must occur, in any order and inflection; the best match comes first."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.scope import Scope
 
 SEARCHED = ("title", "name", "full_name", "label", "description", "message", "email_address", "notes")
-"""Fields that `search` looks into, the most telling first."""
+"""Fields that `search` searches, the most significant first."""
 MATCHED = ("title", "name", "full_name", "label", "email_address", "hex")
-"""Fields that `matching` looks into."""
+"""Fields that `matching` searches."""
 
 _WORD = re.compile(r"\w+")
 _ENDINGS = ("ings", "ing", "ies", "ied", "ers", "er", "es", "ed", "s", "e")
@@ -37,34 +37,34 @@ def stem(word: str) -> str:
     return word
 
 
-def score(asked: Sequence[str], record: Record) -> float:
-    """How well a record matches the words asked for; 0 when one of them is missing."""
+def score(terms: Sequence[str], record: Record) -> float:
+    """How well a record matches the search terms; 0 if one is missing."""
     weights: dict[str, float] = {}
-    for place, field in enumerate(SEARCHED):
+    for position, field in enumerate(SEARCHED):
         found = words(record.get(field))
         for word in found:
-            weight = 1 / (1 + place) + 1 / (1 + len(found))
+            weight = 1 / (1 + position) + 1 / (1 + len(found))
             for form, factor in ((word, 2.0), (stem(word), 1.0)):
                 weights[form] = max(weights.get(form, 0.0), weight * factor)
-    scores = [max(weights.get(word, 0.0), weights.get(stem(word), 0.0)) for word in asked]
+    scores = [max(weights.get(word, 0.0), weights.get(stem(word), 0.0)) for word in terms]
     return sum(scores) if scores and all(scores) else 0.0
 
 
 def search(scope: Scope, value: str) -> Match:
-    """The records that have every word of the value."""
-    asked = words(value)
-    return where(lambda record: score(asked, record) > 0)
+    """The records that contain every word of the value."""
+    terms = words(value)
+    return where(lambda record: score(terms, record) > 0)
 
 
 def starting_with(*fields: str) -> Rule:
-    """The records that have, in one of the fields, words that start with the words of the value."""
+    """The records with a field that contains, for each word of the value, a word that starts with it."""
 
     def rule(scope: Scope, value: str) -> Match:
-        asked = words(value) or [value.casefold()]
+        terms = words(value) or [value.casefold()]
 
         def keep(record: Record) -> bool:
             return any(
-                all(any(word.startswith(start) for word in words(record.get(field))) for start in asked)
+                all(any(word.startswith(start) for word in words(record.get(field))) for start in terms)
                 or (len(value) > 1 and str(record.get(field) or "").casefold().startswith(value.casefold()))
                 for field in fields
             )

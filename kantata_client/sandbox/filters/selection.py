@@ -1,4 +1,4 @@
-"""The records that the filters of a request keep."""
+"""Selects the records that pass the filters of a request."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def matches(
     *,
     default_filters: bool = True,
 ) -> list[Match]:
-    """What the filters of a request keep.
+    """Evaluate the filters of a request.
 
-    A filter that the sandbox does not know is refused with 501 instead of being ignored.
+    A filter that the sandbox does not emulate is refused with 501.
     """
     if "search" in values and only is not None:
         raise bad_request("`search` can't be combined with `only`.")
@@ -47,13 +47,13 @@ def matches(
 
 
 def select(store: Store, key: str, matches: Sequence[Match], *, deleted: bool) -> list[Record]:
-    """The records that all matches keep, in order of id.
+    """The records that pass all matches, in order of id.
 
     Args:
         store: The records.
         key: Their envelope key.
-        matches: What the filters keep.
-        deleted: Whether deleted records that were put aside are among them.
+        matches: The results of the filters.
+        deleted: Whether to include deleted records that were kept.
     """
     allowed = [match.ids for match in matches if match.ids is not None]
     tests = [match.keep for match in matches if match.keep is not None]
@@ -71,8 +71,8 @@ def select(store: Store, key: str, matches: Sequence[Match], *, deleted: bool) -
     return sorted(records, key=by_id)
 
 
-def asks_for_deleted(values: Mapping[str, str]) -> bool:
-    """Whether the parameters of a request ask for deleted records."""
+def includes_deleted(values: Mapping[str, str]) -> bool:
+    """Whether the parameters of a request include deleted records."""
     return any(BOOLEANS.get(values.get(name, "")) for name in ("show_deleted", "only_deleted"))
 
 

@@ -19,17 +19,17 @@ def memberships(scope: Scope, kind: str, identity: str) -> list[Record]:
 
 
 def has_organization(kind: str) -> Rule:
-    """True: records with an organization; false: those without."""
+    """If true, records with an organization; if false, those without."""
     return either(lambda scope, row: bool(memberships(scope, kind, row["id"])))
 
 
 def shared(scope: Scope, workspace: Record) -> bool:
-    """Whether a workspace is within the viewer's organizations; one who has none sees them all."""
+    """Whether a workspace shares an organization with the viewer; a viewer without any sees all workspaces."""
 
-    def places(kind: str, identity: str) -> set[str]:
+    def organizations(kind: str, identity: str) -> set[str]:
         rows = memberships(scope, kind, identity)
         named = [row.get(name) for row in rows for name in ("department_id", "geography_id")]
-        return {str(place) for place in named if place is not None}
+        return {str(organization) for organization in named if organization is not None}
 
-    own = places("User", scope.viewer)
-    return not own or bool(own & places("Workspace", workspace["id"]))
+    own = organizations("User", scope.viewer)
+    return not own or bool(own & organizations("Workspace", workspace["id"]))

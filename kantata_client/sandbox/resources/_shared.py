@@ -21,19 +21,19 @@ CURRENCY = ("currency", "currency_symbol", "currency_base_unit")
 
 
 def fill(record: dict[str, Any], **defaults: Any) -> None:
-    """Give fields that are null their defaults."""
+    """Set fields that are null to defaults."""
     for field, value in defaults.items():
         if record.get(field) is None:
             record[field] = value
 
 
 def defaults(**values: Any) -> Prepare:
-    """A step that gives fields that are null their defaults."""
+    """A step that sets fields that are null to defaults."""
     return lambda scope, record, changes: fill(record, **values)
 
 
 def nothing_more(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """The effect of a property that other steps have read already."""
+    """No effect: other steps use the property."""
 
 
 def currency_of_workspace(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ def story_of(scope: Scope, record: Record) -> Record:
 
 
 def participants(scope: Scope, value: str) -> frozenset[str]:
-    """The ids of the users who take part in the workspaces of a comma-separated value."""
+    """The ids of the participants of the workspaces in a comma-separated value."""
     return frozenset(
         row["user_id"]
         for word in csv(value)
@@ -82,12 +82,12 @@ def approvers(scope: Scope, workspace: object) -> list[str]:
 
 
 def workspaces_of(scope: Scope, user: object) -> set[str]:
-    """The ids of the workspaces that a user takes part in."""
+    """The ids of the workspaces in which a user participates."""
     return {row["workspace_id"] for row in scope.store.where("participations", "user_id", user)}
 
 
 def participates(link: str) -> Rule:
-    """The records of users (their id is in `link`) who take part in a workspace."""
+    """The records whose user (id in `link`) participates in a workspace."""
 
     def rule(scope: Scope, value: str) -> Match:
         users = participants(scope, value)

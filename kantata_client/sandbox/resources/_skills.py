@@ -1,4 +1,4 @@
-"""Filters by skills: who has them, and which are missing."""
+"""Filters by skills that users have or lack."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def _levels(value: str) -> tuple[dict[str, set[str]], bool]:
-    """Skill → the levels asked for (empty: any), and whether all skills are needed."""
+    """Skill → the requested levels (empty: any), and whether all skills are needed."""
     try:
         given: Any = json.loads(value.replace("'", '"'))
     except ValueError:
         given = None
     if not isinstance(given, dict):
         raise bad_request(f"{value!r} is not a JSON object of skills and levels.")
-    asked = cast("dict[str, Any]", given)
-    skills = {str(skill): set[str]() for skill in asked.get("ids") or ()}
-    for skill, levels in asked.items():
+    criteria = cast("dict[str, Any]", given)
+    skills = {str(skill): set[str]() for skill in criteria.get("ids") or ()}
+    for skill, levels in criteria.items():
         if skill not in {"ids", "operation"}:
             skills[skill] = {str(level) for level in levels}
-    return skills, asked.get("operation") == "and"
+    return skills, criteria.get("operation") == "and"
 
 
 def with_skills(user_field: str) -> Rule:
-    """Records of users (their id is in `user_field`) with skills, given as JSON with levels and an operation."""
+    """The records whose user (id in `user_field`) has skills, given as JSON with levels and an operation."""
 
     def rule(scope: Scope, value: str) -> Match:
         skills, every = _levels(value)
@@ -50,7 +50,7 @@ def with_skills(user_field: str) -> Rule:
 
 
 def missing_skills(target: str, field: str) -> Rule:
-    """Skills that none of the records in `target` connects with the owners (their ids are in `field`) named."""
+    """The skills that no record of `target` assigns to the given owners (ids in `field`)."""
 
     def rule(scope: Scope, value: str) -> Match:
         held = {str(row["skill_id"]) for word in csv(value) for row in scope.store.where(target, field, word)}

@@ -63,7 +63,7 @@ def _on_rate_card(cards: Callable[[Scope, str], frozenset[str]]) -> Rule:
 
 
 def _in_workspace(scope: Scope, value: str) -> Match:
-    """Roles that somebody has in a workspace."""
+    """Roles of the participants and resources of a workspace."""
     store = scope.store
     ids = {row.get("primary_role_id") for row in store.where("participations", "workspace_id", value)}
     ids |= {row.get("role_id") for row in store.where("workspace_resources", "workspace_id", value)}

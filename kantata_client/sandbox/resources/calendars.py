@@ -32,7 +32,7 @@ _MINUTES = frozenset(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wedn
 
 
 def _on_calendars(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Put a holiday on the calendars named, and take it off the others."""
+    """Put a holiday on the given calendars, and remove it from the others."""
     store = scope.store
     associations = "holiday_calendar_associations"
     for row in store.where(associations, "holiday_id", identity):
@@ -66,11 +66,9 @@ def _calendar_names(scope: Scope, holiday: Record) -> str:
 
 
 def _in_effect(scope: Scope, value: str) -> Match:
-    """Records that begin on or before a date and end after it, if at all."""
-    wanted = day(value)
-    return where(
-        lambda row: (row.get("start_date") or "") <= wanted and (row.get("end_date") or "9999") > wanted
-    )
+    """Records that start on or before a date and end after it, or do not end."""
+    when = day(value)
+    return where(lambda row: (row.get("start_date") or "") <= when and (row.get("end_date") or "9999") > when)
 
 
 declare(
@@ -100,7 +98,7 @@ declare(
 
 
 def _within_workday(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Nobody can be off for longer than the day's work."""
+    """Refuse time off beyond the working time of the day."""
     when, hours = record.get("requested_date"), float(record.get("hours") or 0)
     if not when:
         return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _subject_type(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Take the type that a field is for from its set."""
+    """Take the subject type of a field from its set."""
     field_set = scope.store.get("custom_field_sets", record.get("custom_field_set_id"))
     if field_set is not None:
         record["subject_type"] = field_set.get("subject_type")
@@ -41,15 +41,15 @@ def _choices(scope: Scope, key: str, identity: str, value: Any) -> None:
     store, choices = scope.store, "custom_field_choices"
     last = store.number(choices, "custom_field_id", identity)
     for given in cast("list[dict[str, Any]]", value):
-        known = given.get("id")
-        if known is None:
+        choice_id = given.get("id")
+        if choice_id is None:
             last += 1
             fields = {"position": last, "label": given.get("label"), "custom_field_id": identity}
             store.put(choices, fresh(scope, choices, **fields))
             continue
-        row = store.get(choices, known)
+        row = store.get(choices, choice_id)
         if row is None or str(row.get("custom_field_id")) != identity:
-            raise Refusal(422, invalid("choices", f"names no choice of this field: {known}."))
+            raise Refusal(422, invalid("choices", f"names no choice of this field: {choice_id}."))
         store.change(choices, row["id"], label=given.get("label"))
 
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def _scenario(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Create the first scenario along with the estimate."""
+    """Create the first scenario of an estimate."""
     row = fresh(scope, "estimate_scenarios", estimate_id=int(identity), **value)
     scope.store.put("estimate_scenarios", row)
 
 
 def _allocation(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Create the allocation along with the resource."""
+    """Create the allocation of a resource."""
     target = "estimate_scenario_resource_allocations"
     row = fresh(scope, target, estimate_scenario_resource_id=identity, **value)
     scope.store.put(target, row)

@@ -21,9 +21,11 @@ _KEY = "subscribed_events"
 def _list(call: Call) -> dict[str, Any]:
     """A page of the events, newest first unless the request orders them."""
     source = _feed(call)
-    asked = {name: call.asked(name) for name in call.operation.query}
-    found = source.visible(feed.moment(asked["created_after"]), feed.moment(asked["created_before"]))
-    types, users, subjects = (_words(asked[name]) for name in ("event_types", "user_ids", "subject_id"))
+    parameters = {name: call.parameter(name) for name in call.operation.query}
+    found = source.visible(
+        feed.moment(parameters["created_after"]), feed.moment(parameters["created_before"])
+    )
+    types, users, subjects = (_words(parameters[name]) for name in ("event_types", "user_ids", "subject_id"))
     found = [
         event
         for event in found
@@ -31,15 +33,15 @@ def _list(call: Call) -> dict[str, Any]:
         and (users is None or event.user in users)
         and (subjects is None or event.identity in subjects)
     ]
-    if asked["subject_id"] is not None and asked["subject_type"] is None:
+    if parameters["subject_id"] is not None and parameters["subject_type"] is None:
         raise bad_request("`subject_id` needs `subject_type`.")
-    if asked["subject_type"] is not None:
-        found = [event for event in found if event.subject_type == asked["subject_type"]]
+    if parameters["subject_type"] is not None:
+        found = [event for event in found if event.subject_type == parameters["subject_type"]]
     only = call.query.only
     if only is not None:
         found = [event for event in found if event.id in only]
     by_subject, by_type = (
-        asked[name] in ("true", "1") for name in ("most_recent", "most_recent_by_event_type")
+        parameters[name] in ("true", "1") for name in ("most_recent", "most_recent_by_event_type")
     )
     if by_subject and by_type:
         raise bad_request("`most_recent` can't be combined with `most_recent_by_event_type`.")

@@ -51,7 +51,7 @@ def _count_reply(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
 
 
 def _uncount_reply(scope: Scope, old: Record | None, new: Record | None) -> None:
-    """Keep the count of replies when one is deleted."""
+    """Update the count of replies when one is deleted."""
     above: dict[str, str] = (old or {}).get("subject_ref") or {}
     if new is not None or above.get("key") != "posts" or scope.store.get("posts", above["id"]) is None:
         return
@@ -73,7 +73,7 @@ def _backdate(scope: Scope, key: str, identity: str, value: Any) -> None:
 
 
 def _documents(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Attach documents that live elsewhere."""
+    """Attach Google documents."""
     ids: list[str] = []
     for given in cast("list[dict[str, Any]]", value):
         row = fresh(scope, "google_documents", **given)
@@ -104,13 +104,13 @@ declare(
 
 
 def _named(scope: Scope, value: str) -> Match:
-    """Files whose name has the text."""
-    wanted = value.casefold()
+    """Files whose name contains the text."""
+    text = value.casefold()
 
     def keep(row: Record) -> bool:
         asset: dict[str, str] = row.get("asset_object_ref") or {}
         found = scope.store.get(asset.get("key", ""), asset.get("id")) or {}
-        return wanted in str(found.get("filename") or found.get("title") or "").casefold()
+        return text in str(found.get("filename") or found.get("title") or "").casefold()
 
     return where(keep)
 

@@ -29,12 +29,12 @@ def _has_card(scope: Scope, card_set: Record, currencies: frozenset[str]) -> boo
 
 
 def _titled(scope: Scope, value: str) -> Match:
-    wanted = value.casefold()
+    text = value.casefold()
 
     def keep(row: Record) -> bool:
         card_set = scope.store.get("rate_card_sets", row.get("rate_card_set_id")) or {}
         title = card_set.get("title") or row.get("rate_card_set_title")
-        return wanted in f"{title} {row.get('currency')}".casefold()
+        return text in f"{title} {row.get('currency')}".casefold()
 
     return where(keep)
 

@@ -53,7 +53,7 @@ def _potential(*, named: bool) -> Rule:
 
 
 def _for_reassignment(scope: Scope, value: str) -> Match:
-    """The other resources of the workspace of an assignment."""
+    """The other resources in the workspace of an assignment."""
     assignment = scope.store.get("assignments", value) or {}
     story = scope.store.get("stories", assignment.get("story_id")) or {}
     rows = scope.store.where("workspace_resources", "workspace_id", story.get("workspace_id"))
@@ -80,8 +80,8 @@ def _allocated(scope: Scope, key: str, identity: str, value: Any) -> None:
     resource = scope.store.get("workspace_resources", value)
     if resource is None:
         raise Refusal(422, invalid("resource_id", f"names no workspace resource: {value}."))
-    place = {"workspace_resource_id": resource["id"], "workspace_id": resource["workspace_id"]}
-    scope.store.change(key, identity, **place)
+    resource_fields = {"workspace_resource_id": resource["id"], "workspace_id": resource["workspace_id"]}
+    scope.store.change(key, identity, **resource_fields)
 
 
 declare(

@@ -72,8 +72,8 @@ def _of_resource(scope: Scope, value: str) -> Match:
     users = {(scope.store.get("workspace_resources", word) or {}).get("user_id") for word in words} - {None}
     rows = [
         row
-        for field, wanted in (("resource_id", words), ("assignee_id", users))
-        for word in wanted
+        for field, ids in (("resource_id", words), ("assignee_id", users))
+        for word in ids
         for row in scope.store.where("assignments", field, word)
     ]
     return among(frozenset(row["story_id"] for row in rows if row.get("current") is not False))
@@ -148,7 +148,7 @@ def _completed(scope: Scope, record: Record) -> bool:
 
 
 def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Keep the tree: parent, ancestors, root, depth."""
+    """Maintain the tree: parent, ancestors, root, depth."""
     store = scope.store
     parent = store.get("stories", record.get("parent_id"))
     if parent is not None:
@@ -189,7 +189,7 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
 
 
 def _tree(scope: Scope, old: Record | None, new: Record | None) -> None:
-    """Move the tasks below along with a task, and count them in those above."""
+    """Update the ancestors of the subtasks, and the counts of the ancestors."""
     store = scope.store
     before: list[str] = (old.get("ancestor_ids") or []) if old else []
     after: list[str] = (new.get("ancestor_ids") or []) if new else []
@@ -206,7 +206,7 @@ def _tree(scope: Scope, old: Record | None, new: Record | None) -> None:
 
 
 def _log_state(scope: Scope, old: Record | None, new: Record | None) -> None:
-    """Keep the log of a task's states."""
+    """Log a change of state."""
     if old and new and old.get("state") != new.get("state"):
         state = str(new.get("state"))
         change = {"state": state, "formatted_state": state.capitalize(), "story_id": new["id"]}
@@ -215,17 +215,17 @@ def _log_state(scope: Scope, old: Record | None, new: Record | None) -> None:
 
 
 def _assignees(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Make the assignments of a task those of the users named."""
+    """Assign a task to exactly the given users."""
     store = scope.store
-    wanted = [str(user) for user in cast("list[Any]", value)]
+    missing = [str(user) for user in cast("list[Any]", value)]
     for row in store.where("assignments", "story_id", identity):
-        if row.get("assignee_id") in wanted:
-            wanted.remove(row["assignee_id"])
+        if row.get("assignee_id") in missing:
+            missing.remove(row["assignee_id"])
             if row.get("current") is False:
                 store.change("assignments", row["id"], current=True)
         elif row.get("assignee_id") is not None and row.get("current") is not False:
             store.change("assignments", row["id"], current=False)
-    for user in wanted:
+    for user in missing:
         row = fresh(scope, "assignments", story_id=identity, assignee_id=user, current=True)
         store.put("assignments", row)
 

@@ -69,7 +69,7 @@ declare(Resource(key="line_item_locks", prepare=(_check_lock,)))
 
 
 def _log(scope: Scope, old: Record | None, new: Record | None) -> None:
-    """Keep the sums of time on a task."""
+    """Maintain the totals of time on a task."""
     for entry, sign in ((old, -1), (new, 1)):
         story = scope.store.get("stories", entry.get("story_id")) if entry else None
         if entry and story:
@@ -79,7 +79,7 @@ def _log(scope: Scope, old: Record | None, new: Record | None) -> None:
 
 
 def _location(scope: Scope, record: Record) -> int | None:
-    """The id of the account's location with the name that the entry carries."""
+    """The id of the account location with the name in the entry."""
     found = scope.store.find("account_locations", "name", record.get("location"))
     return int(found[0]) if found else None
 

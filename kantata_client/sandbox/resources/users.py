@@ -53,7 +53,7 @@ def _skilled(scope: Scope, user: str, skills: str) -> bool:
 
 
 def possible_managees(scope: Scope) -> set[str]:
-    """The users whom the viewer could manage: all but the viewer and those above."""
+    """The users the viewer could manage: all except the viewer and their managers."""
     above: set[str] = {scope.viewer}
     manager = (scope.store.get("users", scope.viewer) or {}).get("manager_id")
     while manager is not None and str(manager) not in above:
@@ -63,7 +63,7 @@ def possible_managees(scope: Scope) -> set[str]:
 
 
 def possible_managers(scope: Scope) -> set[str]:
-    """The users who could manage the viewer: all active ones but the viewer."""
+    """The users who could manage the viewer: all active users except the viewer."""
     return {
         str(row["user_id"])
         for row in scope.store.all("account_memberships")
@@ -77,32 +77,30 @@ def _on_team_of_resource(scope: Scope, value: str) -> Match:
 
 
 def _in_organizations(scope: Scope, value: str) -> Match:
-    """`GEOGRAPHY_IDS;DEPARTMENT_IDS`: users in one of each that is named."""
+    """`GEOGRAPHY_IDS;DEPARTMENT_IDS`: users in one of the geographies and one of the departments."""
     geographies, _, departments = value.partition(";")
-    wanted = {"geography_id": csv(geographies), "department_id": csv(departments)}
+    criteria = {"geography_id": csv(geographies), "department_id": csv(departments)}
     ids = frozenset(
         str(row["member_id"])
         for row in scope.store.all("organization_memberships")
         if row.get("member_type") == "User"
-        and all(not named or str(row.get(field)) in named for field, named in wanted.items())
+        and all(not named or str(row.get(field)) in named for field, named in criteria.items())
     )
     return among(ids)
 
 
 def _named_or_in_role(scope: Scope, value: str) -> Match:
-    wanted = value.casefold()
+    text = value.casefold()
 
     def keep(user: Record) -> bool:
         role = scope.store.get("roles", membership(scope, user["id"]).get("default_role_id")) or {}
-        return (
-            wanted in str(user.get("full_name")).casefold() or wanted in str(role.get("name", "")).casefold()
-        )
+        return text in str(user.get("full_name")).casefold() or text in str(role.get("name", "")).casefold()
 
     return where(keep)
 
 
 def _apart_from(target: str, field: str) -> Rule:
-    """Users who are not connected with a task."""
+    """Users without a record in `target` that connects them to a task."""
 
     def rule(scope: Scope, value: str) -> Match:
         rows = [row for word in csv(value) for row in scope.store.where(target, "story_id", word)]
@@ -130,7 +128,7 @@ def _not_on_calendars(scope: Scope, value: str) -> Match:
 
 
 def _without_submission(scope: Scope, value: str) -> Match:
-    """`WORKSPACE_ID:START:END`: participants without a timesheet that touches the period."""
+    """`WORKSPACE_ID:START:END`: participants without a timesheet that overlaps the period."""
     workspace, _, period = value.partition(":")
     first, last = date_range(period)
     rows = scope.store.where("timesheet_submissions", "workspace_id", workspace)
@@ -145,7 +143,7 @@ def _without_submission(scope: Scope, value: str) -> Match:
 
 
 def _member(keep: Callable[[Record], bool]) -> Rule:
-    """Users by what their account membership says."""
+    """Users whose account membership passes a test."""
     return when_true(lambda scope, user: keep(membership(scope, user["id"])))
 
 

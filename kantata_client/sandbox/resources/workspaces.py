@@ -100,7 +100,7 @@ def _joinable(scope: Scope, workspace: Record) -> bool:
 
 
 def _milestones_between(scope: Scope, value: str) -> Match:
-    """`MIN,MAX`: the percentage of the milestones' weight that is completed."""
+    """`MIN,MAX`: workspaces with a completed share of their milestones' weight in this range, in percent."""
     try:
         least, most = (float(word) for word in value.split(","))
     except ValueError:
@@ -117,7 +117,7 @@ def _milestones_between(scope: Scope, value: str) -> Match:
 
 
 def _with_pending_timesheets(scope: Scope, value: str) -> Match:
-    """`FROM;TO`: workspaces with timesheets of the period that wait for a decision."""
+    """`FROM;TO`: workspaces with pending timesheets in the period."""
     first, last = date_range(value.replace(";", ":"))
 
     def keep(workspace: Record) -> bool:
@@ -133,7 +133,7 @@ def _with_pending_timesheets(scope: Scope, value: str) -> Match:
 
 
 def _not_on_story(target: str, field: str) -> Rule:
-    """Participations of users who are not connected with a task."""
+    """Participations of users without a record in `target` that connects them to a task."""
 
     def rule(scope: Scope, value: str) -> Match:
         rows = scope.store.where(target, "story_id", value)
@@ -158,7 +158,7 @@ def _invoices(scope: Scope, workspace: Record) -> list[Record]:
 
 
 def _invoiced(scope: Scope, workspace: Record) -> int:
-    """Cents on the invoices of a workspace."""
+    """The total of the invoices of a workspace, in cents."""
     return sum(line_total(scope, invoice) for invoice in _invoices(scope, workspace))
 
 
@@ -188,15 +188,15 @@ STATUSES: Mapping[int, tuple[str, str]] = {
     500: ("red", "At Risk"),
     510: ("red", "Cancelled"),
 }
-"""Key → colour and message. Accounts name their own; these are the sandbox's."""
+"""Key → colour and message. Real accounts define their own."""
 
 
 def _status(scope: Scope, key: str, identity: str, value: Any) -> None:
     """Set the status, and log the change."""
     found = STATUSES.get(int(value))
     if found is None:
-        known = ", ".join(map(str, STATUSES))
-        raise Refusal(422, invalid("status_key", f"is not a status of this account; it has {known}."))
+        supported = ", ".join(map(str, STATUSES))
+        raise Refusal(422, invalid("status_key", f"is not a status of this account; it has {supported}."))
     colour, message = found
     old: Record = (scope.store.get(key, identity) or {}).get("status") or {}
     status = {"color": colour, "key": str(value), "message": message}
@@ -217,31 +217,31 @@ def _status(scope: Scope, key: str, identity: str, value: Any) -> None:
 
 
 def _invoice_preference(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Set what new invoices begin with."""
+    """Set the defaults of new invoices."""
     preferences = "workspace_invoice_preferences"
-    known = scope.store.find(preferences, "workspace_id", identity)
-    if known:
-        scope.store.change(preferences, known[0], **value)
+    existing = scope.store.find(preferences, "workspace_id", identity)
+    if existing:
+        scope.store.change(preferences, existing[0], **value)
         return
     row = scope.store.put(preferences, fresh(scope, preferences, workspace_id=int(identity), **value))
     scope.store.change(key, identity, workspace_invoice_preference_id=int(row["id"]))
 
 
 def _participants(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Put users on the provider's team."""
-    for wanted in cast("list[dict[str, Any]]", value):
-        user = wanted.get("user_id")
+    """Add users to the provider's team."""
+    for row in cast("list[dict[str, Any]]", value):
+        user = row.get("user_id")
         if scope.store.get("users", user) is None:
             raise Refusal(422, invalid("participations", f"names no user: {user}."))
         if str(user) in {
             row["user_id"] for row in scope.store.where("participations", "workspace_id", identity)
         }:
             continue
-        invitations.join(scope, identity, str(user), access=wanted.get("access") or "edit_tasks")
+        invitations.join(scope, identity, str(user), access=row.get("access") or "edit_tasks")
 
 
 def _default_statuses(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
-    """A new set of statuses begins with one for each state."""
+    """Give a new set the default statuses, one for each state."""
     ids: list[str] = []
     for position, name in enumerate(("Not Started", "Started", "Needs Info", "Completed"), start=1):
         fields = {"status": name, "category": name.lower(), "position": position}
@@ -253,9 +253,9 @@ def _default_statuses(scope: Scope, record: Record, body: Mapping[str, Any]) -> 
 
 
 def _organizations(scope: Scope, key: str, identity: str, value: Any) -> None:
-    for place in cast("list[dict[str, Any]]", value):
+    for fields in cast("list[dict[str, Any]]", value):
         about = {"member_type": "Workspace", "member_id": identity, "primary": True}
-        row = fresh(scope, "organization_memberships", **about, **place)
+        row = fresh(scope, "organization_memberships", **about, **fields)
         scope.store.put("organization_memberships", row)
 
 
@@ -302,8 +302,8 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         primary_maven_id=scope.viewer,
     )
     if record["currency"] not in SYMBOLS:
-        known = ", ".join(SYMBOLS)
-        raise Refusal(422, invalid("currency", f"is not a currency of the sandbox; it has {known}."))
+        supported = ", ".join(SYMBOLS)
+        raise Refusal(422, invalid("currency", f"is not a currency of the sandbox; it has {supported}."))
     _in_order(record)
     fill(record, currency_symbol=SYMBOLS.get(record["currency"], record["currency"]))
 
@@ -314,7 +314,7 @@ def _in_order(record: Mapping[str, Any]) -> None:
 
 
 def _once(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Nobody takes part in a project twice."""
+    """Refuse a second participation of a user in a project."""
     rows = scope.store.where("participations", "workspace_id", record.get("workspace_id"))
     if any(row["user_id"] == record.get("user_id") and row["id"] != record["id"] for row in rows):
         raise Refusal(422, invalid("user_id", f"takes part in the project already: {record.get('user_id')}."))
@@ -322,10 +322,10 @@ def _once(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> N
 
 def _join(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Make the creator of a workspace its first participant."""
-    place = {"workspace_id": record["id"], "user_id": scope.viewer}
+    ids = {"workspace_id": record["id"], "user_id": scope.viewer}
     side = CREATOR_ROLES[body.get("creator_role") or "consultant"]
     role = {"role": side, "access_level": "admin", "is_team_lead": True}
-    scope.store.put("participations", fresh(scope, "participations", **place, **role))
+    scope.store.put("participations", fresh(scope, "participations", **ids, **role))
 
 
 def _team_lead(scope: Scope, key: str, identity: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Operations of their own on users, memberships, invoices, references and other records."""
+"""Custom operations on users, memberships, invoices, external references and other records."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def me(call: Call) -> dict[str, Any]:
-    """Answer with the token's user."""
+    """Get the user of the token."""
     return call.envelope([call.scope.viewer])
 
 
 def currencies(call: Call) -> list[dict[str, Any]]:
     """List the currencies as a bare array."""
-    wanted = (call.asked("matching") or "").casefold()
+    text = (call.parameter("matching") or "").casefold()
     rows = [dict(zip(("iso_code", "name", "symbol"), row, strict=True)) for row in _CURRENCIES]
-    found = [row for row in rows if wanted in f"{row['iso_code']} {row['name']}".casefold()]
+    found = [row for row in rows if text in f"{row['iso_code']} {row['name']}".casefold()]
     return [{**row, "subunit_to_unit": 100} for row in found]
 
 
@@ -42,7 +42,7 @@ def enable(call: Call) -> dict[str, Any]:
 
 
 def same(call: Call) -> dict[str, Any]:
-    """Answer with the record as it is: what the operation sends is not seen through the API."""
+    """Return the record unchanged: the effect of the operation is not visible through the API."""
     return call.change()
 
 
@@ -53,14 +53,14 @@ def next_number(call: Call) -> dict[str, Any]:
 
 
 def cancel_invoice(call: Call) -> dict[str, Any]:
-    """Cancel an invoice and free what was billed on it."""
+    """Cancel an invoice, and release its time entries and expenses."""
     answer = call.change(status="cancelled")
     free_invoice(call.scope, call.existing())
     return answer
 
 
 def free_invoice(scope: Scope, invoice: Record) -> None:
-    """Take time entries and expenses off an invoice, so that they can be billed again."""
+    """Release the time entries and expenses of an invoice, so that they can be invoiced again."""
     for key in ("time_entries", "expenses"):
         for row in scope.store.where(key, "invoice_id", invoice["id"]):
             scope.store.change(key, row["id"], invoice_id=None, is_invoiced=False)
@@ -79,8 +79,8 @@ def refer(call: Call) -> dict[str, Any]:
 
 
 def permissions(call: Call) -> dict[str, Any]:
-    """What the viewer may do in a workspace. The sandbox lets everybody do everything the project allows."""
-    call.asked("include")
+    """Get the viewer's permissions in a workspace, which depend only on its state in the sandbox."""
+    call.parameter("include")
     workspace = call.existing()
     store = call.scope.store
     waiting = {
@@ -105,7 +105,7 @@ def permissions(call: Call) -> dict[str, Any]:
 
 
 def set_task_statuses(call: Call) -> dict[str, Any]:
-    """Assign task status sets to workspaces, all or none."""
+    """Assign task status sets to workspaces, atomically."""
     store, target = call.scope.store, "workspace_task_status_sets"
     rows = cast("list[dict[str, Any]]", call.fields().get(target) or [])
     if not rows:
@@ -123,13 +123,13 @@ def set_task_statuses(call: Call) -> dict[str, Any]:
         workspace, chosen = str(row["workspace_id"]), str(row["status_set_id"])
         name = (store.get("task_status_sets", chosen) or {}).get("name")
         store.change("workspaces", workspace, task_status_set_id=chosen, task_status_set_name=name)
-        known = store.find(target, "workspace_id", workspace)
-        if known:
-            store.change(target, known[0], status_set_id=int(chosen))
-            ids.append(known[0])
+        existing = store.find(target, "workspace_id", workspace)
+        if existing:
+            store.change(target, existing[0], status_set_id=int(chosen))
+            ids.append(existing[0])
         else:
-            place = {"workspace_id": int(workspace), "status_set_id": int(chosen)}
-            ids.append(store.put(target, fresh(call.scope, target, **place))["id"])
+            pair = {"workspace_id": int(workspace), "status_set_id": int(chosen)}
+            ids.append(store.put(target, fresh(call.scope, target, **pair))["id"])
     return call.envelope(ids)
 
 
@@ -144,7 +144,7 @@ def default_statuses(call: Call) -> dict[str, Any]:
 
 def soft_delete(call: Call) -> dict[str, Any]:
     """Mark accounting records as deleted."""
-    given: Any = call.asked("ids") or ""
+    given: Any = call.parameter("ids") or ""
     ids = [word for word in given.split(",") if word]
     for identity in ids:
         writes.existing(call.scope, call.key, identity)

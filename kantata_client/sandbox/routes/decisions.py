@@ -36,12 +36,12 @@ def _resolve(call: Call, key: str, identity: str, status: str, description: Any)
         store.change(_LINES[key], row["id"], active_submission_id=active, **decided)
     kind = {"approved": "approval", "rejected": "rejection", "cancelled": "cancellation"}[status]
     target = {"target_id": int(identity), "target_type": schema.model(key).name}
-    who = {"user_id": int(call.scope.viewer), "description": description}
-    return dict(store.put("resolutions", fresh(call.scope, "resolutions", type=kind, **target, **who)))
+    decision = {"user_id": int(call.scope.viewer), "description": description}
+    return dict(store.put("resolutions", fresh(call.scope, "resolutions", type=kind, **target, **decision)))
 
 
 def decide(status: str) -> Handler:
-    """Decide about the submission in the path: `approved`, `rejected` or `cancelled`."""
+    """Give the submission in the path a status: `approved`, `rejected` or `cancelled`."""
 
     def perform(call: Call) -> dict[str, Any]:
         _resolve(call, call.key, call.identity, status, call.fields().get("description"))
@@ -51,7 +51,7 @@ def decide(status: str) -> Handler:
 
 
 def decide_many(status: str) -> Handler:
-    """Decide about the timesheets that the body names, all or none."""
+    """Give the timesheets in the body a status, atomically."""
 
     def perform(call: Call) -> dict[str, Any]:
         fields = call.fields()

@@ -1,4 +1,4 @@
-"""Which function carries out an operation."""
+"""Finds the function that handles an operation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ missing = cache(registry.not_emulated)
 
 
 def perform(
-    scope: Scope, operation: Operation, parameters: dict[str, str], asked: Query, body: Any
+    scope: Scope, operation: Operation, parameters: dict[str, str], query: Query, body: Any
 ) -> Answer:
-    """Carry out a request; None is an answer without content."""
-    call = Call(scope, operation, parameters, asked, body)
+    """Handle a request; None is a response without content."""
+    call = Call(scope, operation, parameters, query, body)
     if operation.id in missing():
         raise not_emulated(f"{operation.id}: it lacks {missing()[operation.id]}")
     if body not in (None, {}) and operation.body is None and operation.method != "DELETE":

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
 
 LARGEST_ATTACHMENT = 10_000_000
-"""Bytes; a file has to be smaller to be sent to the server itself."""
+"""In bytes; a file uploaded to the server itself must be smaller."""
 LARGEST_IMPORT = 5_000
-"""Records in one CSV import."""
+"""Maximum number of records in a CSV import."""
 DATASETS = ("expenses", "stories", "time_entries", "users", "workspaces")
 _ATTACHMENTS, _EXPORTS, _RECORDS = "attachments", "exports", "project_accounting_records"
 _FILTERS = frozenset({"start_date", "end_date"})
@@ -42,14 +42,14 @@ _COLUMNS = {
     "hours eac": "hours_eac",
     "hours etc": "hours_etc",
 }
-"""Columns of accounting records that are not the field's own words."""
+"""Columns of accounting records that are not named like their field."""
 
 
 # Attachments
 
 
 def create_attachment(call: Call) -> dict[str, Any]:
-    """Take a small file, or say where to send a large one."""
+    """Accept a small file, or return where to upload a large one."""
     kind = _sent(call, "attachment", "type")
     if kind not in {"receipt", "post_attachment"}:
         raise Refusal(422, invalid("type", "is not receipt or post_attachment."))
@@ -93,7 +93,7 @@ def _complete(call: Call, identity: str) -> None:
 
 
 def sync_attachment(call: Call) -> dict[str, Any]:
-    """Look for an uploaded file on the CDN."""
+    """Check that an uploaded file is on the CDN."""
     writes.existing(call.scope, _ATTACHMENTS, call.identity)
     if _key(call.identity) not in call.scope.store.files.blobs:
         raise Refusal(422, invalid("base", f"The file of attachment {call.identity} is not on the CDN."))
@@ -102,7 +102,7 @@ def sync_attachment(call: Call) -> dict[str, Any]:
 
 
 def set_photo(call: Call) -> dict[str, Any]:
-    """Take a user's picture."""
+    """Set the photo of a user."""
     writes.existing(call.scope, "users", call.identity)
     part = _part(call, "user", "profile_photo_attachment_file")
     if not part.media_type.startswith("image/"):
@@ -114,7 +114,7 @@ def set_photo(call: Call) -> dict[str, Any]:
 
 
 def reset_photo(call: Call) -> None:
-    """Take a user's picture away."""
+    """Remove the photo of a user."""
     call.change(photo_path=None)
     call.scope.store.files.blobs.pop(f"photos/{call.identity}", None)
 
@@ -123,16 +123,16 @@ def reset_photo(call: Call) -> None:
 
 
 def datasets(call: Call) -> dict[str, Any]:
-    """The data sets, with their columns."""
+    """List the data sets with their columns."""
     return {"datasets": {key: {**_named(key), "columns": _columns(key)} for key in DATASETS}}
 
 
 def create_export(call: Call) -> dict[str, Any]:
     """Queue an export."""
-    asked: Any = call.item().get("export_definition")
-    if not isinstance(asked, dict) or not asked:
+    requested: Any = call.item().get("export_definition")
+    if not isinstance(requested, dict) or not requested:
         raise Refusal(422, invalid("export_definition", "can't be blank."))
-    definition = {key: _entry(key, entry) for key, entry in cast("dict[str, Any]", asked).items()}
+    definition = {key: _entry(key, entry) for key, entry in cast("dict[str, Any]", requested).items()}
     if len(definition) > 1:
         raise not_emulated("an export of several data sets: how they share one file is not documented")
     record = fresh(
@@ -141,14 +141,14 @@ def create_export(call: Call) -> dict[str, Any]:
     return call.envelope([str(call.scope.store.put(_EXPORTS, record)["id"])])
 
 
-def _entry(key: str, asked: Any) -> dict[str, Any]:
+def _entry(key: str, requested: Any) -> dict[str, Any]:
     if key not in DATASETS:
         raise Refusal(422, invalid("export_definition", f"has no data set {key}."))
-    entry = cast("dict[str, Any]", asked if isinstance(asked, dict) else {})
-    known = {column["key"]: column for column in _columns(key)}
+    entry = cast("dict[str, Any]", requested if isinstance(requested, dict) else {})
+    available = {column["key"]: column for column in _columns(key)}
     columns: Any = entry.get("columns")
-    wanted = cast("list[Any]", columns) if isinstance(columns, list) else []
-    if not wanted or any(not isinstance(name, str) or name not in known for name in wanted):
+    names = cast("list[Any]", columns) if isinstance(columns, list) else []
+    if not names or any(not isinstance(name, str) or name not in available for name in names):
         raise Refusal(422, invalid("export_definition", f"{key} takes a list of column keys as its columns."))
     given: Any = entry.get("filters") or {}
     rows = cast("dict[str, Any]", given).items() if isinstance(given, dict) else [("", given)]
@@ -156,7 +156,7 @@ def _entry(key: str, asked: Any) -> dict[str, Any]:
     if None in filters.values() or not _FILTERS.issuperset(filters):
         message = f"{key} takes the filters start_date and end_date, each a date."
         raise Refusal(422, invalid("export_definition", message))
-    return {**_named(key), "columns": [known[name] for name in wanted], "filters": filters}
+    return {**_named(key), "columns": [available[name] for name in names], "filters": filters}
 
 
 def _date(value: Any) -> str | None:
@@ -167,7 +167,7 @@ def _date(value: Any) -> str | None:
 
 
 def get_export(call: Call) -> dict[str, Any]:
-    """An export, which gets on each time that it is looked at."""
+    """Get an export; polling advances it."""
     record = writes.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] in _STATUSES[:-1]:
         status = _STATUSES[-1] if _looked(call, f"export {call.identity}") else _STATUSES[1]
@@ -176,14 +176,14 @@ def get_export(call: Call) -> dict[str, Any]:
 
 
 def _looked(call: Call, what: str) -> bool:
-    """Count a look; whether it was looked at often enough."""
+    """Count a poll; returns whether there were enough of them."""
     files = call.scope.store.files
     files.looks[what] = files.looks.get(what, 0) + 1
     return files.looks[what] > files.polls
 
 
 def cancel_export(call: Call) -> dict[str, Any]:
-    """Cancel an export that still waits."""
+    """Cancel a queued export."""
     record = writes.existing(call.scope, _EXPORTS, call.identity)
     if not call.fields().get("canceled"):
         return call.envelope([call.identity])
@@ -193,8 +193,8 @@ def cancel_export(call: Call) -> dict[str, Any]:
 
 
 def export_url(call: Call) -> dict[str, Any]:
-    """Where to download an export, for a minute."""
-    call.asked("include")
+    """Get the URL of an export, valid for a minute."""
+    call.parameter("include")
     record = writes.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] != _STATUSES[-1]:
         raise Refusal(422, invalid("status", f"is {record['status']}: there is nothing to download."))
@@ -234,7 +234,7 @@ def _columns(key: str) -> list[dict[str, str]]:
 
 
 def latest_report(call: Call) -> dict[str, Any]:
-    """Where to download the latest report, for a minute, once there is one."""
+    """Get the URL of the latest report, valid for a minute, as soon as it is ready."""
     jobs, store = "insights_report_exports", call.scope.store
     writes.existing(call.scope, jobs, call.identity)
     if not _looked(call, f"report {call.identity}"):
@@ -252,8 +252,8 @@ def latest_report(call: Call) -> dict[str, Any]:
 
 
 def export_records(call: Call) -> Document:
-    """All accounting records as CSV."""
-    call.asked("include")
+    """Export all accounting records as CSV."""
+    call.parameter("include")
     fields = [name for name in _record_fields() if name != "external_reference"]
     header = [_column(name) for name in fields]
     rows = ([row.get(name) for name in fields] for row in call.scope.store.all(_RECORDS))
@@ -324,7 +324,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _sent(call: Call, *path: str) -> Any:
-    """A value of the body, which may be a form or JSON; None where it is missing."""
+    """A value in the body, a form or JSON; None if it is missing."""
     found: Any = call.body
     for name in path:
         found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
@@ -332,7 +332,7 @@ def _sent(call: Call, *path: str) -> Any:
 
 
 def _part(call: Call, *path: str) -> Part:
-    """A file of the body."""
+    """A file in the body."""
     found = _sent(call, *path)
     if not isinstance(found, Part):
         if not isinstance(call.body, dict):

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def list_all(call: Call) -> dict[str, Any]:
-    """Answer with a page of the records that the filters keep."""
+    """List a page of the records that pass the filters."""
     return call.page(call.key, call.select(call.operation, call.query.only))
 
 
 def get(call: Call) -> dict[str, Any]:
-    """Answer with one record, unless a default filter hides it."""
+    """Get one record, unless a default filter hides it."""
     listing = schema.list_of(call.key) or call.operation
     ids = call.select(listing, (call.identity,))
     if not ids:
@@ -32,7 +32,7 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def update(call: Call) -> dict[str, Any]:
-    """Change one record."""
+    """Update one record."""
     call.existing()
     writes.update(call.scope, call.operation, call.key, call.identity, call.item())
     return call.envelope([call.identity])
@@ -47,7 +47,7 @@ def delete(call: Call) -> dict[str, Any] | None:
 
 def delete_many(call: Call) -> dict[str, Any] | None:
     """Delete the records that `ids` names, in the query or in the body."""
-    given: Any = call.asked("ids")
+    given: Any = call.parameter("ids")
     if given is None and isinstance(call.body, dict):
         given = cast("dict[str, Any]", call.body).get("ids")
     if given is None:

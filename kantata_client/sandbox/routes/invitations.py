@@ -1,4 +1,4 @@
-"""Invitations: who is invited becomes a user of the account, and a participant of the project."""
+"""Invitations: an invitee becomes a user of the account and a participant of the project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIDES = {"maven": "maven", "consultant": "maven", "buyer": "buyer", "client": "
 
 
 def _user(scope: Scope, given: Mapping[str, Any]) -> str:
-    """The user with an e-mail address; a new one if there is none."""
+    """The user with an e-mail address, created if necessary."""
     store, address = scope.store, str(given.get("email_address") or "")
     for row in store.all("users"):
         if str(row.get("email_address")).casefold() == address.casefold():
@@ -28,7 +28,7 @@ def _user(scope: Scope, given: Mapping[str, Any]) -> str:
 
 
 def become_member(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
-    """Make the invited a member of the account, as if the invitation was accepted at once."""
+    """Make the invitee a member of the account, as if the invitation were accepted immediately."""
     user = _user(scope, {**record, **body})
     if scope.store.find("account_memberships", "user_id", user):
         return
@@ -59,13 +59,13 @@ def invite(call: Call) -> dict[str, Any]:
 
 def join(scope: Scope, workspace: str, user: str, *, access: str, role: str = "maven") -> Record:
     """Make a user a participant of a workspace, with a resource there."""
-    place = {"workspace_id": workspace, "user_id": user}
+    ids = {"workspace_id": workspace, "user_id": user}
     members = scope.store.where("account_memberships", "user_id", user)
     role_id = members[0].get("default_role_id") if members else None
     row = fresh(
         scope,
         "participations",
-        **place,
+        **ids,
         role=role,
         access_level=access,
         is_team_lead=False,

@@ -26,7 +26,7 @@ def list_jobs(call: Call) -> list[dict[str, Any]]:
 
 
 def get_job(call: Call) -> dict[str, Any]:
-    """Answer with one scheduled export."""
+    """Get one scheduled export."""
     return _job(call, writes.existing(call.scope, _JOBS, call.identity))
 
 
@@ -37,7 +37,7 @@ def create_job(call: Call) -> dict[str, Any]:
 
 
 def update_job(call: Call) -> dict[str, Any] | None:
-    """Change a scheduled export."""
+    """Update a scheduled export."""
     writes.existing(call.scope, _JOBS, call.identity)
     record = call.scope.store.change(_JOBS, call.identity, **call.fields())
     return None if call.operation.result == "none" else _job(call, record)

@@ -47,7 +47,7 @@ def workday_minutes(scope: Scope, user: object, when: date) -> int:
 
 
 def _holiday_hours(scope: Scope, user: object, text: str) -> float | None:
-    """The hours that a holiday takes; None for all of the day."""
+    """The hours of a holiday; None for the whole day."""
     store = scope.store
     hours = 0.0
     for membership in store.where("holiday_calendar_memberships", "user_id", user):
@@ -63,11 +63,11 @@ def _holiday_hours(scope: Scope, user: object, text: str) -> float | None:
 
 
 def capacity(call: Call) -> dict[str, Any]:
-    """The hours that a user can work on each day of a period: the workweek less holidays and time off."""
-    call.asked("include")
-    call.asked("optional_fields")
+    """Get the hours a user can work on each day of a period: the workweek minus holidays and time off."""
+    call.parameter("include")
+    call.parameter("optional_fields")
     store, user = call.scope.store, writes.existing(call.scope, "users", call.identity)["id"]
-    first, last = day(call.asked("start_date") or ""), day(call.asked("end_date") or "")
+    first, last = day(call.parameter("start_date") or ""), day(call.parameter("end_date") or "")
     if last < first:
         raise Refusal(422, invalid("end_date", "is before start_date."))
     if (date.fromisoformat(last) - date.fromisoformat(first)).days > LONGEST_PERIOD:
@@ -87,10 +87,10 @@ def capacity(call: Call) -> dict[str, Any]:
 
 
 def split_allocation(call: Call) -> dict[str, Any]:
-    """Make two allocations of one: the first ends the day before the date, the second begins on it."""
-    identity = call.asked("workspace_allocation_id") or ""
+    """Split an allocation in two: the first ends the day before the date, the second starts on it."""
+    identity = call.parameter("workspace_allocation_id") or ""
     record = writes.existing(call.scope, "workspace_allocations", identity)
-    when = day(call.asked("split_date") or "")
+    when = day(call.parameter("split_date") or "")
     first, last = str(record.get("start_date")), str(record.get("end_date"))
     if not first < when <= last:
         raise Refusal(422, invalid("split_date", f"is not after {first} and up to {last}."))
@@ -157,7 +157,7 @@ def _occurrence(given: dict[str, Any]) -> tuple[str, str]:
 
 
 def _scheduled(scope: Scope, resource: Record, first: str, last: str) -> dict[str, int]:
-    """Day → minutes that are scheduled for a resource."""
+    """Day → minutes scheduled for a resource."""
     store = scope.store
     user = resource.get("user_id")
     planned: dict[str, int] = {}
@@ -174,7 +174,7 @@ def _scheduled(scope: Scope, resource: Record, first: str, last: str) -> dict[st
 
 
 def standard_workweek(call: Call) -> dict[str, Any]:
-    """Move a user to the account's default workweek, from a date on."""
+    """Move a user to the default workweek of the account, starting on a date."""
     store, fields = call.scope.store, call.fields()
     user = str(fields.get("user_id") or call.scope.viewer)
     if store.get("users", user) is None:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def activation(call: Call) -> dict[str, Any]:
-    """Whether rate cards are in use; POST switches them on."""
+    """Get whether rate cards are in use; POST activates them."""
     settings = call.scope.store.get("settings", "account") or {"id": "account"}
     if call.operation.method == "POST":
-        writes.existing(call.scope, "rate_card_set_versions", call.asked("rate_card_set_version_id") or "")
+        writes.existing(
+            call.scope, "rate_card_set_versions", call.parameter("rate_card_set_version_id") or ""
+        )
         settings = call.scope.store.put("settings", {**settings, "rate_cards": True})
     return {"activated": bool(settings.get("rate_cards"))}
 
@@ -32,30 +34,30 @@ def publish(call: Call) -> dict[str, Any]:
 
 
 def exchange_table(call: Call) -> dict[str, Any]:
-    """One exchange table, keyed by its id."""
+    """Get one exchange table, keyed by its id."""
     record = writes.existing(call.scope, "exchange_tables", call.identity)
     return {call.identity: call.scope.store.shown("exchange_tables", record)}
 
 
 def rates(call: Call) -> dict[str, Any]:
-    """The rates of an exchange table."""
+    """List the rates of an exchange table."""
     writes.existing(call.scope, "exchange_tables", call.identity)
-    when = call.asked("date")
-    wanted = {name: call.asked(name) for name in ("source_currency", "target_currency")}
+    when = call.parameter("date")
+    currencies = {name: call.parameter(name) for name in ("source_currency", "target_currency")}
     ids = [
         row["id"]
         for row in call.scope.store.where("exchange_rates", "exchange_table_id", int(call.identity))
         if (when is None or row["effective_date"] == when)
-        and all(value is None or row[name] == value for name, value in wanted.items())
+        and all(value is None or row[name] == value for name, value in currencies.items())
     ]
     return call.page("exchange_rates", ids)
 
 
 def import_rates(call: Call) -> dict[str, Any]:
-    """Set the rates of a table, one per currencies and date; all or none."""
+    """Set the rates of a table, one per pair of currencies and date, atomically."""
     writes.existing(call.scope, "exchange_tables", call.identity)
     store = call.scope.store
-    text = call.asked("csv_file")
+    text = call.parameter("csv_file")
     body: Any = call.body
     rows: Any = cast("dict[str, Any]", body).get("exchange_rates") if isinstance(body, dict) else None
     if text:
@@ -69,15 +71,17 @@ def import_rates(call: Call) -> dict[str, Any]:
         raise Refusal(422, *errors)
     ids: list[str] = []
     for row in rows:
-        place = {"exchange_table_id": int(call.identity), **row}
-        rate = place.pop("exchange_rate")
-        known = [
+        fields = {"exchange_table_id": int(call.identity), **row}
+        rate = fields.pop("exchange_rate")
+        existing = [
             old["id"]
             for old in store.where("exchange_rates", "exchange_table_id", int(call.identity))
-            if all(old.get(name) == value for name, value in place.items())
+            if all(old.get(name) == value for name, value in fields.items())
         ]
         record = (
-            store.get("exchange_rates", known[0]) if known else fresh(call.scope, "exchange_rates", **place)
+            store.get("exchange_rates", existing[0])
+            if existing
+            else fresh(call.scope, "exchange_rates", **fields)
         )
         ids.append(store.put("exchange_rates", {**(record or {}), "rate": rate})["id"])
     return call.envelope(ids)
@@ -97,14 +101,14 @@ def _wrong_rate(
 
 
 def table_rows(call: Call) -> dict[str, Any]:
-    """What each role costs in the rate cards of a version."""
+    """List the rates of each role in the rate cards of a version."""
     version = writes.existing(call.scope, "rate_card_set_versions", call.identity)
     ids = call.scope.store.find("rate_card_table_rows", "rate_card_set_version_id", version["id"])
     return call.page("rate_card_table_rows", ids)
 
 
 def table_row(call: Call) -> dict[str, Any]:
-    """Set what a role costs in the rate cards of a version."""
+    """Set the rates of a role in the rate cards of a version."""
     scope = call.scope
     version = writes.existing(scope, "rate_card_set_versions", call.parameters["rate_card_set_version_id"])
     role = writes.existing(scope, "roles", call.parameters["role_id"])

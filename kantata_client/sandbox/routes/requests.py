@@ -1,4 +1,4 @@
-"""Requests for resources: they wait for an approver, who staffs the resource or rejects the request."""
+"""Resource requests: an approver staffs the resource or rejects the request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _approvers(call: Call, name: str, value: Any) -> list[str]:
 
 
 def create(call: Call) -> dict[str, Any]:
-    """Ask for a resource: one that exists, or a new unnamed one with an allocation."""
+    """Request a resource: an existing one, or a new unnamed one with an allocation."""
     scope, store, fields = call.scope, call.scope.store, call.fields()
     approvers = _approvers(call, "approver_ids", fields.get("approver_ids"))
     resource = store.get(_RESOURCES, fields.get("resource_id"))
@@ -37,9 +37,9 @@ def create(call: Call) -> dict[str, Any]:
             raise Refusal(
                 422, invalid("resource_workspace_id", "names no workspace, and there is no resource_id.")
             )
-        place = {"workspace_id": int(workspace["id"]), "workspace_title": workspace.get("title")}
+        project = {"workspace_id": int(workspace["id"]), "workspace_title": workspace.get("title")}
         named = {"role_id": role["id"], "role_name": role["name"]} if role else {}
-        resource = store.put(_RESOURCES, fresh(scope, _RESOURCES, **place, **named))
+        resource = store.put(_RESOURCES, fresh(scope, _RESOURCES, **project, **named))
         dates = {
             name: fields.get(f"workspace_allocation_{name}")
             for name in ("start_date", "end_date", "percentage")
@@ -62,7 +62,7 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def resolve(call: Call) -> dict[str, Any]:
-    """Approve, reject or cancel a request; an approval may put a user on an unnamed resource."""
+    """Approve, reject or cancel a request; an approval may assign a user to an unnamed resource."""
     record, fields, store = call.existing(), call.fields(), call.scope.store
     status = _STATUSES.get(str(fields["request_resolution_status"]))
     if status is None:
@@ -87,5 +87,5 @@ def resolve(call: Call) -> dict[str, Any]:
 
 
 def change_approvers(call: Call) -> dict[str, Any]:
-    """Give a request other approvers."""
+    """Replace the approvers of a request."""
     return call.change(approver_ids=_approvers(call, "new_approver_id", call.fields().get("new_approver_id")))

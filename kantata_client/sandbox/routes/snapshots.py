@@ -51,7 +51,7 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def _copies(scope: Scope, workspace: str, snapshot: str) -> dict[str, list[str]]:
-    store, place = scope.store, {"project_snapshot_id": int(snapshot)}
+    store, reference = scope.store, {"project_snapshot_id": int(snapshot)}
     made: dict[str, list[str]] = {
         name: []
         for name in (
@@ -61,7 +61,7 @@ def _copies(scope: Scope, workspace: str, snapshot: str) -> dict[str, list[str]]
     }
 
     def add(field: str, key: str, **given: Any) -> str:
-        identity = store.put(key, {**fresh(scope, key, **given), **place})["id"]
+        identity = store.put(key, {**fresh(scope, key, **given), **reference})["id"]
         made[field].append(identity)
         return identity
 

@@ -31,11 +31,11 @@ OPTIONS = (
     "project_template_distribute_hours",
     "project_template_before_story_id",
 )
-"""Properties that say how a template is applied."""
+"""Properties that control how a template is applied."""
 
 
 def apply(scope: Scope, identity: str, body: Mapping[str, Any]) -> None:
-    """Apply the template that the body of a workspace names to that workspace."""
+    """Apply the template in the body of a workspace to it."""
     _Application(scope, identity, body["project_tracker_template_id"], body).run()
 
 
@@ -44,7 +44,7 @@ def apply_to_workspace(call: Call) -> dict[str, Any]:
     workspace, fields = call.existing(), call.fields()
     if fields.get("project_tracker_template_id") is None:
         raise Refusal(422, invalid("project_tracker_template_id", "can't be blank."))
-    edit = call.asked("edit_stories") in {"true", "1"}
+    edit = call.parameter("edit_stories") in {"true", "1"}
     application = _Application(call.scope, workspace["id"], fields["project_tracker_template_id"], fields)
     application.run(tasks=not edit)
     answer = call.envelope([call.identity])
@@ -63,7 +63,7 @@ class _Application:
             raise Refusal(422, invalid("project_tracker_template_id", f"names no template: {template}."))
         self.stories = _stories(record)
         self.resources: dict[str, str] = {}
-        """Project template assignment → the workspace resource that takes its tasks."""
+        """Project template assignment → the workspace resource that gets its tasks."""
         held = scope.store.get("workspaces", workspace) or {}
         start = options.get("project_template_start_date") or held.get("start_date") or scope.store.today()
         self.start = date.fromisoformat(str(start)[:10])
@@ -101,13 +101,13 @@ class _Application:
             user, role = row.get("user_id"), row.get("role_id")
             if user is not None and store.get("users", user) is None:
                 raise Refusal(422, invalid("project_template_assignment_mappings", f"names no user: {user}."))
-            known = [
+            existing = [
                 each["id"]
                 for each in store.where("workspace_resources", "workspace_id", self.workspace)
                 if user is not None and each.get("user_id") == str(user)
             ]
-            if known:
-                self.resources[identity] = known[0]
+            if existing:
+                self.resources[identity] = existing[0]
                 continue
             name = (store.get("users", user) or {}).get("full_name") if user is not None else None
             label = name or (store.get("roles", role) or {}).get("name")
@@ -123,7 +123,7 @@ class _Application:
             self.resources[identity] = store.put("workspace_resources", made)["id"]
 
     def _named(self) -> list[str]:
-        """The project template assignments that the tasks name."""
+        """The project template assignments of the tasks."""
         names: dict[str, None] = {}
         waiting = list(self.stories)
         while waiting:
@@ -163,7 +163,7 @@ class _Application:
             self._task(below, identity, None)
 
     def _day(self, number: int) -> date:
-        """The day a number of workdays after the start."""
+        """The day that is a number of workdays after the start."""
         if self.options.get("project_template_weekends_as_workdays"):
             return self.start + timedelta(days=number)
         day = self.start
