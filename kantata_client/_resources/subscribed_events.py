@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SubscribedEventsMethods(Resource):
-    """What `kantata.subscribed_events` has besides the contract's operations."""
+    """Methods of `kantata.subscribed_events` besides the contract's operations."""
 
     __slots__ = ()
 
@@ -41,36 +41,38 @@ class SubscribedEventsMethods(Resource):
                 async for event in events:
                     print(event.type, event.subject_id, event.before, event.after)
 
-        The service writes some events twice, out of order, and late. Each poll therefore asks again for the last `overlap`
-        and drops what was delivered. Failures of the network or the service are logged, and the next poll tries again.
+        The service writes some events twice, out of order, or late. So each poll reads the last `overlap` again, and drops
+        what was delivered already. Failures of the network or the service are logged, and the next poll tries again.
 
         Args:
-            since: Where to begin when the checkpoint is empty: a time with a zone, or how long ago. Events written from
-                now on by default. The service keeps events for 9 days.
+            since: Where to begin if the checkpoint is empty: a time with a zone, or an age. By default, only events written
+                from now on. The service keeps events for 9 days.
             types: Event types, such as `"time_entry:deleted"`; all by default.
-            checkpoint: Where to keep the position between runs: a `FileCheckpoint`, an `SQLiteCheckpoint`, or a class with
-                the methods of `Checkpoint`. Without one each run begins at `since`.
+            checkpoint: Stores the position between runs: a `FileCheckpoint`, a `SQLiteCheckpoint`, or a class with the
+                methods of `Checkpoint`. Without one, each run begins at `since`.
             interval: Seconds between the end of a poll and the next one.
-            overlap: How late an event may become visible and still be delivered. Longer costs more requests a poll.
-            payloads: Ask for the records before and after the change. They also tell the copies of an event from other
-                events; without, only events with the same id are dropped.
-            wait: Wait for new events. `False` ends the loop, after all events up to now.
-            skip_expired: Go on with a warning when events behind the position are gone, instead of raising.
-            now: Clock that gives times with a zone, for tests.
+            overlap: How late an event may become visible and still be delivered. A longer overlap needs more requests for
+                each poll.
+            payloads: Ask for the records before and after the change. They are also needed to recognize copies of an event
+                that have another id.
+            wait: Wait for new events. `False` ends the loop after the events up to now.
+            skip_expired: If events after the position have expired, log a warning and continue instead of raising.
+            now: Clock that returns times with a zone; for tests.
 
         Returns:
             An async iterator of `Event`, to be used in `async with`. Nothing is sent before the loop begins.
 
         Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            EventsExpiredError: In the loop: the position is older than the 9 days that the service keeps.
-            APIError: In the loop: the service refused, for example since the user is no account administrator.
+            UsageError: An argument is invalid.
+            EventsExpiredError: In the loop: the position is older than the 9 days for which the service keeps events.
+            APIError: In the loop: the service refused the request, for example because the user is not an account
+                administrator.
 
         Source: GET /subscribed_events
         """
-        from kantata_client.events.follow import Follow, checked
+        from kantata_client.events.follow import Follow, check_arguments
 
-        checked(since, interval, overlap)
+        check_arguments(since, interval, overlap)
         names = [types] if isinstance(types, str) else None if types is None else list(types)
         return Follow(
             partial(self._events, names, payloads),
@@ -84,7 +86,7 @@ class SubscribedEventsMethods(Resource):
         )
 
     def _events(self, types: list[str] | None, payloads: bool, after: datetime) -> Paginator[SubscribedEvent]:
-        """The events written after a moment, in the order in which they were written."""
+        """List the events written after a time, in the order in which they were written."""
         from kantata_client.models.subscribed_event import SubscribedEvent
         from kantata_client.operations.subscribed_events import LIST
 

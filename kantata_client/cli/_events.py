@@ -33,29 +33,31 @@ def follow(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Where to begin when there is no checkpoint: a time such as 2026-03-01T00:00:00Z, or how long ago: "
-            "30m, 12h, 9d. Now by default."
+            help="Where to begin if there is no checkpoint: a time such as 2026-03-01T00:00:00Z, or an age such as "
+            "30m, 12h or 9d. By default now."
         ),
     ] = None,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Event type such as time_entry:deleted; can be given several times."),
+        typer.Option(
+            "--type", help="Event type such as time_entry:deleted; repeat the option for several types."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="File that keeps the position between runs; SQLite if its name ends in .db or .sqlite."
+            help="File that keeps the position between runs; a SQLite database if its name ends in .db or .sqlite."
         ),
     ] = None,
-    once: Annotated[bool, typer.Option(help="Stop after the events up to now.")] = False,
+    once: Annotated[bool, typer.Option(help="Print the events up to now, and end.")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two polls.")] = 60,
 ) -> None:
     """Print each event of the change feed once, as a line of JSON, and wait for new ones.
 
-    Needs a token of an account administrator in KANTATA_ACCESS_TOKEN.
+    Needs an account administrator's access token in KANTATA_ACCESS_TOKEN.
     """
     try:
-        begin = moment(since)
+        begin = parse_moment(since)
         anyio.run(_follow, begin, types, checkpoint, once, interval)
     except KantataError as error:
         typer.echo(str(error), err=True)
@@ -71,23 +73,23 @@ async def _follow(
     once: bool,
     interval: float,
 ) -> None:
-    kept = None
+    store = None
     if checkpoint is not None:
         in_database = checkpoint.suffix in (".db", ".sqlite", ".sqlite3")
-        kept = SQLiteCheckpoint(checkpoint) if in_database else FileCheckpoint(checkpoint)
+        store = SQLiteCheckpoint(checkpoint) if in_database else FileCheckpoint(checkpoint)
     async with (
         Kantata() as kantata,
         kantata.subscribed_events.follow(
-            since=since, types=types or None, checkpoint=kept, wait=not once, interval=interval
-        ) as found,
+            since=since, types=types or None, checkpoint=store, wait=not once, interval=interval
+        ) as feed,
     ):
-        async for event in found:
-            sys.stdout.write(json.dumps(line_of(event)) + "\n")
+        async for event in feed:
+            sys.stdout.write(json.dumps(event_to_dict(event)) + "\n")
             sys.stdout.flush()
 
 
-def line_of(event: Event) -> dict[str, Any]:
-    """What is printed of an event."""
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """Return an event as JSON values."""
     return {
         "id": event.id,
         "type": event.type,
@@ -103,20 +105,23 @@ def line_of(event: Event) -> dict[str, Any]:
     }
 
 
-def moment(text: str | None) -> datetime | timedelta | None:
-    """The value of an option that is a time or a span.
+def parse_moment(text: str | None) -> datetime | timedelta | None:
+    """Parse an option that is a time or a duration.
+
+    Returns:
+        A time with a zone (UTC if the text names none), a duration, or `None` if the option is missing.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The text is neither.
     """
     if text is None:
         return None
-    span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if span:
-        return timedelta(**{_UNITS[span[2]]: float(span[1])})
+    duration = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if duration:
+        return timedelta(**{_UNITS[duration[2]]: float(duration[1])})
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        msg = f"{text!r} is neither a time such as 2026-03-01T00:00:00Z nor a span such as 30m, 12h or 9d"
+        msg = f"{text!r} is neither a time such as 2026-03-01T00:00:00Z nor a duration such as 30m, 12h or 9d"
         raise UsageError(msg) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

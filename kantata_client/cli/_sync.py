@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from kantata_client import KantataError, UsageError
-from kantata_client.cli._events import moment
+from kantata_client.cli._events import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from kantata_client.sync.progress import ListProgress, Progress
 
 SOME_FAILED, ALL_FAILED, STOPPED = 3, 4, 130
-"""Exit codes; 0: all lists were synced, 1: nothing could be started or stored, 2: wrong options."""
+"""Exit codes besides 0: all lists were synced, 1: the sync could not start or store, 2: wrong options."""
 
-_MOST_LISTS = 24
-"""Lines of the live table."""
+_SHOWN_LISTS = 24
+"""Lists in the live table."""
 
 
 class Deletions(StrEnum):
@@ -51,25 +51,29 @@ def sync(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Only records updated since, in the first sync: 2026-01-01, or 90d for the last 90 days."
+            help="In the first sync, only records updated since: 2026-01-01, or 90d for the last 90 days."
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read everything again, and compare all ids.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read all records again, and compare all ids.")
+    ] = False,
     every: Annotated[
-        str | None, typer.Option(help="Sync again and again, with this long in between: 15m, 1h.")
+        str | None, typer.Option(help="Repeat the sync, with this pause in between: 15m, 1h.")
     ] = None,
     deletions: Annotated[
         Deletions,
-        typer.Option(help="auto: the change feed and ids; ids: only compare ids; off: delete nothing."),
+        typer.Option(
+            help="auto: read the change feed and compare ids; ids: only compare ids; off: delete nothing."
+        ),
     ] = Deletions.AUTO,
     compare: Annotated[
-        str, typer.Option(help="How often ids are compared: 1d. 0s compares them in each sync.")
+        str, typer.Option(help="Time between two comparisons of ids: 1d. 0s compares them in each sync.")
     ] = "1d",
     soft_delete: Annotated[
-        bool, typer.Option("--soft-delete", help="Keep deleted records, with the time in _deleted_at.")
+        bool, typer.Option("--soft-delete", help="Keep the rows of deleted records, and set _deleted_at.")
     ] = False,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Requests a second. Found out by default.")
+        float | None, typer.Option(min=0.01, help="Requests a second. Found automatically by default.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write an HTML report beside the DuckDB file.")] = True,
     rows_a_slice: Annotated[
@@ -78,32 +82,33 @@ def sync(
     ] = 50_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as a line of JSON.")] = False,
 ) -> None:
-    """Keep a warehouse equal to an account: all lists, with updates and deletions.
+    """Copy an account into a warehouse: all lists, with updates and deletions.
 
-    Reads KANTATA_ACCESS_TOKEN. The first sync reads everything, later ones what changed. Ctrl-C stops at the next page: what
-    was read is kept, and the next sync continues there; so it does after a kill or a loss of the network.
+    Needs an access token in KANTATA_ACCESS_TOKEN. The first sync reads everything, later ones read changes. Ctrl-C stops
+    at the next page. Records that were read are kept, and the next sync continues there, also after a kill or a loss of
+    the network.
 
-    Exit codes: 0 all lists were synced, 1 nothing could be started or stored, 2 wrong options, 3 some lists failed, 4 all
+    Exit codes: 0 all lists were synced, 1 the sync could not start or store, 2 wrong options, 3 some lists failed, 4 all
     lists failed, 130 stopped by Ctrl-C.
     """
     out = Console(stderr=as_json, highlight=False)
     try:
         from kantata_client.sync.job import Plan
 
-        begin = moment(since)
+        begin = parse_moment(since)
         plan = Plan(
             to,
             tuple(name.strip() for name in resources.split(",") if name.strip()) if resources else None,
             datetime.now(UTC) - begin if isinstance(begin, timedelta) else begin,
             full,
             deletions.value,
-            _span("--compare", compare),
+            _parse_duration("--compare", compare),
             soft_delete,
             rate,
             rows_a_slice,
         )
-        pause = None if every is None else _span("--every", every)
-        code = _loop(plan, pause, out, report=report, as_json=as_json)
+        pause = None if every is None else _parse_duration("--every", every)
+        code = _sync_repeatedly(plan, pause, out, report=report, as_json=as_json)
     except KantataError as error:
         out.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -112,12 +117,12 @@ def sync(
         out.print(f"{missing}: pip install 'kantata-client[sync]'", markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        out.print("Ended in the middle. The next sync takes up what was kept.")
+        out.print("Interrupted. The next sync continues with what was kept.")
         raise typer.Exit(STOPPED) from None
     raise typer.Exit(code)
 
 
-def _loop(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_json: bool) -> int:
+def _sync_repeatedly(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_json: bool) -> int:
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     from kantata_client.sync import job
@@ -126,28 +131,28 @@ def _loop(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_
 
     while True:
         progress = Progress(rows=plan.rows_a_slice)
-        with job.stopping_on_signals(progress):
+        with job.stop_on_signals(progress):
             try:
-                with _shown(progress, out):
+                with _live_table(progress, out):
                     summary = job.run(plan, progress)
             except PipelineStepFailed as error:
                 out.print(f"{plan.to} could not be written: {error.__cause__}", markup=False, soft_wrap=True)
-                out.print("What was read is kept, and is stored by the next sync.")
+                out.print("The records that were read are kept; the next sync stores them.")
                 return 1
             if plan.file is not None:
-                job.remember(summary, plan.file)
+                job.record_run(summary, plan.file)
                 if report:
                     write(summary, plan.file)
             if as_json:
                 sys.stdout.write(json.dumps(summary.to_dict()) + "\n")
                 sys.stdout.flush()
-            _tell(summary, out, report=report)
+            _print_summary(summary, out, report=report)
             code = {"done": 0, "stopped": STOPPED, "some failed": SOME_FAILED, "all failed": ALL_FAILED}[
                 summary.status
             ]
             if pause is None or summary.status == "stopped":
                 return code
-            out.print(f"Next sync in {_lasting(pause.total_seconds())}; Ctrl-C ends.")
+            out.print(f"Next sync in {_format_duration(pause.total_seconds())}; press Ctrl-C to end.")
             until = time.monotonic() + pause.total_seconds()
             while time.monotonic() < until:
                 if progress.stopping:
@@ -156,29 +161,31 @@ def _loop(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_
 
 
 @contextmanager
-def _shown(progress: Progress, out: Console) -> Generator[None]:
-    """The live table, where there is a terminal."""
-    quiet = logging.getLogger("kantata_client")
-    former = quiet.level
+def _live_table(progress: Progress, out: Console) -> Generator[None]:
+    """Show the live table if the output is a terminal."""
+    library_logger = logging.getLogger("kantata_client")
+    previous_level = library_logger.level
     if not out.is_terminal:
         yield
         return
-    quiet.setLevel(logging.ERROR)  # lines of the log would tear the table
+    library_logger.setLevel(logging.ERROR)  # log lines would break the table
     try:
-        with Live(get_renderable=lambda: table(progress), console=out, refresh_per_second=4, transient=True):
+        with Live(
+            get_renderable=lambda: progress_table(progress), console=out, refresh_per_second=4, transient=True
+        ):
             yield
     finally:
-        quiet.setLevel(former)
+        library_logger.setLevel(previous_level)
 
 
-def table(progress: Progress) -> Table:
-    """How far each list is: those that are being read, then those that have most to show."""
-    found = sorted(
+def progress_table(progress: Progress) -> Table:
+    """Return a table of all lists: first those being read, then those with most rows."""
+    started = sorted(
         (each for each in progress.lists.values() if each.status != "waiting"),
         key=lambda each: (each.status != "reading", -each.rows),
     )
     title = "stopping at the next page …" if progress.stopping else None
-    made = Table(
+    rows = Table(
         "list",
         "rows",
         "deleted",
@@ -191,20 +198,20 @@ def table(progress: Progress) -> Table:
         box=None,
         pad_edge=False,
     )
-    for column in made.columns[1:7]:
+    for column in rows.columns[1:7]:
         column.justify = "right"
-    for each in found[:_MOST_LISTS]:
-        made.add_row(*_cells(each))
+    for each in started[:_SHOWN_LISTS]:
+        rows.add_row(*_progress_cells(each))
     waiting = sum(each.status == "waiting" for each in progress.lists.values())
-    more = len(found) - _MOST_LISTS
+    more = len(started) - _SHOWN_LISTS
     if more > 0 or waiting:
-        made.add_row(f"… {max(more, 0)} more, {waiting} waiting", style="dim")
+        rows.add_row(f"… {max(more, 0)} more, {waiting} waiting", style="dim")
     total = sum(each.rows for each in progress.lists.values())
-    made.add_row("all", f"{total:,}", style="bold")
-    return made
+    rows.add_row("all", f"{total:,}", style="bold")
+    return rows
 
 
-def _cells(each: ListProgress) -> list[str]:
+def _progress_cells(each: ListProgress) -> list[str]:
     rows = f"{each.rows:,}"
     if each.expected and each.status == "reading" and each.expected > each.rows:
         rows += f" of {each.expected:,}"
@@ -217,17 +224,17 @@ def _cells(each: ListProgress) -> list[str]:
         f"{each.requests:,}",
         f"[yellow]{each.limited:,}[/]" if each.limited else "",
         f"{each.rate:,.0f}" if each.rows else "",
-        _lasting(eta) if eta is not None else "",
+        _format_duration(eta) if eta is not None else "",
         state.get(each.status, ""),
     ]
 
 
-def _tell(summary: Summary, out: Console, *, report: bool) -> None:
-    """The summary in words."""
+def _print_summary(summary: Summary, out: Console, *, report: bool) -> None:
+    """Print the summary as text."""
     done = [each for each in summary.lists if each.status == "done"]
     rows, deleted = f"{summary.rows:,} records", f"{summary.deleted:,} deleted"
     out.print(
-        f"{len(done)} of {len(summary.lists)} lists in {_lasting(summary.seconds)}: {rows} stored, {deleted}; "
+        f"{len(done)} of {len(summary.lists)} lists in {_format_duration(summary.seconds)}: {rows} stored, {deleted}; "
         f"{summary.requests:,} requests, {summary.limited:,} of them answered 429."
     )
     for each in sorted(summary.lists, key=lambda each: -each.rows)[:8]:
@@ -240,30 +247,30 @@ def _tell(summary: Summary, out: Console, *, report: bool) -> None:
         if each.status == "failed":
             out.print(f"  {each.name} failed: {each.error}", markup=False, soft_wrap=True, style="red")
     if summary.drift:
-        out.print("The service differs from the contract (unknown fields are in the column _extra):")
+        out.print("The service differs from the contract; unknown fields are in the column _extra:")
         out.print(summary.drift, markup=False, soft_wrap=True)
     if summary.status == "stopped":
-        kept = [each for each in summary.lists if each.status in ("partial", "waiting")]
-        names = ", ".join(each.name for each in kept[:6]) + (
-            f" and {len(kept) - 6} more" if len(kept) > 6 else ""
-        )
+        unfinished = [each.name for each in summary.lists if each.status in ("partial", "waiting")]
+        names = ", ".join(unfinished[:6])
+        if len(unfinished) > 6:
+            names += f" and {len(unfinished) - 6} more"
         out.print(f"Stopped. {rows} are kept; the same command continues with {names}.", markup=False)
     file = summary.plan.file
     if report and file is not None:
-        from kantata_client.sync.report import place
+        from kantata_client.sync.report import report_path
 
-        out.print(f"Report: {place(file)}", markup=False, soft_wrap=True)
+        out.print(f"Report: {report_path(file)}", markup=False, soft_wrap=True)
 
 
-def _span(option: str, text: str) -> timedelta:
-    found = moment(text)
-    if not isinstance(found, timedelta):
-        msg = f"{option} {text}: give a span such as 15m, 1h or 1d"
+def _parse_duration(option: str, text: str) -> timedelta:
+    duration = parse_moment(text)
+    if not isinstance(duration, timedelta):
+        msg = f"{option} {text}: expected a duration such as 15m, 1h or 1d"
         raise UsageError(msg)
-    return found
+    return duration
 
 
-def _lasting(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

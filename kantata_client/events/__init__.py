@@ -1,4 +1,4 @@
-"""The change feed of an account: `kantata.subscribed_events.follow()`, its events and checkpoints."""
+"""The change feed of an account: what `kantata.subscribed_events.follow()` returns, events and checkpoints."""
 
 from kantata_client.events.checkpoints import Checkpoint, FileCheckpoint, Position, SQLiteCheckpoint
 from kantata_client.events.event import Event

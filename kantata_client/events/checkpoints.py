@@ -1,6 +1,6 @@
-"""Where a follower of the change feed keeps how far it got, so that the next run continues there.
+"""Stores for the position in the change feed, from which the next run continues.
 
-A store of one's own (a database table, Redis) is a class with the four methods of `Checkpoint`.
+To use another store, such as a database table or Redis, write a class with the four methods of `Checkpoint`.
 """
 
 from __future__ import annotations
@@ -21,50 +21,50 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     import os
 
-_WASTE = 20_000
-"""Lines of a file that say nothing any more before it is rewritten."""
+_MAX_OBSOLETE_LINES = 20_000
+"""Obsolete lines after which a file is rewritten."""
 
 
 @attrs.frozen
 class Position:
-    """How far a follower got."""
+    """A position in the change feed."""
 
     until: datetime
-    """All events written up to here were delivered."""
+    """All events written up to this time were delivered."""
     floor: datetime
-    """Nothing written before is delivered: fingerprints from before were dropped, or the follower began here."""
+    """Events written before this time are ignored: their fingerprints were dropped, or the first run began here."""
     delivered: Mapping[str, datetime] = attrs.field(factory=dict[str, datetime], repr=False)
-    """Fingerprint of each event that was delivered lately, and when it was written."""
+    """Fingerprints of the events delivered since `floor`, with the times at which they were written."""
 
 
 class Checkpoint(Protocol):
-    """Keeps the position of one follower."""
+    """Stores the position of one follower."""
 
     async def load(self) -> Position | None:
-        """The position that was kept, or `None` at first."""
+        """Return the stored position; `None` in the first run."""
         ...
 
     async def deliver(self, fingerprint: str, written_at: datetime) -> None:
-        """Keep that an event was delivered. Called once for each event, so it should be quick."""
+        """Store that an event was delivered. This is called for each event, so it should be fast."""
         ...
 
     async def advance(self, until: datetime, floor: datetime) -> None:
-        """Keep that everything up to `until` was delivered, and drop fingerprints of events written before `floor`."""
+        """Store that all events up to `until` were delivered, and drop the fingerprints of events written before `floor`."""
         ...
 
     async def aclose(self) -> None:
-        """Close files and connections. A later call of another method opens them again."""
+        """Close files and connections. Other methods open them again when they are called."""
         ...
 
 
 class FileCheckpoint:
-    """A position in a file, to which a line is added for each event.
+    """A position in a file; each event adds a line.
 
-    A process that is killed leaves a file that still can be read. One follower at a time may use it.
+    The file remains readable if the process is killed. Only one follower may use it at a time.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Keep the position at `path`; its folder has to exist."""
+        """Store the position at `path`. Its folder must exist."""
         self.path = Path(path)
         self._file: TextIO | None = None
         self._until: datetime | None = None
@@ -73,10 +73,10 @@ class FileCheckpoint:
         self._lines = 0
 
     async def load(self) -> Position | None:
-        """The position in the file, or `None` if there is no file.
+        """Return the position in the file; `None` if there is no file.
 
         Raises:
-            UsageError: The file is something else than a checkpoint.
+            UsageError: The file is not a checkpoint.
         """
         self._read()
         if self._until is None or self._floor is None:
@@ -89,11 +89,11 @@ class FileCheckpoint:
         self._append({"delivered": fingerprint, "at": written_at.isoformat()})
 
     async def advance(self, until: datetime, floor: datetime) -> None:
-        """Add a line for the position; rewrite the file when most of its lines are out of date."""
+        """Add a line for the position. The file is rewritten when most of its lines are obsolete."""
         self._until, self._floor = until, floor
         self._delivered = {key: at for key, at in self._delivered.items() if at >= floor}
         entry = {"until": until.isoformat(), "floor": floor.isoformat()}
-        if self._lines > _WASTE + 2 * len(self._delivered):
+        if self._lines > _MAX_OBSOLETE_LINES + 2 * len(self._delivered):
             self._rewrite(entry)
         else:
             self._append(entry)
@@ -109,7 +109,7 @@ class FileCheckpoint:
         with suppress(FileNotFoundError):
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 self._lines += 1
-                # The last line may have been cut off by a kill; the event it was about is delivered again.
+                # A kill may have cut off the last line; its event is delivered again.
                 with suppress(ValueError, KeyError, TypeError):
                     entry = cast("dict[str, str]", json.loads(line))
                     if "until" in entry:
@@ -118,7 +118,7 @@ class FileCheckpoint:
                     else:
                         self._delivered[entry["delivered"]] = datetime.fromisoformat(entry["at"])
         if self._until is None and self._lines > 1:
-            msg = f"{self.path} is not a checkpoint of the change feed: name another file, or delete it"
+            msg = f"{self.path} is not a checkpoint of the change feed: choose another file, or delete it"
             raise UsageError(msg)
         if self._floor is not None:
             floor = self._floor
@@ -152,21 +152,21 @@ class FileCheckpoint:
 
 
 class SQLiteCheckpoint:
-    """Positions in a SQLite database, by name: several followers may share one database, each under a name of its own."""
+    """A named position in a SQLite database. Several followers can share a database, each under its own name."""
 
     def __init__(self, path: str | os.PathLike[str], name: str = "default") -> None:
-        """Keep the position called `name` in the database at `path`, which is made if it is missing."""
+        """Store the position as `name` in the database at `path`, which is created if it is missing."""
         self.path = Path(path)
         self.name = name
         self._connection: sqlite3.Connection | None = None
 
     async def load(self) -> Position | None:
-        """The position in the database, or `None` at first.
+        """Return the position in the database; `None` in the first run.
 
         Raises:
             UsageError: The file is not a SQLite database.
         """
-        connection = self._connected()
+        connection = self._connect()
         row = connection.execute(
             "SELECT until, floor FROM kantata_positions WHERE name = ?", (self.name,)
         ).fetchone()
@@ -180,21 +180,21 @@ class SQLiteCheckpoint:
 
     async def deliver(self, fingerprint: str, written_at: datetime) -> None:
         """Insert the event."""
-        self._connected().execute(
+        self._connect().execute(
             "INSERT OR REPLACE INTO kantata_delivered VALUES (?, ?, ?)",
-            (self.name, fingerprint, _sortable(written_at)),
+            (self.name, fingerprint, _sort_key(written_at)),
         )
 
     async def advance(self, until: datetime, floor: datetime) -> None:
-        """Update the position and delete what is not needed any more."""
-        connection = self._connected()
+        """Update the position, and delete fingerprints that are no longer needed."""
+        connection = self._connect()
         connection.execute("BEGIN")
         connection.execute(
             "INSERT OR REPLACE INTO kantata_positions VALUES (?, ?, ?)",
             (self.name, until.isoformat(), floor.isoformat()),
         )
         connection.execute(
-            "DELETE FROM kantata_delivered WHERE name = ? AND written_at < ?", (self.name, _sortable(floor))
+            "DELETE FROM kantata_delivered WHERE name = ? AND written_at < ?", (self.name, _sort_key(floor))
         )
         connection.execute("COMMIT")
 
@@ -204,7 +204,7 @@ class SQLiteCheckpoint:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             try:
@@ -220,7 +220,7 @@ class SQLiteCheckpoint:
                 )
             except sqlite3.DatabaseError as error:
                 connection.close()
-                msg = f"{self.path} can't be used as a checkpoint ({error}): name a SQLite database or a new file"
+                msg = f"{self.path} can't be used as a checkpoint ({error}): choose a SQLite database or a new file"
                 raise UsageError(msg) from None
             self._connection = connection
         return self._connection
@@ -229,6 +229,6 @@ class SQLiteCheckpoint:
         return f"<SQLiteCheckpoint {self.name!r} in {self.path}>"
 
 
-def _sortable(moment: datetime) -> str:
-    """As text whose order is that of time."""
+def _sort_key(moment: datetime) -> str:
+    """Return the time as text that sorts by time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""One change of a record, as the feed reports it."""
+"""Events of the change feed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PAYLOADS = ("previous_payload", "current_payload", "payload_changes")
 
 @attrs.frozen(eq=False)
 class Event:
-    """A record was created, updated, deleted, or changed in another way that the service reports."""
+    """A change of a record: it was created, updated, deleted, or changed in another way that the service reports."""
 
     record: SubscribedEvent = attrs.field(repr=False)
-    """The event as it was received."""
+    """The event as received."""
     id: str
     type: str
     """Such as `"time_entry:updated"`."""
@@ -33,7 +33,7 @@ class Event:
     changed_at: datetime | None
     """When the record was changed."""
     written_at: datetime
-    """When the service wrote the event, minutes after the change at times."""
+    """When the service wrote the event, sometimes minutes after the change."""
     user_id: str | None
     """Who made the change."""
     workspace_id: str | None
@@ -41,20 +41,20 @@ class Event:
 
     @property
     def subject(self) -> str:
-        """The part of the type in front of the colon, such as `"time_entry"`."""
+        """The part of the type before the colon, such as `"time_entry"`."""
         return self.type.partition(":")[0]
 
     @property
     def action(self) -> str:
-        """The part of the type behind the colon: `"created"`, `"updated"`, `"deleted"` and a few others."""
+        """The part of the type after the colon, such as `"created"`, `"updated"` or `"deleted"`."""
         return self.type.partition(":")[2]
 
     @cached_property
     def before(self) -> Model | None:
         """The record before the change.
 
-        It is of the record's own class, such as `TimeEntry`, where the contract has one. `None` for a creation, and
-        where the service sent no payload or one that is not an object.
+        Its class is that of the record, such as `TimeEntry`, if the contract has one. `None` for a creation, and if the
+        service sent no payload or one that is not an object.
         """
         return self._model("previous_payload")
 
@@ -65,16 +65,16 @@ class Event:
 
     @cached_property
     def changes(self) -> dict[str, Any]:
-        """What changed, by field, in the form in which the service sent it; empty without a payload."""
+        """The changes by field, as received; empty without a payload."""
         decoded = _decoded(self.record.to_dict().get("payload_changes"))
         return cast("dict[str, Any]", decoded) if isinstance(decoded, dict) else {}
 
     @cached_property
     def fingerprint(self) -> str:
-        """What a second copy of this event has in common with it and no other event has.
+        """A hash that identifies copies of the same event.
 
-        The service sends some events twice, under different ids. Their payloads tell copies from changes that happened in
-        the same second. Without a payload only the id is left.
+        The service sends some events twice, under different ids. Type, record, time, user and payloads distinguish copies
+        from other changes in the same second. Without payloads it is a hash of the id.
         """
         received = self.record.to_dict()
         payloads = [received.get(name) for name in _PAYLOADS]
@@ -93,7 +93,7 @@ class Event:
 
 
 def event_of(record: SubscribedEvent, written_at: datetime) -> Event:
-    """The event in a record of the feed."""
+    """Make an event from a record of the feed."""
     received = record.to_dict()
     changed_at = record.subject_changed_at
     return Event(

@@ -1,7 +1,7 @@
-"""Following the change feed: each event once, across restarts, late and repeated events included.
+"""Follows the change feed, and delivers each event once, across restarts.
 
-The service keeps events for 9 days, writes some of them twice, out of order, and minutes after the change. So each poll
-asks again for what was written in the last hour (`overlap`), and what was delivered already is dropped by its fingerprint.
+The service keeps events for 9 days. It writes some events twice, out of order, or minutes after the change. So each poll
+reads the last hour (`overlap`) again, and drops by fingerprint what was delivered already.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kantata_client")
 
-KEPT = timedelta(days=9)
+RETENTION = timedelta(days=9)
 """How long the service keeps events."""
-WARNED = timedelta(days=7)
-"""Age of a position from which a warning is logged."""
+WARNING_AGE = timedelta(days=7)
+"""Age of a position at which a warning is logged."""
 _WARNING_INTERVAL = timedelta(hours=6)
-_GRAIN = timedelta(seconds=1)
-"""Whether `created_after` includes its moment is not documented."""
+_RESOLUTION = timedelta(seconds=1)
+"""It is not documented whether `created_after` includes the given time."""
 _CLOCK_SKEW = timedelta(minutes=10)
 """How far this machine's clock may be ahead of the service's."""
 
 
 class Follow:
-    """The events of an account, in an async loop; made by `kantata.subscribed_events.follow`.
+    """An async iterator over the events of an account, made by `kantata.subscribed_events.follow`.
 
-    An event counts as delivered when the loop asks for the next one, or leaves the `async with` block without an exception.
+    An event counts as delivered when the next one is requested, or when the `async with` block ends without an exception.
     """
 
     def __init__(
         self,
-        ask: Callable[[datetime], Paginator[SubscribedEvent]],
+        list_events: Callable[[datetime], Paginator[SubscribedEvent]],
         *,
         since: datetime | timedelta | None,
         checkpoint: Checkpoint | None,
@@ -62,7 +62,7 @@ class Follow:
         skip_expired: bool,
         now: Callable[[], datetime],
     ) -> None:
-        self._ask = ask
+        self._list_events = list_events
         self._since = since
         self._checkpoint = checkpoint
         self._interval = interval
@@ -77,22 +77,22 @@ class Follow:
         self._started = datetime.max.replace(tzinfo=UTC)
         self._queue: list[Event] = []
         self._page_end: datetime | None = None
-        self._handed_out: Event | None = None
-        self._warned: datetime | None = None
-        self._over = False
+        self._current: Event | None = None
+        self._warned_at: datetime | None = None
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<Follow: all events until {self._until}>"
 
     @property
     def until(self) -> datetime | None:
-        """All events written up to here were delivered; `None` before the first one was asked for."""
+        """Time up to which all events were delivered; `None` before the first event was requested."""
         return self._until
 
     @property
     def expires_in(self) -> timedelta | None:
-        """Time left before the service drops events that were not delivered yet."""
-        return None if self._until is None else self._until + KEPT - self._now()
+        """Time left until the service drops events that were not delivered yet."""
+        return None if self._until is None else self._until + RETENTION - self._now()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -104,33 +104,35 @@ class Follow:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._handed_out = None  # it may not have been handled: it is delivered again by the next run
+            self._current = None  # it may not have been handled, so the next run delivers it again
         await self.aclose()
 
     async def aclose(self) -> None:
         """Mark the last event as delivered, and close the checkpoint."""
-        self._over = True
-        await self._settle()
+        self._ended = True
+        await self._confirm_delivery()
         if self._checkpoint is not None:
             await self._checkpoint.aclose()
 
     async def __anext__(self) -> Event:
-        await self._settle()
-        while not self._over:
+        await self._confirm_delivery()
+        while not self._ended:
             if self._queue:
-                self._handed_out = self._queue.pop()
-                return self._handed_out
+                self._current = self._queue.pop()
+                return self._current
             if self._until is None:
-                await self._begin()
+                await self._load_position()
             elif self._pages is None:
                 self._started = self._now()
                 until = self._check_age(self._until, self._started)
-                self._pages = self._ask(max(until - self._overlap, self._floor) - _GRAIN).pages(concurrency=1)
+                self._pages = self._list_events(max(until - self._overlap, self._floor) - _RESOLUTION).pages(
+                    concurrency=1
+                )
             else:
-                await self._turn_page()
+                await self._next_page()
         raise StopAsyncIteration
 
-    async def _begin(self) -> None:
+    async def _load_position(self) -> None:
         position = None if self._checkpoint is None else await self._checkpoint.load()
         if position is not None:
             self._until, self._floor = position.until, position.floor
@@ -142,8 +144,8 @@ class Follow:
             await self._checkpoint.advance(until, until)
         self._until = self._floor = until
 
-    async def _turn_page(self) -> None:
-        """Queue what is new on the next page; at the end of the list, keep the position and wait."""
+    async def _next_page(self) -> None:
+        """Queue the new events of the next page. At the end of the list, store the position and wait for the next poll."""
         pages = cast("Pages[SubscribedEvent]", self._pages)
         try:
             page = await anext(pages)
@@ -167,16 +169,16 @@ class Follow:
             event = event_of(record, written_at if written_at.tzinfo else written_at.replace(tzinfo=UTC))
             self._page_end = max(self._page_end or event.written_at, event.written_at)
             if event.written_at >= self._floor:
-                await self._sort_out(event)
+                await self._enqueue(event)
         self._queue.reverse()
         if not self._queue:
             await self._advance(self._page_end)
 
-    async def _sort_out(self, event: Event) -> None:
-        """Queue an event, or drop it as the copy of one that is known."""
+    async def _enqueue(self, event: Event) -> None:
+        """Queue an event, or drop it if it is a copy of an earlier one."""
         fingerprint = event.fingerprint
         known = self._delivered.get(fingerprint)
-        # From here on copies are dropped; the checkpoint learns of it when the event was delivered.
+        # Copies are dropped from now on. The checkpoint stores the fingerprint once the event is delivered.
         self._delivered[fingerprint] = max(known or event.written_at, event.written_at)
         if known is None:
             self._queue.append(event)
@@ -185,12 +187,12 @@ class Follow:
             and self._checkpoint is not None
             and all(queued.fingerprint != fingerprint for queued in self._queue)
         ):
-            # The fingerprint has to be kept for as long as its latest copy is asked for.
+            # The fingerprint must be kept until the overlap has passed its latest copy.
             await self._checkpoint.deliver(fingerprint, event.written_at)
 
-    async def _settle(self) -> None:
-        """Keep that the last event was delivered, and with it perhaps its page."""
-        event, self._handed_out = self._handed_out, None
+    async def _confirm_delivery(self) -> None:
+        """Store that the current event was delivered, and advance the position after the last event of a page."""
+        event, self._current = self._current, None
         if event is None:
             return
         if self._checkpoint is not None:
@@ -200,7 +202,7 @@ class Follow:
             await self._advance(self._page_end)
 
     async def _advance(self, until: datetime | None) -> None:
-        """Events are read in the order in which they were written, so a page that was delivered moves the position."""
+        """Move the position forward. Events are read in the order in which they were written, so each page can do that."""
         self._page_end = None
         if self._until is None or until is None or until <= self._until:
             return
@@ -212,43 +214,46 @@ class Follow:
 
     async def _pause(self) -> None:
         if not self._wait:
-            self._over = True
+            self._ended = True
             return
         import anyio
 
         await anyio.sleep(self._interval)
 
     def _check_age(self, until: datetime, now: datetime) -> datetime:
-        """Warn before events are lost, and refuse to go on as if nothing had happened when some are.
+        """Warn before events expire, and raise if some have.
+
+        Returns:
+            The position to read from.
 
         Raises:
-            EventsExpiredError: Events behind the position are gone.
+            EventsExpiredError: Events after the position have expired, and `skip_expired` is false.
         """
         age = now - until
-        if age > KEPT:
-            gone = now - KEPT
+        if age > RETENTION:
+            gone = now - RETENTION
             if not self._skip_expired:
                 raise EventsExpiredError(until, gone)
             logger.warning(
-                "events between %s and %s are lost: the service keeps them for 9 days", until, gone
+                "events between %s and %s are lost: the service keeps events for 9 days", until, gone
             )
             self._until = until = gone
-        elif age > WARNED and (self._warned is None or now - self._warned > _WARNING_INTERVAL):
-            self._warned = now
+        elif age > WARNING_AGE and (self._warned_at is None or now - self._warned_at > _WARNING_INTERVAL):
+            self._warned_at = now
             logger.warning(
-                "the change feed was read up to %s: the service drops the events after that in %s. Read it more often, "
-                "or with fewer event types.",
+                "the change feed was read up to %s: the service drops the events after that in %s. Read the feed more "
+                "often, or read fewer event types.",
                 until,
-                KEPT - age,
+                RETENTION - age,
             )
         return until
 
 
-def checked(since: object, interval: float, overlap: timedelta) -> None:
-    """Refuse arguments of `follow` that can't be right.
+def check_arguments(since: object, interval: float, overlap: timedelta) -> None:
+    """Check the arguments of `follow`.
 
     Raises:
-        UsageError: One of them is wrong.
+        UsageError: An argument is invalid.
     """
     if isinstance(since, datetime) and since.tzinfo is None:
         msg = f"follow(since={since!r}) has no time zone: give one, such as since.replace(tzinfo=UTC)"
@@ -257,7 +262,7 @@ def checked(since: object, interval: float, overlap: timedelta) -> None:
         msg = f"follow(since={since!r}): give a datetime with a time zone, or a timedelta before now"
         raise UsageError(msg)
     if isinstance(since, timedelta) and since < timedelta():
-        msg = f"follow(since={since!r}) is in the future: give a timedelta that isn't negative"
+        msg = f"follow(since={since!r}) is in the future: give a timedelta of at least 0"
         raise UsageError(msg)
     if interval <= 0 or overlap < timedelta():
         msg = f"follow(interval={interval!r}, overlap={overlap!r}): the interval must be above 0, the overlap at least 0"

@@ -14,5 +14,5 @@ __all__ = ["Progress", "kantata_source"]
 
 _MODULES = {"Progress": "progress", "kantata_source": "source"}
 
-if not TYPE_CHECKING:  # it knows the names from above, and should refuse others
+if not TYPE_CHECKING:  # a type checker knows the names from the imports above, and should reject all others
     __getattr__, __dir__ = lazy_attributes(__name__, _MODULES)

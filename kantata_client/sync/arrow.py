@@ -1,4 +1,4 @@
-"""Received records as Arrow tables with the contract's types."""
+"""Converts received records to Arrow tables with the contract's types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from kantata_client.sync.lists import Child, Kind, List
+    from kantata_client.sync.lists import Child, Kind, ListSpec
 
 pa: Any = import_module("pyarrow")  # it has no types
 
@@ -31,32 +31,37 @@ _TYPES: Mapping[Kind, Any] = {
 _LARGEST = 2**63
 
 
-def records(of: List, rows: list[dict[str, Any]]) -> Any:
-    """The records as a table. What is not of the contract's type goes to the column `_extra`, with the unknown fields."""
+def records(spec: ListSpec, rows: list[dict[str, Any]]) -> Any:
+    """Convert records to a table.
+
+    Unknown fields, and values whose type is not the contract's, go to the column `_extra`.
+    """
     extras: list[dict[str, Any]] = [{} for _ in rows]
     columns: dict[str, Any] = {}
-    for name, kind in of.columns.items():
+    for name, kind in spec.columns.items():
         owner, _, part = name.rpartition("__")
-        inner = owner in of.references
-        values = [_part(row.get(owner), part) if inner else row.get(name) for row in rows]
+        in_reference = owner in spec.references
+        values = [_part(row.get(owner), part) if in_reference else row.get(name) for row in rows]
         columns[name] = _column(name, kind, values, extras)
-    children = {child.field for child in of.children}
-    known = {*of.columns, *of.references, *children}
+    children = {child.field for child in spec.children}
+    declared = {*spec.columns, *spec.references, *children}
     for row, extra in zip(rows, extras, strict=True):
-        if row.keys() - known:
-            extra.update((name, value) for name, value in row.items() if name not in known)
-        for reference in of.references:
+        if row.keys() - declared:
+            extra.update((name, value) for name, value in row.items() if name not in declared)
+        for reference in spec.references:
             if not isinstance(row.get(reference), (dict, type(None))):
                 extra[reference] = row[reference]
     columns[EXTRA] = pa.array([_json(extra) if extra else None for extra in extras], pa.string())
-    return _table(of.key, columns)
+    return _table(spec.key, columns)
 
 
 def children(child: Child, key: str, rows: list[dict[str, Any]]) -> Any:
-    """The items of a list in each record; a record whose list is empty gets a row that deletes what was there.
+    """Convert the ids in one field of all records to rows of a child table.
+
+    A record whose list is empty gets one row, marked as deleted, which removes the rows of an earlier sync.
 
     Returns:
-        The table, or `None` if no record has the list.
+        The table, or `None` if no record has the field.
     """
     owners: list[str] = []
     positions: list[int] = []
@@ -67,14 +72,14 @@ def children(child: Child, key: str, rows: list[dict[str, Any]]) -> Any:
             continue
         items = row[child.field]
         listed = cast("list[Any]", items) if isinstance(items, list) else []
-        found = [str(item) for item in listed if item is not None]
+        items_of_owner = [str(item) for item in listed if item is not None]
         owner = str(row[key])
-        for position, item in enumerate(found):
+        for position, item in enumerate(items_of_owner):
             owners.append(owner)
             positions.append(position)
             ids.append(item)
             deleted.append(None)
-        if not found:
+        if not items_of_owner:
             owners.append(owner)
             positions.append(0)
             ids.append(None)
@@ -90,32 +95,32 @@ def children(child: Child, key: str, rows: list[dict[str, Any]]) -> Any:
     return _table(child.owner, columns)
 
 
-def deletions(of: List, ids: Collection[str]) -> list[tuple[str, Any]]:
-    """Rows that delete records and the items of their lists, by table."""
-    gone = sorted(ids)
-    flags = pa.array([True] * len(gone), pa.bool_())
-    tables = [(of.name, _table(of.key, {of.key: pa.array(gone, pa.string()), DELETED: flags}))]
-    for child in of.children:
+def deletions(spec: ListSpec, ids: Collection[str]) -> list[tuple[str, Any]]:
+    """Make the rows that delete records and their rows in child tables; pairs of table name and table."""
+    ordered = sorted(ids)
+    flags = pa.array([True] * len(ordered), pa.bool_())
+    tables = [(spec.name, _table(spec.key, {spec.key: pa.array(ordered, pa.string()), DELETED: flags}))]
+    for child in spec.children:
         columns = {
-            child.owner: pa.array(gone, pa.string()),
-            POSITION: pa.array([0] * len(gone), pa.int64()),
+            child.owner: pa.array(ordered, pa.string()),
+            POSITION: pa.array([0] * len(ordered), pa.int64()),
             DELETED: flags,
         }
         tables.append((child.table, _table(child.owner, columns)))
     return tables
 
 
-def marked(of: List, stored: list[dict[str, Any]], at: datetime) -> Any:
-    """Rows of the warehouse as they are, with the time at which their records were found to be gone."""
+def soft_deletions(spec: ListSpec, stored: list[dict[str, Any]], at: datetime) -> Any:
+    """Copy rows of the warehouse, and set the time at which their records were found to be deleted."""
     columns: dict[str, Any] = {}
-    columns_of: dict[str, Kind] = {**of.columns, EXTRA: "json"}
-    for name, kind in columns_of.items():
+    kinds: dict[str, Kind] = {**spec.columns, EXTRA: "json"}
+    for name, kind in kinds.items():
         values = [row.get(name) for row in stored]
         if kind == "json":
             values = [each if isinstance(each, (str, type(None))) else _json(each) for each in values]
         columns[name] = pa.array(values, _TYPES[kind])
     columns[DELETED_AT] = pa.array([at] * len(stored), _TYPES["timestamp"])
-    return _table(of.key, columns)
+    return _table(spec.key, columns)
 
 
 def _table(key: str, columns: dict[str, Any]) -> Any:
@@ -128,22 +133,22 @@ def _part(reference: Any, part: str) -> Any:
 
 
 def _column(name: str, kind: Kind, values: list[Any], extras: list[dict[str, Any]]) -> Any:
-    """The values of a field. The usual ones are converted together, odd ones one by one."""
-    kinds = set(map(type, values)) - {type(None)}
-    usual, convert = _CONVERSIONS[kind]
+    """Convert the values of a field: all at once if their types allow it, else one by one."""
+    types = set(map(type, values)) - {type(None)}
+    expected, convert = _CONVERSIONS[kind]
     try:
-        if kinds <= usual:
+        if types <= expected:
             return convert(values)
     except (pa.ArrowInvalid, OverflowError):
         pass
-    fitting: list[Any] = []
+    converted: list[Any] = []
     for value, extra in zip(values, extras, strict=True):
         try:
-            fitting.append(None if value is None else _ODD[kind](value))
+            converted.append(None if value is None else _SINGLE_CONVERSIONS[kind](value))
         except (ValueError, TypeError, OverflowError):
-            fitting.append(None)
+            converted.append(None)
             extra[name] = value
-    return pa.array(fitting, _TYPES[kind])
+    return pa.array(converted, _TYPES[kind])
 
 
 def _json(value: Any) -> str:
@@ -155,11 +160,11 @@ def _json(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, (bool, list, dict, float)):
-        raise TypeError("no text")
+        raise TypeError("not text")
     return str(value)
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, (str, float)) and float(value).is_integer():
         value = int(value)
     if type(value) is not int or not -_LARGEST <= value < _LARGEST:
@@ -169,27 +174,27 @@ def _whole(value: Any) -> int:
 
 def _number(value: Any) -> float:
     if isinstance(value, (bool, list, dict)):
-        raise TypeError("no number")
+        raise TypeError("not a number")
     return float(value)
 
 
-def _flag(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if type(value) is not bool:
         raise TypeError(value)
     return value
 
 
-def _day(value: Any) -> date:
+def _date(value: Any) -> date:
     return datetime.fromisoformat(value).date()
 
 
-def _moment(value: Any) -> datetime:
+def _timestamp(value: Any) -> datetime:
     at = datetime.fromisoformat(value)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _moments(values: Iterable[Any]) -> Any:
-    # Arrow reads what the service sends, `2026-03-02T10:00:00Z` and offsets, but guesses nothing without a zone.
+def _timestamps(values: Iterable[Any]) -> Any:
+    # Arrow parses times with a zone or an offset, as the service sends them, and raises for times without one.
     return pa.array(values, pa.string()).cast(_TYPES["timestamp"])
 
 
@@ -199,20 +204,20 @@ _CONVERSIONS: Mapping[Kind, tuple[set[type], Callable[[list[Any]], Any]]] = {
     "double": ({int, float}, lambda values: pa.array(values, pa.float64())),
     "bool": ({bool}, lambda values: pa.array(values, pa.bool_())),
     "date": ({str}, lambda values: pa.array(values, pa.string()).cast(pa.date32())),
-    "timestamp": ({str}, _moments),
+    "timestamp": ({str}, _timestamps),
     "json": (
         {dict, list, str, int, float, bool},
         lambda values: pa.array([None if v is None else _json(v) for v in values], pa.string()),
     ),
 }
-"""Kind → types that are converted together, and how."""
+"""Kind → types of values that can be converted all at once, and the conversion."""
 
-_ODD: Mapping[Kind, Callable[[Any], Any]] = {
+_SINGLE_CONVERSIONS: Mapping[Kind, Callable[[Any], Any]] = {
     "text": _text,
-    "bigint": _whole,
+    "bigint": _integer,
     "double": _number,
-    "bool": _flag,
-    "date": _day,
-    "timestamp": _moment,
+    "bool": _boolean,
+    "date": _date,
+    "timestamp": _timestamp,
     "json": _json,
 }

@@ -1,4 +1,4 @@
-"""One sync from beginning to end, as `kantata sync` runs it: in slices, so that a stop or a kill loses little."""
+"""Runs one sync, as the command `kantata sync` does: in slices, so that a stop or a kill loses little."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from kantata_client.errors import UsageError
-from kantata_client.sync.lists import chosen
+from kantata_client.sync.lists import select
 from kantata_client.sync.progress import ListProgress, Progress
 
 if TYPE_CHECKING:
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from kantata_client.client import Kantata
 
 ROWS_A_SLICE = 50_000
-"""Records of a list that are read before they are stored and their place is kept."""
+"""Records of a list that are read before they are stored, together with the position in the list."""
 DATASET = "main"
-"""Schema of the tables in a DuckDB file: the one that queries use by default."""
+"""Schema of the tables in a DuckDB file; queries use it by default."""
 
 _SETTINGS = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "ERROR",
-    "RUNTIME__INTERCEPT_SIGNALS": "false",  # a first Ctrl-C stops reading, and what was read is stored
+    "RUNTIME__INTERCEPT_SIGNALS": "false",  # stop_on_signals handles Ctrl-C
 }
-"""Settings of dlt, unless the environment has others."""
+"""Settings of dlt that the environment can override."""
 
 
 @attrs.frozen
 class Plan:
-    """What to sync, and where to."""
+    """What to sync, and into which destination."""
 
     to: str
-    """A DuckDB file, or the name of a dlt destination, which finds its credentials in dlt's configuration."""
+    """A DuckDB file, or the name of a dlt destination, whose credentials are in dlt's configuration."""
     resources: tuple[str, ...] | None = None
     since: datetime | None = None
     full: bool = False
@@ -48,19 +48,19 @@ class Plan:
     compare_every: timedelta = timedelta(days=1)
     soft_delete: bool = False
     rate: float | None = None
-    """Requests a second; adaptive by default."""
+    """Requests a second; found automatically by default."""
     rows_a_slice: int = ROWS_A_SLICE
 
     @property
     def file(self) -> Path | None:
-        """The DuckDB file."""
-        named = self.to.endswith((".duckdb", ".ddb", ".db")) or "/" in self.to or os.sep in self.to
-        return Path(self.to).absolute() if named else None
+        """The DuckDB file; `None` for another destination."""
+        is_file = self.to.endswith((".duckdb", ".ddb", ".db")) or "/" in self.to or os.sep in self.to
+        return Path(self.to).absolute() if is_file else None
 
 
 @attrs.frozen
 class Summary:
-    """How a sync went."""
+    """The result of a sync."""
 
     plan: Plan
     status: Literal["done", "some failed", "all failed", "stopped"]
@@ -68,7 +68,7 @@ class Summary:
     seconds: float
     lists: tuple[ListProgress, ...]
     drift: str
-    """Where the service differs from the contract, as a table; empty where it does not."""
+    """Differences between the service and the contract, as a table in text; empty if there are none."""
 
     @property
     def rows(self) -> int:
@@ -82,7 +82,7 @@ class Summary:
 
     @property
     def requests(self) -> int:
-        """Requests that were answered with a page, or counted something."""
+        """Requests that were answered with something other than 429."""
         return sum(each.requests for each in self.lists)
 
     @property
@@ -91,7 +91,7 @@ class Summary:
         return sum(each.limited for each in self.lists)
 
     def to_dict(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the summary as JSON values."""
         return {
             "to": self.plan.to,
             "status": self.status,
@@ -124,31 +124,30 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
 
     Args:
         plan: What to sync.
-        progress: Counters to watch; `stop()` ends the sync at the next page.
-        client: Makes the client; from the environment by default.
+        progress: Counters; its `stop()` ends the sync at the next page.
+        client: Makes the client; by default from the environment.
 
     Raises:
-        UsageError: A list or the destination does not exist, or another sync uses the file.
-        dlt.pipeline.exceptions.PipelineStepFailed: The destination can't be written. What was read is stored by the next
-            sync.
+        UsageError: A list or the destination is unknown, or another sync is writing to the file.
+        dlt.pipeline.exceptions.PipelineStepFailed: The destination can't be written. The next sync stores what was read.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from kantata_client.sync.source import kantata_source
 
     started, began = datetime.now(UTC), time.monotonic()
-    left: set[str] = {each.name for each in chosen(plan.resources)}
-    for name in sorted(left):
-        progress.of(name)
-    with _alone(plan):
+    unfinished: set[str] = {each.name for each in select(plan.resources)}
+    for name in sorted(unfinished):
+        progress.for_list(name)
+    with _file_lock(plan):
         pipeline = pipeline_of(plan)
-        if pipeline.has_pending_data:  # a former sync was stopped between reading and storing
+        if pipeline.has_pending_data:  # the last sync was killed between reading and storing
             pipeline.run()
         first = True
-        while left and not progress.stopping:
+        while unfinished and not progress.stopping:
             progress.next_slice()
             source = kantata_source(
-                resources=sorted(left),
+                resources=sorted(unfinished),
                 since=plan.since,
                 full=plan.full and first,
                 deletions=plan.deletions,
@@ -161,7 +160,7 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
             )
             pipeline.run(source)
             first = False
-            left = {name for name in left if progress.of(name).status == "partial"}
+            unfinished = {name for name in unfinished if progress.for_list(name).status == "partial"}
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
     status = (
@@ -175,17 +174,17 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
 
 
 def pipeline_of(plan: Plan) -> Any:
-    """The dlt pipeline of a plan.
+    """Return the dlt pipeline of a plan.
 
     Raises:
-        UsageError: There is no such destination.
+        UsageError: The destination is unknown.
     """
     import dlt
     from dlt.common.destination.exceptions import UnknownDestinationModule
 
     file = plan.file
     if file is not None:
-        folder = folder_of(file)
+        folder = state_folder(file)
         return dlt.pipeline(
             "kantata",
             destination=dlt.destinations.duckdb(str(file)),
@@ -199,28 +198,28 @@ def pipeline_of(plan: Plan) -> Any:
         raise UsageError(msg) from None
 
 
-def folder_of(file: Path) -> Path:
-    """The folder beside a DuckDB file that has the state of its syncs."""
+def state_folder(file: Path) -> Path:
+    """Return the folder, beside a DuckDB file, with the state of its syncs."""
     return file.with_name(f"{file.name}.sync")
 
 
-def remembered(file: Path) -> list[dict[str, Any]]:
-    """The summaries of the last syncs into a file, oldest first."""
-    path = folder_of(file) / "runs.jsonl"
+def past_runs(file: Path) -> list[dict[str, Any]]:
+    """Return the summaries of the last 100 syncs into a file, oldest first."""
+    path = state_folder(file) / "runs.jsonl"
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[-100:]]
 
 
-def remember(summary: Summary, file: Path) -> None:
-    """Add a summary to those of the file."""
-    with (folder_of(file) / "runs.jsonl").open("a", encoding="utf-8") as runs:
+def record_run(summary: Summary, file: Path) -> None:
+    """Add the summary of a sync to those of the file."""
+    with (state_folder(file) / "runs.jsonl").open("a", encoding="utf-8") as runs:
         runs.write(json.dumps(summary.to_dict()) + "\n")
 
 
 @contextmanager
-def stopping_on_signals(progress: Progress) -> Generator[None]:
-    """Let the first Ctrl-C or SIGTERM stop the sync at the next page, and the second one end the program."""
+def stop_on_signals(progress: Progress) -> Generator[None]:
+    """Stop the sync at the next page on the first Ctrl-C or SIGTERM; end the program on the second."""
 
     def stop(number: int, frame: object) -> None:
         if progress.stopping:
@@ -236,24 +235,28 @@ def stopping_on_signals(progress: Progress) -> Generator[None]:
 
 
 @contextmanager
-def _alone(plan: Plan) -> Generator[None]:
-    """Keep other syncs away from the file."""
+def _file_lock(plan: Plan) -> Generator[None]:
+    """Lock the file against other syncs.
+
+    Raises:
+        UsageError: Another sync has locked it, or its folder can't be written.
+    """
     file = plan.file
     if file is None:
         yield
         return
     from kantata_client.oauth.private_files import locked
 
-    folder = folder_of(file)
+    folder = state_folder(file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        msg = f"{file} can't be written ({error.strerror}): name another file"
+        msg = f"{file} can't be written ({error.strerror}): choose another file"
         raise UsageError(msg) from None
     try:
         if not locked(handle):
-            msg = f"another sync writes to {file}: wait for its end"
+            msg = f"another sync is writing to {file}: wait until it has finished"
             raise UsageError(msg)
         yield
     finally:

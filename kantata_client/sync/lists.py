@@ -1,4 +1,4 @@
-"""What a sync reads: one entry for each list of the contract, worked out from `OPERATIONS`."""
+"""Describes what a sync reads: one `ListSpec` for each list of the contract, derived from `OPERATIONS`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Kind: TypeAlias = Literal["text", "bigint", "double", "bool", "date", "timestamp
 """Type of a column, as dlt names it."""
 
 EXTRA = "_extra"
-"""Column with the fields that the contract does not know, and the values that are not of the contract's type."""
+"""Column with fields that are not in the contract, and values whose type is not the contract's."""
 DELETED = "_deleted"
-"""Column that marks the rows to delete. It is always empty in the warehouse."""
+"""Column that marks rows to delete while they are loaded. It is always null in the warehouse."""
 DELETED_AT = "_deleted_at"
-"""With soft deletion: when the sync found that the record is gone."""
+"""Column for soft deletion: when the sync found that the record was deleted."""
 POSITION = "_position"
-"""Column of a child table: place in the list, from 0."""
+"""Column of a child table: the item's index in its list, from 0."""
 
 _SCALARS: Mapping[str, Kind] = {
     "str": "text",
@@ -38,7 +38,7 @@ _SCALARS: Mapping[str, Kind] = {
     "datetime": "timestamp",
 }
 
-# Parameters with which a list hides nothing, where `Operation.widest` does not have them since no other part needs them.
+# Parameters that switch off filters which hide records by default. `Operation.widest` has those that walks need too.
 _WIDEST: Mapping[str, Mapping[str, object]] = {
     "account_colors": {"enabled_only": False},
     "account_invitations": {"only_pending": False},
@@ -52,18 +52,18 @@ _WIDEST: Mapping[str, Mapping[str, object]] = {
 }
 
 _KEYS: Mapping[str, str] = {"currencies": "iso_code", "insights_reports": "identifier"}
-"""What identifies a record where the service sends no id."""
+"""Key fields of records without an id."""
 
 _HISTORIES = frozenset({"story_state_changes", "workspace_status_changes"})
-"""Lists of what happened to their parents: only parents that were updated can have new entries."""
+"""Lists of changes of a parent: only parents that were updated can have new entries."""
 
 _LOGS = frozenset({"subscribed_events"})
-"""Lists that the service empties by itself. What is gone there stays in the warehouse."""
+"""Lists whose old records the service drops. The warehouse keeps them."""
 
 
 @attrs.frozen
 class Child:
-    """A table with a row for each item of a list in a record."""
+    """A child table: one row for each id in a list field of a record."""
 
     table: str
     field: str
@@ -75,20 +75,20 @@ class Child:
 
 @attrs.frozen
 class FanOut:
-    """A list that can only be read in parts: one for each record of another list, or for each value of a parameter."""
+    """How to read a list in parts: one part for each record of a parent list, or for each value of a parameter."""
 
     parameter: str
     in_path: bool = False
     parent: str | None = None
-    """The list whose ids are the values."""
+    """Name of the list whose ids are the values of the parameter."""
     values: tuple[str, ...] = ()
     history: bool = False
-    """Only parents that were updated can have new records."""
+    """Whether only parents that were updated can have new records."""
 
 
 @attrs.frozen
-class List:
-    """A list of the contract, and the tables that it becomes."""
+class ListSpec:
+    """A list of the contract, and the tables it is stored in."""
 
     name: str
     operation: Operation = attrs.field(repr=False)
@@ -97,67 +97,68 @@ class List:
     """The column that identifies a record."""
     columns: Mapping[str, Kind] = attrs.field(repr=False)
     references: tuple[str, ...]
-    """Fields `{key, id}`, which become two columns each."""
+    """Polymorphic references `{key, id}`; each becomes two columns."""
     children: tuple[Child, ...] = attrs.field(repr=False)
     since: str | None
-    """The parameter of an incremental sync: `updated_after`, of a log `created_after`; `None`: read in full each time."""
+    """Parameter for incremental reads: `updated_after`, or `created_after` of a log; `None` if the list has none."""
     fan_out: FanOut | None
     query: Mapping[str, object] = attrs.field(repr=False)
-    """Sent with each request: what hides nothing, and all associations whose ids have to be asked for."""
+    """Parameters of each request: filters that hide nothing, and all associations whose ids come only with `include`."""
     log: bool = False
+    """Whether the service drops old records of this list by itself."""
 
     @property
     def stable_by(self) -> str | None:
-        """The time by which the list is walked without a loss."""
+        """Field that orders a stable walk, which misses no record; `None` if the list has no such order."""
         return self.operation.stable_by
 
     @property
     def filters_ids(self) -> bool:
-        """Whether records can be looked up by their ids, without knowing where they belong."""
+        """Whether records can be looked up by id alone, without their parent."""
         if self.fan_out is not None and (self.fan_out.parent or self.fan_out.parameter not in self.columns):
             return False
         return "only" in self.operation.query
 
     @property
     def sorted_by(self) -> str | None:
-        """The column that tells the newer of two versions of a record."""
+        """Column with the time of the last change."""
         return next((name for name in ("updated_at", "created_at") if name in self.columns), None)
 
 
 @cache
-def lists() -> Mapping[str, List]:
-    """All lists by name: that of the resource, or of the envelope key for a second list of a resource."""
-    found: dict[str, List] = {}
+def lists() -> Mapping[str, ListSpec]:
+    """All lists by name, which is the resource's name, or the envelope key for a second list of the same resource."""
+    found: dict[str, ListSpec] = {}
     operations = [OPERATIONS[name] for name in OPERATIONS if name.startswith("GET ")]
     operations = [each for each in operations if each.result in ("page", "array")]
-    named = {each.resource for each in operations if each.name == "list"}
+    resources_with_list = {each.resource for each in operations if each.name == "list"}
     for operation in operations:
-        own = operation.name == "list" or operation.resource not in named
+        own = operation.name == "list" or operation.resource not in resources_with_list
         name = operation.resource if own else str(operation.key)
         found[name] = _list(name, operation, operations)
     return dict(sorted(found.items()))
 
 
-def chosen(names: Iterable[str] | None) -> list[List]:
-    """The lists with these names, in alphabetical order; all of them by default.
+def select(names: Iterable[str] | None) -> list[ListSpec]:
+    """Return the lists with these names, in alphabetical order; by default all lists.
 
     Raises:
-        UsageError: There is no such list.
+        UsageError: A name is unknown.
     """
-    known = lists()
+    all_lists = lists()
     if names is None:
-        return list(known.values())
-    wanted = [names] if isinstance(names, str) else list(names)
+        return list(all_lists.values())
+    names = [names] if isinstance(names, str) else list(names)
     from kantata_client._suggestions import similar
 
-    for name in wanted:
-        if name not in known:
-            msg = f"resources: there is no list {name!r}{similar(name, known)}"
+    for name in names:
+        if name not in all_lists:
+            msg = f"resources: unknown list {name!r}{similar(name, all_lists)}"
             raise UsageError(msg)
-    return [known[name] for name in sorted(set(wanted))]
+    return [all_lists[name] for name in sorted(set(names))]
 
 
-def _list(name: str, operation: Operation, operations: list[Operation]) -> List:
+def _list(name: str, operation: Operation, operations: list[Operation]) -> ListSpec:
     model: type[Model] = getattr(models, str(operation.model))
     kinds: dict[str, Kind | Literal["ids", "reference"]] = {each: _kind(model, each) for each in model.FIELDS}
     key = _KEYS.get(name, "id")
@@ -174,7 +175,7 @@ def _list(name: str, operation: Operation, operations: list[Operation]) -> List:
         elif field != key:
             columns[field] = kind
     includes = operation.query.get("include")
-    # The sideloaded objects are not stored, but without `include` the service leaves out the ids.
+    # The ids of these associations come only with `include`. The sideloaded objects themselves are not stored.
     include = [
         value
         for value in (includes.values if includes else ())
@@ -188,7 +189,7 @@ def _list(name: str, operation: Operation, operations: list[Operation]) -> List:
         query["optional_fields"] = list(operation.query["optional_fields"].values)
     since = "created_after" if log else "updated_after" if "updated_after" in operation.query else None
     fan_out = _fan_out(name, operation, operations)
-    return List(
+    return ListSpec(
         name, operation, model, key, columns, tuple(references), tuple(children), since, fan_out, query, log
     )
 
@@ -201,7 +202,7 @@ def model_name(model: type[Model]) -> str:
 
 
 def _kind(model: type[Model], field: str) -> Kind | Literal["ids", "reference"]:
-    """The type of a field's column. Ids are text, also where the contract has numbers, so that they can be joined."""
+    """Return the kind of a field's column. Ids are always text, also where the contract says number, so that they join."""
     text = annotation_of(model, field).removesuffix(" | None")
     if text.startswith("list[") and field.endswith("_ids"):
         return "ids"
@@ -219,17 +220,17 @@ def _fan_out(name: str, operation: Operation, operations: list[Operation]) -> Fa
             return FanOut(each, values=parameter.values)
         return FanOut(each, parent=_parent(each.removesuffix("_id"), operations), history=name in _HISTORIES)
     for each in operation.path_parameters:
-        place = operation.path.split("/")
-        noun = place[place.index(f"{{{each}}}") - 1]
+        segments = operation.path.split("/")
+        noun = segments[segments.index(f"{{{each}}}") - 1]
         return FanOut(each, in_path=True, parent=_parent(noun.removesuffix("s"), operations))
     return None
 
 
 def _parent(singular: str, operations: list[Operation]) -> str:
-    """The list of the records that a required parameter names."""
+    """Return the list whose records a required parameter refers to."""
     plurals = (f"{singular}s", f"{singular}es", f"{singular.removesuffix('y')}ies")
     for operation in operations:
         if operation.name == "list" and operation.resource in plurals:
             return operation.resource
-    msg = f"no list has the ids of {singular!r}: add a rule to kantata_client/sync/lists.py"
+    msg = f"no list of the contract has records of type {singular!r}: add a rule to kantata_client/sync/lists.py"
     raise LookupError(msg)

@@ -1,4 +1,4 @@
-"""How far a sync is, list by list: written by the reader, read by whoever shows it; and when it has to stop."""
+"""Counters of a running sync, list by list, and the switch that stops it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Status: TypeAlias = Literal["waiting", "reading", "done", "partial", "failed"]
 
 @attrs.define
 class ListProgress:
-    """How far one list is."""
+    """Counters of one list."""
 
     name: str
     status: Status = "waiting"
     rows: int = 0
-    """Records read and stored in this sync."""
+    """Records read in this sync."""
     deleted: int = 0
     requests: int = 0
     limited: int = 0
     """Answers 429."""
     expected: int | None = None
-    """Records to read, where the service says so."""
+    """Records to read, if the service returns a count."""
     error: str | None = None
     notes: list[str] = attrs.field(factory=list[str])
-    """What is missing from the rows, and why."""
+    """What is missing from the rows, and the reason."""
     started: float | None = None
     seconds: float = 0.0
     counts: dict[str | None, int] = attrs.field(factory=dict[str | None, int], repr=False)
-    """Records by part of the list, where the service says so."""
+    """Expected records by part of the list."""
 
     @property
     def rate(self) -> float:
@@ -41,29 +41,34 @@ class ListProgress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was begun."""
+        """Seconds since the first request; the duration once the list is done."""
         if self.started is None or self.status in ("done", "failed"):
             return self.seconds
         return time.monotonic() - self.started
 
     @property
     def eta(self) -> float | None:
-        """Seconds that are probably left."""
+        """Estimated seconds left; `None` if unknown."""
         if self.expected is None or not self.rate or self.status != "reading":
             return None
         return max(0.0, (self.expected - self.rows) / self.rate)
 
 
 class Progress:
-    """The counters of a sync, and its brakes: `stop()` ends it at the next page, `slice` after so many records."""
+    """Counters of a sync. `stop()` ends the sync at the next page."""
 
     def __init__(self, *, rows: int | None = None) -> None:
-        """Cut each list after `rows` records of one run, where it can be continued; `None` reads to the end."""
+        """Start at zero.
+
+        Args:
+            rows: Records of a list after which a run leaves the rest to the next run, if the list can be continued; `None`
+                reads all lists to their end.
+        """
         self.lists: dict[str, ListProgress] = {}
         self.drift = ""
-        """Where the service differs from the contract, as a table."""
+        """Differences between the service and the contract, as a table in text."""
         self._rows = rows
-        self._budget: dict[str, int] = {}
+        self._rows_in_slice: dict[str, int] = {}
         self._stopped = threading.Event()
         self._lock = threading.Lock()
 
@@ -73,65 +78,62 @@ class Progress:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """Stop at the next page. What was read is stored."""
+        """Stop at the next page. Records that were read are still stored."""
         self._stopped.set()
 
     def next_slice(self) -> None:
-        """Begin another run."""
-        self._budget.clear()
+        """Start counting the rows of another run."""
+        self._rows_in_slice.clear()
 
-    def enough(self, name: str) -> bool:
-        """Whether a list had its share of this run."""
-        return self._rows is not None and self._budget.get(name, 0) >= self._rows
+    def slice_full(self, name: str) -> bool:
+        """Whether a list has read its `rows` of this run."""
+        return self._rows is not None and self._rows_in_slice.get(name, 0) >= self._rows
 
-    def of(self, name: str) -> ListProgress:
-        """The counters of a list."""
+    def for_list(self, name: str) -> ListProgress:
+        """Return the counters of a list."""
         with self._lock:
-            found = self.lists.get(name)
-            if found is None:
-                found = self.lists[name] = ListProgress(name)
-            return found
+            return self.lists.setdefault(name, ListProgress(name))
 
     def begin(self, name: str) -> None:
-        """A list is being read."""
-        found = self.of(name)
-        found.status = "reading"
-        if found.started is None:
-            found.started = time.monotonic()
+        """Note that reading a list begins."""
+        progress = self.for_list(name)
+        progress.status = "reading"
+        if progress.started is None:
+            progress.started = time.monotonic()
 
     def end(self, name: str, status: Status, error: str | None = None) -> None:
-        """A list was read, or failed."""
-        found = self.of(name)
-        found.seconds = found.elapsed
-        found.status, found.error = status, error
+        """Note that a list was read, or failed."""
+        progress = self.for_list(name)
+        progress.seconds = progress.elapsed
+        progress.status, progress.error = status, error
 
     def read(self, name: str, rows: int) -> None:
-        """A page came."""
-        found = self.of(name)
-        found.rows += rows
-        found.requests += 1
-        self._budget[name] = self._budget.get(name, 0) + rows
+        """Count a page."""
+        progress = self.for_list(name)
+        progress.rows += rows
+        progress.requests += 1
+        self._rows_in_slice[name] = self._rows_in_slice.get(name, 0) + rows
 
     def limited(self, name: str) -> None:
-        """The service answered 429."""
-        self.of(name).limited += 1
+        """Count an answer 429."""
+        self.for_list(name).limited += 1
 
     def requested(self, name: str) -> None:
-        """A request was sent that brings no records."""
-        self.of(name).requests += 1
+        """Count a request that returns no records to store."""
+        self.for_list(name).requests += 1
 
     def note(self, name: str, text: str) -> None:
-        """Something is missing from the rows of a list."""
-        notes = self.of(name).notes
+        """Note that something is missing from the rows of a list, once for each text."""
+        notes = self.for_list(name).notes
         if text not in notes:
             notes.append(text)
 
     def expect(self, name: str, count: int | None, part: str | None) -> None:
-        """The service says how many records there are, in a part of the list."""
+        """Note how many records a part of the list has; `count` is `None` if the service does not say."""
         if count is not None:
-            found = self.of(name)
-            found.counts[part] = max(count, found.counts.get(part, 0))
-            found.expected = sum(found.counts.values())
+            progress = self.for_list(name)
+            progress.counts[part] = max(count, progress.counts.get(part, 0))
+            progress.expected = sum(progress.counts.values())
 
     @property
     def failed(self) -> list[ListProgress]:

@@ -1,7 +1,6 @@
-"""Reading lists in a thread with an event loop, several at once and ahead of whoever stores the rows.
+"""Reads lists in a thread with an event loop, several at once, while dlt stores rows in the main thread.
 
-dlt takes rows in the main thread, list by list in turn. The reader fetches meanwhile: each list has a queue of pages, and
-waits when it is full.
+Each list has a queue of pages. A list whose queue is full pauses until dlt takes a page.
 """
 
 from __future__ import annotations
@@ -23,49 +22,49 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kantata_client.client import Kantata
-    from kantata_client.sync.lists import List
+    from kantata_client.sync.lists import ListSpec
     from kantata_client.sync.progress import Progress
 
 T = TypeVar("T")
 
-PAGES_AHEAD = 16
-"""Pages of a list that wait to be stored before it pauses."""
-LISTS_AT_ONCE = 16
+QUEUED_PAGES = 16
+"""Pages of a list that may wait to be stored; a full queue pauses the list."""
+CONCURRENT_LISTS = 16
 
 
 @attrs.frozen
 class Rows:
-    """Records of a list, as they were received."""
+    """Records of a list, as received."""
 
     rows: list[dict[str, Any]]
     state: Mapping[str, Any] | None = None
-    """What to keep of the walk when these rows are stored."""
+    """State of the walk to save once these rows are stored."""
 
 
 @attrs.frozen
 class End:
-    """The list was read, up to its end or to where the run stops."""
+    """Reading the list has ended, at its last record or where the run was stopped."""
 
     complete: bool
     seen: Seen | None = None
-    """The ids that were read."""
+    """Ids of the records that were read."""
     latest: datetime | None = None
-    """The next incremental sync reads what was updated since."""
+    """Start of the next incremental sync: it reads what was updated since then."""
 
 
 Message = Rows | End | Exception
 
 
 class Reading:
-    """A list that is being read."""
+    """The queue of a list that is being read."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._messages: deque[Message] = deque()
-        self._room = asyncio.Semaphore(PAGES_AHEAD)
+        self._room = asyncio.Semaphore(QUEUED_PAGES)
 
     def poll(self) -> Message | None:
-        """The next message, or `None` if there is none yet."""
+        """Take the next message; `None` if the queue is empty."""
         if not self._messages:
             return None
         message = self._messages.popleft()
@@ -79,7 +78,7 @@ class Reading:
 
 
 class Reader:
-    """A client in a thread of its own. Start it once for a run; `close` ends everything."""
+    """A client in its own thread, shared by the lists of a run."""
 
     def __init__(self, client: Callable[[], Kantata], progress: Progress) -> None:
         self._client = client
@@ -89,12 +88,12 @@ class Reader:
         self._lock = threading.Lock()
         self._users = 0
         self._shared: dict[str, Future[Any]] = {}
-        self._over: asyncio.Event
+        self._closing: asyncio.Event
         self._slots: asyncio.Semaphore
         self.kantata: Kantata
 
     def open(self) -> None:
-        """Start the thread, or share it."""
+        """Start the thread if it is not running. Each `open` needs a `close`."""
         with self._lock:
             self._users += 1
             if self._thread is None:
@@ -106,18 +105,18 @@ class Reader:
                 ready.wait()
 
     def close(self) -> None:
-        """End the thread when nobody uses it any more."""
+        """End the thread when its last user closes it."""
         with self._lock:
             self._users -= 1
             if self._users or self._thread is None or self._loop is None:
                 return
-            self._loop.call_soon_threadsafe(self._over.set)
+            self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
             self._thread = self._loop = None
             self._shared.clear()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Do something in the thread."""
+        """Run a coroutine in the thread."""
         loop = self._loop
         if loop is None:
             work.close()
@@ -125,31 +124,34 @@ class Reader:
         return asyncio.run_coroutine_threadsafe(work, loop)
 
     def once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Do something once for all lists of the run."""
+        """Run a coroutine in the thread, once for all lists of the run; later calls return the same future."""
         with self._lock:
             if name not in self._shared:
                 self._shared[name] = self.submit(work())
             return self._shared[name]
 
     def call_soon(self, callback: Callable[[], object]) -> None:
-        """Call a function in the thread."""
+        """Call a function in the thread, without waiting for it."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(callback)
 
-    def read(self, of: List, since: datetime | None, kept: Mapping[str, Any] | None) -> Reading:
-        """Begin to read a list.
+    def read(self, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None) -> Reading:
+        """Begin to read a list in the background.
 
         Args:
-            of: The list.
-            since: Read what was updated since, or everything.
-            kept: The state of a walk that a former run began.
+            spec: The list.
+            since: Read what was updated since then; `None` reads everything.
+            saved: State of a walk that an earlier run began.
+
+        Returns:
+            The queue of pages.
         """
         reading = Reading(self)
-        self.submit(self._read(reading, of, since, kept))
+        self.submit(self._read(reading, spec, since, saved))
         return reading
 
     async def _read(
-        self, reading: Reading, of: List, since: datetime | None, kept: Mapping[str, Any] | None
+        self, reading: Reading, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None
     ) -> None:
         async with self._slots:
             if self.progress.stopping:
@@ -160,34 +162,35 @@ class Reader:
                 await reading.put(Rows(rows, state))
 
             try:
-                walk = Walk(self.kantata, of, since, kept, self.progress, emit)
+                walk = Walk(self.kantata, spec, since, saved, self.progress, emit)
                 complete = await walk.run()
-            except Exception as error:  # noqa: BLE001 - raised, or reported, where the rows are taken
+            except Exception as error:  # noqa: BLE001 - the consumer of the queue raises or reports it
                 await reading.put(error)
             else:
                 await reading.put(End(complete, walk.seen, walk.latest))
 
-    async def existing(self, of: List, ids: list[str], part: str | None) -> set[str]:
-        """Which of these ids the service still has."""
+    async def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> set[str]:
+        """Return those of the ids that the service still has."""
         query = {
-            name: value for name, value in of.query.items() if name not in ("include", "optional_fields")
+            name: value for name, value in spec.query.items() if name not in ("include", "optional_fields")
         }
-        if part is not None and of.fan_out is not None:
-            query[of.fan_out.parameter] = part
-        method = getattr(getattr(self.kantata, of.operation.resource), of.operation.name)
+        if part is not None and spec.fan_out is not None:
+            query[spec.fan_out.parameter] = part
+        method = getattr(getattr(self.kantata, spec.operation.resource), spec.operation.name)
         found: set[str] = set()
         async for page in method(**query, only=ids).pages(concurrency=1):
-            self.progress.requested(of.name)
-            found |= {str(item.to_dict().get(of.key)) for item in page.items}
+            self.progress.requested(spec.name)
+            found |= {str(item.to_dict().get(spec.key)) for item in page.items}
         return found
 
-    async def deleted(self, since: datetime) -> tuple[dict[str, set[str]], datetime] | None:
-        """The records that the change feed reports as deleted since then, and up to when it was read.
+    async def deleted_records(self, since: datetime) -> tuple[dict[str, set[str]], datetime] | None:
+        """Read from the change feed which records were deleted since then.
 
         Returns:
-            Ids by class name, such as `"TimeEntry"`; `None` if the account has no feed, or it does not reach back so far.
+            Deleted ids by class name, such as `"TimeEntry"`, and the time up to which the feed was read; `None` if the
+            account has no feed, or the feed does not reach back that far.
         """
-        gone: dict[str, set[str]] = {}
+        deleted: dict[str, set[str]] = {}
         latest = since
         try:
             if datetime.now(UTC) - since > timedelta(days=9):
@@ -197,19 +200,19 @@ class Reader:
                 async for event in events:
                     latest = max(latest, event.written_at)
                     if event.action == "deleted" and event.subject_type and event.subject_id:
-                        gone.setdefault(event.subject_type, set()).add(event.subject_id)
+                        deleted.setdefault(event.subject_type, set()).add(event.subject_id)
         except KantataError:
             return None
-        return gone, latest
+        return deleted, latest
 
     def _run(self, ready: threading.Event) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._over = asyncio.Event()
-            self._slots = asyncio.Semaphore(LISTS_AT_ONCE)
+            self._closing = asyncio.Event()
+            self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
             async with self._client() as self.kantata:
                 ready.set()
-                await self._over.wait()
+                await self._closing.wait()
                 if self.kantata.drift:
                     self.progress.drift = str(self.kantata.drift)
                 tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -1,4 +1,4 @@
-"""An HTML page about the syncs into a DuckDB file, which opens without a network."""
+"""Writes an HTML report about the syncs into a DuckDB file. The page loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from kantata_client.sync.job import remembered
+from kantata_client.sync.job import past_runs
 from kantata_client.sync.lists import lists
 
 if TYPE_CHECKING:
@@ -41,29 +41,29 @@ svg { display: block; } rect { fill: var(--bar); } rect.bad { fill: var(--bad); 
 
 @attrs.frozen
 class Table:
-    """What the warehouse has of a list."""
+    """What the warehouse has of one list."""
 
     name: str
     rows: int
     latest: datetime | date | None
     days: dict[date, int]
-    """Records by the day of their last update."""
+    """Number of records by the day of their last update."""
 
 
-def place(file: Path) -> Path:
-    """Where the report of a DuckDB file is."""
+def report_path(file: Path) -> Path:
+    """Return the path of the report of a DuckDB file."""
     return file.with_name(f"{file.stem}.report.html")
 
 
 def write(summary: Summary, file: Path) -> Path:
-    """Write the report of the last sync into a file, and of those before it."""
-    path = place(file)
-    path.write_text(page(summary, tables(file), remembered(file)), encoding="utf-8")
+    """Write the report about the last sync into a DuckDB file and those before it, and return its path."""
+    path = report_path(file)
+    path.write_text(render(summary, read_tables(file), past_runs(file)), encoding="utf-8")
     return path
 
 
-def tables(file: Path) -> list[Table]:
-    """What the file has of each list, the largest first."""
+def read_tables(file: Path) -> list[Table]:
+    """Read what the file has of each list, largest first."""
     import duckdb
 
     found: list[Table] = []
@@ -89,13 +89,13 @@ def tables(file: Path) -> list[Table]:
     return sorted(found, key=lambda each: (-each.rows, each.name))
 
 
-def _day(latest: date) -> date:
-    """The day of a list's newest record, which some lists know by day only."""
+def _date(latest: date) -> date:
+    """Return the day of a list's newest record; some lists have dates instead of times."""
     return latest.astimezone(UTC).date() if isinstance(latest, datetime) else latest
 
 
-def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any]]) -> str:
-    """The page."""
+def render(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any]]) -> str:
+    """Return the report as HTML."""
     by_name = {each.name: each for each in summary.lists}
     total = sum(each.rows for each in stored)
     numbers = [
@@ -106,13 +106,13 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
         (f"{summary.requests:,}", "requests"),
         (f"{summary.limited:,}", "answered 429"),
     ]
-    end = max((_day(each.latest) for each in stored if each.latest), default=summary.started.date())
+    end = max((_date(each.latest) for each in stored if each.latest), default=summary.started.date())
     head = "<th>list</th><th class=n>records</th><th class=n>stored</th><th class=n>deleted</th><th class=n>seconds</th>"
     head += (
         f"<th class=n>429</th><th>updated last</th><th>updates by day, {_DAYS} days to {end:%d %b %Y}</th>"
     )
     rows = "".join(
-        _row(each, by_name.get(each.name), end) for each in stored if each.rows or each.name in by_name
+        _list_row(each, by_name.get(each.name), end) for each in stored if each.rows or each.name in by_name
     )
     problems = "".join(
         f"<tr class=bad><td>{escape(each.name)}</td><td>{escape(each.error or '')}</td></tr>"
@@ -124,7 +124,7 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
         for each in summary.lists
         for note in each.notes
     )
-    shown = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in numbers)
+    figures = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in numbers)
     state = {
         "done": "All lists were synced.",
         "some failed": "Some lists failed.",
@@ -138,9 +138,9 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
             f"<title>Kantata sync: {escape(summary.plan.to)}</title><style>{_STYLE}</style>",
             f"<h1>Kantata → {escape(summary.plan.to)}</h1>",
             f"<p>{state} Last sync: {summary.started.astimezone(UTC):%d %b %Y, %H:%M} UTC.</p>",
-            f"<div class=numbers>{shown}</div>",
+            f"<div class=numbers>{figures}</div>",
             f"<h2>Problems</h2><table>{problems}</table>" if problems else "",
-            f"<h2>Syncs</h2>{_history(runs)}",
+            f"<h2>Syncs</h2>{_runs_chart(runs)}",
             f"<h2>Lists</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>",
             f"<h2>Drift</h2><pre>{escape(summary.drift)}</pre>" if summary.drift else "",
             "</html>",
@@ -148,7 +148,7 @@ def page(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, Any
     )
 
 
-def _row(stored: Table, run: Any, end: date) -> str:
+def _list_row(stored: Table, run: Any, end: date) -> str:
     if isinstance(stored.latest, datetime):
         latest = f"{stored.latest.astimezone(UTC):%Y-%m-%d %H:%M}"
     else:
@@ -158,36 +158,38 @@ def _row(stored: Table, run: Any, end: date) -> str:
         text = f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if value else ""
         cells.append(f"<td class=n>{text}</td>")
     bad = " class=bad" if run is not None and run.status == "failed" else ""
-    return f"<tr{bad}>{''.join(cells)}<td>{latest}</td><td>{_days(stored.days, end)}</td></tr>"
+    return f"<tr{bad}>{''.join(cells)}<td>{latest}</td><td>{_days_chart(stored.days, end)}</td></tr>"
 
 
-def _days(days: dict[date, int], end: date) -> str:
+def _days_chart(days: dict[date, int], end: date) -> str:
     counts = [
         (day, days.get(day, 0)) for day in (end - timedelta(days=ago) for ago in range(_DAYS - 1, -1, -1))
     ]
     titles = [f"{day:%d %b}: {count:,}" for day, count in counts]
-    return _bars([count for _, count in counts], titles, width=8, height=24) if any(days.values()) else ""
+    return (
+        _bar_chart([count for _, count in counts], titles, width=8, height=24) if any(days.values()) else ""
+    )
 
 
-def _history(runs: Sequence[dict[str, Any]]) -> str:
-    shown = list(runs)[-_RUNS:]
+def _runs_chart(runs: Sequence[dict[str, Any]]) -> str:
+    recent = list(runs)[-_RUNS:]
     titles = [
         f"{run['started'][:16].replace('T', ' ')}: {run['rows']:,} stored, {run['deleted']:,} deleted, "
         f"{run['seconds']:.0f} s, {run['limited']:,} answers 429, {run['status']}"
-        for run in shown
+        for run in recent
     ]
-    bars = _bars(
-        [run["seconds"] for run in shown],
+    bars = _bar_chart(
+        [run["seconds"] for run in recent],
         titles,
         width=16,
         height=60,
-        bad=[run["status"] in ("some failed", "all failed") for run in shown],
+        bad=[run["status"] in ("some failed", "all failed") for run in recent],
     )
-    longest = max((run["seconds"] for run in shown), default=0)
-    return f"{bars}<p>Duration of the last {len(shown)} syncs; the longest took {longest:,.1f} s.</p>"
+    longest = max((run["seconds"] for run in recent), default=0)
+    return f"{bars}<p>Duration of the last {len(recent)} syncs; the longest took {longest:,.1f} s.</p>"
 
 
-def _bars(
+def _bar_chart(
     values: Sequence[float],
     titles: Sequence[str],
     *,
@@ -197,11 +199,11 @@ def _bars(
 ) -> str:
     most = max(values, default=0) or 1
     parts: list[str] = []
-    for place_, (value, title) in enumerate(zip(values, titles, strict=True)):
+    for index, (value, title) in enumerate(zip(values, titles, strict=True)):
         tall = max(1.0, height * value / most) if value else 0.0
-        kind = " class=bad" if bad and bad[place_] else ""
+        kind = " class=bad" if bad and bad[index] else ""
         parts.append(
-            f"<rect{kind} x={place_ * width} y={height - tall:.1f} width={width - 2} height={tall:.1f}>"
+            f"<rect{kind} x={index * width} y={height - tall:.1f} width={width - 2} height={tall:.1f}>"
             f"<title>{escape(title)}</title></rect>"
         )
     return f"<svg width={len(values) * width} height={height} role=img>{''.join(parts)}</svg>"

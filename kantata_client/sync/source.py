@@ -1,4 +1,4 @@
-"""The dlt source: one resource for each list of the contract."""
+"""The dlt source, with one dlt resource for each list of the contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kantata_client.client import Kantata
 from kantata_client.errors import KantataError, UsageError
 from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
-from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION, chosen
+from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION, select
 from kantata_client.sync.progress import Progress
 from kantata_client.sync.reader import End, Reader, Rows
 from kantata_client.sync.warehouse import Warehouse
@@ -27,27 +27,28 @@ if TYPE_CHECKING:
 
     from kantata_client._http.throttle import Throttle
     from kantata_client.hooks import ResponseEvent
-    from kantata_client.sync.lists import List
+    from kantata_client.sync.lists import ListSpec
     from kantata_client.sync.walk import Seen
 
 T = TypeVar("T")
 
 logger = logging.getLogger("kantata_client")
 
-_BATCH = 5_000
-"""Records that go to dlt together."""
-_CHUNK = 200
-"""Ids that are looked up in one request."""
-_LOOKUPS = 8
-"""Look-ups under way at once."""
-_FEED_LATENESS = timedelta(hours=1)
-_WITH_FEED = 7
-"""How many times more rarely ids are compared where the change feed reports deletions."""
+_BATCH_ROWS = 5_000
+"""Records in one Arrow table."""
+_LOOKUP_IDS = 200
+"""Ids in one look-up request."""
+_CONCURRENT_LOOKUPS = 8
+"""Look-up requests in flight."""
+_FEED_OVERLAP = timedelta(hours=1)
+"""How far each run reads the change feed again, since events become visible late."""
+_FEED_FACTOR = 7
+"""With a change feed, ids are compared this many times less often."""
 
 
 @attrs.frozen
 class Options:
-    """How a source reads and stores."""
+    """The options of `kantata_source` that concern each list."""
 
     since: datetime | None
     full: bool
@@ -75,97 +76,97 @@ def kantata_source(
     client: Callable[[], Kantata] | None = None,
     progress: Progress | None = None,
 ) -> DltSource:
-    """The lists of an account as a dlt source, one resource each.
+    """Make a dlt source that reads an account, with one dlt resource for each list.
 
         pipeline = dlt.pipeline("kantata", destination="duckdb", dataset_name="main")
         pipeline.run(kantata_source(resources=["time_entries", "stories", "users"]))
 
-    The first run reads everything; later runs read what was updated since, where the contract has a filter for it, and
-    remove what was deleted. State is kept by dlt. Rows are merged by id, so repeating a run does no harm.
+    The first run reads everything. Later runs read what was updated since, if the list has a filter for it, and remove
+    what was deleted. dlt keeps the state. Rows are merged by id, so a run can be repeated safely.
 
     Args:
         token: An access token; `KANTATA_ACCESS_TOKEN` by default.
         resources: Names of lists, such as `"time_entries"`; all 91 by default.
-        since: Read only records updated since, in the first run of lists that can be read incrementally.
-        full: Read everything, and compare all ids, also where an incremental run would do.
-        overlap: How far an incremental run reaches back behind the beginning of the last one, for updates that became
-            visible late.
-        deletions: `"auto"` reads deleted records from the change feed, where the account has one, and compares ids
-            besides; `"ids"` compares ids only; `"off"` deletes nothing.
-        compare_every: How often the ids in the warehouse are compared with those of the service. With a change feed it is
-            done seven times more rarely. Lists that are read in full are compared in each run.
-        soft_delete: Keep deleted records, with the time in `_deleted_at`, instead of deleting them.
-        on_error: `"skip"` reports a list that fails (a 403, say) in `progress` and goes on with the others; `"raise"` ends
-            the run.
+        since: In the first run, read only records updated since this time, from lists that can be read incrementally.
+        full: Read all records again, and compare all ids.
+        overlap: An incremental run reads updates from this long before the last run began, because some become visible
+            late.
+        deletions: `"auto"` reads deletions from the change feed, if the account has one, and also compares ids; `"ids"`
+            only compares ids; `"off"` deletes nothing.
+        compare_every: Time between two comparisons of the ids in the warehouse with those of the service; seven times as
+            long with a change feed. Lists that are read in full are compared in each run.
+        soft_delete: Keep the rows of deleted records, and set `_deleted_at`.
+        on_error: What happens when a list fails, for example with a 403: `"skip"` reports it in `progress` and continues
+            with the other lists; `"raise"` ends the run.
         base_url: As for `Kantata`.
         throttle: As for `Kantata`.
         max_concurrency: As for `Kantata`.
-        client: Makes the client, instead of the four arguments above and the token.
-        progress: Counters to watch, and to stop the run by.
+        client: Makes the client; replaces `token`, `base_url`, `throttle` and `max_concurrency`.
+        progress: Counters, and the switch that stops the run.
 
     Returns:
-        The source, for `pipeline.run`.
+        The source, to be passed to `pipeline.run`.
 
     Raises:
-        UsageError: An argument is wrong.
+        UsageError: A list is unknown, or `since` has no time zone.
     """
     if since is not None and since.tzinfo is None:
         msg = f"kantata_source(since={since!r}) has no time zone: give one, such as since.replace(tzinfo=UTC)"
         raise UsageError(msg)
 
-    wanted = chosen(resources)
+    specs = select(resources)
     counters = progress or Progress()
-    names = {each.operation.id: each.name for each in wanted}
+    names = {each.operation.id: each.name for each in specs}
 
-    def answered(event: ResponseEvent) -> None:
+    def count_429(event: ResponseEvent) -> None:
         if event.status == 429 and event.operation in names:
             counters.limited(names[event.operation])
 
-    def made() -> Kantata:
+    def make_client() -> Kantata:
         return Kantata(
             token,
             base_url=base_url,
             throttle=throttle,
             max_concurrency=max_concurrency,
-            hooks=Hooks(on_response=answered),
+            hooks=Hooks(on_response=count_429),
         )
 
     options = Options(since, full, overlap, deletions, compare_every, soft_delete, on_error)
-    reader = Reader(client or made, counters)
+    reader = Reader(client or make_client, counters)
 
     @dlt.source(name="kantata", section="kantata", max_table_nesting=0)
     def kantata() -> list[DltResource]:
-        return [_resource(of, reader, options) for of in wanted]
+        return [_resource(spec, reader, options) for spec in specs]
 
     return kantata()
 
 
-def _resource(of: List, reader: Reader, options: Options) -> DltResource:
+def _resource(spec: ListSpec, reader: Reader, options: Options) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _Run(of, reader, options).rows()
+        yield from _Run(spec, reader, options).rows()
 
     columns: dict[str, Any] = {
-        name: {"name": name, "data_type": kind, "nullable": name != of.key}
-        for name, kind in of.columns.items()
+        name: {"name": name, "data_type": kind, "nullable": name != spec.key}
+        for name, kind in spec.columns.items()
     }
     columns[EXTRA] = {"name": EXTRA, "data_type": "json", "nullable": True}
     if options.soft_delete:
         columns[DELETED_AT] = {"name": DELETED_AT, "data_type": "timestamp", "nullable": True}
     else:
         columns[DELETED] = {"name": DELETED, "data_type": "bool", "nullable": True, "hard_delete": True}
-    # A run never has two versions of a record, so the warehouse need not look for them.
-    unique: Any = {"x-stage-data-deduplicated": True}
+    # A run yields each record once, so dlt can skip the removal of duplicates.
+    hints: Any = {"x-stage-data-deduplicated": True}
     resource = dlt.resource(
         rows,
-        name=of.name,
-        table_name=of.name,
-        primary_key=of.key,
+        name=spec.name,
+        table_name=spec.name,
+        primary_key=spec.key,
         write_disposition="merge",
         columns=columns,
     )
-    resource.apply_hints(additional_table_hints=unique)
-    for child in of.children:
-        # The hints of the variant begin as a copy of the resource's.
+    resource.apply_hints(additional_table_hints=hints)
+    for child in spec.children:
+        # A variant begins with the hints of the resource: the first call clears them, the second sets its own.
         resource.apply_hints(
             table_name=child.table,
             create_table_variant=True,
@@ -173,65 +174,67 @@ def _resource(of: List, reader: Reader, options: Options) -> DltResource:
             primary_key="",
             merge_key=child.owner,
         )
-        shown: dict[str, Any] = {
+        child_columns: dict[str, Any] = {
             child.owner: {"name": child.owner, "data_type": "text", "nullable": False},
             POSITION: {"name": POSITION, "data_type": "bigint", "nullable": True},
             child.item: {"name": child.item, "data_type": "text", "nullable": True},
             DELETED: {"name": DELETED, "data_type": "bool", "nullable": True, "hard_delete": True},
         }
-        resource.apply_hints(table_name=child.table, create_table_variant=True, columns=shown)
+        resource.apply_hints(table_name=child.table, create_table_variant=True, columns=child_columns)
     return resource
 
 
 class _Run:
-    """One run of one resource: rows, then deletions, then the state for the next run."""
+    """One run of one dlt resource: rows, then deletions, then the state for the next run."""
 
-    def __init__(self, of: List, reader: Reader, options: Options) -> None:
-        self._of = of
+    def __init__(self, spec: ListSpec, reader: Reader, options: Options) -> None:
+        self._spec = spec
         self._reader = reader
         self._options = options
-        self._gone: set[str] = set()
-        """Ids that this run has deleted: the feed and the comparison may both find a record."""
+        self._deleted_ids: set[str] = set()
+        """Ids that this run has deleted already; both the feed and the comparison may report a record."""
 
     def rows(self) -> Iterator[Any]:
-        """Arrow tables for dlt; `None` while the service is being waited for."""
-        of, progress = self._of, self._reader.progress
+        """Yield Arrow tables for dlt, and `None` while waiting for the service."""
+        spec, progress = self._spec, self._reader.progress
         self._reader.open()
         try:
-            progress.begin(of.name)
-            state: dict[str, Any] = dlt.current.resource_state(of.name)
+            progress.begin(spec.name)
+            state: dict[str, Any] = dlt.current.resource_state(spec.name)
             try:
                 complete = yield from self._run(state)
             except KantataError as error:
-                progress.end(of.name, "failed", str(error))
+                progress.end(spec.name, "failed", str(error))
                 if self._options.on_error == "raise":
                     raise
-                logger.warning("%s was not read: %s", of.name, error)
+                logger.warning("%s was not read: %s", spec.name, error)
             else:
-                progress.end(of.name, "done" if complete else "partial")
+                progress.end(spec.name, "done" if complete else "partial")
         finally:
             self._reader.close()
 
     def _run(self, state: dict[str, Any]) -> Generator[Any, None, bool]:
-        of, options = self._of, self._options
+        spec, options = self._spec, self._options
         now = datetime.now(UTC)
-        compares = self._compares(state, now)
-        events = yield from self._events(state)
+        compares = self._compares_ids(state, now)
+        events = yield from self._deletion_events(state)
         since = None
-        if of.since is not None and not options.full and not (compares and not of.filters_ids):
+        if spec.since is not None and not options.full and not (compares and not spec.filters_ids):
             since = options.since
             if "since" in state:
                 since = datetime.fromisoformat(state["since"]) - options.overlap
         end = yield from self._read(state, since)
         if events is not None:
-            # The feed was read before the list, so what the list still had exists.
-            ids, latest = events
-            yield from self._reported({each for each in ids if end.seen is None or each not in end.seen})
-            state["events"] = latest.isoformat()
+            # The feed was read before the list, so a record that the list returned exists.
+            ids, feed_read_until = events
+            yield from self._delete_reported(
+                {each for each in ids if end.seen is None or each not in end.seen}
+            )
+            state["events"] = feed_read_until.isoformat()
         if not end.complete:
             return False
         state.pop("walk", None)
-        if of.since is not None and end.latest is not None:
+        if spec.since is not None and end.latest is not None:
             state["since"] = end.latest.isoformat()
         if compares and end.seen is not None:
             yield from self._compare(end.seen, whole=since is None and options.since is None)
@@ -239,10 +242,10 @@ class _Run:
         return True
 
     def _read(self, state: dict[str, Any], since: datetime | None) -> Generator[Any, None, End]:
-        of = self._of
-        reading = self._reader.read(of, since, None if self._options.full else state.get("walk"))
+        spec = self._spec
+        reading = self._reader.read(spec, since, None if self._options.full else state.get("walk"))
         batch: list[dict[str, Any]] = []
-        kept: Mapping[str, Any] | None = None
+        saved: Mapping[str, Any] | None = None
         while True:
             message = reading.poll()
             if message is None:
@@ -250,130 +253,136 @@ class _Run:
                 continue
             if isinstance(message, Rows):
                 batch += message.rows
-                kept = message.state or kept
-                if len(batch) < _BATCH:
+                saved = message.state or saved
+                if len(batch) < _BATCH_ROWS:
                     continue
-            yield from self._stored(batch)
+            yield from self._tables(batch)
             batch = []
-            if kept is not None:
-                state["walk"] = dict(kept)
+            if saved is not None:
+                state["walk"] = dict(saved)
             if isinstance(message, Exception):
                 raise message
             if isinstance(message, End):
                 return message
 
-    def _stored(self, rows: list[dict[str, Any]]) -> Iterator[Any]:
-        of = self._of
+    def _tables(self, rows: list[dict[str, Any]]) -> Iterator[Any]:
+        spec = self._spec
         if not rows:
             return
-        yield dlt.mark.with_table_name(arrow.records(of, rows), of.name)
-        for child in of.children:
-            items = arrow.children(child, of.key, rows)
+        yield dlt.mark.with_table_name(arrow.records(spec, rows), spec.name)
+        for child in spec.children:
+            items = arrow.children(child, spec.key, rows)
             if items is not None:
                 yield dlt.mark.with_table_name(items, child.table)
 
     # --- deletions ---
 
-    def _compares(self, state: Mapping[str, Any], now: datetime) -> bool:
-        """Whether the ids in the warehouse are compared with those of the service in this run."""
-        of, options = self._of, self._options
-        if options.deletions == "off" or of.log:
+    def _compares_ids(self, state: Mapping[str, Any], now: datetime) -> bool:
+        """Whether this run compares the ids in the warehouse with those of the service."""
+        spec, options = self._spec, self._options
+        if options.deletions == "off" or spec.log:
             return False
-        if of.since is None or options.full or "compared" not in state:
+        if spec.since is None or options.full or "compared" not in state:
             return True
-        every = options.compare_every * (_WITH_FEED if "events" in state else 1)
+        every = options.compare_every * (_FEED_FACTOR if "events" in state else 1)
         return now - datetime.fromisoformat(state["compared"]) >= every
 
-    def _events(self, state: dict[str, Any]) -> Generator[Any, None, tuple[set[str], datetime] | None]:
-        """The ids that the change feed reports as deleted, and up to when; `None` without a feed."""
-        of = self._of
-        if self._options.deletions != "auto" or of.log:
+    def _deletion_events(
+        self, state: dict[str, Any]
+    ) -> Generator[Any, None, tuple[set[str], datetime] | None]:
+        """Return deleted ids from the change feed, and the time up to which it was read; `None` without a feed."""
+        spec = self._spec
+        if self._options.deletions != "auto" or spec.log:
             return None
-        types = {name for name, key in models.TYPES.items() if key == of.operation.key}
+        types = {name for name, key in models.TYPES.items() if key == spec.operation.key}
         if not types:
             return None
-        begun = datetime.now(UTC)
-        since = datetime.fromisoformat(state["events"]) if "events" in state else begun
-        every: dict[str, Any] = dlt.current.source_state().get("resources", {})
+        now = datetime.now(UTC)
+        since = datetime.fromisoformat(state["events"]) if "events" in state else now
+        states: dict[str, Any] = dlt.current.source_state().get("resources", {})
         earliest = min(
-            (datetime.fromisoformat(each["events"]) for each in every.values() if "events" in each),
-            default=begun,
+            (datetime.fromisoformat(each["events"]) for each in states.values() if "events" in each),
+            default=now,
         )
-        earliest = min(earliest, since) - _FEED_LATENESS
+        earliest = min(earliest, since) - _FEED_OVERLAP
         reader = self._reader
-        future = reader.once("deletions", lambda: reader.deleted(earliest))
-        [found] = yield from _waited([future])
+        future = reader.once("deletions", lambda: reader.deleted_records(earliest))
+        [found] = yield from _wait_for([future])
         if found is None:
             state.pop("events", None)
             return None
-        gone, latest = found
-        ids = set[str]().union(*(gone.get(name, ()) for name in types)) if "events" in state else set[str]()
+        deleted, latest = found
+        ids = (
+            set[str]().union(*(deleted.get(name, ()) for name in types)) if "events" in state else set[str]()
+        )
         return ids, max(latest, since)
 
-    def _reported(self, ids: set[str]) -> Iterator[Any]:
-        """Delete what the change feed reports as deleted, and the warehouse has."""
-        of = self._of
-        known = sorted(Warehouse(of, soft_delete=self._options.soft_delete).having(sorted(ids)))
-        if not of.filters_ids or of.fan_out is not None:
-            yield from self._delete(known)
+    def _delete_reported(self, ids: set[str]) -> Iterator[Any]:
+        """Delete records that the change feed reports as deleted, if the warehouse has them."""
+        spec = self._spec
+        stored = sorted(Warehouse(spec, soft_delete=self._options.soft_delete).existing_ids(sorted(ids)))
+        if not spec.filters_ids or spec.fan_out is not None:
+            yield from self._delete(stored)
             return
-        chunks = [known[start : start + _CHUNK] for start in range(0, len(known), _CHUNK)]
-        yield from self._looked_up(chunks, [self._submit(chunk, None) for chunk in chunks])
+        chunks = [stored[start : start + _LOOKUP_IDS] for start in range(0, len(stored), _LOOKUP_IDS)]
+        yield from self._delete_missing(chunks, [self._submit(chunk, None) for chunk in chunks])
 
     def _submit(self, ids: list[str], part: str | None) -> Future[set[str]]:
-        return self._reader.submit(self._reader.existing(self._of, ids, part))
+        return self._reader.submit(self._reader.existing_ids(self._spec, ids, part))
 
     def _compare(self, seen: Seen, *, whole: bool) -> Iterator[Any]:
-        """Delete what the service does not have any more.
+        """Delete the records that the service no longer has.
 
-        With `whole`, everything that the service has was just read; ids that were not are looked up all the same, where the
-        service can do that, since a list without an order of time may skip a record.
+        Ids that were not read are looked up first, if the list can filter by ids. If it can't, they are deleted only if this
+        run read the whole list (`whole`).
         """
-        of = self._of
-        warehouse = Warehouse(of, soft_delete=self._options.soft_delete)
-        parts = of.fan_out.values if of.fan_out is not None and of.filters_ids else (None,)
+        spec = self._spec
+        warehouse = Warehouse(spec, soft_delete=self._options.soft_delete)
+        parts = spec.fan_out.values if spec.fan_out is not None and spec.filters_ids else (None,)
         for part in parts:
             futures: list[Future[set[str]]] = []
             asked: list[list[str]] = []
-            for chunk in warehouse.ids(_CHUNK, part):
+            for chunk in warehouse.ids(_LOOKUP_IDS, part):
                 unread = [identity for identity in chunk if identity not in seen]
                 if not unread:
                     continue
-                if not of.filters_ids:
+                if not spec.filters_ids:
                     if whole:
                         yield from self._delete(set(unread))
                     continue
                 asked.append(unread)
                 futures.append(self._submit(unread, part))
-                if len(futures) == _LOOKUPS:
-                    yield from self._looked_up(asked, futures)
+                if len(futures) == _CONCURRENT_LOOKUPS:
+                    yield from self._delete_missing(asked, futures)
                     asked, futures = [], []
-            yield from self._looked_up(asked, futures)
+            yield from self._delete_missing(asked, futures)
 
-    def _looked_up(self, asked: list[list[str]], futures: list[Future[set[str]]]) -> Iterator[Any]:
-        found = yield from _waited(futures)
+    def _delete_missing(self, asked: list[list[str]], futures: list[Future[set[str]]]) -> Iterator[Any]:
+        """Delete the ids that look-ups did not find."""
+        found = yield from _wait_for(futures)
         yield from self._delete({identity for ids in asked for identity in ids}.difference(*found))
 
     def _delete(self, ids: Collection[str]) -> Iterator[Any]:
-        of = self._of
-        ids = set(ids) - self._gone
+        """Delete rows, or mark them as deleted."""
+        spec = self._spec
+        ids = set(ids) - self._deleted_ids
         if not ids:
             return
-        self._gone |= ids
+        self._deleted_ids |= ids
         if self._options.soft_delete:
-            stored = Warehouse(of, soft_delete=True).rows(sorted(ids))
+            stored = Warehouse(spec, soft_delete=True).rows(sorted(ids))
             if not stored:
                 return
-            tables = [(of.name, arrow.marked(of, stored, datetime.now(UTC)))]
+            tables = [(spec.name, arrow.soft_deletions(spec, stored, datetime.now(UTC)))]
         else:
-            tables = arrow.deletions(of, ids)
-        self._reader.progress.of(of.name).deleted += tables[0][1].num_rows
+            tables = arrow.deletions(spec, ids)
+        self._reader.progress.for_list(spec.name).deleted += tables[0][1].num_rows
         for name, table in tables:
             yield dlt.mark.with_table_name(table, name)
 
 
-def _waited(futures: list[Future[T]]) -> Generator[Any, None, list[T]]:
-    """The results of what the reader does, when all of it is done."""
+def _wait_for(futures: list[Future[T]]) -> Generator[Any, None, list[T]]:
+    """Wait until all futures are done, and return their results."""
     while not all(future.done() for future in futures):
         yield None
     return [future.result() for future in futures]

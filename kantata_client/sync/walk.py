@@ -1,8 +1,8 @@
-"""Walking one list from a moment on, so that no record is lost and an interrupted walk can be continued.
+"""Reads all records of one list, or all since a time, without missing any; an interrupted walk can be continued.
 
-A list that can be walked in the order of a time is cut into parts of that time, which are walked side by side: each request
-of such a walk depends on the last one, and one walk alone would leave most of the rate limit unused. What is kept after each
-page is how far each part got.
+A list that can be ordered by time is split into time ranges that are read concurrently: each request of a stable walk
+depends on the one before, so a single walk would leave most of the rate limit unused. The position of each part is saved
+after each page.
 """
 
 from __future__ import annotations
@@ -27,112 +27,113 @@ if TYPE_CHECKING:
 
     from kantata_client._lists.paginator import Paginator
     from kantata_client.client import Kantata
-    from kantata_client.sync.lists import FanOut, List
+    from kantata_client.sync.lists import FanOut, ListSpec
     from kantata_client.sync.progress import Progress
 
-PARTS = 8
-"""Parts of a list that are walked side by side."""
-_SPLIT_FROM = 8
-"""Pages from which a list is split."""
-_PAGE = 200
-_GRAIN = timedelta(seconds=1)
-"""Times of the service may be cut to seconds, and whether its filters include the moment itself is not documented."""
-_WALKS = 3
-"""Walks over a list that has no order of time, before a count that does not fit is accepted."""
+MAX_PARTS = 8
+"""Parts of a list that are read concurrently."""
+_SPLIT_PAGES = 8
+"""A list with at least this many pages is split."""
+_PAGE_SIZE = 200
+_RESOLUTION = timedelta(seconds=1)
+"""The service may truncate times to seconds, and it is not documented whether its filters include the given time."""
+_MAX_WALKS = 3
+"""How often a list without an order by time is read when fewer records came than the service counted."""
 
 
 @attrs.define(eq=False)
 class Part:
-    """A part of a list that is still to be read."""
+    """A part of a list that is not read completely yet."""
 
     value: str | None = None
-    """Of the parameter by which the list is read in parts."""
+    """Value of the parameter by which the list is read in parts."""
     after: datetime | None = None
     before: datetime | None = None
     split: bool = False
+    """Whether this is a time range of a split part, or too small to split."""
 
-    def kept(self) -> list[Any]:
-        """As JSON."""
-        return [self.value, _written(self.after), _written(self.before), self.split]
+    def to_json(self) -> list[Any]:
+        """Return the part as JSON values."""
+        return [self.value, _to_iso(self.after), _to_iso(self.before), self.split]
 
 
 class Walk:
-    """A walk over a list, or its continuation."""
+    """A walk over one list, new or continued from a saved state."""
 
     def __init__(
         self,
         kantata: Kantata,
-        of: List,
+        spec: ListSpec,
         since: datetime | None,
-        kept: Mapping[str, Any] | None,
+        saved: Mapping[str, Any] | None,
         progress: Progress,
         emit: Callable[[list[dict[str, Any]], Mapping[str, Any] | None], Awaitable[None]],
     ) -> None:
         self._kantata = kantata
-        self._of = of
+        self._spec = spec
         self._progress = progress
         self._emit = emit
         self._seen = Seen()
         self._newest: datetime | None = None
-        if kept is None:
+        if saved is None:
             self._since = since
             self._started = datetime.now(UTC)
             self._latest: datetime | None = None
             self._parts: list[Part] | None = None
         else:
-            self._since = _parsed(kept["since"])
-            self._started = datetime.fromisoformat(kept["started"])
-            self._latest = _parsed(kept["latest"])
+            self._since = _from_iso(saved["since"])
+            self._started = datetime.fromisoformat(saved["started"])
+            self._latest = _from_iso(saved["latest"])
             self._parts = [
-                Part(each[0], _parsed(each[1]), _parsed(each[2]), each[3]) for each in kept["parts"]
+                Part(each[0], _from_iso(each[1]), _from_iso(each[2]), each[3]) for each in saved["parts"]
             ]
-        # A list that is read parent by parent has too many parts to keep how far each got.
-        self._resumable = of.fan_out is None or of.fan_out.parent is None
+        # A list that is read for each parent has too many parts to save the position of each.
+        self._resumable = spec.fan_out is None or spec.fan_out.parent is None
 
     @property
     def latest(self) -> datetime | None:
-        """What was updated since then may be missing: the beginning of the walk, by the clock of the service.
+        """Time from which on updates may be missing: the start of the walk, by the service's clock.
 
-        This machine's clock may be ahead, so it is the latest update that the service knew when the walk began.
+        This machine's clock may be ahead, so it is the latest update that the service had when the walk began. `None` if the
+        list has no records, or no times.
         """
         latest = self._latest or self._newest
-        if latest is None and self._of.fan_out is not None:
-            return (
-                self._started
-            )  # there are no records, and asking each parent again would cost many requests
+        if latest is None and self._spec.fan_out is not None:
+            return self._started  # no records: without a time the next sync would ask each parent again
         return None if latest is None else min(latest, self._started)
 
     async def run(self) -> bool:
         """Read the list.
 
         Returns:
-            Whether it was read to its end, and not stopped before.
+            Whether the list was read to its end; `False` if it was stopped before.
         """
         try:
             return await self._run()
         except (BadRequestError, PermissionDeniedError, ValidationError, ServerError) as error:
-            if "include" not in self._of.query or (isinstance(error, ServerError) and error.status != 501):
+            if "include" not in self._spec.query or (isinstance(error, ServerError) and error.status != 501):
                 raise
             refused = await self._refused_includes()
-            include = [each for each in cast("list[str]", self._of.query["include"]) if each not in refused]
+            include = [each for each in cast("list[str]", self._spec.query["include"]) if each not in refused]
             if not refused or not include:
                 raise
-            self._of = attrs.evolve(self._of, query={**self._of.query, "include": include or None})
+            self._spec = attrs.evolve(self._spec, query={**self._spec.query, "include": include or None})
             self._progress.note(
-                self._of.name, f"without the ids of {', '.join(refused)}, which the service refuses"
+                self._spec.name,
+                f"without the ids of {', '.join(refused)}: the service refuses to include them",
             )
         return await self._run()
 
     async def _refused_includes(self) -> list[str]:
-        """The associations that the service refuses, an account without an add-on for example."""
-        of = self._of
+        """Return the associations that the service refuses to include, for example because the account lacks an add-on."""
+        spec = self._spec
         part = self._parts[0] if self._parts else Part()
         refused: list[str] = []
-        for include in cast("list[str]", of.query["include"]):
+        for include in cast("list[str]", spec.query["include"]):
             more: dict[str, Any] = {"include": [include]}
-            if "per_page" in of.operation.query:
+            if "per_page" in spec.operation.query:
                 more["per_page"] = 1
-            self._progress.requested(of.name)
+            self._progress.requested(spec.name)
             try:
                 await self._paginator(part, more).first()
             except (BadRequestError, PermissionDeniedError, ValidationError, ServerError):
@@ -140,11 +141,11 @@ class Walk:
         return refused
 
     async def _run(self) -> bool:
-        of = self._of
+        spec = self._spec
         if self._parts is None:
-            self._parts = await self._beginning()
+            self._parts = await self._initial_parts()
         pending = list(self._parts)
-        limit = asyncio.Semaphore(PARTS)
+        limit = asyncio.Semaphore(MAX_PARTS)
 
         async def read(part: Part) -> None:
             async with limit:
@@ -156,22 +157,24 @@ class Walk:
                     for part in pending:
                         group.create_task(read(part))
             except BaseExceptionGroup as errors:
-                raise _first(errors) from None
-            if self._progress.stopping or self._progress.enough(of.name):
+                raise _first_error(errors) from None
+            if self._progress.stopping or self._progress.slice_full(spec.name):
                 return not self._parts
             pending = list(self._parts)
         return True
 
-    async def _beginning(self) -> list[Part]:
-        of = self._of
-        if of.fan_out is None:
+    async def _initial_parts(self) -> list[Part]:
+        spec = self._spec
+        if spec.fan_out is None:
             self._latest = await self._latest_update({})
             return [Part()]
-        if of.fan_out.parent is None:
-            latest = [await self._latest_update({of.fan_out.parameter: value}) for value in of.fan_out.values]
+        if spec.fan_out.parent is None:
+            latest = [
+                await self._latest_update({spec.fan_out.parameter: value}) for value in spec.fan_out.values
+            ]
             self._latest = max((each for each in latest if each is not None), default=None)
-            return [Part(value) for value in of.fan_out.values]
-        return [Part(value) async for value in self._parents(of.fan_out)]
+            return [Part(value) for value in spec.fan_out.values]
+        return [Part(value) async for value in self._parents(spec.fan_out)]
 
     async def _parents(self, fan_out: FanOut) -> AsyncIterator[str]:
         parent = lists()[str(fan_out.parent)]
@@ -181,106 +184,112 @@ class Walk:
         method = getattr(getattr(self._kantata, parent.operation.resource), parent.operation.name)
         found = method(**query)
         async for page in (found.stable() if parent.stable_by else found).pages():
-            self._progress.requested(self._of.name)
+            self._progress.requested(self._spec.name)
             for item in page.items:
                 yield str(item.to_dict()[parent.key])
 
     async def _latest_update(self, more: Mapping[str, Any]) -> datetime | None:
-        of = self._of
-        by = "created_at" if of.log else "updated_at"
-        order = of.operation.query.get("order")
-        if of.since is None or order is None or f"{by}:desc" not in order.values:
+        spec = self._spec
+        by = "created_at" if spec.log else "updated_at"
+        order = spec.operation.query.get("order")
+        if spec.since is None or order is None or f"{by}:desc" not in order.values:
             return None
-        query = {name: value for name, value in of.query.items() if name != "include"}
-        self._progress.requested(of.name)
+        query = {name: value for name, value in spec.query.items() if name != "include"}
+        self._progress.requested(spec.name)
         first = await self._method()(**query, **more, order=f"{by}:desc").first()
-        return None if first is None else _time(first.to_dict().get(by))
+        return None if first is None else _parse_time(first.to_dict().get(by))
 
     async def _read(self, part: Part) -> None:
-        """Read a part, or what the run has time for."""
-        of, resumable = self._of, self._resumable
-        if self._progress.stopping or (resumable and self._progress.enough(of.name)):
+        """Read a part to its end, or until the run stops."""
+        spec, resumable = self._spec, self._resumable
+        if self._progress.stopping or (resumable and self._progress.slice_full(spec.name)):
             return
-        if of.stable_by and not part.split:
+        if spec.stable_by and not part.split:
             more = await self._split(part) if resumable else []
             part.split = True
             cast("list[Part]", self._parts).extend(more)
             if more:
-                return  # the parts are read side by side
-        read = self._read_by_time if of.stable_by else self._read_by_page
+                return  # the new parts, and this one, are read in the next round
+        read = self._read_by_time if spec.stable_by else self._read_by_page
         try:
             done = await read(part)
         except NotFoundError:
-            if of.fan_out is None or of.fan_out.parent is None:
+            if spec.fan_out is None or spec.fan_out.parent is None:
                 raise
-            done = True  # the parent was deleted meanwhile
+            done = True  # the parent was deleted in the meantime
         if done:
             cast("list[Part]", self._parts).remove(part)
             await self._emit([], self._state() if resumable else None)
 
     async def _read_by_time(self, part: Part) -> bool:
-        of, resumable = self._of, self._resumable
+        spec, resumable = self._spec, self._resumable
         async for page in self._paginator(part).stable().pages(concurrency=1):
-            rows = self._fresh(page.items)
+            rows = self._new_rows(page.items)
             if page.items:
-                last = _time(page.items[-1].to_dict().get(str(of.stable_by)))
-                if last is not None and (part.after is None or last - _GRAIN > part.after):
-                    part.after = last - _GRAIN
-            self._progress.expect(of.name, page.count if page.number == 1 else None, part.value)
-            await self._hand_over(rows, self._state() if resumable else None)
-            if self._progress.stopping or (resumable and self._progress.enough(of.name)):
+                last = _parse_time(page.items[-1].to_dict().get(str(spec.stable_by)))
+                if last is not None and (part.after is None or last - _RESOLUTION > part.after):
+                    part.after = last - _RESOLUTION
+            self._progress.expect(spec.name, page.count if page.number == 1 else None, part.value)
+            await self._deliver(rows, self._state() if resumable else None)
+            if self._progress.stopping or (resumable and self._progress.slice_full(spec.name)):
                 return False
         return True
 
     async def _read_by_page(self, part: Part) -> bool:
-        """Read a list that is paged by position: what moves to an earlier page meanwhile is found by another walk."""
-        of = self._of
-        for _ in range(_WALKS):
+        """Read a list by page number, again if records are missing because they moved to an earlier page in the meantime."""
+        spec = self._spec
+        for _ in range(_MAX_WALKS):
             count, found = None, set[str]()
             async for page in self._paginator(part).pages():
-                count = page.count if of.operation.result == "page" else None
-                self._progress.expect(of.name, count, part.value)
-                found |= {str(item.to_dict().get(of.key)) for item in page.items}
-                await self._hand_over(self._fresh(page.items), None)
+                count = page.count if spec.operation.result == "page" else None
+                self._progress.expect(spec.name, count, part.value)
+                found |= {str(item.to_dict().get(spec.key)) for item in page.items}
+                await self._deliver(self._new_rows(page.items), None)
                 if self._progress.stopping:
                     return False
             if count is None or len(found) >= count:
                 break
         return True
 
-    async def _hand_over(self, rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
-        self._progress.read(self._of.name, len(rows))
+    async def _deliver(self, rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
+        self._progress.read(self._spec.name, len(rows))
         await self._emit(rows, state)
 
-    def _fresh(self, items: list[Any]) -> list[dict[str, Any]]:
-        """Records that this run did not read yet; of two versions the first, since the next run reads the other one."""
-        of = self._of
-        fresh: list[dict[str, Any]] = []
+    def _new_rows(self, items: list[Any]) -> list[dict[str, Any]]:
+        """Return the records that this run has not read yet. A newer version of a record is left to the next run."""
+        spec = self._spec
+        new: list[dict[str, Any]] = []
         for item in items:
             row: dict[str, Any] = item.to_dict()
-            if row.get(of.key) is None:
-                self._progress.note(of.name, f"without records that have no {of.key}")
-            elif self._seen.add(str(row.get(of.key))):
-                fresh.append(row)
-                if self._latest is None and of.since is not None:
-                    at = _time(row.get("updated_at"))
+            if row.get(spec.key) is None:
+                self._progress.note(spec.name, f"without the records that have no {spec.key}")
+            elif self._seen.add(str(row.get(spec.key))):
+                new.append(row)
+                if self._latest is None and spec.since is not None:
+                    at = _parse_time(row.get("updated_at"))
                     if at is not None and (self._newest is None or at > self._newest):
                         self._newest = at
-        return fresh
+        return new
 
     async def _split(self, part: Part) -> list[Part]:
-        """Cut a large part into several of about the same number of records. The part itself becomes the first of them."""
-        of = self._of
+        """Split a large part into time ranges with about the same number of records.
+
+        The part itself becomes the first range.
+
+        Returns:
+            The other ranges.
+        """
+        spec = self._spec
         paginator = self._paginator(part, include=False)
-        self._progress.requested(of.name)
+        self._progress.requested(spec.name)
         count = await paginator.count()
-        pages = -(-count // _PAGE)
-        if pages < _SPLIT_FROM:
+        pages = -(-count // _PAGE_SIZE)
+        if pages < _SPLIT_PAGES:
             return []
-        self._progress.expect(of.name, count, part.value)
-        number = min(PARTS, pages // 2)
+        self._progress.expect(spec.name, count, part.value)
+        number = min(MAX_PARTS, pages // 2)
         cuts = await asyncio.gather(
-            *(self._time_of(part, count * each // number) for each in range(1, number))
+            *(self._time_at(part, count * each // number) for each in range(1, number))
         )
         bounds = sorted({cut for cut in cuts if cut is not None})
         if not bounds:
@@ -289,74 +298,74 @@ class Walk:
         part.before, more = (
             bounds[0],
             [
-                Part(part.value, start - _GRAIN, None if end is None else end, split=True)
+                Part(part.value, start - _RESOLUTION, None if end is None else end, split=True)
                 for start, end in zip(bounds, ends, strict=True)
             ],
         )
         return more
 
-    async def _time_of(self, part: Part, position: int) -> datetime | None:
-        """The time of the record at a position."""
-        by = str(self._of.stable_by)
+    async def _time_at(self, part: Part, position: int) -> datetime | None:
+        """Return the time of the record at an index."""
+        by = str(self._spec.stable_by)
         more = {"order": f"{by}:asc", "per_page": 1, "page": position + 1}
-        self._progress.requested(self._of.name)
+        self._progress.requested(self._spec.name)
         found = await self._paginator(part, more, include=False).first()
-        return None if found is None else _time(found.to_dict().get(by))
+        return None if found is None else _parse_time(found.to_dict().get(by))
 
     def _paginator(
         self, part: Part, more: Mapping[str, Any] | None = None, *, include: bool = True
     ) -> Paginator[Any]:
-        of = self._of
-        query = {name: value for name, value in of.query.items() if include or name != "include"}
+        spec = self._spec
+        query = {name: value for name, value in spec.query.items() if include or name != "include"}
         query |= more or {}
-        if of.since is not None and self._since is not None:
-            query[of.since] = self._since
-        if of.stable_by is not None:
-            after, before = (f"{of.stable_by.removesuffix('_at')}_{word}" for word in ("after", "before"))
+        if spec.since is not None and self._since is not None:
+            query[spec.since] = self._since
+        if spec.stable_by is not None:
+            after, before = (f"{spec.stable_by.removesuffix('_at')}_{word}" for word in ("after", "before"))
             if part.after is not None:
                 given = query.get(after)
                 query[after] = part.after if given is None else max(part.after, cast("datetime", given))
             if part.before is not None:
-                query[before] = part.before + _GRAIN
+                query[before] = part.before + _RESOLUTION
         path: list[str] = []
-        if part.value is not None and of.fan_out is not None:
-            if of.fan_out.in_path:
+        if part.value is not None and spec.fan_out is not None:
+            if spec.fan_out.in_path:
                 path.append(part.value)
             else:
-                query[of.fan_out.parameter] = part.value
+                query[spec.fan_out.parameter] = part.value
         return self._method()(*path, **query)
 
     def _method(self) -> Callable[..., Paginator[Any]]:
-        operation = self._of.operation
+        operation = self._spec.operation
         return getattr(getattr(self._kantata, operation.resource), operation.name)
 
     def _state(self) -> Mapping[str, Any]:
         return {
-            "since": _written(self._since),
+            "since": _to_iso(self._since),
             "started": self._started.isoformat(),
-            "latest": _written(self._latest or self._newest),
-            "parts": [part.kept() for part in cast("list[Part]", self._parts)],
+            "latest": _to_iso(self._latest or self._newest),
+            "parts": [part.to_json() for part in cast("list[Part]", self._parts)],
         }
 
     @property
     def seen(self) -> Seen:
-        """The ids that this run read."""
+        """The ids of the records that this run has read."""
         return self._seen
 
 
 class Seen:
-    """A set of ids, a bit each while they are dense numbers."""
+    """A set of ids that needs little memory: one bit for each id if they are dense numbers."""
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
         self._others: set[str] = set()
 
     def add(self, identity: str) -> bool:
-        """Add an id; whether it is new."""
+        """Add an id, and return whether it is new."""
         if identity.isdecimal() and identity.isascii() and identity[0] != "0" and len(identity) < 19:
-            place, bit = divmod(int(identity), 256)
-            bits = self._bits.get(place, 0)
-            self._bits[place] = bits | 1 << bit
+            index, bit = divmod(int(identity), 256)
+            bits = self._bits.get(index, 0)
+            self._bits[index] = bits | 1 << bit
             return not bits >> bit & 1
         new = identity not in self._others
         self._others.add(identity)
@@ -364,22 +373,22 @@ class Seen:
 
     def __contains__(self, identity: str) -> bool:
         if identity.isdecimal() and identity.isascii() and identity[0] != "0" and len(identity) < 19:
-            place, bit = divmod(int(identity), 256)
-            return bool(self._bits.get(place, 0) >> bit & 1)
+            index, bit = divmod(int(identity), 256)
+            return bool(self._bits.get(index, 0) >> bit & 1)
         return identity in self._others
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first, without the groups around it."""
+def _first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error, without the groups around it."""
     error = errors.exceptions[0]
     return (
-        _first(cast("BaseExceptionGroup[BaseException]", error))
+        _first_error(cast("BaseExceptionGroup[BaseException]", error))
         if isinstance(error, BaseExceptionGroup)
         else error
     )
 
 
-def _time(value: Any) -> datetime | None:
+def _parse_time(value: Any) -> datetime | None:
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -387,9 +396,9 @@ def _time(value: Any) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _parsed(text: str | None) -> datetime | None:
+def _from_iso(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _written(at: datetime | None) -> str | None:
+def _to_iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()

@@ -1,4 +1,4 @@
-"""A service that has a change feed and nothing else, on a clock of its own."""
+"""A fake service with only a change feed, and its own clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Written:
 
 @attrs.define
 class Feed:
-    """Answers `GET /subscribed_events` as of `now`; requests are counted."""
+    """Answers `GET /subscribed_events` as of `now`, and counts requests."""
 
     events: list[Written]
     now: datetime = EPOCH
@@ -109,7 +109,7 @@ def kind_of(change: int) -> str:
 
 
 def written(count: int, *, days: float, seed: int, doubled: float = 0.1) -> list[Written]:
-    """Changes of some days; a part of the events twice, written up to 10 minutes off, visible up to 30 minutes late."""
+    """Make events of some days: a share of them twice, up to 10 minutes out of order, visible up to 30 minutes late."""
     draw = random.Random(seed)
     events: list[Written] = []
     for change in range(count):

@@ -1,4 +1,4 @@
-"""The change feed is delivered event by event: each once, none lost, whatever the service and the restarts do."""
+"""`follow` delivers each event of the change feed once, across restarts, duplicates, disorder and delays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HOUR = timedelta(hours=1)
 CHANGES = int(os.environ.get("KANTATA_EVENTS", "10000"))
-"""100,000 by hand."""
+"""The full test sets KANTATA_EVENTS=100000."""
 
 
 def client(feed: Feed) -> Kantata:
@@ -39,7 +39,7 @@ def change_of(event: object) -> int:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["file", "sqlite"])
-async def test_20_restarts_deliver_each_event_once(tmp_path: Path, kind: str) -> None:
+async def test_each_event_is_delivered_once_across_20_restarts(tmp_path: Path, kind: str) -> None:
     days, restarts = 8.0, 20
     feed = Feed(written(CHANGES, days=days, seed=1))
     draw = random.Random(2)
@@ -71,7 +71,7 @@ async def test_20_restarts_deliver_each_event_once(tmp_path: Path, kind: str) ->
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["file", "sqlite"])
-async def test_an_event_whose_handling_failed_is_delivered_again(tmp_path: Path, kind: str) -> None:
+async def test_event_is_delivered_again_after_its_handler_failed(tmp_path: Path, kind: str) -> None:
     feed = Feed(written(450, days=1, seed=3), now=EPOCH + timedelta(days=2))
 
     def checkpoint() -> Checkpoint:
@@ -98,7 +98,7 @@ async def test_an_event_whose_handling_failed_is_delivered_again(tmp_path: Path,
 
 
 @pytest.mark.anyio
-async def test_a_torn_checkpoint_file_is_read_and_repaired(tmp_path: Path) -> None:
+async def test_truncated_checkpoint_file_is_repaired(tmp_path: Path) -> None:
     feed = Feed(written(100, days=1, seed=3, doubled=0), now=EPOCH + timedelta(days=2))
     path = tmp_path / "feed.jsonl"
     async with client(feed) as kantata:
@@ -115,7 +115,7 @@ async def test_a_torn_checkpoint_file_is_read_and_repaired(tmp_path: Path) -> No
             return found
 
         first = await deliver(40)
-        path.write_bytes(path.read_bytes()[:-9])  # killed while it wrote the last line
+        path.write_bytes(path.read_bytes()[:-9])  # as if killed while writing the last line
         second = await deliver(1_000)
         third = await deliver(1_000)
     assert second[0] == first[-1]
@@ -124,7 +124,7 @@ async def test_a_torn_checkpoint_file_is_read_and_repaired(tmp_path: Path) -> No
 
 
 @pytest.mark.anyio
-async def test_only_events_from_now_on_by_default(tmp_path: Path) -> None:
+async def test_first_run_begins_now_by_default(tmp_path: Path) -> None:
     feed = Feed(written(100, days=1, seed=3), now=EPOCH + timedelta(hours=12))
     begun, found = feed.now, set[int]()
     async with client(feed) as kantata:
@@ -138,7 +138,7 @@ async def test_only_events_from_now_on_by_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_it_waits_for_events_and_outlasts_failures(caplog: pytest.LogCaptureFixture) -> None:
+async def test_waits_for_events_and_survives_failures(caplog: pytest.LogCaptureFixture) -> None:
     feed = Feed(written(100, days=1, seed=3), now=EPOCH + timedelta(hours=12))
     found: set[int] = set()
 
@@ -168,7 +168,7 @@ async def test_it_waits_for_events_and_outlasts_failures(caplog: pytest.LogCaptu
 
 
 @pytest.mark.anyio
-async def test_a_failure_ends_a_run_that_does_not_wait() -> None:
+async def test_failure_ends_a_run_that_does_not_wait() -> None:
     feed = Feed([], failures=[httpx.ConnectError("down")])
     async with client(feed) as kantata:
         with pytest.raises(KantataConnectionError):
@@ -176,7 +176,7 @@ async def test_a_failure_ends_a_run_that_does_not_wait() -> None:
 
 
 @pytest.mark.anyio
-async def test_it_can_be_cancelled_and_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_continues_after_cancellation(tmp_path: Path) -> None:
     feed = Feed(written(50, days=1, seed=3, doubled=0), now=EPOCH + timedelta(days=2))
     found: list[int] = []
     async with client(feed) as kantata:
@@ -191,7 +191,7 @@ async def test_it_can_be_cancelled_and_goes_on_where_it_was(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_the_limit_of_9_days_is_announced_and_then_enforced(
+async def test_expiring_events_warn_and_expired_events_raise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed = Feed(written(50, days=1, seed=3, doubled=0), now=EPOCH + timedelta(days=1))
@@ -223,7 +223,7 @@ async def test_the_limit_of_9_days_is_announced_and_then_enforced(
 
 
 @pytest.mark.anyio
-async def test_types_are_asked_for_and_events_are_typed() -> None:
+async def test_types_filter_events_and_payloads_are_models() -> None:
     feed = Feed(written(100, days=1, seed=3, doubled=0), now=EPOCH + timedelta(days=2))
     async with (
         client(feed) as kantata,
@@ -242,7 +242,7 @@ async def test_types_are_asked_for_and_events_are_typed() -> None:
 
 
 @pytest.mark.anyio
-async def test_without_payloads_the_id_tells_events_apart() -> None:
+async def test_ids_identify_events_without_payloads() -> None:
     feed = Feed(written(300, days=1, seed=3, doubled=0), now=EPOCH + timedelta(days=2), payloads=False)
     async with client(feed) as kantata:
         for _ in range(2):
@@ -252,7 +252,7 @@ async def test_without_payloads_the_id_tells_events_apart() -> None:
                 assert len({event.id async for event in events}) == 300
 
 
-def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
+def test_invalid_arguments_raise() -> None:
     follow = Kantata("token").subscribed_events.follow
     with pytest.raises(UsageError, match="has no time zone"):
         follow(since=EPOCH.replace(tzinfo=None))
@@ -265,7 +265,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+async def test_file_of_another_kind_raises(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text(json.dumps({"a": 1}) + "\n" + json.dumps({"b": 2}) + "\n")
     with pytest.raises(UsageError, match="not a checkpoint"):
@@ -275,7 +275,7 @@ async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_checkpoint_file_stays_small(tmp_path: Path) -> None:
+async def test_checkpoint_file_is_compacted(tmp_path: Path) -> None:
     checkpoint = FileCheckpoint(tmp_path / "feed")
     await checkpoint.advance(EPOCH, EPOCH)
     for number in range(60_000):

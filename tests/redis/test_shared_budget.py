@@ -1,4 +1,4 @@
-"""Several processes under one budget, with a real Redis."""
+"""Several processes share one rate budget through a real Redis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
 
 @attrs.define
 class Limited:
-    """A service with a limit: a bucket of tokens, or a count per window of seconds."""
+    """A service with a rate limit: a token bucket, or a count in windows of `window` seconds."""
 
     rate: float
     window: float | None = None
@@ -101,7 +101,7 @@ class Limited:
 
 
 class Server:
-    """A redis-server on a port of loopback."""
+    """A redis-server on loopback."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -139,7 +139,7 @@ def redis(tmp_path: Path) -> Iterator[Server]:
 async def together(
     limited: Limited, redis: Server, processes: int, seconds: float, meanwhile: Any = None
 ) -> list[Any]:
-    """What the processes counted."""
+    """Run client processes, and return what each counted."""
     found: list[Any] = []
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     with anyio.fail_after(seconds + 60):
@@ -166,13 +166,13 @@ async def together(
 @pytest.mark.parametrize(
     ("window", "least", "most"), [(None, 0.9, 0.03), (2.0, 0.3, 0.12)], ids=["bucket", "window"]
 )
-async def test_8_processes_use_a_limit_that_nobody_told_them(
+async def test_8_processes_find_and_use_an_unknown_limit(
     redis: Server, window: float | None, least: float, most: float
 ) -> None:
     limited = Limited(rate=60.0, window=window)
     found = await together(limited, redis, 8, SECONDS)
     assert [each["errors"] for each in found] == [[]] * 8
-    # The rate is found in the first seconds; afterwards they use nearly all of it.
+    # The first seconds, in which the limit is found, don't count.
     middle = [at for at in limited.ago if limited.ago[-1] - SECONDS * 0.6 < at <= limited.ago[-1] - 1]
     used = len(middle) / (middle[-1] - middle[0]) / limited.rate
     refused = limited.refused / (limited.accepted + limited.refused)
@@ -183,7 +183,7 @@ async def test_8_processes_use_a_limit_that_nobody_told_them(
 
 
 @pytest.mark.asyncio
-async def test_redis_may_be_killed_and_come_back(redis: Server) -> None:
+async def test_requests_continue_while_redis_is_down(redis: Server) -> None:
     limited = Limited(rate=60.0)
 
     async def meanwhile() -> None:
@@ -195,12 +195,12 @@ async def test_redis_may_be_killed_and_come_back(redis: Server) -> None:
     found = await together(limited, redis, 4, 18, meanwhile)
     assert [each["errors"] for each in found] == [[]] * 4
     gaps = [later - earlier for earlier, later in zip(limited.ago, limited.ago[1:], strict=False)]
-    assert max(gaps) < 3  # they went on without it
+    assert max(gaps) < 3  # in seconds: no standstill while Redis is down
     assert limited.accepted > 60 * 18 * 0.5
 
 
 @pytest.mark.anyio
-async def test_without_redis_nothing_fails_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unreachable_redis_warns_once_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
     throttle = RedisThrottle("redis://127.0.0.1:9/0", first=500)
     limited = Limited(rate=10_000)
     limited.tokens = 1_000
@@ -217,23 +217,23 @@ async def test_without_redis_nothing_fails_and_it_is_said_once(caplog: pytest.Lo
 
 
 @pytest.mark.anyio
-async def test_a_pause_that_the_service_asks_for_holds_all(redis: Server) -> None:
+async def test_retry_after_pauses_all_clients(redis: Server) -> None:
     one, other = RedisThrottle(redis.url, "pause"), RedisThrottle(redis.url, "pause")
     assert await one.acquire("GET /x", False) is None
     one.limited("GET /x", False, 30.0, 0.01)
     left = None
-    for _ in range(500):  # it is told in another thread
+    for _ in range(500):  # Redis is updated in another thread
         left = await other.acquire("GET /y", False, 5.0)
         if left is not None:
             break
     assert left is not None
     assert 25 < left <= 30
-    assert await other.acquire("GET /workspaces", True, 5.0) is None  # a limit of its own
+    assert await other.acquire("GET /workspaces", True, 5.0) is None  # this operation has its own limit
     one.close()
     other.close()
 
 
-def test_wrong_arguments_are_refused_and_the_address_is_not_shown() -> None:
+def test_invalid_arguments_raise_without_showing_the_url() -> None:
     with pytest.raises(UsageError, match="slowest <= first"):
         RedisThrottle("redis://localhost", first=0)
     with pytest.raises(UsageError, match="begins with redis://") as caught:

@@ -1,4 +1,4 @@
-"""Accounts in a sandbox, pipelines into a scratch DuckDB, and what both hold."""
+"""A pipeline from a sandbox into a DuckDB file, and comparisons of the two."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Target:
         )
 
     def sync(self, sandbox: Sandbox, *resources: str, **options: Any) -> Progress:
-        """Run once; the progress has what was moved."""
+        """Run once, and return the counters."""
         progress = options.pop("progress", None) or Progress()
         options.setdefault("client", sandbox.client)
         source = kantata_source(resources=resources or None, progress=progress, **options)
@@ -55,7 +55,7 @@ class Target:
             return connection.execute(sql).fetchall()
 
     def table(self, name: str) -> dict[str, dict[str, Any]]:
-        """The rows by id."""
+        """Return the rows by id."""
         return table_in(self.file, DATASET, name)
 
     def types(self, name: str) -> dict[str, str]:
@@ -63,12 +63,12 @@ class Target:
 
 
 def differences(target: Target, sandbox: Sandbox, name: str, fields: tuple[str, ...]) -> list[str]:
-    """Where a table of a target differs from the sandbox's store."""
+    """List the differences between a table of a target and the sandbox's store."""
     return differences_in(target.file, DATASET, sandbox, name, fields)
 
 
 def table_in(file: Path, schema: str, name: str) -> dict[str, dict[str, Any]]:
-    """The rows of a table by id."""
+    """Return the rows of a table by id."""
     with duckdb.connect(str(file)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         cursor = connection.execute(f"SELECT * FROM {schema}.{name}")
@@ -80,7 +80,7 @@ def table_in(file: Path, schema: str, name: str) -> dict[str, dict[str, Any]]:
 def differences_in(
     file: Path, schema: str, sandbox: Sandbox, name: str, fields: tuple[str, ...]
 ) -> list[str]:
-    """Where a table differs from the sandbox's store."""
+    """List the differences between a table and the sandbox's store."""
     stored = {record["id"]: record for record in sandbox.store.all(lists()[name].operation.key or name)}
     loaded = table_in(file, schema, name)
     found = [f"{name} {identity} is not in the warehouse" for identity in stored.keys() - loaded.keys()]

@@ -1,4 +1,4 @@
-"""`kantata sync` as its users run it: a process, a DuckDB file, Ctrl-C and kill."""
+"""`kantata sync` as a process: lists, exit codes, Ctrl-C and kill."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 from anyio.from_thread import start_blocking_portal
+from typer.testing import CliRunner
 
+from kantata_client.cli._commands import app
 from kantata_client.sandbox import Sandbox
 from tests.sync.account import differences_in
 
@@ -24,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KILLS = int(os.environ.get("KANTATA_KILLS", "8"))
-"""50 by hand, with KANTATA_ENTRIES=200000."""
+"""The full test sets KANTATA_KILLS=50 and KANTATA_ENTRIES=200000."""
 ENTRIES = int(os.environ.get("KANTATA_ENTRIES", "20000"))
 
-# A shell's background jobs, and what they start, ignore Ctrl-C.
+# Processes in the background of a shell ignore Ctrl-C unless they reset the handler.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from kantata_client.cli import main; main()"
@@ -36,12 +39,14 @@ ENTRY = ("notes", "time_in_minutes", "date_performed", "workspace_id", "updated_
 
 
 class Account:
-    """A sandbox behind a socket, and the command pointed at it."""
+    """A sandbox behind a socket, and the command that syncs it."""
 
     def __init__(self, sandbox: Sandbox, url: str, folder: Path) -> None:
         self.sandbox = sandbox
         self.folder = folder
-        self.file = folder / "kantata.duckdb"  # named like the schema of a dataset could be
+        self.file = (
+            folder / "kantata.duckdb"
+        )  # the stem is also the name of dlt's schema, which must not confuse DuckDB
         self.environment = {
             **os.environ,
             "KANTATA_BASE_URL": url,
@@ -65,32 +70,58 @@ class Account:
             return connection.execute(sql).fetchall()
 
 
-@pytest.fixture
-def account(tmp_path: Path) -> Iterator[Account]:
-    sandbox = Sandbox(seed="demo")
+@contextmanager
+def serve(sandbox: Sandbox, folder: Path) -> Iterator[Account]:
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(sandbox.serve(port=0)) as server,
     ):
-        yield Account(sandbox, server.url, tmp_path)
+        yield Account(sandbox, server.url, folder)
 
 
-def test_all_lists_of_the_demo_account_are_synced(account: Account) -> None:
-    out, _ = account.run("--json", "--deletions", "ids")
-    summary = json.loads(out)
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    with serve(Sandbox(seed="demo"), tmp_path) as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Account, dict[str, Any]]]:
+    """An account of which all lists were synced, and the summary."""
+    with serve(Sandbox(seed="demo"), tmp_path_factory.mktemp("synced")) as account:
+        out, _ = account.run("--json", "--deletions", "ids")
+        yield account, json.loads(out)
+
+
+def test_all_lists_of_the_demo_account_sync(synced: tuple[Account, dict[str, Any]]) -> None:
+    account, summary = synced
     assert summary["status"] == "done"
     assert [each["name"] for each in summary["lists"] if each["status"] != "done"] == []
     assert len(summary["lists"]) == 91
     assert [each["name"] for each in summary["lists"] if each["notes"]] == []
     assert account.rows("SELECT count(*) FROM time_entries") == [(20_000,)]
     assert summary["rows"] >= 27_000
+
+
+def test_report_is_written_and_loads_nothing(synced: tuple[Account, dict[str, Any]]) -> None:
+    account, _ = synced
     page = (account.folder / "kantata.report.html").read_text("utf-8")
     assert "All lists were synced." in page
-    assert not re.search(r"(src|href|url)\s*[=(]", page)  # nothing comes from elsewhere
+    assert not re.search(r"(src|href|url)\s*[=(]", page)
     assert "time_entries" in page
 
 
-def test_a_list_that_fails_is_named_and_the_others_are_synced(account: Account) -> None:
+def test_queries_of_the_docs_return_rows(synced: tuple[Account, dict[str, Any]]) -> None:
+    account, _ = synced
+    text = (Path(__file__).parents[2] / "docs" / "sync.md").read_text("utf-8")
+    queries = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert queries is not None
+    for query in queries[1].split(";"):
+        if query.strip():
+            assert account.rows(query), query
+
+
+def test_failed_list_is_reported_and_other_lists_sync(account: Account) -> None:
     account.sandbox.faults.status(403, path="/users", times=None)
     out, _ = account.run("--resources", "users,workspaces", code=3)
     assert "users failed: GET /users failed with 403" in out
@@ -104,35 +135,48 @@ def test_a_list_that_fails_is_named_and_the_others_are_synced(account: Account) 
     assert account.rows("SELECT count(*) FROM users")[0][0] == len(visible)
 
 
-def test_ctrl_c_keeps_what_was_read_and_the_next_sync_continues(account: Account) -> None:
+def test_ctrl_c_keeps_rows_and_the_next_sync_continues(account: Account) -> None:
     account.sandbox.faults.latency(0.1, path="/time_entries")
     with account.start("--resources", "time_entries") as process:
-        seen = len(account.sandbox.requests)
+        requests = len(account.sandbox.requests)
         deadline = time.monotonic() + 60
-        while len(account.sandbox.requests) < seen + 30 and time.monotonic() < deadline:
+        while len(account.sandbox.requests) < requests + 30 and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
-    kept = account.rows("SELECT count(*) FROM time_entries")[0][0]
-    assert 0 < kept < 20_000
-    assert f"Stopped. {kept:,} records are kept; the same command continues with time_entries." in out
+    stored = account.rows("SELECT count(*) FROM time_entries")[0][0]
+    assert 0 < stored < 20_000
+    assert f"Stopped. {stored:,} records are kept; the same command continues with time_entries." in out
     account.sandbox.faults.clear()
     out, _ = account.run("--resources", "time_entries", "--json")
-    assert json.loads(out)["rows"] < 20_000 - kept + 8 * 400
+    assert json.loads(out)["rows"] < 20_000 - stored + 8 * 400
     assert account.rows("SELECT count(*) FROM time_entries") == [(20_000,)]
 
 
-def test_wrong_arguments_and_an_unreachable_service(account: Account) -> None:
-    assert "no list 'tasks'" in account.run("--resources", "tasks", code=1)[0]
-    assert "--every 2026-01-01: give a span" in account.run("--every", "2026-01-01", code=1)[0]
-    assert "neither a time such as" in account.run("--since", "often", code=1)[0]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resources", "tasks"], "unknown list 'tasks'"),
+        (["--every", "2026-01-01"], "--every 2026-01-01: expected a duration"),
+        (["--compare", "often"], "neither a time such as"),
+        (["--since", "often"], "neither a time such as"),
+    ],
+    ids=["list", "every", "compare", "since"],
+)
+def test_invalid_argument_exits_with_1(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["sync", "--to", str(tmp_path / "a.duckdb"), *arguments])
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_unreachable_service_fails_all_lists(account: Account) -> None:
     account.environment["KANTATA_BASE_URL"] = "http://127.0.0.1:9/api/v1"
     assert "currencies failed" in account.run("--resources", "currencies", code=4)[0]
 
 
 def change(sandbox: Sandbox, draw: random.Random) -> None:
-    """Create, change and delete some time entries."""
+    """Create, update and delete time entries."""
     store = sandbox.store
     ids = store.ids("time_entries")
     for identity in draw.sample(ids, 12):
@@ -148,7 +192,7 @@ def change(sandbox: Sandbox, draw: random.Random) -> None:
 
 # It changes the store from another thread than the one that serves it, which the store does not guard against yet.
 @pytest.mark.measured
-def test_kills_at_any_moment_lose_nothing(account: Account) -> None:
+def test_kill_at_any_time_loses_nothing(account: Account) -> None:
     draw = random.Random(int(os.environ.get("KANTATA_SEED", "5")))
     store = account.sandbox.store
     template = store.all("time_entries")[0]
@@ -170,17 +214,7 @@ def test_kills_at_any_moment_lose_nothing(account: Account) -> None:
             process.kill()
             process.communicate()
     change(account.sandbox, draw)
-    account.run(*arguments)  # what a killed sync left is stored first, and then the rest is read
+    account.run(*arguments)  # stores what the killed sync left, then reads the rest
     assert differences_in(account.file, "main", account.sandbox, "time_entries", ENTRY) == []
     account.run(*arguments)
     assert differences_in(account.file, "main", account.sandbox, "time_entries", ENTRY) == []
-
-
-def test_the_queries_of_the_docs_run(account: Account) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "sync.md").read_text("utf-8")
-    queries = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
-    assert queries is not None
-    account.run("--resources", "time_entries,workspaces,users")
-    for query in queries[1].split(";"):
-        if query.strip():
-            assert account.rows(query), query

@@ -1,4 +1,4 @@
-"""What is read is worked out from the contract: all of its lists, with the contract's types."""
+"""A sync reads all lists of the contract, and converts records to the contract's types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from kantata_client import UsageError
 from kantata_client.operations import OPERATIONS
 from kantata_client.sync import arrow
-from kantata_client.sync.lists import chosen, lists
+from kantata_client.sync.lists import lists, select
 
 
-def test_every_list_of_the_contract_is_read() -> None:
+def test_every_list_of_the_contract_has_a_spec() -> None:
     gets = [OPERATIONS[name] for name in OPERATIONS if name.startswith("GET ")]
     expected = {each.id for each in gets if each.result in ("page", "array")}
     assert {each.operation.id for each in lists().values()} == expected
@@ -23,7 +23,7 @@ def test_every_list_of_the_contract_is_read() -> None:
     assert sum(each.since == "updated_after" for each in lists().values()) == 51
 
 
-def test_required_parameters_are_fanned_out() -> None:
+def test_required_parameters_fan_out() -> None:
     found = {name: each.fan_out for name, each in lists().items() if each.fan_out}
     parents = {name: each.parent for name, each in found.items() if each.parent}
     assert parents == {
@@ -44,7 +44,7 @@ def test_required_parameters_are_fanned_out() -> None:
         assert required == ({each.fan_out.parameter} if each.fan_out else set()), name
 
 
-def test_all_ids_that_have_to_be_asked_for_are_asked_for() -> None:
+def test_ids_that_need_include_are_included() -> None:
     for each in lists().values():
         include = each.query.get("include", [])
         assert isinstance(include, list)
@@ -54,19 +54,19 @@ def test_all_ids_that_have_to_be_asked_for_are_asked_for() -> None:
                 assert name in include, (each.name, name)
 
 
-def test_every_field_has_a_place() -> None:
+def test_every_field_has_exactly_one_target() -> None:
     for each in lists().values():
         for field in each.model.FIELDS:
-            places = [field in each.columns, field in each.references]
-            places.append(field in {child.field for child in each.children})
-            assert places.count(True) == 1, (each.name, field)
+            targets = [field in each.columns, field in each.references]
+            targets.append(field in {child.field for child in each.children})
+            assert targets.count(True) == 1, (each.name, field)
         assert each.key in each.columns
         tables = [child.table for child in each.children]
         assert all(child.item != child.owner for child in each.children)
         assert len(set(tables)) == len(tables)
 
 
-def test_types_are_those_of_the_contract() -> None:
+def test_column_kinds_are_those_of_the_contract() -> None:
     columns = lists()["time_entries"].columns
     assert columns["id"] == columns["workspace_id"] == columns["location_id"] == "text"
     assert columns["rate_in_cents"] == columns["time_in_minutes"] == "bigint"
@@ -77,10 +77,10 @@ def test_types_are_those_of_the_contract() -> None:
     assert lists()["posts"].columns["subject_ref__id"] == "text"
 
 
-def test_unknown_names_are_refused_with_a_suggestion() -> None:
-    with pytest.raises(UsageError, match="no list 'time_entry'; did you mean 'time_entries'"):
-        chosen(["time_entry"])
-    assert [each.name for each in chosen(["users", "stories", "users"])] == ["stories", "users"]
+def test_unknown_list_raises_with_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="unknown list 'time_entry'; did you mean 'time_entries'"):
+        select(["time_entry"])
+    assert [each.name for each in select(["users", "stories", "users"])] == ["stories", "users"]
 
 
 def row(**fields: Any) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def converted(*rows: dict[str, Any]) -> list[dict[str, Any]]:
     return arrow.records(lists()["time_entries"], list(rows)).to_pylist()
 
 
-def test_values_get_the_types_of_the_columns() -> None:
+def test_values_are_converted_to_column_types() -> None:
     [found] = converted(
         row(
             workspace_id="7",
@@ -113,7 +113,7 @@ def test_values_get_the_types_of_the_columns() -> None:
     assert found["notes"] is None
 
 
-def test_odd_values_are_read_where_they_can_be() -> None:
+def test_values_of_similar_types_are_converted() -> None:
     first, second = converted(
         {"id": 5, "workspace_id": 7, "rate_in_cents": "100", "time_in_minutes": 3.0, "date_performed": None},
         row(date_performed="2026-03-02T10:00:00Z", updated_at="2026-03-02T09:30:00", rate_in_cents=None),
@@ -149,16 +149,16 @@ def test_odd_values_are_read_where_they_can_be() -> None:
         ("another", None),
     ],
 )
-def test_what_does_not_fit_is_kept_beside(field: str, value: Any) -> None:
-    odd, usual = converted(row(**{field: value}), row(billable=True, rate_in_cents=1))
-    extra = json.loads(odd["_extra"])
+def test_unknown_fields_and_invalid_values_go_to_extra(field: str, value: Any) -> None:
+    invalid, valid = converted(row(**{field: value}), row(billable=True, rate_in_cents=1))
+    extra = json.loads(invalid["_extra"])
     assert extra == {field: value}
-    assert odd.get(field) is None
-    assert usual["billable"] is True
-    assert usual["_extra"] is None
+    assert invalid.get(field) is None
+    assert valid["billable"] is True
+    assert valid["_extra"] is None
 
 
-def test_lists_of_ids_become_rows_and_empty_ones_delete() -> None:
+def test_id_lists_become_rows_and_empty_lists_delete() -> None:
     stories = lists()["stories"]
     child = next(each for each in stories.children if each.field == "assignee_ids")
     rows = [
@@ -176,7 +176,7 @@ def test_lists_of_ids_become_rows_and_empty_ones_delete() -> None:
     assert arrow.children(child, "id", [{"id": "4"}]) is None
 
 
-def test_a_reference_to_any_type_becomes_two_columns() -> None:
+def test_polymorphic_reference_becomes_two_columns() -> None:
     posts = lists()["posts"]
     table = arrow.records(
         posts, [{"id": "1", "subject_ref": {"key": "stories", "id": "9"}}, {"id": "2", "subject_ref": "?"}]
@@ -186,7 +186,7 @@ def test_a_reference_to_any_type_becomes_two_columns() -> None:
     assert (second["subject_ref__id"], second["_extra"]) == (None, '{"subject_ref":"?"}')
 
 
-def test_tables_of_all_lists_have_the_same_types_whatever_is_in_them() -> None:
+def test_empty_columns_have_types() -> None:
     for each in lists().values():
         empty = arrow.records(each, [{each.key: "1"}])
         assert not any(pa.types.is_null(field.type) for field in empty.schema), each.name
