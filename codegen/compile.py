@@ -73,7 +73,7 @@ def _understand(contract: Path, overrides: Path) -> Facts:
         operations = [operation for resource in found.resources for operation in resource.operations]
         check_repeatable(operations, semantics)
     found = attrs.evolve(found, resources=extend(found.resources))
-    return word(found, load_wording(overrides / "wording.yaml", found.resources))
+    return word(found, load_wording(overrides / "wording.yaml", found))
 
 
 def write(

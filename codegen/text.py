@@ -42,11 +42,16 @@ def _indent(line: str) -> int:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital first and a full stop last."""
+    """Text with a capital first, unless that is part of a wire name such as `ids_to_add`, and a full stop last."""
     text = text.strip()
     if not text:
         return text
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    named = "_" in text.split()[0]
+    return (
+        (text[0] if named else text[0].upper())
+        + text[1:]
+        + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    )
 
 
 def one_or_many(annotation: str) -> str:

@@ -81,7 +81,9 @@ class OperationView(_View):
     def documentation(self) -> str:
         parts = [sentence(self.facts.summary)]
         if self.facts.description:
-            parts.append(sentence(" ".join(self.facts.description.split())))
+            parts.append(sentence(self.facts.description))
+        if self.facts.name == "create" and self.facts.bulk_limit:
+            parts.append("To create many, use `create_many`.")
         if self.facts.deprecated and "deprecated" not in self.facts.description.lower():
             parts.append("Deprecated: the service may remove this operation.")
         if self.facts.own_rate_limit:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, of_file, outdated, reading
+from codegen.errors import CodegenError, guarded, of_file, outdated, reading
 from codegen.load import load_data
+from codegen.prose import BULK, RATE, says
 from codegen.text import sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codegen.facts import Argument, Facts, OperationFacts, ResourceFacts
+    from codegen.facts import Argument, Facts, ModelFacts, OperationFacts
 
 _VERBS = {"list": "List", "get": "Get", "create": "Create", "update": "Update", "delete": "Delete"}
 _IMPERATIVE = {
@@ -68,6 +69,7 @@ _DO = frozenset(
     }
     | {"send", "show", "split", "use"}
 )
+_FACTS = re.compile(r"(?:Valid values|Known values|Present only|Present when|Returned only|Deprecated)\b")
 _TIME = frozenset({"date", "datetime"})
 
 
@@ -77,8 +79,14 @@ class Wording:
 
     summaries: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """`METHOD /path` → what the operation does."""
+    descriptions: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """`METHOD /path` → what else there is to know, instead of the contract's description."""
     parameters: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """Name, or `resource.name` → what the argument means."""
+    """Name, `resource.name` or `object.name` → what the argument means."""
+    filters: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """The same for query parameters of lists, where it differs."""
+    notes: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """What the contract says of a field → how the docstrings say it."""
 
     def summary(self, operation: OperationFacts) -> str:
         """What an operation does, as a sentence in the imperative."""
@@ -95,6 +103,23 @@ class Wording:
         said = f"{_IMPERATIVE.get(first, first)} {rest}".strip()
         return sentence(said or f"{_words(operation.name)} ({many})")
 
+    def description(self, operation: OperationFacts) -> str:
+        """What else there is to know of an operation, without its limits, which the templates add."""
+        if operation.id in self.descriptions:
+            return self.descriptions[operation.id]
+        sentences = re.split(r"(?<=[.!?])\s+", " ".join(operation.description.split()))
+        return " ".join(each for each in sentences if not says((*RATE, *BULK), each))
+
+    def note(self, description: str) -> str:
+        """A field's description, with our sentence in place of the contract's."""
+        text, facts = _parted(description)
+        return f"{self.notes.get(text, text)} {facts}".strip()
+
+    def _own(self, name: str, owner: str, *, filters: bool) -> str | None:
+        sections = (self.filters, self.parameters) if filters else (self.parameters,)
+        keys = (f"{owner}.{name}", name)
+        return next((section[key] for key in keys for section in sections if key in section), None)
+
     def argument(self, argument: Argument, owner: str, *, filters: bool) -> str:
         """What an argument means, with its unit and its default.
 
@@ -103,8 +128,11 @@ class Wording:
             owner: The resource, or the object that has the property, in snake case.
             filters: Whether it narrows a list down.
         """
-        own = self.parameters.get(f"{owner}.{argument.name}") or self.parameters.get(argument.name)
-        text = own or _said(argument) or _derived(argument, owner, filters=filters)
+        text = (
+            self._own(argument.name, owner, filters=filters)
+            or _said(argument, filters=filters)
+            or _derived(argument, owner, filters=filters)
+        )
         parts = [sentence(text)]
         if argument.deprecated and "deprecated" not in text.lower():
             parts.append("Deprecated.")
@@ -119,36 +147,64 @@ class Wording:
         return " ".join(parts)
 
 
-def load_wording(path: Path, resources: tuple[ResourceFacts, ...]) -> Wording:
+def load_wording(path: Path, facts: Facts) -> Wording:
     """Read the sentences, and check that each is about something.
 
     Args:
         path: `overrides/wording.yaml`.
-        resources: What `codegen.describe` found.
+        facts: What `codegen.describe` found.
 
     Raises:
         CodegenError: A section is unknown, a sentence is not text, or a name is not in the contract.
     """
     data = load_data(path)
-    operations = {each.id for resource in resources for each in resource.operations}
-    arguments: set[str] = set()
-    for resource in resources:
-        for operation in resource.operations:
-            for argument in operation.arguments:
-                arguments |= {argument.name, f"{resource.name}.{argument.name}"}
+    known = _nameable(facts)
     with of_file(path), reading("the wording"):
-        if unknown := data.keys() - {"summaries", "parameters"}:
-            msg = f"unknown sections {sorted(unknown)}: there are `summaries` and `parameters`"
+        sections = [each.name for each in attrs.fields(Wording)]
+        if unknown := data.keys() - set(sections):
+            msg = (
+                f"unknown sections {sorted(unknown)}: there are {', '.join(f'`{each}`' for each in sections)}"
+            )
             raise CodegenError(msg, (min(unknown),))
-        for section, known in (("summaries", operations), ("parameters", arguments)):
+        for section in sections:
             for name, text in cast("dict[str, Any]", data.get(section, {})).items():
-                if not isinstance(text, str):
-                    msg = f"{section}: {name}: expected a sentence, got {text!r}"
-                    raise CodegenError(msg, (section, name))
-                if name not in known:
-                    msg = f"{section}: the contract has no {name!r}; delete the line, or correct it"
-                    outdated(msg, (section, name))
-    return Wording(data.get("summaries", {}), data.get("parameters", {}))
+                with guarded(section, name):
+                    if not isinstance(text, str):
+                        msg = f"{section}: {name}: expected a sentence, got {text!r}"
+                        raise CodegenError(msg)
+                    # Notes are keyed by the publisher's sentences, which a new wording may lack.
+                    if section in known and name not in known[section]:
+                        msg = f"{section}: the contract has no {name!r}; delete the line, or correct it"
+                        outdated(msg, (section, name))
+    return Wording(**{section: data.get(section, {}) for section in sections})
+
+
+def _nameable(facts: Facts) -> dict[str, set[str]]:
+    """What each section can have sentences about."""
+    operations, parameters, filters = set[str](), set[str](), set[str]()
+    for resource in facts.resources:
+        for operation in resource.operations:
+            operations.add(operation.id)
+            for argument in operation.arguments:
+                parameters |= {argument.name, f"{resource.name}.{argument.name}"}
+            for argument in operation.query if _is_list(operation) else ():
+                filters |= {argument.name, f"{resource.name}.{argument.name}"}
+    for each in facts.inputs:
+        for argument in each.arguments:
+            parameters |= {argument.name, f"{_owner(each.name)}.{argument.name}"}
+    return {
+        "summaries": operations,
+        "descriptions": operations,
+        "parameters": parameters,
+        "filters": filters,
+    }
+
+
+def _parted(description: str) -> tuple[str, str]:
+    """(what a field's description says, what of it states values and conditions)."""
+    found = _FACTS.search(description)
+    at = found.start() if found else len(description)
+    return description[:at].strip(), description[at:]
 
 
 def word(facts: Facts, wording: Wording) -> Facts:
@@ -157,22 +213,39 @@ def word(facts: Facts, wording: Wording) -> Facts:
         attrs.evolve(resource, operations=tuple(_worded(each, wording) for each in resource.operations))
         for resource in facts.resources
     )
+    owners = {
+        operation.body.input_class: operation.resource
+        for resource in resources
+        for operation in resource.operations
+        if operation.body is not None
+    }
     inputs = tuple(
-        attrs.evolve(each, arguments=_arguments(each.arguments, _owner(each.name), wording))
+        attrs.evolve(
+            each,
+            arguments=_arguments(each.arguments, owners.get(each.name) or _owner(each.name), wording),
+        )
         for each in facts.inputs
     )
-    return attrs.evolve(facts, resources=resources, inputs=inputs)
+    models = tuple(_noted(each, wording) for each in facts.models)
+    return attrs.evolve(facts, resources=resources, inputs=inputs, models=models)
+
+
+def _noted(model: ModelFacts, wording: Wording) -> ModelFacts:
+    fields = tuple(attrs.evolve(each, description=wording.note(each.description)) for each in model.fields)
+    nested = tuple(_noted(each, wording) for each in model.nested)
+    return attrs.evolve(model, fields=fields, nested=nested)
 
 
 def _worded(operation: OperationFacts, wording: Wording) -> OperationFacts:
-    owner, listed = operation.resource, operation.result in ("page", "array")
+    owner = operation.resource
     body = operation.body
     if body is not None:
         body = attrs.evolve(body, arguments=_arguments(body.arguments, owner, wording))
     return attrs.evolve(
         operation,
         summary=wording.summary(operation),
-        query=_arguments(operation.query, owner, wording, filters=listed),
+        description=wording.description(operation),
+        query=_arguments(operation.query, owner, wording, filters=_is_list(operation)),
         body=body,
     )
 
@@ -185,18 +258,23 @@ def _arguments(
     )
 
 
+def _is_list(operation: OperationFacts) -> bool:
+    """Whether its query parameters are filters."""
+    return operation.result in ("page", "array")
+
+
 def _owner(input_class: str) -> str:
     """The object that an input class describes: `CreateStory` → `story`, `ExternalReferenceInput` → `external_reference`."""
     return re.sub(r"^(create|update)_|_input$", "", names.snake(input_class))
 
 
-def _said(argument: Argument) -> str | None:
+def _said(argument: Argument, *, filters: bool) -> str | None:
     """The contract's own words, if they say more than the name and the type do."""
     text = _NOT_SAID.sub("", argument.description)
     if argument.many:
         text = _LISTED.sub("", text)
     text = text.strip().rstrip(".")
-    if text.lower().startswith("by "):
+    if filters and text.lower().startswith("by "):
         return "Filter " + text[0].lower() + text[1:]
     bare = set(re.findall(r"[a-z]+", text.lower())) - {"of", "the", "a", "s"}
     named = set(re.findall(r"[a-z]+", argument.name.lower())) | {"id", "ids"}
@@ -225,7 +303,8 @@ def _of_record(argument: Argument, one: str, noun: str) -> str:
     if noun.endswith(" ids"):
         return f"Ids of the {_plural(noun.removesuffix(' ids'))}"
     if noun:
-        return f"Id of the {noun.removesuffix(' id')}" if noun.endswith(" id") else noun
+        one_of = re.sub(r"^an? ", "", noun.removesuffix(" id"))
+        return f"Id of the {one_of}" if noun.endswith(" id") else noun
     if name.endswith("_ids"):
         return f"Ids of the {_plural(words.removesuffix(' ids'))}"
     if name.endswith("_id"):
@@ -281,8 +360,11 @@ def _of_filter(argument: Argument, many: str, noun: str) -> str:
         return f"Ids of the {many}"
     words = _words(_EXCLUDING.sub("", name) if _EXCLUDING.match(name) else _ABOUT_RECORDS.sub("", name))
     if match := re.fullmatch(r"(\w+)_(after|before|between|on)", name):
-        field = _words(match[1])
-        return f"Return only {many} whose {field} time is {match[2]} this {'range' if match[2] == 'between' else 'date'}"
+        field, at = _words(match[1]), "time" if argument.kind == "datetime" else "date"
+        field = field if field.endswith(("date", "time")) else f"{field} {at}"
+        if match[2] == "between":
+            return f"Return only {many} whose {field} is in this range"
+        return f"Return only {many} whose {field} is {match[2]} this {at}"
     if argument.kind in _TIME:
         return f"Filter {many} by {words}"
     if _EXCLUDING.match(name):
@@ -290,7 +372,8 @@ def _of_filter(argument: Argument, many: str, noun: str) -> str:
     if name in ("matching", "title", "name"):
         return f"Return only {many} whose name or title matches this text"
     by = noun if noun and (words in noun or noun.startswith(names.singular(words))) else words
-    by = f"{words} ({noun})" if noun and by == words and noun != words else by
+    more = set(noun.split()) - set(words.split())
+    by = f"{words} ({noun})" if more and by == words else by
     return f"Filter {many} by {by}"
 
 

@@ -47,7 +47,7 @@ class AccessGroupMemberships(Resource):
     ) -> Paginator[AccessGroupMembership]:
         """List access group memberships.
 
-        "Account Administrators" group excluded.
+        The group "Account Administrators" is left out.
 
         Args:
             access_group_id: Filter access group memberships by access group id.
@@ -95,7 +95,7 @@ class AccessGroupMemberships(Resource):
     ) -> AccessGroupMembership:
         """Create an access group membership.
 
-        Account Administrators: change account membership permission instead.
+        For the group "Account Administrators", change the permission of the account membership instead.
 
         Args:
             access_group_id: Id of the access group.
@@ -170,7 +170,7 @@ class AccessGroupMemberships(Resource):
     ) -> AccessGroupMembershipDeleteResult:
         """Delete an access group membership.
 
-        Account Administrators: change account membership permission instead.
+        For the group "Account Administrators", change the permission of the account membership instead.
 
         Args:
             id: Id of the access group membership.

@@ -38,11 +38,11 @@ class AccountColors(Resource):
     ) -> Paginator[AccountColor]:
         """List account colors.
 
-        Set a project's color through the workspaces endpoint.
+        To set the color of a project, update the workspace.
 
         Args:
             enabled_only: `True`: return only enabled account colors. Default: `True`.
-            matching: Filter by name.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             page: Page to start with; the first is 1.

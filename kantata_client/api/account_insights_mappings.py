@@ -42,18 +42,18 @@ class AccountInsightsMappings(Resource):
     ) -> Paginator[AccountInsightsMapping]:
         """List the dynamic dashboards of Insights.
 
-        Only dashboards visible to the caller.
+        Returns only dashboards that the current user can see.
 
         Args:
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Filter by name, case-insensitive.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            standard: True = standard only, false = custom only.
+            standard: `True`: return only standard dashboards; `False`: only custom ones.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:

@@ -60,7 +60,7 @@ class AccountInvitations(Resource):
         """List account invitations.
 
         Args:
-            by_full_name: Partial match.
+            by_full_name: Return only those whose name contains this text.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
@@ -117,18 +117,19 @@ class AccountInvitations(Resource):
     ) -> AccountInvitation:
         """Create an account invitation.
 
-        Has its own rate limit. Takes up to 50 objects in one request, as an array under the plural key.
-        Members beyond licence count are billed.
+        Members beyond the number of licenses are billed.
+
+        To create many, use `create_many`.
 
         This operation has a rate limit of its own.
 
         Args:
-            email_address: Invitation is sent there.
+            email_address: Address to which the invitation is sent.
             full_name: Full name of the account invitation.
-            bill_rate_in_cents: Default without rate card; set by administrators or project leads
-                only. In cents.
+            bill_rate_in_cents: Default bill rate where no rate card applies, in cents; only
+                administrators and project leads may set it.
             billability_target: Target share of billable time, in percent.
-            cost_rate_in_cents: Default; set by administrators only. In cents.
+            cost_rate_in_cents: Default cost rate, in cents; only administrators may set it.
             default_read_only: `True` switches "default read only" on.
             default_role_id: Id of the default role.
             external_reference: Reference to the record in an external system. `create_many` with
@@ -222,10 +223,10 @@ class AccountInvitations(Resource):
 
         Args:
             id: Id of the account invitation.
-            bill_rate_in_cents: Default without rate card; set by administrators or project leads
-                only. In cents.
+            bill_rate_in_cents: Default bill rate where no rate card applies, in cents; only
+                administrators and project leads may set it.
             billability_target: Target share of billable time, in percent.
-            cost_rate_in_cents: Default; set by administrators only. In cents.
+            cost_rate_in_cents: Default cost rate, in cents; only administrators may set it.
             default_role_id: Id of the default role.
             permission: Permission of the account invitation.
             include: Associations to load with each object. Reading an association that was not
@@ -293,8 +294,6 @@ class AccountInvitations(Resource):
         extra_body: Mapping[str, object] | None = None,
     ) -> AccountInvitation:
         """Send an account invitation again.
-
-        Has its own rate limit.
 
         This operation has a rate limit of its own.
 

@@ -50,7 +50,7 @@ class AccountLocations(Resource):
         """List account locations.
 
         Args:
-            archived: Filter account locations by archived. Default: `exclude`.
+            archived: `True` archives the location. The service assumes `False`. Default: `exclude`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `name:asc`.
@@ -94,7 +94,7 @@ class AccountLocations(Resource):
         """Create an account location.
 
         Args:
-            archived: Defaults to false.
+            archived: `True` archives the location. The service assumes `False`.
             name: Name of the account location.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
@@ -132,7 +132,7 @@ class AccountLocations(Resource):
 
         Args:
             id: Id of the account location.
-            archived: Whether the account location is archived.
+            archived: `True` archives the location. The service assumes `False`.
             name: Name of the account location.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.

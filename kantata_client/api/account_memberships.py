@@ -68,7 +68,7 @@ class AccountMemberships(Resource):
     ) -> Paginator[AccountMembership]:
         """List account memberships.
 
-        Inactive users need an is_active:false filter, else 404 on show.
+        Inactive members are found only with `is_active=False`; by id they answer 404 without it.
 
         Args:
             by_full_name: Filter account memberships by full name.
@@ -90,8 +90,8 @@ class AccountMemberships(Resource):
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            with_skills: JSON: {"ids":[ID,..],"ID":[level,..],"operation":"or"|"and"}; levels only for
-                skills that have them.
+            with_skills: Skills as JSON: {"ids": [ID, …], "ID": [level, …], "operation": "or" or
+                "and"}; levels only for skills that have them.
             with_user_ids: Filter account memberships by user ids.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
@@ -200,17 +200,18 @@ class AccountMemberships(Resource):
             id: Id of the account membership.
             bill_rate_in_cents: Bill rate of the account membership, in cents.
             billability_target: Target share of billable time, in percent.
-            change_role_option: Without it another role is added.
+            change_role_option: How the new role is applied in projects; without it, it is added to
+                the old one.
             cost_rate_in_cents: Cost rate of the account membership, in cents.
-            default_read_only: Always read-only in workspaces.
+            default_read_only: `True`: the member can only read in workspaces.
             default_role_id: Id of the default role.
             enforce_workweek_maximum_on_timesheet_submission: Whether to enforce workweek maximum on
                 timesheet submission.
             enforce_workweek_minimum_on_timesheet_submission: Whether to enforce workweek minimum on
                 timesheet submission.
-            manager_can_approve: Time and expenses.
-            manager_can_edit_skills: `True` switches "manager can edit skills" on.
-            manager_id: Id of the a user.
+            manager_can_approve: `True`: the manager may approve time and expenses.
+            manager_can_edit_skills: `True`: the manager may edit the member's skills.
+            manager_id: Id of the user.
             permission: Permission of the account membership.
             should_show_alert_on_timesheet_submission: Whether the account membership should show
                 alert on timesheet submission.
@@ -264,8 +265,8 @@ class AccountMemberships(Resource):
     ) -> None:
         """Delete an account membership.
 
-        Moves member to an own account, view-only on existing projects. Account owner not removable.
-        Disabling preferred.
+        The member moves to an account of their own and can only view existing projects. The account's
+        owner can't be removed. Consider `disable` instead.
 
         Args:
             id: Id of the account membership.

@@ -33,7 +33,7 @@ class AccountRateCardsActivations(Resource):
     ) -> AccountRateCardsActivation:
         """Get an account rate cards activation.
 
-        Needs financial access (Project Lead or higher).
+        Needs financial access (project lead or higher).
 
         Args:
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -62,10 +62,11 @@ class AccountRateCardsActivations(Resource):
     ) -> AccountRateCardsActivation:
         """Create an account rate cards activation.
 
-        Account administrators only. First request creates default rate card set and a version.
+        For account administrators only. The first request creates the default rate card set and a version
+        of it.
 
         Args:
-            rate_card_set_version_id: Version of the account default set.
+            rate_card_set_version_id: Id of a version of the account's default rate card set.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 

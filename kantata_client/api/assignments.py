@@ -79,13 +79,13 @@ class Assignments(Resource):
     ) -> Paginator[Assignment]:
         """List assignments.
 
-        Administrators: all account projects; others: own projects.
+        Administrators see those of all projects of the account, others those of their own projects.
 
         Args:
-            assignee_id: Filter assignments by assignee id.
+            assignee_id: Id of the user. Give this or `resource_id`, which counts if both are given.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            current: Active ones only.
+            current: `True`: return only active assignments.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -101,22 +101,24 @@ class Assignments(Resource):
                 `successful` or `fail`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            in_unarchived_stories: Described as "inactive tasks"; name suggests active ones. Default:
+            in_unarchived_stories: `True`: return only those in tasks that are not archived. Default:
                 `True`.
-            in_unarchived_workspaces: Active projects only. Default: `True`.
+            in_unarchived_workspaces: `True`: return only those in projects that are not archived.
+                Default: `True`.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            include_unnamed: Also assignments to unnamed (placeholder) resources. Default: `False`.
+            include_unnamed: `True`: return assignments of unnamed resources too. Default: `False`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `created_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            plannable: Requester may view/create daily scheduled hours; needed for include
-                story_allocation_days.
-            resource_id: Filter assignments by resource id.
+            plannable: `True`: return only those whose scheduled hours you may see and change; needed
+                to include `story_allocation_days`.
+            resource_id: Id of the workspace resource. Give this or `assignee_id`; this one counts if
+                both are given.
             story_id: Filter assignments by story id.
-            uncurrent: Inactive ones only.
+            uncurrent: `True`: return only inactive assignments.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
@@ -187,12 +189,14 @@ class Assignments(Resource):
 
         Args:
             story_id: Id of the story.
-            assignee_id: Give it or resource_id; resource_id wins.
-            current: False = inactive (unassigned); assignments are never really deleted.
+            assignee_id: Id of the user. Give this or `resource_id`, which counts if both are given.
+            current: `True` assigns, `False` takes the assignment away. Assignments are never deleted
+                for good.
             estimated_minutes: Estimated minutes of the assignment.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            resource_id: Give it or assignee_id; this one wins.
+            resource_id: Id of the workspace resource. Give this or `assignee_id`; this one counts if
+                both are given.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -276,12 +280,14 @@ class Assignments(Resource):
 
         Args:
             id: Id of the assignment.
-            assignee_id: Give it or resource_id; resource_id wins.
-            current: True assigns, false unassigns.
+            assignee_id: Id of the user. Give this or `resource_id`, which counts if both are given.
+            current: `True` assigns, `False` takes the assignment away. Assignments are never deleted
+                for good.
             estimated_minutes: Estimated minutes of the assignment.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            resource_id: Give it or assignee_id; this one wins.
+            resource_id: Id of the workspace resource. Give this or `assignee_id`; this one counts if
+                both are given.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -322,7 +328,7 @@ class Assignments(Resource):
     ) -> None:
         """Delete an assignment.
 
-        Soft delete, same as updating current=false.
+        Does the same as an update with `current=False`; nothing is deleted for good.
 
         Args:
             id: Id of the assignment.

@@ -48,17 +48,17 @@ class Attachments(AttachmentsMethods):
     ) -> Attachment | DirectUpload:
         """Create an attachment.
 
-        Either multipart upload to the server (<10MB: attachment[type], attachment[data]) or direct CDN
-        upload in three steps. Step 1: direct=true, attachment[type], attachment[filename]. Step 2: POST
-        multipart `fields` plus `file` to `action` within 5 seconds (AWSAccessKeyId). Step 3: PUT
-        /attachments/{id}/sync. CDN filename: no spaces, no specials but _ and -.
+        A file of less than 10 MB can be sent here. A larger one goes directly to the CDN in three steps:
+        ask for a form with `direct=True`, post its `fields` and the file to `action` within 5 seconds,
+        and call `sync`. The file name may contain letters, digits, `_` and `-`.
 
         Args:
-            type: A receipt belongs to an expense, a post attachment to a post.
-            data: The file, less than 10 MB; left out when direct.
-            filename: Only when direct: letters, digits, `_`, `-` and the dot of the extension.
-            direct: True asks where to upload the file directly (a DirectUpload), instead of sending
-                it here.
+            type: `receipt` for an expense, `post_attachment` for a post.
+            data: The file, of less than 10 MB; left out with `direct`.
+            filename: Only with `direct`: the name of the file, of letters, digits, `_`, `-` and the
+                dot of the extension.
+            direct: `True` asks for a form to upload the file directly (a `DirectUpload`), instead of
+                sending it here.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 
@@ -153,7 +153,7 @@ class Attachments(AttachmentsMethods):
     ) -> Attachment:
         """Tell the service that a direct upload is complete.
 
-        Marks upload complete, verifies it on the CDN.
+        The service checks that the file has arrived.
 
         Args:
             id: Id of the attachment.

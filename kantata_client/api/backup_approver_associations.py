@@ -51,7 +51,7 @@ class BackupApproverAssociations(Resource):
     ) -> Paginator[BackupApproverAssociation]:
         """List backup approver associations.
 
-        Visible to account members only.
+        Only members of the account can see them.
 
         Args:
             include: Associations to load with each object. Reading an association that was not
@@ -98,8 +98,8 @@ class BackupApproverAssociations(Resource):
         """Create a backup approver association.
 
         Args:
-            approver_id: Id of the a user.
-            backup_approver_id: Id of the a user.
+            approver_id: Id of the user.
+            backup_approver_id: Id of the user.
             end_date: End date of the backup approver association.
             start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not
@@ -182,8 +182,8 @@ class BackupApproverAssociations(Resource):
 
         Args:
             id: Id of the backup approver association.
-            approver_id: Id of the a user.
-            backup_approver_id: Id of the a user.
+            approver_id: Id of the user.
+            backup_approver_id: Id of the user.
             end_date: End date of the backup approver association.
             start_date: Start date of the backup approver association.
             include: Associations to load with each object. Reading an association that was not

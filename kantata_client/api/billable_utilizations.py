@@ -105,7 +105,7 @@ class BillableUtilizations(Resource):
         Args:
             account_membership_id: Id of the account membership.
             effective_date: Effective date of the billable utilization.
-            target: Percent of logged time that should be billable.
+            target: Percentage of logged time that should be billable.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -184,7 +184,7 @@ class BillableUtilizations(Resource):
         Args:
             id: Id of the billable utilization.
             effective_date: Effective date of the billable utilization.
-            target: Percent of logged time that should be billable.
+            target: Percentage of logged time that should be billable.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

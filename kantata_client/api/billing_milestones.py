@@ -70,7 +70,7 @@ class BillingMilestones(Resource):
         """List billing milestones.
 
         Args:
-            date_between: Invoice dates YYYY-MM-DD:YYYY-MM-DD, inclusive.
+            date_between: Return only those invoiced in this range: a pair of dates, both included.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -150,17 +150,17 @@ class BillingMilestones(Resource):
     ) -> BillingMilestone:
         """Create a billing milestone.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
-            amount_in_cents: Currency subunits, may be negative. In cents.
+            amount_in_cents: Amount in the smallest unit of the currency. In cents.
             title: Title of the billing milestone.
             workspace_id: Id of the workspace.
             billing_type: Billing type of the billing milestone.
-            date_to_invoice: Becomes invoiceable then.
+            date_to_invoice: Day on which it becomes invoiceable.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            story_id: Required when billing_type is upon_completion.
+            story_id: Id of the task; required when `billing_type` is `upon_completion`.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -244,16 +244,16 @@ class BillingMilestones(Resource):
     ) -> BillingMilestone:
         """Update a billing milestone.
 
-        Only milestones not yet invoiced.
+        Only while the milestone is not invoiced.
 
         Args:
             id: Id of the billing milestone.
-            amount_in_cents: Currency subunits. In cents.
+            amount_in_cents: Amount in the smallest unit of the currency. In cents.
             billing_type: Billing type of the billing milestone.
-            date_to_invoice: Becomes invoiceable then.
+            date_to_invoice: Day on which it becomes invoiceable.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            story_id: Required when billing_type is upon_completion.
+            story_id: Id of the task; required when `billing_type` is `upon_completion`.
             title: Title of the billing milestone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -296,7 +296,7 @@ class BillingMilestones(Resource):
     ) -> None:
         """Delete a billing milestone.
 
-        Only milestones not yet invoiced.
+        Only while the milestone is not invoiced.
 
         Args:
             id: Id of the billing milestone.

@@ -102,21 +102,20 @@ class ClientInvoiceDefaults(Resource):
         """Create a client invoice default.
 
         Args:
-            client_account_id: A user id: the client invoiced.
-            expense_rollup_type: 0 detailed, 1 grouped. Valid values: `0`, and `1`.
-            rich_text: Additional details on the invoice.
+            client_account_id: Id of the user who is invoiced.
+            expense_rollup_type: How expenses are listed: 0 in detail, 1 grouped.
+            rich_text: More text on the invoice.
             show_creators: Whether to show creators.
             show_dates: Whether to show dates.
             show_hours: Whether to show hours.
             show_notes: Whether to show notes.
-            show_project_names: A yes/no setting typed integer.
+            show_project_names: Whether to show project names, as 0 or 1.
             show_rates: Whether to show rates.
             show_roles: Whether to show roles.
-            show_subtotals: For time entries.
+            show_subtotals: Whether to show subtotals of time entries.
             show_task_names: Whether to show task names.
-            show_tax: Taxable amount.
-            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
-                and `2`.
+            show_tax: Whether to show the taxable amount.
+            time_rollup_type: How time is listed: 0 in detail, 1 by task, 2 by person, then by task.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 
@@ -204,20 +203,19 @@ class ClientInvoiceDefaults(Resource):
 
         Args:
             id: Id of the client invoice default.
-            expense_rollup_type: 0 detailed, 1 grouped. Valid values: `0`, and `1`.
-            rich_text: Additional details on the invoice.
+            expense_rollup_type: How expenses are listed: 0 in detail, 1 grouped.
+            rich_text: More text on the invoice.
             show_creators: Whether to show creators.
             show_dates: Whether to show dates.
             show_hours: Whether to show hours.
             show_notes: Whether to show notes.
-            show_project_names: A yes/no setting typed integer.
+            show_project_names: Whether to show project names, as 0 or 1.
             show_rates: Whether to show rates.
             show_roles: Whether to show roles.
-            show_subtotals: For time entries.
+            show_subtotals: Whether to show subtotals of time entries.
             show_task_names: Whether to show task names.
-            show_tax: Taxable amount.
-            time_rollup_type: 0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`,
-                and `2`.
+            show_tax: Whether to show the taxable amount.
+            time_rollup_type: How time is listed: 0 in detail, 1 by task, 2 by person, then by task.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 

@@ -105,8 +105,9 @@ class CostRates(Resource):
     ) -> CostRate:
         """Create a cost rate.
 
-        Takes up to 100 objects in one request, as an array under the plural key. Existing rate for same
-        membership and currency is overridden. Future work only.
+        Replaces the rate of the same membership and currency, for future work only.
+
+        To create many, use `create_many`.
 
         Args:
             account_membership_id: Id of the account membership.

@@ -36,9 +36,9 @@ class Currencies(Resource):
         """List currencies.
 
         Args:
-            addable_to_rate_card_set_version: Version id; non-default cards limited to default card's
-                currencies.
-            matching: Approximate; ISO code, name or symbol.
+            addable_to_rate_card_set_version: Id of a rate card set version; returns the currencies
+                that can be added to it.
+            matching: Return only currencies whose code, name or symbol is like this text.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:

@@ -36,7 +36,7 @@ class CustomBranding(Resource):
     ) -> Paginator[PrivateLabel]:
         """List custom branding.
 
-        Of the caller's account.
+        Returns that of your own account.
 
         Args:
             only: Return only the objects with these ids; ids of objects that you can't see are left

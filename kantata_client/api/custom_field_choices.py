@@ -59,10 +59,10 @@ class CustomFieldChoices(Resource):
     ) -> Paginator[CustomFieldChoice]:
         """List custom field choices.
 
-        Choices of all `single` and `multi` fields on the account.
+        Returns the choices of all fields of the account whose type is `single` or `multi`.
 
         Args:
-            active: Non-obsolete only.
+            active: `True`: return only choices that are still in use.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             external_reference_external_message: Return only objects whose external reference has
@@ -84,12 +84,12 @@ class CustomFieldChoices(Resource):
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Filter by name.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `position:asc`.
             page: Page to start with; the first is 1.
-            per_custom_field: Evenly distributes choices per field in groups this size.
+            per_custom_field: Return this many choices of each field.
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.

@@ -146,11 +146,11 @@ class CustomFieldSets(Resource):
     ) -> CustomFieldSet:
         """Create a custom field set.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             name: Name of the custom field set.
-            subject_type: Subject type of the custom field set.
+            subject_type: Type of the subject; it can't be changed later.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -225,12 +225,12 @@ class CustomFieldSets(Resource):
     ) -> CustomFieldSet:
         """Update a custom field set.
 
-        Account administrators only. Subject_type can't change.
+        For account administrators only. `subject_type` can't be changed.
 
         Args:
             id: Id of the custom field set.
             name: Name of the custom field set.
-            subject_type: Can't change.
+            subject_type: Type of the subject; it can't be changed later.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -72,9 +72,8 @@ class CustomFieldValues(Resource):
     ) -> Paginator[CustomFieldValue]:
         """List custom field values.
 
-        Has its own rate limit. Archived projects and tasks included. Sorted oldest update first.
-        Visibility follows each field's read_access. Administrators see all project, resource and task
-        fields.
+        Values of archived projects and tasks are included. The `read_access` of a field decides who can
+        see its values; administrators see all values of projects, resources and tasks.
 
         This operation has a rate limit of its own.
 
@@ -166,9 +165,10 @@ class CustomFieldValues(Resource):
     ) -> CustomFieldValue:
         """Create a custom field value.
 
-        Has its own rate limit. Takes up to 100 objects in one request, as an array under the plural key.
-        Creates or overrides; choices are replaced, not added. Each new value gets a new ID. Bulk body:
-        plural `custom_field_values` array (not in the schema).
+        Replaces the value that the subject has; choices are replaced too, not added. Each new value gets
+        a new id.
+
+        To create many, use `create_many`.
 
         This operation has a rate limit of its own.
 
@@ -176,8 +176,8 @@ class CustomFieldValues(Resource):
             custom_field_id: Id of the custom field.
             subject_id: Id of the subject.
             subject_type: Subject type of the custom field value.
-            value: Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents,
-                currency code], or [choice ids].
+            value: By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency
+                code], or [choice ids].
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -253,12 +253,10 @@ class CustomFieldValues(Resource):
     ) -> CustomFieldValue:
         """Update a custom field value.
 
-        Updates up to 100 objects in one request.
-
         Args:
             id: Id of the custom field value.
-            value: Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents,
-                currency code], or [choice ids].
+            value: By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency
+                code], or [choice ids].
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

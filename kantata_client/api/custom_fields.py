@@ -93,7 +93,7 @@ class CustomFields(Resource):
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Name similar to.
+            matching: Return only custom fields whose name is like this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `name:asc`.
@@ -163,14 +163,16 @@ class CustomFields(Resource):
 
         Args:
             name: Name of the custom field.
-            choices: UI shows them in array order.
-            custom_field_set_id: Without it, goes to 'Default Project Set'.
-            default_text: UI placeholder; string, date, number, currency fields only.
+            choices: The choices, in the order of the UI. An update replaces the whole list and
+                deletes choices that are left out.
+            custom_field_set_id: Id of the set; without it, the field belongs to "Default Project
+                Set".
+            default_text: Placeholder in the UI, for fields of type string, date, number and currency.
             read_access: Fields of Workspace, Resource and Story take one of the first four (default
                 project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest
                 (default account_admin).
-            unique_constraint: False unless given.
-            value_type: String unless given.
+            unique_constraint: Whether each value may occur once only. The service assumes `False`.
+            value_type: Type of the values. The service assumes `string`.
             write_access: Fields of Workspace, Resource and Story take one of the first four (default
                 project_admin), fields of Estimate, WorkspaceGroup and User one of the rest (default
                 account_admin).
@@ -224,13 +226,15 @@ class CustomFields(Resource):
     ) -> CustomField:
         """Update a custom field.
 
-        Unique_constraint and value_type are fixed at creation; choices is an overwrite.
+        `unique_constraint` and `value_type` can't be changed. `choices` replaces the whole list.
 
         Args:
             id: Id of the custom field.
-            choices: Replaces whole list; omitted choices get deleted; UI shows array order.
-            custom_field_set_id: Without it, goes to 'Default Project Set'.
-            default_text: UI placeholder; string, date, number, currency fields only.
+            choices: The choices, in the order of the UI. An update replaces the whole list and
+                deletes choices that are left out.
+            custom_field_set_id: Id of the set; without it, the field belongs to "Default Project
+                Set".
+            default_text: Placeholder in the UI, for fields of type string, date, number and currency.
             name: Name of the custom field.
             read_access: Fields of Workspace, Resource and Story take one of the first four (default
                 project_collaboration), fields of Estimate, WorkspaceGroup and User one of the rest

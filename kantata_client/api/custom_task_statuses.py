@@ -93,7 +93,7 @@ class CustomTaskStatuses(Resource):
 
         Args:
             category: Category of the custom task status.
-            status: Name, unique within the set.
+            status: Name, which must be unique within the set.
             status_set_id: Id of the status set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -170,12 +170,12 @@ class CustomTaskStatuses(Resource):
     ) -> StatusSetOption:
         """Update a custom task status.
 
-        Only name and position change; set and category are fixed.
+        Only the name and the position can be changed; set and category can't.
 
         Args:
             id: Id of the custom task status.
             position: Place in the list, counted from 1.
-            status: Name, unique within the set.
+            status: Name, which must be unique within the set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -213,7 +213,7 @@ class CustomTaskStatuses(Resource):
     ) -> None:
         """Delete a custom task status.
 
-        Tasks using it fall back to their category's default status.
+        Tasks with this status get the default status of its category.
 
         Args:
             id: Id of the custom task status.

@@ -50,9 +50,9 @@ class EstimateScenarioResourceAllocations(Resource):
 
         Args:
             id: Id of the estimate scenario resource allocation.
-            duration_days: Duration days of the estimate scenario resource allocation.
-            percent_allocated: 0 to 1 inclusive.
-            relative_start_day: Business days after project start.
+            duration_days: Duration in business days.
+            percent_allocated: Share from 0 to 1, both included.
+            relative_start_day: Business days after the start of the project.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

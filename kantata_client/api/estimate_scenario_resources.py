@@ -161,7 +161,7 @@ class EstimateScenarioResources(Resource):
             allocation_attributes: Allocation attributes of the estimate scenario resource.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            label: Generated when absent.
+            label: Label; without it, one is generated.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -245,7 +245,7 @@ class EstimateScenarioResources(Resource):
             role_id: Id of the role.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            label: Label of the estimate scenario resource.
+            label: Label; without it, one is generated.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -153,12 +153,13 @@ class EstimateScenarios(Resource):
 
         Args:
             estimate_id: Id of the estimate.
-            name: Unique within its estimate.
-            start_date: Planned project start.
+            name: Name, which must be unique within the estimate.
+            start_date: Planned start of the project.
             budget_in_cents: Budget of the estimate scenario, in cents.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            rate_card_id: Without it, an account default of the estimate's currency.
+            rate_card_id: Id of the rate card; without it, the account's default card in the currency
+                of the estimate.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -245,9 +246,10 @@ class EstimateScenarios(Resource):
             budget_in_cents: Budget of the estimate scenario, in cents.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            name: Unique within its estimate.
-            rate_card_id: Id of the rate card.
-            start_date: Planned project start.
+            name: Name, which must be unique within the estimate.
+            rate_card_id: Id of the rate card; without it, the account's default card in the currency
+                of the estimate.
+            start_date: Planned start of the project.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -80,15 +80,16 @@ class Estimates(Resource):
         """List estimates.
 
         Args:
-            by_custom_choice_value: FIELD:CHOICE, FIELD:CHOICE1,CHOICE2, FIELD:blank; several fields
-                by semicolons or (..):(..).
-            by_custom_currency_value: FIELD:VALUE or FIELD:VALUE:ISOCODE; several fields by semicolons
-                or (..):(..).
-            by_custom_date_value: FIELD:START:END, either date may stand alone; several fields by
-                semicolons or (..):(..).
-            by_custom_number_value: FIELD:VALUE; several fields by semicolons or (..):(..).
-            by_custom_text_value: FIELD:TEXT; bare FIELD = any value; same field repeated = any match;
-                several by semicolons or (..):(..).
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
+                semicolons.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             creator: Filter estimates by creator (user ids).
@@ -107,8 +108,7 @@ class Estimates(Resource):
                 `successful` or `fail`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            has_value_for_custom_field_ids: Filter estimates by has value for custom field ids (custom
-                field ids).
+            has_value_for_custom_field_ids: Filter estimates by has value for custom field ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             matching: Return only estimates whose name or title matches this text.
@@ -189,7 +189,7 @@ class Estimates(Resource):
             estimate_scenario: Estimate scenario of the estimate.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            workspace_group_id: Client.
+            workspace_group_id: Id of the workspace group that is the client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -275,7 +275,7 @@ class Estimates(Resource):
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             name: Name of the estimate.
-            workspace_group_id: Client.
+            workspace_group_id: Id of the workspace group that is the client.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -315,7 +315,7 @@ class Estimates(Resource):
     ) -> None:
         """Delete an estimate.
 
-        Its scenarios, their resources and allocations are deleted too.
+        Its scenarios are deleted too, with their resources and allocations.
 
         Args:
             id: Id of the estimate.

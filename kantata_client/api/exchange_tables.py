@@ -76,8 +76,10 @@ class ExchangeTables(ExchangeTablesMethods):
 
         Args:
             name: Name of the exchange table.
-            account_default: Account-wide default, Insights too unless set separately.
-            insights_account_default: Table needs 400 or fewer currency pairs.
+            account_default: `True` uses the table for the whole account, and for Insights unless that
+                has its own.
+            insights_account_default: `True` uses the table for Insights; it must have at most 400
+                pairs of currencies.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 
@@ -144,8 +146,10 @@ class ExchangeTables(ExchangeTablesMethods):
 
         Args:
             id: Id of the exchange table.
-            account_default: Account-wide default, Insights too unless set separately.
-            insights_account_default: Table needs 400 or fewer currency pairs.
+            account_default: `True` uses the table for the whole account, and for Insights unless that
+                has its own.
+            insights_account_default: `True` uses the table for Insights; it must have at most 400
+                pairs of currencies.
             name: Name of the exchange table.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
@@ -187,7 +191,7 @@ class ExchangeTables(ExchangeTablesMethods):
 
         Args:
             id: Id of the exchange table.
-            date: Effective date.
+            date: Return the rates of this day.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             source_currency: Filter exchange tables by source currency (iso currency code).
@@ -229,12 +233,13 @@ class ExchangeTables(ExchangeTablesMethods):
     ) -> builtins.list[ExchangeRate]:
         """Import exchange rates into a table, from a CSV file or a list.
 
-        Adds or updates rates; csv_file wins over exchange_rates.
+        Adds rates and replaces existing ones. If both are given, `csv_file` counts and `exchange_rates`
+        does not.
 
         Args:
             id: Id of the exchange table.
-            exchange_rates: One row per currency conversion.
-            csv_file: CollectionFormat csv; headers Source Currency, Target Currency, Exchange Rate,
+            exchange_rates: The rates, one entry for each pair of currencies.
+            csv_file: CSV file with the columns Source Currency, Target Currency, Exchange Rate and
                 Effective Date.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.

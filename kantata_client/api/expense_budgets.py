@@ -164,24 +164,25 @@ class ExpenseBudgets(Resource):
     ) -> ExpenseBudget:
         """Create an expense budget.
 
-        Allowed true combinations: fixed_fee+burns_budget+billable (fixed fee), burns_budget+billable
-        (itemized), burns_budget (cost-only), billable (pass-through), fixed_fee+billable (pass-through
-        fixed fee).
+        These flags may be true together: `fixed_fee`, `burns_budget` and `billable` (fixed fee);
+        `burns_budget` and `billable` (itemized); `burns_budget` (cost only); `billable` (pass-through);
+        `fixed_fee` and `billable` (pass-through with a fixed fee).
 
         Args:
             billable: Whether the expense budget is billable.
-            burns_budget: Affects project margin.
+            burns_budget: `True` if it affects the margin of the project.
             fixed_fee: Whether the expense budget is fixed fee.
             title: Title of the expense budget.
             workspace_id: Id of the workspace.
-            cost_per_unit_in_subunits: Currency subunits.
+            cost_per_unit_in_subunits: Cost per unit, in the smallest unit of the currency.
             description: Description of the expense budget.
-            expected_by: Expenses expected to be logged by then.
+            expected_by: Day by which the expenses should be logged.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
-            markup_percentage: For markup_type percentage; of total cost.
-            markup_type: No markup when unset.
+            markup_per_unit_in_subunits: Markup per unit, in the smallest unit of the currency, if
+                `markup_type` is `flat_fee`.
+            markup_percentage: Percentage of the total cost, if `markup_type` is `percentage`.
+            markup_type: Type of the markup; without it, there is no markup.
             quantity: Quantity of the expense budget.
             story_id: Id of the story.
             include: Associations to load with each object. Reading an association that was not
@@ -284,16 +285,17 @@ class ExpenseBudgets(Resource):
         Args:
             id: Id of the expense budget.
             billable: Whether the expense budget is billable.
-            burns_budget: Affects project margin.
-            cost_per_unit_in_subunits: Currency subunits.
+            burns_budget: `True` if it affects the margin of the project.
+            cost_per_unit_in_subunits: Cost per unit, in the smallest unit of the currency.
             description: Description of the expense budget.
-            expected_by: Expenses expected to be logged by then.
+            expected_by: Day by which the expenses should be logged.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             fixed_fee: Whether the expense budget is fixed fee.
-            markup_per_unit_in_subunits: For markup_type flat_fee; times quantity, added to cost.
-            markup_percentage: For markup_type percentage; of total cost.
-            markup_type: No markup when unset.
+            markup_per_unit_in_subunits: Markup per unit, in the smallest unit of the currency, if
+                `markup_type` is `flat_fee`.
+            markup_percentage: Percentage of the total cost, if `markup_type` is `percentage`.
+            markup_type: Type of the markup; without it, there is no markup.
             quantity: Quantity of the expense budget.
             story_id: Id of the story.
             title: Title of the expense budget.
@@ -345,7 +347,7 @@ class ExpenseBudgets(Resource):
     ) -> None:
         """Delete an expense budget.
 
-        Refused while expenses are logged to it.
+        Refused while there are expenses on it.
 
         Args:
             id: Id of the expense budget.

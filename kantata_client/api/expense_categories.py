@@ -49,10 +49,10 @@ class ExpenseCategories(Resource):
         """List expense categories.
 
         Args:
-            matching: Filter by name.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
-            only_active: Leaves out deleted ones. Default: `True`.
+            only_active: `True`: leave out deleted ones. Default: `True`.
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
@@ -159,7 +159,7 @@ class ExpenseCategories(Resource):
     ) -> None:
         """Delete an expense category.
 
-        Soft delete, sets deleted_at; list shows it only with only_active=false.
+        Only marks it as deleted; lists show it with `only_active=False`.
 
         Args:
             id: Id of the expense category.

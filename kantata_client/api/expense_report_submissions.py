@@ -72,11 +72,11 @@ class ExpenseReportSubmissions(Resource):
     ) -> Paginator[ExpenseReportSubmission]:
         """List expense report submissions.
 
-        Own submissions unless all_on_account=true.
+        Returns only your own submissions, unless `all_on_account` is true.
 
         Args:
             active: `True`: return only active expense report submissions.
-            all_on_account: Every submission visible to the user. Default: `False`.
+            all_on_account: `True`: return every submission that you can see. Default: `False`.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             external_reference_external_message: Return only objects whose external reference has
@@ -102,7 +102,8 @@ class ExpenseReportSubmissions(Resource):
             order: Sort order. Default: `created_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            statuses: New, cancelled, rejected, approved.
+            statuses: Return only those with one of these statuses: `new`, `cancelled`, `rejected`,
+                `approved`.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_ids: Filter expense report submissions by user ids.
@@ -174,11 +175,11 @@ class ExpenseReportSubmissions(Resource):
         Args:
             line_item_ids: Ids of the expenses.
             title: Title of the expense report submission.
-            workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
+            workspace_id: Id of the workspace.
             comment: Comment of the expense report submission.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            user_id: When submitting for another user.
+            user_id: Id of the user on whose behalf it is submitted.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

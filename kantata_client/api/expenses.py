@@ -89,14 +89,16 @@ class Expenses(Resource):
     ) -> Paginator[Expense]:
         """List expenses.
 
-        Every expense visible to the user, across all their projects.
+        Returns every expense that you can see, in all of your projects.
 
         Args:
-            approved: On approved reports or in projects without approvals.
+            approved: `True`: return only expenses on approved reports, or in projects without
+                approvals.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             created_by: Return only objects that this user created.
-            date_expensed_between: YYYY-MM-DD:YYYY-MM-DD, either side may be empty.
+            date_expensed_between: Return only expenses of this range: a pair of dates, either of
+                which may be `None`.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -110,8 +112,8 @@ class Expenses(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            from_archived_workspaces: `True`: return expenses of archived workspaces too. Default:
-                `False`.
+            from_archived_workspaces: `True`: find records of archived projects too, which are 404
+                otherwise. Default: `False`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             in_active_invoice_id: Filter expenses by active invoice id.
@@ -133,12 +135,13 @@ class Expenses(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             with_expense_approvals: `True`: return only expenses in workspaces with expense approvals.
-            with_expense_report_id: Nothing for cancelled or rejected reports.
-            with_recent_expense_report_ids: Report ids, cancelled and rejected included; matches
-                recent_submission only.
+            with_expense_report_id: Id of an expense report; cancelled and rejected ones have no
+                expenses.
+            with_recent_expense_report_ids: Return only expenses whose most recent report is one of
+                these; cancelled and rejected ones count.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            workspace_id: Filter expenses by workspace id.
+            workspace_id: Id of the workspace; it can't be changed later.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -219,25 +222,27 @@ class Expenses(Resource):
     ) -> Expense:
         """Create an expense.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
-            amount_in_cents: Foreign_exchange_amount overrides it. In cents.
+            amount_in_cents: Amount in cents. `foreign_exchange_amount` takes precedence.
             category: Category of the expense.
             date: Date of the expense.
             expense_category_id: Id of the expense category.
-            workspace_id: Id of the workspace.
+            workspace_id: Id of the workspace; it can't be changed later.
             billable: Whether the expense is billable.
-            expense_budget_id: Project may allow only budgets or only tasks.
+            expense_budget_id: Id of the expense budget. A project may allow only budgets, or only
+                tasks.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            foreign_exchange_amount: Needs permission to convert expenses.
+            foreign_exchange_amount: Amount in another currency; needs the permission to convert
+                expenses.
             notes: Notes of the expense.
             receipt_id: Id of the receipt.
             reimbursable: Whether the expense is reimbursable.
-            story_id: Project may allow only budgets or only tasks.
-            user_id: Ignored unless consultant with financial access (or admin with proxy
-                permissions).
+            story_id: Id of the task. A project may allow only budgets, or only tasks.
+            user_id: Id of the user. Ignored unless you are a consultant with financial access, or an
+                administrator who may act for others.
             vendor_id: Id of the vendor.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -293,11 +298,12 @@ class Expenses(Resource):
     ) -> Expense:
         """Get an expense.
 
-        List's default filters apply: 404 for archived projects unless from_archived_workspaces is true.
+        The default filters of the list apply, so an expense of an archived project answers 404 without
+        `from_archived_workspaces=True`.
 
         Args:
             id: Id of the expense.
-            from_archived_workspaces: True finds records of archived projects too, which are 404
+            from_archived_workspaces: `True`: find records of archived projects too, which are 404
                 otherwise.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -351,25 +357,27 @@ class Expenses(Resource):
     ) -> Expense:
         """Update an expense.
 
-        Workspace_id cannot be changed.
+        `workspace_id` can't be changed.
 
         Args:
             id: Id of the expense.
-            amount_in_cents: Foreign_exchange_amount overrides it. In cents.
+            amount_in_cents: Amount in cents. `foreign_exchange_amount` takes precedence.
             billable: Whether the expense is billable.
             category: Category of the expense.
             date: Date of the expense.
-            expense_budget_id: Project may allow only budgets or only tasks.
+            expense_budget_id: Id of the expense budget. A project may allow only budgets, or only
+                tasks.
             expense_category_id: Id of the expense category.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            foreign_exchange_amount: Needs permission to convert expenses.
+            foreign_exchange_amount: Amount in another currency; needs the permission to convert
+                expenses.
             notes: Notes of the expense.
             receipt_id: Id of the receipt.
-            story_id: Project may allow only budgets or only tasks.
-            user_id: Ignored unless consultant with financial access (or admin with proxy
-                permissions).
-            workspace_id: Cannot be changed.
+            story_id: Id of the task. A project may allow only budgets, or only tasks.
+            user_id: Id of the user. Ignored unless you are a consultant with financial access, or an
+                administrator who may act for others.
+            workspace_id: Id of the workspace; it can't be changed later.
             reimbursable: Whether the expense is reimbursable.
             vendor_id: Id of the vendor.
             include: Associations to load with each object. Reading an association that was not

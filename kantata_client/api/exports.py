@@ -91,10 +91,11 @@ class Exports(ExportsMethods):
     ) -> AccountDataExportResult:
         """Create an export.
 
-        Uses data set and column keys from /exports/available_datasets; no column keys = 422.
+        The keys of data sets and columns are those that `available_datasets` returns. Without column keys
+        the service answers 422.
 
         Args:
-            export_definition: Keyed by data set key.
+            export_definition: What to export, by the key of the data set.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -129,7 +130,7 @@ class Exports(ExportsMethods):
     ) -> ExportAvailableDatasetsResult:
         """Get the data sets that can be exported, with their columns.
 
-        Gives the keys needed to create an export; columns may include custom fields.
+        `create` needs their keys. The columns may include custom fields.
 
         Args:
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -194,11 +195,11 @@ class Exports(ExportsMethods):
     ) -> AccountDataExportResult:
         """Update an export.
 
-        Only for exports in Queued status.
+        Only while the export is queued.
 
         Args:
             id: Id of the export.
-            canceled: True cancels a queued export.
+            canceled: `True` cancels a queued export.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -236,7 +237,7 @@ class Exports(ExportsMethods):
     ) -> ExportDownloadUrlResult:
         """Get the URL of a finished data export.
 
-        Successful exports only; URL serves CSV, lives 60 seconds.
+        The export must have succeeded. The URL leads to a CSV file and is valid for 60 seconds.
 
         Args:
             id: Id of the export.

@@ -60,7 +60,7 @@ class ExternalPayments(Resource):
             created_before: Return only objects created before this time. Must have a time zone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            invoice_id: Filter external payments by invoice id.
+            invoice_id: Id of an invoice, which the amount is taken from.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `created_at:desc`.
@@ -115,12 +115,13 @@ class ExternalPayments(Resource):
     ) -> ExternalPayment:
         """Create an external payment.
 
-        An invoice must be single-project and pending (not draft).
+        An invoice to pay must be of one project, and pending rather than a draft.
 
         Args:
             workspace_id: Id of the workspace.
-            amount_in_cents: Ignored with invoice_id; project currency cents.
-            invoice_id: Sets amount from the invoice.
+            amount_in_cents: Amount in cents of the project's currency. Ignored if `invoice_id` is
+                given.
+            invoice_id: Id of an invoice, which the amount is taken from.
             message: Text of the message.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

@@ -68,21 +68,21 @@ class ExternalReferences(Resource):
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             external_message: Filter external references by external message.
-            external_status: Status in the external system.
+            external_status: Return only those with this status in the external system.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             last_synced_after: Return only external references whose last synced time is after this
-                date. Must have a time zone.
+                time. Must have a time zone.
             last_synced_before: Return only external references whose last synced time is before this
-                date. Must have a time zone.
+                time. Must have a time zone.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `last_synced_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            service_model: External object's type.
-            service_model_ref: External object's id.
-            service_name: Integration's provider name.
+            service_model: Return only those to this type of external object.
+            service_model_ref: Return only those to the external object with this id.
+            service_name: Return only those of this integration.
             status: Filter external references by status.
             subject_id: Filter external references by subject id.
             updated_after: Return only objects updated after this time. Must have a time zone.
@@ -146,15 +146,15 @@ class ExternalReferences(Resource):
         """Create an external reference, or update the one that exists.
 
         Args:
-            service_model: External object's type.
-            service_model_ref: External object's id.
-            service_name: Integration's provider name.
+            service_model: Type of the external object.
+            service_model_ref: Id of the external object.
+            service_name: Name of the integration.
             subject_id: Id of the subject.
             subject_type: Subject type of the external reference.
             external_link: URL of the external object or event.
             external_message: External message of the external reference.
             external_status: Status in the external system.
-            locked: True blocks subject changes; only expense report rejections.
+            locked: `True` protects the subject from changes; only for rejections of expense reports.
             status: Status of the external reference.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

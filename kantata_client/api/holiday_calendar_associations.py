@@ -48,7 +48,7 @@ class HolidayCalendarAssociations(Resource):
 
         Args:
             by_holiday_calendar_id: Filter holiday calendar associations by holiday calendar id.
-            by_holiday_name: Holidays whose name matches.
+            by_holiday_name: Return only those of holidays whose name contains this text.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left

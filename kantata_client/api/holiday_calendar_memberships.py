@@ -118,7 +118,7 @@ class HolidayCalendarMemberships(Resource):
 
         Args:
             holiday_calendar_id: Id of the holiday calendar.
-            start_date: When the calendar starts applying to the user.
+            start_date: Day from which the calendar applies to the user.
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -198,7 +198,7 @@ class HolidayCalendarMemberships(Resource):
         Args:
             id: Id of the holiday calendar membership.
             holiday_calendar_id: Id of the holiday calendar.
-            start_date: When the calendar starts applying to the user.
+            start_date: Day from which the calendar applies to the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -236,7 +236,7 @@ class HolidayCalendarMemberships(Resource):
     ) -> None:
         """Delete a holiday calendar membership.
 
-        Unlinks the calendar from the user.
+        The user no longer has the calendar.
 
         Args:
             id: Id of the holiday calendar membership.

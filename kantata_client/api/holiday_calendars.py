@@ -48,7 +48,7 @@ class HolidayCalendars(Resource):
         """List holiday calendars.
 
         Args:
-            matching: Name match.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `default`.

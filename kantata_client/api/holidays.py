@@ -57,7 +57,7 @@ class Holidays(Resource):
         Args:
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Name match.
+            matching: Return only those whose name contains this text.
             not_on_calendars: Calendar ids to leave out.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
@@ -113,7 +113,7 @@ class Holidays(Resource):
             start_date: Start date of the holiday.
             end_date: End date of the holiday.
             holiday_calendar_ids: Ids of the holiday calendars.
-            paid: Counts as paid time off.
+            paid: `True`: it counts as paid time off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -206,7 +206,7 @@ class Holidays(Resource):
             start_date: Start date of the holiday.
             end_date: End date of the holiday.
             holiday_calendar_ids: Ids of the holiday calendars.
-            paid: Counts as paid time off.
+            paid: `True`: it counts as paid time off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.

@@ -110,7 +110,7 @@ class InsightsAccessGroupMemberships(Resource):
     ) -> InsightsAccessGroupMembership:
         """Create an insights access group membership.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             insights_access_group_id: Id of the insights access group.
@@ -194,11 +194,12 @@ class InsightsAccessGroupMemberships(Resource):
     ) -> InsightsAccessGroupMembership:
         """Update an insights access group membership.
 
-        Account administrators only. To change group, delete and create anew.
+        For account administrators only. The group can't be changed; delete the membership and create
+        another one.
 
         Args:
             id: Id of the insights access group membership.
-            can_edit: Opens all account data via Insights; syncs within 15 minutes.
+            can_edit: `True` opens all data of the account in Insights; takes up to 15 minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -237,7 +238,7 @@ class InsightsAccessGroupMemberships(Resource):
     ) -> None:
         """Delete an insights access group membership.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the insights access group membership.

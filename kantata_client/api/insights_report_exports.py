@@ -48,7 +48,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
     ) -> Paginator[InsightsReportExport]:
         """List insights report exports.
 
-        Classic Insights reports; no parameters.
+        For classic Insights reports.
 
         Args:
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -81,10 +81,11 @@ class InsightsReportExports(InsightsReportExportsMethods):
     ) -> InsightsReportExport:
         """Create an insights report export.
 
-        Classic Insights report; caller must download the export itself.
+        For classic Insights reports. Only the user who creates the export can download it.
 
         Args:
-            external_report_object_identifier: From the Insights Report endpoint.
+            external_report_object_identifier: Identifier of the report, as `kantata.insights_reports`
+                lists it.
             recurrence: How often it runs, and when.
             description: Description of the insights report export.
             title: Title of the insights report export.
@@ -121,7 +122,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
     ) -> InsightsReportExport:
         """Get an insights report export.
 
-        Classic Insights report.
+        For classic Insights reports.
 
         Args:
             id: Id of the insights report export.
@@ -159,7 +160,8 @@ class InsightsReportExports(InsightsReportExportsMethods):
         Args:
             id: Id of the insights report export.
             description: Description of the insights report export.
-            external_report_object_identifier: From the Insights Report endpoint.
+            external_report_object_identifier: Identifier of the report, as `kantata.insights_reports`
+                lists it.
             recurrence: How often it runs, and when.
             title: Title of the insights report export.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -220,8 +222,9 @@ class InsightsReportExports(InsightsReportExportsMethods):
     ) -> InsightsReportExportLatestResult:
         """Get the latest result of a report export.
 
-        Url expires in 60 seconds, ask again for a new one. Exports take seconds to 20 minutes, poll until
-        latest. .gz of a CSV, up to 10 GB. Code and message say when there is none yet.
+        An export takes from seconds to 20 minutes. Until it is complete, `code` and `message` say that
+        there is no result yet. The URL leads to a `.gz` file of a CSV, of up to 10 GB, and is valid for
+        60 seconds; ask again for a new one.
 
         Args:
             insights_report_export_id: Id of the insights report export.

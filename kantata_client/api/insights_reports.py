@@ -34,10 +34,10 @@ class InsightsReports(Resource):
     ) -> Paginator[InsightsReport]:
         """List insights reports.
 
-        Classic Insights reports; all when no title given.
+        Returns classic Insights reports, all of them if no title is given.
 
         Args:
-            title: Similar matches.
+            title: Return only those with a title like this one.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:

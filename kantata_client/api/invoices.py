@@ -104,17 +104,18 @@ class Invoices(Resource):
                 out.
             order: Sort order. Default: `created_at:desc`.
             page: Page to start with; the first is 1.
-            paid: True = only paid. Default: `False`.
-            pending: True = only non-accepted, non-draft. Default: `False`.
+            paid: `True`: return only paid invoices. Default: `False`.
+            pending: `True`: return only invoices that are neither accepted nor drafts. Default:
+                `False`.
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_invoice_number: Filter invoices by user invoice number (invoice numbers).
-            within_dates: Creation range, format 2000-01-01:2000-12-31.
-            without_drafts: True leaves drafts out. Default: `False`.
+            within_dates: Return only invoices created in this range, written `2000-01-01:2000-12-31`.
+            without_drafts: `True`: leave out drafts. Default: `False`.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            workspace_id: Filter invoices by workspace id.
+            workspace_id: Id of the workspace. This or `workspace_ids` is required.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -185,28 +186,29 @@ class Invoices(Resource):
     ) -> Invoice:
         """Create an invoice.
 
-        Needs workspace_id or workspace_ids, and at least one of time_entry_ids, expense_ids,
-        additional_items, fixed_fee_items, billing_milestone_ids.
+        Needs `workspace_id` or `workspace_ids`, and at least one of `time_entry_ids`, `expense_ids`,
+        `additional_items`, `fixed_fee_items` and `billing_milestone_ids`.
 
         Args:
-            payment_schedule: Days until payment is due, Net N.
+            payment_schedule: Days until the payment is due.
             additional_items: Additional items of the invoice.
-            billing_milestone_ids: Ids of the billing milestones.
+            billing_milestone_ids: Ids of the billing milestones. An update replaces the whole list.
             draft: Whether the invoice is draft.
-            expense_ids: Ids of the expenses.
+            expense_ids: Ids of the expenses. An update replaces the whole list.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             fixed_fee_items: Fixed fee items of the invoice.
-            invoice_date: Invoice date of the invoice.
+            invoice_date: Date of the invoice, from which the payment schedule counts.
             message: Text of the message.
             project_code: Project code of the invoice.
             purchase_order: Purchase order of the invoice.
-            suppress_emails: True sends no creation emails.
-            time_entry_ids: Ids of the time entries.
+            suppress_emails: `True`: send no e-mails about the new invoice.
+            time_entry_ids: Ids of the time entries. An update replaces the whole list.
             user_invoice_number: User invoice number of the invoice.
             user_invoice_title: User invoice title of the invoice.
-            workspace_id: This or workspace_ids required.
-            workspace_ids: Multi-project invoice; this or workspace_id required.
+            workspace_id: Id of the workspace. This or `workspace_ids` is required.
+            workspace_ids: Ids of the workspaces of one invoice for several projects. This or
+                `workspace_id` is required.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -331,21 +333,22 @@ class Invoices(Resource):
     ) -> Invoice:
         """Update an invoice.
 
-        Id lists overwrite, empty list removes all; invoice must keep at least one item.
+        Lists of ids replace the present ones, and an empty list removes all. The invoice must keep at
+        least one item.
 
         Args:
             id: Id of the invoice.
-            billing_milestone_ids: Overwrites the whole list.
+            billing_milestone_ids: Ids of the billing milestones. An update replaces the whole list.
             draft: Whether the invoice is draft.
-            expense_ids: Overwrites the whole list.
+            expense_ids: Ids of the expenses. An update replaces the whole list.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            invoice_date: Payment schedule counts from here.
+            invoice_date: Date of the invoice, from which the payment schedule counts.
             message: Text of the message.
-            payment_schedule: Days until payment is due, Net N.
+            payment_schedule: Days until the payment is due.
             project_code: Project code of the invoice.
             purchase_order: Purchase order of the invoice.
-            time_entry_ids: Overwrites the whole list.
+            time_entry_ids: Ids of the time entries. An update replaces the whole list.
             user_invoice_number: User invoice number of the invoice.
             user_invoice_title: User invoice title of the invoice.
             include: Associations to load with each object. Reading an association that was not
@@ -395,7 +398,7 @@ class Invoices(Resource):
     ) -> None:
         """Delete an invoice.
 
-        Drafts only; cancel active invoices instead.
+        Only a draft can be deleted; cancel an active invoice instead.
 
         Args:
             id: Id of the invoice.
@@ -423,7 +426,7 @@ class Invoices(Resource):
     ) -> Invoice:
         """Cancel an invoice.
 
-        Active invoices; no body.
+        The invoice must be active.
 
         Args:
             id: Id of the invoice.

@@ -83,10 +83,10 @@ class LineItemLocks(Resource):
     ) -> LineItemLock:
         """Create a line item lock.
 
-        Where time needs approval, fails unless all earlier time entries are approved.
+        Where time needs approval, all earlier time entries must be approved.
 
         Args:
-            locked_to: A Saturday, later than any existing lock; no time changes before it.
+            locked_to: A Saturday after any existing lock. Time before it can't be changed.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

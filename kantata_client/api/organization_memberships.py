@@ -70,12 +70,13 @@ class OrganizationMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             member_id: Filter organization memberships by member id.
-            member_type: Filter organization memberships by member type.
+            member_type: Type of the member.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            primary: False = only non-primary; needs primary organization feature.
+            primary: `False`: return only those that are not primary; the account must have the
+                feature.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -124,13 +125,13 @@ class OrganizationMemberships(Resource):
     ) -> OrganizationMembership:
         """Create an organization membership.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
             department_id: Id of the department.
             geography_id: Id of the geography.
             member_id: Id of the project or user.
-            member_type: The file's example spells it User.
+            member_type: Type of the member.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -59,7 +59,7 @@ class Organizations(Resource):
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             for_current_user: Value ignored, always true.
-            matching: Name match.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `alphabetical:asc`.
@@ -109,7 +109,7 @@ class Organizations(Resource):
     ) -> Organization:
         """Create an organization.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
             name: Name of the organization.

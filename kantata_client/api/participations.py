@@ -79,7 +79,7 @@ class Participations(Resource):
     ) -> Paginator[Participation]:
         """List participations.
 
-        Only from projects visible to the requester.
+        Returns only those in projects that you can see.
 
         Args:
             workspace_id: Filter participations by workspace id.
@@ -104,9 +104,9 @@ class Participations(Resource):
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            mavens_only: Consultants only.
-            not_assigned_to_story: Leave out participations by story id.
-            not_following_story: Leave out participations by story id.
+            mavens_only: `True`: return only consultants.
+            not_assigned_to_story: Leave out participants who are assigned to this task.
+            not_following_story: Leave out participants who follow this task.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -182,21 +182,20 @@ class Participations(Resource):
     ) -> Participation:
         """Create a participation.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
-            role: Maven = provider team, buyer = client team.
+            role: `maven` for the provider team, `buyer` for the client team.
             workspace_id: Id of the workspace.
-            access_level: Last three are legacy.
+            access_level: Level of access. The last three values are from before the current levels.
             can_edit_todos: Whether the participation can edit todos.
             can_invite: Whether the participation can invite.
             can_schedule_team_hours: Whether the participation can schedule team hours.
             can_schedule_their_hours: Whether the participation can schedule their hours.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
-                can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours; last three
-                default to account settings when unset.
+            permissions: Permissions; those to invite and to schedule default to the settings of the
+                account.
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -297,18 +296,18 @@ class Participations(Resource):
 
         Args:
             id: Id of the participation.
-            access_level: Last three are legacy.
+            access_level: Level of access. The last three values are from before the current levels.
             can_edit_todos: Whether the participation can edit todos.
             can_invite: Whether the participation can invite.
             can_schedule_team_hours: Whether the participation can schedule team hours.
             can_schedule_their_hours: Whether the participation can schedule their hours.
-            cost_in_cents: Cost rate per hour. In cents.
+            cost_in_cents: Cost rate per hour, in cents.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            permissions: Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense,
-                can_edit_time, can_invite, can_schedule_their_hours, can_schedule_team_hours.
-            rate_in_cents: Bill rate per hour; ignored when rate cards are enabled. In cents.
-            team_lead: Makes the participant team lead.
+            permissions: Permissions; those to invite and to schedule default to the settings of the
+                account.
+            rate_in_cents: Bill rate per hour, in cents. Ignored where rate cards are used.
+            team_lead: `True` makes the participant the lead of the team.
             workspace_role_id: Id of the workspace role.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -358,7 +357,7 @@ class Participations(Resource):
     ) -> None:
         """Delete a participation.
 
-        Also deletes the participant's project data.
+        The participant's data in the project is deleted too.
 
         Args:
             id: Id of the participation.

@@ -87,7 +87,7 @@ class Posts(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            from_archived_workspaces: True adds posts of archived projects. Default: `False`.
+            from_archived_workspaces: `True`: return posts of archived projects too. Default: `False`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             include: Associations to load with each object. Reading an association that was not
@@ -96,9 +96,9 @@ class Posts(Resource):
                 out.
             order: Sort order. Default: `newest_reply_at:desc`.
             page: Page to start with; the first is 1.
-            parents_only: True leaves replies out. Default: `False`.
+            parents_only: `True`: leave out replies. Default: `False`.
             per_page: Objects per page, at most 200. The client asks for 200.
-            private: Only posts private to the current user.
+            private: `True`: return only private posts that you can see.
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
             story_id: Filter posts by story id.
             story_ids: Filter posts by story ids.
@@ -170,18 +170,18 @@ class Posts(Resource):
     ) -> Post:
         """Create a post.
 
-        Takes up to 100 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
             message: Text of the message.
             workspace_id: Id of the workspace.
-            attachment_ids: PostAttachment ids from the attachments endpoint.
-            backdated_to: Creation date on imports, default now. Must have a time zone.
+            attachment_ids: Ids of the attachments (`PostAttachment`).
+            backdated_to: Time of creation, for imports; without it, now. Must have a time zone.
             google_documents: Google documents of the post.
-            recipient_ids: User ids, project participants; makes the post private.
+            recipient_ids: Ids of users who participate in the project; makes the post private.
             story_id: Id of the story.
-            subject_id: Post being replied to; needed for replies.
-            subject_type: Needed for replies.
+            subject_id: Id of the post that this one replies to.
+            subject_type: Type of the subject; needed for replies.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -227,11 +227,11 @@ class Posts(Resource):
     ) -> Post:
         """Get a post.
 
-        404 for posts of archived projects unless from_archived_workspaces=true is sent.
+        A post of an archived project answers 404 without `from_archived_workspaces=True`.
 
         Args:
             id: Id of the post.
-            from_archived_workspaces: True finds records of archived projects too, which are 404
+            from_archived_workspaces: `True`: find records of archived projects too, which are 404
                 otherwise.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

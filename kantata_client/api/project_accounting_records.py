@@ -74,11 +74,12 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     ) -> Paginator[ProjectAccountingRecord]:
         """List project accounting records.
 
-        All record types unless filtered.
+        Returns records of all types, unless `type` is given.
 
         Args:
-            created_at: On or after. Must have a time zone.
-            end_date: Period end: `a;b` for a range, `a;` for on or after, `;b` for on or before.
+            created_at: Return only records created on or after this day. Must have a time zone.
+            end_date: Return only records whose period ends in this range: `a;b`, `a;` (on or after)
+                or `;b` (on or before).
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -94,17 +95,18 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
                 `successful` or `fail`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            ids: Ids of the project accounting records.
+            ids: Ids of the records to delete.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            show_deleted: True = only deleted; default false. Default: `False`.
-            start_date: Period start: `a;b` for a range, `a;` for on or after, `;b` for on or before.
-            status: Never finds records without status.
-            type: Filter project accounting records by type.
+            show_deleted: `True`: return only deleted records. Default: `False`.
+            start_date: Return only records whose period starts in this range: `a;b`, `a;` (on or
+                after) or `;b` (on or before).
+            status: Return only records with this status; those without a status are never found.
+            type: Type, with its spaces. The service assumes `Recognition`.
             user_id: Filter project accounting records by user id.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
@@ -187,36 +189,37 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     ) -> ProjectAccountingRecord:
         """Create a project accounting record.
 
-        Takes several objects in one request. One or several records; no limit told.
+        To create many, use `create_many`.
 
         Args:
             currency: Iso currency code.
-            end_date: Accounting period's end.
-            start_date: Accounting period's start.
+            end_date: End of the accounting period.
+            start_date: Start of the accounting period.
             workspace_id: Id of the workspace.
-            amount: Within the period; 2 decimals, may be negative.
-            amount_to_date: All periods; 2 decimals, may be negative.
-            budget: 2 decimals, may be negative.
-            contract_date: Contract start or end, or any date.
-            cost: Within the period; 2 decimals, may be negative.
-            cost_eac: Estimated cost at completion; 2 decimals, may be negative.
+            amount: Amount in the period, with 2 decimals; may be negative.
+            amount_to_date: Amount in all periods, with 2 decimals; may be negative.
+            budget: Budget, with 2 decimals; may be negative.
+            contract_date: Start or end of the contract, or any other date.
+            cost: Cost in the period, with 2 decimals; may be negative.
+            cost_eac: Estimated cost at completion, with 2 decimals; may be negative.
             description: Description of the project accounting record.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            fees: Within the period; 2 decimals, may be negative.
-            hours: Within the period; 2 decimals, may be negative.
-            hours_eac: Estimated hours at completion; 2 decimals, may be negative.
-            hours_etc: Hours_eac minus hours; 2 decimals, may be negative.
+            fees: Fees in the period, with 2 decimals; may be negative.
+            hours: Hours in the period, with 2 decimals; may be negative.
+            hours_eac: Estimated hours at completion, with 2 decimals; may be negative.
+            hours_etc: `hours_eac` minus `hours`, with 2 decimals; may be negative.
             labor_type: Labor type of the project accounting record.
             notes: Notes of the project accounting record.
-            percent_complete: Decimal fraction such as 0.75; 2 decimals, may be negative.
+            percent_complete: Share such as 0.75, with 2 decimals; may be negative.
             role_id: Id of the role.
-            service_type: Organization's own service category.
+            service_type: The organization's own category of service.
             status: Status of the project accounting record.
             story_id: Id of the story.
-            total_estimated_hours: Initial estimate; 2 decimals, may be negative.
-            total_hours_to_date: 2 decimals, may be negative.
-            type: Recognition when unset; keep the spaces.
+            total_estimated_hours: Hours that were estimated at first, with 2 decimals; may be
+                negative.
+            total_hours_to_date: Hours in all periods, with 2 decimals; may be negative.
+            type: Type, with its spaces. The service assumes `Recognition`.
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -282,11 +285,11 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     ) -> builtins.list[ProjectAccountingRecord]:
         """Delete several project accounting records (they stay findable with `show_deleted`).
 
-        Delete ids via csv_file or ids query; deleted ones listed with show_deleted=true.
+        Give their ids in `ids`, or in a CSV file.
 
         Args:
-            csv_file: Csv file of ids under header `ID` (collectionFormat csv).
-            ids: Record ids to delete.
+            csv_file: CSV file with a header.
+            ids: Ids of the records to delete.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -321,8 +324,6 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     ) -> bytes:
         """Export project accounting records as CSV.
 
-        Downloads a csv file of all project accounting records.
-
         Args:
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -355,15 +356,15 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
     ) -> builtins.list[ProjectAccountingRecord]:
         """Import project accounting records from a CSV file.
 
-        Imports up to 5000 records from a .csv or .txt file. Header columns: Project ID (required), Story
-        ID, Role ID, User ID, Type (recommended, default Recognition; others Baseline|Earned Value|Earned
-        Value Forecasting|Forecasting), Period Start Date (required), Period End Date (required), Contract
-        Date, Currency (required), Revenue Method, Amount, Amount To Date, Forecast, Budget, Cost, Cost to
-        Date, Cost EAC, Fees, Labor Type, Hours, Hours EAC, Hours ETC, Total Estimated Hours, Total Hours
-        to Date, Percent Complete, Status, Service Type, Description, Notes.
+        Takes up to 5,000 records in a `.csv` or `.txt` file. These columns are required: Project ID,
+        Period Start Date, Period End Date, Currency. Type is recommended (Recognition if it is missing,
+        or Baseline, Earned Value, Earned Value Forecasting, Forecasting). The others are Story ID, Role
+        ID, User ID, Contract Date, Revenue Method, Amount, Amount To Date, Forecast, Budget, Cost, Cost
+        to Date, Cost EAC, Fees, Labor Type, Hours, Hours EAC, Hours ETC, Total Estimated Hours, Total
+        Hours to Date, Percent Complete, Status, Service Type, Description and Notes.
 
         Args:
-            csv_file: A .csv or .txt file with a header, of at most 5,000 records.
+            csv_file: CSV file with a header.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

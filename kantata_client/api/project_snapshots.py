@@ -50,10 +50,10 @@ class ProjectSnapshots(Resource):
     ) -> Paginator[ProjectSnapshot]:
         """List project snapshots.
 
-        Only for projects where caller has Edit Financials or higher.
+        Returns only those of projects whose financials you can edit.
 
         Args:
-            by_title: Case-insensitive title search.
+            by_title: Return only those whose title contains this text.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             is_baseline: `True`: return only project snapshots that are a baseline.
@@ -104,14 +104,14 @@ class ProjectSnapshots(Resource):
     ) -> ProjectSnapshot:
         """Create a project snapshot.
 
-        Has its own rate limit. Caller needs Edit Financials or higher.
+        Needs the permission to edit the project's financials.
 
         This operation has a rate limit of its own.
 
         Args:
             workspace_id: Id of the workspace.
             description: Description of the project snapshot.
-            replace_baseline: Make it the workspace's baseline.
+            replace_baseline: `True` makes it the baseline of the workspace.
             title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -156,12 +156,12 @@ class ProjectSnapshots(Resource):
     ) -> ProjectSnapshot:
         """Update a project snapshot.
 
-        Metadata only.
+        Only its metadata can be changed.
 
         Args:
             id: Id of the project snapshot.
             description: Description of the project snapshot.
-            replace_baseline: Make it the workspace's baseline.
+            replace_baseline: `True` makes it the baseline of the workspace.
             title: Title of the project snapshot.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

@@ -91,7 +91,7 @@ class ProjectTemplateAdditionalTabs(Resource):
         Args:
             associated_tab_id: Id of the form or dashboard.
             project_template_id: Id of the project template.
-            tab_type: Dashboard = Insights dynamic dashboard.
+            tab_type: Type of the tab; a dashboard is a dynamic dashboard of Insights.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 

@@ -126,22 +126,21 @@ class ProjectTemplateExpenseBudgets(Resource):
     ) -> ProjectTemplateExpenseBudget:
         """Create a project template expense budget.
 
-        Takes up to 100 objects in one request, as an array under the plural key. Bulk: plural top-level
-        key holding an array.
+        To create many, use `create_many`.
 
         Args:
             billable: Whether the project template expense budget is billable.
-            burns_budget: Affects project margin.
+            burns_budget: `True` if it affects the margin of the project.
             fixed_fee: Whether the project template expense budget is fixed fee.
             project_template_id: Id of the project template.
             title: Title of the project template expense budget.
-            cost_per_unit_in_subunits: Currency subunits.
+            cost_per_unit_in_subunits: Cost per unit, in the smallest unit of the currency.
             description: Description of the project template expense budget.
-            markup_per_unit_in_subunits: Currency subunits.
-            markup_percentage: Applies when markup_type is percentage.
+            markup_per_unit_in_subunits: Markup per unit, in the smallest unit of the currency.
+            markup_percentage: Percentage, if `markup_type` is `percentage`.
             markup_type: Markup type of the project template expense budget.
-            quantity: Expected units.
-            relative_expected_by_date: Relative to project start; negative = before it.
+            quantity: Expected number of units.
+            relative_expected_by_date: Days after the start of the project; negative before it.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -238,15 +237,15 @@ class ProjectTemplateExpenseBudgets(Resource):
         Args:
             id: Id of the project template expense budget.
             billable: Whether the project template expense budget is billable.
-            burns_budget: Affects project margin.
-            cost_per_unit_in_subunits: Currency subunits.
+            burns_budget: `True` if it affects the margin of the project.
+            cost_per_unit_in_subunits: Cost per unit, in the smallest unit of the currency.
             description: Description of the project template expense budget.
             fixed_fee: Whether the project template expense budget is fixed fee.
-            markup_per_unit_in_subunits: Currency subunits.
-            markup_percentage: Applies when markup_type is percentage.
+            markup_per_unit_in_subunits: Markup per unit, in the smallest unit of the currency.
+            markup_percentage: Percentage, if `markup_type` is `percentage`.
             markup_type: Markup type of the project template expense budget.
-            quantity: Expected units.
-            relative_expected_by_date: Relative to project start; negative = before it.
+            quantity: Expected number of units.
+            relative_expected_by_date: Days after the start of the project; negative before it.
             title: Title of the project template expense budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

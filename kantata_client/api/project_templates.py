@@ -56,10 +56,10 @@ class ProjectTemplates(Resource):
         """List project templates.
 
         Args:
-            by_title: Title search.
+            by_title: Return only those whose title contains this text.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Alias of by_title.
+            matching: The same as `by_title`.
             mine: `True`: return only records of the current user.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
@@ -117,12 +117,13 @@ class ProjectTemplates(Resource):
         Args:
             currency: Currency of the project template.
             title: Title of the project template.
-            budget: Estimated overall project budget.
-            description: Not carried over to project when applied.
-            duration: Estimated project days.
-            is_budgeted: Has financial attributes (budgets, time estimates).
-            raw_json: JSON hash holding all template tasks.
-            sharing: Viewable and editable: seen by others on account.
+            budget: Estimated budget of the whole project.
+            description: Description of the template; projects do not get it.
+            duration: Estimated duration of the project, in days.
+            is_budgeted: `True` if it has budgets and time estimates.
+            raw_json: All tasks of the template, as JSON.
+            sharing: Who else may use it. `viewable` and `editable` templates are seen by others on
+                the account.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -218,13 +219,14 @@ class ProjectTemplates(Resource):
         Args:
             id: Id of the project template.
             title: Title of the project template.
-            budget: Estimated overall project budget.
+            budget: Estimated budget of the whole project.
             currency: Currency of the project template.
-            description: Not carried over to project when applied.
-            duration: Estimated project days.
-            is_budgeted: Has financial attributes (budgets, time estimates).
-            raw_json: JSON hash holding all template tasks.
-            sharing: Viewable and editable: seen by others on account.
+            description: Description of the template; projects do not get it.
+            duration: Estimated duration of the project, in days.
+            is_budgeted: `True` if it has budgets and time estimates.
+            raw_json: All tasks of the template, as JSON.
+            sharing: Who else may use it. `viewable` and `editable` templates are seen by others on
+                the account.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.

@@ -56,7 +56,7 @@ class RateCardRoles(Resource):
     ) -> Paginator[RateCardRole]:
         """List rate card roles.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -115,10 +115,10 @@ class RateCardRoles(Resource):
     ) -> RateCardRole:
         """Create a rate card role.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
-            rate: Bill rate, cents per hour.
+            rate: Bill rate per hour, in cents.
             rate_card_version_id: Id of the rate card version.
             role_id: Id of the role.
             include: Associations to load with each object. Reading an association that was not
@@ -159,7 +159,7 @@ class RateCardRoles(Resource):
     ) -> RateCardRole:
         """Get a rate card role.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the rate card role.
@@ -197,11 +197,11 @@ class RateCardRoles(Resource):
     ) -> RateCardRole:
         """Update a rate card role.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the rate card role.
-            rate: Bill rate, cents per hour.
+            rate: Bill rate per hour, in cents.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -238,7 +238,7 @@ class RateCardRoles(Resource):
     ) -> None:
         """Delete a rate card role.
 
-        Account administrators only. Refused while its rate card version is in use.
+        For account administrators only. Refused while its rate card version is in use.
 
         Args:
             id: Id of the rate card role.

@@ -58,12 +58,12 @@ class RateCardSetVersions(Resource):
     ) -> Paginator[RateCardSetVersion]:
         """List rate card set versions.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            effective_on_date: Versions in effect on that date.
+            effective_on_date: Return only versions that apply on this day.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
@@ -117,13 +117,13 @@ class RateCardSetVersions(Resource):
     ) -> RateCardSetVersion:
         """Create a rate card set version.
 
-        Account administrators only. Also creates or clones a rate card version (with associations) per
-        rate card in the set.
+        For account administrators only. Also creates or clones a version of each rate card in the set,
+        with its associations.
 
         Args:
             rate_card_set_id: Id of the rate card set.
-            effective_date: Defaults to today.
-            clone_id: Id of the set version to clone.
+            effective_date: Day from which it applies. The service assumes today.
+            clone_id: Id of the version to clone.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -162,7 +162,7 @@ class RateCardSetVersions(Resource):
     ) -> RateCardSetVersion:
         """Get a rate card set version.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the rate card set version.
@@ -200,11 +200,11 @@ class RateCardSetVersions(Resource):
     ) -> RateCardSetVersion:
         """Update a rate card set version.
 
-        Only while unpublished or effective date still ahead.
+        Only while it is not published, or its effective date is in the future.
 
         Args:
             id: Id of the rate card set version.
-            effective_date: Effective date of the rate card set version.
+            effective_date: Day from which it applies. The service assumes today.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -267,8 +267,8 @@ class RateCardSetVersions(Resource):
     ) -> RateCardSetVersionPublishResult:
         """Publish a rate card set version.
 
-        Activates it from its effective date; cannot be unpublished. Two versions of one set may not share
-        an effective date.
+        It takes effect on its effective date, which no other version of the set may have. A published
+        version stays published.
 
         Args:
             id: Id of the rate card set version.

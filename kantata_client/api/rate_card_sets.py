@@ -59,18 +59,19 @@ class RateCardSets(Resource):
     ) -> Paginator[RateCardSet]:
         """List rate card sets.
 
-        Needs financial access (Project Lead or higher). First call creates the account default set, with
-        a set version and a rate card per project currency.
+        Needs financial access (project lead or higher). The first call creates the default set of the
+        account, with a version and a rate card for each currency of its projects.
 
         Args:
-            active: Only sets with published versions.
+            active: `True`: return only sets with published versions.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            has_active_currency: Has a card in that currency and a published version.
+            has_active_currency: Return only sets with a published version and a card in this
+                currency.
             has_currency: Filter rate card sets by has currency.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Title search.
+            matching: Return only those whose title contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `created_at:asc`.
@@ -126,7 +127,7 @@ class RateCardSets(Resource):
 
         Args:
             title: Title of the rate card set.
-            clone_version_id: Set version to clone, with its associations and rate cards.
+            clone_version_id: Id of the version to clone, with its associations and rate cards.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -164,7 +165,7 @@ class RateCardSets(Resource):
     ) -> RateCardSet:
         """Get a rate card set.
 
-        Needs financial access (Project Lead or higher).
+        Needs financial access (project lead or higher).
 
         Args:
             id: Id of the rate card set.
@@ -241,7 +242,7 @@ class RateCardSets(Resource):
     ) -> None:
         """Delete a rate card set.
 
-        Refused for the account default or if a project uses one of its cards.
+        Refused for the default set of the account, and while a project uses one of its cards.
 
         Args:
             id: Id of the rate card set.

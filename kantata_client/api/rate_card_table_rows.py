@@ -70,7 +70,7 @@ class RateCardTableRows(Resource):
     ) -> RateCardTableRow:
         """Update a rate card table row.
 
-        Upsert.
+        Creates the row if it does not exist.
 
         Args:
             rate_card_set_version_id: Id of the rate card set version.
@@ -111,7 +111,7 @@ class RateCardTableRows(Resource):
     ) -> None:
         """Delete a rate card table row.
 
-        Deletes all rate card roles of that set version and role.
+        All rate card roles of this version and role are deleted.
 
         Args:
             rate_card_set_version_id: Id of the rate card set version.

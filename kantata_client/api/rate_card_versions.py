@@ -55,12 +55,12 @@ class RateCardVersions(Resource):
     ) -> Paginator[RateCardVersion]:
         """List rate card versions.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            effective_on_date: Versions in effect on that date.
+            effective_on_date: Return only versions that apply on this day.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
@@ -115,7 +115,7 @@ class RateCardVersions(Resource):
     ) -> RateCardVersion:
         """Get a rate card version.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the rate card version.
@@ -153,11 +153,11 @@ class RateCardVersions(Resource):
     ) -> RateCardVersion:
         """Update a rate card version.
 
-        Account administrators only.
+        For account administrators only.
 
         Args:
             id: Id of the rate card version.
-            default_rate: For roles without an explicit rate.
+            default_rate: Rate of roles that have none of their own.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

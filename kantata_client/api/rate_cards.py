@@ -74,10 +74,10 @@ class RateCards(Resource):
     ) -> Paginator[RateCard]:
         """List rate cards.
 
-        Needs financial access (Project Lead or higher).
+        Needs financial access (project lead or higher).
 
         Args:
-            active: Only published cards.
+            active: `True`: return only published cards.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             currencies: Filter rate cards by currency codes.
@@ -98,8 +98,9 @@ class RateCards(Resource):
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Substring of the set title.
-            matching_title_or_currency: Substring of set title or currency code.
+            matching: Return only cards of sets whose title contains this text.
+            matching_title_or_currency: Return only cards whose set has this text in its title, or
+                whose currency code contains it.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `created_at:desc`.
@@ -166,12 +167,12 @@ class RateCards(Resource):
     ) -> RateCard:
         """Create a rate card.
 
-        Account administrators only. Also creates a rate card version on the given set version. A new
-        currency must first exist on the account default set. If the set has published versions, a cloned
-        version is added to all earlier ones.
+        For account administrators only. Also creates a version of the card in the given version of the
+        set. A new currency must exist in the default set of the account first. If the set has published
+        versions, a copy is added to all earlier ones.
 
         Args:
-            currency: E.g. USD.
+            currency: Currency code, such as `USD`.
             rate_card_set_id: Id of the rate card set.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
@@ -215,7 +216,7 @@ class RateCards(Resource):
     ) -> RateCard:
         """Get a rate card.
 
-        Needs financial access (Project Lead or higher).
+        Needs financial access (project lead or higher).
 
         Args:
             id: Id of the rate card.
@@ -254,11 +255,11 @@ class RateCards(Resource):
     ) -> RateCard:
         """Update a rate card.
 
-        Account administrators only. Currency fixed once a project uses the card.
+        For account administrators only. The currency can't be changed once a project uses the card.
 
         Args:
             id: Id of the rate card.
-            currency: E.g. USD.
+            currency: Currency code, such as `USD`.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
@@ -298,8 +299,8 @@ class RateCards(Resource):
     ) -> None:
         """Delete a rate card.
 
-        Account administrators only. Also deletes its versions and their roles, unrecoverable. Refused
-        when a project uses it.
+        For account administrators only. Its versions and their roles are deleted too. Refused while a
+        project uses it.
 
         Args:
             id: Id of the rate card.

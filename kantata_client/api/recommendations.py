@@ -35,7 +35,7 @@ class Recommendations(Resource):
     ) -> RecommendationEstimateScenarioResourceResult:
         """Get recommended users for an estimate scenario resource.
 
-        Ordered list, up to 1000.
+        At most 1,000, the best first.
 
         Args:
             id: Id of the estimate scenario resource.

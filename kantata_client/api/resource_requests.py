@@ -59,7 +59,7 @@ class ResourceRequests(Resource):
     ) -> Paginator[ResourceRequest]:
         """List resource requests.
 
-        By default those visible to the caller.
+        Returns those that you can see.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -71,7 +71,7 @@ class ResourceRequests(Resource):
             page: Page to start with; the first is 1.
             pending_requests_only: `True`: return only pending requests.
             per_page: Objects per page, at most 200. The client asks for 200.
-            requests_for_approver: Only those whose approver is this user.
+            requests_for_approver: Return only those whose approver is this user.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -124,12 +124,12 @@ class ResourceRequests(Resource):
         Args:
             approver_ids: Ids of the approvers.
             custom_fields: Values of custom fields, by the id of the field.
-            resource_id: Resource the request is for.
-            resource_role_id: Also creates a resource with this role.
-            resource_workspace_id: Also creates a resource in this project.
-            workspace_allocation_end_date: For a created resource (description says start date).
-            workspace_allocation_percentage: For a created resource.
-            workspace_allocation_start_date: For a created resource.
+            resource_id: Id of the resource that the request is for.
+            resource_role_id: Id of a role; a resource with it is created.
+            resource_workspace_id: Id of a project; a resource is created in it.
+            workspace_allocation_end_date: End of the allocation of a created resource.
+            workspace_allocation_percentage: Percentage of the allocation of a created resource.
+            workspace_allocation_start_date: Start of the allocation of a created resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -214,8 +214,9 @@ class ResourceRequests(Resource):
         Args:
             id: Id of the resource request.
             request_resolution_status: Request resolution status of the resource request.
-            allocations_state: Hard or soft allocation on naming; hard when omitted.
-            user_id: User to staff on the unnamed resource.
+            allocations_state: Whether allocations are hard or soft once the resource is named. The
+                service assumes hard.
+            user_id: Id of the user to staff on the unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -259,7 +260,7 @@ class ResourceRequests(Resource):
 
         Args:
             id: Id of the resource request.
-            new_approver_id: Declared as array despite singular name.
+            new_approver_id: Id of the new approver, as a list of one.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -35,10 +35,10 @@ class RevenueRecognitionMethods(Resource):
     ) -> Paginator[RevenueRecognitionMethod]:
         """List revenue recognition methods.
 
-        Methods available to apply to projects; no paging parameters.
+        Returns the methods that projects can have. The list has no pages.
 
         Args:
-            active: True = active only, false = inactive only.
+            active: `True`: return only active ones; `False`: only inactive ones.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             extra_query: Query parameters that the contract lacks, sent unchecked.

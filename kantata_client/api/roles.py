@@ -71,7 +71,7 @@ class Roles(Resource):
     ) -> Paginator[Role]:
         """List roles.
 
-        Active roles of the caller's account, sorted by name.
+        Returns the active roles of your own account, sorted by name.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -89,19 +89,19 @@ class Roles(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            for_rate_card: Roles from that rate card.
-            for_scenario_rate_card: Roles on the scenario's rate card.
+            for_rate_card: Return only roles of this rate card.
+            for_scenario_rate_card: Return only roles on the rate card of this scenario.
             for_workspace: Filter roles by workspace (project id).
-            for_workspace_rate_card: Roles on the workspace's rate card.
+            for_workspace_rate_card: Return only roles on the rate card of this workspace.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Name search.
-            not_on_rate_card_set_version: Excludes roles already on that version.
+            matching: Return only those whose name contains this text.
+            not_on_rate_card_set_version: Leave out roles on this rate card set version.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
-            only_active: Excludes soft-deleted roles. Default: `True`.
+            only_active: `True`: leave out deleted ones. Default: `True`.
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
@@ -285,7 +285,7 @@ class Roles(Resource):
     ) -> None:
         """Delete a role.
 
-        Soft-deleted when in use, removed otherwise.
+        A role in use is only marked as deleted.
 
         Args:
             id: Id of the role.

@@ -44,7 +44,7 @@ class SkillCategories(Resource):
         Args:
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Name search.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `alphabetical:asc`.

@@ -65,7 +65,7 @@ class SkillMemberships(Resource):
     ) -> Paginator[SkillMembership]:
         """List skill memberships.
 
-        Only viewable skill memberships.
+        Returns only those that you can see.
 
         Args:
             active_account_members_only: `True`: return only active account members. Default: `False`.
@@ -85,7 +85,7 @@ class SkillMemberships(Resource):
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_ids: Filter skill memberships by user ids.
-            workspace_id: Participants of that project.
+            workspace_id: Return only those of participants of this project.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -134,12 +134,14 @@ class SkillMemberships(Resource):
     ) -> SkillMembership:
         """Create a skill membership.
 
-        Takes up to 200 objects in one request, as an array under the plural key. Adds a skill to a user.
+        Gives a skill to a user.
+
+        To create many, use `create_many`.
 
         Args:
             skill_id: Id of the skill.
             user_id: Id of the user.
-            level: 1-5, 0 when omitted; not all skills have levels.
+            level: Level from 1 to 5; 0 if it is left out. Not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -216,7 +218,7 @@ class SkillMemberships(Resource):
 
         Args:
             id: Id of the skill membership.
-            level: 1-5, 0 when omitted; not all skills have levels.
+            level: Level from 1 to 5; 0 if it is left out. Not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -253,7 +255,7 @@ class SkillMemberships(Resource):
     ) -> None:
         """Delete a skill membership.
 
-        Removes the skill from the user.
+        The user no longer has the skill.
 
         Args:
             id: Id of the skill membership.

@@ -73,7 +73,7 @@ class Skills(Resource):
     ) -> Paginator[Skill]:
         """List skills.
 
-        All skills of caller's account, by name; max 5000 skills per account.
+        Returns all skills of your own account, sorted by name.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -92,22 +92,25 @@ class Skills(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            for_users: User ids; skills these users lack.
+            for_users: Ids of users; returns the skills that they lack.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            matching: Name search.
+            matching: Return only those whose name contains this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `alphabetical:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             skill_category_ids: Filter skills by skill category ids.
-            unassigned_skills_for_estimate_scenario_resource: Resource id; skills it lacks.
-            unassigned_skills_for_project_template_assignment: Assignment id; skills it lacks.
-            unassigned_skills_for_user: User id; skills the user lacks.
-            unassigned_skills_for_workspace_resource: Resource id; skills it lacks.
+            unassigned_skills_for_estimate_scenario_resource: Id of a resource; returns the skills
+                that it lacks.
+            unassigned_skills_for_project_template_assignment: Id of an assignment; returns the skills
+                that it lacks.
+            unassigned_skills_for_user: Id of a user; returns the skills that they lack.
+            unassigned_skills_for_workspace_resource: Id of a resource; returns the skills that it
+                lacks.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
@@ -172,8 +175,9 @@ class Skills(Resource):
     ) -> Skill:
         """Create a skill.
 
-        Takes up to 200 objects in one request, as an array under the plural key. Max 5000 skills per
-        account.
+        An account can have 5,000 skills.
+
+        To create many, use `create_many`.
 
         Args:
             max_level: Number of levels.

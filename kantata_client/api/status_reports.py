@@ -155,7 +155,7 @@ class StatusReports(Resource):
             color: Overall color.
             description: Description of the status report.
             workspace_id: Id of the workspace.
-            details: Optional per-category statuses.
+            details: Status of each category. An update deletes categories that are left out.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not
@@ -241,7 +241,7 @@ class StatusReports(Resource):
             id: Id of the status report.
             color: Overall color.
             description: Description of the status report.
-            details: Categories left out are deleted.
+            details: Status of each category. An update deletes categories that are left out.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not

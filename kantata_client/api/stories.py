@@ -127,35 +127,40 @@ class Stories(Resource):
         """List stories.
 
         Args:
-            active_between: ISO date:date range; start or due date.
-            all_on_account: Reports viewers or administrators: whole account.
-            archived: Filter stories by archived.
+            active_between: Return only tasks that start or are due in this range: a pair of dates.
+            all_on_account: `True`: return tasks of the whole account; for administrators and reports
+                viewers.
+            archived: `True` archives the task, `False` takes it out of the archive.
             assigned_to_current_user: `True`: return only tasks that are assigned to the current user.
-            by_any_tag: Tags, any matches.
-            by_custom_choice_value: FieldId:choiceId,choiceId or fieldId:blank; several: `;` or
-                (..):(..).
-            by_custom_currency_value: FieldId:value[:ISO code]; several: `;` or (..):(..).
-            by_custom_date_field: FieldId:YYYY-MM-DD:YYYY-MM-DD; several with `;`.
-            by_custom_date_value: FieldId:start:end, one may be left out; several: `;` or (..):(..).
-            by_custom_number_value: FieldId:number; several: `;` or (..):(..).
-            by_custom_text_value: FieldId:text, bare id = any value; repeated field = OR; several: `;`
-                or (..):(..).
+            by_any_tag: Return only tasks with one of these tags.
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_field: Values of custom fields: `field id:start:end`. Separate several with
+                semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
+                semicolons.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
             by_status: Filter stories by status names.
-            by_subtask_count: Parents with exactly that many subtasks.
+            by_subtask_count: Return only tasks with exactly this many subtasks.
             by_tag_name: Filter stories by tag name (exact tags).
             by_workspace_group: Filter stories by workspace group (project group ids).
-            completed: False = no filtering.
+            completed: `True`: return only completed tasks; `False` filters nothing.
             completed_between: Return only tasks that were completed in this range: a pair of dates,
                 either of which may be `None`.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             creators: Filter stories by creators (user ids).
-            due_after: Return only stories whose due time is after this date.
-            due_before: Return only stories whose due time is before this date.
+            due_after: Return only stories whose due date is after this date.
+            due_before: Return only stories whose due date is before this date.
             due_between: Return only tasks that are due in this range: a pair of dates, either of
                 which may be `None`.
-            due_on: Return only stories whose due time is on this date.
-            exclude_workspace_title_from_search: Leaves out search matches on project title.
+            due_on: Return only stories whose due date is on this date.
+            exclude_workspace_title_from_search: `True`: don't search in titles of projects.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -174,8 +179,8 @@ class Stories(Resource):
             has_value_for_custom_field_ids: Filter stories by has value for custom field ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            not_assigned_to_resource: Leave out stories by assigned to resource.
-            not_assigned_to_user: Leave out stories by assigned to user.
+            not_assigned_to_resource: Leave out tasks that are assigned to this resource.
+            not_assigned_to_user: Leave out tasks that are assigned to this user.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             only_archived: `True`: return only archived stories.
@@ -184,32 +189,33 @@ class Stories(Resource):
             optional_fields: Fields that the service leaves out unless they are named here.
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
-            parents_only: Top-level tasks only.
+            parents_only: `True`: return only tasks at the top level.
             per_page: Objects per page, at most 200. The client asks for 200.
             priority: Return only tasks with one of these priorities.
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
             show_archived: `True`: return archived stories too. Default: `False`.
-            show_deleted: `True`: return deleted stories too. Default: `False`.
-            show_from_archived_workspaces: Tasks in archived projects. Default: `False`.
+            show_deleted: `True`: return the task even if it is deleted. Default: `False`.
+            show_from_archived_workspaces: `True`: return tasks of archived projects too. Default:
+                `False`.
             show_todos: `True`: return todos too. Default: `False`.
             starting_between: Return only tasks that start in this range: a pair of dates, either of
                 which may be `None`.
-            story_type: Filter stories by story type.
+            story_type: Type. The service assumes `task`.
             story_types: Filter stories by story types (task types).
             time_trackable_on_workspace_id: Filter stories by time trackable on workspace id.
-            uncompleted: False = no filtering.
+            uncompleted: `True`: return only tasks that are not completed; `False` filters nothing.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            with_ancestry_depth: Subtask level, 0 = top-level, up to 4.
-            with_assignees: User ids, also `unassigned` and `unnamed`.
+            with_ancestry_depth: Return only tasks at this level, from 0 (the top) to 4.
+            with_assignees: Ids of users, also `unassigned` and `unnamed`.
             with_followers: Filter stories by followers (user ids).
-            with_parent_id: Direct subtasks.
+            with_parent_id: Return only direct subtasks of this task.
             with_projects: Filter stories by project ids.
-            with_root_id: Subtasks at any level.
+            with_root_id: Return only subtasks of this task, at any level.
             with_start_or_due_date: Filter stories by start or due date.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            without_past_completed: Never marked completed before.
+            without_past_completed: `True`: return only tasks that were never completed before.
             workspace_id: Filter stories by workspace id.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
@@ -335,36 +341,42 @@ class Stories(Resource):
     ) -> Story:
         """Create a story.
 
-        Takes up to 300 objects in one request, as an array under the plural key.
+        To create many, use `create_many`.
 
         Args:
-            title: Title of the story.
+            title: Title, which can't be empty.
             workspace_id: Id of the workspace.
-            archived: Whether the story is archived.
+            archived: `True` archives the task, `False` takes it out of the archive.
             assignee_ids: Ids of the users.
             attachment_ids: Ids of the attachments.
-            billable: Budgeted workspace and budget permissions only.
-            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
+            billable: `True` if it is billable; needs a budgeted project and permissions on its
+                budget.
+            budget_estimate_in_cents: Estimated budget, in cents; needs a budgeted project and
+                permissions on its budget.
             checklist: Items of the checklist, in order.
             custom_fields: Values of custom fields, by the id of the field.
-            description: Under 1000 characters.
-            due_date: YYYY-MM-DD.
+            description: Description of fewer than 1,000 characters.
+            due_date: Day on which it is due.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            fixed_fee: Budgeted workspace and budget permissions only.
+            fixed_fee: `True` for a fixed fee; needs a budgeted project and permissions on its budget.
             parent_id: Id of the parent object.
-            percentage_complete: 0-100; above 0 starts, 100 completes.
-            priority: Return only tasks with one of these priorities.
-            project_plan: False = To Do.
-            start_date: YYYY-MM-DD.
-            state: Depends on story_type; prefer status; ignored if status given.
-            status: Name from task status set, else not started|started|needs info|completed; sets
-                state.
-            story_type: Task when omitted.
+            percentage_complete: Percentage from 0 to 100; above 0 the task is started, at 100
+                completed.
+            priority: Priority. The service assumes `normal`.
+            project_plan: `False` makes it a to-do.
+            start_date: Day on which it starts.
+            state: State, by the type of the task. Ignored if `status` is given, which is the better
+                choice.
+            status: Name of a status of the project's set, or `not started`, `started`, `needs info`
+                or `completed` without one. It sets `state`.
+            story_type: Type. The service assumes `task`.
             tag_list: Tags as one text, separated by commas.
-            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
-            time_trackable: Rights and default from Time & Expense Settings.
-            weight: Parent-level milestone only, consultant with budget permissions.
+            time_estimate_in_minutes: Estimated time, in minutes; needs a budgeted project and
+                permissions on its budget.
+            time_trackable: `True` if time can be logged on it; the settings of the account decide the
+                default.
+            weight: Weight of a milestone at the top level; needs permissions on the budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -434,7 +446,7 @@ class Stories(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
-            show_deleted: Also returns a deleted story. Default: `False`.
+            show_deleted: `True`: return the task even if it is deleted. Default: `False`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -493,30 +505,36 @@ class Stories(Resource):
 
         Args:
             id: Id of the story.
-            archived: Whether the story is archived.
+            archived: `True` archives the task, `False` takes it out of the archive.
             assignee_ids: Ids of the users.
-            billable: Budgeted workspace and budget permissions only.
-            budget_estimate_in_cents: Budgeted workspace and budget permissions only. In cents.
+            billable: `True` if it is billable; needs a budgeted project and permissions on its
+                budget.
+            budget_estimate_in_cents: Estimated budget, in cents; needs a budgeted project and
+                permissions on its budget.
             custom_fields: Values of custom fields, by the id of the field.
-            description: Under 1000 characters.
-            due_date: YYYY-MM-DD.
+            description: Description of fewer than 1,000 characters.
+            due_date: Day on which it is due.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            fixed_fee: Budgeted workspace and budget permissions only.
+            fixed_fee: `True` for a fixed fee; needs a budgeted project and permissions on its budget.
             follower_ids: Ids of the users.
             parent_id: Id of the parent object.
-            percentage_complete: 0-100; above 0 starts, 100 completes.
-            priority: Return only tasks with one of these priorities.
-            start_date: YYYY-MM-DD.
-            state: Depends on story_type; prefer status; ignored if status given.
-            status: Name from task status set, else not started|started|needs info|completed; sets
-                state.
-            story_type: Story type of the story.
+            percentage_complete: Percentage from 0 to 100; above 0 the task is started, at 100
+                completed.
+            priority: Priority. The service assumes `normal`.
+            start_date: Day on which it starts.
+            state: State, by the type of the task. Ignored if `status` is given, which is the better
+                choice.
+            status: Name of a status of the project's set, or `not started`, `started`, `needs info`
+                or `completed` without one. It sets `state`.
+            story_type: Type. The service assumes `task`.
             tag_list: Tags as one text, separated by commas.
-            time_estimate_in_minutes: Budgeted workspace and budget permissions only.
-            time_trackable: Rights and default from Time & Expense Settings.
-            title: May not be blank.
-            weight: Parent-level milestone only, consultant with budget permissions.
+            time_estimate_in_minutes: Estimated time, in minutes; needs a budgeted project and
+                permissions on its budget.
+            time_trackable: `True` if time can be logged on it; the settings of the account decide the
+                default.
+            title: Title, which can't be empty.
+            weight: Weight of a milestone at the top level; needs permissions on the budget.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -576,7 +594,8 @@ class Stories(Resource):
     ) -> None:
         """Delete a story.
 
-        Soft delete, sets deleted_at; list with only_deleted; gone for good only with the project.
+        Only marks it as deleted; lists show it with `only_deleted=True`. It is gone for good with its
+        project.
 
         Args:
             id: Id of the story.

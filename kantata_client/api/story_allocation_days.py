@@ -82,16 +82,17 @@ class StoryAllocationDays(Resource):
     ) -> Paginator[StoryAllocationDay]:
         """List story allocation days.
 
-        Inactive assignments are in unless `current` is set; sorted by last update; admins:
-        only_my_account is faster.
+        Days of inactive assignments are included, unless `current` is true. Administrators get a faster
+        answer with `only_my_account=True`.
 
         Args:
             assignee_id: Filter story allocation days by assignee id (user id).
             assignment_id: Filter story allocation days by assignment id.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            current: Active assignments only.
-            date_between: YYYY-MM-DD:YYYY-MM-DD inclusive, either side may be empty.
+            current: `True`: return only those of active assignments.
+            date_between: Return only those in this range: a pair of dates, either of which may be
+                `None`.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -113,18 +114,19 @@ class StoryAllocationDays(Resource):
                 workspaces. Default: `True`.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            include_unnamed: Adds assignments of unnamed resources. Default: `False`.
+            include_unnamed: `True`: return those of unnamed resources too. Default: `False`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
-            only_my_account: Administrators only; faster. Default: `False`.
+            only_my_account: `True`: return only those of your own account, which is faster; for
+                administrators. Default: `False`.
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             story_id: Filter story allocation days by story id.
-            uncurrent: Inactive assignments only.
+            uncurrent: `True`: return only those of inactive assignments.
             updated_after: Return only objects updated after this time. Must have a time zone.
-            updated_at_between: ISO timestamps without colons, colon separated, inclusive, either may
-                be empty.
+            updated_at_between: Return only those updated in this range: a pair of times, either of
+                which may be `None`.
             updated_before: Return only objects updated before this time. Must have a time zone.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.

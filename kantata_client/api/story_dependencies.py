@@ -63,12 +63,12 @@ class StoryDependencies(Resource):
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            show_archived: Target is archived. Default: `False`.
-            show_deleted: Target is deleted. Default: `False`.
+            show_archived: `True`: return those whose target is archived too. Default: `False`.
+            show_deleted: `True`: return those whose target is deleted too. Default: `False`.
             show_from_archived_workspaces: `True`: return story dependencies of archived workspaces
                 too. Default: `False`.
-            source_id: Predecessor task.
-            target_id: Successor task.
+            source_id: Return only those whose predecessor is this task.
+            target_id: Return only those whose successor is this task.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             workspace_id: Filter story dependencies by workspace id.

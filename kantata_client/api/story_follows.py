@@ -44,7 +44,7 @@ class StoryFollows(Resource):
     ) -> Paginator[StoryFollow]:
         """List story follows.
 
-        Administrators see the whole account, others the projects they participate in.
+        Administrators see those of the whole account, others those in projects in which they participate.
 
         Args:
             include: Associations to load with each object. Reading an association that was not

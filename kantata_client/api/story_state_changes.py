@@ -48,10 +48,8 @@ class StoryStateChanges(Resource):
     ) -> Paginator[StoryStateChange]:
         """List story state changes.
 
-        Needs story_id.
-
         Args:
-            story_id: The story whose changes are listed.
+            story_id: Id of the task whose changes are returned.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             include: Associations to load with each object. Reading an association that was not

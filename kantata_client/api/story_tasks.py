@@ -58,7 +58,7 @@ class StoryTasks(Resource):
     ) -> Paginator[StoryTask]:
         """List story tasks.
 
-        Only projects the user participates in.
+        Returns only those in projects in which you participate.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -70,8 +70,8 @@ class StoryTasks(Resource):
             order: Sort order. Default: `position:asc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            show_archived: Of archived stories. Default: `False`.
-            show_deleted: Of deleted stories. Default: `False`.
+            show_archived: `True`: return those of archived tasks too. Default: `False`.
+            show_deleted: `True`: return those of deleted tasks too. Default: `False`.
             show_from_archived_workspaces: `True`: return story tasks of archived workspaces too.
                 Default: `False`.
             story_id: Filter story tasks by story id.

@@ -55,7 +55,7 @@ class SubscribedEvents(SubscribedEventsMethods):
     ) -> Paginator[SubscribedEvent]:
         """List subscribed events.
 
-        Up to 9 days of records; requester's account only.
+        Returns events of your own account of the last 9 days.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
@@ -63,8 +63,10 @@ class SubscribedEvents(SubscribedEventsMethods):
             event_types: Return only events of these types, such as `time_entry:created`.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            most_recent: Latest event per subject; not with most_recent_by_event_type.
-            most_recent_by_event_type: Latest per subject and event type; not with most_recent.
+            most_recent: `True`: return only the latest event of each subject; not together with
+                `most_recent_by_event_type`.
+            most_recent_by_event_type: `True`: return only the latest event of each subject and type;
+                not together with `most_recent`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -114,8 +116,6 @@ class SubscribedEvents(SubscribedEventsMethods):
         extra_query: Mapping[str, object] | None = None,
     ) -> SubscribedEventEventTypesResult:
         """Get all event types, with the fields of each.
-
-        Not an envelope; no parameters (`parameters: []`).
 
         Args:
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -135,7 +135,7 @@ class SurveyQuestions(Resource):
         Args:
             question_type: Question type of the survey question.
             text: Text of the survey question.
-            choices: Single and multi only.
+            choices: The choices, for questions of type `single` and `multi`.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

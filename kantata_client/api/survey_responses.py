@@ -96,9 +96,9 @@ class SurveyResponses(Resource):
             owner_id: Filter survey responses by owner id.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            respondent_id: Filter survey responses by respondent id.
+            respondent_id: Id of the user who answers.
             status: Filter survey responses by status.
-            subject_id: Combine with subject_type.
+            subject_id: Id of the subject; give `subject_type` too.
             subject_type: Filter survey responses by subject type.
             survey_template_id: Filter survey responses by survey template id.
             updated_after: Return only objects updated after this time. Must have a time zone.
@@ -179,7 +179,7 @@ class SurveyResponses(Resource):
             due_date: Due date of the survey response.
             open_date: Open date of the survey response.
             owner_id: Id of the user.
-            respondent_id: User who answers.
+            respondent_id: Id of the user who answers.
             status: Status of the survey response.
             subject_id: Id of the subject.
             subject_type: Subject type of the survey response.

@@ -91,11 +91,11 @@ class SurveyTemplates(Resource):
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `updated_at:desc`.
-            owner_id: Filter survey templates by owner id.
+            owner_id: Id of the user who owns the surveys made from the template.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            respondent_id: Filter survey templates by respondent id.
-            subject_id: Combine with subject_type.
+            respondent_id: Id of the user who answers.
+            subject_id: Id of the subject; give `subject_type` too.
             subject_type: Filter survey templates by subject type.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
@@ -171,8 +171,8 @@ class SurveyTemplates(Resource):
             description: Description of the survey template.
             due_date: Due date of the survey template.
             open_date: Open date of the survey template.
-            owner_id: Id of the user.
-            respondent_id: User who answers.
+            owner_id: Id of the user who owns the surveys made from the template.
+            respondent_id: Id of the user who answers.
             subject_id: Id of the subject.
             subject_type: Subject type of the survey template.
             title: Title of the survey template.
@@ -236,7 +236,7 @@ class SurveyTemplates(Resource):
             description: Description of the survey template.
             due_date: Due date of the survey template.
             open_date: Open date of the survey template.
-            owner_id: Owns all surveys made from template.
+            owner_id: Id of the user who owns the surveys made from the template.
             title: Title of the survey template.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

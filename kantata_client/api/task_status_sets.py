@@ -88,7 +88,7 @@ class TaskStatusSets(Resource):
     ) -> StatusSet:
         """Create a task status set.
 
-        New set holds only the four default statuses (not started, started, needs info, completed).
+        The new set has the four default statuses: not started, started, needs info and completed.
 
         Args:
             name: Name of the task status set.
@@ -164,7 +164,8 @@ class TaskStatusSets(Resource):
     ) -> StatusSet:
         """Update a task status set.
 
-        Only name can change; statuses via Custom Task Statuses, default via update_account_default.
+        Only the name can be changed. Change its statuses with `kantata.custom_task_statuses`, and the
+        default with `update_account_default`.
 
         Args:
             id: Id of the task status set.
@@ -205,7 +206,7 @@ class TaskStatusSets(Resource):
     ) -> None:
         """Delete a task status set.
 
-        Also deletes its statuses; only sets not in use.
+        Its statuses are deleted too. Refused while the set is in use.
 
         Args:
             id: Id of the task status set.
@@ -233,7 +234,7 @@ class TaskStatusSets(Resource):
     ) -> StatusSet:
         """Make a task status set the default of the account.
 
-        Makes set the default for new projects; no body.
+        New projects get this set.
 
         Args:
             id: Id of the task status set.

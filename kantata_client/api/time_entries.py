@@ -90,7 +90,7 @@ class TimeEntries(Resource):
         Args:
             approved: Return only entries that are approved or need no approval. The service ignores
                 the value.
-            billable: `True`: return only billable time entries.
+            billable: `True` if it is billable; without it, as the task is, or else `True`.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             created_by: Return only objects that this user created.
@@ -109,7 +109,8 @@ class TimeEntries(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            from_archived_workspaces: True also includes archived projects. Default: `False`.
+            from_archived_workspaces: `True`: return time entries of archived projects too. Default:
+                `False`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             in_active_invoice_id: Filter time entries by active invoice id.
@@ -128,13 +129,14 @@ class TimeEntries(Resource):
             uninvoiced: Return only entries that are not invoiced. The service ignores the value.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            with_recent_timesheet_ids: TimesheetSubmission ids, incl. cancelled/rejected; most recent
-                submission only.
-            with_timesheet_id: TimesheetSubmission id; cancelled or rejected gives nothing.
+            with_recent_timesheet_ids: Return only entries whose most recent timesheet is one of
+                these; cancelled and rejected ones count.
+            with_timesheet_id: Id of a timesheet; cancelled and rejected ones have no entries.
             with_user_ids: Filter time entries by user ids.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            workspace_id: Filter time entries by workspace id.
+            workspace_id: Id of the workspace. Administrators, and those who can edit both projects,
+                may change it.
             workspace_ids: Filter time entries by workspace ids (project ids).
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
@@ -211,23 +213,23 @@ class TimeEntries(Resource):
     ) -> TimeEntry:
         """Create a time entry.
 
-        Takes up to 100 objects in one request, as an array under the plural key. Bulk body is
-        time_entries: array of the same object.
+        To create many, use `create_many`.
 
         Args:
             date_performed: Date performed of the time entry.
             time_in_minutes: Duration in minutes.
-            workspace_id: Id of the workspace.
-            billable: Default: task's billable flag, else true.
+            workspace_id: Id of the workspace. Administrators, and those who can edit both projects,
+                may change it.
+            billable: `True` if it is billable; without it, as the task is, or else `True`.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            location: Name of an existing account location.
-            notes: \\n for line breaks.
-            rate_in_cents: Hourly. In cents.
+            location: Name of an existing location of the account.
+            notes: Notes; `\\n` breaks the line.
+            rate_in_cents: Bill rate per hour, in cents.
             role_id: Id of the role.
             story_id: Id of the story.
-            user_id: Default current user; ignored without project financial access/admin proxy
-                rights.
+            user_id: Id of the user; without it, the current one. Ignored without financial access to
+                the project or the right to act for others.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -328,18 +330,20 @@ class TimeEntries(Resource):
 
         Args:
             id: Id of the time entry.
-            billable: Default: task's billable flag, else true.
+            billable: `True` if it is billable; without it, as the task is, or else `True`.
             date_performed: Date performed of the time entry.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            location: Name of an existing account location.
-            notes: \\n for line breaks.
-            rate_in_cents: Hourly. In cents.
+            location: Name of an existing location of the account.
+            notes: Notes; `\\n` breaks the line.
+            rate_in_cents: Bill rate per hour, in cents.
             role_id: Id of the role.
             story_id: Id of the story.
             time_in_minutes: Duration in minutes.
-            user_id: Ignored without project financial access/admin proxy rights.
-            workspace_id: Changeable by admins or editors of both projects.
+            user_id: Id of the user; without it, the current one. Ignored without financial access to
+                the project or the right to act for others.
+            workspace_id: Id of the workspace. Administrators, and those who can edit both projects,
+                may change it.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -388,7 +392,7 @@ class TimeEntries(Resource):
     ) -> None:
         """Delete a time entry.
 
-        Refused when date-locked, invoiced, or a time adjustment is linked.
+        Refused if its date is locked, if it is invoiced, or if a time adjustment refers to it.
 
         Args:
             id: Id of the time entry.

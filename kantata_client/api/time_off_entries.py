@@ -73,12 +73,12 @@ class TimeOffEntries(Resource):
     ) -> Paginator[TimeOffEntry]:
         """List time off entries.
 
-        Visible to users on the same account.
+        Everybody on the same account can see them.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            end_date: Entries before this date.
+            end_date: Return only entries before this day.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -100,14 +100,14 @@ class TimeOffEntries(Resource):
                 out.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            start_date: Entries after this date.
+            start_date: Return only entries after this day.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
             user_id: Filter time off entries by user id.
             user_ids: Filter time off entries by user ids.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            workspace_id: Participants of this project.
+            workspace_id: Return only those of participants of this project.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -163,11 +163,12 @@ class TimeOffEntries(Resource):
     ) -> TimeOffEntry:
         """Create a time off entry.
 
-        Takes several objects in one request. Plural array in body, no limit stated; same-day entries get
-        combined; hours capped at the user's workday.
+        Entries of the same day are combined. Hours are limited to the user's workday.
+
+        To create many, use `create_many`.
 
         Args:
-            hours: Quarter-hour steps recommended.
+            hours: Hours, in steps of a quarter if possible.
             requested_date: Requested date of the time off entry.
             user_id: Id of the user.
             external_reference: Reference to the record in an external system. `create_many` with
@@ -214,11 +215,12 @@ class TimeOffEntries(Resource):
     ) -> TimeOffEntry:
         """Update a time off entry.
 
-        Only hours and external references can change; hours capped at the user's workday.
+        Only the hours and the external references can be changed. Hours are limited to the user's
+        workday.
 
         Args:
             id: Id of the time off entry.
-            hours: Quarter-hour steps recommended.
+            hours: Hours, in steps of a quarter if possible.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             include: Associations to load with each object. Reading an association that was not

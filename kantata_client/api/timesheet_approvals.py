@@ -36,7 +36,7 @@ class TimesheetApprovals(Resource):
     ) -> TimesheetApproval:
         """Approve several timesheet submissions.
 
-        Takes several objects in one request. Pending submissions by id, no limit stated.
+        The submissions must be pending.
 
         Args:
             submission_ids: Ids of the timesheet submissions.

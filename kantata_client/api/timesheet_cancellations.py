@@ -36,8 +36,6 @@ class TimesheetCancellations(Resource):
     ) -> TimesheetCancellation:
         """Cancel several timesheet submissions.
 
-        Takes several objects in one request. Submissions by id, no limit stated.
-
         Args:
             submission_ids: Ids of the timesheet submissions.
             description: Description of the timesheet cancellation.

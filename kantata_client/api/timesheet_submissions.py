@@ -77,10 +77,10 @@ class TimesheetSubmissions(Resource):
         """List timesheet submissions.
 
         Args:
-            active: Only active ones.
+            active: `True`: return only active submissions.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            end_date: The week ending on this date.
+            end_date: Return only those of the week that ends on this day.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -104,8 +104,8 @@ class TimesheetSubmissions(Resource):
             order: Sort order. Default: `date:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            start_date: The week starting on this date.
-            start_date_after: Starting on or after.
+            start_date: Return only those of the week that starts on this day.
+            start_date_after: Return only those that start on or after this day.
             statuses: Filter timesheet submissions by statuses.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
@@ -176,16 +176,16 @@ class TimesheetSubmissions(Resource):
     ) -> TimesheetSubmission:
         """Create a timesheet submission.
 
-        One project per submission.
+        A submission is of one project.
 
         Args:
             line_item_ids: Ids of the time entries.
             title: Title of the timesheet submission.
-            workspace_id: Id of a workspace. The service documents it as an order, not as a filter.
+            workspace_id: Project owning the submission and its entries.
             comment: Comment of the timesheet submission.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            user_id: When submitting on another user's behalf.
+            user_id: Id of the user on whose behalf it is submitted.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -263,7 +263,7 @@ class TimesheetSubmissions(Resource):
     ) -> TimesheetSubmission:
         """Approve a timesheet submission.
 
-        Needs time approval permissions; several at once via /timesheet_approvals.
+        Needs the permission to approve time. `approve_many` approves several at once.
 
         Args:
             id: Id of the timesheet submission.
@@ -307,7 +307,7 @@ class TimesheetSubmissions(Resource):
     ) -> TimesheetSubmission:
         """Cancel a timesheet submission.
 
-        Needs time approval permissions; several at once via /timesheet_cancellations.
+        Needs the permission to approve time. `cancel_many` cancels several at once.
 
         Args:
             id: Id of the timesheet submission.
@@ -351,7 +351,7 @@ class TimesheetSubmissions(Resource):
     ) -> TimesheetSubmission:
         """Reject a timesheet submission.
 
-        Needs time approval permissions; several at once via /timesheet_rejections.
+        Needs the permission to approve time. `reject_many` rejects several at once.
 
         Args:
             id: Id of the timesheet submission.

@@ -49,7 +49,7 @@ class UserGroupMemberships(Resource):
         """List user group memberships.
 
         Args:
-            group_ids: WorkspaceGroup ids, csv or array.
+            group_ids: Return only those of these workspace groups.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
@@ -96,8 +96,7 @@ class UserGroupMemberships(Resource):
     ) -> UserWorkspaceGroup:
         """Create a user group membership.
 
-        Takes up to 100 objects in one request, as an array under the plural key. Bulk body is
-        user_group_memberships: array of the same object.
+        To create many, use `create_many`.
 
         Args:
             user_id: Id of the user.

@@ -114,34 +114,39 @@ class Users(UsersMethods):
     ) -> Paginator[User]:
         """List users.
 
-        Lists project participants only, use on_my_account for the whole account; admins: all participants
-        on the account plus outsiders sharing a project with an account member; others: users sharing a
-        project with them.
+        Returns only participants of projects, unless `on_my_account` is true. Administrators see all
+        participants on the account, and others who share a project with a member of the account;
+        everybody else sees the users who share a project with them.
 
         Args:
-            account_id: Not together with on_my_account.
-            account_role_ids: Filter users by account role ids (role ids).
+            account_id: Return only users of this account; not together with `on_my_account`.
+            account_role_ids: Filter users by account role ids.
             all_contacts: `True`: return the contacts of the current user.
-            assignable_to_resource: Filter users by assignable to resource (project resource id).
-            belonging_to_orgs: Csv geography ids;csv department ids.
-            by_custom_choice_value: Field:choice,choice or field:blank; many: (f:c,c):(f:c) or
+            assignable_to_resource: Id of a workspace resource; returns the users to whom it can be
+                given.
+            belonging_to_orgs: Ids of geographies, a semicolon, and ids of departments, each separated
+                by commas.
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
                 semicolons.
-            by_custom_currency_value: (field:value:ISO code):(field:value), code optional; semicolons
-                also delimit.
-            by_custom_date_value: (field:start:end):(field:start), either date may be omitted;
-                semicolons also delimit.
-            by_custom_number_value: (field:number):(field:number); semicolons also delimit.
-            by_custom_text_value: (field:text):(field:text); same field twice = any; bare field id =
-                has value.
-            by_email_address: Exact match.
-            by_email_addresses: Exact; csv in URL or array in body, max 200.
-            by_full_name: All or part of the name.
-            by_full_name_or_account_role: Search term on full_name or default_role.
-            can_be_approver_in_workspace: Project id; providers with financial access there.
-            can_view_reports: Reports viewer or above.
-            clients_only: Client in at least one project.
-            consultants_only: Provider in at least one project.
-            contacts_on_different_account: Contact list, other accounts.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
+            by_email_address: Return only the user with exactly this address.
+            by_email_addresses: Return only users with exactly these addresses. At most 200.
+            by_full_name: Return only users whose name contains this text.
+            by_full_name_or_account_role: Return only users whose name or default role matches this
+                text.
+            can_be_approver_in_workspace: Id of a project; returns its providers with financial
+                access.
+            can_view_reports: `True`: return only reports viewers and above.
+            clients_only: `True`: return only users who are clients in a project.
+            consultants_only: `True`: return only users who are providers in a project.
+            contacts_on_different_account: `True`: return only contacts of other accounts.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             external_reference_external_message: Return only objects whose external reference has
@@ -159,20 +164,19 @@ class Users(UsersMethods):
                 `successful` or `fail`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            has_value_for_custom_field_ids: Filter users by has value for custom field ids (custom
-                field ids).
+            has_value_for_custom_field_ids: Filter users by has value for custom field ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            is_project_lead: Project lead or above.
+            is_project_lead: `True`: return only project leads and above.
             managers: `True`: return only users who manage somebody. Default: `False`.
             matching: Return only users whose name or title matches this text.
-            not_assigned_to: Leave out users by task id.
-            not_following: Leave out users by task id.
-            not_on_calendars: Leave out users by holiday calendar ids.
-            not_participant_in: Leave out users by project id.
+            not_assigned_to: Leave out users who are assigned to this task.
+            not_following: Leave out users who follow this task.
+            not_on_calendars: Leave out users with one of these holiday calendars.
+            not_participant_in: Leave out users who participate in this project.
             on_my_account: `True`: return only what belongs to your own account.
-            on_my_account_or_participant_in_workspace: Project id; account users plus its
-                participants.
+            on_my_account_or_participant_in_workspace: Id of a project; returns users of the account
+                and participants of the project.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             only_possible_managees: `True`: return only possible managees.
@@ -182,24 +186,28 @@ class Users(UsersMethods):
             page: Page to start with; the first is 1.
             participant_in: Filter users by participant in (project id).
             per_page: Objects per page, at most 200. The client asks for 200.
-            potential_followers_for_story: Filter users by potential followers for story (task id).
+            potential_followers_for_story: Id of a task; returns the users who could follow it.
             provider_leads_on_account_projects: `True`: return only provider leads of the account's
                 projects.
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
-            show_disabled: Also inactive memberships and users disabled by Kantata. Default: `False`.
-            show_users_in_insights_groups: Only those with insights access.
+            show_disabled: `True`: return inactive members too, and users whom Kantata has disabled.
+                Default: `False`.
+            show_users_in_insights_groups: `True`: return only users with access to Insights.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            with_created_estimates: Only creators of an estimate. Default: `False`.
-            with_organizations: True = has one, false = has none.
-            with_skills: {'skill_id':[level,level],'operation':'or'} (or/and).
+            with_created_estimates: `True`: return only users who created an estimate. Default:
+                `False`.
+            with_organizations: `True`: return only users with an organization; `False`: only those
+                without.
+            with_skills: Skills as JSON: {'skill_id': [level, level], 'operation': 'or' or 'and'}.
             with_users: Filter users by user ids.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
-            without_skills: Leave out users by skill ids.
-            without_timesheet_submission: Workspace_id:start_date:end_date.
-            without_users: Leave out users by user ids.
-            write_access_in: Project id; participants not read-only.
+            without_skills: Leave out users with one of these skills.
+            without_timesheet_submission: Leave out users with a timesheet in
+                `workspace_id:start_date:end_date`.
+            without_users: Leave out these users.
+            write_access_in: Id of a project; returns its participants who may do more than read.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -372,7 +380,7 @@ class Users(UsersMethods):
 
         Args:
             id: Id of the user.
-            email_address: A new address must be verified again.
+            email_address: A new address, which has to be verified again.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             full_name: Full name of the user.
@@ -506,7 +514,7 @@ class Users(UsersMethods):
     ) -> None:
         """Reset the profile photo to the default.
 
-        Removes the photo only, not the user.
+        The user stays as they are.
 
         Args:
             id: Id of the user.

@@ -65,7 +65,7 @@ class Vendors(Resource):
         """List vendors.
 
         Args:
-            archived: True = archived ones, false = active ones.
+            archived: `True`: return only archived vendors; `False`: only active ones.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
             external_reference_external_status: Return only objects whose external reference has this
@@ -183,7 +183,7 @@ class Vendors(Resource):
 
         Args:
             id: Id of the vendor.
-            archived: True archives it.
+            archived: `True` archives the vendor.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             name: Name of the vendor.

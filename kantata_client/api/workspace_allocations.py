@@ -103,14 +103,15 @@ class WorkspaceAllocations(Resource):
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `updated_at:desc`.
-            overlaps_with_date_range: Two dates joined by a colon.
+            overlaps_with_date_range: Return only those that overlap with this range, written
+                `START:END`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
             type: Filter workspace allocations by type.
             unnamed_resources_only: `True`: return only unnamed resources.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            user_ids: Users of the workspace resources.
+            user_ids: Return only those of these users.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_ids: Filter workspace allocations by workspace ids.
@@ -177,8 +178,7 @@ class WorkspaceAllocations(Resource):
     ) -> WorkspaceAllocation:
         """Create a workspace allocation.
 
-        Takes up to 200 objects in one request, as an array under the plural key. Bulk body is
-        workspace_allocations: array of the same object.
+        To create many, use `create_many`.
 
         Args:
             end_date: End date of the workspace allocation.
@@ -187,7 +187,7 @@ class WorkspaceAllocations(Resource):
             start_date: Start date of the workspace allocation.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            hard: True = hard, false = soft.
+            hard: `True` for a hard allocation, `False` for a soft one.
             notes: Notes of the workspace allocation.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -232,8 +232,6 @@ class WorkspaceAllocations(Resource):
         extra_body: Mapping[str, object] | None = None,
     ) -> builtins.list[WorkspaceAllocation]:
         """Split an allocation in two at a date.
-
-        Turns one allocation into two; no body.
 
         Args:
             split_date: Split date of the workspace allocation.
@@ -319,7 +317,7 @@ class WorkspaceAllocations(Resource):
             end_date: End date of the workspace allocation.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            hard: True = hard, false = soft.
+            hard: `True` for a hard allocation, `False` for a soft one.
             minutes: Duration in minutes.
             notes: Notes of the workspace allocation.
             start_date: Start date of the workspace allocation.

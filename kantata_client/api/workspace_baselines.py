@@ -50,7 +50,7 @@ class WorkspaceBaselines(Resource):
     ) -> Paginator[WorkspaceBaseline]:
         """List workspace baselines.
 
-        Gantt baselines of projects visible to the user.
+        Returns the Gantt baselines of projects that you can see.
 
         Args:
             include: Associations to load with each object. Reading an association that was not
@@ -60,7 +60,7 @@ class WorkspaceBaselines(Resource):
             order: Sort order. Default: `created_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            workspace_id: Filter workspace baselines by workspace id.
+            workspace_id: Id of the workspace that it belongs to.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
@@ -99,12 +99,12 @@ class WorkspaceBaselines(Resource):
     ) -> WorkspaceBaseline:
         """Create a workspace baseline.
 
-        Captures aggregate statistics plus data of each task.
+        Stores the totals of the project and the data of each task.
 
         Args:
             title: Title of the workspace baseline.
             description: Description of the workspace baseline.
-            workspace_id: Project it belongs to.
+            workspace_id: Id of the workspace that it belongs to.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -185,7 +185,7 @@ class WorkspaceBaselines(Resource):
             id: Id of the workspace baseline.
             title: Title of the workspace baseline.
             description: Description of the workspace baseline.
-            workspace_id: Project it belongs to.
+            workspace_id: Id of the workspace that it belongs to.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -78,15 +78,16 @@ class WorkspaceGroups(Resource):
         """List workspace groups.
 
         Args:
-            by_custom_choice_value: Field:choice,choice or field:blank; many: (f:c,c):(f:c) or
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
                 semicolons.
-            by_custom_currency_value: (field:value:ISO code):(field:value), code optional; semicolons
-                also delimit.
-            by_custom_date_value: (field:start:end):(field:start), either date may be omitted;
-                semicolons also delimit.
-            by_custom_number_value: (field:number):(field:number); semicolons also delimit.
-            by_custom_text_value: (field:text):(field:text); same field twice = any; bare field id =
-                has value.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
             companies_only: `True`: return only companies.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
@@ -105,8 +106,7 @@ class WorkspaceGroups(Resource):
                 `successful` or `fail`.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            has_value_for_custom_field_ids: Filter workspace groups by has value for custom field ids
-                (custom field ids).
+            has_value_for_custom_field_ids: Filter workspace groups by has value for custom field ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             matching: Return only workspace groups whose name or title matches this text.
@@ -185,17 +185,17 @@ class WorkspaceGroups(Resource):
         """Create a workspace group.
 
         Args:
-            name: Unique on the account, case-insensitive.
-            add_workspace_ids: User needs access to all of them.
-            address: Company contact's.
-            company: Group represents a company.
+            name: Name, which must be unique on the account in any case of letters.
+            add_workspace_ids: Ids of workspaces to add. You need access to all of them.
+            address: Address of the company's contact.
+            company: `True` if the group is a company.
             contact_name: Contact name of the workspace group.
-            email: Company contact's.
+            email: E-mail address of the company's contact.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             notes: Notes of the workspace group.
-            phone_number: Company contact's.
-            website: Company contact's.
+            phone_number: Phone number of the company's contact.
+            website: Website of the company's contact.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -289,18 +289,18 @@ class WorkspaceGroups(Resource):
 
         Args:
             id: Id of the workspace group.
-            name: Name of the workspace group.
-            add_workspace_ids: Existing ones stay; user needs access to all of them.
-            address: Company contact's.
-            company: Group represents a company.
+            name: Name, which must be unique on the account in any case of letters.
+            add_workspace_ids: Ids of workspaces to add. You need access to all of them.
+            address: Address of the company's contact.
+            company: `True` if the group is a company.
             contact_name: Contact name of the workspace group.
-            email: Company contact's.
+            email: E-mail address of the company's contact.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
             notes: Notes of the workspace group.
-            phone_number: Company contact's.
-            remove_workspace_ids: User needs access to all of them.
-            website: Company contact's.
+            phone_number: Phone number of the company's contact.
+            remove_workspace_ids: Ids of workspaces to take out. You need access to all of them.
+            website: Website of the company's contact.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

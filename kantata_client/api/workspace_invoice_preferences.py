@@ -51,11 +51,11 @@ class WorkspaceInvoicePreferences(Resource):
         """Create a workspace invoice preference.
 
         Args:
-            workspace_id: Project they apply to.
+            workspace_id: Id of the project that they apply to.
             client_invoice_address: Client invoice address of the workspace invoice preference.
             client_invoice_name: Client invoice name of the workspace invoice preference.
-            consultant_invoice_address: Provider sending the invoice.
-            consultant_invoice_name: Provider sending the invoice.
+            consultant_invoice_address: Address of the provider who sends the invoice.
+            consultant_invoice_name: Name of the provider who sends the invoice.
             project_code: Project code of the workspace invoice preference.
             purchase_order: Purchase order of the workspace invoice preference.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -133,8 +133,8 @@ class WorkspaceInvoicePreferences(Resource):
             id: Id of the workspace invoice preference.
             client_invoice_address: Client invoice address of the workspace invoice preference.
             client_invoice_name: Client invoice name of the workspace invoice preference.
-            consultant_invoice_address: Provider sending the invoice.
-            consultant_invoice_name: Provider sending the invoice.
+            consultant_invoice_address: Address of the provider who sends the invoice.
+            consultant_invoice_name: Name of the provider who sends the invoice.
             project_code: Project code of the workspace invoice preference.
             purchase_order: Purchase order of the workspace invoice preference.
             extra_query: Query parameters that the contract lacks, sent unchecked.

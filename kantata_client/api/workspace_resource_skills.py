@@ -53,7 +53,7 @@ class WorkspaceResourceSkills(Resource):
     ) -> Paginator[WorkspaceResourceSkill]:
         """List workspace resource skills.
 
-        Only skills of workspace resources visible to the user.
+        Returns only those of workspace resources that you can see.
 
         Args:
             by_skill_id: Filter workspace resource skills by skill id.
@@ -111,7 +111,7 @@ class WorkspaceResourceSkills(Resource):
         Args:
             skill_id: Id of the skill.
             workspace_resource_id: Id of the workspace resource.
-            level: 1-5, 1 if omitted; not all skills have levels.
+            level: Level from 1 to 5. Not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -188,7 +188,7 @@ class WorkspaceResourceSkills(Resource):
 
         Args:
             id: Id of the workspace resource skill.
-            level: 1-5, 0 if omitted; not all skills have levels.
+            level: Level from 1 to 5. Not all skills have levels.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

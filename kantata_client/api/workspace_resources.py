@@ -100,13 +100,16 @@ class WorkspaceResources(Resource):
         """List workspace resources.
 
         Args:
-            by_custom_choice_value: FieldId:choiceId,choiceId or fieldId:blank; several as (..):(..)
-                or ;.
-            by_custom_currency_value: (fieldId:amount:ISO):(fieldId:amount), ISO optional; or ;
-                between.
-            by_custom_date_value: (fieldId:start:end), either date optional; several (..):(..) or ;.
-            by_custom_number_value: (fieldId:number):(fieldId:number) or ; between.
-            by_custom_text_value: (fieldId:text):(..); same field = any; bare fieldId = has value.
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
+                semicolons.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
             external_reference_external_message: Return only objects whose external reference has
@@ -125,11 +128,11 @@ class WorkspaceResources(Resource):
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
             has_value_for_custom_field_ids: Filter workspace resources by has value for custom field
-                ids (custom field ids).
+                ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             include_unnamed: `True`: return unnamed workspace resources too.
-            matching: Matches the user or the role.
+            matching: Return only those whose user or role matches this text.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             only_unnamed: `True`: return only unnamed workspace resources.
@@ -137,18 +140,20 @@ class WorkspaceResources(Resource):
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
             per_page: Objects per page, at most 200. The client asks for 200.
-            potential_workspace_resource_for_story_with_unnamed_resources: Story id; resources
-                assignable to it.
-            potential_workspace_resources_for_reassignment: Filter workspace resources by potential
-                workspace resources for reassignment (assignment id).
-            potential_workspace_resources_for_story: Story id; only resources with a user.
-            providers: Have a user and are consultants.
-            providers_with_unnamed: Consultants or without user.
-            role_id: Within workspace_id when that is given too.
+            potential_workspace_resource_for_story_with_unnamed_resources: Id of a task; returns the
+                resources that can be assigned to it.
+            potential_workspace_resources_for_reassignment: Id of an assignment; returns the resources
+                that could take it over.
+            potential_workspace_resources_for_story: Id of a task; returns the resources with a user
+                that can be assigned to it.
+            providers: `True`: return only consultants.
+            providers_with_unnamed: `True`: return only consultants and unnamed resources.
+            role_id: Return only those with this role, within `workspace_id` if that is given too.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            user_id: Within workspace_id when that is given too.
-            with_organizations: True has, false lacks an organization.
+            user_id: Return only those of this user, within `workspace_id` if that is given too.
+            with_organizations: `True`: return only those with an organization; `False`: only those
+                without.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_id: Filter workspace resources by workspace id.
@@ -223,15 +228,17 @@ class WorkspaceResources(Resource):
     ) -> WorkspaceResource:
         """Create a workspace resource.
 
-        Takes up to 200 objects in one request, as an array under the plural key. Named or unnamed
-        resource; bulk body takes workspace_resources array.
+        The resource may have a user or be unnamed.
+
+        To create many, use `create_many`.
 
         Args:
             workspace_id: Id of the workspace.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            role_id: Needed for unnamed; else defaults to user's primary role.
-            user_id: Null = unnamed resource.
+            role_id: Id of the role; required for an unnamed resource, otherwise the user's primary
+                role by default.
+            user_id: Id of the user; `None` for an unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -275,8 +282,8 @@ class WorkspaceResources(Resource):
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursResult:
         """Create allocations that match the scheduled hours of several resources.
 
-        Account administrators, or access group with Edit Allocations (unnamed or named resources) in
-        Resource Management.
+        For account administrators, and members of an access group that may edit allocations in Resource
+        Management.
 
         Args:
             data: The objects, one entry for each.
@@ -364,12 +371,14 @@ class WorkspaceResources(Resource):
 
         Args:
             id: Id of the workspace resource.
-            auto_update_label: Relabel by new role; a given label wins.
+            auto_update_label: `True` takes the label from a new role, unless `label` is given.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            label: Unique; generated from role name and number by default.
-            role_id: Needed for unnamed resources.
-            user_id: Id of the user.
+            label: Label, which must be unique; without it, one is made of the role's name and a
+                number.
+            role_id: Id of the role; required for an unnamed resource, otherwise the user's primary
+                role by default.
+            user_id: Id of the user; `None` for an unnamed resource.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -412,7 +421,8 @@ class WorkspaceResources(Resource):
     ) -> None:
         """Delete a workspace resource.
 
-        Also deletes its assignments; not the last resource for a user's primary role in the workspace.
+        Its assignments are deleted too. Refused for the last resource with a user's primary role in the
+        project.
 
         Args:
             id: Id of the workspace resource.
@@ -442,8 +452,8 @@ class WorkspaceResources(Resource):
     ) -> WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult:
         """Create allocations that match the scheduled hours of one resource.
 
-        Account administrators, or access group with Edit Allocations (unnamed or named resources) in
-        Resource Management.
+        For account administrators, and members of an access group that may edit allocations in Resource
+        Management.
 
         Args:
             id: Id of the workspace resource.

@@ -49,7 +49,7 @@ class WorkspaceStatusChanges(Resource):
     ) -> Paginator[WorkspaceStatusChange]:
         """List workspace status changes.
 
-        All visible status changes of the given project.
+        Returns those of the given project that you can see.
 
         Args:
             workspace_id: Filter workspace status changes by workspace id.
@@ -107,7 +107,7 @@ class WorkspaceStatusChanges(Resource):
         """Create a workspace status change.
 
         Args:
-            to_status_key: Error if equal to current; then use workspace update's status_key.
+            to_status_key: Key of the new status. The same as the current one is refused.
             workspace_id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.

@@ -38,7 +38,7 @@ class WorkspaceTaskStatusSets(Resource):
     ) -> builtins.list[WorkspaceStatusSet]:
         """Change the task status set of several workspaces.
 
-        Body takes an array (no limit told); all or nothing; needs permission to select task status sets.
+        The service changes all or nothing. Needs the permission to select task status sets.
 
         Args:
             workspace_task_status_sets: Workspace task status sets of the workspace task status set.

@@ -137,31 +137,39 @@ class Workspaces(Resource):
     ) -> Paginator[Workspace]:
         """List workspaces.
 
-        Has its own rate limit. Archived projects left out unless include_archived=true.
+        Archived projects are left out, unless `include_archived` is true.
 
         This operation has a rate limit of its own.
 
         Args:
-            account_color_ids: Filter workspaces by account color ids (color ids).
-            archived: Filter workspaces by archived.
-            budgeted: True only budgeted, false only non-budgeted.
-            by_custom_choice_value: FieldId:choiceId,choiceId or fieldId:blank; several as (..):(..)
-                or ;.
-            by_custom_currency_value: (fieldId:amount:ISO):(fieldId:amount), ISO optional; or ;
-                between.
-            by_custom_date_value: (fieldId:start:end), either date optional; several (..):(..) or ;.
-            by_custom_number_value: (fieldId:number):(fieldId:number) or ; between.
-            by_custom_text_value: (fieldId:text):(..); same field = any; bare fieldId = has value.
-            can_create_line_items: User may (not) create expenses or time entries.
+            account_color_ids: Filter workspaces by account color ids.
+            archived: `True` archives the project, `False` takes it out of the archive.
+            budgeted: `True`: return only budgeted projects; `False`: only the others.
+            by_custom_choice_value: Values of custom fields: `field id:choice id,choice id`, or `field
+                id:blank`. Separate several with semicolons.
+            by_custom_currency_value: Values of custom fields: `field id:amount`, or `field
+                id:amount:currency code`. Separate several with semicolons.
+            by_custom_date_value: Values of custom fields: `field id:start:end`, either of which may
+                be left out. Separate several with semicolons.
+            by_custom_number_value: Values of custom fields: `field id:number`. Separate several with
+                semicolons.
+            by_custom_text_value: Values of custom fields: `field id:text`, or `field id` alone for
+                any text; the same field again for another text. Separate several with semicolons.
+            can_create_line_items: `True`: return only projects in which you may create expenses or
+                time entries; `False`: only the others.
             created_after: Return only objects created after this time. Must have a time zone.
-            created_at: From;to ISO dates; use created_after/created_before. Deprecated.
+            created_at: Return only projects created in this range, written `FROM;TO`. Use
+                `created_after` and `created_before` instead. Deprecated.
             created_before: Return only objects created before this time. Must have a time zone.
             creator: Filter workspaces by creator (user ids).
-            current_user_is_maven_participant: Value ignored, always true; user on provider team.
-            custom_date_range: FieldId:from:to, several with ;.
-            custom_integer_ranges: FieldId:min:max, several with ;.
-            due_date_after: Return only workspaces whose due date time is after this date.
-            due_date_before: Return only workspaces whose due date time is before this date.
+            current_user_is_maven_participant: Return only projects in which you are on the provider
+                team. The service ignores the value.
+            custom_date_range: Ranges of custom fields, written `field id:from:to`, several with
+                semicolons.
+            custom_integer_ranges: Ranges of custom fields, written `field id:min:max`, several with
+                semicolons.
+            due_date_after: Return only workspaces whose due date is after this date.
+            due_date_before: Return only workspaces whose due date is before this date.
             except_: Workspace ids to leave out.
             external_reference_external_message: Return only objects whose external reference has
                 exactly this message.
@@ -176,47 +184,60 @@ class Workspaces(Resource):
             external_reference_service_name: Return only objects that are linked to this integration.
             external_reference_status: Return only objects whose last synchronization has this status:
                 `successful` or `fail`.
-            financials_viewable_by_user: Viewable, financial access, provider team; false = no filter.
-            for_approver: User id able to approve time.
-            has_approvers: True with, false without approver.
+            financials_viewable_by_user: `True`: return only projects whose financials you may see, on
+                the provider team; `False` filters nothing.
+            for_approver: Id of a user; returns the projects in which they may approve time.
+            has_approvers: `True`: return only projects with an approver; `False`: only those without.
             has_external_references: `True`: return only objects with external references; `False`:
                 only those without.
-            has_maven_participant: User id on provider team.
+            has_maven_participant: Id of a user; returns the projects in which they are on the
+                provider team.
             has_participant: Filter workspaces by has participant (user id).
             has_participation: `True`: return only workspaces that the current user participates in.
-            has_value_for_custom_field_ids: Filter workspaces by has value for custom field ids
-                (custom field ids).
+            has_value_for_custom_field_ids: Filter workspaces by has value for custom field ids.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            include_archived: `True`: return archived workspaces too. Default: `False`.
-            matching: Title words starting with it; case-insensitive, stop words ignored.
-            milestone_weight_percentage_complete: Two csv numbers, min,max.
-            on_account_by_orgs: Own account and organizations; needs Report Viewer or above.
+            include_archived: `True`: find the project even if it is archived, which is 404 otherwise.
+                Default: `False`.
+            matching: Return only projects with a word in the title that starts with this text.
+            milestone_weight_percentage_complete: Two numbers with a comma between, the least and the
+                most.
+            on_account_by_orgs: `True`: return only projects of the account and your organizations;
+                needs a reports viewer or above.
             on_my_account: `True`: return only what belongs to your own account.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
-            only_joinable: Joinable, within own organizations.
+            only_joinable: `True`: return only projects that you can join, within your organizations.
             only_participating_or_joinable: `True`: return only participating or joinable workspaces.
-            only_project_manager_in: Own account, provider team, financial access or higher.
+            only_project_manager_in: `True`: return only projects of your account in which you are on
+                the provider team with financial access or above.
             optional_fields: Fields that the service leaves out unless they are named here.
             order: Sort order. Default: `updated_at:desc`.
             page: Page to start with; the first is 1.
-            participant_or_org_member_in: Own account, participating, within own organizations.
-            pending_timesheet_submissions: From;to ISO dates.
+            participant_or_org_member_in: `True`: return only projects in which you participate, or
+                that are within your organizations.
+            pending_timesheet_submissions: Return only projects with pending timesheets in this range,
+                written `FROM;TO`.
             per_page: Objects per page, at most 200. The client asks for 200.
             provider_lead: Filter workspaces by provider lead (user ids).
-            require_time_approvals: True only requiring, false only not requiring.
-            requiring_expense_approval: True only requiring, false only not requiring.
+            require_time_approvals: `True`: return only projects that require time approvals; `False`:
+                only the others.
+            requiring_expense_approval: `True`: return only projects that require expense approvals;
+                `False`: only the others.
             search: Full-text search; results are ranked by relevance. Can't be combined with `only`.
-            selected_choices: FieldId:choiceIds, several with ;, none = no selection.
+            selected_choices: Choices of custom fields, written `field id:choice ids`, several with
+                semicolons; `none` if there is no choice.
             stage: Filter workspaces by stage.
-            start_date_after: Return only workspaces whose start date time is after this date.
-            start_date_before: Return only workspaces whose start date time is before this date.
+            start_date_after: Return only workspaces whose start date is after this date.
+            start_date_before: Return only workspaces whose start date is before this date.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
-            user_not_participating: Filter workspaces by user not participating (user id).
-            viewable_for_time_administration: User can approve time; combines with include_archived.
-            with_organizations: True has, false lacks an organization.
+            user_not_participating: Id of a user; returns the projects in which they don't
+                participate.
+            viewable_for_time_administration: `True`: return only projects in which you may approve
+                time.
+            with_organizations: `True`: return only projects with an organization; `False`: only those
+                without.
             without_external_reference_service_name: Leave out objects that are linked to this
                 integration.
             workspace_groups: Filter workspaces by workspace groups (group ids).
@@ -369,8 +390,7 @@ class Workspaces(Resource):
     ) -> Workspace:
         """Create a workspace.
 
-        Has its own rate limit. Takes up to 100 objects in one request, as an array under the plural key.
-        Bulk body takes workspaces array.
+        To create many, use `create_many`.
 
         This operation has a rate limit of its own.
 
@@ -378,61 +398,66 @@ class Workspaces(Resource):
             title: Title of the workspace.
             access_level: Who can join.
             account_color_id: Id of the account color.
-            account_insights_mapping_ids: Dynamic dashboards to add.
-            actual_fees_includes_additional_line_items: Invoice additional items.
-            actual_fees_includes_expenses: Whether actual fees includes expenses.
-            approver_id: User id of time approver.
+            account_insights_mapping_ids: Ids of dynamic dashboards to add.
+            actual_fees_includes_additional_line_items: `True` counts additional items of invoices as
+                actual fees.
+            actual_fees_includes_expenses: `True` counts expenses as actual fees.
+            approver_id: Id of the user who approves time.
             attachment_ids: Ids of the attachments.
-            budgeted: Default true on paid, false on free accounts.
-            change_orders: Changes need approval; default true if budgeted.
-            change_orders_enabled: Changes need approval; default true if budgeted.
-            client_role_name: Label of client team.
-            consultant_role_name: Label of provider team.
-            creator_role: Text also tells maven (default) and buyer.
-            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
+            budgeted: `True` if it has a budget. The service assumes `True` on paid accounts.
+            change_orders: `True` if changes need approval. The service assumes it for budgeted
+                projects.
+            change_orders_enabled: `True` if changes of schedule and budget need approval.
+            client_role_name: Label of the client team.
+            consultant_role_name: Label of the provider team.
+            creator_role: Role of the creator.
+            currency: Currency of a budgeted project; without it, that of the account or USD. Ignored
+                if `rate_card_id` is given.
             custom_fields: Values of custom fields, by the id of the field.
             description: Description of the workspace.
             due_date: Due date of the workspace.
-            estimate_scenario_id: Needs start_date too.
+            estimate_scenario_id: Id of an estimate scenario; `start_date` is needed too.
             exclude_archived_stories_percent_complete: Whether to exclude archived stories percent
                 complete.
-            expenses_in_burn_rate: Sets both actual_fees_includes_* fields.
-            external_link: Needs the Project Button feature.
+            expenses_in_burn_rate: Sets both `actual_fees_includes_` properties.
+            external_link: A button with a link; the account must have the feature.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            invoice_preference: Pre-filled on each new invoice.
+            invoice_preference: What is filled in on each new invoice.
             organizations: Organizations of the workspace.
-            participations: Users to add on provider team.
-            posts_require_privacy_decision: Posts private (true) or public by default.
-            price: Starting budget; needed for budgeted projects.
-            primary_maven_id: Provider lead; later change via participation update.
+            participations: Users to add to the provider team.
+            posts_require_privacy_decision: `True` makes posts private by default.
+            price: Budget in units of the currency, such as dollars.
+            primary_maven_id: Id of the provider lead. To change it later, update the participation.
             primary_workspace_group_id: Id of the primary workspace group.
-            project_template_assignment_mappings: With project_tracker_template_id; list named users
-                in participations too.
-            project_template_checklist_as_todos: Checklists become To Dos.
-            project_template_create_unnamed_resources: With project_tracker_template_id; ignores
-                assignment mappings for tasks.
-            project_template_distribute_hours: With project_tracker_template_id; estimates become
-                scheduled hours, spread evenly.
-            project_template_start_date: With project_tracker_template_id.
-            project_template_weekends_as_workdays: With project_tracker_template_id.
+            project_template_assignment_mappings: Who takes the assignments of the template. Named
+                users must be in `participations` too.
+            project_template_checklist_as_todos: `True` turns checklists into to-dos.
+            project_template_create_unnamed_resources: `True` creates unnamed resources instead of
+                using the assignment mappings.
+            project_template_distribute_hours: `True` spreads estimates evenly, as scheduled hours.
+            project_template_start_date: Day on which the project starts; needs
+                `project_tracker_template_id`.
+            project_template_weekends_as_workdays: `True` counts weekends as workdays; needs
+                `project_tracker_template_id`.
             project_tracker_template_id: Id of the project tracker template.
-            rate_card_id: Its currency must match the project's.
+            rate_card_id: Id of a rate card in the currency of the project.
             require_expense_approvals: Whether to require expense approvals.
             require_notes_on_time_entries: Whether to require notes on time entries.
             require_time_approvals: Whether to require time approvals.
-            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
-                early access.
-            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
-                (Cost); null removes; needs Revenue Management early access.
+            revenue_recognition_method_id: Composite id, such as `123:percent_complete`; `None`
+                removes it.
+            revenue_recognition_method_name: Name such as "Time & Materials"; `None` removes it.
             stage: Stage of the workspace.
             start_date: Start date of the workspace.
             status_key: Status key of the workspace.
-            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
-            target_margin: Percent.
-            task_status_set_id: Id of the task status set.
-            tasks_default_non_billable: Whether the workspace is tasks default non billable.
-            time_trackable: Only if account settings allow.
+            stories_are_fixed_fee_by_default: `True`: new tasks have a fixed fee; `False`: time and
+                materials.
+            target_margin: Target margin, in percent.
+            task_status_set_id: Id of the task status set. All tasks must have one of the four default
+                statuses.
+            tasks_default_non_billable: `True`: new tasks are not billable.
+            time_trackable: `True` if time can be logged; the settings of the account must allow it.
             workspace_group_ids: Ids of the workspace groups.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -525,14 +550,14 @@ class Workspaces(Resource):
     ) -> Workspace:
         """Get a workspace.
 
-        Archived gives 404 unless include_archived; project leads and lower need View Resource Center
-        access group permission for projects they are not in.
+        An archived project answers 404 without `include_archived=True`. For projects in which they don't
+        participate, project leads and lower need an access group that may view the Resource Center.
 
         Args:
             id: Id of the workspace.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
-            include_archived: True finds an archived project, which is 404 otherwise.
+            include_archived: `True`: find the project even if it is archived, which is 404 otherwise.
             optional_fields: Fields that the service leaves out unless they are named here.
             extra_query: Query parameters that the contract lacks, sent unchecked.
 
@@ -619,55 +644,59 @@ class Workspaces(Resource):
             id: Id of the workspace.
             access_level: Who can join.
             account_color_id: Id of the account color.
-            account_insights_mapping_ids: Dynamic dashboards to add.
-            actual_fees_includes_additional_line_items: Invoice additional items.
-            actual_fees_includes_expenses: Whether actual fees includes expenses.
-            approver_id: User id of time approver.
-            archived: True archives, false unarchives.
-            budgeted: Default true on paid, false on free accounts.
-            change_orders_enabled: Schedule and budget changes need approval.
-            client_role_name: Label of client team.
-            consultant_role_name: Label of provider team.
-            currency: Budgeted only; default account's or USD; ignored with rate_card_id.
+            account_insights_mapping_ids: Ids of dynamic dashboards to add.
+            actual_fees_includes_additional_line_items: `True` counts additional items of invoices as
+                actual fees.
+            actual_fees_includes_expenses: `True` counts expenses as actual fees.
+            approver_id: Id of the user who approves time.
+            archived: `True` archives the project, `False` takes it out of the archive.
+            budgeted: `True` if it has a budget. The service assumes `True` on paid accounts.
+            change_orders_enabled: `True` if changes of schedule and budget need approval.
+            client_role_name: Label of the client team.
+            consultant_role_name: Label of the provider team.
+            currency: Currency of a budgeted project; without it, that of the account or USD. Ignored
+                if `rate_card_id` is given.
             custom_fields: Values of custom fields, by the id of the field.
             description: Description of the workspace.
             due_date: Due date of the workspace.
             exclude_archived_stories_percent_complete: Whether to exclude archived stories percent
                 complete.
-            expenses_in_burn_rate: Sets both actual_fees_includes_* fields.
-            external_link: Needs the Project Button feature.
+            expenses_in_burn_rate: Sets both `actual_fees_includes_` properties.
+            external_link: A button with a link; the account must have the feature.
             external_reference: Reference to the record in an external system. `create_many` with
                 `key=` uses it to create each record once.
-            invoice_preference: Pre-filled on each new invoice.
-            posts_require_privacy_decision: Posts private (true) or public by default.
-            price: Budget in base currency units (dollars for USD).
+            invoice_preference: What is filled in on each new invoice.
+            posts_require_privacy_decision: `True` makes posts private by default.
+            price: Budget in units of the currency, such as dollars.
             primary_workspace_group_id: Id of the primary workspace group.
-            project_template_assignment_mappings: With project_tracker_template_id; list named users
-                in participations too.
-            project_template_before_story_id: With project_tracker_template_id; tasks inserted after
-                this existing top-level task.
-            project_template_checklist_as_todos: Checklists become To Dos.
-            project_template_create_unnamed_resources: With project_tracker_template_id; ignores
-                assignment mappings for tasks.
-            project_template_distribute_hours: With project_tracker_template_id; estimates become
-                scheduled hours, spread evenly.
-            project_template_start_date: With project_tracker_template_id.
-            project_template_weekends_as_workdays: With project_tracker_template_id.
+            project_template_assignment_mappings: Who takes the assignments of the template. Named
+                users must be in `participations` too.
+            project_template_before_story_id: Id of a task at the top level, before which the tasks of
+                the template are put.
+            project_template_checklist_as_todos: `True` turns checklists into to-dos.
+            project_template_create_unnamed_resources: `True` creates unnamed resources instead of
+                using the assignment mappings.
+            project_template_distribute_hours: `True` spreads estimates evenly, as scheduled hours.
+            project_template_start_date: Day on which the project starts; needs
+                `project_tracker_template_id`.
+            project_template_weekends_as_workdays: `True` counts weekends as workdays; needs
+                `project_tracker_template_id`.
             project_tracker_template_id: Id of the project tracker template.
-            rate_card_id: Its currency must match the project's.
+            rate_card_id: Id of a rate card in the currency of the project.
             require_notes_on_time_entries: Whether to require notes on time entries.
-            revenue_recognition_method_id: Number:method_type; null removes; needs Revenue Management
-                early access.
-            revenue_recognition_method_name: E.g. Time & Materials, % Complete (Hours), % Complete
-                (Cost); null removes; needs Revenue Management early access.
+            revenue_recognition_method_id: Composite id, such as `123:percent_complete`; `None`
+                removes it.
+            revenue_recognition_method_name: Name such as "Time & Materials"; `None` removes it.
             stage: Stage of the workspace.
             start_date: Start date of the workspace.
             status_key: Status key of the workspace.
-            stories_are_fixed_fee_by_default: True fixed fee, false time and materials.
-            target_margin: Percent.
-            task_status_set_id: All stories must be not started, started, needs info or completed.
-            tasks_default_non_billable: Whether the workspace is tasks default non billable.
-            time_trackable: Only if account settings allow.
+            stories_are_fixed_fee_by_default: `True`: new tasks have a fixed fee; `False`: time and
+                materials.
+            target_margin: Target margin, in percent.
+            task_status_set_id: Id of the task status set. All tasks must have one of the four default
+                statuses.
+            tasks_default_non_billable: `True`: new tasks are not billable.
+            time_trackable: `True` if time can be logged; the settings of the account must allow it.
             title: Title of the workspace.
             workspace_group_ids: Ids of the workspace groups.
             include: Associations to load with each object. Reading an association that was not
@@ -792,19 +821,20 @@ class Workspaces(Resource):
 
         Args:
             id: Id of the workspace.
-            project_template_assignment_mappings: Project template assignment mappings of the
-                workspace.
-            project_template_before_story_id: Tasks inserted after this top-level task.
-            project_template_checklist_as_todos: Checklists become To Dos.
-            project_template_create_unnamed_resources: True ignores
-                project_template_assignment_mappings.
-            project_template_distribute_hours: Estimates become scheduled hours, spread evenly.
-            project_template_start_date: Project template start date of the workspace.
-            project_template_weekends_as_workdays: `True` switches "project template weekends as
-                workdays" on.
+            project_template_assignment_mappings: Who takes the assignments of the template. Named
+                users must be in `participations` too.
+            project_template_before_story_id: Id of a task at the top level, before which the tasks of
+                the template are put.
+            project_template_checklist_as_todos: `True` turns checklists into to-dos.
+            project_template_create_unnamed_resources: `True` creates unnamed resources instead of
+                using the assignment mappings.
+            project_template_distribute_hours: `True` spreads estimates evenly, as scheduled hours.
+            project_template_start_date: Day on which the project starts; needs
+                `project_tracker_template_id`.
+            project_template_weekends_as_workdays: `True` counts weekends as workdays; needs
+                `project_tracker_template_id`.
             project_tracker_template_id: Id of the project tracker template.
-            edit_stories: True adds participants and unnamed resources but no tasks; response has
-                template_stories_json.
+            edit_stories: `True` adds participants and unnamed resources, but no tasks.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             optional_fields: Fields that the service leaves out unless they are named here.
@@ -857,18 +887,17 @@ class Workspaces(Resource):
     ) -> WorkspaceInvitation:
         """Invite somebody to a workspace.
 
-        Has its own rate limit. Existing users join at once; outsiders only if the account lets anyone be
-        invited.
+        A user who exists already joins at once. Others can be invited only if the account allows it.
 
         This operation has a rate limit of its own.
 
         Args:
             id: Id of the workspace.
             email_address: Email address of the workspace.
-            full_name: Becomes the name of a new user.
-            invitee_role: Maven = provider team, buyer = client team.
+            full_name: Name of a new user.
+            invitee_role: `maven` for the provider team, `buyer` for the client team.
             message: Text of the message.
-            subject: Default subject if unset.
+            subject: Subject of the message; without it, a default.
             extra_query: Query parameters that the contract lacks, sent unchecked.
             extra_body: Properties or values that the contract lacks, sent unchecked.
 
@@ -905,8 +934,6 @@ class Workspaces(Resource):
         extra_query: Mapping[str, object] | None = None,
     ) -> WorkspacePermissionsResult:
         """Get what the current user may do in a workspace.
-
-        Of the authenticated user.
 
         Args:
             id: Id of the workspace.
@@ -948,11 +975,11 @@ class Workspaces(Resource):
     ) -> Workspace:
         """Switch expense approvals on or off.
 
-        Backfill approval can't be undone; its result is emailed to the caller.
+        Approving existing expenses can't be undone; you get the result by e-mail.
 
         Args:
             id: Id of the workspace.
-            backfill_date: With enable=true, approves existing expenses through it.
+            backfill_date: With `enable=True`: existing records up to this day are approved.
             enable: `True` switches it on, `False` off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -998,12 +1025,12 @@ class Workspaces(Resource):
     ) -> Workspace:
         """Switch time approvals on or off.
 
-        Backfill approval can't be undone, result emailed to the caller; can't turn off with active
-        timesheet submissions or approvals.
+        Approving existing time entries can't be undone; you get the result by e-mail. Can't be switched
+        off while there are active timesheet submissions or approvals.
 
         Args:
             id: Id of the workspace.
-            backfill_date: With enable=true, approves existing time entries through it.
+            backfill_date: With `enable=True`: existing records up to this day are approved.
             enable: `True` switches it on, `False` off.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -1047,8 +1074,8 @@ class Workspaces(Resource):
     ) -> Workspace:
         """Take a workspace out of the archive, with approvals.
 
-        With account time lock and time approvals on, also approves unsubmitted time up to the lock date;
-        no body.
+        If the account has a time lock and time approvals, time that is not submitted is approved up to
+        the date of the lock.
 
         Args:
             id: Id of the workspace.

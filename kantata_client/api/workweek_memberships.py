@@ -60,20 +60,20 @@ class WorkweekMemberships(Resource):
     ) -> Paginator[WorkweekMembership]:
         """List workweek memberships.
 
-        All of the caller's account, sorted by start_date.
+        Returns all of your own account, sorted by `start_date`.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            effective_date: Start date before and end date after it.
+            effective_date: Return only those that apply on this day.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
                 out.
             order: Sort order. Default: `start_date:asc`.
             page: Page to start with; the first is 1.
-            participants_for_workspace_id: Members participating in that workspace.
-            participating_with: Only those of the current user.
+            participants_for_workspace_id: Return only those of participants of this project.
+            participating_with: `True`: return only those of the current user.
             per_page: Objects per page, at most 200. The client asks for 200.
             updated_after: Return only objects updated after this time. Must have a time zone.
             updated_before: Return only objects updated before this time. Must have a time zone.
@@ -131,14 +131,14 @@ class WorkweekMemberships(Resource):
 
         Args:
             user_id: Id of the user.
-            friday_minutes: Available working minutes.
-            monday_minutes: Available working minutes.
-            saturday_minutes: Available working minutes.
-            start_date: Must be a Sunday.
-            sunday_minutes: Available working minutes.
-            thursday_minutes: Available working minutes.
-            tuesday_minutes: Available working minutes.
-            wednesday_minutes: Available working minutes.
+            friday_minutes: Working time on Friday, in minutes.
+            monday_minutes: Working time on Monday, in minutes.
+            saturday_minutes: Working time on Saturday, in minutes.
+            start_date: Day from which it applies; a Sunday.
+            sunday_minutes: Working time on Sunday, in minutes.
+            thursday_minutes: Working time on Thursday, in minutes.
+            tuesday_minutes: Working time on Tuesday, in minutes.
+            wednesday_minutes: Working time on Wednesday, in minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -185,10 +185,10 @@ class WorkweekMemberships(Resource):
     ) -> builtins.list[WorkweekMembership]:
         """Switch a user to the default workweek of the account.
 
-        Moves the given user to the account's default workweek from start_date.
+        The user has the account's default workweek from `start_date` on.
 
         Args:
-            start_date: Default today.
+            start_date: Day from which it applies; a Sunday.
             user_id: Id of the user.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
@@ -272,14 +272,14 @@ class WorkweekMemberships(Resource):
 
         Args:
             id: Id of the workweek membership.
-            friday_minutes: Available working minutes.
-            monday_minutes: Available working minutes.
-            saturday_minutes: Available working minutes.
-            start_date: Must be a Sunday.
-            sunday_minutes: Available working minutes.
-            thursday_minutes: Available working minutes.
-            tuesday_minutes: Available working minutes.
-            wednesday_minutes: Available working minutes.
+            friday_minutes: Working time on Friday, in minutes.
+            monday_minutes: Working time on Monday, in minutes.
+            saturday_minutes: Working time on Saturday, in minutes.
+            start_date: Day from which it applies; a Sunday.
+            sunday_minutes: Working time on Sunday, in minutes.
+            thursday_minutes: Working time on Thursday, in minutes.
+            tuesday_minutes: Working time on Tuesday, in minutes.
+            wednesday_minutes: Working time on Wednesday, in minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -55,12 +55,12 @@ class Workweeks(Resource):
     ) -> Paginator[Workweek]:
         """List workweeks.
 
-        All default workweeks of the caller's account, sorted by start_date.
+        Returns all default workweeks of your own account, sorted by `start_date`.
 
         Args:
             created_after: Return only objects created after this time. Must have a time zone.
             created_before: Return only objects created before this time. Must have a time zone.
-            effective_date: Effective on and after it.
+            effective_date: Return only those that apply on or after this day.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             only: Return only the objects with these ids; ids of objects that you can't see are left
@@ -119,15 +119,15 @@ class Workweeks(Resource):
         """Create a workweek.
 
         Args:
-            friday_minutes: Workable minutes.
-            monday_minutes: Workable minutes.
-            saturday_minutes: Workable minutes.
-            start_date: Must be a Sunday.
-            sunday_minutes: Workable minutes.
-            thursday_minutes: Workable minutes.
-            tuesday_minutes: Workable minutes.
-            wednesday_minutes: Workable minutes.
-            enable_workweeks: Needed when creating the first workweek.
+            friday_minutes: Working time on Friday, in minutes.
+            monday_minutes: Working time on Monday, in minutes.
+            saturday_minutes: Working time on Saturday, in minutes.
+            start_date: Day from which it applies; a Sunday.
+            sunday_minutes: Working time on Sunday, in minutes.
+            thursday_minutes: Working time on Thursday, in minutes.
+            tuesday_minutes: Working time on Tuesday, in minutes.
+            wednesday_minutes: Working time on Wednesday, in minutes.
+            enable_workweeks: `True` is needed for the first workweek of an account.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.
@@ -217,14 +217,14 @@ class Workweeks(Resource):
 
         Args:
             id: Id of the workweek.
-            friday_minutes: Workable minutes.
-            monday_minutes: Workable minutes.
-            saturday_minutes: Workable minutes.
-            start_date: Must be a Sunday.
-            sunday_minutes: Workable minutes.
-            thursday_minutes: Workable minutes.
-            tuesday_minutes: Workable minutes.
-            wednesday_minutes: Workable minutes.
+            friday_minutes: Working time on Friday, in minutes.
+            monday_minutes: Working time on Monday, in minutes.
+            saturday_minutes: Working time on Saturday, in minutes.
+            start_date: Day from which it applies; a Sunday.
+            sunday_minutes: Working time on Sunday, in minutes.
+            thursday_minutes: Working time on Thursday, in minutes.
+            tuesday_minutes: Working time on Tuesday, in minutes.
+            wednesday_minutes: Working time on Wednesday, in minutes.
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             extra_query: Query parameters that the contract lacks, sent unchecked.

@@ -16,7 +16,7 @@ class AccessGroupMembershipDeleteResult(Model):
     """Access group membership delete result."""
 
     success: str | None = None
-    """Says which membership was deleted."""
+    """A message that names the deleted membership."""
 
     if TYPE_CHECKING:
 

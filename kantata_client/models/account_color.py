@@ -25,7 +25,7 @@ class AccountColor(Model):
     """One default per account."""
     enabled: bool | None = None
     hex: str | None = None
-    """Format #XXXXXX."""
+    """As `#XXXXXX`."""
     name: str | None = None
     updated_at: datetime | None = moment()
 

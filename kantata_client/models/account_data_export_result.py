@@ -43,9 +43,9 @@ class AccountDataExportResultExportDefinitionEntryFilters(Model):
     """Account data export result export definition entry filters."""
 
     end_date: date | None = day()
-    """Created on or before."""
+    """Only what was created on or before this date."""
     start_date: date | None = day()
-    """Created on or after."""
+    """Only what was created on or after this date."""
 
     if TYPE_CHECKING:
 

@@ -29,7 +29,7 @@ class AccountInsightsMapping(Model):
     """Creator's name."""
     dynamic: bool | None = None
     is_custom_dashboard: bool | None = None
-    """False = standard dashboard."""
+    """`False` for a standard dashboard."""
     name: str | None = None
 
     if TYPE_CHECKING:

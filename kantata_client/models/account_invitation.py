@@ -25,11 +25,11 @@ class AccountInvitation(Model):
 
     id: str = ""
     bill_rate_in_cents: int | None = None
-    """Default rate; project leads on the invitation account only."""
+    """Default rate. Sent only to project leads of the inviting account."""
     billability_target: int | None = None
-    """Project leads on the invitation account only."""
+    """Sent only to project leads of the inviting account."""
     cost_rate_in_cents: int | None = None
-    """Default rate; administrators of the invitation account only."""
+    """Default rate. Sent only to administrators of the inviting account."""
     default_role_id: str | None = included("default_role")
     """Present only when `include` names `default_role`."""
     email_address: str | None = None
@@ -41,7 +41,7 @@ class AccountInvitation(Model):
     inviter_id: str | None = included("inviter")
     """Present only when `include` names `inviter`."""
     pending: bool | None = None
-    """Invitation status."""
+    """Whether the invitation waits for an answer."""
     permission: str | None = None
     """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
     `project_creator`, `collaborator`, and `punch_clock`."""

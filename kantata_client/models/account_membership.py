@@ -33,19 +33,19 @@ class AccountMembership(Model):
     backup_approver_association_ids: list[str] | None = included("backup_approver_associations")
     """Present only when `include` names `backup_approver_associations`."""
     bill_rate_in_cents: int | None = None
-    """Default when no rate card; project leads on same account only."""
+    """Default rate where no rate card applies. Sent only to project leads of the same account."""
     billability_target: int | None = None
-    """Project leads on same account only."""
+    """Sent only to project leads of the same account."""
     can_create_workspace: bool | None = None
     can_log_in: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     can_view_reports: bool | None = None
     collaborator_only_license: bool | None = None
-    """Always Collaborator in projects; same account only."""
+    """Whether the member is always a collaborator in projects. Sent only within the same account."""
     cost_rate_ids: list[str] | None = included("cost_rates")
     """Present only when `include` names `cost_rates`."""
     cost_rate_in_cents: int | None = None
-    """Default; administrators on same account only."""
+    """Default rate. Sent only to administrators of the same account."""
     created_at: datetime | None = moment()
     default_read_only: bool | None = None
     """Always read-only in projects."""
@@ -70,7 +70,7 @@ class AccountMembership(Model):
     manager_id: str | None = included("manager")
     """Present only when `include` names `manager`."""
     non_participant: bool | None = optional()
-    """Same account only. Returned only when named in `optional_fields`."""
+    """Sent only within the same account. Returned only when named in `optional_fields`."""
     permission: str | None = None
     """Valid values: `administrator`, `reports_viewer_with_cost`, `reports_viewer`, `project_lead`,
     `project_creator`, `collaborator`, `external_collaborator`, and `punch_clock`."""

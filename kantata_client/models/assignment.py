@@ -33,7 +33,7 @@ class Assignment(Model):
     """Present only when `include` names `assignee`."""
     created_at: datetime | None = moment()
     current: bool | None = None
-    """Assignment is active."""
+    """Whether the assignment is active."""
     estimated_minutes: int | None = None
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""

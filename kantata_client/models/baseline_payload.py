@@ -19,7 +19,7 @@ class BaselinePayload(Model):
 
     id: str = ""
     raw_data: str | None = None
-    """JSON snapshot of stories' start, due, percentage complete."""
+    """Start, due date and percentage of completion of each task, as JSON."""
     workspace_baseline_id: int | None = None
 
     if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class BillableUtilization(Model):
     creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     effective_date: date | None = day()
-    """From midnight, member's time zone."""
+    """It applies from midnight in the member's time zone."""
     target: int | None = None
     """Percentage of logged hours."""
     updated_at: datetime | None = moment()

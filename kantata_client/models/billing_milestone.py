@@ -28,14 +28,14 @@ class BillingMilestone(Model):
 
     id: str = ""
     amount_in_cents: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     billing_type: str | None = None
     """Valid values: `fixed_date`, and `upon_completion`."""
     created_at: datetime | None = moment()
     currency: str | None = None
     """ISO code."""
     date_to_invoice: date | None = day()
-    """Becomes invoiceable."""
+    """Day on which it becomes invoiceable."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     invoice_id: str | None = None

@@ -19,47 +19,48 @@ class BuyerParticipation(Model):
 
     id: str = ""
     access_level: str | None = optional()
-    """Project administrators only. Valid values: `admin`, `financial`, `time_logging`, and `collaboration`.
-    Returned only when named in `optional_fields`."""
+    """Sent only to project administrators. Valid values: `admin`, `financial`, `time_logging`, and
+    `collaboration`. Returned only when named in `optional_fields`."""
     active_role_ids: list[str] | None = included("active_roles")
     """Present only when `include` names `active_roles`."""
     allocated_workspace_minutes: int | None = None
-    """Account reports viewers only."""
+    """Sent only to reports viewers of the account."""
     can_edit: bool | None = None
-    """Project administrators only."""
+    """Sent only to project administrators."""
     can_edit_expense: bool | None = None
-    """Project administrators only."""
+    """Sent only to project administrators."""
     can_edit_time: bool | None = None
-    """Project administrators only."""
+    """Sent only to project administrators."""
     can_invite: bool | None = None
     can_post: bool | None = None
-    """Project administrators only."""
+    """Sent only to project administrators."""
     can_schedule_team_hours: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     can_schedule_their_hours: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     cost_in_cents: int | None = None
-    """Project administrators who are consultants only."""
+    """Sent only to project administrators who are consultants."""
     created_at: datetime | None = moment()
     default_rate_in_cents: int | None = None
-    """Consultants with financial access only."""
+    """Sent only to consultants with financial access."""
     estimated_workspace_minutes: int | None = None
-    """Account reports viewers only."""
+    """Sent only to reports viewers of the account."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     is_foreign_participant: bool | None = optional()
-    """Whether participant belongs to project's account. Returned only when named in `optional_fields`."""
+    """Whether the participant belongs to the project's account. Returned only when named in
+    `optional_fields`."""
     is_team_lead: bool | None = None
     permissions_label: str | None = optional()
-    """Project administrators only. Valid values: `edit`, `view_only`, and `view_with_custom`. Returned only
-    when named in `optional_fields`."""
+    """Sent only to project administrators. Valid values: `edit`, `view_only`, and `view_with_custom`.
+    Returned only when named in `optional_fields`."""
     primary_role_id: str | None = included("primary_role")
     """Present only when `include` names `primary_role`."""
     rate_in_cents: int | None = None
-    """Consultants with financial access only."""
+    """Sent only to consultants with financial access."""
     role: str | None = None
     show_as_read_only: bool | None = None
-    """API user can only read project."""
+    """Whether the user can only read the project."""
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""

@@ -22,7 +22,7 @@ class ClientInvoiceDefault(Model):
     id: str = ""
     created_at: datetime | None = moment()
     expense_rollup_type: int | None = None
-    """0 Detailed, 1 Grouped. Valid values: `0`, and `1`."""
+    """How expenses are listed: 0 in detail, 1 grouped. Valid values: `0`, and `1`."""
     rich_text: str | None = None
     """Additional details on the invoice."""
     show_creators: bool | None = None
@@ -36,7 +36,8 @@ class ClientInvoiceDefault(Model):
     show_task_names: bool | None = None
     show_tax: bool | None = None
     time_rollup_type: int | None = None
-    """0 Detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
+    """How time is listed: 0 in detail, 1 by task, 2 by person, then by task. Valid values: `0`, `1`, and
+    `2`."""
     updated_at: datetime | None = moment()
 
     if TYPE_CHECKING:

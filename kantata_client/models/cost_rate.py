@@ -26,12 +26,12 @@ class CostRate(Model):
     id: str = ""
     account_membership_id: int | None = None
     amount_in_subunits: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     created_at: datetime | None = moment()
     currency: str | None = None
     """ISO code."""
     in_use: bool | None = None
-    """Member participates in a workspace with same currency."""
+    """Whether the member participates in a workspace of this currency."""
     updated_at: datetime | None = moment()
 
     if TYPE_CHECKING:

@@ -26,7 +26,7 @@ class CurrencyValue(Model):
     """Present only when `include` names `custom_field`."""
     custom_field_name: str | None = None
     display_value: str | None = None
-    """Choice labels, symbol amount, or value as string."""
+    """The value as text: labels of choices, an amount with its symbol, or the text itself."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     selected_choice_ids: list[str] | None = included("selected_choices")

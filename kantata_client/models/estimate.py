@@ -41,7 +41,7 @@ class Estimate(Model):
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     is_locked: bool | None = None
-    """Project created from it; no more updates."""
+    """Whether a project was made of it, so that it can't be changed any more."""
     name: str | None = None
     updated_at: datetime | None = moment()
     workspace_group_id: str | None = included("workspace_group")

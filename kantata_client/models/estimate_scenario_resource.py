@@ -32,9 +32,9 @@ class EstimateScenarioResource(Model):
     allocation_id: str | None = included("allocation")
     """Present only when `include` names `allocation`."""
     bill_rate: int | None = None
-    """Cents; average of matching members, cached once locked."""
+    """In cents, the average of the matching members; fixed once the estimate is locked."""
     cost_rate: int | None = None
-    """Cents; average of matching members, cached once locked."""
+    """In cents, the average of the matching members; fixed once the estimate is locked."""
     created_at: datetime | None = moment()
     display_label: str | None = None
     estimate_scenario_id: int | None = None

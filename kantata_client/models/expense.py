@@ -31,12 +31,12 @@ class ExpenseForeignExchangeAmount(Model):
     """Expense foreign exchange amount."""
 
     date: datetime | None = moment()
-    """Conversion date."""
+    """Day of the conversion."""
     rate: float | None = None
     source_currency: str | None = None
     """ISO code."""
     source_value: float | None = None
-    """Foreign currency units."""
+    """Amount in the foreign currency."""
 
     if TYPE_CHECKING:
 
@@ -60,11 +60,11 @@ class Expense(Model):
     """Present only when `include` names `active_submission`."""
     amount_in_cents: int | None = None
     category: str | None = None
-    """Any string; built-ins Travel, Mileage, Lodging, Food, Entertainment, Other."""
+    """Any text. Built in are Travel, Mileage, Lodging, Food, Entertainment and Other."""
     created_at: datetime | None = moment()
     currency: str | None = None
     currency_base_unit: int | None = None
-    """Amount units per one currency unit."""
+    """How many of the units of the amount make one unit of the currency."""
     currency_symbol: str | None = None
     date: date | None = day()
     expense_budget_id: str | None = included("expense_budget")
@@ -82,7 +82,7 @@ class Expense(Model):
     recent_submission_id: str | None = included("recent_submission")
     """Present only when `include` names `recent_submission`."""
     reimbursable: bool | None = None
-    """To creator or vendor."""
+    """Whether the creator or the vendor gets it back."""
     role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     story_id: str | None = included("story")

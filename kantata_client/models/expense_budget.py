@@ -30,9 +30,9 @@ class ExpenseBudget(Model):
     id: str = ""
     billable: bool | None = None
     burns_budget: bool | None = None
-    """Impacts project margin."""
+    """Whether it affects the margin of the project."""
     cost_per_unit_in_subunits: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     description: str | None = None
     expected_by: date | None = day()
     expense_ids: list[str] | None = included("expenses")
@@ -43,9 +43,9 @@ class ExpenseBudget(Model):
     fixed_fee_item_ids: list[str] | None = included("fixed_fee_items")
     """Present only when `include` names `fixed_fee_items`."""
     markup_per_unit_in_subunits: int | None = None
-    """For flat_fee markup; times quantity."""
+    """Markup per unit, if `markup_type` is `flat_fee`."""
     markup_percentage: float | None = None
-    """For percentage markup; of total cost."""
+    """Percentage of the total cost, if `markup_type` is `percentage`."""
     markup_type: str | None = None
     """Valid values: `percentage`, and `flat_fee`."""
     quantity: int | None = None

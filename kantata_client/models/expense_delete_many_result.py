@@ -16,7 +16,7 @@ class ExpenseDeleteManyResult(Model):
     """Expense delete many result."""
 
     deleted: list[int] | None = None
-    """Ids deleted."""
+    """Ids of the deleted records."""
 
     if TYPE_CHECKING:
 

@@ -65,7 +65,7 @@ class ExpenseReportSubmission(Model):
     locked: bool | None = None
     permissions: ExpenseReportSubmissionPermissions | None = nested(ExpenseReportSubmissionPermissions)
     resolution_description: str | None = None
-    """Of the current resolution."""
+    """Comment of the current resolution."""
     resolution_ids: list[str] | None = included("resolutions")
     """Present only when `include` names `resolutions`."""
     status: str | None = None

@@ -32,7 +32,7 @@ class ExternalPayment(Model):
     message: str | None = None
     updated_at: datetime | None = moment()
     user_id: int | None = None
-    """Creator."""
+    """Id of the user who created it."""
     workspace_id: int | None = None
 
     if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class ExternalReference(Model):
     """Object's status in the external system."""
     last_synced_at: datetime | None = moment()
     locked: bool | None = None
-    """True blocks changes; expense report rejections only."""
+    """Whether the subject is protected from changes; only for rejections of expense reports."""
     service_model: str | None = None
     """External object type."""
     service_model_ref: str | None = None

@@ -25,7 +25,7 @@ class Holiday(Model):
 
     id: str = ""
     calendar_names_list: str | None = optional()
-    """Csv of calendar names. Returned only when named in `optional_fields`."""
+    """Names of calendars, separated by commas. Returned only when named in `optional_fields`."""
     end_date: date | None = day()
     holiday_calendar_association_ids: list[str] | None = included("holiday_calendar_associations")
     """Present only when `include` names `holiday_calendar_associations`."""
@@ -33,7 +33,7 @@ class Holiday(Model):
     paid: bool | None = None
     start_date: date | None = day()
     total_hours: int | None = None
-    """Workweek hours included."""
+    """Hours of the workweek that it covers."""
 
     if TYPE_CHECKING:
 

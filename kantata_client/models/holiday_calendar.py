@@ -19,7 +19,7 @@ class HolidayCalendar(Model):
 
     id: str = ""
     default: bool | None = None
-    """Account default."""
+    """Whether it is the default of the account."""
     name: str | None = None
 
     if TYPE_CHECKING:

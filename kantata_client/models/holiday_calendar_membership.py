@@ -30,7 +30,7 @@ class HolidayCalendarMembership(Model):
     holiday_calendar_id: str | None = included("holiday_calendar")
     """Present only when `include` names `holiday_calendar`."""
     in_use: bool | None = None
-    """Currently active for the user."""
+    """Whether it applies to the user now."""
     start_date: date | None = day()
     updated_at: datetime | None = moment()
     user_id: int | None = None

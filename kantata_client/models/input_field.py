@@ -26,7 +26,7 @@ class InputField(Model):
     custom_field_set_id: str | None = included("custom_field_set")
     """Present only when `include` names `custom_field_set`."""
     default_text: str | None = None
-    """UI placeholder; input fields only."""
+    """Placeholder in the UI, for input fields."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
@@ -36,10 +36,11 @@ class InputField(Model):
     `reports_viewer_with_cost`, and `account_admin`. The first four are for fields of Workspace, Resource
     and Story; the rest for Estimate, WorkspaceGroup and User."""
     unique_constraint: bool | None = None
-    """Default false; input fields only, not choice fields."""
+    """Whether each value may occur once only, for input fields. The service assumes `False`."""
     updated_at: datetime | None = moment()
     value_type: str | None = None
-    """Default string. Valid values: `string`, `date`, `number`, `currency`, `single`, and `multi`."""
+    """The service assumes `string`. Valid values: `string`, `date`, `number`, `currency`, `single`, and
+    `multi`."""
     write_access: str | None = None
     """Valid values: `project_collaboration`, `time_logging`, `financial`, `project_admin`,
     `account_collaboration`, `project_creator`, `project_lead`, `reports_viewer`,

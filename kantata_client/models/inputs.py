@@ -49,13 +49,13 @@ class OccurrenceInput(TypedDict):
     """Occurrence input."""
 
     after_date: NotRequired[datetime | date | str | None]
-    """Needed when type is after; inclusive. Must have a time zone."""
+    """First day; needed when `type` is `after`. Must have a time zone."""
     before_date: NotRequired[datetime | date | str | None]
-    """Needed when type is before; inclusive. Must have a time zone."""
+    """Last day; needed when `type` is `before`. Must have a time zone."""
     end_date: NotRequired[datetime | date | str | None]
-    """Needed when type is between. Must have a time zone."""
+    """Last day; needed when `type` is `between`. Must have a time zone."""
     start_date: NotRequired[datetime | date | str | None]
-    """Needed when type is between. Must have a time zone."""
+    """First day; needed when `type` is `between`. Must have a time zone."""
     type: Literal["anytime", "after", "before", "between"]
     """Type of the occurrence."""
 
@@ -82,11 +82,11 @@ class DataInput(TypedDict):
     """Data input."""
 
     hard: bool
-    """Must be false with any unnamed resource."""
+    """`True` for hard allocations; must be `False` if a resource is unnamed."""
     occurrence: OccurrenceInput
     """Occurrence of the data."""
     resource_ids: Sequence[int | str]
-    """Only applies to the multi-resource endpoint (without id)."""
+    """Ids of the workspace resources; only for the method without `id`."""
 
 
 class AllocationsMatchingScheduledHoursWorkspaceResource(TypedDict):
@@ -100,13 +100,13 @@ class WorkspaceProjectTemplateAssignmentMappingInput(TypedDict):
     """Workspace project template assignment mapping input."""
 
     create_unnamed_resource: NotRequired[bool | None]
-    """Without user_id: new unnamed resource gets the tasks."""
+    """`True`: without `user_id`, a new unnamed resource gets the tasks."""
     resource_id: NotRequired[int | str | None]
     """Id of the project template assignment."""
     role_id: NotRequired[int | str | None]
-    """Without user_id: unnamed resource is created."""
+    """Id of the role; without `user_id`, an unnamed resource is created."""
     user_id: NotRequired[int | str | None]
-    """Without role_id: user's default role or blank."""
+    """Id of the user; without `role_id`, they get their default role, if they have one."""
 
 
 class ApplyTemplateWorkspace(TypedDict):
@@ -115,19 +115,19 @@ class ApplyTemplateWorkspace(TypedDict):
     project_template_assignment_mappings: NotRequired[
         Sequence[WorkspaceProjectTemplateAssignmentMappingInput] | None
     ]
-    """Project template assignment mappings of the apply template workspace."""
+    """Who takes the assignments of the template. Named users must be in `participations` too."""
     project_template_before_story_id: NotRequired[int | str | None]
-    """Tasks inserted after this top-level task."""
+    """Id of a task at the top level, before which the tasks of the template are put."""
     project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
+    """`True` turns checklists into to-dos."""
     project_template_create_unnamed_resources: NotRequired[bool | None]
-    """True ignores project_template_assignment_mappings."""
+    """`True` creates unnamed resources instead of using the assignment mappings."""
     project_template_distribute_hours: NotRequired[bool | None]
-    """Estimates become scheduled hours, spread evenly."""
+    """`True` spreads estimates evenly, as scheduled hours."""
     project_template_start_date: NotRequired[date | str | None]
-    """Project template start date of the apply template workspace."""
+    """Day on which the project starts; needs `project_tracker_template_id`."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
-    """`True` switches "project template weekends as workdays" on."""
+    """`True` counts weekends as workdays; needs `project_tracker_template_id`."""
     project_tracker_template_id: NotRequired[int | str | None]
     """Id of the project tracker template."""
 
@@ -136,14 +136,14 @@ class ApproveExpenseReportSubmission(TypedDict):
     """Approve expense report submission."""
 
     description: NotRequired[str | None]
-    """Description of the approve expense report submission."""
+    """Description of the expense report submission."""
 
 
 class ApproveTimesheetSubmission(TypedDict):
     """Approve timesheet submission."""
 
     description: NotRequired[str | None]
-    """Description of the approve timesheet submission."""
+    """Description of the timesheet submission."""
 
 
 class AssignmentExternalReferenceInput(TypedDict):
@@ -169,7 +169,7 @@ class WorkspaceTaskStatusSetInput(TypedDict):
     """Workspace task status set input."""
 
     status_set_id: int | str
-    """Task status set to assign."""
+    """Id of the task status set to assign."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -178,21 +178,21 @@ class BulkUpdateWorkspaceTaskStatusSet(TypedDict):
     """Bulk update workspace task status set."""
 
     workspace_task_status_sets: NotRequired[Sequence[WorkspaceTaskStatusSetInput] | None]
-    """Workspace task status sets of the bulk update workspace task status set."""
+    """Workspace task status sets of the workspace task status set."""
 
 
 class CancelExpenseReportSubmission(TypedDict):
     """Cancel expense report submission."""
 
     description: NotRequired[str | None]
-    """Description of the cancel expense report submission."""
+    """Description of the expense report submission."""
 
 
 class CancelTimesheetSubmission(TypedDict):
     """Cancel timesheet submission."""
 
     description: NotRequired[str | None]
-    """Description of the cancel timesheet submission."""
+    """Description of the timesheet submission."""
 
 
 class ChoiceInput(TypedDict):
@@ -221,13 +221,13 @@ class ExternalReferenceInput(TypedDict):
     external_status: NotRequired[str | None]
     """External status of the external reference."""
     locked: NotRequired[bool | None]
-    """Subject is locked."""
+    """`True` protects the subject from changes; only for rejections of expense reports."""
     service_model: str
     """Service model of the external reference."""
     service_model_ref: str
     """Service model ref of the external reference."""
     service_name: str
-    """Unique per object."""
+    """Name of the integration, once for each object."""
     status: NotRequired[Literal["successful", "pending", "failed"] | None]
     """Status of the external reference."""
 
@@ -236,17 +236,18 @@ class CreateAccountInvitation(TypedDict):
     """Create account invitation."""
 
     bill_rate_in_cents: NotRequired[int | None]
-    """Default without rate card; set by administrators or project leads only. In cents."""
+    """Default bill rate where no rate card applies, in cents; only administrators and project leads may set
+    it."""
     billability_target: NotRequired[int | None]
     """Target share of billable time, in percent."""
     cost_rate_in_cents: NotRequired[int | None]
-    """Default; set by administrators only. In cents."""
+    """Default cost rate, in cents; only administrators may set it."""
     default_read_only: NotRequired[bool | None]
     """`True` switches "default read only" on."""
     default_role_id: NotRequired[int | str | None]
     """Id of the default role."""
     email_address: str
-    """Invitation is sent there."""
+    """Address to which the invitation is sent."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -273,7 +274,7 @@ class CreateAccountLocation(TypedDict):
     """Create account location."""
 
     archived: NotRequired[bool | None]
-    """Defaults to false."""
+    """`True` archives the location. The service assumes `False`."""
     name: NotRequired[str | None]
     """Name of the account location."""
 
@@ -282,16 +283,16 @@ class CreateAssignment(TypedDict):
     """Create assignment."""
 
     assignee_id: NotRequired[int | str | None]
-    """Give it or resource_id; resource_id wins."""
+    """Id of the user. Give this or `resource_id`, which counts if both are given."""
     current: NotRequired[bool | None]
-    """False = inactive (unassigned); assignments are never really deleted."""
+    """`True` assigns, `False` takes the assignment away. Assignments are never deleted for good."""
     estimated_minutes: NotRequired[int | None]
     """Estimated minutes of the assignment."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     resource_id: NotRequired[int | str | None]
-    """Give it or assignee_id; this one wins."""
+    """Id of the workspace resource. Give this or `assignee_id`; this one counts if both are given."""
     story_id: int | str
     """Id of the story."""
 
@@ -300,22 +301,22 @@ class CreateAttachment(TypedDict):
     """Create attachment."""
 
     data: NotRequired[bytes | File | None]
-    """The file, less than 10 MB; left out when direct."""
+    """The file, of less than 10 MB; left out with `direct`."""
     filename: NotRequired[str | None]
-    """Only when direct: letters, digits, `_`, `-` and the dot of the extension."""
+    """Only with `direct`: the name of the file, of letters, digits, `_`, `-` and the dot of the extension."""
     type: Literal["receipt", "post_attachment"]
-    """A receipt belongs to an expense, a post attachment to a post."""
+    """`receipt` for an expense, `post_attachment` for a post."""
     direct: NotRequired[bool | None]
-    """True asks where to upload the file directly (a DirectUpload), instead of sending it here."""
+    """`True` asks for a form to upload the file directly (a `DirectUpload`), instead of sending it here."""
 
 
 class CreateBackupApproverAssociation(TypedDict):
     """Create backup approver association."""
 
     approver_id: int | str
-    """Id of the a user."""
+    """Id of the user."""
     backup_approver_id: int | str
-    """Id of the a user."""
+    """Id of the user."""
     end_date: date | str
     """End date of the backup approver association."""
     start_date: date | str
@@ -330,23 +331,23 @@ class CreateBillableUtilization(TypedDict):
     effective_date: date | str
     """Effective date of the billable utilization."""
     target: int
-    """Percent of logged time that should be billable."""
+    """Percentage of logged time that should be billable."""
 
 
 class CreateBillingMilestone(TypedDict):
     """Create billing milestone."""
 
     amount_in_cents: int
-    """Currency subunits, may be negative. In cents."""
+    """Amount in the smallest unit of the currency. In cents."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
     date_to_invoice: NotRequired[date | str | None]
-    """Becomes invoiceable then."""
+    """Day on which it becomes invoiceable."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     story_id: NotRequired[int | str | None]
-    """Required when billing_type is upon_completion."""
+    """Id of the task; required when `billing_type` is `upon_completion`."""
     title: str
     """Title of the billing milestone."""
     workspace_id: int | str
@@ -357,11 +358,11 @@ class CreateClientInvoiceDefault(TypedDict):
     """Create client invoice default."""
 
     client_account_id: NotRequired[int | str | None]
-    """A user id: the client invoiced."""
+    """Id of the user who is invoiced."""
     expense_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 grouped. Valid values: `0`, and `1`."""
+    """How expenses are listed: 0 in detail, 1 grouped."""
     rich_text: NotRequired[str | None]
-    """Additional details on the invoice."""
+    """More text on the invoice."""
     show_creators: NotRequired[bool | None]
     """Whether to show creators."""
     show_dates: NotRequired[bool | None]
@@ -371,19 +372,19 @@ class CreateClientInvoiceDefault(TypedDict):
     show_notes: NotRequired[bool | None]
     """Whether to show notes."""
     show_project_names: NotRequired[int | None]
-    """A yes/no setting typed integer."""
+    """Whether to show project names, as 0 or 1."""
     show_rates: NotRequired[bool | None]
     """Whether to show rates."""
     show_roles: NotRequired[bool | None]
     """Whether to show roles."""
     show_subtotals: NotRequired[bool | None]
-    """For time entries."""
+    """Whether to show subtotals of time entries."""
     show_task_names: NotRequired[bool | None]
     """Whether to show task names."""
     show_tax: NotRequired[bool | None]
-    """Taxable amount."""
+    """Whether to show the taxable amount."""
     time_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
+    """How time is listed: 0 in detail, 1 by task, 2 by person, then by task."""
 
 
 class CreateCostRate(TypedDict):
@@ -401,11 +402,12 @@ class CreateCustomField(TypedDict):
     """Create custom field."""
 
     choices: NotRequired[Sequence[ChoiceInput] | None]
-    """UI shows them in array order."""
+    """The choices, in the order of the UI. An update replaces the whole list and deletes choices that are
+    left out."""
     custom_field_set_id: NotRequired[int | str | None]
-    """Without it, goes to 'Default Project Set'."""
+    """Id of the set; without it, the field belongs to "Default Project Set"."""
     default_text: NotRequired[str | None]
-    """UI placeholder; string, date, number, currency fields only."""
+    """Placeholder in the UI, for fields of type string, date, number and currency."""
     name: str
     """Name of the custom field."""
     read_access: NotRequired[
@@ -426,9 +428,9 @@ class CreateCustomField(TypedDict):
     """Fields of Workspace, Resource and Story take one of the first four (default project_collaboration),
     fields of Estimate, WorkspaceGroup and User one of the rest (default account_admin)."""
     unique_constraint: NotRequired[bool | None]
-    """False unless given."""
+    """Whether each value may occur once only. The service assumes `False`."""
     value_type: NotRequired[Literal["string", "date", "number", "currency", "single", "multi"] | None]
-    """String unless given."""
+    """Type of the values. The service assumes `string`."""
     write_access: NotRequired[
         Literal[
             "project_collaboration",
@@ -454,7 +456,7 @@ class CreateCustomFieldSet(TypedDict):
     name: str
     """Name of the custom field set."""
     subject_type: Literal["Workspace", "Story", "User", "WorkspaceGroup"]
-    """Subject type of the custom field set."""
+    """Type of the subject; it can't be changed later."""
 
 
 class CreateCustomFieldValue(TypedDict):
@@ -467,8 +469,7 @@ class CreateCustomFieldValue(TypedDict):
     subject_type: Literal["Estimate", "Story", "User", "Workspace", "WorkspaceGroup", "Resource"]
     """Subject type of the custom field value."""
     value: object
-    """Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice
-    ids]."""
+    """By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice ids]."""
 
 
 class CreateCustomTaskStatus(TypedDict):
@@ -477,7 +478,7 @@ class CreateCustomTaskStatus(TypedDict):
     category: Literal["not started", "started", "needs info", "completed"]
     """Category of the custom task status."""
     status: str
-    """Name, unique within the set."""
+    """Name, which must be unique within the set."""
     status_set_id: int | str
     """Id of the status set."""
 
@@ -508,7 +509,7 @@ class CreateEstimate(TypedDict):
     name: str
     """Name of the estimate."""
     workspace_group_id: NotRequired[int | str | None]
-    """Client."""
+    """Id of the workspace group that is the client."""
 
 
 class CreateEstimateScenario(TypedDict):
@@ -522,11 +523,11 @@ class CreateEstimateScenario(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     name: str
-    """Unique within its estimate."""
+    """Name, which must be unique within the estimate."""
     rate_card_id: NotRequired[int | str | None]
-    """Without it, an account default of the estimate's currency."""
+    """Id of the rate card; without it, the account's default card in the currency of the estimate."""
     start_date: date | str
-    """Planned project start."""
+    """Planned start of the project."""
 
 
 class CreateEstimateScenarioResource(TypedDict):
@@ -540,7 +541,7 @@ class CreateEstimateScenarioResource(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     label: NotRequired[str | None]
-    """Generated when absent."""
+    """Label; without it, one is generated."""
     role_id: int | str
     """Id of the role."""
 
@@ -551,14 +552,14 @@ class ForeignExchangeAmountInput(TypedDict):
     source_currency: str
     """Iso code."""
     source_value: str
-    """Foreign currency units."""
+    """Amount in the foreign currency."""
 
 
 class CreateExpense(TypedDict):
     """Create expense."""
 
     amount_in_cents: int
-    """Foreign_exchange_amount overrides it. In cents."""
+    """Amount in cents. `foreign_exchange_amount` takes precedence."""
     billable: NotRequired[bool | None]
     """Whether the expense is billable."""
     category: str
@@ -566,14 +567,14 @@ class CreateExpense(TypedDict):
     date: date | str
     """Date of the expense."""
     expense_budget_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
+    """Id of the expense budget. A project may allow only budgets, or only tasks."""
     expense_category_id: int | str
     """Id of the expense category."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
-    """Needs permission to convert expenses."""
+    """Amount in another currency; needs the permission to convert expenses."""
     notes: NotRequired[str | None]
     """Notes of the expense."""
     receipt_id: NotRequired[int | str | None]
@@ -581,13 +582,14 @@ class CreateExpense(TypedDict):
     reimbursable: NotRequired[bool | None]
     """Whether the expense is reimbursable."""
     story_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
+    """Id of the task. A project may allow only budgets, or only tasks."""
     user_id: NotRequired[int | str | None]
-    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
+    """Id of the user. Ignored unless you are a consultant with financial access, or an administrator who may
+    act for others."""
     vendor_id: NotRequired[int | str | None]
     """Id of the vendor."""
     workspace_id: int | str
-    """Id of the workspace."""
+    """Id of the workspace; it can't be changed later."""
 
 
 class CreateExpenseBudget(TypedDict):
@@ -596,24 +598,24 @@ class CreateExpenseBudget(TypedDict):
     billable: bool
     """Whether the expense budget is billable."""
     burns_budget: bool
-    """Affects project margin."""
+    """`True` if it affects the margin of the project."""
     cost_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Cost per unit, in the smallest unit of the currency."""
     description: NotRequired[str | None]
     """Description of the expense budget."""
     expected_by: NotRequired[date | str | None]
-    """Expenses expected to be logged by then."""
+    """Day by which the expenses should be logged."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fixed_fee: bool
     """Whether the expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
-    """For markup_type flat_fee; times quantity, added to cost."""
+    """Markup per unit, in the smallest unit of the currency, if `markup_type` is `flat_fee`."""
     markup_percentage: NotRequired[float | Decimal | None]
-    """For markup_type percentage; of total cost."""
+    """Percentage of the total cost, if `markup_type` is `percentage`."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """No markup when unset."""
+    """Type of the markup; without it, there is no markup."""
     quantity: NotRequired[int | None]
     """Quantity of the expense budget."""
     story_id: NotRequired[int | str | None]
@@ -644,7 +646,7 @@ class CreateExpenseReportSubmission(TypedDict):
     title: str
     """Title of the expense report submission."""
     user_id: NotRequired[int | str | None]
-    """When submitting for another user."""
+    """Id of the user on whose behalf it is submitted."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -653,16 +655,16 @@ class FilterInput(TypedDict):
     """Filter input."""
 
     end_date: NotRequired[date | str | None]
-    """Created on or before."""
+    """Only what was created on or before this date."""
     start_date: NotRequired[date | str | None]
-    """Created on or after."""
+    """Only what was created on or after this date."""
 
 
 class ExportDefinitionInput(TypedDict):
     """Export definition input."""
 
     columns: Sequence[str]
-    """Column keys."""
+    """Keys of the columns."""
     filters: NotRequired[FilterInput | None]
     """Filters of the export definition."""
 
@@ -671,16 +673,16 @@ class CreateExport(TypedDict):
     """Create export."""
 
     export_definition: Mapping[str, ExportDefinitionInput]
-    """Keyed by data set key."""
+    """What to export, by the key of the data set."""
 
 
 class CreateExternalPayment(TypedDict):
     """Create external payment."""
 
     amount_in_cents: NotRequired[int | None]
-    """Ignored with invoice_id; project currency cents."""
+    """Amount in cents of the project's currency. Ignored if `invoice_id` is given."""
     invoice_id: NotRequired[int | str | None]
-    """Sets amount from the invoice."""
+    """Id of an invoice, which the amount is taken from."""
     message: NotRequired[str | None]
     """Text of the message."""
     workspace_id: int | str
@@ -697,7 +699,7 @@ class CreateHoliday(TypedDict):
     name: str
     """Name of the holiday."""
     paid: NotRequired[bool | None]
-    """Counts as paid time off."""
+    """`True`: it counts as paid time off."""
     start_date: date | str
     """Start date of the holiday."""
 
@@ -724,7 +726,7 @@ class CreateHolidayCalendarMembership(TypedDict):
     holiday_calendar_id: int | str
     """Id of the holiday calendar."""
     start_date: date | str
-    """When the calendar starts applying to the user."""
+    """Day from which the calendar applies to the user."""
     user_id: int | str
     """Id of the user."""
 
@@ -744,7 +746,7 @@ class RecurrenceInput(TypedDict):
     cadence: Literal["hourly", "daily"]
     """Cadence of the recurrence."""
     start_time: NotRequired[datetime | date | str | None]
-    """Required unless hourly; daily recurrence time. Must have a time zone."""
+    """Time of the daily run; required unless it runs hourly. Must have a time zone."""
 
 
 class CreateInsightsReportExport(TypedDict):
@@ -753,7 +755,7 @@ class CreateInsightsReportExport(TypedDict):
     description: NotRequired[str | None]
     """Description of the insights report export."""
     external_report_object_identifier: str
-    """From the Insights Report endpoint."""
+    """Identifier of the report, as `kantata.insights_reports` lists it."""
     recurrence: RecurrenceInput
     """How often it runs, and when."""
     title: NotRequired[str | None]
@@ -781,45 +783,45 @@ class CreateInvoice(TypedDict):
     additional_items: NotRequired[Sequence[AdditionalItemInput] | None]
     """Additional items of the invoice."""
     billing_milestone_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the billing milestones."""
+    """Ids of the billing milestones. An update replaces the whole list."""
     draft: NotRequired[bool | None]
     """Whether the invoice is draft."""
     expense_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the expenses."""
+    """Ids of the expenses. An update replaces the whole list."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fixed_fee_items: NotRequired[Sequence[FixedFeeItemInput] | None]
     """Fixed fee items of the invoice."""
     invoice_date: NotRequired[date | str | None]
-    """Invoice date of the invoice."""
+    """Date of the invoice, from which the payment schedule counts."""
     message: NotRequired[str | None]
     """Text of the message."""
     payment_schedule: int
-    """Days until payment is due, Net N."""
+    """Days until the payment is due."""
     project_code: NotRequired[str | None]
     """Project code of the invoice."""
     purchase_order: NotRequired[str | None]
     """Purchase order of the invoice."""
     suppress_emails: NotRequired[bool | None]
-    """True sends no creation emails."""
+    """`True`: send no e-mails about the new invoice."""
     time_entry_ids: NotRequired[Sequence[int | str] | None]
-    """Ids of the time entries."""
+    """Ids of the time entries. An update replaces the whole list."""
     user_invoice_number: NotRequired[int | None]
     """User invoice number of the invoice."""
     user_invoice_title: NotRequired[str | None]
     """User invoice title of the invoice."""
     workspace_id: NotRequired[int | str | None]
-    """This or workspace_ids required."""
+    """Id of the workspace. This or `workspace_ids` is required."""
     workspace_ids: NotRequired[Sequence[int | str] | None]
-    """Multi-project invoice; this or workspace_id required."""
+    """Ids of the workspaces of one invoice for several projects. This or `workspace_id` is required."""
 
 
 class CreateLineItemLock(TypedDict):
     """Create line item lock."""
 
     locked_to: date | str
-    """A Saturday, later than any existing lock; no time changes before it."""
+    """A Saturday after any existing lock. Time before it can't be changed."""
 
 
 class CreateOrUpdateExternalReference(TypedDict):
@@ -828,19 +830,19 @@ class CreateOrUpdateExternalReference(TypedDict):
     external_link: NotRequired[str | None]
     """URL of the external object or event."""
     external_message: NotRequired[str | None]
-    """External message of the or update external reference."""
+    """External message of the external reference."""
     external_status: NotRequired[str | None]
     """Status in the external system."""
     locked: NotRequired[bool | None]
-    """True blocks subject changes; only expense report rejections."""
+    """`True` protects the subject from changes; only for rejections of expense reports."""
     service_model: str
-    """External object's type."""
+    """Type of the external object."""
     service_model_ref: str
-    """External object's id."""
+    """Id of the external object."""
     service_name: str
-    """Integration's provider name."""
+    """Name of the integration."""
     status: NotRequired[Literal["pending", "successful", "failed"] | None]
-    """Status of the or update external reference."""
+    """Status of the external reference."""
     subject_id: int | str
     """Id of the subject."""
     subject_type: Literal[
@@ -878,7 +880,7 @@ class CreateOrUpdateExternalReference(TypedDict):
         "WorkspaceGroup",
         "WorkspaceResource",
     ]
-    """Subject type of the or update external reference."""
+    """Subject type of the external reference."""
 
 
 class CreateOrganization(TypedDict):
@@ -900,7 +902,7 @@ class CreateOrganizationMembership(TypedDict):
     member_id: int | str
     """Id of the project or user."""
     member_type: Literal["workspace", "user"]
-    """The file's example spells it User."""
+    """Type of the member."""
 
 
 class CreateParticipation(TypedDict):
@@ -921,7 +923,7 @@ class CreateParticipation(TypedDict):
         ]
         | None
     ]
-    """Last three are legacy."""
+    """Level of access. The last three values are from before the current levels."""
     can_edit_todos: NotRequired[bool | None]
     """Whether the participation can edit todos."""
     can_invite: NotRequired[bool | None]
@@ -934,11 +936,9 @@ class CreateParticipation(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     permissions: NotRequired[str | None]
-    """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
-    can_invite, can_schedule_their_hours, can_schedule_team_hours; last three default to account settings
-    when unset."""
+    """Permissions; those to invite and to schedule default to the settings of the account."""
     role: Literal["maven", "buyer"]
-    """Maven = provider team, buyer = client team."""
+    """`maven` for the provider team, `buyer` for the client team."""
     user_id: NotRequired[int | str | None]
     """Id of the user."""
     workspace_id: int | str
@@ -958,21 +958,21 @@ class CreatePost(TypedDict):
     """Create post."""
 
     attachment_ids: NotRequired[Sequence[int | str] | None]
-    """PostAttachment ids from the attachments endpoint."""
+    """Ids of the attachments (`PostAttachment`)."""
     backdated_to: NotRequired[datetime | date | str | None]
-    """Creation date on imports, default now. Must have a time zone."""
+    """Time of creation, for imports; without it, now. Must have a time zone."""
     google_documents: NotRequired[Sequence[GoogleDocumentInput] | None]
     """Google documents of the post."""
     message: str
     """Text of the message."""
     recipient_ids: NotRequired[Sequence[int | str] | None]
-    """User ids, project participants; makes the post private."""
+    """Ids of users who participate in the project; makes the post private."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
     subject_id: NotRequired[int | str | None]
-    """Post being replied to; needed for replies."""
+    """Id of the post that this one replies to."""
     subject_type: NotRequired[Literal["Post"] | None]
-    """Needed for replies."""
+    """Type of the subject; needed for replies."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -981,58 +981,58 @@ class CreateProjectAccountingRecord(TypedDict):
     """A single record."""
 
     amount: NotRequired[float | Decimal | None]
-    """Within the period; 2 decimals, may be negative."""
+    """Amount in the period, with 2 decimals; may be negative."""
     amount_to_date: NotRequired[float | Decimal | None]
-    """All periods; 2 decimals, may be negative."""
+    """Amount in all periods, with 2 decimals; may be negative."""
     budget: NotRequired[float | Decimal | None]
-    """2 decimals, may be negative."""
+    """Budget, with 2 decimals; may be negative."""
     contract_date: NotRequired[date | str | None]
-    """Contract start or end, or any date."""
+    """Start or end of the contract, or any other date."""
     cost: NotRequired[float | Decimal | None]
-    """Within the period; 2 decimals, may be negative."""
+    """Cost in the period, with 2 decimals; may be negative."""
     cost_eac: NotRequired[float | Decimal | None]
-    """Estimated cost at completion; 2 decimals, may be negative."""
+    """Estimated cost at completion, with 2 decimals; may be negative."""
     currency: str
     """Iso currency code."""
     description: NotRequired[str | None]
     """Description of the project accounting record."""
     end_date: date | str
-    """Accounting period's end."""
+    """End of the accounting period."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fees: NotRequired[float | Decimal | None]
-    """Within the period; 2 decimals, may be negative."""
+    """Fees in the period, with 2 decimals; may be negative."""
     hours: NotRequired[float | Decimal | None]
-    """Within the period; 2 decimals, may be negative."""
+    """Hours in the period, with 2 decimals; may be negative."""
     hours_eac: NotRequired[float | Decimal | None]
-    """Estimated hours at completion; 2 decimals, may be negative."""
+    """Estimated hours at completion, with 2 decimals; may be negative."""
     hours_etc: NotRequired[float | Decimal | None]
-    """Hours_eac minus hours; 2 decimals, may be negative."""
+    """`hours_eac` minus `hours`, with 2 decimals; may be negative."""
     labor_type: NotRequired[Literal["Labor", "Non-Labor"] | None]
     """Labor type of the project accounting record."""
     notes: NotRequired[str | None]
     """Notes of the project accounting record."""
     percent_complete: NotRequired[float | Decimal | None]
-    """Decimal fraction such as 0.75; 2 decimals, may be negative."""
+    """Share such as 0.75, with 2 decimals; may be negative."""
     role_id: NotRequired[int | str | None]
     """Id of the role."""
     service_type: NotRequired[str | None]
-    """Organization's own service category."""
+    """The organization's own category of service."""
     start_date: date | str
-    """Accounting period's start."""
+    """Start of the accounting period."""
     status: NotRequired[Literal["Draft", "Pending Approval", "Approved", "Cancelled"] | None]
     """Status of the project accounting record."""
     story_id: NotRequired[int | str | None]
     """Id of the story."""
     total_estimated_hours: NotRequired[float | Decimal | None]
-    """Initial estimate; 2 decimals, may be negative."""
+    """Hours that were estimated at first, with 2 decimals; may be negative."""
     total_hours_to_date: NotRequired[float | Decimal | None]
-    """2 decimals, may be negative."""
+    """Hours in all periods, with 2 decimals; may be negative."""
     type: NotRequired[
         Literal["Baseline", "Earned Value", "Earned Value Forecasting", "Forecasting", "Recognition"] | None
     ]
-    """Recognition when unset; keep the spaces."""
+    """Type, with its spaces. The service assumes `Recognition`."""
     user_id: NotRequired[int | str | None]
     """Id of the user."""
     workspace_id: int | str
@@ -1045,7 +1045,7 @@ class CreateProjectSnapshot(TypedDict):
     description: NotRequired[str | None]
     """Description of the project snapshot."""
     replace_baseline: NotRequired[bool | None]
-    """Make it the workspace's baseline."""
+    """`True` makes it the baseline of the workspace."""
     title: NotRequired[str | None]
     """Title of the project snapshot."""
     workspace_id: int | str
@@ -1056,19 +1056,19 @@ class CreateProjectTemplate(TypedDict):
     """Create project template."""
 
     budget: NotRequired[int | None]
-    """Estimated overall project budget."""
+    """Estimated budget of the whole project."""
     currency: str
     """Currency of the project template."""
     description: NotRequired[str | None]
-    """Not carried over to project when applied."""
+    """Description of the template; projects do not get it."""
     duration: NotRequired[int | None]
-    """Estimated project days."""
+    """Estimated duration of the project, in days."""
     is_budgeted: NotRequired[bool | None]
-    """Has financial attributes (budgets, time estimates)."""
+    """`True` if it has budgets and time estimates."""
     raw_json: NotRequired[str | None]
-    """JSON hash holding all template tasks."""
+    """All tasks of the template, as JSON."""
     sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
-    """Viewable and editable: seen by others on account."""
+    """Who else may use it. `viewable` and `editable` templates are seen by others on the account."""
     title: str
     """Title of the project template."""
 
@@ -1081,7 +1081,7 @@ class CreateProjectTemplateAdditionalTab(TypedDict):
     project_template_id: int | str
     """Id of the project template."""
     tab_type: Literal["form", "dashboard"]
-    """Dashboard = Insights dynamic dashboard."""
+    """Type of the tab; a dashboard is a dynamic dashboard of Insights."""
 
 
 class CreateProjectTemplateAssignment(TypedDict):
@@ -1099,25 +1099,25 @@ class CreateProjectTemplateExpenseBudget(TypedDict):
     billable: bool
     """Whether the project template expense budget is billable."""
     burns_budget: bool
-    """Affects project margin."""
+    """`True` if it affects the margin of the project."""
     cost_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Cost per unit, in the smallest unit of the currency."""
     description: NotRequired[str | None]
     """Description of the project template expense budget."""
     fixed_fee: bool
     """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Markup per unit, in the smallest unit of the currency."""
     markup_percentage: NotRequired[float | Decimal | None]
-    """Applies when markup_type is percentage."""
+    """Percentage, if `markup_type` is `percentage`."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """Markup type of the project template expense budget."""
     project_template_id: int | str
     """Id of the project template."""
     quantity: NotRequired[int | None]
-    """Expected units."""
+    """Expected number of units."""
     relative_expected_by_date: NotRequired[int | None]
-    """Relative to project start; negative = before it."""
+    """Days after the start of the project; negative before it."""
     title: str
     """Title of the project template expense budget."""
 
@@ -1126,7 +1126,7 @@ class CreateRateCard(TypedDict):
     """Create rate card."""
 
     currency: str
-    """E.g. USD."""
+    """Currency code, such as `USD`."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -1140,7 +1140,7 @@ class CreateRateCardRole(TypedDict):
     """Create rate card role."""
 
     rate: int
-    """Bill rate, cents per hour."""
+    """Bill rate per hour, in cents."""
     rate_card_version_id: int | str
     """Id of the rate card version."""
     role_id: int | str
@@ -1158,7 +1158,7 @@ class CreateRateCardSetVersion(TypedDict):
     """Create rate card set version."""
 
     effective_date: NotRequired[date | str | None]
-    """Defaults to today."""
+    """Day from which it applies. The service assumes today."""
     rate_card_set_id: int | str
     """Id of the rate card set."""
 
@@ -1169,8 +1169,7 @@ class CustomFieldInput(TypedDict):
     custom_field_id: NotRequired[int | str | None]
     """Id of the custom field."""
     value: NotRequired[object | None]
-    """Filter by type of the field: text, a date (YYYY-MM-DD), a number, [cents, currency code], or [choice
-    ids]."""
+    """By type of the field: text, a date (YYYY-MM-DD), a number, [cents, currency code], or [choice ids]."""
 
 
 class CreateResourceRequest(TypedDict):
@@ -1181,17 +1180,17 @@ class CreateResourceRequest(TypedDict):
     custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
     """Values of custom fields, by the id of the field."""
     resource_id: NotRequired[int | str | None]
-    """Resource the request is for."""
+    """Id of the resource that the request is for."""
     resource_role_id: NotRequired[int | str | None]
-    """Also creates a resource with this role."""
+    """Id of a role; a resource with it is created."""
     resource_workspace_id: NotRequired[int | str | None]
-    """Also creates a resource in this project."""
+    """Id of a project; a resource is created in it."""
     workspace_allocation_end_date: NotRequired[date | str | None]
-    """For a created resource (description says start date)."""
+    """End of the allocation of a created resource."""
     workspace_allocation_percentage: NotRequired[int | None]
-    """For a created resource."""
+    """Percentage of the allocation of a created resource."""
     workspace_allocation_start_date: NotRequired[date | str | None]
-    """For a created resource."""
+    """Start of the allocation of a created resource."""
 
 
 class CreateRole(TypedDict):
@@ -1224,7 +1223,7 @@ class CreateSkillMembership(TypedDict):
     """Create skill membership."""
 
     level: NotRequired[int | None]
-    """1-5, 0 when omitted; not all skills have levels."""
+    """Level from 1 to 5; 0 if it is left out. Not all skills have levels."""
     skill_id: int | str
     """Id of the skill."""
     user_id: int | str
@@ -1250,7 +1249,7 @@ class CreateStatusReport(TypedDict):
     description: str
     """Description of the status report."""
     details: NotRequired[Sequence[DetailInput] | None]
-    """Optional per-category statuses."""
+    """Status of each category. An update deletes categories that are left out."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -1262,38 +1261,38 @@ class CreateStory(TypedDict):
     """Create story."""
 
     archived: NotRequired[bool | None]
-    """Whether the story is archived."""
+    """`True` archives the task, `False` takes it out of the archive."""
     assignee_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the users."""
     attachment_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the attachments."""
     billable: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
+    """`True` if it is billable; needs a budgeted project and permissions on its budget."""
     budget_estimate_in_cents: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only. In cents."""
+    """Estimated budget, in cents; needs a budgeted project and permissions on its budget."""
     checklist: NotRequired[Sequence[str] | None]
     """Items of the checklist, in order."""
     custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
-    """Under 1000 characters."""
+    """Description of fewer than 1,000 characters."""
     due_date: NotRequired[date | str | None]
-    """YYYY-MM-DD."""
+    """Day on which it is due."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fixed_fee: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
+    """`True` for a fixed fee; needs a budgeted project and permissions on its budget."""
     parent_id: NotRequired[int | str | None]
     """Id of the parent object."""
     percentage_complete: NotRequired[int | None]
-    """0-100; above 0 starts, 100 completes."""
+    """Percentage from 0 to 100; above 0 the task is started, at 100 completed."""
     priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
-    """Normal when omitted."""
+    """Priority. The service assumes `normal`."""
     project_plan: NotRequired[bool | None]
-    """False = To Do."""
+    """`False` makes it a to-do."""
     start_date: NotRequired[date | str | None]
-    """YYYY-MM-DD."""
+    """Day on which it starts."""
     state: NotRequired[
         Literal[
             "not started",
@@ -1312,21 +1311,22 @@ class CreateStory(TypedDict):
         ]
         | None
     ]
-    """Depends on story_type; prefer status; ignored if status given."""
+    """State, by the type of the task. Ignored if `status` is given, which is the better choice."""
     status: NotRequired[str | None]
-    """Name from task status set, else not started|started|needs info|completed; sets state."""
+    """Name of a status of the project's set, or `not started`, `started`, `needs info` or `completed`
+    without one. It sets `state`."""
     story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
-    """Task when omitted."""
+    """Type. The service assumes `task`."""
     tag_list: NotRequired[str | None]
     """Tags as one text, separated by commas."""
     time_estimate_in_minutes: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only."""
+    """Estimated time, in minutes; needs a budgeted project and permissions on its budget."""
     time_trackable: NotRequired[bool | None]
-    """Rights and default from Time & Expense Settings."""
+    """`True` if time can be logged on it; the settings of the account decide the default."""
     title: str
-    """Title of the story."""
+    """Title, which can't be empty."""
     weight: NotRequired[int | None]
-    """Parent-level milestone only, consultant with budget permissions."""
+    """Weight of a milestone at the top level; needs permissions on the budget."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -1392,7 +1392,7 @@ class CreateSurveyQuestion(TypedDict):
     """Create survey question."""
 
     choices: NotRequired[Sequence[ChoiceInput] | None]
-    """Single and multi only."""
+    """The choices, for questions of type `single` and `multi`."""
     question_type: Literal["single", "multi", "date", "string", "integer", "decimal"]
     """Question type of the survey question."""
     text: str
@@ -1413,7 +1413,7 @@ class CreateSurveyResponse(TypedDict):
     owner_id: NotRequired[int | str | None]
     """Id of the user."""
     respondent_id: NotRequired[int | str | None]
-    """User who answers."""
+    """Id of the user who answers."""
     status: NotRequired[str | None]
     """Status of the survey response."""
     subject_id: NotRequired[int | str | None]
@@ -1440,9 +1440,9 @@ class CreateSurveyTemplate(TypedDict):
     open_date: NotRequired[date | str | None]
     """Open date of the survey template."""
     owner_id: NotRequired[int | str | None]
-    """Id of the user."""
+    """Id of the user who owns the surveys made from the template."""
     respondent_id: NotRequired[int | str | None]
-    """User who answers."""
+    """Id of the user who answers."""
     subject_id: NotRequired[int | str | None]
     """Id of the subject."""
     subject_type: NotRequired[Literal["User", "Story", "Workspace"] | None]
@@ -1466,18 +1466,18 @@ class CreateTimeEntry(TypedDict):
     """Create time entry."""
 
     billable: NotRequired[bool | None]
-    """Default: task's billable flag, else true."""
+    """`True` if it is billable; without it, as the task is, or else `True`."""
     date_performed: date | str
     """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     location: NotRequired[str | None]
-    """Name of an existing account location."""
+    """Name of an existing location of the account."""
     notes: NotRequired[str | None]
-    """\\n for line breaks."""
+    """Notes; `\\n` breaks the line."""
     rate_in_cents: NotRequired[int | None]
-    """Hourly. In cents."""
+    """Bill rate per hour, in cents."""
     role_id: NotRequired[int | str | None]
     """Id of the role."""
     story_id: NotRequired[int | str | None]
@@ -1485,9 +1485,10 @@ class CreateTimeEntry(TypedDict):
     time_in_minutes: int
     """Duration in minutes."""
     user_id: NotRequired[int | str | None]
-    """Default current user; ignored without project financial access/admin proxy rights."""
+    """Id of the user; without it, the current one. Ignored without financial access to the project or the
+    right to act for others."""
     workspace_id: int | str
-    """Id of the workspace."""
+    """Id of the workspace. Administrators, and those who can edit both projects, may change it."""
 
 
 class CreateTimeOffEntry(TypedDict):
@@ -1497,7 +1498,7 @@ class CreateTimeOffEntry(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     hours: float | Decimal
-    """Quarter-hour steps recommended."""
+    """Hours, in steps of a quarter if possible."""
     requested_date: date | str
     """Requested date of the time off entry."""
     user_id: int | str
@@ -1544,7 +1545,7 @@ class CreateTimesheetSubmission(TypedDict):
     title: str
     """Title of the timesheet submission."""
     user_id: NotRequired[int | str | None]
-    """When submitting on another user's behalf."""
+    """Id of the user on whose behalf it is submitted."""
     workspace_id: int | str
     """Project owning the submission and its entries."""
 
@@ -1585,9 +1586,9 @@ class InvoicePreferenceInput(TypedDict):
     client_invoice_name: NotRequired[str | None]
     """Client invoice name of the invoice preference."""
     consultant_invoice_address: NotRequired[str | None]
-    """Provider."""
+    """Address of the provider who sends the invoice."""
     consultant_invoice_name: NotRequired[str | None]
-    """Provider."""
+    """Name of the provider who sends the invoice."""
     project_code: NotRequired[str | None]
     """Project code of the invoice preference."""
     purchase_order: NotRequired[str | None]
@@ -1629,9 +1630,9 @@ class ProjectTemplateAssignmentMappingInput(TypedDict):
     resource_id: NotRequired[int | str | None]
     """Id of the project template assignment."""
     role_id: NotRequired[int | str | None]
-    """Without user_id: unnamed resource is created."""
+    """Id of the role; without `user_id`, an unnamed resource is created."""
     user_id: NotRequired[int | str | None]
-    """Without role_id: user's default role or blank."""
+    """Id of the user; without `role_id`, they get their default role, if they have one."""
 
 
 class CreateWorkspace(TypedDict):
@@ -1642,29 +1643,30 @@ class CreateWorkspace(TypedDict):
     account_color_id: NotRequired[int | str | None]
     """Id of the account color."""
     account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
-    """Dynamic dashboards to add."""
+    """Ids of dynamic dashboards to add."""
     actual_fees_includes_additional_line_items: NotRequired[bool | None]
-    """Invoice additional items."""
+    """`True` counts additional items of invoices as actual fees."""
     actual_fees_includes_expenses: NotRequired[bool | None]
-    """Whether actual fees includes expenses."""
+    """`True` counts expenses as actual fees."""
     approver_id: NotRequired[int | str | None]
-    """User id of time approver."""
+    """Id of the user who approves time."""
     attachment_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the attachments."""
     budgeted: NotRequired[bool | None]
-    """Default true on paid, false on free accounts."""
+    """`True` if it has a budget. The service assumes `True` on paid accounts."""
     change_orders: NotRequired[bool | None]
-    """Changes need approval; default true if budgeted."""
+    """`True` if changes need approval. The service assumes it for budgeted projects."""
     change_orders_enabled: NotRequired[bool | None]
-    """Changes need approval; default true if budgeted."""
+    """`True` if changes of schedule and budget need approval."""
     client_role_name: NotRequired[str | None]
-    """Label of client team."""
+    """Label of the client team."""
     consultant_role_name: NotRequired[str | None]
-    """Label of provider team."""
+    """Label of the provider team."""
     creator_role: NotRequired[Literal["client", "consultant"] | None]
-    """Text also tells maven (default) and buyer."""
+    """Role of the creator."""
     currency: NotRequired[str | None]
-    """Budgeted only; default account's or USD; ignored with rate_card_id."""
+    """Currency of a budgeted project; without it, that of the account or USD. Ignored if `rate_card_id` is
+    given."""
     custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
@@ -1672,46 +1674,46 @@ class CreateWorkspace(TypedDict):
     due_date: NotRequired[date | str | None]
     """Due date of the workspace."""
     estimate_scenario_id: NotRequired[int | str | None]
-    """Needs start_date too."""
+    """Id of an estimate scenario; `start_date` is needed too."""
     exclude_archived_stories_percent_complete: NotRequired[bool | None]
     """Whether to exclude archived stories percent complete."""
     expenses_in_burn_rate: NotRequired[bool | None]
-    """Sets both actual_fees_includes_* fields."""
+    """Sets both `actual_fees_includes_` properties."""
     external_link: NotRequired[ExternalLinkInput | None]
-    """Needs the Project Button feature."""
+    """A button with a link; the account must have the feature."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     invoice_preference: NotRequired[InvoicePreferenceInput | None]
-    """Pre-filled on each new invoice."""
+    """What is filled in on each new invoice."""
     organizations: NotRequired[Sequence[OrganizationInput] | None]
     """Organizations of the workspace."""
     participations: NotRequired[Sequence[ParticipationInput] | None]
-    """Users to add on provider team."""
+    """Users to add to the provider team."""
     posts_require_privacy_decision: NotRequired[bool | None]
-    """Posts private (true) or public by default."""
+    """`True` makes posts private by default."""
     price: NotRequired[int | None]
-    """Starting budget; needed for budgeted projects."""
+    """Budget in units of the currency, such as dollars."""
     primary_maven_id: NotRequired[int | str | None]
-    """Provider lead; later change via participation update."""
+    """Id of the provider lead. To change it later, update the participation."""
     primary_workspace_group_id: NotRequired[int | str | None]
     """Id of the primary workspace group."""
     project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
-    """With project_tracker_template_id; list named users in participations too."""
+    """Who takes the assignments of the template. Named users must be in `participations` too."""
     project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
+    """`True` turns checklists into to-dos."""
     project_template_create_unnamed_resources: NotRequired[bool | None]
-    """With project_tracker_template_id; ignores assignment mappings for tasks."""
+    """`True` creates unnamed resources instead of using the assignment mappings."""
     project_template_distribute_hours: NotRequired[bool | None]
-    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
+    """`True` spreads estimates evenly, as scheduled hours."""
     project_template_start_date: NotRequired[date | str | None]
-    """With project_tracker_template_id."""
+    """Day on which the project starts; needs `project_tracker_template_id`."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
-    """With project_tracker_template_id."""
+    """`True` counts weekends as workdays; needs `project_tracker_template_id`."""
     project_tracker_template_id: NotRequired[int | str | None]
     """Id of the project tracker template."""
     rate_card_id: NotRequired[int | str | None]
-    """Its currency must match the project's."""
+    """Id of a rate card in the currency of the project."""
     require_expense_approvals: NotRequired[bool | None]
     """Whether to require expense approvals."""
     require_notes_on_time_entries: NotRequired[bool | None]
@@ -1719,10 +1721,9 @@ class CreateWorkspace(TypedDict):
     require_time_approvals: NotRequired[bool | None]
     """Whether to require time approvals."""
     revenue_recognition_method_id: NotRequired[int | str | None]
-    """Number:method_type; null removes; needs Revenue Management early access."""
+    """Composite id, such as `123:percent_complete`; `None` removes it."""
     revenue_recognition_method_name: NotRequired[str | None]
-    """E.g. Time & Materials, % Complete (Hours), % Complete (Cost); null removes; needs Revenue Management
-    early access."""
+    """Name such as "Time & Materials"; `None` removes it."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
     start_date: NotRequired[date | str | None]
@@ -1730,15 +1731,15 @@ class CreateWorkspace(TypedDict):
     status_key: NotRequired[int | None]
     """Status key of the workspace."""
     stories_are_fixed_fee_by_default: NotRequired[bool | None]
-    """True fixed fee, false time and materials."""
+    """`True`: new tasks have a fixed fee; `False`: time and materials."""
     target_margin: NotRequired[int | None]
-    """Percent."""
+    """Target margin, in percent."""
     task_status_set_id: NotRequired[int | str | None]
-    """Id of the task status set."""
+    """Id of the task status set. All tasks must have one of the four default statuses."""
     tasks_default_non_billable: NotRequired[bool | None]
-    """Whether the workspace is tasks default non billable."""
+    """`True`: new tasks are not billable."""
     time_trackable: NotRequired[bool | None]
-    """Only if account settings allow."""
+    """`True` if time can be logged; the settings of the account must allow it."""
     title: str
     """Title of the workspace."""
     workspace_group_ids: NotRequired[Sequence[int | str] | None]
@@ -1754,7 +1755,7 @@ class CreateWorkspaceAllocation(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     hard: NotRequired[bool | None]
-    """True = hard, false = soft."""
+    """`True` for a hard allocation, `False` for a soft one."""
     minutes: int
     """Duration in minutes."""
     notes: NotRequired[str | None]
@@ -1773,33 +1774,33 @@ class CreateWorkspaceBaseline(TypedDict):
     title: str
     """Title of the workspace baseline."""
     workspace_id: NotRequired[int | str | None]
-    """Project it belongs to."""
+    """Id of the workspace that it belongs to."""
 
 
 class CreateWorkspaceGroup(TypedDict):
     """Create workspace group."""
 
     add_workspace_ids: NotRequired[Sequence[int | str] | None]
-    """User needs access to all of them."""
+    """Ids of workspaces to add. You need access to all of them."""
     address: NotRequired[str | None]
-    """Company contact's."""
+    """Address of the company's contact."""
     company: NotRequired[bool | None]
-    """Group represents a company."""
+    """`True` if the group is a company."""
     contact_name: NotRequired[str | None]
     """Contact name of the workspace group."""
     email: NotRequired[str | None]
-    """Company contact's."""
+    """E-mail address of the company's contact."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     name: str
-    """Unique on the account, case-insensitive."""
+    """Name, which must be unique on the account in any case of letters."""
     notes: NotRequired[str | None]
     """Notes of the workspace group."""
     phone_number: NotRequired[str | None]
-    """Company contact's."""
+    """Phone number of the company's contact."""
     website: NotRequired[str | None]
-    """Company contact's."""
+    """Website of the company's contact."""
 
 
 class CreateWorkspaceInvoicePreference(TypedDict):
@@ -1810,15 +1811,15 @@ class CreateWorkspaceInvoicePreference(TypedDict):
     client_invoice_name: NotRequired[str | None]
     """Client invoice name of the workspace invoice preference."""
     consultant_invoice_address: NotRequired[str | None]
-    """Provider sending the invoice."""
+    """Address of the provider who sends the invoice."""
     consultant_invoice_name: NotRequired[str | None]
-    """Provider sending the invoice."""
+    """Name of the provider who sends the invoice."""
     project_code: NotRequired[str | None]
     """Project code of the workspace invoice preference."""
     purchase_order: NotRequired[str | None]
     """Purchase order of the workspace invoice preference."""
     workspace_id: int | str
-    """Project they apply to."""
+    """Id of the project that they apply to."""
 
 
 class CreateWorkspaceResource(TypedDict):
@@ -1828,9 +1829,9 @@ class CreateWorkspaceResource(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     role_id: NotRequired[int | str | None]
-    """Needed for unnamed; else defaults to user's primary role."""
+    """Id of the role; required for an unnamed resource, otherwise the user's primary role by default."""
     user_id: NotRequired[int | str | None]
-    """Null = unnamed resource."""
+    """Id of the user; `None` for an unnamed resource."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -1839,7 +1840,7 @@ class CreateWorkspaceResourceSkill(TypedDict):
     """Create workspace resource skill."""
 
     level: NotRequired[int | None]
-    """1-5, 1 if omitted; not all skills have levels."""
+    """Level from 1 to 5. Not all skills have levels."""
     skill_id: int | str
     """Id of the skill."""
     workspace_resource_id: int | str
@@ -1850,7 +1851,7 @@ class CreateWorkspaceStatusChange(TypedDict):
     """Create workspace status change."""
 
     to_status_key: int
-    """Error if equal to current; then use workspace update's status_key."""
+    """Key of the new status. The same as the current one is refused."""
     workspace_id: int | str
     """Id of the workspace."""
 
@@ -1859,53 +1860,53 @@ class CreateWorkweek(TypedDict):
     """Create workweek."""
 
     friday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Friday, in minutes."""
     monday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Monday, in minutes."""
     saturday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Saturday, in minutes."""
     start_date: NotRequired[date | str | None]
-    """Must be a Sunday."""
+    """Day from which it applies; a Sunday."""
     sunday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Sunday, in minutes."""
     thursday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Thursday, in minutes."""
     tuesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Tuesday, in minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Wednesday, in minutes."""
 
 
 class CreateWorkweekMembership(TypedDict):
     """Create workweek membership."""
 
     friday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Friday, in minutes."""
     monday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Monday, in minutes."""
     saturday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Saturday, in minutes."""
     start_date: NotRequired[date | str | None]
-    """Must be a Sunday."""
+    """Day from which it applies; a Sunday."""
     sunday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Sunday, in minutes."""
     thursday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Thursday, in minutes."""
     tuesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Tuesday, in minutes."""
     user_id: int | str
     """Id of the user."""
     wednesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Wednesday, in minutes."""
 
 
 class CustomFieldChoiceInput(TypedDict):
     """Custom field choice input."""
 
     id: NotRequired[int | str | None]
-    """Existing choice; without it a new choice is created."""
+    """Id of an existing choice; without it, a choice is created."""
     label: NotRequired[str | None]
-    """Need not be unique."""
+    """Label; several choices may have the same."""
 
 
 class ExchangeRateInput(TypedDict):
@@ -1914,7 +1915,7 @@ class ExchangeRateInput(TypedDict):
     effective_date: NotRequired[date | str | None]
     """Effective date of the exchange rate."""
     exchange_rate: NotRequired[str | None]
-    """Source to target, 1.53 means 1 source = 1.53 target."""
+    """Rate from source to target; 1.53 means that 1 unit of the source is 1.53 units of the target."""
     source_currency: NotRequired[str | None]
     """Source currency of the exchange rate."""
     target_currency: NotRequired[str | None]
@@ -1925,29 +1926,29 @@ class ImportCsvProjectAccountingRecord(TypedDict):
     """Import csv project accounting record."""
 
     csv_file: bytes | File
-    """A .csv or .txt file with a header, of at most 5,000 records."""
+    """CSV file with a header."""
 
 
 class ImportRatesExchangeTable(TypedDict):
     """Import rates exchange table."""
 
     exchange_rates: NotRequired[Sequence[ExchangeRateInput] | None]
-    """One row per currency conversion."""
+    """The rates, one entry for each pair of currencies."""
 
 
 class InviteWorkspace(TypedDict):
     """Invite workspace."""
 
     email_address: str
-    """Email address of the invite workspace."""
+    """Email address of the workspace."""
     full_name: str
-    """Becomes the name of a new user."""
+    """Name of a new user."""
     invitee_role: Literal["maven", "buyer"]
-    """Maven = provider team, buyer = client team."""
+    """`maven` for the provider team, `buyer` for the client team."""
     message: NotRequired[str | None]
     """Text of the message."""
     subject: NotRequired[str | None]
-    """Default subject if unset."""
+    """Subject of the message; without it, a default."""
 
 
 class RateInput(TypedDict):
@@ -1963,21 +1964,21 @@ class RejectExpenseReportSubmission(TypedDict):
     """Reject expense report submission."""
 
     description: NotRequired[str | None]
-    """Description of the reject expense report submission."""
+    """Description of the expense report submission."""
 
 
 class RejectTimesheetSubmission(TypedDict):
     """Reject timesheet submission."""
 
     description: NotRequired[str | None]
-    """Description of the reject timesheet submission."""
+    """Description of the timesheet submission."""
 
 
 class StandardizeToDefaultWorkweekMembership(TypedDict):
     """Standardize to default workweek membership."""
 
     start_date: NotRequired[date | str | None]
-    """Default today."""
+    """Day from which it applies; a Sunday."""
     user_id: NotRequired[int | str | None]
     """Id of the user."""
 
@@ -1986,7 +1987,7 @@ class ToggleExpenseApprovalsWorkspace(TypedDict):
     """Toggle expense approvals workspace."""
 
     backfill_date: NotRequired[date | str | None]
-    """With enable=true, approves existing expenses through it."""
+    """With `enable=True`: existing records up to this day are approved."""
     enable: NotRequired[bool | None]
     """`True` switches it on, `False` off."""
 
@@ -1995,7 +1996,7 @@ class ToggleTimeApprovalsWorkspace(TypedDict):
     """Toggle time approvals workspace."""
 
     backfill_date: NotRequired[date | str | None]
-    """With enable=true, approves existing time entries through it."""
+    """With `enable=True`: existing records up to this day are approved."""
     enable: NotRequired[bool | None]
     """`True` switches it on, `False` off."""
 
@@ -2004,11 +2005,12 @@ class UpdateAccountInvitation(TypedDict):
     """Update account invitation."""
 
     bill_rate_in_cents: NotRequired[int | None]
-    """Default without rate card; set by administrators or project leads only. In cents."""
+    """Default bill rate where no rate card applies, in cents; only administrators and project leads may set
+    it."""
     billability_target: NotRequired[int | None]
     """Target share of billable time, in percent."""
     cost_rate_in_cents: NotRequired[int | None]
-    """Default; set by administrators only. In cents."""
+    """Default cost rate, in cents; only administrators may set it."""
     default_role_id: NotRequired[int | str | None]
     """Id of the default role."""
     permission: NotRequired[
@@ -2036,7 +2038,7 @@ class UpdateAccountLocation(TypedDict):
     """Update account location."""
 
     archived: NotRequired[bool | None]
-    """Whether the account location is archived."""
+    """`True` archives the location. The service assumes `False`."""
     name: NotRequired[str | None]
     """Name of the account location."""
 
@@ -2057,11 +2059,11 @@ class UpdateAccountMembership(TypedDict):
     change_role_option: NotRequired[
         Literal["update_with_new_role", "add_another_role", "keep_existing_role"] | None
     ]
-    """Without it another role is added."""
+    """How the new role is applied in projects; without it, it is added to the old one."""
     cost_rate_in_cents: NotRequired[int | None]
     """Cost rate of the account membership, in cents."""
     default_read_only: NotRequired[bool | None]
-    """Always read-only in workspaces."""
+    """`True`: the member can only read in workspaces."""
     default_role_id: NotRequired[int | str | None]
     """Id of the default role."""
     enforce_workweek_maximum_on_timesheet_submission: NotRequired[bool | None]
@@ -2069,11 +2071,11 @@ class UpdateAccountMembership(TypedDict):
     enforce_workweek_minimum_on_timesheet_submission: NotRequired[bool | None]
     """Whether to enforce workweek minimum on timesheet submission."""
     manager_can_approve: NotRequired[bool | None]
-    """Time and expenses."""
+    """`True`: the manager may approve time and expenses."""
     manager_can_edit_skills: NotRequired[bool | None]
-    """`True` switches "manager can edit skills" on."""
+    """`True`: the manager may edit the member's skills."""
     manager_id: NotRequired[int | str | None]
-    """Id of the a user."""
+    """Id of the user."""
     permission: NotRequired[
         Literal[
             "administrator",
@@ -2102,23 +2104,23 @@ class UpdateApproverResourceRequest(TypedDict):
     """Update approver resource request."""
 
     new_approver_id: Sequence[int | str]
-    """Declared as array despite singular name."""
+    """Id of the new approver, as a list of one."""
 
 
 class UpdateAssignment(TypedDict):
     """Update assignment."""
 
     assignee_id: NotRequired[int | str | None]
-    """Give it or resource_id; resource_id wins."""
+    """Id of the user. Give this or `resource_id`, which counts if both are given."""
     current: NotRequired[bool | None]
-    """True assigns, false unassigns."""
+    """`True` assigns, `False` takes the assignment away. Assignments are never deleted for good."""
     estimated_minutes: NotRequired[int | None]
     """Estimated minutes of the assignment."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     resource_id: NotRequired[int | str | None]
-    """Give it or assignee_id; this one wins."""
+    """Id of the workspace resource. Give this or `assignee_id`; this one counts if both are given."""
 
 
 class UpdateAssignmentById(UpdateAssignment):
@@ -2144,9 +2146,9 @@ class UpdateBackupApproverAssociation(TypedDict):
     """Update backup approver association."""
 
     approver_id: NotRequired[int | str | None]
-    """Id of the a user."""
+    """Id of the user."""
     backup_approver_id: NotRequired[int | str | None]
-    """Id of the a user."""
+    """Id of the user."""
     end_date: NotRequired[date | str | None]
     """End date of the backup approver association."""
     start_date: NotRequired[date | str | None]
@@ -2165,7 +2167,7 @@ class UpdateBillableUtilization(TypedDict):
     effective_date: date | str
     """Effective date of the billable utilization."""
     target: int
-    """Percent of logged time that should be billable."""
+    """Percentage of logged time that should be billable."""
 
 
 class UpdateBillableUtilizationById(UpdateBillableUtilization):
@@ -2178,16 +2180,16 @@ class UpdateBillingMilestone(TypedDict):
     """Update billing milestone."""
 
     amount_in_cents: NotRequired[int | None]
-    """Currency subunits. In cents."""
+    """Amount in the smallest unit of the currency. In cents."""
     billing_type: NotRequired[Literal["fixed_date", "upon_completion"] | None]
     """Billing type of the billing milestone."""
     date_to_invoice: NotRequired[date | str | None]
-    """Becomes invoiceable then."""
+    """Day on which it becomes invoiceable."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     story_id: NotRequired[int | str | None]
-    """Required when billing_type is upon_completion."""
+    """Id of the task; required when `billing_type` is `upon_completion`."""
     title: NotRequired[str | None]
     """Title of the billing milestone."""
 
@@ -2202,9 +2204,9 @@ class UpdateClientInvoiceDefault(TypedDict):
     """Update client invoice default."""
 
     expense_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 grouped. Valid values: `0`, and `1`."""
+    """How expenses are listed: 0 in detail, 1 grouped."""
     rich_text: NotRequired[str | None]
-    """Additional details on the invoice."""
+    """More text on the invoice."""
     show_creators: NotRequired[bool | None]
     """Whether to show creators."""
     show_dates: NotRequired[bool | None]
@@ -2214,19 +2216,19 @@ class UpdateClientInvoiceDefault(TypedDict):
     show_notes: NotRequired[bool | None]
     """Whether to show notes."""
     show_project_names: NotRequired[int | None]
-    """A yes/no setting typed integer."""
+    """Whether to show project names, as 0 or 1."""
     show_rates: NotRequired[bool | None]
     """Whether to show rates."""
     show_roles: NotRequired[bool | None]
     """Whether to show roles."""
     show_subtotals: NotRequired[bool | None]
-    """For time entries."""
+    """Whether to show subtotals of time entries."""
     show_task_names: NotRequired[bool | None]
     """Whether to show task names."""
     show_tax: NotRequired[bool | None]
-    """Taxable amount."""
+    """Whether to show the taxable amount."""
     time_rollup_type: NotRequired[int | None]
-    """0 detailed, 1 by task, 2 by person then task. Valid values: `0`, `1`, and `2`."""
+    """How time is listed: 0 in detail, 1 by task, 2 by person, then by task."""
 
 
 class UpdateClientInvoiceDefaultById(UpdateClientInvoiceDefault):
@@ -2252,11 +2254,12 @@ class UpdateCustomField(TypedDict):
     """Update custom field."""
 
     choices: NotRequired[Sequence[CustomFieldChoiceInput] | None]
-    """Replaces whole list; omitted choices get deleted; UI shows array order."""
+    """The choices, in the order of the UI. An update replaces the whole list and deletes choices that are
+    left out."""
     custom_field_set_id: NotRequired[int | str | None]
-    """Without it, goes to 'Default Project Set'."""
+    """Id of the set; without it, the field belongs to "Default Project Set"."""
     default_text: NotRequired[str | None]
-    """UI placeholder; string, date, number, currency fields only."""
+    """Placeholder in the UI, for fields of type string, date, number and currency."""
     name: NotRequired[str | None]
     """Name of the custom field."""
     read_access: NotRequired[
@@ -2307,7 +2310,7 @@ class UpdateCustomFieldSet(TypedDict):
     name: NotRequired[str | None]
     """Name of the custom field set."""
     subject_type: NotRequired[str | None]
-    """Can't change."""
+    """Type of the subject; it can't be changed later."""
 
 
 class UpdateCustomFieldSetById(UpdateCustomFieldSet):
@@ -2320,8 +2323,7 @@ class UpdateCustomFieldValue(TypedDict):
     """Update custom field value."""
 
     value: object
-    """Filter by type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice
-    ids]."""
+    """By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice ids]."""
 
 
 class UpdateCustomFieldValueById(UpdateCustomFieldValue):
@@ -2336,7 +2338,7 @@ class UpdateCustomTaskStatus(TypedDict):
     position: NotRequired[int | None]
     """Place in the list, counted from 1."""
     status: NotRequired[str | None]
-    """Name, unique within the set."""
+    """Name, which must be unique within the set."""
 
 
 class UpdateCustomTaskStatusById(UpdateCustomTaskStatus):
@@ -2356,7 +2358,7 @@ class UpdateEstimate(TypedDict):
     name: NotRequired[str | None]
     """Name of the estimate."""
     workspace_group_id: NotRequired[int | str | None]
-    """Client."""
+    """Id of the workspace group that is the client."""
 
 
 class UpdateEstimateById(UpdateEstimate):
@@ -2374,11 +2376,11 @@ class UpdateEstimateScenario(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     name: NotRequired[str | None]
-    """Unique within its estimate."""
+    """Name, which must be unique within the estimate."""
     rate_card_id: NotRequired[int | str | None]
-    """Id of the rate card."""
+    """Id of the rate card; without it, the account's default card in the currency of the estimate."""
     start_date: NotRequired[date | str | None]
-    """Planned project start."""
+    """Planned start of the project."""
 
 
 class UpdateEstimateScenarioById(UpdateEstimateScenario):
@@ -2394,7 +2396,7 @@ class UpdateEstimateScenarioResource(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     label: NotRequired[str | None]
-    """Label of the estimate scenario resource."""
+    """Label; without it, one is generated."""
     role_id: int | str
     """Id of the role."""
 
@@ -2409,11 +2411,11 @@ class UpdateEstimateScenarioResourceAllocation(TypedDict):
     """Update estimate scenario resource allocation."""
 
     duration_days: NotRequired[int | None]
-    """Duration days of the estimate scenario resource allocation."""
+    """Duration in business days."""
     percent_allocated: NotRequired[float | Decimal | None]
-    """0 to 1 inclusive."""
+    """Share from 0 to 1, both included."""
     relative_start_day: NotRequired[int | None]
-    """Business days after project start."""
+    """Business days after the start of the project."""
 
 
 class UpdateEstimateScenarioResourceAllocationById(UpdateEstimateScenarioResourceAllocation):
@@ -2426,7 +2428,7 @@ class UpdateExpense(TypedDict):
     """Update expense."""
 
     amount_in_cents: NotRequired[int | None]
-    """Foreign_exchange_amount overrides it. In cents."""
+    """Amount in cents. `foreign_exchange_amount` takes precedence."""
     billable: NotRequired[bool | None]
     """Whether the expense is billable."""
     category: NotRequired[str | None]
@@ -2434,24 +2436,25 @@ class UpdateExpense(TypedDict):
     date: NotRequired[date | str | None]
     """Date of the expense."""
     expense_budget_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
+    """Id of the expense budget. A project may allow only budgets, or only tasks."""
     expense_category_id: NotRequired[int | str | None]
     """Id of the expense category."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     foreign_exchange_amount: NotRequired[ForeignExchangeAmountInput | None]
-    """Needs permission to convert expenses."""
+    """Amount in another currency; needs the permission to convert expenses."""
     notes: NotRequired[str | None]
     """Notes of the expense."""
     receipt_id: NotRequired[int | str | None]
     """Id of the receipt."""
     story_id: NotRequired[int | str | None]
-    """Project may allow only budgets or only tasks."""
+    """Id of the task. A project may allow only budgets, or only tasks."""
     user_id: NotRequired[int | str | None]
-    """Ignored unless consultant with financial access (or admin with proxy permissions)."""
+    """Id of the user. Ignored unless you are a consultant with financial access, or an administrator who may
+    act for others."""
     workspace_id: NotRequired[int | str | None]
-    """Cannot be changed."""
+    """Id of the workspace; it can't be changed later."""
     reimbursable: NotRequired[bool | None]
     """Whether the expense is reimbursable."""
     vendor_id: NotRequired[int | str | None]
@@ -2470,24 +2473,24 @@ class UpdateExpenseBudget(TypedDict):
     billable: NotRequired[bool | None]
     """Whether the expense budget is billable."""
     burns_budget: NotRequired[bool | None]
-    """Affects project margin."""
+    """`True` if it affects the margin of the project."""
     cost_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Cost per unit, in the smallest unit of the currency."""
     description: NotRequired[str | None]
     """Description of the expense budget."""
     expected_by: NotRequired[date | str | None]
-    """Expenses expected to be logged by then."""
+    """Day by which the expenses should be logged."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fixed_fee: NotRequired[bool | None]
     """Whether the expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
-    """For markup_type flat_fee; times quantity, added to cost."""
+    """Markup per unit, in the smallest unit of the currency, if `markup_type` is `flat_fee`."""
     markup_percentage: NotRequired[float | Decimal | None]
-    """For markup_type percentage; of total cost."""
+    """Percentage of the total cost, if `markup_type` is `percentage`."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
-    """No markup when unset."""
+    """Type of the markup; without it, there is no markup."""
     quantity: NotRequired[int | None]
     """Quantity of the expense budget."""
     story_id: NotRequired[int | str | None]
@@ -2519,7 +2522,7 @@ class UpdateExport(TypedDict):
     """Update export."""
 
     canceled: NotRequired[bool | None]
-    """True cancels a queued export."""
+    """`True` cancels a queued export."""
 
 
 class UpdateExportById(UpdateExport):
@@ -2538,7 +2541,7 @@ class UpdateHoliday(TypedDict):
     name: str
     """Name of the holiday."""
     paid: NotRequired[bool | None]
-    """Counts as paid time off."""
+    """`True`: it counts as paid time off."""
     start_date: date | str
     """Start date of the holiday."""
 
@@ -2568,7 +2571,7 @@ class UpdateHolidayCalendarMembership(TypedDict):
     holiday_calendar_id: NotRequired[int | str | None]
     """Id of the holiday calendar."""
     start_date: NotRequired[date | str | None]
-    """When the calendar starts applying to the user."""
+    """Day from which the calendar applies to the user."""
 
 
 class UpdateHolidayCalendarMembershipById(UpdateHolidayCalendarMembership):
@@ -2581,7 +2584,7 @@ class UpdateInsightsAccessGroupMembership(TypedDict):
     """Update insights access group membership."""
 
     can_edit: NotRequired[bool | None]
-    """Opens all account data via Insights; syncs within 15 minutes."""
+    """`True` opens all data of the account in Insights; takes up to 15 minutes."""
 
 
 class UpdateInsightsAccessGroupMembershipById(UpdateInsightsAccessGroupMembership):
@@ -2596,7 +2599,7 @@ class UpdateInsightsReportExport(TypedDict):
     description: NotRequired[str | None]
     """Description of the insights report export."""
     external_report_object_identifier: NotRequired[str | None]
-    """From the Insights Report endpoint."""
+    """Identifier of the report, as `kantata.insights_reports` lists it."""
     recurrence: NotRequired[RecurrenceInput | None]
     """How often it runs, and when."""
     title: NotRequired[str | None]
@@ -2613,26 +2616,26 @@ class UpdateInvoice(TypedDict):
     """Update invoice."""
 
     billing_milestone_ids: NotRequired[Sequence[int | str] | None]
-    """Overwrites the whole list."""
+    """Ids of the billing milestones. An update replaces the whole list."""
     draft: NotRequired[bool | None]
     """Whether the invoice is draft."""
     expense_ids: NotRequired[Sequence[int | str] | None]
-    """Overwrites the whole list."""
+    """Ids of the expenses. An update replaces the whole list."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     invoice_date: NotRequired[date | str | None]
-    """Payment schedule counts from here."""
+    """Date of the invoice, from which the payment schedule counts."""
     message: NotRequired[str | None]
     """Text of the message."""
     payment_schedule: NotRequired[int | None]
-    """Days until payment is due, Net N."""
+    """Days until the payment is due."""
     project_code: NotRequired[str | None]
     """Project code of the invoice."""
     purchase_order: NotRequired[str | None]
     """Purchase order of the invoice."""
     time_entry_ids: NotRequired[Sequence[int | str] | None]
-    """Overwrites the whole list."""
+    """Ids of the time entries. An update replaces the whole list."""
     user_invoice_number: NotRequired[int | None]
     """User invoice number of the invoice."""
     user_invoice_title: NotRequired[str | None]
@@ -2693,7 +2696,7 @@ class UpdateParticipation(TypedDict):
         ]
         | None
     ]
-    """Last three are legacy."""
+    """Level of access. The last three values are from before the current levels."""
     can_edit_todos: NotRequired[bool | None]
     """Whether the participation can edit todos."""
     can_invite: NotRequired[bool | None]
@@ -2703,17 +2706,16 @@ class UpdateParticipation(TypedDict):
     can_schedule_their_hours: NotRequired[bool | None]
     """Whether the participation can schedule their hours."""
     cost_in_cents: NotRequired[int | None]
-    """Cost rate per hour. In cents."""
+    """Cost rate per hour, in cents."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     permissions: NotRequired[str | None]
-    """Csv of edit, view_only, view_and_post, can_edit, can_post, can_edit_expense, can_edit_time,
-    can_invite, can_schedule_their_hours, can_schedule_team_hours."""
+    """Permissions; those to invite and to schedule default to the settings of the account."""
     rate_in_cents: NotRequired[int | None]
-    """Bill rate per hour; ignored when rate cards are enabled. In cents."""
+    """Bill rate per hour, in cents. Ignored where rate cards are used."""
     team_lead: NotRequired[bool | None]
-    """Makes the participant team lead."""
+    """`True` makes the participant the lead of the team."""
     workspace_role_id: NotRequired[int | str | None]
     """Id of the workspace role."""
 
@@ -2752,7 +2754,7 @@ class UpdateProjectSnapshot(TypedDict):
     description: NotRequired[str | None]
     """Description of the project snapshot."""
     replace_baseline: NotRequired[bool | None]
-    """Make it the workspace's baseline."""
+    """`True` makes it the baseline of the workspace."""
     title: NotRequired[str | None]
     """Title of the project snapshot."""
 
@@ -2767,19 +2769,19 @@ class UpdateProjectTemplate(TypedDict):
     """Update project template."""
 
     budget: NotRequired[int | None]
-    """Estimated overall project budget."""
+    """Estimated budget of the whole project."""
     currency: NotRequired[str | None]
     """Currency of the project template."""
     description: NotRequired[str | None]
-    """Not carried over to project when applied."""
+    """Description of the template; projects do not get it."""
     duration: NotRequired[int | None]
-    """Estimated project days."""
+    """Estimated duration of the project, in days."""
     is_budgeted: NotRequired[bool | None]
-    """Has financial attributes (budgets, time estimates)."""
+    """`True` if it has budgets and time estimates."""
     raw_json: NotRequired[str | None]
-    """JSON hash holding all template tasks."""
+    """All tasks of the template, as JSON."""
     sharing: NotRequired[Literal["private_template", "viewable_template", "editable_template"] | None]
-    """Viewable and editable: seen by others on account."""
+    """Who else may use it. `viewable` and `editable` templates are seen by others on the account."""
     title: str
     """Title of the project template."""
 
@@ -2809,23 +2811,23 @@ class UpdateProjectTemplateExpenseBudget(TypedDict):
     billable: NotRequired[bool | None]
     """Whether the project template expense budget is billable."""
     burns_budget: NotRequired[bool | None]
-    """Affects project margin."""
+    """`True` if it affects the margin of the project."""
     cost_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Cost per unit, in the smallest unit of the currency."""
     description: NotRequired[str | None]
     """Description of the project template expense budget."""
     fixed_fee: NotRequired[bool | None]
     """Whether the project template expense budget is fixed fee."""
     markup_per_unit_in_subunits: NotRequired[int | None]
-    """Currency subunits."""
+    """Markup per unit, in the smallest unit of the currency."""
     markup_percentage: NotRequired[float | Decimal | None]
-    """Applies when markup_type is percentage."""
+    """Percentage, if `markup_type` is `percentage`."""
     markup_type: NotRequired[Literal["percentage", "flat_fee"] | None]
     """Markup type of the project template expense budget."""
     quantity: NotRequired[int | None]
-    """Expected units."""
+    """Expected number of units."""
     relative_expected_by_date: NotRequired[int | None]
-    """Relative to project start; negative = before it."""
+    """Days after the start of the project; negative before it."""
     title: NotRequired[str | None]
     """Title of the project template expense budget."""
 
@@ -2840,7 +2842,7 @@ class UpdateRateCard(TypedDict):
     """Update rate card."""
 
     currency: NotRequired[str | None]
-    """E.g. USD."""
+    """Currency code, such as `USD`."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -2856,7 +2858,7 @@ class UpdateRateCardRole(TypedDict):
     """Update rate card role."""
 
     rate: NotRequired[int | None]
-    """Bill rate, cents per hour."""
+    """Bill rate per hour, in cents."""
 
 
 class UpdateRateCardRoleById(UpdateRateCardRole):
@@ -2882,7 +2884,7 @@ class UpdateRateCardSetVersion(TypedDict):
     """Update rate card set version."""
 
     effective_date: NotRequired[date | str | None]
-    """Effective date of the rate card set version."""
+    """Day from which it applies. The service assumes today."""
 
 
 class UpdateRateCardSetVersionById(UpdateRateCardSetVersion):
@@ -2902,7 +2904,7 @@ class UpdateRateCardVersion(TypedDict):
     """Update rate card version."""
 
     default_rate: int
-    """For roles without an explicit rate."""
+    """Rate of roles that have none of their own."""
 
 
 class UpdateRateCardVersionById(UpdateRateCardVersion):
@@ -2915,11 +2917,11 @@ class UpdateResourceRequest(TypedDict):
     """Update resource request."""
 
     allocations_state: NotRequired[bool | None]
-    """Hard or soft allocation on naming; hard when omitted."""
+    """Whether allocations are hard or soft once the resource is named. The service assumes hard."""
     request_resolution_status: Literal["approve", "reject", "cancel"]
     """Request resolution status of the resource request."""
     user_id: NotRequired[int | str | None]
-    """User to staff on the unnamed resource."""
+    """Id of the user to staff on the unnamed resource."""
 
 
 class UpdateResourceRequestById(UpdateResourceRequest):
@@ -2970,7 +2972,7 @@ class UpdateSkillMembership(TypedDict):
     """Update skill membership."""
 
     level: NotRequired[int | None]
-    """1-5, 0 when omitted; not all skills have levels."""
+    """Level from 1 to 5; 0 if it is left out. Not all skills have levels."""
 
 
 class UpdateSkillMembershipById(UpdateSkillMembership):
@@ -2987,7 +2989,7 @@ class UpdateStatusReport(TypedDict):
     description: NotRequired[str | None]
     """Description of the status report."""
     details: NotRequired[Sequence[DetailInput] | None]
-    """Categories left out are deleted."""
+    """Status of each category. An update deletes categories that are left out."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -3003,34 +3005,34 @@ class UpdateStory(TypedDict):
     """Update story."""
 
     archived: NotRequired[bool | None]
-    """Whether the story is archived."""
+    """`True` archives the task, `False` takes it out of the archive."""
     assignee_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the users."""
     billable: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
+    """`True` if it is billable; needs a budgeted project and permissions on its budget."""
     budget_estimate_in_cents: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only. In cents."""
+    """Estimated budget, in cents; needs a budgeted project and permissions on its budget."""
     custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
-    """Under 1000 characters."""
+    """Description of fewer than 1,000 characters."""
     due_date: NotRequired[date | str | None]
-    """YYYY-MM-DD."""
+    """Day on which it is due."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     fixed_fee: NotRequired[bool | None]
-    """Budgeted workspace and budget permissions only."""
+    """`True` for a fixed fee; needs a budgeted project and permissions on its budget."""
     follower_ids: NotRequired[Sequence[int | str] | None]
     """Ids of the users."""
     parent_id: NotRequired[int | str | None]
     """Id of the parent object."""
     percentage_complete: NotRequired[int | None]
-    """0-100; above 0 starts, 100 completes."""
+    """Percentage from 0 to 100; above 0 the task is started, at 100 completed."""
     priority: NotRequired[Literal["low", "normal", "high", "critical"] | None]
-    """Normal when omitted."""
+    """Priority. The service assumes `normal`."""
     start_date: NotRequired[date | str | None]
-    """YYYY-MM-DD."""
+    """Day on which it starts."""
     state: NotRequired[
         Literal[
             "not started",
@@ -3049,21 +3051,22 @@ class UpdateStory(TypedDict):
         ]
         | None
     ]
-    """Depends on story_type; prefer status; ignored if status given."""
+    """State, by the type of the task. Ignored if `status` is given, which is the better choice."""
     status: NotRequired[str | None]
-    """Name from task status set, else not started|started|needs info|completed; sets state."""
+    """Name of a status of the project's set, or `not started`, `started`, `needs info` or `completed`
+    without one. It sets `state`."""
     story_type: NotRequired[Literal["task", "deliverable", "milestone", "issue"] | None]
-    """Story type of the story."""
+    """Type. The service assumes `task`."""
     tag_list: NotRequired[str | None]
     """Tags as one text, separated by commas."""
     time_estimate_in_minutes: NotRequired[int | None]
-    """Budgeted workspace and budget permissions only."""
+    """Estimated time, in minutes; needs a budgeted project and permissions on its budget."""
     time_trackable: NotRequired[bool | None]
-    """Rights and default from Time & Expense Settings."""
+    """`True` if time can be logged on it; the settings of the account decide the default."""
     title: NotRequired[str | None]
-    """May not be blank."""
+    """Title, which can't be empty."""
     weight: NotRequired[int | None]
-    """Parent-level milestone only, consultant with budget permissions."""
+    """Weight of a milestone at the top level; needs permissions on the budget."""
 
 
 class UpdateStoryById(UpdateStory):
@@ -3178,7 +3181,7 @@ class UpdateSurveyTemplate(TypedDict):
     open_date: NotRequired[date | str | None]
     """Open date of the survey template."""
     owner_id: NotRequired[int | str | None]
-    """Owns all surveys made from template."""
+    """Id of the user who owns the surveys made from the template."""
     title: NotRequired[str | None]
     """Title of the survey template."""
 
@@ -3206,18 +3209,18 @@ class UpdateTimeEntry(TypedDict):
     """Update time entry."""
 
     billable: NotRequired[bool | None]
-    """Default: task's billable flag, else true."""
+    """`True` if it is billable; without it, as the task is, or else `True`."""
     date_performed: NotRequired[date | str | None]
     """Date performed of the time entry."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     location: NotRequired[str | None]
-    """Name of an existing account location."""
+    """Name of an existing location of the account."""
     notes: NotRequired[str | None]
-    """\\n for line breaks."""
+    """Notes; `\\n` breaks the line."""
     rate_in_cents: NotRequired[int | None]
-    """Hourly. In cents."""
+    """Bill rate per hour, in cents."""
     role_id: NotRequired[int | str | None]
     """Id of the role."""
     story_id: NotRequired[int | str | None]
@@ -3225,9 +3228,10 @@ class UpdateTimeEntry(TypedDict):
     time_in_minutes: NotRequired[int | None]
     """Duration in minutes."""
     user_id: NotRequired[int | str | None]
-    """Ignored without project financial access/admin proxy rights."""
+    """Id of the user; without it, the current one. Ignored without financial access to the project or the
+    right to act for others."""
     workspace_id: NotRequired[int | str | None]
-    """Changeable by admins or editors of both projects."""
+    """Id of the workspace. Administrators, and those who can edit both projects, may change it."""
 
 
 class UpdateTimeEntryById(UpdateTimeEntry):
@@ -3243,7 +3247,7 @@ class UpdateTimeOffEntry(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     hours: float | Decimal
-    """Quarter-hour steps recommended."""
+    """Hours, in steps of a quarter if possible."""
 
 
 class UpdateTimeOffEntryById(UpdateTimeOffEntry):
@@ -3256,7 +3260,7 @@ class UpdateUser(TypedDict):
     """Update user."""
 
     email_address: NotRequired[str | None]
-    """A new address must be verified again."""
+    """A new address, which has to be verified again."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -3276,7 +3280,7 @@ class UpdateVendor(TypedDict):
     """Update vendor."""
 
     archived: NotRequired[bool | None]
-    """True archives it."""
+    """`True` archives the vendor."""
     external_reference: NotRequired[AssignmentExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
@@ -3298,25 +3302,26 @@ class UpdateWorkspace(TypedDict):
     account_color_id: NotRequired[int | str | None]
     """Id of the account color."""
     account_insights_mapping_ids: NotRequired[Sequence[int | str] | None]
-    """Dynamic dashboards to add."""
+    """Ids of dynamic dashboards to add."""
     actual_fees_includes_additional_line_items: NotRequired[bool | None]
-    """Invoice additional items."""
+    """`True` counts additional items of invoices as actual fees."""
     actual_fees_includes_expenses: NotRequired[bool | None]
-    """Whether actual fees includes expenses."""
+    """`True` counts expenses as actual fees."""
     approver_id: NotRequired[int | str | None]
-    """User id of time approver."""
+    """Id of the user who approves time."""
     archived: NotRequired[bool | None]
-    """True archives, false unarchives."""
+    """`True` archives the project, `False` takes it out of the archive."""
     budgeted: NotRequired[bool | None]
-    """Default true on paid, false on free accounts."""
+    """`True` if it has a budget. The service assumes `True` on paid accounts."""
     change_orders_enabled: NotRequired[bool | None]
-    """Schedule and budget changes need approval."""
+    """`True` if changes of schedule and budget need approval."""
     client_role_name: NotRequired[str | None]
-    """Label of client team."""
+    """Label of the client team."""
     consultant_role_name: NotRequired[str | None]
-    """Label of provider team."""
+    """Label of the provider team."""
     currency: NotRequired[str | None]
-    """Budgeted only; default account's or USD; ignored with rate_card_id."""
+    """Currency of a budgeted project; without it, that of the account or USD. Ignored if `rate_card_id` is
+    given."""
     custom_fields: NotRequired[Sequence[CustomFieldInput] | None]
     """Values of custom fields, by the id of the field."""
     description: NotRequired[str | None]
@@ -3326,45 +3331,44 @@ class UpdateWorkspace(TypedDict):
     exclude_archived_stories_percent_complete: NotRequired[bool | None]
     """Whether to exclude archived stories percent complete."""
     expenses_in_burn_rate: NotRequired[bool | None]
-    """Sets both actual_fees_includes_* fields."""
+    """Sets both `actual_fees_includes_` properties."""
     external_link: NotRequired[ExternalLinkInput | None]
-    """Needs the Project Button feature."""
+    """A button with a link; the account must have the feature."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     invoice_preference: NotRequired[InvoicePreferenceInput | None]
-    """Pre-filled on each new invoice."""
+    """What is filled in on each new invoice."""
     posts_require_privacy_decision: NotRequired[bool | None]
-    """Posts private (true) or public by default."""
+    """`True` makes posts private by default."""
     price: NotRequired[int | None]
-    """Budget in base currency units (dollars for USD)."""
+    """Budget in units of the currency, such as dollars."""
     primary_workspace_group_id: NotRequired[int | str | None]
     """Id of the primary workspace group."""
     project_template_assignment_mappings: NotRequired[Sequence[ProjectTemplateAssignmentMappingInput] | None]
-    """With project_tracker_template_id; list named users in participations too."""
+    """Who takes the assignments of the template. Named users must be in `participations` too."""
     project_template_before_story_id: NotRequired[int | str | None]
-    """With project_tracker_template_id; tasks inserted after this existing top-level task."""
+    """Id of a task at the top level, before which the tasks of the template are put."""
     project_template_checklist_as_todos: NotRequired[bool | None]
-    """Checklists become To Dos."""
+    """`True` turns checklists into to-dos."""
     project_template_create_unnamed_resources: NotRequired[bool | None]
-    """With project_tracker_template_id; ignores assignment mappings for tasks."""
+    """`True` creates unnamed resources instead of using the assignment mappings."""
     project_template_distribute_hours: NotRequired[bool | None]
-    """With project_tracker_template_id; estimates become scheduled hours, spread evenly."""
+    """`True` spreads estimates evenly, as scheduled hours."""
     project_template_start_date: NotRequired[date | str | None]
-    """With project_tracker_template_id."""
+    """Day on which the project starts; needs `project_tracker_template_id`."""
     project_template_weekends_as_workdays: NotRequired[bool | None]
-    """With project_tracker_template_id."""
+    """`True` counts weekends as workdays; needs `project_tracker_template_id`."""
     project_tracker_template_id: NotRequired[int | str | None]
     """Id of the project tracker template."""
     rate_card_id: NotRequired[int | str | None]
-    """Its currency must match the project's."""
+    """Id of a rate card in the currency of the project."""
     require_notes_on_time_entries: NotRequired[bool | None]
     """Whether to require notes on time entries."""
     revenue_recognition_method_id: NotRequired[int | str | None]
-    """Number:method_type; null removes; needs Revenue Management early access."""
+    """Composite id, such as `123:percent_complete`; `None` removes it."""
     revenue_recognition_method_name: NotRequired[str | None]
-    """E.g. Time & Materials, % Complete (Hours), % Complete (Cost); null removes; needs Revenue Management
-    early access."""
+    """Name such as "Time & Materials"; `None` removes it."""
     stage: NotRequired[Literal["estimate", "project"] | None]
     """Stage of the workspace."""
     start_date: NotRequired[date | str | None]
@@ -3372,15 +3376,15 @@ class UpdateWorkspace(TypedDict):
     status_key: NotRequired[int | None]
     """Status key of the workspace."""
     stories_are_fixed_fee_by_default: NotRequired[bool | None]
-    """True fixed fee, false time and materials."""
+    """`True`: new tasks have a fixed fee; `False`: time and materials."""
     target_margin: NotRequired[int | None]
-    """Percent."""
+    """Target margin, in percent."""
     task_status_set_id: NotRequired[int | str | None]
-    """All stories must be not started, started, needs info or completed."""
+    """Id of the task status set. All tasks must have one of the four default statuses."""
     tasks_default_non_billable: NotRequired[bool | None]
-    """Whether the workspace is tasks default non billable."""
+    """`True`: new tasks are not billable."""
     time_trackable: NotRequired[bool | None]
-    """Only if account settings allow."""
+    """`True` if time can be logged; the settings of the account must allow it."""
     title: NotRequired[str | None]
     """Title of the workspace."""
     workspace_group_ids: NotRequired[Sequence[int | str] | None]
@@ -3402,7 +3406,7 @@ class UpdateWorkspaceAllocation(TypedDict):
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     hard: NotRequired[bool | None]
-    """True = hard, false = soft."""
+    """`True` for a hard allocation, `False` for a soft one."""
     minutes: NotRequired[int | None]
     """Duration in minutes."""
     notes: NotRequired[str | None]
@@ -3425,7 +3429,7 @@ class UpdateWorkspaceBaseline(TypedDict):
     title: str
     """Title of the workspace baseline."""
     workspace_id: NotRequired[int | str | None]
-    """Project it belongs to."""
+    """Id of the workspace that it belongs to."""
 
 
 class UpdateWorkspaceBaselineById(UpdateWorkspaceBaseline):
@@ -3438,28 +3442,28 @@ class UpdateWorkspaceGroup(TypedDict):
     """Update workspace group."""
 
     add_workspace_ids: NotRequired[Sequence[int | str] | None]
-    """Existing ones stay; user needs access to all of them."""
+    """Ids of workspaces to add. You need access to all of them."""
     address: NotRequired[str | None]
-    """Company contact's."""
+    """Address of the company's contact."""
     company: NotRequired[bool | None]
-    """Group represents a company."""
+    """`True` if the group is a company."""
     contact_name: NotRequired[str | None]
     """Contact name of the workspace group."""
     email: NotRequired[str | None]
-    """Company contact's."""
+    """E-mail address of the company's contact."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     name: str
-    """Name of the workspace group."""
+    """Name, which must be unique on the account in any case of letters."""
     notes: NotRequired[str | None]
     """Notes of the workspace group."""
     phone_number: NotRequired[str | None]
-    """Company contact's."""
+    """Phone number of the company's contact."""
     remove_workspace_ids: NotRequired[Sequence[int | str] | None]
-    """User needs access to all of them."""
+    """Ids of workspaces to take out. You need access to all of them."""
     website: NotRequired[str | None]
-    """Company contact's."""
+    """Website of the company's contact."""
 
 
 class UpdateWorkspaceGroupById(UpdateWorkspaceGroup):
@@ -3476,9 +3480,9 @@ class UpdateWorkspaceInvoicePreference(TypedDict):
     client_invoice_name: NotRequired[str | None]
     """Client invoice name of the workspace invoice preference."""
     consultant_invoice_address: NotRequired[str | None]
-    """Provider sending the invoice."""
+    """Address of the provider who sends the invoice."""
     consultant_invoice_name: NotRequired[str | None]
-    """Provider sending the invoice."""
+    """Name of the provider who sends the invoice."""
     project_code: NotRequired[str | None]
     """Project code of the workspace invoice preference."""
     purchase_order: NotRequired[str | None]
@@ -3495,16 +3499,16 @@ class UpdateWorkspaceResource(TypedDict):
     """Update workspace resource."""
 
     auto_update_label: NotRequired[bool | None]
-    """Relabel by new role; a given label wins."""
+    """`True` takes the label from a new role, unless `label` is given."""
     external_reference: NotRequired[ExternalReferenceInput | None]
     """Reference to the record in an external system. `create_many` with `key=` uses it to create each record
     once."""
     label: NotRequired[str | None]
-    """Unique; generated from role name and number by default."""
+    """Label, which must be unique; without it, one is made of the role's name and a number."""
     role_id: NotRequired[int | str | None]
-    """Needed for unnamed resources."""
+    """Id of the role; required for an unnamed resource, otherwise the user's primary role by default."""
     user_id: NotRequired[int | str | None]
-    """Id of the user."""
+    """Id of the user; `None` for an unnamed resource."""
 
 
 class UpdateWorkspaceResourceById(UpdateWorkspaceResource):
@@ -3517,7 +3521,7 @@ class UpdateWorkspaceResourceSkill(TypedDict):
     """Update workspace resource skill."""
 
     level: NotRequired[int | None]
-    """1-5, 0 if omitted; not all skills have levels."""
+    """Level from 1 to 5. Not all skills have levels."""
 
 
 class UpdateWorkspaceResourceSkillById(UpdateWorkspaceResourceSkill):
@@ -3530,21 +3534,21 @@ class UpdateWorkweek(TypedDict):
     """Update workweek."""
 
     friday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Friday, in minutes."""
     monday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Monday, in minutes."""
     saturday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Saturday, in minutes."""
     start_date: NotRequired[date | str | None]
-    """Must be a Sunday."""
+    """Day from which it applies; a Sunday."""
     sunday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Sunday, in minutes."""
     thursday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Thursday, in minutes."""
     tuesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Tuesday, in minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Workable minutes."""
+    """Working time on Wednesday, in minutes."""
 
 
 class UpdateWorkweekById(UpdateWorkweek):
@@ -3557,21 +3561,21 @@ class UpdateWorkweekMembership(TypedDict):
     """Update workweek membership."""
 
     friday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Friday, in minutes."""
     monday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Monday, in minutes."""
     saturday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Saturday, in minutes."""
     start_date: NotRequired[date | str | None]
-    """Must be a Sunday."""
+    """Day from which it applies; a Sunday."""
     sunday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Sunday, in minutes."""
     thursday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Thursday, in minutes."""
     tuesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Tuesday, in minutes."""
     wednesday_minutes: NotRequired[int | None]
-    """Available working minutes."""
+    """Working time on Wednesday, in minutes."""
 
 
 class UpdateWorkweekMembershipById(UpdateWorkweekMembership):

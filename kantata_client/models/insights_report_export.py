@@ -38,7 +38,7 @@ class InsightsReportExportRecurrence(Model):
     cadence: str | None = None
     """Valid values: `hourly`, and `daily`."""
     start_time: datetime | None = moment()
-    """Daily recurrence time; non-hourly schedules only."""
+    """Time of the daily run."""
 
     if TYPE_CHECKING:
 

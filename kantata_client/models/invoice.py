@@ -39,7 +39,7 @@ class Invoice(Model):
     created_at: datetime | None = moment()
     currency: str | None = None
     currency_base_unit: int | None = None
-    """Balance units per one currency unit."""
+    """How many of the units of the balance make one unit of the currency."""
     currency_symbol: str | None = None
     draft: bool | None = None
     due_date: date | None = day()
@@ -53,7 +53,7 @@ class Invoice(Model):
     message: str | None = None
     """Notes."""
     payment_schedule: int | None = None
-    """Days to pay, 30 = Net 30."""
+    """Days until the payment is due."""
     project_code: str | None = None
     purchase_order: str | None = None
     recipient_id: str | None = included("recipient")
@@ -65,13 +65,13 @@ class Invoice(Model):
     time_entry_ids: list[str] | None = included("time_entries")
     """Present only when `include` names `time_entries`."""
     title: str | None = None
-    """Auto-generated from the invoice number."""
+    """Made of the invoice number."""
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""
     user_invoice_number: int | None = None
     user_invoice_title: str | None = None
-    """User-entered."""
+    """As a user entered it."""
     workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
 

@@ -24,7 +24,7 @@ class IpRestriction(Model):
     ip_address_cidr: str | None = None
     """CIDR notation."""
     is_default: bool | None = None
-    """Created when restrictions get enabled."""
+    """Whether it was made when restrictions were switched on."""
     name: str | None = None
     project_creator: bool | None = None
     project_lead: bool | None = None

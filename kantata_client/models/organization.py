@@ -23,7 +23,7 @@ class Organization(Model):
     ancestor_ids: list[str] | None = None
     created_at: datetime | None = moment()
     name: str | None = None
-    """Unique."""
+    """No other has the same."""
     parent_id: str | None = None
     type: str | None = None
     """Valid values: `Geography`, and `Department`."""

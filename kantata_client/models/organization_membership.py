@@ -34,7 +34,7 @@ class OrganizationMembership(Model):
     member_type: str | None = None
     """Valid values: `workspace`, and `user`."""
     primary: bool | None = None
-    """Only when primary organization feature is enabled."""
+    """Sent only if the account has primary organizations."""
     updated_at: datetime | None = moment()
 
     if TYPE_CHECKING:

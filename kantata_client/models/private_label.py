@@ -22,17 +22,17 @@ class PrivateLabel(Model):
     id: str = ""
     business_name: str | None = None
     button_color: str | None = None
-    """Hex."""
+    """As `#XXXXXX`."""
     created_at: datetime | None = moment()
     custom_login_message: str | None = None
     header_color: str | None = None
-    """Hex."""
+    """As `#XXXXXX`."""
     left_nav_background_color: str | None = None
-    """Hex."""
+    """As `#XXXXXX`."""
     left_nav_button_color: str | None = None
-    """Hex."""
+    """As `#XXXXXX`."""
     link_color: str | None = None
-    """Hex."""
+    """As `#XXXXXX`."""
     logo_url: str | None = None
     state: str | None = None
     """Valid values: `new and disabled`, `disabled`, `active`, and `preview`."""

@@ -30,14 +30,14 @@ class ProjectAccountingRecord(Model):
     id: str = ""
     account_id: int | None = None
     amount: float | None = None
-    """For the accounting period."""
+    """In the accounting period."""
     amount_to_date: float | None = None
-    """All accounting periods."""
+    """In all accounting periods."""
     budget: float | None = None
     calculated_revenue_amount: float | None = None
     contract_date: date | None = day()
     cost: float | None = None
-    """Within the accounting period."""
+    """In the accounting period."""
     cost_eac: float | None = None
     """Estimated cost at completion."""
     cost_to_date: float | None = None
@@ -51,20 +51,20 @@ class ProjectAccountingRecord(Model):
     fees: float | None = None
     forecast: float | None = None
     forecast_locked: bool | None = None
-    """Locked when previous period closes."""
+    """Whether the previous period is closed."""
     has_revenue_override: bool | None = None
     hours: float | None = None
     hours_eac: float | None = None
     """Estimated hours at completion."""
     hours_etc: float | None = None
-    """Hours_eac minus hours."""
+    """`hours_eac` minus `hours`."""
     labor_type: str | None = None
     """Valid values: `Labor`, and `Non-Labor`."""
     notes: str | None = None
     percent_complete: float | None = None
-    """Decimal, 0.75 = 75%."""
+    """A share such as 0.75."""
     remaining_forecast: float | None = None
-    """Null unless period Open; needs Revenue Management early access."""
+    """`None` unless the period is open."""
     revenue_method: str | None = None
     revenue_override_notes: str | None = None
     """Needs Revenue Management early access."""
@@ -80,7 +80,7 @@ class ProjectAccountingRecord(Model):
     """Present only when `include` names `story`."""
     system_generated: bool | None = None
     total_estimated_hours: float | None = None
-    """Initial estimate, never changes."""
+    """Hours that were estimated at first; they never change."""
     total_hours_to_date: float | None = None
     type: str | None = None
     """Valid values: `Baseline`, `Earned Value`, `Earned Value Forecasting`, `Forecasting`, and

@@ -28,14 +28,14 @@ class ProjectSnapshot(Model):
 
     id: str = ""
     budget_in_cents: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     created_at: datetime | None = moment()
     currency: str | None = None
     """ISO code."""
     description: str | None = None
     due_date: date | None = day()
     duration: str | None = None
-    """Earliest task start to latest task due."""
+    """From the earliest start of a task to the latest due date."""
     is_baseline: bool | None = None
     project_snapshot_assignment_ids: list[str] | None = included("project_snapshot_assignments")
     """Present only when `include` names `project_snapshot_assignments`."""

@@ -20,7 +20,7 @@ class ProjectSnapshotCustomFieldValue(Model):
     id: str = ""
     custom_field_name: str | None = None
     subject_id: int | None = None
-    """Snapshot project or task ID, not the original's."""
+    """Id of the project or task in the snapshot, not of the original."""
     subject_type: str | None = None
     """E.g. SnapshotWorkspace, SnapshotStory."""
     value: str | None = None

@@ -26,7 +26,7 @@ class ProjectSnapshotTask(Model):
     percentage_complete: int | None = None
     priority_level: int | None = None
     project_plan: bool | None = None
-    """True project task, false To Do."""
+    """`True` for a task of the project plan, `False` for a to-do."""
     project_snapshot_id: int | None = None
     start_date: str | None = None
     state: str | None = None

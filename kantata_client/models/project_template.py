@@ -46,9 +46,9 @@ class ProjectTemplate(Model):
     description: str | None = None
     """Not copied to the project."""
     duration: int | None = None
-    """Days."""
+    """Duration in days."""
     is_budgeted: bool | None = None
-    """Has financial attributes."""
+    """Whether it has budgets and time estimates."""
     item_count: int | None = None
     """Number of tasks."""
     permissions: ProjectTemplatePermissions | None = nested(ProjectTemplatePermissions)
@@ -57,9 +57,9 @@ class ProjectTemplate(Model):
     project_template_assignment_ids: list[str] | None = included("project_template_assignments")
     """Present only when `include` names `project_template_assignments`."""
     raw_json: str | None = optional()
-    """JSON hash of all tasks. Returned only when named in `optional_fields`."""
+    """All tasks, as JSON. Returned only when named in `optional_fields`."""
     shared: bool | None = None
-    """Use sharing instead. Deprecated."""
+    """Use `sharing` instead. Deprecated."""
     sharing: str | None = None
     """Valid values: `private`, `shared`, and `editable`."""
     title: str | None = None

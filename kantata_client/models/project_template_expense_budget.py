@@ -26,22 +26,22 @@ class ProjectTemplateExpenseBudget(Model):
     id: str = ""
     billable: bool | None = None
     burns_budget: bool | None = None
-    """Affects project margin."""
+    """Whether it affects the margin of the project."""
     cost_per_unit_in_subunits: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     created_at: datetime | None = moment()
     description: str | None = None
     fixed_fee: bool | None = None
     markup_per_unit_in_subunits: int | None = None
-    """Currency subunits."""
+    """In the smallest unit of the currency."""
     markup_percentage: int | None = None
-    """For percentage markup."""
+    """Percentage, if `markup_type` is `percentage`."""
     markup_type: str | None = None
     """Valid values: `flat_fee`, and `percentage`."""
     project_template_id: int | None = None
     quantity: int | None = None
     relative_expected_by_date: int | None = None
-    """Relative to project start."""
+    """Days after the start of the project; negative before it."""
     title: str | None = None
     updated_at: datetime | None = moment()
 

@@ -20,31 +20,31 @@ class Proof(Model):
     id: str = ""
     created_at: datetime | None = moment()
     creator_name: str | None = None
-    """Uploader of current revision."""
+    """Name of the user who uploaded the current revision."""
     current_revision_id: str | None = included("current_revision")
     """Present only when `include` names `current_revision`."""
     download_url: str | None = None
-    """Current revision."""
+    """Leads to the current revision."""
     filename: str | None = None
-    """Current revision."""
+    """Leads to the current revision."""
     filesize: int | None = None
-    """Current revision."""
+    """Leads to the current revision."""
     has_comments: bool | None = None
-    """On current revision."""
+    """Whether the current revision has comments."""
     review_status: str | None = None
-    """Active review, if any."""
+    """Status of the active review, if there is one."""
     review_url: str | None = None
     """Proofing workspace URL."""
     revision_count: int | None = None
     revision_date: datetime | None = moment()
-    """Current revision created."""
+    """When the current revision was created."""
     revision_ids: list[str] | None = included("revisions")
     """Present only when `include` names `revisions`."""
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     title: str | None = None
     viewable: bool | None = None
-    """Processing finished."""
+    """Whether it has been processed."""
 
     if TYPE_CHECKING:
 

@@ -20,21 +20,21 @@ class ProofAttachment(Model):
     id: str = ""
     created_at: datetime | None = moment()
     creator_name: str | None = None
-    """Uploader; only when attached to a post."""
+    """Name of the uploader, if it is attached to a post."""
     deletable: bool | None = None
-    """By current user; only when attached to a post."""
+    """Whether the current user may delete it, if it is attached to a post."""
     deleted_at: datetime | None = moment()
     filename: str | None = None
     """Original name at upload."""
     filesize: int | None = None
-    """Bytes."""
+    """Size in bytes."""
     previewable: bool | None = None
-    """Thumbnailed image."""
+    """Whether it is an image with a thumbnail."""
     updated_at: datetime | None = moment()
     url: str | None = None
     """CDN download URL."""
     view_in_new_tab: bool | None = None
-    """Usually PDFs."""
+    """Whether it opens in a new tab, as PDF files do."""
 
     if TYPE_CHECKING:
 

@@ -27,7 +27,7 @@ class RateCardRole(Model):
     id: str = ""
     created_at: datetime | None = moment()
     rate: int | None = None
-    """Cents per hour."""
+    """In cents per hour."""
     rate_card_version_id: str | None = included("rate_card_version")
     """Present only when `include` names `rate_card_version`."""
     role_id: str | None = included("role")

@@ -26,7 +26,7 @@ class RateCardSetVersion(Model):
 
     id: str = ""
     active: bool | None = None
-    """Published."""
+    """Whether it is published."""
     created_at: datetime | None = moment()
     effective_date: date | None = day()
     rate_card_set_id: str | None = included("rate_card_set")

@@ -16,7 +16,7 @@ class RateCardSetVersionPublishResult(Model):
     """Rate card set version publish result."""
 
     activated: bool | None = None
-    """Published or not."""
+    """Whether it is published."""
 
     if TYPE_CHECKING:
 

@@ -36,7 +36,7 @@ class RecommendationEstimateScenarioResourceResult(Model):
         RecommendationEstimateScenarioResourceResultRecommendation
     )
     total_count: int | None = None
-    """Recommendations returned."""
+    """Number of recommendations."""
 
     if TYPE_CHECKING:
 

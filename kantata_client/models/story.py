@@ -43,7 +43,7 @@ class Story(Model):
     """0 (top level) to 4."""
     archived: bool | None = None
     archived_editable: bool | None = optional()
-    """Archived tasks only. Returned only when named in `optional_fields`."""
+    """For archived tasks. Returned only when named in `optional_fields`."""
     assigned_role_id: str | None = included("assigned_role")
     """Present only when `include` names `assigned_role`."""
     assignee_ids: list[str] | None = included("assignees")
@@ -53,13 +53,14 @@ class Story(Model):
     """Present only when `include` names `attachments`."""
     billable: bool | None = None
     budget_estimate_in_cents: int | None = None
-    """Subunits; needs story budget access."""
+    """In the smallest unit of the currency. Needs access to budgets of tasks."""
     budget_used_in_cents: int | None = None
-    """Subunits; needs story budget access."""
+    """In the smallest unit of the currency. Needs access to budgets of tasks."""
     can_align_time: bool | None = optional()
-    """Out-of-sync scheduled hours can be realigned. Returned only when named in `optional_fields`."""
+    """Whether scheduled hours that don't fit can be realigned. Returned only when named in
+    `optional_fields`."""
     can_edit: bool | None = optional()
-    """Archived tasks: see archived_editable. Returned only when named in `optional_fields`."""
+    """For archived tasks see `archived_editable`. Returned only when named in `optional_fields`."""
     can_post: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     created_at: datetime | None = moment()
@@ -70,7 +71,8 @@ class Story(Model):
     custom_field_value_ids: list[str] | None = included("custom_field_values")
     """Present only when `include` names `custom_field_values`."""
     custom_task_status_id: int | None = optional()
-    """Null without custom status set. Returned only when named in `optional_fields`."""
+    """`None` if the project has no task status set of its own. Returned only when named in
+    `optional_fields`."""
     deleted_at: datetime | None = moment()
     descendant_ids: list[str] | None = included("descendants")
     """Present only when `include` names `descendants`."""
@@ -80,7 +82,7 @@ class Story(Model):
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     fixed_fee: bool | None = None
-    """False = time and materials."""
+    """`False` for time and materials."""
     follower_ids: list[str] | None = included("followers")
     """Present only when `include` names `followers`."""
     formatted_description: str | None = optional()
@@ -88,22 +90,23 @@ class Story(Model):
     google_document_ids: list[str] | None = included("google_documents")
     """Present only when `include` names `google_documents`."""
     has_out_of_bounds_sads: bool | None = optional()
-    """Scheduled hours outside start and due dates. Returned only when named in `optional_fields`."""
+    """Whether hours are scheduled before the start or after the due date. Returned only when named in
+    `optional_fields`."""
     invoiced_balance_in_cents: int | None = None
-    """Subunits; needs story budget access."""
+    """In the smallest unit of the currency. Needs access to budgets of tasks."""
     is_time_trackable_type: bool | None = optional()
-    """Per account settings. Returned only when named in `optional_fields`."""
+    """By the settings of the account. Returned only when named in `optional_fields`."""
     logged_billable_time_in_minutes: int | None = None
-    """Needs time estimate access."""
+    """Needs access to time estimates."""
     logged_nonbillable_time_in_minutes: int | None = None
-    """Needs time estimate access."""
+    """Needs access to time estimates."""
     parent_id: str | None = included("parent")
     """Present only when `include` names `parent`."""
     parsed_description: str | None = optional()
     """Without Markdown syntax. Returned only when named in `optional_fields`."""
     percentage_complete: int | None = None
     position: int | None = None
-    """In Task Tracker; not the WBS number."""
+    """Place in the task tracker, not the number in the work breakdown structure."""
     potential_workspace_resource_ids: list[str] | None = included("potential_workspace_resources")
     """Present only when `include` names `potential_workspace_resources`."""
     potential_workspace_resources_with_unnamed_ids: list[str] | None = included(
@@ -113,11 +116,11 @@ class Story(Model):
     priority: str | None = None
     """Valid values: `critical`, `high`, `normal`, and `low`."""
     project_plan: bool | None = None
-    """True project task, false To Do."""
+    """`True` for a task of the project plan, `False` for a to-do."""
     read_only: bool | None = optional()
     """Returned only when named in `optional_fields`."""
     render_description_markdown: bool | None = optional()
-    """Account setting. Returned only when named in `optional_fields`."""
+    """A setting of the account. Returned only when named in `optional_fields`."""
     reply_ids: list[str] | None = included("replies")
     """Present only when `include` names `replies`."""
     root_id: str | None = included("root")
@@ -126,11 +129,11 @@ class Story(Model):
     """Present only when `include` names `source_dependencies`."""
     start_date: date | None = day()
     state: str | None = None
-    """First four only, when task status sets are active. Valid values: `not started`, `started`, `needs
-    info`, `completed`, `new`, `reopened`, `in progress`, `blocked`, `fixed`, `duplicate`, `can't
-    reproduce`, `resolved`, and `won't fix`."""
+    """With task status sets, one of the first four. Valid values: `not started`, `started`, `needs info`,
+    `completed`, `new`, `reopened`, `in progress`, `blocked`, `fixed`, `duplicate`, `can't reproduce`,
+    `resolved`, and `won't fix`."""
     status: str | None = None
-    """Actual task status."""
+    """Status of the task."""
     story_state_change_ids: list[str] | None = included("story_state_changes")
     """Present only when `include` names `story_state_changes`."""
     story_task_ids: list[str] | None = included("story_tasks")
@@ -138,32 +141,32 @@ class Story(Model):
     story_type: str | None = None
     """Valid values: `task`, `deliverable`, `milestone`, and `issue`."""
     sub_stories_billable_time_in_minutes: int | None = None
-    """Descendants; needs time estimate access."""
+    """Of all subtasks at any level. Needs access to time estimates."""
     sub_stories_budget_estimate_in_cents: int | None = None
-    """Descendants, subunits; needs story budget access."""
+    """Of all subtasks at any level, in the smallest unit of the currency. Needs access to budgets of tasks."""
     sub_stories_budget_used_in_cents: int | None = None
-    """Descendants, subunits; needs story budget access."""
+    """Of all subtasks at any level, in the smallest unit of the currency. Needs access to budgets of tasks."""
     sub_stories_time_estimate_in_minutes: int | None = None
-    """Descendants; needs time estimate access."""
+    """Of all subtasks at any level. Needs access to time estimates."""
     sub_story_count: int | None = None
-    """Descendants."""
+    """Number of subtasks at any level."""
     sub_story_ids: list[str] | None = included("sub_stories")
     """Present only when `include` names `sub_stories`."""
     subtree_depth: int | None = None
-    """Described as number of ancestors."""
+    """The service describes it as the number of ancestors."""
     tag_ids: list[str] | None = included("tags")
     """Present only when `include` names `tags`."""
     target_dependency_ids: list[str] | None = included("target_dependencies")
     """Present only when `include` names `target_dependencies`."""
     time_estimate_in_minutes: int | None = None
-    """Needs time estimate access."""
+    """Needs access to time estimates."""
     time_trackable: bool | None = None
     title: str | None = None
     uninvoiced_balance_in_cents: int | None = None
-    """Subunits; needs story budget access."""
+    """In the smallest unit of the currency. Needs access to budgets of tasks."""
     updated_at: datetime | None = moment()
     weight: int | None = None
-    """Milestones only; needs time estimate access."""
+    """Only for milestones. Needs access to time estimates."""
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""
     workspace_resource_ids: list[str] | None = included("workspace_resources")

@@ -31,7 +31,7 @@ class StoryAllocationDay(Model):
     """Present only when `include` names `assignment`."""
     created_at: datetime | None = moment()
     current: bool | None = None
-    """Its assignment is active."""
+    """Whether its assignment is active."""
     date: date | None = day()
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""

@@ -26,9 +26,10 @@ class StoryDependency(Model):
     id: str = ""
     created_at: datetime | None = moment()
     dependency_type: int | None = None
-    """0 SS, 1 SF, 2 FS, 3 FF. Valid values: `0`, `1`, `2`, and `3`."""
+    """0 start to start, 1 start to finish, 2 finish to start, 3 finish to finish. Valid values: `0`, `1`,
+    `2`, and `3`."""
     lag: int | None = None
-    """Days."""
+    """Duration in days."""
     source_id: str | None = included("source")
     """Present only when `include` names `source`."""
     target_id: str | None = included("target")

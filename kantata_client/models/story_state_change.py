@@ -28,7 +28,7 @@ class StoryStateChange(Model):
     created_at: datetime | None = moment()
     formatted_state: str | None = None
     state: str | None = None
-    """New state, depends on story type."""
+    """The new state, by the type of the task."""
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     updated_at: datetime | None = moment()

@@ -26,7 +26,7 @@ class StringValue(Model):
     """Present only when `include` names `custom_field`."""
     custom_field_name: str | None = None
     display_value: str | None = None
-    """Choice labels, symbol amount, or value as string."""
+    """The value as text: labels of choices, an amount with its symbol, or the text itself."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     selected_choice_ids: list[str] | None = included("selected_choices")
@@ -42,7 +42,7 @@ class StringValue(Model):
     """Valid values: `string`, `date`, `number`, `currency`, `single`, and `multi`."""
     updated_at: datetime | None = moment()
     value: str | None = None
-    """String: text; date: ISO 8601; number: integer; currency: [cents, code]; single/multi: [choice ids]."""
+    """By type of the field: text, a date (YYYY-MM-DD), an integer, [cents, currency code], or [choice ids]."""
 
     if TYPE_CHECKING:
 

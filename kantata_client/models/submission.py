@@ -54,7 +54,7 @@ class Submission(Model):
     line_item_total_in_cents: int | None = None
     permissions: SubmissionPermissions | None = nested(SubmissionPermissions)
     resolution_description: str | None = None
-    """Of the current resolution."""
+    """Comment of the current resolution."""
     status: str | None = None
     """Valid values: `approved`, `rejected`, `cancelled`, and `pending`."""
     title: str | None = None

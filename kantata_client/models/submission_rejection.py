@@ -21,14 +21,14 @@ class SubmissionRejection(Model):
     created_at: datetime | None = moment()
     description: str | None = None
     target_id: int | None = None
-    """Submission ID."""
+    """Id of the submission."""
     target_type: str | None = None
     """Timesheet or expense report submission."""
     type: str | None = None
     """Valid values: `approval`, `rejection`, and `cancellation`."""
     updated_at: datetime | None = moment()
     user_id: int | None = None
-    """Creator."""
+    """Id of the user who created it."""
 
     if TYPE_CHECKING:
 

@@ -26,21 +26,21 @@ class SubscribedEvent(Model):
     context_workspace_id: str | None = None
     """Associated workspace, if any."""
     created_at: datetime | None = moment()
-    """Record creation, not when action happened."""
+    """When the event was written, not when the action happened."""
     current_payload: str | None = optional()
-    """JSON. Returned only when named in `optional_fields`."""
+    """As JSON. Returned only when named in `optional_fields`."""
     event_type: str | None = None
     payload_changes: str | None = optional()
-    """JSON, previous and current values. Returned only when named in `optional_fields`."""
+    """Previous and current values, as JSON. Returned only when named in `optional_fields`."""
     previous_payload: str | None = optional()
-    """JSON. Returned only when named in `optional_fields`."""
+    """As JSON. Returned only when named in `optional_fields`."""
     subject_changed_at: datetime | None = moment()
-    """When action happened."""
+    """When the action happened."""
     subject_id: int | None = None
     subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_type: str | None = None
-    """E.g. TimeEntry."""
+    """Type such as `TimeEntry`."""
     user_id: int | None = None
     """Who made the change."""
 

@@ -64,7 +64,7 @@ class SubscribedEventEventTypesResultSubscribedEventTypeSchema(Model):
     )
     """Keyed by attribute."""
     name: str | None = None
-    """Of the event type."""
+    """Name of the event type."""
 
     if TYPE_CHECKING:
 

@@ -48,9 +48,9 @@ class TimeEntry(Model):
     """Present only when `include` names `invoice`."""
     is_invoiced: bool | None = None
     location: str | None = None
-    """Only if account has locations."""
+    """Sent only if the account has locations."""
     location_id: int | None = optional()
-    """Only if account has locations. Returned only when named in `optional_fields`."""
+    """Sent only if the account has locations. Returned only when named in `optional_fields`."""
     notes: str | None = None
     rate_in_cents: int | None = None
     """Per hour."""

@@ -63,7 +63,7 @@ class TimesheetSubmission(Model):
     line_item_total_in_cents: int | None = None
     permissions: TimesheetSubmissionPermissions | None = nested(TimesheetSubmissionPermissions)
     resolution_description: str | None = None
-    """Of the current resolution."""
+    """Comment of the current resolution."""
     start_date: date | None = day()
     """First day of the week."""
     status: str | None = None

@@ -50,8 +50,8 @@ class User(Model):
     full_name: str | None = None
     headline: str | None = None
     last_site_activity: datetime | None = moment(optional=True)
-    """Last login; needs on_my_account filter; administrators only. Returned only when named in
-    `optional_fields`."""
+    """Time of the last login. Sent only to administrators, with `on_my_account=True`. Returned only when
+    named in `optional_fields`."""
     manager_id: str | None = included("manager")
     """Present only when `include` names `manager`."""
     photo_path: str | None = None
@@ -63,7 +63,7 @@ class User(Model):
     skill_membership_ids: list[str] | None = included("skill_memberships")
     """Present only when `include` names `skill_memberships`."""
     state: str | None = optional()
-    """Home state, geographic. Returned only when named in `optional_fields`."""
+    """State of residence. Returned only when named in `optional_fields`."""
     website: str | None = optional()
     """Returned only when named in `optional_fields`."""
     work_sample_ids: list[str] | None = included("work_samples")

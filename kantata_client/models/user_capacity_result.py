@@ -19,7 +19,7 @@ class UserCapacityResult(Model):
 
     end_date: date | None = day()
     hours: dict[str, float] | None = None
-    """Keyed by date; capacity that day."""
+    """Capacity of each day, by its date."""
     start_date: date | None = day()
 
     if TYPE_CHECKING:

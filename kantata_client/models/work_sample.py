@@ -23,7 +23,7 @@ class WorkSample(Model):
     description: str | None = None
     title: str | None = None
     trapped_website_url: str | None = None
-    """Redirected URL."""
+    """URL to which it redirects."""
     website_url: str | None = None
 
     if TYPE_CHECKING:

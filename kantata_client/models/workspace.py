@@ -33,7 +33,7 @@ class WorkspaceExternalLink(Model):
     """Workspace external link."""
 
     text: str | None = None
-    """Button text."""
+    """Text of the button."""
     url: str | None = None
 
     if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class WorkspacePermissions(Model):
     can_see_financials: bool | None = None
     can_upload_files: bool | None = None
     is_guest_on_project: bool | None = None
-    """May view without joining."""
+    """Whether the user may see the project without joining it."""
     is_participant: bool | None = None
     restricted: bool | None = None
     team_lead: bool | None = None
@@ -91,11 +91,11 @@ class WorkspaceStatus(Model):
     """Workspace status."""
 
     color: str | None = None
-    """E.g. red."""
+    """Such as `red`."""
     key: str | None = None
-    """E.g. 501."""
+    """Such as `501`."""
     message: str | None = None
-    """E.g. Cancelled."""
+    """Such as `Cancelled`."""
 
     if TYPE_CHECKING:
 
@@ -122,24 +122,25 @@ class Workspace(Model):
     account_insights_mapping_ids: list[str] | None = included("account_insights_mappings")
     """Present only when `include` names `account_insights_mappings`."""
     actual_fees_includes_additional_line_items: bool | None = None
-    """Same-account project administrators only."""
+    """Sent only to project administrators of the same account."""
     actual_fees_includes_expenses: bool | None = None
-    """Same-account project administrators only."""
+    """Sent only to project administrators of the same account."""
     approver_id: str | None = included("approver")
     """Present only when `include` names `approver`."""
     approver_ids: list[str] | None = included("approvers")
     """Present only when `include` names `approvers`."""
     archived: bool | None = None
     billable_minutes: int | None = optional()
-    """Provider team with financial access only. Returned only when named in `optional_fields`."""
+    """Sent only to the provider team, with financial access. Returned only when named in `optional_fields`."""
     billing_milestone_ids: list[str] | None = included("billing_milestones")
     """Present only when `include` names `billing_milestones`."""
     budget_remaining: str | None = None
-    """Provider team with reports or financial access only."""
+    """Sent only to the provider team, with access to reports or financials."""
     budget_used: str | None = None
-    """Provider team with reports or financial access only."""
+    """Sent only to the provider team, with access to reports or financials."""
     budget_used_in_cents: int | None = None
-    """Subunits; provider team with reports or financial access only."""
+    """In the smallest unit of the currency. Sent only to the provider team, with access to reports or
+    financials."""
     budgeted: bool | None = None
     can_create_line_items: bool | None = None
     can_invite: bool | None = None
@@ -147,18 +148,18 @@ class Workspace(Model):
     client_lead_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
     client_role_name: str | None = None
-    """Client team name."""
+    """Name of the client team."""
     consultant_role_name: str | None = None
-    """Provider team name."""
+    """Name of the provider team."""
     created_at: datetime | None = moment()
     creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     currency: str | None = None
     """Needs financial access."""
     currency_base_unit: int | None = None
-    """E.g. 100 for USD."""
+    """Such as 100 for USD."""
     currency_symbol: str | None = None
-    """ISO symbol, e.g. USD."""
+    """Code such as USD."""
     current_status_report_id: str | None = included("current_status_report")
     """Present only when `include` names `current_status_report`."""
     current_user_participation_id: str | None = included("current_user_participation")
@@ -171,12 +172,13 @@ class Workspace(Model):
     effective_due_date: date | None = day()
     """Deprecated."""
     estimated_minutes: int | None = optional()
-    """Needs reports or financial access. Returned only when named in `optional_fields`."""
+    """Needs access to reports or financials. Returned only when named in `optional_fields`."""
     exclude_archived_stories_percent_complete: bool | None = None
     expenses_in_burn_rate: bool | None = None
-    """AND of both actual_fees flags; same-account project administrators only."""
+    """Whether both `actual_fees_includes_` fields are true. Sent only to project administrators of the same
+    account."""
     external_link: WorkspaceExternalLink | None = nested(WorkspaceExternalLink)
-    """Needs project button feature."""
+    """The account must have the feature."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     financial_viewer_ids: list[str] | None = included("financial_viewers")
@@ -185,36 +187,36 @@ class Workspace(Model):
     has_active_timesheet_submissions: bool | None = None
     has_budget_access: bool | None = None
     incoming_email_address: str | None = optional()
-    """Per-user posting address; same-account project administrators only. Returned only when named in
-    `optional_fields`."""
+    """Address to which the current user can send posts. Sent only to project administrators of the same
+    account. Returned only when named in `optional_fields`."""
     lock_date: date | None = day(optional=True)
-    """Account's line item lock. Returned only when named in `optional_fields`."""
+    """Date of the account's line item lock. Returned only when named in `optional_fields`."""
     minutes_logged: int | None = optional()
-    """Includes adjustments; provider team with financial access only. Returned only when named in
+    """With adjustments. Sent only to the provider team, with financial access. Returned only when named in
     `optional_fields`."""
     next_uncompleted_milestone_id: str | None = included("next_uncompleted_milestone")
     """Present only when `include` names `next_uncompleted_milestone`."""
     non_billable_minutes: int | None = optional()
-    """Provider team with financial access only. Returned only when named in `optional_fields`."""
+    """Sent only to the provider team, with financial access. Returned only when named in `optional_fields`."""
     over_budget: bool | None = None
-    """Same-account project administrators with financial access only."""
+    """Sent only to project administrators of the same account, with financial access."""
     participant_ids: list[str] | None = included("participants")
     """Present only when `include` names `participants`."""
     participation_ids: list[str] | None = included("participations")
     """Present only when `include` names `participations`."""
     percent_of_budget_used: int | None = None
-    """Provider team with reports or financial access only."""
+    """Sent only to the provider team, with access to reports or financials."""
     percentage_complete: int | None = None
-    """From stories, archived included."""
+    """Percentage by all tasks, archived ones too."""
     permissions: WorkspacePermissions | None = nested(WorkspacePermissions)
     possible_approver_ids: list[str] | None = included("possible_approvers")
     """Present only when `include` names `possible_approvers`."""
     posts_require_privacy_decision: bool | None = None
-    """Posts private by default."""
+    """Whether posts are private by default."""
     price: str | None = None
-    """Budget; needs reports or financial access."""
+    """The budget. Needs access to reports or financials."""
     price_in_cents: int | None = None
-    """Budget, subunits; needs reports or financial access."""
+    """The budget in the smallest unit of the currency. Needs access to reports or financials."""
     primary_counterpart_id: str | None = included("primary_counterpart")
     """Present only when `include` names `primary_counterpart`."""
     primary_maven_id: str | None = included("primary_maven")
@@ -228,20 +230,20 @@ class Workspace(Model):
     require_notes_on_time_entries: bool | None = None
     require_time_approvals: bool | None = None
     revenue_recognition_method_id: str | None = optional()
-    """Composite, e.g. 123:percent_complete. Returned only when named in `optional_fields`."""
+    """A composite id, such as `123:percent_complete`. Returned only when named in `optional_fields`."""
     revenue_recognition_method_name: str | None = optional()
     """Returned only when named in `optional_fields`."""
     stage: str | None = optional()
     """Valid values: `estimate`, and `project`. Returned only when named in `optional_fields`."""
     start_date: date | None = day()
     status: WorkspaceStatus | None = nested(WorkspaceStatus)
-    """Only if user can view project status."""
+    """Sent only to users who may see the status of the project."""
     status_report_ids: list[str] | None = included("status_reports")
     """Present only when `include` names `status_reports`."""
     stories_are_fixed_fee_by_default: bool | None = None
-    """Same-account project administrators only."""
+    """Sent only to project administrators of the same account."""
     target_margin: float | None = None
-    """Provider team with reports or financial access only."""
+    """Sent only to the provider team, with access to reports or financials."""
     task_status_set_id: str | None = None
     task_status_set_name: str | None = None
     task_statuses: list[str] | None = None
@@ -251,11 +253,12 @@ class Workspace(Model):
     """Present only when `include` names `timesheet_submissions`."""
     title: str | None = None
     total_expenses_in_cents: int | None = None
-    """Subunits; same-account project administrators only."""
+    """In the smallest unit of the currency. Sent only to project administrators of the same account."""
     total_invoiced: str | None = optional()
-    """Subunits; needs reports or financial access. Returned only when named in `optional_fields`."""
+    """In the smallest unit of the currency. Needs access to reports or financials. Returned only when named
+    in `optional_fields`."""
     total_minutes_approved: int | None = optional()
-    """Provider team with financial access only. Returned only when named in `optional_fields`."""
+    """Sent only to the provider team, with financial access. Returned only when named in `optional_fields`."""
     updated_at: datetime | None = moment()
     workspace_group_ids: list[str] | None = included("workspace_groups")
     """Present only when `include` names `workspace_groups`."""

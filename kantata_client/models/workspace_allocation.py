@@ -34,12 +34,12 @@ class WorkspaceAllocation(Model):
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     hard: bool | None = None
-    """False = soft."""
+    """`True` for a hard allocation, `False` for a soft one."""
     minutes: int | None = None
-    """Total over the date range."""
+    """Minutes in the whole range of dates."""
     notes: str | None = None
     percentage: float | None = None
-    """Of capacity over the date range."""
+    """Percentage of the capacity in the range of dates."""
     start_date: date | None = day()
     updated_at: datetime | None = moment()
     updater_id: str | None = included("updater")

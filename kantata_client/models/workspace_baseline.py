@@ -27,18 +27,18 @@ class WorkspaceBaseline(Model):
 
     id: str = ""
     budget_used_formatted: str | None = None
-    """Needs task budget access."""
+    """Needs access to budgets of tasks."""
     budget_used_in_cents: int | None = None
-    """Needs task budget access."""
+    """Needs access to budgets of tasks."""
     completed_stories: int | None = None
     created_at: datetime | None = moment()
     creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     creator_name: str | None = None
     currency_base_unit: int | None = None
-    """E.g. 100; needs task budget access."""
+    """Such as 100. Needs access to budgets of tasks."""
     currency_symbol: str | None = None
-    """E.g. USD; needs task budget access."""
+    """Such as USD. Needs access to budgets of tasks."""
     description: str | None = None
     due_date: date | None = day()
     payload_id: str | None = included("payload")
@@ -46,14 +46,14 @@ class WorkspaceBaseline(Model):
     percentage_complete: int | None = None
     projected_due_date: date | None = day()
     status_color: str | None = None
-    """Needs project status access."""
+    """Needs access to the status of the project."""
     status_text: str | None = None
-    """Needs project status access."""
+    """Needs access to the status of the project."""
     title: str | None = None
     total_budget_formatted: str | None = None
-    """Needs task budget access."""
+    """Needs access to budgets of tasks."""
     total_budget_in_cents: int | None = None
-    """Needs task budget access."""
+    """Needs access to budgets of tasks."""
     total_stories: int | None = None
     workspace_id: str | None = included("workspace")
     """Present only when `include` names `workspace`."""

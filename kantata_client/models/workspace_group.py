@@ -27,24 +27,24 @@ class WorkspaceGroup(Model):
 
     id: str = ""
     address: str | None = None
-    """Company contact."""
+    """Of the company's contact."""
     company: bool | None = None
-    """Group represents a company."""
+    """Whether the group is a company."""
     contact_name: str | None = None
     created_at: datetime | None = moment()
     email: str | None = None
-    """Company contact."""
+    """Of the company's contact."""
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     name: str | None = None
     notes: str | None = None
     phone_number: str | None = None
-    """Company contact."""
+    """Of the company's contact."""
     rate_card_set_ids: list[str] | None = included("rate_card_sets")
     """Present only when `include` names `rate_card_sets`."""
     updated_at: datetime | None = moment()
     website: str | None = None
-    """Company contact."""
+    """Of the company's contact."""
     workspace_ids: list[str] | None = included("workspaces")
     """Present only when `include` names `workspaces`."""
 

@@ -16,21 +16,21 @@ class WorkspacePermissionsResult(Model):
     """Workspace permissions result."""
 
     can_change_budgetability: bool | None = None
-    """May change budget settings."""
+    """Whether the user may change the settings of the budget."""
     can_change_currency: bool | None = None
     can_change_expense_approvals: bool | None = None
-    """Permitted and possible in the project."""
+    """Whether the user may, and the project allows it."""
     can_change_time_approvals: bool | None = None
-    """Permitted and possible in the project."""
+    """Whether the user may, and the project allows it."""
     can_edit_change_orders: bool | None = None
-    """Change orders can be disabled."""
+    """Whether change orders can be switched off."""
     can_edit_project_settings: bool | None = None
     can_edit_team_names: bool | None = None
     can_manage_finance: bool | None = None
-    """Permission and account access to finance settings."""
+    """Whether the user may, and the account has the finance settings."""
     can_manage_invoice_preferences: bool | None = None
     can_view_insights_dynamic_dashboards: bool | None = None
-    """On the account."""
+    """On the whole account."""
 
     if TYPE_CHECKING:
 

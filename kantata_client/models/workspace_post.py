@@ -36,25 +36,25 @@ class WorkspacePost(Model):
     newest_reply_user_id: str | None = included("newest_reply_user")
     """Present only when `include` names `newest_reply_user`."""
     parsed_message: str | None = None
-    """Parsed markdown or plain, per preference."""
+    """As HTML from Markdown or as plain text, by the user's preference."""
     private: bool | None = None
     recipient_ids: list[str] | None = included("recipients")
     """Present only when `include` names `recipients`."""
     reply: bool | None = None
-    """Whether post has replies."""
+    """Whether the post has replies."""
     reply_count: int | None = None
     reply_ids: list[str] | None = included("replies")
     """Present only when `include` names `replies`."""
     story_id: str | None = included("story")
     """Present only when `include` names `story`."""
     subject_id: int | None = None
-    """Parent post or replied-to object."""
+    """Id of the post or object that it replies to."""
     subject_ref: Reference | None = nested(Reference, include="subject")
     """Present only when `include` names `subject`."""
     subject_title: str | None = None
-    """Proof posts."""
+    """Sent for posts about proofs."""
     subject_type: str | None = None
-    """Class name of replied-to object."""
+    """Type of the object that it replies to."""
     updated_at: datetime | None = moment()
     user_id: str | None = included("user")
     """Present only when `include` names `user`."""

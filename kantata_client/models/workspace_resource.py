@@ -37,20 +37,20 @@ class WorkspaceResource(Model):
     external_reference_ids: list[str] | None = included("external_references")
     """Present only when `include` names `external_references`."""
     full_name: str | None = None
-    """Of its user, if any."""
+    """Name of its user, if it has one."""
     label: str | None = None
     organization_membership_id: str | None = included("organization_membership")
     """Present only when `include` names `organization_membership`."""
     participation_id: str | None = included("participation")
     """Present only when `include` names `participation`."""
     photo_path: str | None = None
-    """Of its user, if any."""
+    """Name of its user, if it has one."""
     resource_bill_rate: int | None = optional()
-    """Subunits; slow; provider team with financial access only. Returned only when named in
-    `optional_fields`."""
+    """In the smallest unit of the currency. Slow. Sent only to the provider team, with financial access.
+    Returned only when named in `optional_fields`."""
     resource_cost_rate: int | None = optional()
-    """Subunits; slow; provider team with financial access only. Returned only when named in
-    `optional_fields`."""
+    """In the smallest unit of the currency. Slow. Sent only to the provider team, with financial access.
+    Returned only when named in `optional_fields`."""
     role_id: str | None = included("role")
     """Present only when `include` names `role`."""
     role_initials: str | None = None

@@ -16,7 +16,7 @@ class WorkspaceResourceAllocationsMatchingScheduledHoursByIdResult(Model):
     """Workspace resource allocations matching scheduled hours by id result."""
 
     success: bool | None = None
-    """Allocations were created."""
+    """Whether allocations were created."""
 
     if TYPE_CHECKING:
 

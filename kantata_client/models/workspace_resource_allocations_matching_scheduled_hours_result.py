@@ -16,7 +16,7 @@ class WorkspaceResourceAllocationsMatchingScheduledHoursResult(Model):
     """Workspace resource allocations matching scheduled hours result."""
 
     success: bool | None = None
-    """Allocations were created."""
+    """Whether allocations were created."""
 
     if TYPE_CHECKING:
 

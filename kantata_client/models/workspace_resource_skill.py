@@ -31,7 +31,7 @@ class WorkspaceResourceSkill(Model):
     creator_id: str | None = included("creator")
     """Present only when `include` names `creator`."""
     level: int | None = None
-    """Proficiency 1-5."""
+    """Proficiency from 1 to 5."""
     max_level: int | None = None
     skill_id: str | None = included("skill")
     """Present only when `include` names `skill`."""

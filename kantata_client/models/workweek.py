@@ -26,7 +26,7 @@ class Workweek(Model):
     id: str = ""
     created_at: datetime | None = moment()
     default: bool | None = None
-    """Account default."""
+    """Whether it is the default of the account."""
     end_date: date | None = day()
     friday_minutes: int | None = None
     monday_minutes: int | None = None
@@ -35,7 +35,7 @@ class Workweek(Model):
     sunday_minutes: int | None = None
     thursday_minutes: int | None = None
     total_minutes: int | None = None
-    """Per week."""
+    """Minutes per week."""
     tuesday_minutes: int | None = None
     updated_at: datetime | None = moment()
     wednesday_minutes: int | None = None

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codegen.compile import understand
+from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.errors import CodegenError
 from codegen.facts import Argument
+from codegen.load import load_data
+from codegen.schemas import mappings
 from codegen.wording import Wording, load_wording
 from kantata_client.models import TimeEntry
 
@@ -81,27 +83,64 @@ def test_rules(given: Argument, filters: bool, expected: str) -> None:
     assert Wording().argument(given, "time_entries", filters=filters) == expected
 
 
-def test_our_own_sentence_wins_and_the_one_of_a_resource_before_it() -> None:
+def test_own_sentences_win_and_those_of_a_resource_before_general_ones() -> None:
     wording = Wording(parameters={"notes": "One.", "posts.notes": "Two."})
     assert wording.argument(argument("notes", text="Said so."), "stories", filters=False) == "One."
     assert wording.argument(argument("notes"), "posts", filters=False) == "Two."
 
 
+def test_a_filter_is_worded_apart_from_the_property_of_its_name() -> None:
+    wording = Wording(
+        parameters={"stories.priority": "Priority."}, filters={"stories.priority": "Only these."}
+    )
+    assert wording.argument(argument("priority"), "stories", filters=True) == "Only these."
+    assert wording.argument(argument("priority"), "stories", filters=False) == "Priority."
+
+
+def test_a_note_keeps_the_values_and_conditions_of_a_field() -> None:
+    wording = Wording(notes={"Bytes.": "Size in bytes."})
+    assert wording.note("Bytes. Returned only when named in `optional_fields`.") == (
+        "Size in bytes. Returned only when named in `optional_fields`."
+    )
+    assert wording.note("Valid values: `a`, and `b`.") == "Valid values: `a`, and `b`."
+
+
+def test_every_note_is_of_a_sentence_in_the_vendored_contract() -> None:
+    said = " ".join(
+        " ".join(each["description"].split())
+        for document in (load_data(CONTRACT), load_data(OVERRIDES / "overlay.yaml"))
+        for each in mappings(document)
+        if isinstance(each.get("description"), str)
+    )
+    unused = [each for each in load_data(OVERRIDES / "wording.yaml")["notes"] if each not in said]
+    assert unused == []
+
+
+def test_descriptions_of_operations_leave_their_limits_to_the_generator(facts: Facts) -> None:
+    for resource in facts.resources:
+        for operation in resource.operations:
+            assert "own rate limit" not in operation.description, operation.id
+            assert "in one request" not in operation.description, operation.id
+
+
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("summaries:\n  GET /stores: List stores.\n", ":2: summaries: the contract has no 'GET /stores'"),
         ("parameters:\n  notse: Notes.\n", ":2: parameters: the contract has no 'notse'"),
         ("parameters:\n  notes: [x]\n", ":2: parameters: notes: expected a sentence"),
+        ("filters:\n  message: Text.\n", ":2: filters: the contract has no 'message'"),
         ("parametres: {}\n", ":1: unknown sections ['parametres']"),
     ],
 )
-def test_a_sentence_about_nothing_stops(tmp_path: Path, facts: Facts, text: str, told: str) -> None:
+def test_sentences_about_unknown_names_are_refused(
+    tmp_path: Path, facts: Facts, text: str, problem: str
+) -> None:
     path = tmp_path / "wording.yaml"
     path.write_text(text)
     with pytest.raises(CodegenError) as caught:
-        load_wording(path, facts.resources)
-    assert told in str(caught.value)
+        load_wording(path, facts)
+    assert problem in str(caught.value)
 
 
 def test_help_shows_the_fields_of_a_model_with_their_types() -> None:
