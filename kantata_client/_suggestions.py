@@ -1,4 +1,4 @@
-"""What somebody probably meant by a name that does not exist."""
+"""Suggestions for names that do not exist."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ _WORDS = {
     "query": ("search",),
     "q": ("search",),
 }
-"""Word → words of the API that mean the same. The user interface, other APIs and Mavenlink's gem have other names."""
+"""Word → words of the API with the same meaning. The keys come from the user interface, other APIs and Mavenlink's gem."""
 
 
 def similar(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'stories'?`, or nothing.
+    """`; did you mean 'stories'?` if a known name resembles this one, otherwise an empty text.
 
     Args:
-        name: What does not exist.
-        known: What does.
+        name: The name that does not exist.
+        known: The names that exist.
     """
     names = list(known)
-    meant = next((each for each in _meant(name) if each in names), None)
+    meant = next((synonym for synonym in _synonyms(name) if synonym in names), None)
     if meant is None:
         from difflib import get_close_matches
 
@@ -76,10 +76,10 @@ def similar(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {meant!r}?" if meant else ""
 
 
-def _meant(name: str) -> Iterator[str]:
-    """The name with words of the API in place of others: as a whole, then word by word."""
+def _synonyms(name: str) -> Iterator[str]:
+    """The name with words of the API instead of other words: first as a whole, then word by word."""
     yield from _WORDS.get(name, ())
     parts = name.split("_")
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         for word in _WORDS.get(part, ()):
-            yield "_".join([*parts[:place], word, *parts[place + 1 :]])
+            yield "_".join([*parts[:index], word, *parts[index + 1 :]])

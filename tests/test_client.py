@@ -1,4 +1,4 @@
-"""The client: what it costs to import, its resources, its copies for other users, the way out, and its end."""
+"""`Kantata`: imports, resources, copies for other users, `request`, and closing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kantata_client.operations import OPERATIONS
 
 
 class Service(httpx.AsyncBaseTransport):
-    """A transport that keeps the requests, gives one answer, and knows whether it was closed."""
+    """A transport that records the requests, gives the same answer to each, and counts how often it was closed."""
 
     def __init__(self, status: int = 200, content: bytes = b'{"count": 0, "results": []}') -> None:
         self.requests: list[httpx.Request] = []
@@ -40,18 +40,11 @@ class Service(httpx.AsyncBaseTransport):
         return [each.headers["authorization"] for each in self.requests]
 
 
-# --- what it costs -----------------------------------------------------------------------------
-
-
-def test_another_user_is_not_the_environment_s(monkeypatch):
-    monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "of-somebody")
-    kantata = kantata_client.Kantata()
-    with pytest.raises(kantata_client.UsageError, match="pass the other user's token"):
-        kantata.with_token(None)
+# --- imports -----------------------------------------------------------------------------
 
 
 def modules_after(program: str) -> set[str]:
-    """Names of the modules that a fresh interpreter has after it ran a program."""
+    """Names of the modules that a program imports in a fresh interpreter."""
     program += "\nimport sys; print('\\n'.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
@@ -59,7 +52,7 @@ def modules_after(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_a_first_client_imports_none_of_the_libraries() -> None:
+def test_creating_a_client_imports_no_library() -> None:
     loaded = modules_after("import kantata_client; kantata_client.Kantata(token='x')")
     assert "kantata_client.client" in loaded
     assert not loaded & {
@@ -81,14 +74,14 @@ def test_a_first_client_imports_none_of_the_libraries() -> None:
     assert generated == set()
 
 
-def test_the_operations_can_be_listed_without_importing_them() -> None:
+def test_listing_the_operations_does_not_import_their_modules() -> None:
     loaded = modules_after(
         "from kantata_client.operations import OPERATIONS; assert len(list(OPERATIONS)) > 400"
     )
     assert not {name for name in loaded if name.startswith("kantata_client.api.")}
 
 
-def test_one_resource_imports_only_its_own_module() -> None:
+def test_using_a_resource_imports_only_its_module() -> None:
     loaded = modules_after("from kantata_client import Kantata; Kantata(token='x').skills")
     assert {name for name in loaded if name.startswith("kantata_client.api.")} == {
         "kantata_client.api.skills"
@@ -96,18 +89,18 @@ def test_one_resource_imports_only_its_own_module() -> None:
     assert "httpx" not in loaded
 
 
-def test_reading_objects_does_not_import_attrs() -> None:
+def test_models_do_not_import_attrs() -> None:
     loaded = modules_after("from kantata_client.models import Story; repr(Story(id='7') == Story(id='8'))")
     assert not loaded & {"attr", "attrs", "httpx"}
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     for name in kantata_client.__all__:
         assert getattr(kantata_client, name) is not None
     assert set(kantata_client.__all__) <= set(dir(kantata_client))
 
 
-def test_a_misspelt_name_of_the_package() -> None:
+def test_misspelt_name_gets_a_suggestion() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Kantanta'; did you mean 'Kantata'\?"):
         kantata_client.Kantanta  # type: ignore[attr-defined]  # noqa: B018
 
@@ -115,7 +108,7 @@ def test_a_misspelt_name_of_the_package() -> None:
 # --- resources ---------------------------------------------------------------------------------
 
 
-def test_a_resource_is_made_once() -> None:
+def test_resource_is_created_once() -> None:
     kantata = Kantata("secret")
     assert kantata.stories is kantata.stories
     assert type(kantata.stories).__name__ == "Stories"
@@ -123,11 +116,11 @@ def test_a_resource_is_made_once() -> None:
     assert "with_token" in dir(kantata)
 
 
-def test_every_resource_is_listed() -> None:
+def test_dir_lists_every_resource() -> None:
     assert {each.resource for each in OPERATIONS.values()} <= set(dir(Kantata("secret")))
 
 
-def test_a_misspelt_resource() -> None:
+def test_misspelt_resource_gets_a_suggestion() -> None:
     with pytest.raises(
         AttributeError, match=r"'Kantata' object has no attribute 'storys'; did you mean 'stories'\?"
     ):
@@ -135,12 +128,12 @@ def test_a_misspelt_resource() -> None:
     assert not hasattr(Kantata("secret"), "nothing_like_it_at_all")
 
 
-def test_a_misspelt_method() -> None:
+def test_misspelt_method_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="lst"):
         Kantata("secret").stories.lst()  # type: ignore[attr-defined]
 
 
-def test_no_token_in_any_repr() -> None:
+def test_repr_does_not_show_the_token() -> None:
     kantata = Kantata("tok-e1f9")
     for each in (kantata, kantata.stories, kantata.stories.list(), kantata._session, kantata._session.tokens):
         assert "tok-e1f9" not in repr(each)
@@ -157,11 +150,11 @@ def test_operations_are_a_mapping() -> None:
     assert repr(OPERATIONS) == f"<{len(OPERATIONS)} operations>"
 
 
-# --- other users -------------------------------------------------------------------------------
+# --- copies for other users -------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
-async def test_with_token_shares_the_transport_and_nothing_else() -> None:
+async def test_with_token_shares_only_the_transport() -> None:
     service = Service()
     async with Kantata("one", transport=service) as one:
         two = one.with_token("two")
@@ -175,8 +168,15 @@ async def test_with_token_shares_the_transport_and_nothing_else() -> None:
     assert service.closed == 1
 
 
+def test_with_token_none_does_not_use_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "environment-token")
+    kantata = Kantata()
+    with pytest.raises(UsageError, match="pass the other user's token"):
+        kantata.with_token(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.anyio
-async def test_with_token_takes_functions_and_refuses_what_is_none() -> None:
+async def test_with_token_accepts_functions_and_rejects_an_empty_token() -> None:
     service = Service()
 
     async def token() -> str:
@@ -191,7 +191,7 @@ async def test_with_token_takes_functions_and_refuses_what_is_none() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_copy_closes_nothing() -> None:
+async def test_closing_a_copy_leaves_the_original_open() -> None:
     service = Service()
     async with Kantata("one", transport=service) as one:
         async with one.with_token("two") as two, two.with_token("three") as three:
@@ -207,18 +207,18 @@ async def test_a_copy_closes_nothing() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_subclass_stays_one() -> None:
+async def test_copy_of_a_subclass_has_its_class() -> None:
     class Ours(Kantata):
         pass
 
     assert type(Ours("one", transport=Service()).with_token("two")) is Ours
 
 
-# --- the way out -------------------------------------------------------------------------------
+# --- request -------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
-async def test_a_request_that_the_contract_does_not_know() -> None:
+async def test_request_that_the_contract_lacks() -> None:
     service = Service(content=b'{"anything": [1, null]}')
     async with Kantata("secret", transport=service) as kantata:
         found = await kantata.request(
@@ -234,7 +234,7 @@ async def test_a_request_that_the_contract_does_not_know() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_request_without_a_body_in_the_answer() -> None:
+async def test_request_returns_none_for_an_empty_response() -> None:
     service = Service(204, b"")
     async with Kantata("secret", transport=service) as kantata:
         assert await kantata.request("DELETE", "/new_route/7") is None
@@ -242,7 +242,7 @@ async def test_a_request_without_a_body_in_the_answer() -> None:
 
 
 @pytest.mark.anyio
-async def test_errors_of_the_way_out() -> None:
+async def test_request_raises_the_errors_of_typed_calls() -> None:
     errors = b'{"errors": [{"type": "system", "message": "No such route"}]}'
     async with Kantata("secret", transport=Service(404, errors)) as kantata:
         with pytest.raises(NotFoundError, match="GET /new_route failed with 404: No such route"):
@@ -253,7 +253,7 @@ async def test_errors_of_the_way_out() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_body_of_the_way_out() -> None:
+async def test_request_converts_its_body_to_json() -> None:
     class Colour(Enum):
         RED = "red"
 
@@ -270,7 +270,7 @@ async def test_a_body_of_the_way_out() -> None:
     assert service.requests[0].url.path == "/api/v1/a..b/..."
 
 
-# --- answers that are not what the API sends ---------------------------------------------------
+# --- malformed responses ---------------------------------------------------
 
 
 @pytest.mark.anyio
@@ -293,7 +293,7 @@ async def test_a_body_of_the_way_out() -> None:
         b"\xff\xfe",
     ],
 )
-async def test_a_malformed_answer_is_told_as_one(content: bytes) -> None:
+async def test_malformed_response_raises_with_request_id(content: bytes) -> None:
     async with Kantata("secret", transport=Service(content=content)) as kantata:
         with pytest.raises(MalformedResponseError) as caught:
             await kantata.stories.list().collect()
@@ -303,17 +303,17 @@ async def test_a_malformed_answer_is_told_as_one(content: bytes) -> None:
 
 
 @pytest.mark.anyio
-async def test_one_object_where_there_is_none() -> None:
+async def test_empty_result_of_get_is_malformed() -> None:
     async with Kantata("secret", transport=Service()) as kantata:
         with pytest.raises(MalformedResponseError, match="one result was expected"):
             await kantata.stories.get(7)
 
 
-# --- its end -----------------------------------------------------------------------------------
+# --- closing -----------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
-async def test_closing_twice() -> None:
+async def test_client_can_be_closed_twice() -> None:
     service = Service()
     kantata = Kantata("secret", transport=service)
     await kantata.stories.list().collect()
@@ -323,14 +323,14 @@ async def test_closing_twice() -> None:
 
 
 @pytest.mark.anyio
-async def test_closing_what_was_never_used() -> None:
+async def test_unused_client_can_be_closed() -> None:
     await Kantata("secret").aclose()
     async with Kantata("secret") as kantata:
         assert isinstance(kantata, Kantata)
 
 
 @pytest.mark.anyio
-async def test_a_closed_client_says_so() -> None:
+async def test_closed_client_rejects_requests() -> None:
     service = Service()
     kantata = Kantata("secret", transport=service)
     other = kantata.with_token("two")
@@ -343,7 +343,7 @@ async def test_a_closed_client_says_so() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_error_inside_the_block_closes_too() -> None:
+async def test_error_inside_the_block_closes_the_client() -> None:
     service = Service()
 
     async def fail() -> None:
@@ -356,8 +356,8 @@ async def test_an_error_inside_the_block_closes_too() -> None:
     assert service.closed == 1
 
 
-def test_one_client_on_several_event_loops() -> None:
-    """A script that calls `asyncio.run` more than once, with a transport that does not mind."""
+def test_client_is_usable_on_several_event_loops() -> None:
+    """As in a script that calls `asyncio.run` more than once."""
     import anyio
 
     service = Service()

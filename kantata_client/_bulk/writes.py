@@ -10,10 +10,11 @@ from kantata_client._bulk.matching import UnassignedError, in_order
 from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
-from kantata_client._calls.arguments import body_of, item_of, path_of, query_of, shown
-from kantata_client._calls.beyond import Beyond, extended
+from kantata_client._calls.arguments import body_of, item_of, path_of, query_of
+from kantata_client._calls.extras import Extra, with_extras
 from kantata_client._calls.scalars import MissingError, native
-from kantata_client._calls.session import asked_for
+from kantata_client._calls.session import requested_by
+from kantata_client._calls.values import shown
 from kantata_client._objects.model import Model, changes_of
 from kantata_client.errors import (
     APIError,
@@ -65,7 +66,7 @@ def create_many(
     extra_body: object = None,
 ) -> BulkRun[M]:
     """Create objects with the array form of the creation, or if it has none with one request each."""
-    query, _ = extended(operation, query, None, extra_query, None)
+    query, _ = with_extras(operation, query, None, extra_query, None)
     job = _Creation(session, operation, cls, key, atomic, query, extra_body)
     return BulkRun(job, items, concurrency, progress)
 
@@ -84,7 +85,7 @@ def update_many(
     extra_body: object = None,
 ) -> BulkRun[M]:
     """Update objects with one request each, or with the array form of a creation that changes existing objects."""
-    query, _ = extended(operation, query, None, extra_query, None)
+    query, _ = with_extras(operation, query, None, extra_query, None)
     job = _Update(session, operation, cls, upsert, query, extra_body)
     return BulkRun(job, items, concurrency, progress)
 
@@ -440,7 +441,7 @@ async def _write_array(
     """Write several objects; returns them, and a check that their order is that of the rows, which may raise."""
     path, sent = path_of(operation, ()), query_of(operation, query)
     response = await session.send(operation, path, sent, {plural: rows})
-    found = session.read(response, operation, cls, asked_for(sent)).items
+    found = session.read(response, operation, cls, requested_by(sent)).items
     if len(found) != len(rows):
         msg = (
             f"{operation.id}: {len(rows)} objects were sent and {len(found)} came back, so it is unknown which were written "
@@ -465,14 +466,14 @@ def _loaded(operation: Operation, query: Mapping[str, Any], *more: str) -> Mappi
         asked: Any = given.get("include", ())
         given["include"] = [*([asked] if isinstance(asked, str) else asked), *wanted]
     for name, value in given.items():
-        given[name] = value if isinstance(value, (str, Beyond)) else list(value)
+        given[name] = value if isinstance(value, (str, Extra)) else list(value)
     query_of(operation, given)
     return given
 
 
 def _ready(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """A body that was checked before, and is not checked again."""
-    return {name: Beyond(value) for name, value in body.items()}
+    return {name: Extra(value) for name, value in body.items()}
 
 
 def _extra(given: object, where: str) -> object:
@@ -494,7 +495,7 @@ def _with_extra(operation: Operation, item: Any, given: object, extra: object) -
         item = {name: value for name, value in item.to_dict().items() if name in fields}
     if not isinstance(item, Mapping):
         return item  # refused later
-    _, body = extended(operation, _NOTHING, cast("Mapping[str, Any]", item), None, added)
+    _, body = with_extras(operation, _NOTHING, cast("Mapping[str, Any]", item), None, added)
     return body
 
 

@@ -12,7 +12,7 @@ from weakref import ref
 
 from kantata_client import models
 from kantata_client._calls.parsing import parsed
-from kantata_client._calls.reach import Asked, Cell, Reach, class_under, operation_of, portable, reached
+from kantata_client._calls.reach import Cell, Reach, Requested, class_under, operation_of, portable, reached
 from kantata_client._objects.model import Model, around
 from kantata_client.errors import MalformedResponseError
 
@@ -48,7 +48,7 @@ class NotJSONError(MalformedResponseError):
         return self
 
 
-class Envelope(Asked):
+class Envelope(Requested):
     """The objects of one response by type and id."""
 
     __slots__ = ("_alive", "_cells", "_known_places", "_received", "_results", "made")
@@ -68,7 +68,7 @@ class Envelope(Asked):
         self._known_places: dict[int, tuple[str, str]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (portable(self._operation), self._asked)
+        return _unpickled, (portable(self._operation), self._requested)
 
     def make_all(self, cls: type[Model]) -> None:
         """Make the objects of the response, those of the operation's own key of class `cls`."""
@@ -144,7 +144,7 @@ class Envelope(Asked):
             results.add(str(model.__dict__.get("id")))
         place = self._places().get(id(model.__dict__))
         own = None if place is None else self._cell(*place)
-        return Reach(self._operation, self._asked, cells, frozenset(results), own)
+        return Reach(self._operation, self._requested, cells, frozenset(results), own)
 
     def adopt(self, model: Model) -> None:
         """Nothing came along, so nothing leads to an object that was unpickled."""

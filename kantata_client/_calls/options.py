@@ -30,13 +30,13 @@ _OURS = frozenset(
 
 
 @attrs.frozen(eq=False)
-class Places:
-    """Requests that copies made by one `with_options(max_concurrency=…)` may have in progress."""
+class ConcurrencyLimit:
+    """How many requests the copies made by one `with_options(max_concurrency=…)` may have in progress."""
 
     number: int
 
     def __call__(self) -> AbstractAsyncContextManager[object]:
-        """A place in the running event loop, to be held while a request is in progress."""
+        """A context manager to hold while a request is in progress."""
         places = _places.running()
         found = places.get(self)
         if found is None:
@@ -44,22 +44,22 @@ class Places:
         return found
 
 
-_places: _loops.PerLoop[Places, _loops.Places] = _loops.PerLoop()
+_places: _loops.PerLoop[ConcurrencyLimit, _loops.Places] = _loops.PerLoop()
 
 
 @attrs.frozen(eq=False)
 class CallOptions:
-    """What applies instead of, or besides, the options of the client."""
+    """Options that replace those of the client; headers are added."""
 
     timeouts: Timeouts | None = None
     retries: RetryPolicy | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    places: Places | None = None
+    concurrency: ConcurrencyLimit | None = None
 
     def changed(
         self, timeout: object, retries: object, headers: object, max_concurrency: object
     ) -> CallOptions:
-        """The same with what is given; `None` changes nothing, and headers are added.
+        """A copy with other options; `None` changes nothing, and headers are added.
 
         Raises:
             UsageError: An option is invalid.
@@ -68,7 +68,9 @@ class CallOptions:
             timeouts_of(timeout) or self.timeouts,
             policy_of(retries) or self.retries,
             {**self.headers, **headers_of(headers, "with_options")},
-            self.places if max_concurrency is None else Places(concurrency_of(max_concurrency)),
+            self.concurrency
+            if max_concurrency is None
+            else ConcurrencyLimit(concurrency_of(max_concurrency)),
         )
 
     def applied(self, request: Request) -> Request:
@@ -76,13 +78,13 @@ class CallOptions:
         headers = {**self.headers, **(request.headers or {})}
         return attrs.evolve(request, headers=headers, timeouts=self.timeouts, retries=self.retries)
 
-    def limited(self, request: Request) -> Request:
-        """A request to another host, such as that of a download: timeouts and retries apply, headers do not."""
+    def applied_elsewhere(self, request: Request) -> Request:
+        """A request to another host, such as a download, with these timeouts and retries but without the headers."""
         return attrs.evolve(request, timeouts=self.timeouts, retries=self.retries)
 
-    def place(self) -> AbstractAsyncContextManager[object]:
-        """To be held while a request is in progress."""
-        return self.places() if self.places else nullcontext()
+    def limit(self) -> AbstractAsyncContextManager[object]:
+        """A context manager to hold while a request is in progress."""
+        return self.concurrency() if self.concurrency else nullcontext()
 
 
 def headers_of(given: object, where: str, *, content_type: bool = False) -> dict[str, str]:
@@ -105,7 +107,7 @@ def headers_of(given: object, where: str, *, content_type: bool = False) -> dict
     headers: dict[str, str] = {}
     for name, value in cast("Mapping[Any, Any]", given).items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise UsageError(f"{where}: {name!r} is not a name of a header")
+            raise UsageError(f"{where}: {name!r} is not a valid header name")
         lower = name.lower()
         if lower in _OURS and not (content_type and lower == "content-type"):
             instead = ": use with_token" if lower == "authorization" else ""

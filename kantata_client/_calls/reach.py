@@ -1,4 +1,4 @@
-"""What an object keeps alive of the response that it came in: the objects that its associations reach, no others."""
+"""The part of a response that an object keeps alive: the objects that its associations lead to."""
 
 from __future__ import annotations
 
@@ -31,41 +31,46 @@ def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
 _classes: dict[str, type[Model]] = {}
 
 
-class Asked:
-    """What a request asked for, and which objects of its response it asked about."""
+class Requested:
+    """The associations and optional fields that a request asked for."""
 
-    __slots__ = ("_asked", "_operation")
+    __slots__ = ("_operation", "_requested")
 
-    def __init__(self, operation: Operation, asked: frozenset[str]) -> None:
+    def __init__(self, operation: Operation, requested: frozenset[str]) -> None:
         self._operation = operation
-        self._asked = asked
-        """Associations and optional fields."""
+        self._requested = requested
 
-    def asked(self, model: Model, name: str, *, told: bool = False) -> bool:
+    def requested(self, model: Model, name: str, *, known_empty: bool = False) -> bool:
         """Whether the request asked for an association or an optional field of this object.
 
-        It asked for its results only, not for objects that came along, even of the same class. `told`: the object's own
-        field says that it has no such object, which holds for those that came along too.
+        `include` and `optional_fields` apply to the results of a request, not to sideloaded objects, even if those have the
+        same class.
+
+        Args:
+            model: An object of the response.
+            name: The association or field.
+            known_empty: Whether the object's own field shows that the association is empty. Then it is complete for
+                sideloaded objects too.
         """
-        if name not in self._asked or type(model).__name__ != self._operation.model:
+        if name not in self._requested or type(model).__name__ != self._operation.model:
             return False
-        return told or self.is_result(model)
+        return known_empty or self.is_result(model)
 
     def advice(self, model: Model, parameter: Parameter, name: str) -> str | None:
         """How the request could have asked for an association or an optional field; `None` if it could not."""
-        taken = self._operation.query.get(parameter)
-        possible = taken is not None and name in taken.values
+        accepted = self._operation.query.get(parameter)
+        possible = accepted is not None and name in accepted.values
         if possible and type(model).__name__ == self._operation.model and self.is_result(model):
             return f'add {parameter}=["{name}"] to the call that returned this {type(model).__name__}'
         return None
 
     def is_result(self, model: Model) -> bool:
-        """Whether the object is one of the results, and not one that came along with them."""
+        """Whether the object is one of the results, not sideloaded."""
         raise NotImplementedError
 
 
 class Cell:
-    """An object as it was received, and the model around it while somebody uses it."""
+    """An object as it was received, and its model while the program uses one."""
 
     __slots__ = ("made", "received")
 
@@ -77,26 +82,26 @@ class Cell:
         return Cell, (self.received,)
 
 
-class Reach(Asked):
-    """The envelope of an object that outlives its page: what its associations reach, directly or through others.
+class Reach(Requested):
+    """The envelope of an object that outlives its page: the objects that its associations lead to, directly or not.
 
-    Objects of one page share their cells, so that each record stays one object among them.
+    Objects of one page share their cells, so that a record is the same object for all of them.
     """
 
     __slots__ = ("_cells", "_own", "_results")
 
     made: Mapping[str, Mapping[str, Model]] = {}
-    """No models: each is held by who uses it, so that no reference cycle arises."""
+    """Empty: only the program holds models, so that there are no reference cycles."""
 
     def __init__(
         self,
         operation: Operation,
-        asked: frozenset[str],
+        requested: frozenset[str],
         cells: Mapping[str, Mapping[str, Cell]],
         results: frozenset[str],
         own: Cell | None,
     ) -> None:
-        super().__init__(operation, asked)
+        super().__init__(operation, requested)
         self._cells = cells
         self._results = results
         """The ids of the results among the objects."""
@@ -104,21 +109,21 @@ class Reach(Asked):
         """The cell of the object itself."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = (portable(self._operation), self._asked, self._cells, self._results, self._own)
+        parts = (portable(self._operation), self._requested, self._cells, self._results, self._own)
         return _unpickled, parts
 
     def is_result(self, model: Model) -> bool:
-        """Whether the object is one of the results, and not one that came along with them."""
+        """Whether the object is one of the results, not sideloaded."""
         return str(model.__dict__.get("id")) in self._results
 
     def kept(self, model: Model) -> Reach:
         """The envelope for an object or a copy of one."""
         if self._own is None or self._own.received is model.__dict__:
             return self
-        return Reach(self._operation, self._asked, self._cells, self._results, None)
+        return Reach(self._operation, self._requested, self._cells, self._results, None)
 
     def find(self, key: str, identifier: Any) -> Model | None:
-        """The object of that type and id, the same one each time, or `None`."""
+        """The object of a type and id, the same one each time, or `None`."""
         cell = self._cell(key, identifier if type(identifier) is str else str(identifier))
         if cell is None:
             return None
@@ -127,7 +132,7 @@ class Reach(Asked):
             model = around(class_under(key, self._operation.keys), cell.received, None)
             cell.made = ref(model)
             cells = reached(model, self._cells, self._operation.keys, self._cell)
-            model.__envelope__ = Reach(self._operation, self._asked, cells, self._results, cell)
+            model.__envelope__ = Reach(self._operation, self._requested, cells, self._results, cell)
         return model
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
@@ -135,7 +140,7 @@ class Reach(Asked):
         return cells.get(identifier)
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
-        """The objects of that type and these ids, without those that are not there."""
+        """The objects of a type and these ids; missing ones are left out."""
         found = (self.find(key, identifier) for identifier in identifiers)
         return [model for model in found if model is not None]
 
@@ -146,13 +151,13 @@ class Reach(Asked):
         return self.find(name if name in self._cells else models.TYPES.get(name, name), identifier)
 
     def adopt(self, model: Model) -> None:
-        """Know the object itself when it was unpickled, so that it stays the one of its type and id."""
+        """Take over an unpickled object, so that `find` returns it for its type and id."""
         if self._own is not None and self._own.received is model.__dict__:
             self._own.made = ref(model)
 
 
 def references(model_class: type[Model], received: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(envelope key or type name, id) of each object that an object's associations refer to."""
+    """Envelope key or type name, and id, of each object that an object's associations refer to."""
     for association in model_class.ASSOCIATIONS.values():
         value = received.get(association.ids)
         if not value:
@@ -174,12 +179,12 @@ def reached(
     keys: Mapping[str, str],
     cell_of: Callable[[str, str], Cell | None],
 ) -> dict[str, dict[str, Cell]]:
-    """The cells of all objects that an object's associations reach, by envelope key and id.
+    """The cells of all objects that an object's associations lead to, by envelope key and id.
 
     Args:
-        model: The object to begin at; it is among them only if something that it reaches refers to it.
+        model: The object to start from. It is included only if one of the others refers to it.
         known: The envelope keys of the response.
-        keys: Envelope key → class, where the operation names another one than usual.
+        keys: Envelope key → class, for keys with another class than usual in this operation.
         cell_of: The cell of an object, by its envelope key and its id.
     """
     found: dict[str, dict[str, Cell]] = {}
@@ -198,7 +203,7 @@ def reached(
 
 
 def portable(operation: Operation) -> Operation | str:
-    """An operation as it is pickled: by its name if the contract has it, which takes a few bytes instead of thousands."""
+    """An operation as it is pickled: by its id if the contract has it, which takes a few bytes instead of thousands."""
     from kantata_client.operations import OPERATIONS
 
     name = operation.id
@@ -214,9 +219,9 @@ def operation_of(portable: Operation | str) -> Operation:
 
 def _unpickled(
     operation: Operation | str,
-    asked: frozenset[str],
+    requested: frozenset[str],
     cells: Mapping[str, Mapping[str, Cell]],
     results: frozenset[str],
     own: Cell | None,
 ) -> Reach:
-    return Reach(operation_of(operation), asked, cells, results, own)
+    return Reach(operation_of(operation), requested, cells, results, own)

@@ -1,4 +1,4 @@
-"""Results together with the HTTP response that they came in: `with_response`."""
+"""`with_response`: results together with their HTTP responses."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ P = ParamSpec("P")
 
 @attrs.frozen(eq=False)
 class APIResponse(Generic[T]):
-    """What a method returns, with the response that it came in."""
+    """The result of a method, and the HTTP response that it came in."""
 
     value: T
-    """What the method returns without `with_response`."""
+    """The result that the method returns without `with_response`."""
     status: int
-    """HTTP status, always 2xx: other answers raise `APIError`."""
+    """HTTP status, always 2xx: others raise `APIError`."""
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Names are looked up in any case."""
+    """The names are not case-sensitive."""
     content: bytes = attrs.field(repr=False)
-    """The body as it was received."""
+    """The body, decompressed."""
 
     @property
     def request_id(self) -> str | None:
@@ -41,7 +41,7 @@ class APIResponse(Generic[T]):
 
 
 class Recording(Session):
-    """A session that keeps the last response, for one call."""
+    """A session for one call, which keeps the last response."""
 
     __slots__ = ("last",)
 

@@ -1,4 +1,4 @@
-"""Values of numpy and pandas, as Python has them; neither library is imported."""
+"""Scalars of numpy and pandas as Python values, without importing either library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any, cast
 
 _BUILT_IN = frozenset({str, int, float, bool, type(None), dict, list, tuple})
 _SCALARS = ("int", "uint", "float", "bool", "str", "longlong", "ulonglong", "longdouble")
-"""How the names of those numpy types begin whose values `item` turns into values of the same meaning."""
+"""Prefixes of numpy types whose `item()` is an equivalent Python value."""
 
 
 class MissingError(ValueError):
-    """A value stands for a missing one: NaT or NA."""
+    """The value is NaT or NA, which stand for a missing value."""
 
 
 def native(value: Any) -> Any:
-    """A scalar of numpy or pandas as the Python value it stands for; anything else unchanged.
+    """A scalar of numpy or pandas as a Python value; other values unchanged.
 
     Raises:
-        MissingError: It is NaT or NA, which JSON does not have. (NaN is a float, and no finite number.)
+        MissingError: It is NaT or NA. (NaN is a float; values that must be finite are checked elsewhere.)
     """
     kind = cast("type[Any]", type(value))
     if kind in _BUILT_IN:

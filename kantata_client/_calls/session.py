@@ -1,4 +1,4 @@
-"""Performing operations: arguments in, objects out. What a client and its `with_token` copies do not share is here."""
+"""Performing operations: arguments in, objects out. A client and its copies each have a session of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Session:
-    """One user's way to the service."""
+    """The token, options and transport of a client, and how it performs operations with them."""
 
     __slots__ = ("drift", "options", "tokens", "transport")
 
@@ -37,7 +37,7 @@ class Session:
         self.tokens = tokens
         self.drift = drift
         self.options = options
-        """Of a copy made by `with_options`."""
+        """The options of a copy made by `with_options`."""
 
     @property
     def base_url(self) -> str:
@@ -53,11 +53,11 @@ class Session:
         """Check the arguments and send the operation.
 
         Returns:
-            The answer, and the associations that were asked for.
+            The response, and the associations and optional fields that the request asked for.
 
         Raises:
-            UsageError: An argument is wrong; nothing was sent.
-            KantataError: What `Transport.send` raises.
+            UsageError: An argument is invalid; nothing was sent.
+            KantataError: As for `Transport.send`.
         """
         below, sent = path_of(operation, path), query_of(operation, query)
         if body is None:
@@ -68,7 +68,7 @@ class Session:
             response = await self.send(operation, below, sent, form=form_of(operation, body))
         else:
             response = await self.send(operation, below, sent, wrapped(operation, body_of(operation, body)))
-        return response, asked_for(sent)
+        return response, requested_by(sent)
 
     async def send(
         self,
@@ -81,15 +81,15 @@ class Session:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send an operation whose parts are ready.
+        """Send a request whose parts are ready.
 
         Args:
-            operation: What is sent.
+            operation: The operation.
             path: Below the base URL.
             query: Names and values as they are sent.
             body: To be sent as JSON.
             form: A multipart form, instead of `body`.
-            content: A body that is encoded already, instead of `body`.
+            content: An encoded body, instead of `body`.
             headers: In addition to those of the session's options.
         """
         request = self._request(
@@ -102,7 +102,7 @@ class Session:
         )
         if self.options is None:
             return await self.transport.send(request, self.tokens)
-        async with self.options.place():
+        async with self.options.limit():
             return await self.transport.send(request, self.tokens)
 
     @asynccontextmanager
@@ -113,10 +113,10 @@ class Session:
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Send an operation whose answer is read piece by piece."""
+        """Send a request, and read the response piece by piece."""
         request = self._request(operation, path, query=query, headers=headers)
         async with (
-            nullcontext() if self.options is None else self.options.place(),
+            nullcontext() if self.options is None else self.options.limit(),
             self.transport.stream(request, self.tokens) as response,
         ):
             yield response
@@ -131,7 +131,7 @@ class Session:
         form: Form | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        from kantata_client._http.messages import Request  # attrs: not before something is sent
+        from kantata_client._http.messages import Request  # attrs: not at start-up
 
         request = Request(
             operation.method,
@@ -154,10 +154,10 @@ class Session:
         query: Mapping[str, Any],
         body: Mapping[str, Any] | None,
     ) -> M:
-        """The single object that an operation answers with."""
+        """Perform an operation that returns one object."""
         from kantata_client._calls.envelope import NotJSONError, decode_object, malformed
 
-        response, asked = await self.perform(operation, path, query, body)
+        response, requested = await self.perform(operation, path, query, body)
         try:
             if operation.alternative and body and body.get(operation.alternative[0]):
                 from kantata_client import models
@@ -166,9 +166,11 @@ class Session:
                 return decode_object(response.content, cls, operation, response.request_id, self.drift)
             if operation.result in ("object", "keyed"):
                 return decode_object(response.content, cls, operation, response.request_id, self.drift)
-            found = self.read(response, operation, cls, asked).items
+            found = self.read(response, operation, cls, requested).items
             if not found:
-                malformed("one result was expected, but there is none", operation, response.request_id)
+                malformed(
+                    "one result was expected, but the response has none", operation, response.request_id
+                )
         except NotJSONError as error:
             raise _located(error.of(response), operation, path) from None
         except MalformedResponseError as error:
@@ -183,29 +185,31 @@ class Session:
         query: Mapping[str, Any],
         body: Mapping[str, Any] | None,
     ) -> list[M]:
-        """All objects that an operation answers with."""
-        response, asked = await self.perform(operation, path, query, body)
+        """Perform an operation that returns several objects at once."""
+        response, requested = await self.perform(operation, path, query, body)
         try:
-            return self.read(response, operation, cls, asked).items
+            return self.read(response, operation, cls, requested).items
         except MalformedResponseError as error:
             raise _located(error, operation, path) from None
 
     def read(
-        self, response: Response, operation: Operation, cls: type[M], asked: frozenset[str]
+        self, response: Response, operation: Operation, cls: type[M], requested: frozenset[str]
     ) -> Decoded[M]:
-        """The objects in an answer."""
+        """Decode the objects of a response."""
         from kantata_client._calls.envelope import NotJSONError, decode_array, decode_envelope
 
         try:
             if operation.result == "array":
                 return decode_array(response.content, cls, operation, response.request_id, self.drift)
-            return decode_envelope(response.content, cls, operation, asked, response.request_id, self.drift)
+            return decode_envelope(
+                response.content, cls, operation, requested, response.request_id, self.drift
+            )
         except NotJSONError as error:
             raise error.of(response) from None
 
 
 def _encoded(body: object) -> bytes:
-    from msgspec.json import encode  # not before something is written
+    from msgspec.json import encode  # not at start-up
 
     return encode(body)
 
@@ -213,14 +217,14 @@ def _encoded(body: object) -> bytes:
 def _located(
     error: MalformedResponseError, operation: Operation, path: tuple[int | str, ...]
 ) -> MalformedResponseError:
-    """The error with the record that was asked for in it, instead of the operation's placeholders."""
+    """The error with ids in its path, instead of the operation's placeholders."""
     below = path_of(operation, path)
     text = str(error).replace(operation.id, f"{operation.method} {below}", 1)
     return MalformedResponseError(text, method=operation.method, path=below, request_id=error.request_id)
 
 
-def asked_for(sent: Iterable[tuple[str, str]]) -> frozenset[str]:
+def requested_by(query: Iterable[tuple[str, str]]) -> frozenset[str]:
     """The associations and optional fields that a query asks for; no model has both under one name."""
     return frozenset(
-        name for key, value in sent if key in ("include", "optional_fields") for name in value.split(",")
+        name for key, value in query if key in ("include", "optional_fields") for name in value.split(",")
     )

@@ -1,4 +1,4 @@
-"""`UNSET`: the default of what a call leaves out."""
+"""`UNSET`: the default of arguments that are not passed."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Default of the properties of a body: left out, they are not sent; `None` is sent as null."""
+"""Default of a body's properties: such a property is not sent, whereas `None` is sent as null."""

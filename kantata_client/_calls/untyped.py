@@ -1,4 +1,4 @@
-"""The way out: requests that the contract does not have."""
+"""`Kantata.request` and `Kantata.stream`: requests that the contract lacks."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ async def request(
     files: Any,
     headers: Mapping[str, str] | None,
 ) -> Any:
-    """Send a request and decode its answer; the arguments are those of `Kantata.request`."""
+    """Send a request and decode its response; the arguments are those of `Kantata.request`."""
     operation = _operation(method, path)
     query = [] if params is None else untyped_query(operation, params)
     sent = headers_of(headers, operation.id, content_type=content is not None)
     given = {"json": json, "content": content, "data or files": data if files is None else files}
-    several = [name for name, value in given.items() if value is not None]
-    if len(several) > 1:
-        raise UsageError(f"{operation.id}: pass one of {' and '.join(several)}, not both")
+    bodies = [name for name, value in given.items() if value is not None]
+    if len(bodies) > 1:
+        raise UsageError(f"{operation.id}: pass only one of {' and '.join(bodies)}")
     if content is not None and not isinstance(content, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"{operation.id}: content is of type {type(content).__name__}: pass text or bytes")
     response = await session.send(
@@ -66,7 +66,7 @@ def stream(
     params: Mapping[str, Any] | None,
     headers: Mapping[str, str] | None,
 ) -> AbstractAsyncContextManager[StreamedResponse]:
-    """Send a request whose answer is read piece by piece; the arguments are those of `Kantata.stream`."""
+    """Send a request and read its response piece by piece; the arguments are those of `Kantata.stream`."""
     operation = _operation(method, path)
     query = [] if params is None else untyped_query(operation, params)
     return session.stream(operation, path, query, headers_of(headers, operation.id))
@@ -78,7 +78,7 @@ def _operation(method: object, path: object) -> Operation:
     if not isinstance(path, str):
         raise UsageError(f"path is of type {type(path).__name__}: pass text, such as '/stories'")
     if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
-        problem = "give it below the base URL, such as '/stories', and the query in `params`"
+        problem = "pass a path below the base URL, such as '/stories', and the query in `params`"
     else:
         problem = misleading(path)
     if problem:
@@ -89,21 +89,21 @@ def _operation(method: object, path: object) -> Operation:
 
 
 def _is_action(method: str, path: str) -> bool:
-    """Whether a PUT must not be repeated: an action of the contract, or one that the contract does not have."""
+    """Whether a PUT must not be repeated: the contract says so, or it lacks the path and the last segment is not an id."""
     if method.upper() != "PUT":
         return False
     from kantata_client.operations import OPERATIONS
 
-    given = path.rstrip("/").removesuffix(".json").split("/")
+    segments = path.rstrip("/").removesuffix(".json").split("/")
     for known in OPERATIONS:
         parts = known.removeprefix("PUT ").split("/")
-        if len(parts) == len(given) and known.startswith("PUT ") and all(map(_fits, parts, given)):
+        if len(parts) == len(segments) and known.startswith("PUT ") and all(map(_matches, parts, segments)):
             return OPERATIONS[known].action
-    return not given[-1][:1].isdecimal()
+    return not segments[-1][:1].isdecimal()
 
 
-def _fits(part: str, given: str) -> bool:
-    return part == given or (part.startswith("{") and given[:1].isdecimal())
+def _matches(part: str, segment: str) -> bool:
+    return part == segment or (part.startswith("{") and segment[:1].isdecimal())
 
 
 def _form(operation: Operation, data: object, files: object) -> Form | None:
@@ -125,12 +125,12 @@ def _files(operation: Operation, files: object) -> Iterable[File]:
         raise UsageError(
             f"{operation.id}: files is of type {type(files).__name__}: pass a mapping, or File objects"
         )
-    for each in cast("Iterable[Any]", files):
-        if not isinstance(each, File):
+    for file in cast("Iterable[Any]", files):
+        if not isinstance(file, File):
             raise UsageError(
-                f"{operation.id}: files holds a {type(each).__name__}: pass File objects, or a mapping"
+                f"{operation.id}: files contains a {type(file).__name__}: pass File objects, or a mapping"
             )
-        yield each
+        yield file
 
 
 def _file(operation: Operation, name: object, given: Any) -> File:

@@ -162,7 +162,7 @@ class _Transfer:
                 headers |= {"range": f"bytes={target.received}-", "if-range": self._validator}
         request = Request("GET", address.url, headers=headers, operation=self._operation, confidential=True)
         if session.options is not None:
-            request = session.options.limited(request)
+            request = session.options.applied_elsewhere(request)
         tokens = session.tokens if address.ours else None
         self._answered = False
         async with session.transport.stream(request, tokens) as response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from kantata_client._calls.arguments import path_of, query_of
 from kantata_client._calls.envelope import malformed
-from kantata_client._calls.session import asked_for
+from kantata_client._calls.session import requested_by
 from kantata_client._lazy import resolvable
 from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
 from kantata_client._lists.walk import Dicts, Items, Pages
@@ -69,7 +69,7 @@ class Paginator(Generic[M]):
         query = {name: _kept(value) for name, value in query.items()}
         self._query = query
         sent = dict(query_of(operation, query))
-        self._asked = asked_for(sent.items())
+        self._asked = requested_by(sent.items())
         self._chunks = chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
         if self._chunks and ("order" in sent or self._first_page != 1):

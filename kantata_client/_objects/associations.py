@@ -46,7 +46,9 @@ class Association:
         if envelope is None:
             return False
         received = model.__dict__
-        return envelope.asked(model, self.name, told=self.ids in received and not received[self.ids])
+        return envelope.requested(
+            model, self.name, known_empty=self.ids in received and not received[self.ids]
+        )
 
     def not_included(self, model: Model) -> NotIncludedError:
         """The error for an association that was not asked for."""

@@ -226,7 +226,7 @@ class _Direct:
         )
         del signed  # must not appear in a traceback that shows local variables
         if self._session.options is not None:
-            request = self._session.options.limited(request)
+            request = self._session.options.applied_elsewhere(request)
         response = await self._session.transport.send(request)
         return str(response.status) == agreed
 

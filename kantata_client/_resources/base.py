@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from kantata_client._calls.beyond import extended
+from kantata_client._calls.extras import with_extras
 from kantata_client._lazy import resolvable
 from kantata_client._objects.model import Model
 from kantata_client._suggestions import similar
@@ -59,7 +59,7 @@ class Resource:
         query: Mapping[str, Any] = _NOTHING,
         extra_query: Mapping[str, object] | None = None,
     ) -> Paginator[M]:
-        query, _ = extended(operation, query, None, extra_query, None)
+        query, _ = with_extras(operation, query, None, extra_query, None)
         from kantata_client._lists.paginator import Paginator
 
         return Paginator(self._session, operation, cls, path, query)
@@ -75,7 +75,7 @@ class Resource:
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
     ) -> M:
-        query, body = extended(operation, query, body, extra_query, extra_body)
+        query, body = with_extras(operation, query, body, extra_query, extra_body)
         return await self._session.one(operation, cls, path, query, body)
 
     async def _many(
@@ -89,7 +89,7 @@ class Resource:
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
     ) -> list[M]:
-        query, body = extended(operation, query, body, extra_query, extra_body)
+        query, body = with_extras(operation, query, body, extra_query, extra_body)
         return await self._session.many(operation, cls, path, query, body)
 
     async def _none(
@@ -102,7 +102,7 @@ class Resource:
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
     ) -> None:
-        query, body = extended(operation, query, body, extra_query, extra_body)
+        query, body = with_extras(operation, query, body, extra_query, extra_body)
         await self._session.perform(operation, path, query, body)
 
     async def _file(
@@ -115,7 +115,7 @@ class Resource:
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
     ) -> bytes:
-        query, body = extended(operation, query, body, extra_query, extra_body)
+        query, body = with_extras(operation, query, body, extra_query, extra_body)
         response, _ = await self._session.perform(operation, path, query, body)
         return response.content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._calls.arguments import NO_ZONE
+from kantata_client._calls.values import NO_ZONE
 from kantata_client._files.waiting import NOT_YET, Pauses, check_pauses
 from kantata_client._resources.base import Resource
 from kantata_client.errors import ExportError, UsageError

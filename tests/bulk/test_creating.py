@@ -70,7 +70,7 @@ async def test_a_wrong_item_is_refused_before_anything_is_sent(place: Place) -> 
     rows[7_312]["time_in_minutes"] = "half an hour"
     for source in (rows, iter(rows)):
         with pytest.raises(
-            UsageError, match=r"items\[7312\]\.time_in_minutes: a whole number is needed"
+            UsageError, match=r"items\[7312\]\.time_in_minutes must be a whole number"
         ) as caught:
             await place.kantata.time_entries.create_many(source)
         assert "Nothing was sent" in str(caught.value)

@@ -215,7 +215,7 @@ async def test_an_items_own_reference_is_kept(place: Place) -> None:
             lambda rows: rows[3].update(external_reference={"service_name": "crm"}),
             r"items\[3\] has an external_reference whose service_name is 'crm', not 'erp'",
         ),
-        (lambda rows: rows.__setitem__(3, 7), r"items\[3\]: a mapping or a model is needed"),
+        (lambda rows: rows.__setitem__(3, 7), r"items\[3\] must be a mapping or a model"),
     ],
     ids=range(9),
 )

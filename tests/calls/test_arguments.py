@@ -1,14 +1,12 @@
-"""Wrong use fails before anything is sent, with a sentence; right use is put as the service wants it."""
+"""Arguments of calls: invalid ones are rejected before anything is sent, valid ones are converted for the service."""
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from kantata_client import File, Kantata, KantataError, UsageError, models
@@ -16,69 +14,42 @@ from kantata_client import File, Kantata, KantataError, UsageError, models
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.recorder import Recorder
+
 pytestmark = pytest.mark.anyio
 
 TOKEN = "tok-e1f9"
-NEEDED = {"workspace_id": 10, "title": "Kick-off", "story_type": "task"}
-
-
-class Recorder:
-    """A service that keeps the requests and answers each with one story."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        self.requests.append(request)
-        key = request.url.path.split("/")[3]
-        results = [{"key": key, "id": "7"}]
-        return httpx.Response(200, json={"count": 1, "results": results, key: {"7": {"id": "7"}}})
-
-    @property
-    def query(self) -> dict[str, str]:
-        (request,) = self.requests
-        return dict(request.url.params.multi_items())
-
-    @property
-    def body(self) -> Any:
-        (request,) = self.requests
-        return json.loads(request.content)
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+REQUIRED = {"workspace_id": 10, "title": "Kick-off", "story_type": "task"}
 
 
 @pytest.fixture
 def kantata(recorder: Recorder) -> Kantata:
-    return Kantata(TOKEN, transport=httpx.MockTransport(recorder))
+    return recorder.client(TOKEN)
 
 
 class NoOffset(tzinfo):
-    """A time zone that does not know its offset."""
+    """A time zone without an offset."""
 
     def utcoffset(self, dt: datetime | None) -> None:
         return None
 
 
 async def finished(called: Any) -> Any:
-    """What a call of any kind leads to."""
+    """The result of a call, or all objects of a list."""
     if hasattr(called, "collect"):
         return await called.collect()
     return await called
 
 
-WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
+INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     # --- lists
     "unknown include": (
         lambda k: k.stories.list(include=["assignee"]),
-        "stories.list: include: 'assignee' is not one of its values; did you mean 'assignees'?",
+        "stories.list: include: unknown value 'assignee'; did you mean 'assignees'?",
     ),
     "unknown include in text": (
         lambda k: k.stories.list(include="workspace,nothing_like_it_at_all"),
-        "stories.list: include: 'nothing_like_it_at_all' is not one of its values; it takes ",
+        "stories.list: include: unknown value 'nothing_like_it_at_all'; known values: ",
     ),
     "unknown include of one object": (
         lambda k: k.stories.get(7, include=["asignees"]),
@@ -86,11 +57,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "unknown order": (
         lambda k: k.stories.list(order="updated_at:descending"),
-        "stories.list: order: 'updated_at:descending' is not one of its values; did you mean 'updated_at:desc'?",
+        "stories.list: order: unknown value 'updated_at:descending'; did you mean 'updated_at:desc'?",
     ),
     "order without direction": (
         lambda k: k.stories.list(order="updated_at"),
-        "'updated_at' is not one of its values",
+        "unknown value 'updated_at'",
     ),
     "unknown optional field": (
         lambda k: k.stories.list(optional_fields=["can_edt"]),
@@ -98,71 +69,71 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "per_page over 200": (
         lambda k: k.stories.list(per_page=201),
-        "stories.list: per_page is 201, the service gives 200 at most.",
+        "stories.list: per_page must be at most 200, got 201.",
     ),
-    "per_page 0": (lambda k: k.stories.list(per_page=0), "per_page is 0, it begins at 1"),
-    "page 0": (lambda k: k.stories.list(page=0), "stories.list: page is 0, it begins at 1."),
-    "page -1": (lambda k: k.stories.list(page=-1), "page is -1, it begins at 1"),
-    "bool for a number": (
+    "per_page 0": (lambda k: k.stories.list(per_page=0), "per_page must be at least 1, got 0"),
+    "page 0": (lambda k: k.stories.list(page=0), "stories.list: page must be at least 1, got 0."),
+    "page -1": (lambda k: k.stories.list(page=-1), "page must be at least 1, got -1"),
+    "bool as a number": (
         lambda k: k.stories.list(per_page=True),
-        "a whole number is needed, not True (bool)",
+        "must be a whole number, got True (bool)",
     ),
-    "text for a number": (
+    "text as a number": (
         lambda k: k.stories.list(per_page="many"),
-        "a whole number is needed, not 'many' (str)",
+        "must be a whole number, got 'many' (str)",
     ),
-    "fraction for a number": (
+    "fraction as a number": (
         lambda k: k.stories.list(page=1.5),
-        "a whole number is needed, not 1.5 (float)",
+        "must be a whole number, got 1.5 (float)",
     ),
-    "number for a bool": (lambda k: k.stories.list(all_on_account=1), "True or False is needed, not 1 (int)"),
-    "text for a bool": (
+    "number as a bool": (lambda k: k.stories.list(all_on_account=1), "must be True or False, got 1 (int)"),
+    "text as a bool": (
         lambda k: k.stories.list(all_on_account="true"),
-        "True or False is needed, not 'true' (str)",
+        "must be True or False, got 'true' (str)",
     ),
-    "no date": (
+    "text that is not a date": (
         lambda k: k.stories.list(due_on="tomorrow"),
-        "a date (or YYYY-MM-DD) is needed, not 'tomorrow' (str)",
+        "must be a date or 'YYYY-MM-DD', got 'tomorrow' (str)",
     ),
-    "no such day": (lambda k: k.stories.list(due_on="2026-02-30"), "not '2026-02-30' (str)"),
-    "no datetime": (
+    "date that does not exist": (lambda k: k.stories.list(due_on="2026-02-30"), "got '2026-02-30' (str)"),
+    "text that is not a datetime": (
         lambda k: k.stories.list(updated_after="yesterday"),
-        "a datetime (or ISO 8601 text, or a date for its midnight in UTC) is needed, not 'yesterday' (str)",
+        "must be a datetime, ISO 8601 text, or a date for its midnight in UTC, got 'yesterday' (str)",
     ),
-    "number for a datetime": (
+    "number as a datetime": (
         lambda k: k.stories.list(updated_after=1_700_000_000),
-        "for its midnight in UTC) is needed",
+        "for its midnight in UTC, got 1700000000 (int)",
     ),
     "naive datetime": (
         lambda k: k.stories.list(updated_after=NAIVE),
-        "stories.list: updated_after has no time zone: give one, e.g. datetime.now(UTC) or value.astimezone().",
+        "stories.list: updated_after has no time zone: add one, e.g. datetime.now(UTC) or value.astimezone().",
     ),
-    "naive datetime of a zone that knows no offset": (
+    "datetime whose zone has no offset": (
         lambda k: k.stories.list(updated_after=NAIVE.replace(tzinfo=NoOffset())),
         "updated_after has no time zone",
     ),
     "naive datetime in a body": (
         lambda k: k.posts.create(workspace_id=1, message="x", backdated_to=NAIVE),
-        "posts.create: backdated_to has no time zone: give one",
+        "posts.create: backdated_to has no time zone: add one",
     ),
-    "naive datetime in a value of any type": (
+    "naive datetime in an untyped value": (
         lambda k: k.custom_field_values.create(
             subject_type="Workspace", subject_id=10, custom_field_id=3, value=[NAIVE]
         ),
-        "custom_field_values.create: value[0] has no time zone: give one",
+        "custom_field_values.create: value[0] has no time zone: add one",
     ),
     "empty only": (
         lambda k: k.stories.list(only=[]),
-        "stories.list: only is empty; leave it out, or do not send the request at all.",
+        "stories.list: only is empty; leave it out, or skip the request.",
     ),
     "empty only as text": (lambda k: k.stories.list(only=" , "), "only is empty"),
     "too many external ids": (
         lambda k: k.stories.list(external_reference_service_model_refs=[str(n) for n in range(201)]),
-        "has 201 items, the service takes 200 at most",
+        "has 201 items; the service accepts at most 200",
     ),
     "empty filter": (lambda k: k.stories.list(with_assignees=[]), "with_assignees is empty"),
-    "value of an enum": (lambda k: k.stories.list(archived="yes"), "'yes' is not one of its values"),
-    "mapping for a list": (lambda k: k.stories.list(only={"a": 1}), "only"),
+    "unknown value": (lambda k: k.stories.list(archived="yes"), "unknown value 'yes'"),
+    "mapping as a list": (lambda k: k.stories.list(only={"a": 1}), "only"),
     "required parameter is None": (
         lambda k: k.story_state_changes.list(story_id=None),
         "story_id is required",
@@ -170,184 +141,202 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     # --- ids
     "empty id": (
         lambda k: k.stories.get(""),
-        "stories.get: id: the id is empty; an object that was not created yet has none.",
+        "stories.get: id is empty; a record has no id until it is created.",
     ),
-    "blank id": (lambda k: k.stories.delete("  "), "the id is empty"),
-    "None for an id": (lambda k: k.stories.get(None), "an id is a number or a text, not None (NoneType)"),
-    "bool for an id": (
+    "blank id": (lambda k: k.stories.delete("  "), "id is empty"),
+    "None as an id": (lambda k: k.stories.get(None), "id must be a number or text, got None (NoneType)"),
+    "bool as an id": (
         lambda k: k.stories.update(True, title="x"),
-        "an id is a number or a text, not True (bool)",
+        "id must be a number or text, got True (bool)",
     ),
-    "object for an id": (
+    "model as an id": (
         lambda k: k.stories.get(models.Story(id="7")),
-        "stories.get: id: an id is a number or a text, not Story(id='7') (Story); give its id, story.id.",
+        "stories.get: id must be a number or text, got Story(id='7') (Story); pass its id, story.id.",
     ),
-    "object for the id of an update": (
+    "model as the id of an update": (
         lambda k: k.time_entries.update(models.TimeEntry(id="7"), notes="x"),
-        "; give its id, time_entry.id. Nothing was sent.",
+        "; pass its id, time_entry.id. Nothing was sent.",
     ),
-    "object for the id of a deletion": (
+    "model as the id of a deletion": (
         lambda k: k.stories.delete(models.Story(id="7")),
-        "; give its id, story.id.",
+        "; pass its id, story.id.",
     ),
-    "object for an id in a query": (
+    "model as an id in a query": (
         lambda k: k.stories.list(workspace_id=models.Workspace(id="7")),
-        "workspace_id: a whole number is needed, not Workspace(id='7') (Workspace); give its id, workspace.id.",
+        "workspace_id must be a whole number, got Workspace(id='7') (Workspace); pass its id, workspace.id.",
     ),
-    "object for an id in a body": (
-        lambda k: k.stories.create(**{**NEEDED, "workspace_id": models.Workspace(id="7")}),
-        "; give its id, workspace.id.",
+    "model as an id in a body": (
+        lambda k: k.stories.create(**{**REQUIRED, "workspace_id": models.Workspace(id="7")}),
+        "; pass its id, workspace.id.",
     ),
-    "id that climbs": (
+    "id with dot segments": (
         lambda k: k.stories.get(".."),
         "stories.get: id must be an id such as 7 or '7:12', got '..'",
     ),
-    "empty id in a bulk": (
+    "empty id in a bulk deletion": (
         lambda k: k.time_entries.delete_many([1, ""]),
         "time_entries.delete_many: ids[1] must be an id, not ''",
     ),
-    "None in a bulk": (lambda k: k.time_entries.delete_many([None]), "ids[0] must be an id, not None"),
-    "text as a bulk": (
+    "None in a bulk deletion": (
+        lambda k: k.time_entries.delete_many([None]),
+        "ids[0] must be an id, not None",
+    ),
+    "text as a collection of ids": (
         lambda k: k.time_entries.delete_many("123"),
         "expected a collection of items, got str",
     ),
     # --- bodies
     "required property is None": (
-        lambda k: k.stories.create(**{**NEEDED, "title": None}),
-        "stories.create: title is required and can't be None.",
+        lambda k: k.stories.create(**{**REQUIRED, "title": None}),
+        "stories.create: title is required and cannot be None.",
     ),
-    "bool for an id in a body": (
-        lambda k: k.stories.create(**{**NEEDED, "workspace_id": True}),
-        "workspace_id: a whole number is needed, not True (bool)",
+    "bool as an id in a body": (
+        lambda k: k.stories.create(**{**REQUIRED, "workspace_id": True}),
+        "workspace_id must be a whole number, got True (bool)",
     ),
-    "bool for a text": (
-        lambda k: k.stories.create(**{**NEEDED, "title": True}),
-        "title: text is needed, not True",
+    "bool as text": (
+        lambda k: k.stories.create(**{**REQUIRED, "title": True}),
+        "title must be text, got True",
     ),
-    "list for a text": (
-        lambda k: k.stories.create(**{**NEEDED, "title": ["x"]}),
-        "title: text is needed, not ['x']",
+    "list as text": (
+        lambda k: k.stories.create(**{**REQUIRED, "title": ["x"]}),
+        "title must be text, got ['x']",
     ),
-    "value of an enum in a body": (
-        lambda k: k.stories.create(**{**NEEDED, "story_type": "tusk"}),
-        "stories.create: story_type: 'tusk' is not one of its values; did you mean 'task'?",
+    "unknown value in a body": (
+        lambda k: k.stories.create(**{**REQUIRED, "story_type": "tusk"}),
+        "stories.create: story_type: unknown value 'tusk'; did you mean 'task'?",
     ),
-    "no number": (
+    "text that is not a number": (
         lambda k: k.skill_memberships.create(skill_id="x", user_id=1, level=1),
-        "skill_id: a whole number is needed",
+        "skill_id must be a whole number",
     ),
     "infinite number": (
         lambda k: k.time_off_entries.create(user_id=1, hours=float("inf"), requested_date="2026-03-04"),
-        "a finite number is needed, not inf (float)",
+        "must be a finite number, got inf (float)",
     ),
-    "unknown property inside": (
-        lambda k: k.stories.create(**NEEDED, external_reference={"service_nam": "crm"}),
-        "stories.create: external_reference.service_nam is not a property of it; did you mean 'service_name'?",
+    "unknown property of an inner object": (
+        lambda k: k.stories.create(**REQUIRED, external_reference={"service_nam": "crm"}),
+        "stories.create: external_reference.service_nam is not a known property; did you mean 'service_name'?",
     ),
-    "wrong type inside": (
-        lambda k: k.stories.create(**NEEDED, external_reference={**REFERENCE, "locked": "yes"}),
-        "external_reference.locked: True or False is needed, not 'yes' (str)",
+    "wrong type in an inner object": (
+        lambda k: k.stories.create(**REQUIRED, external_reference={**REFERENCE, "locked": "yes"}),
+        "external_reference.locked must be True or False, got 'yes' (str)",
     ),
-    "text for an object": (
-        lambda k: k.stories.create(**NEEDED, external_reference="crm"),
-        "external_reference: a mapping is needed, not 'crm' (str)",
+    "text as an object": (
+        lambda k: k.stories.create(**REQUIRED, external_reference="crm"),
+        "external_reference must be a mapping, got 'crm' (str)",
     ),
-    "text for a list": (
+    "text as a list": (
         lambda k: k.posts.create(workspace_id=1, message="x", recipient_ids="1,2"),
-        "a list is needed",
+        "must be a list",
     ),
     "wrong type in a list": (
         lambda k: k.posts.create(workspace_id=1, message="x", recipient_ids=[1, None]),
-        "recipient_ids[1]: a whole number is needed, not None (NoneType)",
+        "recipient_ids[1] must be a whole number, got None (NoneType)",
     ),
-    "unknown property in a bulk": (
-        lambda k: k.stories.create_many([NEEDED, {**NEEDED, "titel": "x"}]),
-        "items[1].titel is not a property of it; did you mean 'title'?",
+    "unknown property in a bulk creation": (
+        lambda k: k.stories.create_many([REQUIRED, {**REQUIRED, "titel": "x"}]),
+        "items[1].titel is not a known property; did you mean 'title'?",
     ),
-    "missing property in a bulk": (
+    "missing property in a bulk creation": (
         lambda k: k.stories.create_many([{"title": "x", "story_type": "task"}]),
         "stories.create: items[0].workspace_id is required.",
     ),
-    "no mapping in a bulk": (
+    "number in a bulk creation": (
         lambda k: k.stories.create_many([7]),
-        "items[0]: a mapping or a model is needed, not 7",
+        "items[0] must be a mapping or a model, got 7",
     ),
-    "text for a file": (
+    "text as a file": (
         lambda k: k.users.update_profile_photo(7, profile_photo_attachment_file="x"),
         "bytes or a File",
     ),
-    "no concurrency": (
-        lambda k: k.stories.create_many([NEEDED], concurrency=0),
+    "concurrency of 0": (
+        lambda k: k.stories.create_many([REQUIRED], concurrency=0),
         "concurrency must be a number of simultaneous requests, at least 1, not 0",
     ),
-    "no concurrency of pages": (
+    "concurrency of 0 pages": (
         lambda k: k.stories.list().pages(concurrency=0),
         "concurrency is 0, it begins at 1",
     ),
-    # --- the way out
+    # --- kantata.request
     "path without a slash": (
         lambda k: k.request("GET", "stories"),
-        "path is 'stories': give it below the base URL",
+        "path is 'stories': pass a path below the base URL",
     ),
     "another host": (lambda k: k.request("GET", "//evil.example/x"), "path is '//evil.example/x'"),
     "query in the path": (lambda k: k.request("GET", "/stories?page=1"), "the query in `params`"),
-    "path that climbs": (
+    "path with dot segments": (
         lambda k: k.request("GET", "/../../oauth/revoke"),
         "path is '/../../oauth/revoke': it must have no segment '.' or '..'",
     ),
-    "path that climbs at its end": (lambda k: k.request("GET", "/stories/.."), "no segment"),
-    "path that stays": (lambda k: k.request("GET", "/stories/./7"), "no segment"),
-    "path that climbs in disguise": (lambda k: k.request("GET", "/stories/%2E%2e/x"), "no segment"),
-    "path that climbs by backslashes": (lambda k: k.request("GET", "/stories\\..\\x"), "no segment"),
+    "path that ends in a dot segment": (lambda k: k.request("GET", "/stories/.."), "no segment"),
+    "path with a single dot": (lambda k: k.request("GET", "/stories/./7"), "no segment"),
+    "path with encoded dot segments": (lambda k: k.request("GET", "/stories/%2E%2e/x"), "no segment"),
+    "path with backslashes": (lambda k: k.request("GET", "/stories\\..\\x"), "no segment"),
     "line break in the path": (lambda k: k.request("GET", "/stories\n"), "no control character"),
-    "half a surrogate in the path": (lambda k: k.request("GET", "/stories/\ud800"), "no control character"),
-    "params that are no mapping": (
+    "half of a surrogate pair in the path": (
+        lambda k: k.request("GET", "/stories/\ud800"),
+        "no control character",
+    ),
+    "params that are not a mapping": (
         lambda k: k.request("GET", "/stories", params=[("page", 1)]),
-        "GET /stories: params: a mapping is needed, not [('page', 1)] (list).",
+        "GET /stories: params must be a mapping, got [('page', 1)] (list).",
     ),
-    "name of a param that is no text": (lambda k: k.request("GET", "/x", params={None: 1}), "has to be text"),
-    "mapping in a param": (
+    "key of params that is not text": (
+        lambda k: k.request("GET", "/x", params={None: 1}),
+        "keys must be text",
+    ),
+    "mapping in params": (
         lambda k: k.request("GET", "/x", params={"filter": {"a": 1}}),
-        "GET /x: filter: a query has no form for {'a': 1} (dict).",
+        "GET /x: filter cannot be sent in a query: {'a': 1} (dict).",
     ),
-    "NaN in a param": (lambda k: k.request("GET", "/x", params={"rate": float("nan")}), "JSON has no form"),
-    "naive datetime in a param": (lambda k: k.request("GET", "/x", params={"since": NAIVE}), "no time zone"),
+    "NaN in params": (
+        lambda k: k.request("GET", "/x", params={"rate": float("nan")}),
+        "cannot be converted to JSON",
+    ),
+    "naive datetime in params": (lambda k: k.request("GET", "/x", params={"since": NAIVE}), "no time zone"),
     "NaN in JSON": (
         lambda k: k.request("POST", "/x", json={"rate": [float("nan")]}),
-        "POST /x: json.rate[0]: JSON has no form for nan (float).",
+        "POST /x: json.rate[0] cannot be converted to JSON: nan (float).",
     ),
-    "infinity in JSON": (lambda k: k.request("POST", "/x", json={"rate": float("inf")}), "no form for inf"),
-    "object in JSON": (lambda k: k.request("POST", "/x", json={"a": object()}), "json.a: JSON has no form"),
-    "bytes in JSON": (lambda k: k.request("POST", "/x", json=b"{}"), "json: JSON has no form for b'{}'"),
+    "infinity in JSON": (lambda k: k.request("POST", "/x", json={"rate": float("inf")}), "to JSON: inf"),
+    "object in JSON": (
+        lambda k: k.request("POST", "/x", json={"a": object()}),
+        "json.a cannot be converted to JSON",
+    ),
+    "bytes in JSON": (
+        lambda k: k.request("POST", "/x", json=b"{}"),
+        "json cannot be converted to JSON: b'{}'",
+    ),
     "model in JSON": (
         lambda k: k.request("POST", "/x", json={"story": models.Story(id="7")}),
-        "json.story: JSON has no form for Story(id='7') (Story).",
+        "json.story cannot be converted to JSON: Story(id='7') (Story).",
     ),
-    "name in JSON that is no text": (
+    "key in JSON that is not text": (
         lambda k: k.request("POST", "/x", json={("a", 1): 2}),
-        "json: a name in it is ('a', 1) (tuple), but has to be text.",
+        "json: keys must be text, got ('a', 1) (tuple).",
     ),
-    "half a surrogate in a name": (
+    "half of a surrogate pair in a key": (
         lambda k: k.request("POST", "/x", json={"\ud800": 2}),
-        "not valid Unicode",
+        "must be valid Unicode",
     ),
     "naive datetime in JSON": (
         lambda k: k.request("POST", "/x", json={"at": NAIVE}),
-        "POST /x: json.at has no time zone: give one",
+        "POST /x: json.at has no time zone: add one",
     ),
 }
-NAIVE = datetime(2026, 3, 4, 5, 6, 7)  # noqa: DTZ001 - refused
+NAIVE = datetime(2026, 3, 4, 5, 6, 7)  # noqa: DTZ001 - rejected
 REFERENCE = {"service_name": "crm", "service_model": "Deal", "service_model_ref": "1"}
 
 
-@pytest.mark.parametrize("name", WRONG)
-async def test_wrong_use_is_told_before_anything_is_sent(
+@pytest.mark.parametrize("name", INVALID)
+async def test_invalid_arguments_are_rejected_before_anything_is_sent(
     name: str, kantata: Kantata, recorder: Recorder
 ) -> None:
-    call, sentence = WRONG[name]
+    call, message = INVALID[name]
     with pytest.raises(UsageError) as caught:
         await finished(call(kantata))
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     assert TOKEN not in str(caught.value)
     assert recorder.requests == []
     assert isinstance(caught.value, ValueError)
@@ -355,39 +344,39 @@ async def test_wrong_use_is_told_before_anything_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("call", "message"),
     [
         (lambda k: k.stories.list(workspce_id=10), "unexpected keyword argument 'workspce_id'"),
-        (lambda k: k.stories.create(**NEEDED, titel="x"), "unexpected keyword argument 'titel'"),
+        (lambda k: k.stories.create(**REQUIRED, titel="x"), "unexpected keyword argument 'titel'"),
         (lambda k: k.stories.create(title="x"), "missing 1 required keyword-only argument: 'workspace_id'"),
         (lambda k: k.stories.get(), "missing 1 required positional argument: 'id'"),
         (lambda k: k.stories.update(7, "New title"), "takes 2 positional arguments but 3 were given"),
         (lambda k: k.custom_field_values.list(), "missing 1 required keyword-only argument: 'subject_type'"),
     ],
 )
-async def test_python_itself_tells_of_wrong_keywords(
-    call: Any, sentence: str, kantata: Kantata, recorder: Recorder
+async def test_wrong_keywords_raise_type_error(
+    call: Any, message: str, kantata: Kantata, recorder: Recorder
 ) -> None:
-    with pytest.raises(TypeError, match=re.escape(sentence)):
+    with pytest.raises(TypeError, match=re.escape(message)):
         await finished(call(kantata))
     assert recorder.requests == []
 
 
 @pytest.mark.parametrize("name", ["unknown include", "per_page over 200", "page 0", "empty only"])
-async def test_a_list_is_checked_when_it_is_made(name: str, kantata: Kantata) -> None:
-    """Not at the first page, far from the line that is wrong."""
+async def test_arguments_of_lists_are_checked_when_the_list_is_created(name: str, kantata: Kantata) -> None:
+    """The traceback shows the line with the mistake, not the loop that reads the first page."""
     with pytest.raises(UsageError):
-        WRONG[name][0](kantata)
+        INVALID[name][0](kantata)
 
 
-async def test_a_walk_is_not_awaited(kantata: Kantata) -> None:
+async def test_awaiting_a_list_explains_how_to_read_it(kantata: Kantata) -> None:
     with pytest.raises(
         TypeError, match=r"stories\.list\(\) is a walk .* first\(\), one\(\), count\(\) or collect\(\)"
     ):
         await kantata.stories.list()  # type: ignore[misc]
 
 
-def test_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_token_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KANTATA_ACCESS_TOKEN", raising=False)
     with pytest.raises(
         UsageError, match=r"No access token: pass Kantata\(token=…\), or set the variable KANTATA_ACCESS"
@@ -396,14 +385,14 @@ def test_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ünicode", 7])
-def test_no_usable_token(token: Any) -> None:
+def test_invalid_tokens_are_rejected_and_not_shown(token: Any) -> None:
     with pytest.raises(UsageError) as caught:
         Kantata(token)
     assert "ccess token" in str(caught.value)
     assert not token or str(token) not in str(caught.value)
 
 
-# --- right use ---------------------------------------------------------------------------------
+# --- valid arguments ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -416,18 +405,20 @@ def test_no_usable_token(token: Any) -> None:
         ("2026-03-04", "2026-03-04"),
     ],
 )
-async def test_moments(given: Any, sent: str, kantata: Kantata, recorder: Recorder) -> None:
+async def test_datetimes_in_every_accepted_form(
+    given: Any, sent: str, kantata: Kantata, recorder: Recorder
+) -> None:
     await kantata.stories.list(updated_after=given).first()
     assert recorder.query["updated_after"] == sent
 
 
 @pytest.mark.parametrize("given", [date(2026, 3, 4), datetime(2026, 3, 4, 23, 59, tzinfo=UTC), "2026-03-04"])
-async def test_days(given: Any, kantata: Kantata, recorder: Recorder) -> None:
+async def test_dates_in_every_accepted_form(given: Any, kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.list(due_on=given).first()
     assert recorder.query["due_on"] == "2026-03-04"
 
 
-async def test_days_in_a_body(kantata: Kantata, recorder: Recorder) -> None:
+async def test_dates_in_a_body(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.update(7, due_date=date(2026, 3, 4), start_date="2026-03-01")
     assert recorder.body == {"story": {"due_date": "2026-03-04", "start_date": "2026-03-01"}}
 
@@ -441,28 +432,26 @@ async def test_days_in_a_body(kantata: Kantata, recorder: Recorder) -> None:
         ("workspace", "assignees"),
     ],
 )
-async def test_an_include_in_any_form(given: Any, kantata: Kantata, recorder: Recorder) -> None:
+async def test_include_in_every_accepted_form(given: Any, kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.get(7, include=given)
     assert recorder.query == {"include": "workspace,assignees"}
 
 
-async def test_an_include_from_an_iterator_serves_the_whole_walk(
-    kantata: Kantata, recorder: Recorder
-) -> None:
-    """The query keeps it, and the associations read as asked for."""
+async def test_include_from_an_iterator_applies_to_every_page(kantata: Kantata, recorder: Recorder) -> None:
+    """The request and the associations both use it, although an iterator can be read only once."""
     story = await kantata.stories.list(include=iter(["workspace"])).first()  # type: ignore[arg-type]
     assert recorder.query["include"] == "workspace"
     assert story is not None
     assert story.workspace is None
 
 
-async def test_an_include_from_an_iterator_serves_a_single_object(kantata: Kantata) -> None:
+async def test_include_from_an_iterator_applies_to_a_single_record(kantata: Kantata) -> None:
     story = await kantata.stories.get(7, include=iter(["workspace"]))  # type: ignore[arg-type]
     assert story.workspace is None
 
 
 @pytest.mark.parametrize("given", [[], (), "", None])
-async def test_no_include(given: Any, kantata: Kantata, recorder: Recorder) -> None:
+async def test_empty_include_is_left_out(given: Any, kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.get(7, include=given)
     assert recorder.query == {}
 
@@ -470,35 +459,35 @@ async def test_no_include(given: Any, kantata: Kantata, recorder: Recorder) -> N
 @pytest.mark.parametrize(
     ("given", "sent"), [(7, "7"), ("8", "8"), ([7, "8"], "7,8"), ({7: 1}.keys(), "7"), ("7, 8", "7,8")]
 )
-async def test_only_in_any_form(given: Any, sent: str, kantata: Kantata, recorder: Recorder) -> None:
+async def test_only_in_every_accepted_form(
+    given: Any, sent: str, kantata: Kantata, recorder: Recorder
+) -> None:
     await kantata.stories.list(only=given).first()
     assert recorder.query["only"] == sent
 
 
-async def test_none_is_null_in_a_body_and_nothing_in_a_query(kantata: Kantata, recorder: Recorder) -> None:
+async def test_none_is_null_in_a_body_and_left_out_of_a_query(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.update(7, due_date=None, include=None)
     assert recorder.body == {"story": {"due_date": None}}
     assert recorder.query == {}
 
 
-async def test_what_is_not_given_is_not_sent(kantata: Kantata, recorder: Recorder) -> None:
+async def test_omitted_properties_are_not_sent(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.stories.update(7, title="x")
     assert recorder.body == {"story": {"title": "x"}}
 
 
-async def test_ids_as_text_are_sent_as_the_numbers_that_the_contract_wants(
-    kantata: Kantata, recorder: Recorder
-) -> None:
-    await kantata.stories.create(**{**NEEDED, "workspace_id": "10"})
+async def test_ids_as_text_are_sent_as_numbers_in_a_body(kantata: Kantata, recorder: Recorder) -> None:
+    await kantata.stories.create(**{**REQUIRED, "workspace_id": "10"})
     assert recorder.body["story"]["workspace_id"] == 10
 
 
-async def test_decimals(kantata: Kantata, recorder: Recorder) -> None:
+async def test_decimals_are_sent_as_numbers(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.time_off_entries.create(user_id=1, hours=Decimal("7.5"), requested_date="2026-03-04")
     assert recorder.body["time_off_entry"]["hours"] == 7.5
 
 
-async def test_values_of_any_type(kantata: Kantata, recorder: Recorder) -> None:
+async def test_untyped_values_are_converted_to_json(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.custom_field_values.create(
         subject_type="Workspace",
         subject_id=10,
@@ -518,7 +507,9 @@ async def test_values_of_any_type(kantata: Kantata, recorder: Recorder) -> None:
         ("12:34", "/12:34"),
     ],
 )
-async def test_ids_in_a_path(given: Any, sent: str, kantata: Kantata, recorder: Recorder) -> None:
+async def test_ids_in_every_accepted_form(
+    given: Any, sent: str, kantata: Kantata, recorder: Recorder
+) -> None:
     await kantata.stories.get(given)
     assert recorder.requests[0].url.raw_path.decode() == f"/api/v1/stories{sent}"
 
@@ -557,7 +548,7 @@ async def test_ids_in_a_path(given: Any, sent: str, kantata: Kantata, recorder: 
     ids=ascii,
 )
 @pytest.mark.parametrize("method", ["get", "delete", "update"])
-async def test_nothing_but_an_id_stands_in_a_path(
+async def test_ids_that_could_change_the_path_are_rejected(
     method: str, given: str, kantata: Kantata, recorder: Recorder
 ) -> None:
     values = {"title": "T"} if method == "update" else {}
@@ -593,7 +584,7 @@ async def test_nothing_but_an_id_stands_in_a_path(
     ],
     ids=ascii,
 )
-async def test_a_path_of_one_s_own_leads_where_it_seems_to(
+async def test_ambiguous_paths_are_rejected_by_request(
     path: str, kantata: Kantata, recorder: Recorder
 ) -> None:
     with pytest.raises(UsageError, match="path is"):
@@ -601,15 +592,13 @@ async def test_a_path_of_one_s_own_leads_where_it_seems_to(
     assert recorder.requests == []
 
 
-async def test_a_path_of_one_s_own_may_have_other_quoted_characters(
-    kantata: Kantata, recorder: Recorder
-) -> None:
+async def test_other_quoted_characters_are_accepted_by_request(kantata: Kantata, recorder: Recorder) -> None:
     for path in ("/tags/b%C3%BCro", "/tags/50%25", "/tags/a%20b", "/set:7/a..b/...", "/tags/büro"):
         await kantata.request("GET", path)
     assert len(recorder.requests) == 5
 
 
-async def test_a_model_is_created_again_from_what_the_body_takes(
+async def test_creating_from_a_model_sends_the_properties_of_the_body(
     kantata: Kantata, recorder: Recorder
 ) -> None:
     story = models.Story(
@@ -619,7 +608,7 @@ async def test_a_model_is_created_again_from_what_the_body_takes(
     assert recorder.body == {"stories": [{"title": "Kick-off", "workspace_id": 10, "story_type": "task"}]}
 
 
-async def test_files_and_fields_of_a_form(kantata: Kantata, recorder: Recorder) -> None:
+async def test_multipart_form_with_file_and_fields(kantata: Kantata, recorder: Recorder) -> None:
     await kantata.attachments.create(
         type="receipt", data=File("data", "bill.pdf", b"%PDF", "application/pdf")
     )
@@ -630,7 +619,7 @@ async def test_files_and_fields_of_a_form(kantata: Kantata, recorder: Recorder) 
     assert b"%PDF" in sent
 
 
-async def test_the_sentence_shortens_what_was_given(kantata: Kantata) -> None:
+async def test_long_values_are_shortened_in_errors(kantata: Kantata) -> None:
     with pytest.raises(UsageError) as caught:
         await kantata.stories.update(7, title=["x" * 10_000])  # type: ignore[arg-type]
     assert len(str(caught.value)) < 200

@@ -1,4 +1,4 @@
-"""Drift: every field of every model with values that the contract does not promise, and how it is told."""
+"""Drift: every field of every model with values of other types than the contract's, and how drift is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def operation_for(cls: type[Model]) -> Operation:
 
 
 def client(*bodies: Any, on_drift: OnDrift = "warn") -> Kantata:
-    """A client whose service sends these bodies one after the other, and the last one again and again."""
+    """A client whose service sends these bodies in turn, and then repeats the last one."""
     left = list(bodies)
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -60,7 +60,7 @@ def annotation(cls: type[Model], field: str) -> str:
 
 
 def fits(kind: str, value: Any) -> bool:
-    """Whether the contract promises such a value; worked out from the annotation, without the code under test."""
+    """Whether a value fits the annotation; decided without the code under test."""
     match kind:
         case "object":
             return True
@@ -108,11 +108,11 @@ VALUES = {
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.asyncio
-async def test_every_field_of_every_model(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_values_in_every_field(value: Any, caplog: pytest.LogCaptureFixture) -> None:
     covered: set[tuple[str, str]] = set()
     for name, cls in CLASSES.items():
         caplog.clear()
-        # One object for each field, and one that has it in all of them.
+        # One object per field, and one with the value in all fields.
         objects = [{field: value} for field in cls.FIELDS]
         kantata = client(enveloped([*objects, dict.fromkeys(cls.FIELDS, value)]))
         found = await walked(kantata, cls)
@@ -124,7 +124,7 @@ async def test_every_field_of_every_model(value: Any, caplog: pytest.LogCaptureF
             assert model.to_dict() == received
             covered.add((name, field))
         if isinstance(value, list):
-            continue  # what a list may hold is for the test below
+            continue  # the items of lists have a test of their own below
         rows = {(row.model, row.field): row for row in kantata.drift}
         expected = {(name, field) for field in cls.FIELDS if not fits(annotation(cls, field), value)}
         assert rows.keys() == expected
@@ -137,7 +137,7 @@ async def test_every_field_of_every_model(value: Any, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.asyncio
-async def test_null_is_no_drift_in_any_field(caplog: pytest.LogCaptureFixture) -> None:
+async def test_null_is_not_drift_in_any_field(caplog: pytest.LogCaptureFixture) -> None:
     for cls in CLASSES.values():
         kantata = client(enveloped([{field: None} for field in cls.FIELDS]), on_drift="raise")
         for model in await walked(kantata, cls):
@@ -149,7 +149,7 @@ async def test_null_is_no_drift_in_any_field(caplog: pytest.LogCaptureFixture) -
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.asyncio
-async def test_raise_names_the_field(name: str) -> None:
+async def test_on_drift_raise_names_the_field(name: str) -> None:
     cls = CLASSES[name]
     field, value = next(
         (field, value)
@@ -164,7 +164,7 @@ async def test_raise_names_the_field(name: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_ignore_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_on_drift_ignore_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     kantata = client(enveloped([{"title": 7, "nobody": 1}], strange={"1": {}}), on_drift="ignore")
     (story,) = await walked(kantata, models.Story)
     assert story.title == 7
@@ -172,7 +172,7 @@ async def test_ignore_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-def test_on_drift_takes_three_values() -> None:
+def test_invalid_on_drift_is_rejected() -> None:
     with pytest.raises(UsageError, match=r"on_drift is 'loud', it takes 'warn', 'raise' or 'ignore'"):
         Kantata("secret", on_drift="loud")  # type: ignore[arg-type]
 
@@ -197,7 +197,7 @@ def test_on_drift_takes_three_values() -> None:
     ],
 )
 @pytest.mark.asyncio
-async def test_what_a_row_tells(received: dict[str, Any], row: tuple[str, str, str, str] | None) -> None:
+async def test_row_of_a_difference(received: dict[str, Any], row: tuple[str, str, str, str] | None) -> None:
     kantata = client(enveloped([received]))
     await walked(kantata, models.Story)
     assert [(each.model, each.field, each.expected, each.received) for each in kantata.drift] == (
@@ -206,7 +206,7 @@ async def test_what_a_row_tells(received: dict[str, Any], row: tuple[str, str, s
 
 
 @pytest.mark.asyncio
-async def test_an_object_inside_an_object() -> None:
+async def test_difference_in_an_inner_object() -> None:
     kantata = client(enveloped([{"external_link": {"url": 7}}]))
     (workspace,) = await walked(kantata, models.Workspace)
     assert workspace.external_link.url == 7
@@ -214,7 +214,7 @@ async def test_an_object_inside_an_object() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_envelope_itself() -> None:
+async def test_difference_in_the_envelope() -> None:
     body = enveloped([{"id": "1"}], strange={"1": {"id": "1"}})
     body["results"].append({"key": "things", "id": "404"})
     kantata = client(body)
@@ -227,7 +227,7 @@ async def test_the_envelope_itself() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_association_that_was_asked_for_and_is_absent() -> None:
+async def test_requested_association_that_is_absent() -> None:
     kantata = client(enveloped([{"id": "7"}], key="stories"))
     (story,) = await kantata.stories.list(include=["assignees"]).collect()
     assert story.assignees == []
@@ -236,7 +236,7 @@ async def test_an_association_that_was_asked_for_and_is_absent() -> None:
 
 
 @pytest.mark.asyncio
-async def test_objects_that_came_along() -> None:
+async def test_difference_in_a_sideloaded_object() -> None:
     body = enveloped(
         [{"id": "7", "assignee_ids": ["3"]}], key="stories", users={"3": {"id": "3", "full_name": 1}}
     )
@@ -246,11 +246,11 @@ async def test_objects_that_came_along() -> None:
     assert [(row.model, row.field) for row in kantata.drift] == [("User", "full_name")]
 
 
-# --- how it is told ----------------------------------------------------------------------------
+# --- how it is reported ----------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
-async def test_it_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+async def test_difference_is_logged_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     kantata = client(enveloped([{"id": str(n), "title": n} for n in range(5)]), on_drift="warn")
     for _ in range(4):
         await walked(kantata, models.Story)
@@ -266,7 +266,7 @@ async def test_it_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.asyncio
-async def test_drift_that_begins_later_is_found_in_samples() -> None:
+async def test_samples_find_drift_that_begins_later() -> None:
     clean, drifted = (
         enveloped([{"id": str(n), "title": title} for n in range(20)]) for title in ("as always", 7)
     )
@@ -277,7 +277,7 @@ async def test_drift_that_begins_later_is_found_in_samples() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_plain_object_is_checked_in_every_response() -> None:
+async def test_plain_object_is_checked_in_every_response() -> None:
     body = {"download_url": "https://cdn.invalid/1", "unheard_of": 1}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     kantata = Kantata("secret", transport=transport, on_drift="warn")
@@ -288,7 +288,7 @@ async def test_a_plain_object_is_checked_in_every_response() -> None:
 
 
 @pytest.mark.asyncio
-async def test_received_text_is_told_as_a_pattern_alone(caplog: pytest.LogCaptureFixture) -> None:
+async def test_received_text_is_reported_as_a_pattern(caplog: pytest.LogCaptureFixture) -> None:
     secret = "Zebra-4711 Füße " + "x" * 100
     kantata = client(
         enveloped([{"position": secret, "zebra": secret, "due_date": secret, "assignee_ids": secret}])
@@ -307,7 +307,7 @@ async def test_received_text_is_told_as_a_pattern_alone(caplog: pytest.LogCaptur
 
 
 @pytest.mark.asyncio
-async def test_the_table() -> None:
+async def test_printed_table() -> None:
     kantata = client(enveloped([{"title": 7, "mood": "good"}, {"title": 8}]))
     assert str(kantata.drift) == "no difference from the contract was noticed"
     await walked(kantata, models.Story)

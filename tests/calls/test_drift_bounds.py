@@ -1,4 +1,4 @@
-"""The table of drift stays small, whatever the service sends."""
+"""Bounds of the drift table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client(story: dict[str, Any]) -> Kantata:
 
 
 @pytest.mark.anyio
-async def test_names_with_ids_are_one_row_and_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_names_with_ids_share_a_row_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     kantata = client({f"custom_field_{number}": number for number in range(5_000)})
     with caplog.at_level(logging.WARNING, "kantata_client"):
         await kantata.stories.get(7)
@@ -51,21 +51,21 @@ async def test_names_with_ids_are_one_row_and_one_log_line(caplog: pytest.LogCap
     ],
 )
 @pytest.mark.anyio
-async def test_names_as_they_are_shown(name: str, shown: str) -> None:
+async def test_pattern_of_a_name(name: str, shown: str) -> None:
     kantata = client({name: 1})
     await kantata.stories.get(7)
     assert [row.field for row in kantata.drift] == [shown]
 
 
 @pytest.mark.anyio
-async def test_fields_of_the_contract_are_never_folded() -> None:
+async def test_declared_fields_are_not_folded() -> None:
     kantata = client({"title": 7})
     await kantata.stories.get(7)
     assert [(row.field, row.examples) for row in kantata.drift] == [("title", ())]
 
 
 @pytest.mark.anyio
-async def test_there_are_at_most_a_thousand_rows(caplog: pytest.LogCaptureFixture) -> None:
+async def test_table_has_at_most_a_thousand_rows(caplog: pytest.LogCaptureFixture) -> None:
     names = ["x" + "".join(letters) for letters in product(string.ascii_lowercase, repeat=3)][:3_000]
     kantata = client(dict.fromkeys(names, 1))
     with caplog.at_level(logging.WARNING, "kantata_client"):
@@ -76,13 +76,13 @@ async def test_there_are_at_most_a_thousand_rows(caplog: pytest.LogCaptureFixtur
     assert "2000 more differences came after 1,000 rows" in str(kantata.drift)
 
 
-def test_dir_shows_what_is_public() -> None:
+def test_dir_shows_only_public_names() -> None:
     shown = {name for name in dir(kantata_client) if not name.startswith("__")}
     assert shown == set(kantata_client.__all__)
     assert all(name[0].isupper() for name in dir(models) if not name.startswith("__"))
 
 
-def test_the_synchronous_forms_say_what_to_write() -> None:
+def test_synchronous_forms_explain_the_asynchronous_ones() -> None:
     kantata = Kantata("secret")
     with pytest.raises(UsageError, match="async with Kantata"):  # noqa: SIM117
         with kantata:  # pyright: ignore[reportGeneralTypeIssues, reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""What arguments take besides the obvious, and what is suggested for those that do not exist."""
+"""Ranges and dates in every accepted form, and suggestions for names that do not exist."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def kantata() -> Kantata:
     ],
     ids=["dates", "text", "open start", "open end", "as the service writes it"],
 )
-def test_a_range_is_a_pair_of_dates(given: Any, sent: str) -> None:
+def test_range_of_dates(given: Any, sent: str) -> None:
     operation = OPERATIONS["GET /time_entries"]
     assert query_of(operation, {"date_performed_between": given}) == [("date_performed_between", sent)]
 
 
-def test_a_range_of_times_has_no_colons_in_them() -> None:
+def test_range_of_times_is_written_without_colons() -> None:
     operation = OPERATIONS["GET /story_allocation_days"]
     pair = (datetime(2026, 1, 2, 3, 4, 5, tzinfo=EAST), None)
     assert query_of(operation, {"updated_at_between": pair}) == [("updated_at_between", "20260102T010405Z:")]
 
 
-def test_a_range_of_times_takes_dates_as_well() -> None:
+def test_range_of_times_accepts_dates() -> None:
     operation = OPERATIONS["GET /story_allocation_days"]
     pair = ("2026-01-02", datetime(2026, 1, 2, 3, tzinfo=UTC))
     sent = [("updated_at_between", "20260102T000000Z:20260102T030000Z")]
@@ -55,12 +55,12 @@ def test_a_range_of_times_takes_dates_as_well() -> None:
     [(date(2026, 3, 4), date(2026, 1, 2)), (None, None), (date(2026, 1, 2),), ("x", "y"), (1, 2)],
     ids=["backwards", "empty", "single", "no dates", "numbers"],
 )
-def test_a_range_that_makes_no_sense_is_rejected(kantata: Kantata, given: Any) -> None:
+def test_invalid_ranges_are_rejected(kantata: Kantata, given: Any) -> None:
     with pytest.raises(UsageError, match=r"time_entries\.list: date_performed_between"):
         kantata.time_entries.list(date_performed_between=given)
 
 
-def test_every_range_of_the_contract_takes_a_pair() -> None:
+def test_every_between_filter_accepts_a_pair() -> None:
     ranges = [
         (operation.id, name)
         for operation in OPERATIONS.values()
@@ -70,7 +70,7 @@ def test_every_range_of_the_contract_takes_a_pair() -> None:
     assert not ranges
 
 
-def test_a_date_means_midnight_utc() -> None:
+def test_date_as_a_time_means_midnight_utc() -> None:
     operation = OPERATIONS["GET /time_entries"]
     for given in (date(2026, 1, 2), datetime(2026, 1, 2, tzinfo=UTC)):
         assert query_of(operation, {"created_after": given}) == [
@@ -83,7 +83,7 @@ def test_a_date_means_midnight_utc() -> None:
     [datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None), "2026-01-02T03:04:05", "2026-01-02 03:04"],
     ids=str,
 )
-def test_a_time_without_a_zone_is_rejected_as_text_too(kantata: Kantata, given: Any) -> None:
+def test_times_without_a_zone_are_rejected(kantata: Kantata, given: Any) -> None:
     with pytest.raises(UsageError, match="has no time zone"):
         kantata.time_entries.list(created_after=given)
 
@@ -99,7 +99,7 @@ def test_a_time_without_a_zone_is_rejected_as_text_too(kantata: Kantata, given: 
         ("time_entrys", "time_entries"),
     ],
 )
-def test_resources_by_other_names_are_suggested(kantata: Kantata, name: str, meant: str) -> None:
+def test_suggestion_for_a_resource(kantata: Kantata, name: str, meant: str) -> None:
     with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
         getattr(kantata, name)
 
@@ -117,14 +117,14 @@ def test_resources_by_other_names_are_suggested(kantata: Kantata, name: str, mea
         ("workspce_id", "workspace_id"),
     ],
 )
-def test_arguments_by_other_names_are_suggested(kantata: Kantata, name: str, meant: str) -> None:
+def test_suggestion_for_an_argument(kantata: Kantata, name: str, meant: str) -> None:
     message = f"^stories.list got an unexpected keyword argument '{name}'; did you mean '{meant}'"
     with pytest.raises(UnexpectedArgumentError, match=message):
         kantata.stories.list(**{name: 1})
 
 
 @pytest.mark.anyio
-async def test_arguments_of_coroutine_methods_are_suggested_before_anything_is_sent(kantata: Kantata) -> None:
+async def test_suggestion_for_an_argument_of_a_coroutine_method(kantata: Kantata) -> None:
     with pytest.raises(
         UsageError, match=r"stories\.create got an unexpected keyword argument 'name'; did you mean 'title'"
     ):
@@ -135,19 +135,19 @@ async def test_arguments_of_coroutine_methods_are_suggested_before_anything_is_s
         await kantata.users.me(includes="x")
 
 
-def test_an_argument_that_resembles_none_points_to_the_way_out(kantata: Kantata) -> None:
+def test_argument_without_a_suggestion_points_to_extra_query(kantata: Kantata) -> None:
     with pytest.raises(UsageError, match="what the contract lacks goes into extra_query"):
         kantata.stories.list(zzzzzzzz=1)
 
 
 @pytest.mark.anyio
-async def test_other_type_errors_stay_what_they_are(kantata: Kantata) -> None:
+async def test_other_type_errors_are_unchanged(kantata: Kantata) -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
         await kantata.stories.get()
     assert not isinstance(caught.value, UsageError)
 
 
-def test_methods_still_look_like_themselves(kantata: Kantata) -> None:
+def test_methods_keep_signature_and_docstring(kantata: Kantata) -> None:
     import inspect
 
     assert "workspace_id" in inspect.signature(kantata.stories.list).parameters
@@ -156,12 +156,12 @@ def test_methods_still_look_like_themselves(kantata: Kantata) -> None:
     assert not inspect.iscoroutinefunction(kantata.stories.list)
 
 
-def test_fields_by_other_names_are_suggested() -> None:
+def test_suggestion_for_a_field() -> None:
     with pytest.raises(TypeError, match="did you mean 'title'"):
         Story(id="1").replace(name="x")
     with pytest.raises(TypeError, match="keyword arguments only"):
         Story(id="1").replace("x")
 
 
-def test_a_synonym_is_suggested_only_if_it_exists() -> None:
+def test_synonym_is_suggested_only_if_it_exists() -> None:
     assert similar("projects", ("users",)) == ""

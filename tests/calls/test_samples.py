@@ -1,4 +1,4 @@
-"""The sample responses of the documentation decode into typed objects with the right associations."""
+"""The documentation's sample responses, decoded into typed objects with associations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 def lenient(text: str) -> Any:
-    """JSON as the documentation prints it."""
+    """JSON with the abbreviations of the documentation."""
     text = re.sub(r"^\s*\.\.\.\s*$", "", text, flags=re.MULTILINE)
     text = re.sub(r'(^|[\s\[\]{},])- (?=["{}\[\]])', r"\1", text, flags=re.MULTILINE)
     text = re.sub(r"([{,]\s*)(\w+):", r'\1"\2":', text)
@@ -29,7 +29,7 @@ def lenient(text: str) -> Any:
 
 
 def kantata(sample: str) -> Kantata:
-    """A client of a service that answers with a sample."""
+    """A client whose service answers every request with a sample."""
     content = lenient((FIXTURES / sample).read_text(encoding="utf-8"))
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -68,8 +68,8 @@ async def test_posts_with_users_and_attachments() -> None:
         post.workspace  # noqa: B018
 
 
-async def test_stories_with_optional_fields(caplog: pytest.LogCaptureFixture) -> None:
-    """The documented sample names a result that it does not hold: it is left out, loudly, not made up."""
+async def test_result_without_its_object_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """In the documented sample, `results` names a story that is not in `stories`."""
     with caplog.at_level(logging.WARNING, "kantata_client"):
         async with kantata("stories.txt") as client:
             assert await client.stories.list(optional_fields=["can_edit", "can_post"]).collect() == []
@@ -140,8 +140,8 @@ async def test_a_full_page_of_time_entries() -> None:
     assert second.invoice.invoice_date == date(2026, 3, 2)
 
 
-AHEAD = {Story: {"has_proofing_access", "proof_ids"}}
-"""Fields that the documentation shows and the contract does not know."""
+UNDECLARED = {Story: {"has_proofing_access", "proof_ids"}}
+"""Fields that the documentation shows and the contract lacks."""
 
 
 async def test_every_documented_field_is_read_or_kept() -> None:
@@ -152,7 +152,7 @@ async def test_every_documented_field_is_read_or_kept() -> None:
             found += found.pop(ASSOCIATIONS.index("external_references") + 1)
             for each in found:
                 if each is not None:
-                    assert set(each.extra) == AHEAD.get(type(each), set()), type(each).__name__
+                    assert set(each.extra) == UNDECLARED.get(type(each), set()), type(each).__name__
                     key = str(type(each).KEY)
                     assert any(each.to_dict() == received for received in content[key].values())
                     for name in each.FIELDS:
