@@ -1,4 +1,4 @@
-"""The most common job, in small: read all time entries, add up hours and value, create and delete a few.
+"""Read all time entries, sum up hours and value, create and delete a few, and sync to a warehouse.
 
 `make demo` runs it against the sandbox, the emulator of the API in this package, over a real socket.
 """
@@ -33,7 +33,7 @@ FROM time_entries t JOIN users u ON u.id = t.user_id
 GROUP BY ALL ORDER BY hours DESC LIMIT 5"""
 
 MONTHS, WORKSPACES = 3, 12
-"""How much of the table is shown."""
+"""Size of the printed table."""
 
 console = Console()
 
@@ -50,11 +50,11 @@ class Sums:
         workspace, day = entry.workspace, entry.date_performed
         if workspace is None or day is None:
             return
-        place = (workspace.title or workspace.id, f"{day:%Y-%m}")
+        cell = (workspace.title or workspace.id, f"{day:%Y-%m}")
         hours = (entry.time_in_minutes or 0) / 60
-        self.hours[place] += hours
+        self.hours[cell] += hours
         if entry.billable:
-            self.value[place] += hours * (entry.rate_in_cents or 0) / 100
+            self.value[cell] += hours * (entry.rate_in_cents or 0) / 100
 
     def table(self) -> Table:
         """The workspaces with the most hours in the latest months."""
@@ -160,7 +160,7 @@ async def warehouse(url: str, token: str) -> None:
 
 
 async def main() -> None:
-    """Run every part."""
+    """Run all parts of the demo."""
     with console.status("starting the sandbox with the demo account"):
         sandbox = Sandbox(seed="demo")
     async with sandbox.serve(port=0) as server, Kantata(server.token, base_url=server.url) as kantata:

@@ -1,4 +1,4 @@
-"""Imports at first use: of generated code, which as a whole takes a second, and of names that only annotations use."""
+"""Imports on first use: of generated code, which takes a second as a whole, and of names that only annotations need."""
 
 from __future__ import annotations
 
@@ -43,40 +43,40 @@ def lazy_attributes(
 
 
 class LazyConstants(Mapping[str, T]):
-    """Constants of a package's modules by another name; iterating over the names imports nothing."""
+    """Constants of a package's modules under other names; iterating over the names imports nothing."""
 
-    def __init__(self, package: str, places: dict[str, str]) -> None:
-        """Make the mapping.
+    def __init__(self, package: str, locations: dict[str, str]) -> None:
+        """Create the mapping.
 
         Args:
             package: The package's `__name__`.
-            places: Name → `"module.CONSTANT"` below the package.
+            locations: Name → `"module.CONSTANT"` below the package.
         """
         self._package = package
-        self._places = places
+        self._locations = locations
 
     def __getitem__(self, key: str) -> T:
-        module, constant = self._places[key].split(".")
+        module, constant = self._locations[key].split(".")
         return cast("T", getattr(import_module(f"{self._package}.{module}"), constant))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._locations)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return key in self._locations
 
     def __repr__(self) -> str:
         return f"<{len(self)} {self._package.rpartition('.')[2]}>"
 
 
 class Annotations(dict[str, Any]):
-    """Annotations as text, whose names can be resolved: reading them runs the imports that are for type checkers only.
+    """Annotations as text that can be resolved: reading them runs the module's imports for type checkers.
 
-    Modules import most names under `if TYPE_CHECKING:`, so that starting stays cheap. `typing.get_type_hints` looks for
-    the names in the module's namespace, where this puts them before it hands out the first annotation.
+    Modules import most names under `if TYPE_CHECKING:`, to start quickly. `typing.get_type_hints` looks names up in the
+    module's namespace; this class adds them to it before it returns the first annotation.
     """
 
     def __init__(self, annotations: Mapping[str, Any], module: str) -> None:
@@ -129,7 +129,7 @@ def resolvable(cls: C) -> C:
 
 
 def _import_for_types(namespace: dict[str, Any]) -> None:
-    """Run a module's imports under `if TYPE_CHECKING:`, which its source tells; without source, they stay undone."""
+    """Run a module's imports under `if TYPE_CHECKING:`, found in its source; without source, run none."""
     import ast
     from linecache import getlines
 

@@ -68,7 +68,7 @@ class Kantata(Resources):
             retries: How often to repeat a failed request (0: never), or a `RetryPolicy`. Default: 4.
             throttle: How to stay below the rate limit. Default: adaptive. A number is a fixed rate in requests per second.
             max_concurrency: The largest number of requests in progress at once.
-            max_response_bytes: The largest answer in bytes, decompressed; `None` sets no limit. Downloads have none.
+            max_response_bytes: The largest response in bytes, decompressed; `None`: no limit. Downloads have none.
             transport: An async transport of httpx to use instead of the default one, a function that makes one for each
                 event loop, or `"aiohttp"` (`docs/connections.md`).
             hooks: Functions to call for requests, responses, retries and throttling.
@@ -79,7 +79,7 @@ class Kantata(Resources):
             UsageError: There is no token, or an option is invalid.
         """
         given = [token]
-        del token  # what follows can fail, and a traceback may show local variables
+        del token  # the code below can fail, and a traceback may show local variables
         tokens = as_provider(given.pop())
         shared = Transport(
             base_url=base_url or os.environ.get("KANTATA_BASE_URL") or BASE_URL,
@@ -132,7 +132,7 @@ class Kantata(Resources):
             name: The profile's name. Default: the environment variable `KANTATA_PROFILE`, or else `default`.
             client_secret: The application's secret, for renewing the token. Default: the environment variable
                 `KANTATA_CLIENT_SECRET`; without a secret the application is a public client.
-            timeout: As for `Kantata`, like all that follow.
+            timeout: See `Kantata`.
             retries: See `Kantata`.
             throttle: See `Kantata`.
             max_concurrency: See `Kantata`.
@@ -143,7 +143,7 @@ class Kantata(Resources):
 
         Raises:
             OAuthError: Nobody is signed in under that name, or other users can read the stored token.
-            UsageError: An option is wrong, or platformdirs is not installed (`pip install 'kantata-client[oauth]'`).
+            UsageError: An option is invalid, or platformdirs is not installed (`pip install 'kantata-client[oauth]'`).
         """
         from kantata_client._http.tokens import Secret
         from kantata_client.oauth.profiles import Profile, secret
@@ -174,7 +174,7 @@ class Kantata(Resources):
 
     @property
     def drift(self) -> Drift:
-        """Where the service differed from the contract so far. Print it to get a table. Copies share it."""
+        """Differences between the service and the contract so far. Print it to get a table. Copies share it."""
         return self._session.drift
 
     def with_token(
@@ -237,27 +237,27 @@ class Kantata(Resources):
         files: Mapping[str, File | bytes | tuple[str, bytes]] | Iterable[File] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request that the contract does not have.
+        """Send a request that the contract lacks.
 
         Args:
             method: HTTP method, such as `"GET"`.
-            path: Below the base URL, such as `"/stories"`. It must lead where it seems to: segments `.` and `..`, and an
-                encoded slash, backslash or delimiter, are rejected.
+            path: Path below the base URL, such as `"/stories"`. Segments `.` and `..`, and encoded slashes, backslashes and
+                delimiters are rejected, because servers disagree on their meaning.
             params: Query parameters. Lists are joined with commas, and `None` is left out.
             json: The body: mappings, lists, text, numbers, dates, and datetimes with a time zone.
-            content: A body that is sent as it is, instead of `json`; name its type in `headers`.
+            content: A body that is sent unchanged, instead of `json`; pass its `content-type` in `headers`.
             data: Fields of a multipart form, instead of `json`.
             files: Files of a multipart form: bytes, `(file name, bytes)` or a `File` for each field, or `File` objects.
             headers: Additional headers.
 
         Returns:
-            The decoded JSON of the answer, or `None` if it has no body. `with_response.request` returns status and headers
-            too, and `stream` reads other content than JSON.
+            The decoded JSON of the response, or `None` if it has no body. `with_response.request` also returns status and
+            headers; `stream` reads content other than JSON.
 
         Raises:
             UsageError: The path is invalid, or a value cannot be sent.
             APIError: The service answered with an error.
-            MalformedResponseError: The answer is not JSON.
+            MalformedResponseError: The response is not JSON.
         """
         from kantata_client._calls.untyped import request
 
@@ -281,7 +281,7 @@ class Kantata(Resources):
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Send a request, and read its answer piece by piece.
+        """Send a request, and read its response piece by piece.
 
             async with kantata.stream("GET", "/project_accounting_records/export_to_csv") as response:
                 async for chunk in response: ...
@@ -304,7 +304,7 @@ class Kantata(Resources):
         return stream(self._session, method, path, params, headers)
 
     async def aclose(self) -> None:
-        """Close all connections, so that copies cannot send any more either. On a copy, this does nothing."""
+        """Close all connections, including those of copies. On a copy, this does nothing."""
         if self._original:
             await self._transport.aclose()
             if self._app is not None:

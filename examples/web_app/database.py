@@ -1,7 +1,7 @@
-"""SQLite for the service: tokens (it is a `TokenStore`), sessions, and sign-ins in progress.
+"""The service's SQLite database: tokens (it is a `TokenStore`), sessions, and sign-ins in progress.
 
-Tokens are in plain text, in a file that only the service's own user can read. A service with more at stake should
-encrypt them, with a key that is kept elsewhere.
+Tokens are stored as plain text, in a file that only the service's own user can read. A real service should encrypt them
+with a key that is stored elsewhere.
 """
 
 from __future__ import annotations

@@ -28,8 +28,10 @@ _HEADERS = {
 
 def start_page(notice: str | None) -> HTMLResponse:
     """The page with the button to sign in."""
-    told = f'<p class="notice">{escape(notice)}</p>' if notice else ""
-    return _page("Your projects", f'{told}<p><a class="button" href="/sign-in">Sign in with Kantata</a></p>')
+    message = f'<p class="notice">{escape(notice)}</p>' if notice else ""
+    return _page(
+        "Your projects", f'{message}<p><a class="button" href="/sign-in">Sign in with Kantata</a></p>'
+    )
 
 
 def projects_page(user: User, projects: list[Workspace], total: int) -> HTMLResponse:

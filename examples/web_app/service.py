@@ -26,7 +26,7 @@ COOKIE = "session"
 
 
 class Service:
-    """The routes."""
+    """The service's routes, its database and its client."""
 
     def __init__(self, oauth: OAuthApp, base_url: str, path: Path) -> None:
         """Serve the users of `oauth`, with the API at `base_url` and the database in the file `path`."""
@@ -54,8 +54,8 @@ class Service:
 
     async def sign_in(self, request: Request) -> Response:
         """Send the browser to Kantata, and remember that this browser asked."""
-        begun = self.oauth.authorization_url()
-        return await self._go(request, begun.url, Session(sign_in=begun))
+        sign_in = self.oauth.authorization_url()
+        return await self._go(request, sign_in.url, Session(sign_in=sign_in))
 
     async def callback(self, request: Request) -> Response:
         """Handle the return from Kantata. Whatever the result, the next address does not contain the code."""
@@ -106,7 +106,7 @@ class Service:
         return await self.database.session(request.cookies.get(COOKIE))
 
     async def _go(self, request: Request, url: str, session: Session) -> Response:
-        """Redirect the browser with a new session, so that nobody can have known its cookie before."""
+        """Redirect the browser with a new session, whose cookie nobody can have known before."""
         await self.database.end(request.cookies.get(COOKIE))
         response = RedirectResponse(url, 303, {"cache-control": "no-store"})
         secure = request.url.scheme == "https"

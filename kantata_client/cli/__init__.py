@@ -1,4 +1,4 @@
-"""The command `kantata`. Needs the extra `cli`."""
+"""The command `kantata`, which needs the extra `cli`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ def main() -> None:
         from kantata_client.cli._commands import app
     except ImportError as error:
         raise SystemExit(
-            f"kantata needs {error.name}, which is not installed: pip install 'kantata-client[cli]'"
+            f"The command kantata needs {error.name}, which is not installed: pip install 'kantata-client[cli]'"
         ) from None
     app()

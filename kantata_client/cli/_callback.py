@@ -1,4 +1,4 @@
-"""The end of a sign-in on this machine: a web server on loopback that the browser returns to."""
+"""The web server on loopback that the browser returns to after a sign-in."""
 
 from __future__ import annotations
 
@@ -40,15 +40,21 @@ class CallbackServer:
     """Listens at a redirect URI such as `http://127.0.0.1:8484/callback` during a `with` block."""
 
     def __init__(self, request: AuthorizationRequest, redirect_uri: str, *, starts: bool) -> None:
-        """Prepare to listen; `starts` is whether a browser will be sent to `start_url`."""
+        """Prepare to listen.
+
+        Args:
+            request: The sign-in.
+            redirect_uri: The address to listen at.
+            starts: Whether a browser will be sent to `start_url`.
+        """
         parts = urlsplit(redirect_uri)
         self.path = parts.path
         self.request = request
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._callback: Secret | None = None
         self._start = threading.Semaphore(1) if starts else None
-        self._came = threading.Event()
-        self._told = threading.Event()
+        self._returned = threading.Event()
+        self._decided = threading.Event()
         self._shown = threading.Event()
         self._outcome: tuple[bool, str] = (False, "The sign-in was interrupted.")
         self._server: ThreadingHTTPServer | None = None
@@ -61,8 +67,8 @@ class CallbackServer:
             problem = error.strerror
         if self._server is None:
             raise OAuthError(
-                f"Port {self._port} of {self._host} can't be used ({problem}): end the program that uses it, "
-                "or choose another with --port, and register that redirect URI too."
+                f"Port {self._port} of {self._host} cannot be used ({problem}): stop the program that uses it, "
+                "or choose another port with --port, and register its redirect URI too."
             )
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -70,9 +76,9 @@ class CallbackServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server  # noqa: S101 - entered
-        if not self._told.is_set():
-            self.tell(ok=False, text="The sign-in was interrupted. Start it again.")
+        assert self._server  # noqa: S101 - set by __enter__
+        if not self._decided.is_set():
+            self.show(ok=False, text="The sign-in was interrupted. Start it again.")
         if self._callback is not None:
             self._shown.wait(5)  # until the browser has shown the outcome
         self._server.shutdown()
@@ -80,36 +86,39 @@ class CallbackServer:
 
     @property
     def start_url(self) -> str:
-        """The address that a browser is started with; it redirects to the authorization URL.
+        """The address to open in a browser; it redirects to the authorization URL.
 
-        All users of a machine can see the arguments of a process, so the state must not be among them. Other users can
-        request this address too; so it redirects once only, and a second visitor gets a warning.
+        All users of a machine can see the arguments of a process, so these must not include the state. Because other users
+        can request this address too, it redirects only once, and a second visitor gets a warning.
         """
         return f"http://{self._host}:{self._port}/"
 
     def wait(self, seconds: float) -> Secret:
-        """The path and query with which the browser returned.
+        """Wait for the browser to return.
+
+        Returns:
+            The path and query of its request.
 
         Raises:
             OAuthError: The browser did not return in time.
         """
-        if not self._came.wait(seconds) or self._callback is None:
+        if not self._returned.wait(seconds) or self._callback is None:
             raise OAuthError(
                 f"Nobody signed in within {seconds:g} seconds: start again, and open the address in a "
                 "browser on this machine."
             )
         return self._callback
 
-    def tell(self, *, ok: bool, text: str) -> None:
+    def show(self, *, ok: bool, text: str) -> None:
         """Set the text that the browser shows at the end."""
         self._outcome = ok, text
-        self._told.set()
+        self._decided.set()
 
     def answer(self, target: str, host: str | None = None) -> tuple[int, str, str]:
         """The status, redirect target and page for a GET request.
 
-        A page in the browser can send requests here as well: by a name of its own that leads to this machine, and without
-        knowing the state. Such requests are answered, and change nothing.
+        Any web page in the browser can send requests here, even under a host name of its own that resolves to this machine.
+        It does not know the state; requests without it, or for another host, change nothing.
 
         Args:
             target: The path and query.
@@ -117,14 +126,14 @@ class CallbackServer:
         """
         path = urlsplit(target).path
         if (host or "").lower() not in (f"{self._host}:{self._port}", f"localhost:{self._port}"):
-            text = "This address is for a browser on this machine, by the number 127.0.0.1."
+            text = "Open this address in a browser on this machine, as 127.0.0.1."
             return HTTPStatus.MISDIRECTED_REQUEST, "", _PAGE.format(title="Not here", text=text, color="#222")
-        text = "This address waits for a sign-in by the command kantata."
+        text = "The command kantata waits here for a sign-in."
         if path == "/" and self._start is not None:
             if self._start.acquire(blocking=False):
                 return HTTPStatus.SEE_OTHER, self.request.url, ""
             text += (
-                " The address was opened before. If that was not your browser, another user of this machine may be "
+                " This address has been opened before. If that was not your browser, another user of this machine may be "
                 "interfering with the sign-in: stop the command with Ctrl-C, and do not continue."
             )
         if path == self.path and not self._is_expected(target):
@@ -135,13 +144,13 @@ class CallbackServer:
                 _PAGE.format(title="Not this sign-in", text=text, color="#a12622"),
             )
         if path == self.path:
-            if not self._came.is_set():
+            if not self._returned.is_set():
                 self._callback = Secret(target)
-                self._came.set()
+                self._returned.set()
             # A redirect, so that neither the address bar nor the history keeps the code.
             return HTTPStatus.SEE_OTHER, _RESULT, ""
-        if path == _RESULT and self._came.is_set():
-            self._told.wait(90)
+        if path == _RESULT and self._returned.is_set():
+            self._decided.wait(90)
             ok, text = self._outcome
             title = "You are signed in" if ok else "The sign-in failed"
             color = "#1a6e35" if ok else "#a12622"
@@ -149,13 +158,13 @@ class CallbackServer:
         return HTTPStatus.NOT_FOUND, "", _PAGE.format(title="Not found", text=text, color="#222")
 
     def _is_expected(self, target: str) -> bool:
-        """Whether a callback has the state of this sign-in, once."""
+        """Whether a callback has the state of this sign-in, exactly once."""
         states = parse_qs(urlsplit(target).query).get("state", [])
         expected = self.request.state.encode()
         return len(states) == 1 and compare_digest(states[0].encode("utf-8", "replace"), expected)
 
     def shown(self, target: str) -> None:
-        """Note that a page was sent."""
+        """Record that the browser has received a page."""
         if urlsplit(target).path == _RESULT:
             self._shown.set()
 
@@ -187,4 +196,4 @@ class _Handler(BaseHTTPRequestHandler):
         callback.shown(self.path)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the request line has the code in it."""
+        """Log nothing, because the request line contains the code."""

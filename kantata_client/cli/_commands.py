@@ -46,8 +46,8 @@ ProfileName = Annotated[
 ]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from kantata_client import __version__
 
         typer.echo(f"kantata-client {__version__}")
@@ -90,18 +90,18 @@ def login(
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser, or only print the address to visit.")] = True,
     keyring: Annotated[
-        bool, typer.Option(help="Keep the token in the desktop's keyring, not in a file.")
+        bool, typer.Option(help="Keep the token in the desktop's keyring instead of a file.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser to return.")] = 300,
 ) -> None:
-    """Sign in with a browser.
+    """Sign in with a browser, and store the token.
 
     The application's secret is read from the environment variable KANTATA_CLIENT_SECRET, or prompted for. It is not an
     option, because all users of a machine can see the arguments of a process. It is not stored.
     """
-    with _told():
+    with _errors_printed():
         if not valid(profile):
-            raise OAuthError(f"A profile's name can have letters, digits, - and _ only, got {profile!r}.")
+            raise OAuthError(f"A profile's name may contain only letters, digits, - and _, got {profile!r}.")
         chosen = Profile(
             profile, client_id, server.rstrip("/").removesuffix("/api/v1") if server else None, keyring
         )
@@ -111,38 +111,40 @@ def login(
 
 @app.command()
 def logout(profile: ProfileName = "default") -> None:
-    """Revoke the token and delete it."""
-    with _told():
-        kept = Profile.signed_in(profile)
-        problem = anyio.run(_logout, kept)
+    """Revoke the stored token, and delete it."""
+    with _errors_printed():
+        stored = Profile.signed_in(profile)
+        problem = anyio.run(_logout, stored)
     if problem:
-        _errors.print(f"The token was deleted here, but could not be revoked: {problem}", markup=False)
+        _errors.print(
+            f"The token was deleted from this machine, but could not be revoked: {problem}", markup=False
+        )
         raise typer.Exit(1)
     typer.echo("Signed out.")
 
 
 @app.command()
 def whoami(context: typer.Context, profile: ProfileName = "default") -> None:
-    """Show the user that programs act for, and where the token comes from.
+    """Show which user programs act for, and where the token comes from.
 
     The environment variable KANTATA_ACCESS_TOKEN comes first, as for programs, unless --profile is given.
     """
     source = context.get_parameter_source("profile")
     chosen = source is not None and source.name == "COMMANDLINE"
-    with _told():
+    with _errors_printed():
         if not chosen and os.environ.get(ENVIRONMENT_VARIABLE):
             name, base_url = anyio.run(_whoami_by_variables)
             where = f"the variable {ENVIRONMENT_VARIABLE}"
         else:
-            kept = Profile.signed_in(profile)
-            name, base_url, where = anyio.run(_whoami, kept), kept.base_url, f"profile {profile}"
+            stored = Profile.signed_in(profile)
+            name, base_url, where = anyio.run(_whoami, stored), stored.base_url, f"profile {profile}"
     typer.echo(f"{name} at {base_url} (token from {where})")
 
 
 @app.command()
 def token(profile: ProfileName = "default") -> None:
     """Print the access token, for other programs: KANTATA_ACCESS_TOKEN=$(kantata token)."""
-    with _told():
+    with _errors_printed():
         found = anyio.run(_token, Profile.signed_in(profile))
     sys.stdout.write(f"{found.reveal()}\n")
 
@@ -150,11 +152,11 @@ def token(profile: ProfileName = "default") -> None:
 @app.command()
 def env(profile: ProfileName = "default") -> None:
     """Print the variables for other programs, with token and server: eval "$(kantata env)"."""
-    with _told():
-        kept = Profile.signed_in(profile)
-        found = anyio.run(_token, kept)
+    with _errors_printed():
+        stored = Profile.signed_in(profile)
+        found = anyio.run(_token, stored)
     sys.stdout.write(f"export {ENVIRONMENT_VARIABLE}={shlex.quote(found.reveal())}\n")
-    sys.stdout.write(f"export KANTATA_BASE_URL={shlex.quote(kept.base_url)}\n")
+    sys.stdout.write(f"export KANTATA_BASE_URL={shlex.quote(stored.base_url)}\n")
 
 
 async def _login(
@@ -174,15 +176,15 @@ async def _login(
                 _errors.print("Open this address in a browser on this machine:")
             _errors.print(request.url, markup=False, soft_wrap=True)
             try:
-                came = await anyio.to_thread.run_sync(callback.wait, timeout, abandon_on_cancel=True)
-                kept = await oauth.exchange(came.reveal(), request)
-                name = await _name_of(profile, kept.access_token)
-                await profile.store.save(profile.name, kept)
+                returned = await anyio.to_thread.run_sync(callback.wait, timeout, abandon_on_cancel=True)
+                stored = await oauth.exchange(returned.reveal(), request)
+                name = await _name_of(profile, stored.access_token)
+                await profile.store.save(profile.name, stored)
                 profile.save()
             except KantataError as error:
-                callback.tell(ok=False, text=str(error))
+                callback.show(ok=False, text=str(error))
                 raise
-            callback.tell(
+            callback.show(
                 ok=True, text=f"Welcome, {name}. You can close this page and go back to the terminal."
             )
     return name
@@ -191,12 +193,12 @@ async def _login(
 async def _logout(profile: Profile) -> str | None:
     problem = None
     store = profile.store
-    kept = await store.load(profile.name)
-    if kept is not None:
+    stored = await store.load(profile.name)
+    if stored is not None:
         secret = _secret(ask=False)
         async with profile.app(secret.reveal() if secret else None) as oauth:
             try:
-                await oauth.revoke(kept)
+                await oauth.revoke(stored)
             except KantataError as error:
                 problem = f"{error} Set {SECRET}, or revoke it in Kantata's own settings."
     await store.delete(profile.name)
@@ -236,7 +238,7 @@ async def _name_at(kantata: Kantata) -> str:
 
 
 def _secret(*, ask: bool) -> Secret | None:
-    """The application's secret; None for a public client."""
+    """The application's secret, or None for a public client."""
     value = secret_of_environment()
     if SECRET not in os.environ and ask and sys.stdin.isatty():
         value = typer.prompt(
@@ -246,8 +248,8 @@ def _secret(*, ask: bool) -> Secret | None:
 
 
 @contextmanager
-def _told() -> Generator[None]:
-    """Print an error as a sentence, without a traceback, and exit with 1."""
+def _errors_printed() -> Generator[None]:
+    """Print a `KantataError` without a traceback, and exit with 1."""
     try:
         yield
     except KantataError as error:

@@ -1,4 +1,4 @@
-"""The command `kantata sandbox`: the emulator of the API, until it is stopped."""
+"""The command `kantata sandbox`, which serves the emulator of the API until it is stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sandbox(
         ),
     ] = "demo",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8480,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8480,
     token: Annotated[str, typer.Option(help="The token that the API accepts.")] = "sandbox-token",  # noqa: S107
     lenient: Annotated[
         bool,
@@ -56,7 +56,7 @@ def sandbox(
     control: Annotated[
         bool,
         typer.Option(
-            "--control", help="Serve /__sandbox__ and the page at / on other addresses than loopback, too."
+            "--control", help="Serve /__sandbox__ and the page at / also on addresses other than loopback."
         ),
     ] = False,
 ) -> None:
@@ -79,7 +79,7 @@ def sandbox(
         raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(
-            f"{host}:{port} can't be listened on ({error.strerror}): try another one, --port 0 takes a free one.",
+            f"{host}:{port} is not available ({error.strerror}): choose another port, or let --port 0 pick a free one.",
             err=True,
         )
         raise typer.Exit(1) from None
@@ -88,7 +88,7 @@ def sandbox(
 
 
 def _break(opened: Sandbox, faults: list[tuple[str, float]]) -> None:
-    """Switch faults on, each with its probability."""
+    """Turn on faults, each with its probability."""
     for kind, chance in faults:
         if kind in _STATUSES:
             opened.faults.status(int(kind), chance=chance, times=None)
@@ -109,7 +109,7 @@ def _fault(text: str) -> tuple[str, float]:
         probability = -1.0
     if kind not in ("reset", "timeout", "cut", *_STATUSES) or not 0 < probability <= 1:
         raise typer.BadParameter(
-            f"{text!r}: give reset, timeout, cut, 429, 500, 502, 503 or 504, and after a colon a probability up to 1.",
+            f"{text!r}: pass reset, timeout, cut, 429, 500, 502, 503 or 504, optionally with a probability (503:0.2).",
             param_hint="--fault",
         )
     return kind, probability
@@ -150,7 +150,7 @@ async def _serve(opened: Sandbox, host: str, port: int, log: bool, control: bool
 
 
 async def _until_terminated(scope: anyio.CancelScope) -> None:
-    """End as on Ctrl-C when the process is asked to terminate, as containers are."""
+    """Stop on SIGTERM, which containers get, as on Ctrl-C."""
     if not hasattr(signal, "SIGTERM"):
         return
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -160,7 +160,7 @@ async def _until_terminated(scope: anyio.CancelScope) -> None:
 
 
 async def _log(opened: Sandbox) -> None:
-    """Print the requests as they come."""
+    """Print each request soon after it is received."""
     last: RecordedRequest | None = None
     while True:
         fresh: list[RecordedRequest] = []
@@ -176,10 +176,10 @@ async def _log(opened: Sandbox) -> None:
 
 
 def warning(host: str) -> str | None:
-    """What to know of an address that others than this machine can reach; None for loopback."""
+    """The warning for an address that other machines can reach; None for loopback."""
     if loopback(host):
         return None
     return (
-        f"Listening at {host}: anybody who reaches this machine and knows the token can use the sandbox. From other "
-        "machines kantata_client refuses plain http://, so there it needs a proxy before it that speaks https://."
+        f"Listening at {host}: anybody who can reach this machine and knows the token can use the sandbox. On other "
+        "machines, kantata_client rejects plain http://, so put an https:// proxy in front of it."
     )

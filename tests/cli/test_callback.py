@@ -1,4 +1,4 @@
-"""The server that a sign-in comes back to: it gives the authorization URL, with its state, once."""
+"""The callback server: it redirects to the authorization URL, which contains the state, only once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from kantata_client.cli._callback import CallbackServer
 from kantata_client.oauth import OAuthApp
 
 
-def asked(starts: bool) -> tuple[str, list[tuple[int, str | None, str]]]:
-    """The authorization URL, and what two requests for the start get."""
+def start_page_twice(starts: bool) -> tuple[str, list[tuple[int, str | None, str]]]:
+    """The authorization URL, and status, location and page of two requests for the start URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     redirect_uri = f"http://127.0.0.1:{port}/callback"
@@ -27,14 +27,14 @@ def asked(starts: bool) -> tuple[str, list[tuple[int, str | None, str]]]:
     return request.url, answers
 
 
-def test_the_start_leads_on_once() -> None:
-    url, [first, second] = asked(starts=True)
+def test_start_url_redirects_once() -> None:
+    url, [first, second] = start_page_twice(starts=True)
     assert first == (303, url, "")
     assert second[:2] == (404, None)
     assert "before" in second[2]
 
 
-def test_without_a_browser_the_start_leads_nowhere() -> None:
-    _, answers = asked(starts=False)
+def test_without_a_browser_the_start_url_does_not_redirect() -> None:
+    _, answers = start_page_twice(starts=False)
     assert [answer[:2] for answer in answers] == [(404, None)] * 2
     assert not any("before" in page for _, _, page in answers)

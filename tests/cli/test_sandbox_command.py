@@ -38,7 +38,7 @@ async def workspaces(base_url: str, token: str) -> int:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_program_can_be_pointed_at_it(host: str) -> None:
+def test_printed_variables_point_a_program_at_the_sandbox(host: str) -> None:
     command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--host", host]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -61,7 +61,7 @@ async def status(base_url: str, token: str, path: str) -> int:
 
 
 @pytest.mark.parametrize(("options", "expected"), [((), 400), (("--lenient",), 200)])
-def test_it_can_be_lenient(options: tuple[str, ...], expected: int) -> None:
+def test_lenient(options: tuple[str, ...], expected: int) -> None:
     command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--seed", "empty", *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -78,7 +78,7 @@ SEED = {"users": [{"id": 5, "full_name": "Ada"}], "workspaces": [{"title": "P", 
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_records_of_ones_own_a_log_and_a_quiet_end(tmp_path: Path, ending: signal.Signals) -> None:
+def test_seed_file_log_and_shutdown(tmp_path: Path, ending: signal.Signals) -> None:
     seed, database = tmp_path / "seed.json", tmp_path / "account.db"
     seed.write_text(json.dumps(SEED))
     options = [
@@ -115,7 +115,7 @@ def test_records_of_ones_own_a_log_and_a_quiet_end(tmp_path: Path, ending: signa
     assert database.stat().st_size > 0
 
 
-def test_a_seed_that_does_not_fit_is_explained(tmp_path: Path) -> None:
+def test_invalid_seed_file_is_explained(tmp_path: Path) -> None:
     seed = tmp_path / "seed.json"
     for text, message in (
         ('{"user": []}', "did you mean `users`"),
@@ -130,14 +130,14 @@ def test_a_seed_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
 
 
-def test_addresses_of_the_network_are_warned_about() -> None:
+def test_warning_for_addresses_of_the_network() -> None:
     for host in ("127.0.0.1", "localhost", "::1"):
         assert warning(host) is None
     for host in ("0.0.0.0", "::", "192.0.2.7", "sandbox.example"):
         assert host in (warning(host) or "")
 
 
-def test_without_the_extra_it_says_what_to_install() -> None:
+def test_missing_extra_is_named() -> None:
     command = [sys.executable, "-c", WITHOUT_THE_EXTRA, "sandbox", "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -146,11 +146,11 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     )
 
 
-def test_the_fixture_for_users_is_a_sandbox(kantata_sandbox) -> None:
+def test_pytest_fixture_is_a_sandbox(kantata_sandbox) -> None:
     assert kantata_sandbox.store.count("users") > 50
 
 
-def test_clock_latency_and_faults_are_options() -> None:
+def test_options_for_clock_latency_and_faults() -> None:
     options = [
         "--now",
         "2027-03-04",
@@ -184,12 +184,12 @@ def test_clock_latency_and_faults_are_options() -> None:
 
 
 @pytest.mark.parametrize("fault", ["flood", "503:2", "503:x", "reset:0", ""])
-def test_a_fault_that_does_not_exist(fault: str) -> None:
-    with pytest.raises(typer.BadParameter, match="give reset, timeout, cut, 429"):
+def test_invalid_fault_is_rejected(fault: str) -> None:
+    with pytest.raises(typer.BadParameter, match="pass reset, timeout, cut, 429"):
         _fault(fault)
 
 
-def test_the_clock_goes_on_from_where_it_was_set() -> None:
+def test_now_sets_a_running_clock() -> None:
     clock = _clock(datetime(2027, 3, 4, 5, 6))  # noqa: DTZ001 - as typer gives it
     assert timedelta() <= clock() - datetime(2027, 3, 4, 5, 6, tzinfo=UTC) < timedelta(minutes=1)
     assert clock() <= clock()
