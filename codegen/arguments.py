@@ -52,8 +52,8 @@ _TAKEN = {"date": "date | str", "datetime": "datetime | date | str", "number": "
 """Kind → what the runtime takes for it, where that is more than what it returns."""
 
 _PAIRS: dict[Literal["date", "datetime"], str] = {
-    "date": "tuple[date | None, date | None] | str",
-    "datetime": "tuple[datetime | None, datetime | None] | str",
+    "date": "tuple[date | str | None, date | str | None] | str",
+    "datetime": "tuple[datetime | date | str | None, datetime | date | str | None] | str",
 }
 
 

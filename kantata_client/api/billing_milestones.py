@@ -48,7 +48,7 @@ class BillingMilestones(Resource):
     def list(
         self,
         *,
-        date_between: tuple[date | None, date | None] | str | None = None,
+        date_between: tuple[date | str | None, date | str | None] | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,

@@ -54,7 +54,7 @@ class Expenses(Resource):
         created_after: datetime | date | str | None = None,
         created_before: datetime | date | str | None = None,
         created_by: int | str | None = None,
-        date_expensed_between: tuple[date | None, date | None] | str | None = None,
+        date_expensed_between: tuple[date | str | None, date | str | None] | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,

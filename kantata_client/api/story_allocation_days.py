@@ -53,7 +53,7 @@ class StoryAllocationDays(Resource):
         created_after: datetime | date | str | None = None,
         created_before: datetime | date | str | None = None,
         current: bool | None = None,
-        date_between: tuple[date | None, date | None] | str | None = None,
+        date_between: tuple[date | str | None, date | str | None] | str | None = None,
         external_reference_external_message: str | None = None,
         external_reference_external_status: str | None = None,
         external_reference_service_model: str | None = None,
@@ -74,7 +74,9 @@ class StoryAllocationDays(Resource):
         story_id: int | str | None = None,
         uncurrent: bool | None = None,
         updated_after: datetime | date | str | None = None,
-        updated_at_between: tuple[datetime | None, datetime | None] | str | None = None,
+        updated_at_between: tuple[datetime | date | str | None, datetime | date | str | None]
+        | str
+        | None = None,
         updated_before: datetime | date | str | None = None,
         without_external_reference_service_name: str | None = None,
         workspace_id: int | str | None = None,

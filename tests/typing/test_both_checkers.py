@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -15,39 +16,84 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 MISTAKES = [
+    # --- arguments that do not exist, or are missing
     "kantata.stories.list(workspce_id=1)",
-    'kantata.stories.list(include=["assignee"])',
-    "kantata.time_entries.list(date_performed_between=5)",
-    'story.replace(titel="x")',
-    "await kantata.stories.with_response.get()",
-    "await kantata.stories.with_response.list()",
-    "kantata.with_options(retrys=0)",
-    "Hooks(on_request=hook)",
-    'await kantata.stories.create(workspace_id=1, title="x", extra_body=[1])',
-    "await kantata.stories.get(None)",
-    'kantata.stories.list(order="updated_at")',
     'await kantata.stories.create(title="x")',
+    'await kantata.stories.create(workspace_id=1, title="x", titel="x")',
+    'await kantata.stories.update(7, "New title")',
+    "await kantata.stories.get()",
+    "kantata.custom_field_values.list()",
+    "await kantata.stories.with_response.get()",
+    'await kantata.users.with_response.me(includes="x")',
+    "kantata.with_options(retrys=0)",
+    "kantata.with_token()",
+    'await kantata.request("GET")',
+    "Timeouts(reed=3)",
+    "Sandbox().client(retrys=0)",
+    'await kantata.attachments.upload("a.pdf")',
+    'await kantata.exports.run({"users": ["id"]})',
+    # --- values of the wrong type, or not among the possible ones
+    'kantata.stories.list(include=["assignee"])',
+    "kantata.stories.list(include=names)",
+    'kantata.stories.list(order="updated_at")',
+    'kantata.stories.list(optional_fields=["can_edt"])',
+    'kantata.stories.list(archived="yes")',
+    'kantata.stories.list(all_on_account="true")',
+    'kantata.stories.list(page="first")',
+    "kantata.stories.list(only=[None])",
+    "kantata.stories.list(due_between=(1, 2))",
+    "kantata.time_entries.list(date_performed_between=5)",
+    "kantata.time_entries.list(created_after=7)",
+    "await kantata.stories.get(None)",
+    "await kantata.stories.get(7.5)",
+    "await kantata.stories.get(story)",
+    'await kantata.stories.create(workspace_id=None, title="x")',
+    'await kantata.stories.create(workspace_id=1, title="x", story_type="tusk")',
+    'await kantata.stories.create(workspace_id=1, title="x", extra_body=[1])',
+    'await kantata.stories.update(7, external_reference={"service_nam": "crm"})',
+    'await kantata.attachments.create(type="photo", data=b"")',
     "Kantata(7)",
     'kantata.with_options(headers=["x"])',
-    'await kantata.users.with_response.me(includes="x")',
-    "kantata.time_entries.list(created_after=7)",
-    'story.titel = "x"',
-    "await kantata.stories.list()",
+    'kantata.with_options(timeout="30")',
+    "Hooks(on_request=hook)",
+    # --- bulk writes
+    "kantata.stories.create_many(7)",
+    'kantata.stories.create_many([{"workspace_id": 7, "title": "x", "titel": "x"}])',
+    'kantata.stories.create_many([{"title": "x"}])',
+    'kantata.stories.update_many([(7, {"titel": "x"})])',
+    'kantata.stories.update_many([{"title": "x"}])',
+    "kantata.time_entries.delete_many([None])",
+    "kantata.users.create_many([])",
+    # --- names, fields and forms that do not exist
     "kantata.storys",
+    "kantata.stories.lst()",
+    "await kantata.stories.with_response.list()",
+    "await kantata.stories.list()",
     "with kantata: pass",
     "for _ in kantata.stories.list(): pass",
+    "story.title.upper()",
+    "story.workspace.title",
+    'story.titel = "x"',
+    "story.workspace = None",
+    'story.replace(titel="x")',
+    'Story(titel="x")',
+    'Story("7")',
+    "users: list[User] = story.sub_stories",
+    'row: CreateStory = {"title": "x"}',
 ]
 HEAD = """from __future__ import annotations
 
-from kantata_client import Hooks, Kantata
+from kantata_client import Hooks, Kantata, Timeouts
 from kantata_client.hooks import RequestEvent
-from kantata_client.models import Story
+from kantata_client.models import Story, User
+from kantata_client.models.inputs import CreateStory
+from kantata_client.sandbox import Sandbox
 
 
 async def hook(event: RequestEvent) -> None: ...
 
 
-async def wrong(kantata: Kantata, story: Story) -> None:
+async def wrong(kantata: Kantata, story: Story, names: list[str]) -> None:
 """
 FIRST = HEAD.count("\n") + 1
 
@@ -105,3 +151,17 @@ def test_typical_uses_pass_in_basedpyright() -> None:
 def test_a_mistake_fails_on_its_line(number: int, mistakes: Path) -> None:
     assert FIRST + number in mypy(mistakes), "mypy"
     assert FIRST + number in basedpyright(mistakes), "basedpyright"
+
+
+def test_there_are_sixty_uses_and_more_than_forty_mistakes() -> None:
+    functions = [
+        node for node in ast.parse((HERE / "uses.py").read_text()).body if "Function" in type(node).__name__
+    ]
+    statements = [
+        each
+        for function in functions
+        for each in ast.walk(function)
+        if isinstance(each, (ast.Expr, ast.Assign, ast.AnnAssign, ast.AsyncFor, ast.AsyncWith))
+    ]
+    assert len(statements) >= 60
+    assert len(set(MISTAKES)) >= 42
