@@ -73,7 +73,7 @@ async def test_models_of_which_nothing_is_to_be_sent(place: Place) -> None:
         await update([made[0].replace(notes="new"), made[1]])
     with pytest.raises(UsageError, match=rf"items\[0\] \(id {same.id}\) has nothing to change"):
         await update([same])
-    with pytest.raises(UsageError, match=r"items\[0\]\.created_at is not a property"):
+    with pytest.raises(UsageError, match=r"items\[0\]\.created_at is not a known property"):
         await update([same.replace(created_at=datetime(2026, 1, 1, tzinfo=UTC))])
     with pytest.raises(UsageError, match=r"items\[0\] has no id"):
         await update([TimeEntry(notes="x")])
@@ -149,7 +149,7 @@ async def test_the_identity_of_a_cost_rate_is_not_updated(place: Place) -> None:
     [member] = await place.kantata.account_memberships.list().collect(limit=10)
     row = {"account_membership_id": member.id, "amount_in_subunits": 100}
     [rate] = (await rates.create_many([{**row, "currency": "USD"}])).created
-    with pytest.raises(UsageError, match=r"items\[0\]\.currency is not a property"):
+    with pytest.raises(UsageError, match=r"items\[0\]\.currency is not a known property"):
         await rates.update_many([rate.replace(currency="EUR")])
     for unchanged in (rate, rate.replace()):
         with pytest.raises(UsageError, match=rf"items\[0\] \(id {rate.id}\)"):

@@ -263,7 +263,7 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
         await place.kantata.time_entries.create_many(rows)
     first, *wrong, more = str(caught.value).split("\n")
     assert first == "time_entries.create_many: 7 of 300 items are invalid. Nothing was sent."
-    assert [line.split(":")[1].strip() for line in wrong] == [
+    assert [line.split(":")[1].split()[0] for line in wrong] == [
         f"items[{index}].time_in_minutes" for index in range(7, 12)
     ]
     assert more == "  and 2 more."
