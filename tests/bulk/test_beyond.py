@@ -107,7 +107,7 @@ async def test_values_outside_of_the_contract_s_lists(kantata: Kantata, recorder
     [
         ({"extra_body": 7}, "extra_body must be a mapping or a function of an item, not 7"),
         ({"extra_body": {"title": "x"}}, "'title' is also passed"),
-        ({"extra_body": {1: "x"}}, "1 is not a name"),
+        ({"extra_body": {1: "x"}}, "keys must be text"),
         ({"extra_body": lambda item: [item]}, "must be a mapping, got list"),
         ({"extra_query": [1]}, "must be a mapping, got list"),
     ],

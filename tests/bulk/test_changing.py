@@ -97,7 +97,7 @@ async def test_models_of_which_nothing_is_to_be_sent(place: Place) -> None:
         ((True, {"notes": "x"}), r"items\[0\] must be an id, not True"),
         (("", {"notes": "x"}), r"items\[0\] must be an id, not ''"),
         ((1, {"time_in_minutes": "x"}), r"items\[0\]\.time_in_minutes"),
-        ((1, 2), r"items\[0\]: a mapping or a model"),
+        ((1, 2), r"items\[0\] must be a mapping or a model"),
         ((1, {}, 3), r"a pair of an id and a mapping, not"),
         (7, r"items\[0\] must be a mapping .*, not 7"),
     ],

@@ -281,7 +281,7 @@ def test_a_converted_field_knows_too() -> None:
 class Nothing:
     """An envelope whose request asked for nothing."""
 
-    def asked(self, *_: object, **__: object) -> bool:
+    def requested(self, *_: object, **__: object) -> bool:
         return False
 
     def advice(self, *_: object) -> str:
