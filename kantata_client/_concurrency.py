@@ -1,4 +1,4 @@
-"""Several calls at once with their results in order, one call to its end, and calls that go on in the background."""
+"""Run calls concurrently with ordered results, to completion despite cancellation, or in the background."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T], Exception | None]:
-    """Run all calls at once.
+    """Run calls concurrently.
 
     Returns:
-        The results in the order of the calls, up to the first call (in that order) that failed, and what it raised. The
-        calls behind a failure are cancelled, and have ended by then.
+        The results in the order of the calls, up to the first one (in that order) that failed; and its exception, or None.
+        The calls after a failed one are cancelled, and have ended when this returns.
     """
     if len(calls) == 1:
         try:
             return [await calls[0]()], None
-        except Exception as error:  # noqa: BLE001 - the caller raises it, when its turn has come
+        except Exception as error:  # noqa: BLE001 - the caller raises it in its turn
             return [], error
     import anyio
 
@@ -50,7 +50,7 @@ async def in_order(calls: Sequence[Callable[[], Awaitable[T]]]) -> tuple[list[T]
 
 @contextmanager
 def plainly() -> Generator[None]:
-    """Raise what ends the program (Ctrl-C) as it is, and not in the group that a task group makes of it."""
+    """Raise `KeyboardInterrupt` and `SystemExit` themselves, and not the exception group that a task group wraps them in."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -63,7 +63,7 @@ def plainly() -> Generator[None]:
 
 
 async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Do what must not be broken off in the middle: a cancellation comes through when it has ended."""
+    """Complete a call that must not be interrupted. A cancellation is delivered after it."""
     import asyncio
 
     import anyio
@@ -73,7 +73,7 @@ async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         with anyio.CancelScope(shield=True):
             results.append(await call())
         return results[0]
-    # A shield of anyio's keeps its own cancellations away, but not those of asyncio (`asyncio.timeout`, `Task.cancel`).
+    # A shield of anyio blocks its own cancellations, but not those of asyncio (`asyncio.timeout`, `Task.cancel`).
     task = asyncio.create_task(call())
     cancellation: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
@@ -85,17 +85,17 @@ async def to_the_end(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if cancellation is None:
         return task.result()
     if not task.cancelled():
-        task.exception()  # outdone by the cancellation
+        task.exception()  # retrieved, because the cancellation is raised instead
     raise cancellation
 
 
-# --- tasks that go on while the caller does something else ---------------------------------------------------------
+# --- background tasks ------------------------------------------------------------------------------------------------
 
 
 class Job(Generic[T]):
-    """A call in a task of its own, which ends when the call does.
+    """A call in a background task.
 
-    It holds neither the walk that started it nor what was delivered.
+    It references neither the walk that started it nor the results that were delivered.
     """
 
     __slots__ = ("_cancel", "_ended", "_group", "error", "home", "result")
@@ -112,33 +112,33 @@ class Job(Generic[T]):
     async def _run(self, call: Callable[[], Awaitable[T]]) -> None:
         try:
             self.result = await call()
-        except Exception as error:  # noqa: BLE001 - the walk raises it, when its turn has come
+        except Exception as error:  # noqa: BLE001 - the walk raises it in its turn
             self.error = error
         finally:
             self._group.jobs.discard(self)
             self._ended.set()
 
     async def ended(self) -> None:
-        """Wait until the task has ended; a cancellation of the waiting leaves the task alone."""
+        """Wait until the task has ended. Cancelling the wait does not cancel the task."""
         await self._ended.wait()
 
     def cancel(self) -> None:
-        """Cancel the task, from any thread and at any time; it ends a moment later."""
+        """Cancel the task, which ends shortly after. This can be called from any thread, at any time."""
         self._cancel()
 
 
 class Ahead:
-    """Tasks of a client or of a walk, which are cancelled and waited for when it is closed."""
+    """The background tasks of a client or of a walk. Closing it cancels them and waits for their end."""
 
     __slots__ = ("is_open", "jobs")
 
     def __init__(self) -> None:
         self.is_open = False
-        """Whether somebody will close it, so that tasks may be started."""
+        """Whether tasks may be started, because the owner will call `aclose`."""
         self.jobs: set[Job[Any]] = set()
 
     def start(self, call: Callable[[], Awaitable[T]]) -> Job[T]:
-        """Call a function in a task."""
+        """Call a function in a background task."""
         job = Job(self, call)
         self.jobs.add(job)
         return job
@@ -152,12 +152,12 @@ class Ahead:
         if jobs:
             home = _event_loop()
             for job in jobs:
-                if job.home is home:  # those of another event loop can't be waited for in this one
+                if job.home is home:  # a job of another event loop can't be awaited in this one
                     await job.ended()
 
 
 def _event_loop() -> object:
-    """What is the same throughout one run of an event loop."""
+    """An object that identifies the running event loop."""
     import asyncio
 
     import anyio
@@ -172,10 +172,10 @@ def _event_loop() -> object:
 def _start(
     run: Callable[[Callable[[], Awaitable[T]]], Coroutine[Any, Any, None]], call: Callable[[], Awaitable[T]]
 ) -> tuple[object, Callable[[], None]]:
-    """Start a task that only its own end or a cancellation ends.
+    """Start a task that runs until it ends or is cancelled.
 
     Returns:
-        Its event loop, and a function that cancels it from any thread.
+        An object that identifies its event loop, and a function that cancels the task from any thread.
     """
     import asyncio
 
@@ -198,7 +198,7 @@ def _start(
         with scope:
             await run(call)
 
-    # A nursery would have to be left in the task that opened it, which async fixtures and some frameworks do not do.
+    # A nursery must be closed by the task that opened it, and async fixtures and some frameworks use another task.
     trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 
     def cancel_in_trio() -> None:

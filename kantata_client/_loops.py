@@ -1,4 +1,4 @@
-"""What belongs to one event loop of several, and waiting in it; on asyncio without a detour through anyio."""
+"""Values for each event loop, and slots to wait for. On asyncio they avoid the overhead of anyio."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ V = TypeVar("V")
 
 
 user: ContextVar[object] = ContextVar("kantata_client: user", default=None)
-"""Whose request the running task sends: anything that can be hashed."""
+"""The user whose request the running task sends: any hashable value."""
 
 
 class PerLoop(Generic[K, V]):
-    """A value for each object in each event loop; it goes away with either of the two."""
+    """A value for each object in each event loop. It is dropped when the object or the loop is."""
 
     def __init__(self) -> None:
         self._loops: WeakKeyDictionary[object, WeakKeyDictionary[K, V]] = WeakKeyDictionary()
@@ -35,35 +35,35 @@ class PerLoop(Generic[K, V]):
         return held
 
     def _forget_closed_loops(self) -> None:
-        # A value may hold its loop, which would keep both alive.
+        # A value may reference its loop, which would keep both alive.
         for loop in list(self._loops):
             if isinstance(loop, AbstractEventLoop) and loop.is_closed():
                 del self._loops[loop]
 
 
 def running_loop() -> object:
-    """What identifies the running event loop: the loop of asyncio, the token of trio."""
+    """An object that identifies the running event loop: asyncio's loop or trio's token."""
     if on_asyncio():
         return get_running_loop()
     from anyio.lowlevel import current_token
 
     token: object = current_token()
-    return getattr(token, "native_token", token)  # older versions of anyio give the native token itself
+    return getattr(token, "native_token", token)  # older versions of anyio return the native token itself
 
 
 def on_asyncio() -> bool:
-    """Whether the calling task belongs to asyncio; asking anyio costs ten times as much."""
+    """Whether the calling task runs on asyncio. Asking anyio takes ten times as long."""
     try:
         return current_task() is not None
     except RuntimeError:  # trio
         return False
 
 
-class Places:
-    """A bounded number of places, taken with `async with`; users take turns, and their requests go in order of arrival.
+class Slots:
+    """A semaphore, used with `async with`, in which users take turns. Each user's requests keep their order of arrival.
 
-    Many requests of one user do not hold up those of the others. Unlike anyio's semaphore it takes constant time to stop
-    waiting, too: 100,000 calls may wait, and be cancelled together.
+    So many requests of one user do not delay those of others. Unlike with anyio's semaphore, cancelling a wait takes
+    constant time, even if 100,000 calls wait and are cancelled together.
     """
 
     def __init__(self, number: int) -> None:
@@ -74,45 +74,45 @@ class Places:
         if self._free:
             self._free -= 1
         elif on_asyncio():
-            turn, whose = get_running_loop().create_future(), user.get()
-            self._waiting.setdefault(whose, OrderedDict())[turn] = None
+            turn, owner = get_running_loop().create_future(), user.get()
+            self._waiting.setdefault(owner, OrderedDict())[turn] = None
             try:
                 await turn
             except BaseException:
-                self._leave(whose, turn, given=turn.done() and not turn.cancelled())
+                self._leave(owner, turn, granted=turn.done() and not turn.cancelled())
                 raise
         else:
             from anyio import Event
 
-            event, whose = Event(), user.get()
-            self._waiting.setdefault(whose, OrderedDict())[event] = None
+            event, owner = Event(), user.get()
+            self._waiting.setdefault(owner, OrderedDict())[event] = None
             try:
                 await event.wait()
             except BaseException:
-                self._leave(whose, event, given=event.is_set())
+                self._leave(owner, event, granted=event.is_set())
                 raise
 
     async def __aexit__(self, *error: object) -> None:
         self._pass_on()
 
-    def _leave(self, whose: object, turn: Future[None] | Event, *, given: bool) -> None:
-        if given:
+    def _leave(self, owner: object, turn: Future[None] | Event, *, granted: bool) -> None:
+        if granted:
             self._pass_on()
-        elif line := self._waiting.get(whose):
-            line.pop(turn, None)
-            if not line:
-                del self._waiting[whose]
+        elif queue := self._waiting.get(owner):
+            queue.pop(turn, None)
+            if not queue:
+                del self._waiting[owner]
 
     def _pass_on(self) -> None:
         while self._waiting:
-            whose, line = self._waiting.popitem(last=False)
-            turn, _ = line.popitem(last=False)
-            if line:
-                self._waiting[whose] = line
+            owner, queue = self._waiting.popitem(last=False)
+            turn, _ = queue.popitem(last=False)
+            if queue:
+                self._waiting[owner] = queue
             if not isinstance(turn, Future):
                 turn.set()
                 return
-            if not turn.done():  # it is when its task was cancelled and has not run since
+            if not turn.done():  # it is done if its task was cancelled and has not run since
                 turn.set_result(None)
                 return
         self._free += 1

@@ -1,4 +1,4 @@
-"""Callbacks for what a client does: events for metrics and tracing, and progress of long calls.
+"""Callbacks: events of requests for metrics and tracing, and the progress of long calls.
 
     requests = Counter()
     kantata = Kantata(hooks=Hooks(on_response=lambda event: requests.update([event.operation])))
@@ -26,7 +26,7 @@ class RequestEvent:
     """An attempt is about to be sent."""
 
     operation: str
-    """Id of the operation, such as `GET /stories/{id}`. It has few values, so it suits the label of a metric."""
+    """The operation's id, such as `GET /stories/{id}`. It has few distinct values, so it is suitable as a metric label."""
     method: str
     path: str
     """Below the base URL, such as `/stories/7`."""
@@ -36,16 +36,16 @@ class RequestEvent:
 
 @attrs.frozen
 class ResponseEvent:
-    """An attempt has ended, with an answer of any status or with none."""
+    """An attempt has ended, with or without a response."""
 
     operation: str
     method: str
     path: str
     attempt: int
     status: int | None
-    """`None` if no answer came."""
+    """None if no response came."""
     seconds: float
-    """From sending to the end of the answer's body, or of a download's headers. Waiting before is not included."""
+    """From sending to the end of the response's body (of a download: its headers). Earlier waiting is not included."""
     request_id: str | None
 
 
@@ -59,7 +59,7 @@ class RetryEvent:
     attempt: int
     """The one that failed."""
     status: int | None
-    """`None` if no answer came."""
+    """None if no response came."""
     delay: float
     """Seconds until the next attempt."""
     reason: str
@@ -79,7 +79,7 @@ class ThrottleEvent:
 
 @attrs.frozen
 class Hooks:
-    """The function to call for each kind of event. `None` calls nothing and costs nothing.
+    """The functions to call for each kind of event. None costs nothing.
 
     Raises:
         UsageError: A hook cannot be called, or is an async function, which nothing would await.
@@ -109,7 +109,7 @@ def _is_async(function: object) -> bool:
 
 
 Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called with what is done so far (objects or bytes) and with the total, or `None` while the total is not known.
+"""Called with the number of objects or bytes so far, and with the total (None while it is unknown).
 
 It is an ordinary function that returns quickly. An exception from it is logged, and the call continues.
 """
@@ -119,7 +119,7 @@ def logged(progress: Progress | None, where: str) -> Progress | None:
     """Wrap `progress` so that an exception from it is logged and stops nothing.
 
     Raises:
-        UsageError: It cannot be called, or is an async function.
+        UsageError: `progress` can't be called, or is an async function.
     """
     if progress is None:
         return None

@@ -84,9 +84,9 @@ async def test_retries_count_repetitions(service: Service, retries: Any, sent: i
 
 @pytest.mark.parametrize("retries", [-1, True, 2.5, "3"])
 def test_invalid_retries_are_rejected(service: Service, retries: Any) -> None:
-    with pytest.raises(UsageError, match=r"retries is .*: give how often to repeat a request"):
+    with pytest.raises(UsageError, match=r"retries is .*: pass how often to repeat a request"):
         service.client(retries=retries)
-    with pytest.raises(UsageError, match=r"retries is .*: give how often to repeat a request"):
+    with pytest.raises(UsageError, match=r"retries is .*: pass how often to repeat a request"):
         service.client().with_options(retries=retries)
 
 

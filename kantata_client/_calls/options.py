@@ -11,7 +11,7 @@ import attrs
 
 from kantata_client import _loops
 from kantata_client._http.messages import Timeouts
-from kantata_client._http.options import concurrency_of, policy_of, timeouts_of
+from kantata_client._http.options import parse_max_concurrency, parse_retries, parse_timeout
 from kantata_client._http.retry import RetryPolicy
 from kantata_client.errors import UsageError
 
@@ -40,11 +40,11 @@ class ConcurrencyLimit:
         places = _places.running()
         found = places.get(self)
         if found is None:
-            found = places[self] = _loops.Places(self.number)
+            found = places[self] = _loops.Slots(self.number)
         return found
 
 
-_places: _loops.PerLoop[ConcurrencyLimit, _loops.Places] = _loops.PerLoop()
+_places: _loops.PerLoop[ConcurrencyLimit, _loops.Slots] = _loops.PerLoop()
 
 
 @attrs.frozen(eq=False)
@@ -65,12 +65,12 @@ class CallOptions:
             UsageError: An option is invalid.
         """
         return CallOptions(
-            timeouts_of(timeout) or self.timeouts,
-            policy_of(retries) or self.retries,
+            parse_timeout(timeout) or self.timeouts,
+            parse_retries(retries) or self.retries,
             {**self.headers, **headers_of(headers, "with_options")},
             self.concurrency
             if max_concurrency is None
-            else ConcurrencyLimit(concurrency_of(max_concurrency)),
+            else ConcurrencyLimit(parse_max_concurrency(max_concurrency)),
         )
 
     def applied(self, request: Request) -> Request:

@@ -122,7 +122,7 @@ class _Transfer:
         policy = transport.retries
         failures, addresses = 0, 0
         await self.target.start()
-        async with transport.elsewhere():
+        async with transport.storage_slots():
             found = await locate()
             while True:
                 before = self.target.received

@@ -1,4 +1,4 @@
-"""Addresses that secrets may be sent to, and paths that lead where they seem to."""
+"""Which addresses may receive secrets and files, and which paths may be sent."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from urllib.parse import unquote, urlsplit
 
 _LOCAL_NAMES = frozenset({"localhost", "localdomain", "ip6-localhost", "ip6-loopback"})
 _EMBEDDING = frozenset({0, 0x0064_FF9B << 64})
-"""Upper bits of IPv6 addresses that hold an IPv4 address in the lower ones: compatible ones, and those of NAT64."""
+"""Upper 96 bits of IPv6 addresses whose lower 32 bits are an IPv4 address: IPv4-compatible addresses and NAT64."""
 
 
 def unsafe(url: str) -> str | None:
-    """Why secrets must not be sent to an address; None if they may.
+    """Why secrets must not be sent to a URL; None if they may be.
 
-    Allowed are HTTPS, and plain HTTP to this machine. The text repeats no more of the address than its host.
+    HTTPS is allowed, and plain HTTP to this machine. The reason repeats no part of the URL except its host.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:  # its text may repeat a password
+    except ValueError:  # its message may contain a password
         return "its host or port can't be read"
     if not host or parts.scheme not in ("https", "http"):
         return "it must begin with https:// and a host"
     if parts.username is not None or "#" in url:
         return f"{parts.scheme}://{host}: it must not have a user name, password or fragment"
     if any(character in " \\" or not character.isprintable() for character in url):
-        return f"{parts.scheme}://{host}: it has a character that is not allowed in an address"
+        return f"{parts.scheme}://{host}: it contains a character that is not allowed in a URL"
     if parts.scheme == "http" and not loopback(host):
         return f"http://{host} is not encrypted: use https:// (http:// only for this machine)"
     return None
@@ -42,10 +42,10 @@ def loopback(host: str) -> bool:
 
 
 def inward(url: str, base_url: str) -> str | None:
-    """Why an address that the API named must not be used; None if it may.
+    """Why a URL from an API response must not be used; None if it may be.
 
-    An address of this machine, or of the link it is on, is no place for files of an API that is elsewhere: there may be
-    services that trust every request from here.
+    A remote API has no reason to store files on this machine or its local link, and services there may trust every request
+    that comes from this machine.
     """
     host, base = _host_of(url), _host_of(base_url)
     if not _local(host) or _local(base):
@@ -61,7 +61,7 @@ def _host_of(url: str) -> str:
 
 
 def _local(host: str) -> bool:
-    """Whether a host is this machine or on its link, in any spelling that resolvers accept."""
+    """Whether a host is this machine or on its local link, in any notation that resolvers accept."""
     import socket
     from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -84,19 +84,19 @@ def _local(host: str) -> bool:
 
 
 def misleading(path: str) -> str | None:
-    """Why a path may lead to another record than it seems to; None if it can't.
+    """Why a path could lead to a different record than it appears to; None if it can't.
 
-    Proxies and servers on the way decode `%2F`, some twice, some take a backslash or a look-alike for a slash, and some cut
-    a segment off at `;`. So the path is judged as what it can become: decoded until nothing changes.
+    Some proxies and servers decode `%2F`, or decode twice, or treat a backslash or a look-alike character as a slash, or cut
+    a segment at `;`. So the check applies to the path after decoding it until it no longer changes.
     """
     decoded, before = path, ""
     while decoded != before:
         before, decoded = decoded, unquote(decoded)
     plain = unicodedata.normalize("NFKC", decoded)
     if any(segment in (".", "..") for segment in plain.replace("\\", "/").split("/")):
-        return "it must have no segment '.' or '..', encoded or not"
+        return "it must not contain a segment '.' or '..', encoded or not"
     if "\ufffd" in plain or not decoded.isprintable():
-        return "it must have no control character and no bytes that are not UTF-8"
+        return "it must not contain control characters or invalid UTF-8"
     if plain.count("/") != path.count("/") or any(character in plain for character in "\\?#;"):
         return "a segment must not contain / \\ ? # or ;, encoded or not"
     return None

@@ -1,4 +1,4 @@
-"""Closing connections when their event loop ends, whether or not the client was closed."""
+"""Close connections when their event loop ends, even if the client was not closed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Ending(Protocol):
-    """What waits for the end of the event loop."""
+    """A pending clean-up at the end of the event loop."""
 
     def release(self) -> None:
-        """Wait no longer: the connections are closed."""
+        """Cancel the clean-up, because the connections are closed."""
         ...
 
 
 def at_the_end(connections: Connections) -> Ending:
-    """Close connections when the running event loop ends, or, on asyncio, when what this returns is dropped."""
+    """Close connections when the running event loop ends or, on asyncio, when the returned object is garbage-collected."""
     return _AsyncioEnding(connections) if on_asyncio() else _TrioEnding(connections)
 
 
 class _AsyncioEnding:
-    """asyncio closes the asynchronous generators that are left when it ends (`shutdown_asyncgens`), in the loop."""
+    """When an asyncio loop ends, it closes all unfinished async generators (`shutdown_asyncgens`), while it still runs."""
 
     def __init__(self, connections: Connections) -> None:
         self._generator: AsyncGenerator[None] | None = _closing(connections)
@@ -41,11 +41,11 @@ class _AsyncioEnding:
             anext(self._generator).send(None)
 
     def release(self) -> None:
-        """Nothing runs until the loop ends, so there is nothing to stop."""
+        """Do nothing: no task is waiting."""
 
 
 class _TrioEnding:
-    """A system task sleeps until trio cancels it at its end, or until its connections are closed or dropped."""
+    """A system task that sleeps until trio cancels it at the end, or until its connections are closed or collected."""
 
     def __init__(self, connections: Connections) -> None:
         import trio
@@ -54,11 +54,11 @@ class _TrioEnding:
         token = trio.lowlevel.current_trio_token()
 
         def dropped(_: object) -> None:
-            # Garbage may be collected in any thread, and after the end of trio.
+            # Garbage collection can happen in any thread, and after trio has ended.
             with suppress(Exception):
                 token.run_sync_soon(scope.cancel)
 
-        # The task alone holds the reference: anything that outlives the loop would keep the loop alive.
+        # Only the task holds the reference. Anything that outlives the loop would keep the loop alive.
         left = ref(connections, dropped)
         trio.lowlevel.spawn_system_task(_wait, left, scope, name="kantata_client: connections")
 
@@ -86,8 +86,8 @@ async def _wait(connections: ReferenceType[Connections], scope: trio.CancelScope
 
 
 async def _close(connections: Connections) -> None:
-    # What a transport of the user's raises here would end the event loop with an error, and nobody can act on it.
+    # An exception from the user's transport would end the event loop with an error that nobody can handle.
     with suppress(Exception), anyio.move_on_after(5):
         await connections.aclose(for_good=False)
-    # asyncio closes a socket one step after its transport.
+    # asyncio closes a socket one iteration after its transport.
     await anyio.lowlevel.checkpoint()

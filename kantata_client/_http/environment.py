@@ -1,4 +1,4 @@
-"""What the environment sets up: certificates and proxies. What is wrong with it is found before anything is sent."""
+"""Certificates and proxies from the environment. Mistakes in them are reported before anything is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SYSTEM = "the system's proxy settings"
 
 @attrs.frozen
 class Proxy:
-    """A proxy, and the variable that sets it."""
+    """A proxy, and the environment variable that sets it."""
 
     url: str = attrs.field(repr=False)
     """May hold a password."""
@@ -31,21 +31,21 @@ class Proxy:
 
     @property
     def advice(self) -> str:
-        """What to do when it refuses its user name or password."""
+        """What to do when the proxy rejects its user name or password."""
         return f"The proxy refused to connect (407): check the user name and password in {self.variable}."
 
 
 class Trust:
-    """The certificates that a client trusts: read once, when the first connection over TLS is made."""
+    """The certificates that a client trusts, loaded once for its first TLS connection."""
 
     def __init__(self) -> None:
         self._context: ssl.SSLContext | None = None
 
     def context(self, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        """The TLS context, made by `make` when it is first asked for.
+        """The TLS context, which `make` creates on the first call.
 
         Raises:
-            UsageError: The certificates that the environment names can't be read.
+            UsageError: The certificates named by the environment can't be read.
         """
         if self._context is None:
             variable = next(
@@ -56,7 +56,7 @@ class Trust:
             try:
                 self._context = make()
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-                problem = _untrusted(error, variable)
+                problem = _certificate_error(error, variable)
             else:
                 self._context.set_alpn_protocols(["http/1.1"])
                 return self._context
@@ -64,22 +64,22 @@ class Trust:
         return self._context
 
 
-def _untrusted(error: Exception, variable: str | None) -> UsageError:
+def _certificate_error(error: Exception, variable: str | None) -> UsageError:
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not os.access(Path(key_log).parent, os.W_OK):
         return UsageError(f"SSLKEYLOGFILE is {key_log!r}, which can't be written: correct or unset it")
     if variable is None:
         return UsageError(f"TLS can't be set up on this machine ({error})")
-    given = os.environ[variable]
-    found = "can't be read" if not os.access(given, os.R_OK) else "has no certificates in PEM format"
-    return UsageError(f"{variable} is {given!r}, which {found}: correct or unset it")
+    path = os.environ[variable]
+    defect = "can't be read" if not os.access(path, os.R_OK) else "has no certificates in PEM format"
+    return UsageError(f"{variable} is {path!r}, which {defect}: correct or unset it")
 
 
 def proxy_for(scheme: str, host: str, port: int | None) -> Proxy | None:
-    """The proxy that the environment sets for an address.
+    """The proxy that the environment sets for a host.
 
     Raises:
-        UsageError: The proxy's address is invalid.
+        UsageError: The proxy's URL is invalid.
     """
     proxies: dict[str, str] = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
@@ -90,28 +90,30 @@ def proxy_for(scheme: str, host: str, port: int | None) -> Proxy | None:
         (name for name in (f"{kind}_proxy", f"{kind}_proxy".upper()) if os.environ.get(name)), _SYSTEM
     )
     url = url if "://" in url else f"http://{url}"
-    problem = _problem_of(url)
-    if problem:
-        raise UsageError(f"{variable} is not the address of a proxy: {problem}")
+    defect = _defect(url)
+    if defect:
+        raise UsageError(f"{variable} is not a valid proxy URL: {defect}")
     return Proxy(url, variable)
 
 
-def _problem_of(url: str) -> str | None:
-    """What is wrong with a proxy's address, without repeating any of it: it may hold a password."""
-    hint = "characters such as # / ? @ in its user name or password have to be %-escaped (# is %23)"
+def _defect(url: str) -> str | None:
+    """What is wrong with a proxy's URL. The text repeats nothing of the URL, which may contain a password."""
+    hint = "escape characters such as # / ? @ in its user name or password with % (# is %23)"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         return f"its host or port can't be read; {hint}"
     if parts.scheme not in _SCHEMES:
-        return f"it has to begin with {', '.join(f'{scheme}://' for scheme in _SCHEMES[:-1])} or {_SCHEMES[-1]}://"
+        return (
+            f"it must begin with {', '.join(f'{scheme}://' for scheme in _SCHEMES[:-1])} or {_SCHEMES[-1]}://"
+        )
     if parts.query or parts.fragment or parts.path not in ("", "/"):
-        return f"something follows its host and port; {hint}"
+        return f"it must end after the host and port; {hint}"
     if not host:
         return "it has no host"
     if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-        return "it has a space, a control character or another one that is not ASCII: escape it with %"
+        return "it contains a space, a control character or a non-ASCII character: escape it with %"
     if parts.scheme.startswith("socks"):
         try:
             import socksio  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -121,10 +123,10 @@ def _problem_of(url: str) -> str | None:
 
 
 def _bypassed(host: str, port: int, listed: str) -> bool:
-    """Whether a host is reached without a proxy.
+    """Whether `NO_PROXY` excludes a host from proxying.
 
-    Entries of `NO_PROXY`: `*`, a name (which covers its subdomains), `.name`, `*.name`, an address, a network (CIDR), each
-    with a port if only that one is meant.
+    An entry is `*`, a name (which includes its subdomains), `.name`, `*.name`, an address or a network (CIDR). A port after
+    it limits it to that port.
     """
     return any(
         _covers(entry.strip().lower(), host.lower().strip("[]").rstrip("."), port)
@@ -140,8 +142,8 @@ def _covers(entry: str, host: str, port: int) -> bool:
             return ip_address(host) in ip_network(entry, strict=False)
         except ValueError:
             return False
-    name, only = _split(entry)
-    if only is not None and only != port:
+    name, only_port = _split(entry)
+    if only_port is not None and only_port != port:
         return False
     try:
         return ip_address(host) == ip_address(name)
@@ -152,7 +154,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
 
 
 def _split(entry: str) -> tuple[str, int | None]:
-    """Host and port of an entry: `name:443`, `[::1]:443`; an IPv6 address needs no brackets."""
+    """The host and port of an entry such as `name:443` or `[::1]:443`. An IPv6 address without a port needs no brackets."""
     if entry.startswith("["):
         address, _, rest = entry[1:].partition("]")
         return address, int(rest[1:]) if rest[1:].isdecimal() else None

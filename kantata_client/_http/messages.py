@@ -1,7 +1,7 @@
-"""What is sent and what comes back, as values that know nothing of httpx.
+"""Requests, responses and failures as values that do not depend on httpx.
 
-Fields with `repr=False` may hold secrets: tools that print local variables (rich) show the other fields of an attrs class,
-whatever its `__repr__`.
+Fields with `repr=False` may contain secrets. Tools that print local variables (such as rich) show the other fields of an
+attrs class and ignore its `__repr__`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AsyncTransport: TypeAlias = "httpx.AsyncBaseTransport"
 """Sends one request; any async transport of httpx."""
 
 TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport] | Literal['aiohttp']"
-"""What `Kantata(transport=…)` takes: a transport, what makes one for each event loop, or the lane over aiohttp."""
+"""A value for `Kantata(transport=…)`: a transport, a function that makes one for each event loop, or `"aiohttp"`."""
 
 
 _TOTAL = 300.0
@@ -31,23 +31,23 @@ _TOTAL = 300.0
 
 @attrs.frozen
 class Timeouts:
-    """Seconds to wait; `None` sets no limit."""
+    """Time limits in seconds; `None` means no limit."""
 
     connect: float | None = 10.0
-    """For a connection to be made."""
+    """To make a connection."""
     read: float | None = 190.0
-    """For the response to begin, and then for each further piece of it. The service itself gives up after 180."""
+    """Until the response begins, and then between its pieces. The service itself gives up after 180 seconds."""
     write: float | None = 60.0
-    """For each piece of the body to be accepted."""
+    """Until the peer accepts each piece of the request body."""
     pool: float | None = None
-    """For a free connection, of a transport of your own."""
+    """To wait for a free connection, if you pass a transport of your own that limits their number."""
     total: float | None = attrs.field(
         default=attrs.Factory(
             lambda self: None if self.read is None else max(_TOTAL, self.read), takes_self=True
         )
     )
-    """From the end of the request to the end of the answer, however slowly that arrives: 300, or `read` if that is more. For
-    a download: to its headers."""
+    """From the end of the request to the end of the response, or to the headers of a download. Default: 300, or `read` if
+    that is more."""
 
     def check(self) -> None:
         """Check the values.
@@ -55,9 +55,11 @@ class Timeouts:
         Raises:
             UsageError: A timeout is not a number above 0.
         """
-        given: list[object] = [self.connect, self.read, self.write, self.pool, self.total]
-        if not all(_positive(seconds) for seconds in given if seconds is not None):
-            raise UsageError(f"{self!r}: a timeout is a number of seconds above 0, or None for no limit.")
+        values: list[object] = [self.connect, self.read, self.write, self.pool, self.total]
+        if not all(_positive(seconds) for seconds in values if seconds is not None):
+            raise UsageError(
+                f"{self!r}: a timeout must be a number of seconds above 0, or None for no limit."
+            )
 
 
 def _positive(value: object) -> bool:
@@ -72,16 +74,16 @@ class File:
     """Name of the form field."""
     filename: str
     content: bytes | AsyncIterable[bytes] = attrs.field(repr=False)
-    """Bytes, or an async iterable of them. An iterable that can be iterated more than once (not a generator or an iterator)
-    can be sent again after a failure."""
+    """Bytes, or an async iterable of bytes. Only bytes, and iterables that can be iterated more than once (not generators or
+    iterators), can be sent again after a failure."""
     content_type: str = "application/octet-stream"
     size: int | None = None
-    """Size of an iterable in bytes. Without it the form is sent chunked, which S3, for example, refuses."""
+    """Size of an iterable in bytes. If it is unknown, the form is sent chunked, which S3, for example, rejects."""
 
 
 @attrs.frozen(eq=False)
 class Form:
-    """A multipart form: first its fields, then its files."""
+    """A multipart form. Its fields are sent before its files."""
 
     fields: Sequence[tuple[str, str]] = attrs.field(default=(), repr=False)
     files: Sequence[File] = ()
@@ -89,11 +91,11 @@ class Form:
 
 @attrs.frozen(eq=False, repr=False)
 class Request:
-    """What to send. The token is not part of it."""
+    """A request without its token."""
 
     method: str
     url: str = attrs.field(repr=False)
-    """Absolute, without a query unless it is a signed URL."""
+    """Absolute. Only signed URLs include a query."""
     query: Sequence[tuple[str, str]] = attrs.field(default=(), kw_only=True, repr=False)
     content: bytes | None = attrs.field(default=None, kw_only=True, repr=False)
     """JSON, unless `headers` names another content type."""
@@ -102,25 +104,25 @@ class Request:
     operation: str = attrs.field(
         default=attrs.Factory(lambda self: self.method, takes_self=True), kw_only=True
     )
-    """Id of the operation, for errors, logs and the throttle."""
+    """The operation's id, for errors, logs and the throttle."""
     action: bool = attrs.field(default=False, kw_only=True)
-    """A PUT that must not be repeated when its answer was lost."""
+    """A PUT that must not be repeated after its response was lost."""
     own_limit: bool = attrs.field(default=False, kw_only=True)
-    """The service limits the rate of the operation separately."""
+    """The service has a separate rate limit for this operation."""
     confidential: bool = attrs.field(default=False, kw_only=True)
-    """Keep the body out of errors."""
+    """Leave the body out of errors."""
     timeouts: Timeouts | None = attrs.field(default=None, kw_only=True, repr=False)
-    """Instead of the client's."""
+    """Overrides the client's timeouts."""
     retries: RetryPolicy | None = attrs.field(default=None, kw_only=True, repr=False)
-    """Instead of the client's."""
+    """Overrides the client's policy."""
 
     def is_below(self, base_url: str) -> bool:
-        """Whether it goes to the API itself, not to a host of uploads or downloads."""
+        """Whether the request goes to the API, and not to a storage host."""
         url, end = self.url, len(base_url)
         return url.startswith(base_url) and url[end : end + 1] in ("", "/")
 
     def path_below(self, base_url: str) -> str:
-        """Its path below the base URL, without the query: for messages."""
+        """The path below the base URL without its query, for messages."""
         return self.url.partition("?")[0].removeprefix(base_url) or "/"
 
     def __repr__(self) -> str:
@@ -129,16 +131,16 @@ class Request:
 
 @attrs.frozen(eq=False, repr=False)
 class Response:
-    """An answer, read to its end."""
+    """A response with its whole body."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Names are looked up in any case."""
+    """Lookup ignores the case of names."""
     content: bytes = attrs.field(repr=False)
 
     @property
     def request_id(self) -> str | None:
-        """The id to quote to Kantata's support."""
+        """The id that Kantata's support asks for."""
         return self.headers.get("x-request-id")
 
     def __repr__(self) -> str:
@@ -147,16 +149,16 @@ class Response:
 
 @attrs.frozen
 class Failure:
-    """Why there is no answer, or only a part of one."""
+    """Why there is no complete response."""
 
     reason: str
     unsent: bool = False
-    """No byte of the request left this machine."""
+    """No byte of the request was sent."""
     timeout: bool = False
     hopeless: bool = False
-    """Another attempt would fail in the same way."""
+    """Another attempt would fail the same way."""
     advice: str = ""
-    """What to do, if that is known."""
+    """What the user should do; empty if unknown."""
     status: int | None = None
-    """Status of an answer that was cut off."""
+    """Status of a response that was cut off."""
     request_id: str | None = None

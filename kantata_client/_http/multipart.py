@@ -1,4 +1,4 @@
-"""Multipart forms, encoded while they are sent."""
+"""Encode multipart forms while they are sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class MultipartBody:
-    """The body of a form: iterate over it to send it."""
+    """The body of a multipart form, as an async iterable of bytes."""
 
     def __init__(self, form: Form) -> None:
         import os
@@ -23,7 +23,9 @@ class MultipartBody:
             self._parts.append(f"--{boundary}\r\n{_disposition(name)}\r\n\r\n{value}\r\n".encode())
         for file in form.files:
             if not file.content_type.isprintable():
-                raise UsageError(f"{file.filename}: content_type must be one line, not {file.content_type!r}")
+                raise UsageError(
+                    f"{file.filename}: content_type must not contain control characters, got {file.content_type!r}"
+                )
             kind = f"content-type: {file.content_type}"
             head = f"--{boundary}\r\n{_disposition(file.name, file.filename)}\r\n{kind}\r\n\r\n"
             self._parts += [head.encode(), file, b"\r\n"]
@@ -37,9 +39,9 @@ class MultipartBody:
         self.rewindable = not any(isinstance(file.content, AsyncIterator) for file in form.files)
         """Whether it can be sent more than once."""
         self.began = False
-        """Whether a first byte was asked for."""
+        """Whether iteration has begun."""
         self.error: BaseException | None = None
-        """What a file's iterable raised."""
+        """The exception that a file's iterable raised."""
 
     def __aiter__(self) -> _Pieces:
         self.began = True
@@ -47,10 +49,10 @@ class MultipartBody:
 
 
 class _Pieces:
-    """One pass through a form.
+    """One iteration over a form.
 
-    Not a generator: an upload that breaks off would leave it unfinished to the garbage collector, which trio reports as a
-    leak.
+    This is not a generator, because a failed upload would leave it unfinished for the garbage collector, and trio reports
+    that as a leak.
     """
 
     def __init__(self, body: MultipartBody, parts: Sequence[bytes | File]) -> None:
@@ -82,18 +84,18 @@ class _Pieces:
             self._filename = part.filename
 
     async def _next_of(self, stream: AsyncIterator[bytes]) -> bytes | None:
-        """The next piece of a file, or `None` at its end."""
+        """The next piece of a file; None at the end."""
         try:
             piece = await anext(stream, None)
             self._sent += len(piece or b"")
-            # A stream that is too long is read to its end to report its real size, but the excess is not sent.
+            # Bytes beyond the announced size are counted for the error message, but not sent.
             while piece is not None and self._size is not None and self._sent > self._size:
                 piece = await anext(stream, None)
                 self._sent += len(piece or b"")
             if piece is None and self._size is not None and self._sent != self._size:
                 raise UsageError(
                     f"{self._filename}: {self._size} bytes were announced, but the stream has "
-                    f"{'more' if self._sent > self._size else f'only {self._sent}'}.",
+                    f"{'more' if self._sent > self._size else f'only {self._sent}'}: pass its exact size.",
                     consequence="The upload was aborted.",
                 )
         except Exception as error:
@@ -114,5 +116,5 @@ def _disposition(name: str, filename: str | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a name the way browsers do."""
+    """Escape a name as browsers do."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""Checks of the options of `Kantata`. A library is imported only for an option that needs it."""
+"""Check the options of `Kantata`. Each function imports a library only if the given value needs it."""
 
 from __future__ import annotations
 
@@ -15,103 +15,107 @@ if TYPE_CHECKING:
     from kantata_client.hooks import Hooks
 
 
-def timeouts_of(given: object) -> Timeouts | None:
-    """`timeout=`: seconds, or `Timeouts`."""
-    if given is None:
+def parse_timeout(value: object) -> Timeouts | None:
+    """Check `timeout=`: seconds, or `Timeouts`."""
+    if value is None:
         return None
     from kantata_client._http.messages import Timeouts
 
-    timeouts = Timeouts(given, given, given) if isinstance(given, (int, float)) else given
-    if isinstance(given, bool) or not isinstance(timeouts, Timeouts):
-        raise UsageError(f"timeout is {given!r}: give seconds, or Timeouts(…).", consequence="")
+    timeouts = Timeouts(value, value, value) if isinstance(value, (int, float)) else value
+    if isinstance(value, bool) or not isinstance(timeouts, Timeouts):
+        raise UsageError(f"timeout is {value!r}: pass seconds, or Timeouts(…).", consequence="")
     timeouts.check()
     return timeouts
 
 
-def concurrency_of(given: object) -> int:
-    """`max_concurrency=`: a whole number."""
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise UsageError(f"max_concurrency is {given!r}: give a whole number, at least 1.", consequence="")
-    return given
+def parse_max_concurrency(value: object) -> int:
+    """Check `max_concurrency=`: a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"max_concurrency is {value!r}: pass an integer of at least 1.", consequence="")
+    return value
 
 
-def policy_of(given: object) -> RetryPolicy | None:
-    """`retries=`: how often to repeat a request, or a `RetryPolicy`."""
-    if given is None:
+def parse_retries(value: object) -> RetryPolicy | None:
+    """Check `retries=`: a number of repetitions, or a `RetryPolicy`."""
+    if value is None:
         return None
     from kantata_client._http.retry import RetryPolicy
 
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
-        return RetryPolicy(attempts=given + 1)
-    if not isinstance(given, RetryPolicy):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return RetryPolicy(attempts=value + 1)
+    if not isinstance(value, RetryPolicy):
         raise UsageError(
-            f"retries is {given!r}: give how often to repeat a request (0: never), or RetryPolicy(…).",
+            f"retries is {value!r}: pass how often to repeat a request (0 for never), or RetryPolicy(…).",
             consequence="",
         )
-    given.check()
-    return given
+    value.check()
+    return value
 
 
-def throttle_of(given: Any) -> Throttle | None:
-    """`throttle=`: requests a second, or a `Throttle`."""
-    if given is None:
+def parse_throttle(value: Any) -> Throttle | None:
+    """Check `throttle=`: requests a second, or a `Throttle`."""
+    if value is None:
         return None
-    if isinstance(given, (int, float)):
+    if isinstance(value, (int, float)):
         from kantata_client._http.throttle import FixedRate
 
-        return FixedRate(given)
+        return FixedRate(value)
     names = ("acquire", "succeeded", "limited")
-    if isinstance(given, type) or not all(
-        callable(getattr(cast("object", given), name, None)) for name in names
+    if isinstance(value, type) or not all(
+        callable(getattr(cast("object", value), name, None)) for name in names
     ):
         raise UsageError(
-            f"throttle is {given!r}: give requests a second, FixedRate(…), AdaptiveThrottle(…), or a Throttle of your own.",
+            f"throttle is {value!r}: pass requests a second, FixedRate(…), AdaptiveThrottle(…), or a Throttle of your own.",
             consequence="",
         )
-    return given
+    return value
 
 
-def hooks_of(given: object) -> Hooks | None:
-    """`hooks=`: `Hooks`."""
-    if given is None:
+def parse_hooks(value: object) -> Hooks | None:
+    """Check `hooks=`: `Hooks`."""
+    if value is None:
         return None
     from kantata_client.hooks import Hooks
 
-    if not isinstance(given, Hooks):
-        raise UsageError(f"hooks is {given!r}: give Hooks(on_request=…, on_response=…, …).", consequence="")
-    return given
+    if not isinstance(value, Hooks):
+        raise UsageError(f"hooks is {value!r}: pass Hooks(on_request=…, on_response=…, …).", consequence="")
+    return value
 
 
-def transport_of(given: Any) -> TransportOption | None:
-    """`transport=`: an async transport of httpx, a function that makes one, or `"aiohttp"`."""
-    if given is None or given == "aiohttp" or (_sends(given) and not isinstance(given, type)):
-        return given
-    if callable(given) and not isinstance(given, type) and _takes_nothing(given):
-        return cast("TransportOption", given)
+def parse_transport(value: Any) -> TransportOption | None:
+    """Check `transport=`: an async transport of httpx, a function that makes one, or `"aiohttp"`."""
+    if value is None or value == "aiohttp" or _is_transport(value):
+        return value
+    if callable(value) and not isinstance(value, type) and _needs_no_arguments(value):
+        return cast("TransportOption", value)
     raise UsageError(
-        f"transport is of type {type(given).__name__}: give an async transport of httpx, such as "
-        "httpx.AsyncHTTPTransport(…), a function without parameters that makes one, or 'aiohttp'; not a client or a "
-        "synchronous transport.",
+        f"transport is of type {type(value).__name__}: pass an async transport of httpx, such as "
+        "httpx.AsyncHTTPTransport(…), a function without parameters that returns one, or 'aiohttp'. A client or a "
+        "synchronous transport does not work.",
         consequence="",
     )
 
 
-def made_by(factory: Callable[[], Any]) -> AsyncTransport:
-    """The transport that a function given as `transport=` makes."""
-    made = factory()
-    if not _sends(made) or isinstance(made, type):
+def make_transport(factory: Callable[[], Any]) -> AsyncTransport:
+    """Call the function that was passed as `transport=`.
+
+    Raises:
+        UsageError: It did not return a transport.
+    """
+    transport = factory()
+    if not _is_transport(transport):
         raise UsageError(
-            f"The function given as transport= returned an object of type {type(made).__name__}: it has to return an async "
-            "transport of httpx"
+            f"The function passed as transport= returned an object of type {type(transport).__name__}: it must return an "
+            "async transport of httpx"
         )
-    return made
+    return transport
 
 
-def _sends(value: object) -> bool:
-    return callable(getattr(value, "handle_async_request", None))
+def _is_transport(value: object) -> bool:
+    return callable(getattr(value, "handle_async_request", None)) and not isinstance(value, type)
 
 
-def _takes_nothing(function: Callable[..., object]) -> bool:
+def _needs_no_arguments(function: Callable[..., object]) -> bool:
     from inspect import Parameter, signature
 
     try:
@@ -119,28 +123,29 @@ def _takes_nothing(function: Callable[..., object]) -> bool:
     except (TypeError, ValueError):
         return True
     return not any(
-        each.default is Parameter.empty and each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-        for each in parameters
+        parameter.default is Parameter.empty
+        and parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        for parameter in parameters
     )
 
 
-def bytes_of(given: object) -> int | None:
-    """`max_response_bytes=`: a number, or `None` for no limit."""
-    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+def parse_max_response_bytes(value: object) -> int | None:
+    """Check `max_response_bytes=`: a positive integer, or None for no limit."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise UsageError(
-            f"max_response_bytes is {given!r}: give a number of bytes, or None for no limit", consequence=""
+            f"max_response_bytes is {value!r}: pass a number of bytes, or None for no limit", consequence=""
         )
-    return given
+    return value
 
 
-def base_url_of(url: str) -> str:
-    """`base_url=`: an address that tokens may be sent to, returned without a trailing slash."""
+def parse_base_url(url: str) -> str:
+    """Check `base_url=`: a URL that tokens may be sent to, returned without a trailing slash."""
     from kantata_client._http.addresses import unsafe
 
     problem = unsafe(url)
     if problem is None and "?" in url:
-        problem = f"{url.partition('?')[0]}: it must not have a query"
+        problem = f"{url.partition('?')[0]}: it must not contain a query"
     if problem is not None:
-        raise UsageError(f"Not an address to send to: {problem}", consequence="")
+        raise UsageError(f"base_url is not safe to send a token to: {problem}", consequence="")
     scheme, colon, rest = url.partition(":")
     return f"{scheme.lower()}{colon}{rest}".rstrip("/")

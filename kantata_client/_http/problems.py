@@ -1,4 +1,4 @@
-"""The error that a request ends with."""
+"""Build the error for a request that failed."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def problem(
     unknown: bool,
     lost: bool,
 ) -> KantataError:
-    """The error for the last outcome of a request.
+    """Build the error for a request from the outcome of its last attempt.
 
     Args:
-        request: What was sent.
-        base_url: Where the API is.
-        outcome: What the last attempt came to.
-        secret: The token, which must not show.
-        attempts: How many there were.
-        unknown: It may have been carried out and must not be repeated.
-        lost: An earlier attempt got no proper answer.
+        request: The request.
+        base_url: The API's base URL.
+        outcome: The outcome of the last attempt.
+        secret: The token, which is removed from the message.
+        attempts: The number of attempts.
+        unknown: The request may have been carried out, and must not be repeated.
+        lost: An earlier attempt got no usable response.
     """
-    method, path, ours = request.method, request.path_below(base_url), request.is_below(base_url)
+    method, path, from_api = request.method, request.path_below(base_url), request.is_below(base_url)
     if unknown:
         reason = reason_of(outcome)
         if isinstance(outcome, Response):
-            content = _repeatable(outcome, secret, ours=ours)
+            content = _quotable(outcome, secret, from_api=from_api)
             reason = str(error_from_response(outcome.status, outcome.headers, content, method, path))
         return UnknownOutcomeError(
             f"{method} {path} may or may not have been carried out: {reason.rstrip('.')}. "
-            "It was not sent again, since that could create a duplicate: look whether it happened first.",
+            "It was not sent again, because that could create a duplicate: first check whether it was carried out.",
             method=method,
             path=path,
             sent=_sent(request),
@@ -64,16 +64,16 @@ def problem(
         elif outcome.unsent:
             advice += " Check base_url, the network and the proxy settings."
         elif method in ("PUT", "DELETE"):
-            advice = "It may have been carried out; sending it again does no harm."
+            advice = "It may have been carried out. Sending it again is safe."
         elif outcome.timeout:
             advice = "Ask for less at once (per_page, includes, a narrower filter), or try later."
         else:
             advice = "Try again later."
         return connection_error(outcome, request, path, advice.strip(), tries, unsent=unsent)
-    content = _repeatable(outcome, secret, ours=ours)
+    content = _quotable(outcome, secret, from_api=from_api)
     error = error_from_response(outcome.status, outcome.headers, content, method, path)
     if tries:
-        error.add_note(f"This was the answer to the last of {attempts} attempts.")
+        error.add_note(f"This was the response to the last of {attempts} attempts.")
     return error
 
 
@@ -89,21 +89,21 @@ def connection_error(
 
 
 def reason_of(outcome: Response | Failure) -> str:
-    """Why an attempt was not a success, in a few words."""
+    """Why an attempt failed, in a few words."""
     return outcome.reason if isinstance(outcome, Failure) else f"status {outcome.status}"
 
 
-def _repeatable(answer: Response, secret: Secret | None, *, ours: bool) -> bytes:
-    """What an error may repeat of an answer."""
-    if not ours:
-        # S3 repeats the signature and what was signed; its code for the problem is enough.
-        code = re.search(rb"<Code>(\w{1,60})</Code>", answer.content)
+def _quotable(response: Response, secret: Secret | None, *, from_api: bool) -> bytes:
+    """The part of a response that an error may quote."""
+    if not from_api:
+        # Error responses of S3 repeat the signature and the signed text, so only the error code is quoted.
+        code = re.search(rb"<Code>(\w{1,60})</Code>", response.content)
         return code[1] if code else b""
-    return secret.redact(answer.content) if secret else answer.content
+    return secret.redact(response.content) if secret else response.content
 
 
 def _sent(request: Request) -> Any:
-    """The body as `UnknownOutcomeError` shows it."""
+    """The body for `UnknownOutcomeError.sent`."""
     if request.confidential:
         return None
     if request.form is not None:

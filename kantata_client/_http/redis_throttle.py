@@ -1,12 +1,12 @@
-"""One budget for several processes or hosts, kept in Redis.
+"""A rate limit that several processes or hosts share through Redis.
 
-The state of a limit is a hash in Redis that one script reads and writes; its clock is that of Redis. In each process one
-request at a time asks for its place, so no more than one place is reserved ahead for each process, and a 429 anywhere holds
-all of them at once.
+The state of a limit is a hash in Redis, which a single script reads and updates by the clock of Redis. In each process one
+request at a time reserves its turn, so each process reserves at most one turn ahead, and a 429 in any process pauses all of
+them at once.
 
-The rate begins low and doubles each second, until the first 429. A 429 makes it a little lower, and more so while they come
-soon after one another. After a while without one it grows again, and faster after eight seconds, since the limit was raised
-then. That suits a bucket of tokens. Of a count per window less is used, since the end of the window has to be found.
+The rate begins low and doubles each second until the first 429. Each 429 lowers it a little, and more if the last one was
+recent. After two seconds without a 429 the rate increases again, and after eight seconds faster, because the limit may have
+been raised. This suits a token bucket. It uses less of a fixed window, because the end of the window has to be found.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ if state.rate == 0 then
   state.rate, state.next = first, now
 end
 
--- What was accepted since the process last asked: each request adds a little, so the rate grows only where it is used.
+-- Each request that was accepted since the process last asked raises the rate a little, so an unused rate does not grow.
 if accepted > 0 then
-  -- What was accepted before a refusal may be reported after it.
+  -- Requests that were accepted before a 429 may be reported after it.
   if state.run > 0 and now > state.hold + 0.02 then
     state.run, state.next = 0, math.min(state.next, now)
   end
@@ -64,13 +64,13 @@ if accepted > 0 then
 end
 
 if act == 'limited' then
-  -- Requests that left before the rate was lowered tell nothing new.
+  -- A 429 for a request that was sent before the rate was lowered is no news.
   if now - ago > state.changed then
     if state.run == 0 then
       local soon = state.changed == 0 or now - state.changed < 1.5
       state.rate = math.max(state.rate * (soon and 0.92 or 0.965), slowest)
     end
-    -- Refusals without a success in between: a count per window is used up, and a lower rate would not help.
+    -- Several 429s in a row mean that a fixed window is used up, and a lower rate would not help.
     state.hold = math.max(state.hold, now + math.max(math.min(0.05 * 1.4 ^ state.run, 30), 1 / state.rate))
     state.run = state.run + 1
     state.changed = now
@@ -86,9 +86,9 @@ local wait = 0
 if act == 'acquire' then
   local start = math.max(state.next, now - 0.05)
   wait = math.max(start - now, 0)
-  -- A place is not reserved far ahead: a 429 may change everything by then.
+  -- No turn is reserved far ahead, because a 429 could change the rate until then.
   if wait <= 0.5 then
-    -- After a refusal one request at a time tries whether the service accepts again.
+    -- After a 429, one request at a time finds out whether the service accepts requests again.
     local probe = state.run > 0 and math.min(0.05 * 1.4 ^ state.run, 30) or 0
     state.next = start + math.max(1 / state.rate, probe)
   else
@@ -106,20 +106,20 @@ return {tostring(wait), tostring(math.max(state.asked - now, 0)), tostring(state
 
 _GENERAL = "general"
 _RETRY = 1.0
-"""Seconds after which a Redis that did not answer is asked again."""
+"""Seconds until Redis is tried again after it did not respond."""
 
 
 class _Budget:
-    """What this process knows of one limit."""
+    """The state of one limit in this process."""
 
     __slots__ = ("__weakref__", "accepted", "key", "share")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.accepted = 0
-        """Requests accepted since Redis was told."""
+        """Accepted requests that were not reported to Redis yet."""
         self.share: float | None = None
-        """This process's part of the rate, in requests a second."""
+        """This process's share of the rate, in requests a second."""
 
 
 class RedisThrottle:
@@ -128,8 +128,8 @@ class RedisThrottle:
         throttle = RedisThrottle("redis://localhost:6379/0", "account-42")
         kantata = Kantata(throttle=throttle)
 
-    All clients with the same name have one budget, also for each operation that has a limit of its own. A 429 for one of
-    them slows all. While Redis is away each process goes on with its share of the last known rate.
+    All throttles with the same name share one budget, and one for each operation that has a limit of its own. A 429 for any
+    of them slows down all of them. While Redis is unavailable, each process continues at its share of the last rate.
     """
 
     def __init__(
@@ -146,20 +146,20 @@ class RedisThrottle:
         """Share a budget. Nothing is sent to Redis before the first request.
 
         Args:
-            url: Of Redis, such as `redis://localhost:6379/0`, `rediss://…` or `unix://…`.
-            name: Of the budget: those who share a limit of the service, the users of one account for example.
-            first: Requests a second to begin with, of all processes together.
-            slowest: Requests a second; no 429 makes the rate lower.
-            fastest: Requests a second that are never exceeded.
-            timeout: Seconds after which Redis counts as away.
-            clock: Seconds, for tests.
+            url: The URL of Redis, such as `redis://localhost:6379/0`, `rediss://…` or `unix://…`.
+            name: The name of the budget, one for all clients that share a limit of the service (those of one account, say).
+            first: The initial rate of all processes together, in requests a second.
+            slowest: The lowest rate in requests a second, however many requests get a 429.
+            fastest: The highest rate in requests a second.
+            timeout: Seconds after which Redis counts as unavailable.
+            clock: Returns the time in seconds; for tests.
 
         Raises:
-            UsageError: The package redis is not installed, the address is wrong, or a number is not positive.
+            UsageError: The package redis is not installed, the URL is invalid, or a number is out of range.
         """
         if not 0 < slowest <= first <= fastest or timeout <= 0:
             msg = (
-                f"RedisThrottle(first={first!r}, slowest={slowest!r}, fastest={fastest!r}, timeout={timeout!r}): give "
+                f"RedisThrottle(first={first!r}, slowest={slowest!r}, fastest={fastest!r}, timeout={timeout!r}): pass "
                 "numbers above 0, with slowest <= first <= fastest"
             )
             raise UsageError(msg)
@@ -172,7 +172,7 @@ class RedisThrottle:
             made: Any = Redis
             self._redis: Any = made.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
         except ValueError:
-            msg = "RedisThrottle: the address is not one of Redis; it begins with redis://, rediss:// or unix://"
+            msg = "RedisThrottle: the URL of Redis must begin with redis://, rediss:// or unix://"
             raise UsageError(msg) from None
         self._error: type[Exception] = RedisError
         self._script: Any = self._redis.register_script(_SCRIPT)
@@ -187,10 +187,10 @@ class RedisThrottle:
         self._reports = ThreadPoolExecutor(1, "kantata-redis-throttle")
 
     def __repr__(self) -> str:
-        return f"<RedisThrottle {self._name!r}>"  # the address may hold a password
+        return f"<RedisThrottle {self._name!r}>"  # the URL may contain a password
 
     async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
-        """Wait for the next free place of all processes."""
+        """Wait for a turn among all processes."""
         import anyio
         from anyio.to_thread import run_sync
 
@@ -215,13 +215,13 @@ class RedisThrottle:
                 await anyio.sleep(min(max(asked, 0.2), 1.0))
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """Count it; Redis is told with the next request."""
+        """Count an accepted request. The next request reports it to Redis."""
         self._budget(operation, False).accepted += 1
         if own_limit:
             self._budget(operation, True).accepted += 1
 
     def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> bool:
-        """Slow all processes down."""
+        """Slow down all processes."""
         budget = self._budget(operation, own_limit)
         if self._clock() < self._away_until:
             rate, _ = self._alone.get(budget.key, (budget.share or self._numbers[0], None))
@@ -233,13 +233,18 @@ class RedisThrottle:
         return False
 
     def close(self) -> None:
-        """Close the connections to Redis. A later request opens them again."""
+        """Close the connections to Redis. A later request reopens them."""
         self._redis.close()
 
     def _ask(
         self, budget: _Budget, act: str, accepted: int, ago: float = 0.0, asked: float = 0.0
     ) -> tuple[float, float] | None:
-        """Run the script: seconds until the place (-1: none yet), and seconds of a pause that the service asked for."""
+        """Run the script.
+
+        Returns:
+            Seconds until the request's turn (-1 if it has to ask again later), and the seconds that are left of a pause that
+            the service asked for; None if Redis is unavailable.
+        """
         prefix = f"kantata:{self._name}"
         try:
             found: list[Any] = self._script(
@@ -251,13 +256,14 @@ class RedisThrottle:
             if not self._away:
                 self._away = True
                 logger.warning(
-                    "Redis does not answer (%s): requests leave at this process's share of the rate", error
+                    "Redis does not respond (%s): requests are sent at this process's share of the rate",
+                    error,
                 )
             return None
         if self._away:
             self._away = False
             self._alone.clear()
-            logger.warning("Redis answers again: the budget %r is shared again", self._name)
+            logger.warning("Redis responds again: the budget %r is shared again", self._name)
         wait, pause, rate, members = (float(each) for each in found)
         budget.share = rate / max(members, 1.0)
         return wait, pause
@@ -277,7 +283,7 @@ class RedisThrottle:
         return budget
 
     def _line(self, budget: _Budget) -> anyio.Lock:
-        """Lets one task of the event loop at a time ask for a place."""
+        """The lock that lets one task of the event loop at a time reserve a turn."""
         import anyio
 
         running = _lines.running()

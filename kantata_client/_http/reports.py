@@ -1,4 +1,4 @@
-"""Telling hooks and the log what happens to a request."""
+"""Report the steps of a request to hooks and to the log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ logger = logging.getLogger("kantata_client")
 
 
 def throttled(hooks: Hooks, request: Request, path: str, seconds: float) -> None:
-    """The throttle held a request back."""
+    """Report that the throttle delayed a request."""
     logger.debug("%s waited %.3f s for the throttle", request.operation, seconds)
     if hooks.on_throttle:
         _call(hooks.on_throttle, ThrottleEvent(request.operation, request.method, path, seconds))
 
 
 def leaving(hooks: Hooks, request: Request, path: str, attempt: int) -> None:
-    """An attempt is about to be sent."""
+    """Report that an attempt is about to be sent."""
     if hooks.on_request:
         _call(hooks.on_request, RequestEvent(request.operation, request.method, path, attempt))
 
@@ -34,7 +34,7 @@ def leaving(hooks: Hooks, request: Request, path: str, attempt: int) -> None:
 def ended(
     hooks: Hooks, request: Request, path: str, attempt: int, outcome: Response | Failure, seconds: float
 ) -> None:
-    """An attempt is over."""
+    """Report that an attempt has ended."""
     method, request_id = request.method, outcome.request_id
     if hooks.on_response:
         event = ResponseEvent(request.operation, method, path, attempt, outcome.status, seconds, request_id)
@@ -55,7 +55,7 @@ def ended(
 def retrying(
     hooks: Hooks, request: Request, path: str, attempt: int, outcome: Response | Failure, delay: float
 ) -> None:
-    """An attempt failed and another one follows."""
+    """Report that an attempt failed and will be repeated."""
     reason = reason_of(outcome)
     logger.info("%s %s: %s; attempt %d follows in %.1f s", request.method, path, reason, attempt + 1, delay)
     if hooks.on_retry:

@@ -1,7 +1,7 @@
-"""When a failed attempt is repeated: a policy, and one pure decision.
+"""Decide whether a failed attempt is repeated.
 
-Retry libraries (stamina, tenacity) decide by exception alone. Here method, status and how far the request got decide
-together, and there is a third outcome: unknown.
+Retry libraries such as stamina and tenacity look only at the exception. This decision depends on the method, the status and
+how much of the request was sent, and it has a third result besides "retry" and "fail": "unknown".
 """
 
 from __future__ import annotations
@@ -17,51 +17,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Outcome: TypeAlias = int | Literal["unsent", "lost"]
-"""How an attempt ended: with a status; `unsent`: no byte left; `lost`: some bytes left, and no answer came."""
+"""How an attempt ended: with a status, `unsent` (no byte was sent), or `lost` (bytes were sent, but no response came)."""
 
 Decision: TypeAlias = Literal["retry", "fail", "unknown"]
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods that do no more when they are carried out twice."""
+"""Idempotent methods."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _ELSEWHERE = frozenset({307, 308})
-"""Redirects that ask for the same method and body at another address."""
+"""Redirects that keep the method and the body."""
 
 
 @attrs.frozen
 class RetryPolicy:
-    """How often, how long and on what a request is repeated.
+    """When a request is repeated, how often, and for how long.
 
-    `RetryPolicy(attempts=1)` never repeats. A POST is repeated only when it certainly was not carried out, whatever the
-    policy says.
+    `RetryPolicy(attempts=1)` never repeats. A POST is repeated only if it certainly was not carried out, with any policy.
     """
 
     attempts: int = 5
-    """Most attempts, the first one included. Those answered by 429 do not count: they take time until the deadline."""
+    """Maximum number of attempts, including the first. Attempts answered by 429 do not count: the deadline limits them."""
     initial: float = 0.5
-    """Longest wait after the first failed attempt, in seconds; doubled after each further one."""
+    """Longest wait in seconds after the first failed attempt. It doubles after each further one."""
     maximum: float = 30.0
-    """Longest wait, in seconds, if the service does not ask for a longer one (`Retry-After`)."""
+    """Longest wait in seconds, unless the service asks for a longer one (`Retry-After`)."""
     deadline: float = 300.0
-    """Seconds from the first attempt after which no other follows. A longer pause that the service asks for is not waited
-    for either. Time in line before the first attempt does not count."""
+    """Seconds after the first attempt in which it is repeated. If the service asks for a pause that ends later, the request
+    fails at once. Waiting before the first attempt does not count."""
     statuses: frozenset[int] = frozenset({429, 502, 503, 504})
-    """Answers after which a request is repeated."""
+    """Statuses after which a request is repeated."""
     read_statuses: frozenset[int] = frozenset({408, 425, 500, 520, 521, 522, 523, 524, 530})
-    """Answers after which a GET is repeated, too: timeouts, and failures of the service and of networks before it."""
+    """More statuses after which a GET is repeated: timeouts, and failures of the service or of a CDN in front of it."""
     longest_pause: float = 3600.0
-    """Seconds for which a `Retry-After` is obeyed at most, within the deadline."""
+    """Longest `Retry-After` in seconds that is respected, within the deadline."""
 
     def check(self) -> None:
-        """Raise `UsageError` if the numbers make no sense."""
-        given: list[object] = [self.attempts, self.initial, self.maximum, self.deadline, self.longest_pause]
-        attempts, *times = given
+        """Check the values.
+
+        Raises:
+            UsageError: A value has the wrong type or is out of range.
+        """
+        values: list[object] = [self.attempts, self.initial, self.maximum, self.deadline, self.longest_pause]
+        attempts, *times = values
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise UsageError(f"{self!r}: attempts is a whole number; 1 sends each request once.")
+            raise UsageError(
+                f"{self!r}: attempts must be an integer of at least 1 (1 sends each request once)."
+            )
         if not all(isinstance(time, (int, float)) and time >= 0 for time in times):
             raise UsageError(
-                f"{self!r}: initial, maximum, deadline and longest_pause are seconds, and not negative."
+                f"{self!r}: initial, maximum, deadline and longest_pause must be seconds, at least 0."
             )
 
     def delay(
@@ -70,25 +75,29 @@ class RetryPolicy:
         retry_after: float | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> float:
-        """Seconds to wait after failed attempt number `attempt`.
+        """Seconds to wait after a failed attempt: exponential backoff with full jitter.
 
-        Anything up to the doubled time, so that clients that failed together do not come back together; but no less than the
-        service asked for, up to `longest_pause`.
+        Full jitter keeps clients that failed together from returning together.
+
+        Args:
+            attempt: The number of the attempt, 1 for the first.
+            retry_after: The pause in seconds that the service asked for; the wait is at least as long.
+            uniform: Draws a random number between two others; for tests.
         """
         # The exponent is bounded because a float overflows at 2**1024.
         longest = min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 60))
-        return max(uniform(0.0, longest), self.asked(retry_after))
+        return max(uniform(0.0, longest), self.pause(retry_after))
 
-    def asked(self, retry_after: float | None) -> float:
-        """The seconds of a `Retry-After` that are obeyed."""
+    def pause(self, retry_after: float | None) -> float:
+        """The part of a `Retry-After` that is respected, in seconds."""
         return min(retry_after or 0.0, self.longest_pause)
 
 
 def may_be_done(outcome: Outcome) -> bool:
-    """Whether the request may have been carried out, though the attempt was no success."""
-    # A refusal (4xx, 501) proves that nothing was done, and so does a redirect that asks for the same request elsewhere.
-    # Any other redirect is how servers answer a form that they have processed. Another 5xx proves nothing: the write may
-    # be behind it. Nor does a connection that was reset at once: the server may have read the body before.
+    """Whether a failed attempt may have been carried out."""
+    # A rejection (4xx, 501) proves that nothing was done, and so does a redirect that keeps method and body. Servers send
+    # other redirects after they have processed a form. Any other 5xx proves nothing, because the server may have failed
+    # after the write. Nor does a connection reset, because the server may have read the body before.
     if isinstance(outcome, str):
         return outcome == "lost"
     return outcome != 501 and outcome not in _ELSEWHERE and not 400 <= outcome < 500
@@ -103,20 +112,20 @@ def decide(
     replayable: bool = True,
     action: bool = False,
 ) -> Decision:
-    """What follows attempt number `attempt` (1 for the first), which did not end in a success.
+    """Decide what follows a failed attempt.
 
     Args:
-        policy: What is repeated.
+        policy: The retry policy.
         method: The request's method.
         outcome: How the attempt ended.
-        attempt: Its number, not counting attempts that were answered by 429.
-        replayable: False once the body was a stream that has begun and cannot be rewound.
-        action: Whether the request does something each time it is carried out, whatever its method.
+        attempt: The number of the attempt, 1 for the first, not counting attempts answered by 429.
+        replayable: False if the body is a stream that has been read in part and can't be rewound.
+        action: The request is not idempotent, whatever its method.
     """
     if may_be_done(outcome) and (action or method not in _REPEATABLE):
         return "unknown"
     reads = method in _READING and outcome in policy.read_statuses
-    worthwhile = isinstance(outcome, str) or outcome in policy.statuses or reads
-    # A 429 takes time, and no attempt: other programs may have used up the budget of a whole minute.
-    left = policy.attempts > 1 if outcome == 429 else attempt < policy.attempts
-    return "retry" if worthwhile and replayable and left else "fail"
+    transient = isinstance(outcome, str) or outcome in policy.statuses or reads
+    # Only the deadline limits repetitions after 429, because other programs may have used up the quota of a whole minute.
+    attempts_left = policy.attempts > 1 if outcome == 429 else attempt < policy.attempts
+    return "retry" if transient and replayable and attempts_left else "fail"

@@ -1,4 +1,4 @@
-"""From a request to its outcome: authorization, throttle, retries. One place sends."""
+"""Send a request: authorization, throttle and retries. Everything that a client sends goes through this module."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kantata_client._http.connection import Connections
 from kantata_client._http.endings import at_the_end
 from kantata_client._http.environment import Trust
 from kantata_client._http.messages import Failure, Request, Timeouts, TransportOption
-from kantata_client._http.options import made_by
+from kantata_client._http.options import make_transport
 from kantata_client._http.retry import RetryPolicy, decide, may_be_done
 from kantata_client._http.throttle import Throttle
 from kantata_client._http.tokens import current, replaced
-from kantata_client._loops import PerLoop, Places, running_loop, user
+from kantata_client._loops import PerLoop, Slots, running_loop, user
 from kantata_client.errors import KantataError, RateLimitedError, UsageError
 from kantata_client.errors.responses import retry_after
 from kantata_client.hooks import Hooks
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from kantata_client._http.tokens import Secret, TokenProvider
 
 _UPWARDS = re.compile(r"(?i)/(?:\.|%2e){1,2}(?=[/?#]|$)")
-"""A segment of a path that stands for another one."""
+"""A `.` or `..` segment of a path."""
 
 _LEAST = 0.001
-"""Seconds that an attempt has at least."""
+"""Shortest time limit of an attempt, in seconds."""
 
 _NOTICEABLE = 0.001
-"""Seconds of waiting for the throttle that are reported."""
+"""Shortest delay by the throttle that is reported, in seconds."""
 
 
 @attrs.define(eq=False)
@@ -50,8 +50,8 @@ class Settings:
     timeouts: Timeouts
     retries: RetryPolicy
     patience: float | None
-    """Seconds after the first attempt left at which an answer that is still arriving is given up: the deadline of the
-    retries, if the user chose it."""
+    """Seconds after the first attempt was sent until which a response may still arrive: the retry policy's deadline, if the
+    user set one."""
     max_concurrency: int
     max_response_bytes: int | None
     transport: TransportOption | None
@@ -60,11 +60,11 @@ class Settings:
     closed: bool = False
     trust: Trust = attrs.field(factory=Trust)
     bound: ReferenceType[object] | None = None
-    """The event loop that the user's transport was first used in."""
+    """The event loop in which the user's transport was first used."""
 
 
 class Explain(Protocol):
-    """Makes the error that a request ends with."""
+    """Builds the error for a request that failed."""
 
     def __call__(
         self,
@@ -79,13 +79,13 @@ class Explain(Protocol):
 
 
 class Sender:
-    """What a client has in one event loop: connections, and places for requests in flight."""
+    """The part of a client that belongs to one event loop: its connections, and the slots for requests in flight."""
 
     def __init__(self, settings: Settings) -> None:
-        """Set up.
+        """Set up the connections.
 
         Raises:
-            UsageError: The environment is wrong, or the user's transport belongs to another event loop; nothing was sent.
+            UsageError: The environment has a mistake, or the user's transport belongs to another event loop.
         """
         most = settings.max_concurrency
         self.connections = Connections(
@@ -100,11 +100,11 @@ class Sender:
             use_proxies=settings.base_url.startswith("https:"),
         )
         self.connections.check(settings.base_url)
-        self.elsewhere = Places(max(1, most // 2))
-        """Places for requests to other hosts."""
+        self.storage_slots = Slots(max(1, most // 2))
+        """Slots for requests to other hosts."""
         self._settings = settings
-        self._places = Places(most)
-        self._own_places: dict[str, Places] = {}
+        self._slots = Slots(most)
+        self._own_slots: dict[str, Slots] = {}
         base = self.connections.prepare(Request("GET", settings.base_url))
         self._below = base.path.rstrip(b"/") + b"/"
         self._end = at_the_end(self.connections)
@@ -112,14 +112,14 @@ class Sender:
     async def perform(
         self, request: Request, auth: TokenProvider | None, explain: Explain, *, stream: bool
     ) -> Response:
-        """Send a request until it succeeds or fails for good; `Transport.send` has the errors."""
+        """Send a request, repeating it as the policy says. `Transport.send` lists the errors."""
         settings = self._settings
         admit(request, settings.base_url, auth)
         prepared = self.connections.prepare(request)
         ours = request.is_below(settings.base_url)
         if ours and not (prepared.path + b"/").startswith(self._below):
             raise UsageError(
-                f"{request!r} leads out of {settings.base_url}: the token goes to no other address."
+                f"{request!r} is not below {settings.base_url}, and the token must not be sent anywhere else."
             )
         started: float | None = None
         attempt, refused, refreshed, lost = 1, 0, False, False
@@ -129,7 +129,7 @@ class Sender:
                 if auth is not None:
                     secret = await current(auth)
                     prepared.authorize(secret)
-                user.set(id(auth))  # here, since a token provider may send requests as well
+                user.set(id(auth))  # after the provider ran, because it may send requests too
                 left, outcome, held = await self._attempt(request, prepared, attempt, started, stream=stream)
                 started = left if started is None else started
                 if isinstance(outcome, Failure):
@@ -154,8 +154,8 @@ class Sender:
                 delay = policy.delay(attempt, wish)
                 if ending == 429:
                     refused += 1
-                    # A throttle that holds the repetition makes a pause of one's own useless.
-                    delay = policy.asked(wish) if held else delay
+                    # If the throttle already delays the next attempt, a backoff would only add to it.
+                    delay = policy.pause(wish) if held else delay
                 late = settings.clock() - started + delay > policy.deadline
                 if decision != "retry" or late or (isinstance(outcome, Failure) and outcome.hopeless):
                     break
@@ -166,20 +166,22 @@ class Sender:
                 attempt += 1
             raise explain(request, outcome, secret, attempt, unknown=decision == "unknown", lost=lost)
         except KantataError as error:
-            # Whatever it is: there may be no token any more, or the client was closed.
+            # Any error counts, such as a missing token or a closed client.
             if lost:
                 error.answer_was_lost = True
                 if request.method not in ("GET", "HEAD"):
-                    error.add_note("An earlier attempt got no proper answer, and may have been carried out.")
+                    error.add_note(
+                        "An earlier attempt got no usable response, and may have been carried out."
+                    )
             raise
 
     async def download(self, request: Request, auth: TokenProvider | None, explain: Explain) -> Download:
-        """Like `perform`, but the body of a success is still to be read."""
+        """Like `perform`, but returns a successful response before its body is read."""
         return cast("Download", await self.perform(request, auth, explain, stream=True))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        # A cancelled task closes its connections too, but does not wait for its peers for ever.
+        # A cancelled task closes its connections too, but waits only a short time for the peers.
         with anyio.move_on_after(5, shield=True):
             await self.connections.aclose(for_good=True)
         self._end.release()
@@ -187,28 +189,29 @@ class Sender:
     async def _attempt(
         self, request: Request, prepared: Prepared, attempt: int, started: float | None, *, stream: bool
     ) -> tuple[float, Response | Failure, bool]:
-        """When the attempt left (by the clock), what became of it, and whether the throttle holds its repetition."""
+        """Returns when the attempt was sent, its outcome, and whether the throttle delays the next attempt."""
         if self._settings.closed:
             raise UsageError(
-                "This client was closed while a request waited to leave.",
+                "The client was closed while this request waited to be sent.",
                 consequence="It was not sent.",
             )
         if not request.is_below(self._settings.base_url):
             return await self._once(request, prepared, attempt, started, stream=stream)
         if not request.own_limit:
-            async with self._places:
+            async with self._slots:
                 waited = await self._wait(request, own_limit=False)
                 return await self._once(request, prepared, attempt, started, waited, stream=stream)
-        async with self._own(request.operation):
+        async with self._slots_of(request.operation):
             waited = await self._wait(request, own_limit=True)
-            async with self._places:
+            async with self._slots:
                 waited += await self._wait(request, own_limit=False)
                 return await self._once(request, prepared, attempt, started, waited, stream=stream)
 
     async def _wait(self, request: Request, *, own_limit: bool) -> float:
-        """Wait for the throttle, and return the seconds that took.
+        """Wait for the throttle, and return how many seconds that took.
 
-        The general limit is waited for in a place: a 429 has to slow down the requests that wait for a place, too.
+        A request waits for the general limit while it occupies a slot, so that a 429 also holds back requests that wait for
+        a slot.
         """
         settings = self._settings
         start, longest = settings.clock(), (request.retries or settings.retries).deadline
@@ -217,8 +220,8 @@ class Sender:
             return settings.clock() - start
         path, scope = request.path_below(settings.base_url), "this operation" if own_limit else "all requests"
         error = RateLimitedError(
-            f"{request.method} {path} was not sent: a 429 asked for a pause of {scope}, of which {pause:.0f} s are left, "
-            f"and the deadline of the retries is {longest:g} s. Try again after the pause.",
+            f"{request.method} {path} was not sent: after a 429 the service asked to pause {scope}, for {pause:.0f} s more, "
+            f"and the deadline for retries is {longest:g} s. Try again after the pause.",
             status=429,
             method=request.method,
             path=path,
@@ -238,7 +241,8 @@ class Sender:
     ) -> tuple[float, Response | Failure, bool]:
         """Send one attempt.
 
-        `started` is when the first one left; `waited` is how long the throttle held this one, or `None` without a throttle.
+        `started` is when the first attempt was sent. `waited` is how long the throttle delayed this one, or None if it does
+        not apply to the request.
         """
         settings = self._settings
         hooks, throttle, path = settings.hooks, settings.throttle, request.path_below(settings.base_url)
@@ -260,28 +264,28 @@ class Sender:
         reports.ended(hooks, request, path, attempt, outcome, seconds)
         return start, outcome, held
 
-    def _own(self, operation: str) -> Places:
-        """Half as many as all places: no more may leave together after waiting for a limit of their own."""
-        places = self._own_places.get(operation)
-        if places is None:
-            places = self._own_places[operation] = Places(max(1, self._settings.max_concurrency // 2))
-        return places
+    def _slots_of(self, operation: str) -> Slots:
+        """The slots for an operation with a rate limit of its own: half as many as all, which leaves the rest for others."""
+        slots = self._own_slots.get(operation)
+        if slots is None:
+            slots = self._own_slots[operation] = Slots(max(1, self._settings.max_concurrency // 2))
+        return slots
 
 
 SENDERS: PerLoop[object, Sender] = PerLoop()
 """The sender of each transport."""
 
 _BOUND = frozenset({"AsyncHTTPTransport", "AsyncConnectionInterface", "AiohttpTransport", "ClientSession"})
-"""Classes whose objects keep connections, and with them an event loop: of httpx and its successors, httpcore and aiohttp."""
+"""Classes of httpx, its successors, httpcore and aiohttp whose objects keep connections, and so belong to an event loop."""
 
 
 def _transport_here(settings: Settings) -> AsyncTransport | None:
-    """The user's transport for the running event loop."""
+    """The user's transport, to be used in the running event loop."""
     given = settings.transport
     if given is None or given == "aiohttp":
         return None
     if not hasattr(given, "handle_async_request"):
-        return made_by(cast("Callable[[], AsyncTransport]", given))
+        return make_transport(cast("Callable[[], AsyncTransport]", given))
     transport = cast("AsyncTransport", given)
     if _keeps_connections(transport):
         loop = running_loop()
@@ -289,14 +293,14 @@ def _transport_here(settings: Settings) -> AsyncTransport | None:
             settings.bound = ref(loop)
         elif settings.bound() is not loop:
             raise UsageError(
-                f"transport= is a {type(transport).__name__} that was used in another event loop, to which its connections "
-                "belong: give a function that makes a transport, such as transport=lambda: httpx.AsyncHTTPTransport()"
+                f"transport= is a {type(transport).__name__} that was used in another event loop, and its connections "
+                "belong to that loop: pass a function that makes one, such as transport=lambda: httpx.AsyncHTTPTransport()"
             )
     return transport
 
 
 def _keeps_connections(value: object, depth: int = 2) -> bool:
-    """Whether a transport, or one that it wraps, keeps connections."""
+    """Whether a transport, or a transport that it wraps, keeps connections."""
     if not _BOUND.isdisjoint(each.__name__ for each in type(value).__mro__):
         return True
     return depth > 0 and any(
@@ -305,22 +309,24 @@ def _keeps_connections(value: object, depth: int = 2) -> bool:
 
 
 def admit(request: Request, base_url: str, auth: TokenProvider | None) -> None:
-    """Check that a request, and the token with it, may go where its URL leads.
+    """Check that a request, and the token with it, may be sent to its URL.
 
     Raises:
-        UsageError: It may not.
+        UsageError: The URL is not allowed.
     """
     if request.is_below(base_url):
-        # httpx would resolve such segments, and so may a server or a proxy on the way, even if they are quoted.
+        # httpx would resolve such segments. A server or a proxy may resolve them even if they are percent-encoded.
         below = request.url[len(base_url) :]
         if ("." in below or "%" in below) and _UPWARDS.search(below):
             raise UsageError(
-                f"{request!r} has '.' or '..' between slashes: a path leads to one record, and never upwards."
+                f"{request!r} contains the path segment '.' or '..', which could lead to a different record: remove it."
             )
         return
     if auth is not None:
-        raise UsageError(f"{request!r} is not below {base_url}: the token goes to no other address.")
+        raise UsageError(
+            f"{request!r} is not below {base_url}, and the token must not be sent anywhere else."
+        )
     url = request.url.partition("?")[0]
     problem = unsafe(url) or inward(url, base_url)
     if problem is not None:
-        raise UsageError(f"Not an address to send to: {problem}.")
+        raise UsageError(f"A file must not be sent to or read from this URL: {problem}.")

@@ -1,6 +1,6 @@
-"""How fast requests leave: freely until the service answers 429, and from then on as fast as it lets them.
+"""Throttles: `AdaptiveThrottle` finds the service's rate limits, and `FixedRate` keeps to a given rate.
 
-The limits of the service are not published and no header tells what is left of them, so `AdaptiveThrottle` finds them.
+The service does not publish its rate limits, and no header says how much of them is left.
 """
 
 from __future__ import annotations
@@ -22,53 +22,53 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kantata_client")
 
 LONGEST_PAUSE = 3600.0
-"""Seconds for which a `Retry-After` is obeyed at most."""
+"""Longest `Retry-After` in seconds that is respected."""
 
 _left: ContextVar[float] = ContextVar("kantata_client: left", default=-math.inf)
-"""When the running task's request left."""
+"""When the running task's request was sent."""
 _served: ContextVar[float] = ContextVar("kantata_client: served", default=-math.inf)
-"""When the running task's last request was accepted."""
+"""When the last request of the running task that the service accepted was sent."""
 
 
 class Throttle(Protocol):
-    """Says when a request may leave; one for a client and all its `with_token` copies.
+    """Decides when a request may be sent. A client and all its `with_token` copies share one.
 
-    It must work on asyncio and on trio, and in several event loops one after the other, so it must not hold a lock of
+    It must work on asyncio and on trio, and in several event loops one after the other, so it must not keep a lock of
     either.
     """
 
     async def acquire(self, operation: str, own_limit: bool, patience: float) -> float | None:
-        """Wait until a request may leave.
+        """Wait until a request may be sent.
 
         Args:
             operation: The operation's id, such as `GET /stories`.
-            own_limit: Wait for the limit that the service has for this operation besides the general one. For the general
-                limit `acquire` is called again without it, so that a request that waits here takes no place from others.
-            patience: Seconds that the request can wait for a pause that the service asked for.
+            own_limit: Wait for the operation's own limit. `acquire` is then called again without it, for the general limit,
+                so that a request that waits here keeps no other request waiting.
+            patience: Seconds for which the request can wait for the end of a pause that the service asked for.
 
         Returns:
-            `None` (or 0) when the request may leave. If the service asked for a pause longer than `patience`, the seconds
-            that are left of it, at once: the request then fails with `RateLimitedError`.
+            None (or 0) when the request may be sent. If the service asked for a pause that lasts longer than `patience`, the
+            rest of the pause in seconds, without waiting: the request then fails with `RateLimitedError`.
         """
         ...
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """A request got an answer other than 429. Called by the task that called `acquire`."""
+        """Record that a request got a response other than 429. Called by the task that called `acquire`."""
         ...
 
     def limited(
         self, operation: str, own_limit: bool, retry_after: float | None, seconds: float
     ) -> bool | None:
-        """A request that left `seconds` ago got a 429. Called by the task that called `acquire`.
+        """Record that a request got a 429. Called by the task that called `acquire`.
 
         Args:
             operation: The operation's id.
             own_limit: Whether the operation has a limit of its own.
-            retry_after: The pause that the service asked for, in seconds, if it did.
-            seconds: How long ago the request left.
+            retry_after: The pause in seconds that the service asked for; None if it did not.
+            seconds: How long ago the request was sent.
 
         Returns:
-            True if `acquire` holds the repetition back for long enough. Otherwise it is sent after a backoff.
+            True if the next `acquire` delays the request for long enough. Otherwise it is repeated after a backoff.
         """
         ...
 
@@ -80,7 +80,7 @@ async def _sleep(seconds: float) -> None:
 
 
 class _Gate:
-    """Lets requests out at a pace. A request that gives up while it waits leaves no gap: only leaving takes a place."""
+    """Makes requests wait for their turn. A request that gives up while it waits uses up nothing."""
 
     __slots__ = ("__weakref__", "_clock", "_sleep", "pace")
 
@@ -92,16 +92,16 @@ class _Gate:
         self._sleep = sleep
 
     async def wait(self, patience: float) -> float | None:
-        """Wait for the next place; or return how long the service wants a pause, if that is more than `patience`."""
+        """Wait for a turn; or return the rest of a pause that the service asked for, if that is longer than `patience`."""
         pace, now = self.pace, self._clock()
         if pace.free:
-            self._leaves(now, waited=False)
+            self._record_sent(now, waited=False)
             return None
         if pace.asked - now > patience:
             return pace.asked - now
         line = self._line()
         if line.first is None and pace.left(now, 0.0) <= 0:
-            self._leaves(now, waited=False)
+            self._record_sent(now, waited=False)
             return None
         turn = Turn(_served.get())
         line.join(turn, now)
@@ -112,29 +112,29 @@ class _Gate:
                 if pace.asked - now > patience:
                     return pace.asked - now
                 await self._sleep(left)
-            self._leaves(now, waited=True)
+            self._record_sent(now, waited=True)
         finally:
             line.leave(turn, self._clock())
         return None
 
     def obey(self, seconds: float, longest: float, operation: str, scope: str) -> None:
-        """Hold for as long as the service asks for, at most for `longest`."""
+        """Pause for as long as the service asks, up to `longest` seconds."""
         until = self._clock() + min(seconds, longest)
-        if until > self.pace.asked + 1:  # once for many requests that were refused together
+        if until > self.pace.asked + 1:  # log once for many requests that were refused together
             asked = f"{seconds:.0f} s" if seconds < 1e9 else "ever"
-            capped = f" (it asks for {asked})" if seconds > longest else ""
+            capped = f" (it asked for {asked})" if seconds > longest else ""
             logger.warning(
-                "429 for %s: %s held for %.0f s, as the service asks%s",
+                "429 for %s: %s paused for %.0f s, as the service asked%s",
                 operation, scope, min(seconds, longest), capped,
             )  # fmt: skip
         self.pace.obey(until)
 
-    def _leaves(self, now: float, *, waited: bool) -> None:
+    def _record_sent(self, now: float, *, waited: bool) -> None:
         self.pace.leaves(now, waited=waited)
         _left.set(now)
 
     def _line(self) -> Line:
-        """Those who wait in the running event loop."""
+        """The waiting requests of the running event loop."""
         lines = _lines.running()
         line = lines.get(self)
         if line is None:
@@ -146,7 +146,7 @@ _lines: PerLoop[_Gate, Line] = PerLoop()
 
 
 class FixedRate:
-    """A fixed number of requests a second, for those who know their share of the account's limit."""
+    """A fixed rate, for programs that know their share of the account's limit."""
 
     def __init__(
         self,
@@ -161,10 +161,10 @@ class FixedRate:
 
         Args:
             rate_per_second: Requests a second.
-            burst: How many requests may leave together after a pause.
-            longest_pause: Seconds for which a `Retry-After` is obeyed at most.
-            clock: Gives seconds; for tests.
-            sleep: Waits for seconds; for tests.
+            burst: How many requests may be sent at once after a pause.
+            longest_pause: Longest `Retry-After` in seconds that is respected.
+            clock: Returns the time in seconds; for tests.
+            sleep: Waits for a number of seconds; for tests.
 
         Raises:
             UsageError: A number is not positive.
@@ -172,35 +172,35 @@ class FixedRate:
         numbers = all(map(_number, (rate_per_second, burst, longest_pause)))
         if not (numbers and rate_per_second > 0 and burst >= 1 and longest_pause > 0):
             raise UsageError(
-                f"FixedRate({rate_per_second!r}, {burst!r}, longest_pause={longest_pause!r}): give requests a second above "
-                "0, a burst of at least 1, and a longest pause above 0 seconds."
+                f"FixedRate({rate_per_second!r}, {burst!r}, longest_pause={longest_pause!r}): pass more than 0 requests a "
+                "second, a burst of at least 1, and a longest_pause above 0 seconds."
             )
         self._longest = longest_pause
         self._gate = _Gate(Pace(rate_per_second, burst), clock, sleep)
 
     async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
-        """Wait for the next free place. Limits of single operations are ignored: the rate is for all requests."""
+        """Wait for a turn. Limits of single operations are ignored, because the rate is for all requests."""
         return None if own_limit else await self._gate.wait(patience)
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """Note that the task had its turn; the rate is fixed."""
+        """Record that the task had its turn. The rate stays the same."""
         _served.set(_left.get())
 
     def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> bool:
-        """Hold all requests for as long as the service asks for, if it does; the rate stays."""
+        """Pause all requests if the service asks for it. The rate stays the same."""
         if retry_after:
             self._gate.obey(retry_after, self._longest, operation, "all requests are")
         return False
 
 
 class AdaptiveThrottle:
-    """Finds the service's limits, whether they are buckets of tokens or counts per window.
+    """Finds the service's rate limits, whether they are token buckets or fixed windows.
 
-    Nothing waits before the first 429. After it, requests leave one by one until one is accepted, and then at a pace a
-    little below what the limit has allowed so far. The pace asks for more after some seconds without a refusal, faster and
-    faster, so that a limit that was raised is found soon. After `memory` seconds without a 429 the limit is forgotten.
+    Before the first 429, no request waits. After it, requests are sent one by one until one is accepted, and then at a rate
+    slightly below what the limit has allowed so far. After some seconds without a 429 the rate increases, faster and faster,
+    to find out soon if the limit was raised. After `memory` seconds without a 429 the limit is forgotten.
 
-    An operation with a limit of its own has a pace of its own besides, and a 429 for it slows that operation only.
+    An operation with a limit of its own also has a rate of its own, and a 429 for it slows down only that operation.
     """
 
     def __init__(
@@ -215,11 +215,12 @@ class AdaptiveThrottle:
         """Make a throttle.
 
         Args:
-            slowest: Requests a second; no 429 makes the pace slower.
-            memory: Seconds after which a limit without a 429 is forgotten.
-            longest_pause: Seconds for which a `Retry-After` is obeyed at most. Then single requests try whether it is over.
-            clock: Gives seconds; for tests.
-            sleep: Waits for seconds; for tests.
+            slowest: The lowest rate in requests a second, however many requests get a 429.
+            memory: Seconds without a 429 after which a limit is forgotten.
+            longest_pause: Longest `Retry-After` in seconds that is respected. After that, single requests find out whether
+                the service accepts requests again.
+            clock: Returns the time in seconds; for tests.
+            sleep: Waits for a number of seconds; for tests.
 
         Raises:
             UsageError: A number is not positive.
@@ -227,8 +228,8 @@ class AdaptiveThrottle:
         numbers = (slowest, memory, longest_pause)
         if not (all(map(_number, numbers)) and all(number > 0 for number in numbers)):
             raise UsageError(
-                f"AdaptiveThrottle(slowest={slowest!r}, memory={memory!r}, longest_pause={longest_pause!r}): give numbers "
-                "above 0, slowest in requests a second, memory and longest_pause in seconds."
+                f"AdaptiveThrottle(slowest={slowest!r}, memory={memory!r}, longest_pause={longest_pause!r}): pass "
+                "numbers above 0, slowest in requests a second, memory and longest_pause in seconds."
             )
         self._slowest = slowest
         self._memory = memory
@@ -239,32 +240,34 @@ class AdaptiveThrottle:
         self._own: dict[str, tuple[_Gate, Limit]] = {}
 
     async def acquire(self, operation: str, own_limit: bool, patience: float = math.inf) -> float | None:
-        """Wait for the general limit, or for the operation's own one."""
+        """Wait for the general limit, or for the operation's own limit."""
         gate, limit = self._of(operation, own_limit)
         if limit.known and self._clock() - max(limit.refused_last, limit.asked) > self._memory:
             limit.forget()
         return await gate.wait(patience)
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
-        """Count what the limits allow."""
+        """Record an accepted request."""
         now, left = self._clock(), _left.get()
         _served.set(left)
         sent = None if math.isinf(left) else left
-        self._note(self._general[1], now, sent, "all requests")
+        self._note(self._general[1], now, sent, "all requests are")
         if own_limit:
-            self._note(self._of(operation, own_limit)[1], now, sent, operation)
+            self._note(self._of(operation, own_limit)[1], now, sent, f"{operation} is")
 
     def limited(self, operation: str, own_limit: bool, retry_after: float | None, seconds: float) -> bool:
-        """Slow down, unless the request left before the last time."""
+        """Slow down, unless the request was sent before the last slowdown."""
         gate, limit = self._of(operation, own_limit)
         now = self._clock()
         began = limit.limited(now, now - seconds)
         if retry_after:
-            gate.obey(retry_after, self._longest, operation, "it is" if own_limit else "all requests are")
+            gate.obey(
+                retry_after, self._longest, operation, "its requests are" if own_limit else "all requests are"
+            )
         elif began:
             scope = "its requests are" if own_limit else "all requests are"
             logger.warning(
-                "429 for %s: %s held for %.2g s, and then sent one by one until one is accepted",
+                "429 for %s: %s paused for %.2g s, and then sent one by one until one is accepted",
                 operation, scope, limit.pause(now),
             )  # fmt: skip
         return True
@@ -273,7 +276,7 @@ class AdaptiveThrottle:
         since = limit.refused_last
         if limit.succeeded(now, left):
             logger.info(
-                "Accepted again after %.2g s: %s leave at %.3g a second now", now - since, scope, limit.rate
+                "Accepted again after %.2g s: %s now sent at %.3g a second", now - since, scope, limit.rate
             )
 
     def _of(self, operation: str, own_limit: bool) -> tuple[_Gate, Limit]:

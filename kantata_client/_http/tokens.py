@@ -1,7 +1,7 @@
-"""Where access tokens come from, and how they stay out of sight.
+"""Access tokens: providers, and a wrapper that hides them.
 
-A token is a plain `str` only inside a provider and for the moment in which a request's header is made;
-everything that lives longer, and so could show in a traceback, holds a `Secret`.
+A token is a plain `str` only inside a provider and while the header of a request is built. Objects that live longer could
+appear in a traceback, so they hold a `Secret`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from kantata_client.errors import OAuthError, UsageError
 ENVIRONMENT_VARIABLE = "KANTATA_ACCESS_TOKEN"
 
 _TOKEN = re.compile(r"[!-~]+")
-"""What fits into a header: visible ASCII."""
+"""The characters that a header can contain: visible ASCII."""
 
 SHORTEST = 8
-"""Characters of the shortest secret that is blotted out; shorter ones are found in ordinary words."""
+"""Length of the shortest secret that is redacted. Shorter ones also occur in ordinary words."""
 
 
 @runtime_checkable
 class TokenProvider(Protocol):
-    """Gives access tokens; may read them from a store and refresh them. Called by many tasks at once."""
+    """A source of access tokens, which may load and renew them. Many tasks call it concurrently."""
 
     async def token(self) -> str:
-        """The token for a request that is about to leave."""
+        """Return the token for a request that is about to be sent."""
         ...
 
     async def refused(self, token: str) -> bool:
-        """The service answered 401 to `token`: get another one if possible.
+        """Get another token if possible, because the service answered 401 to `token`.
 
-        True: ask `token()` again and send the request once more. False: raise `AuthenticationError`.
+        Returns:
+            True to call `token()` again and repeat the request; False to raise `AuthenticationError`.
         """
         ...
 
 
 class Secret:
-    """A string that does not show itself."""
+    """A string that is hidden in `repr`, `str`, logs and tracebacks, and can't be pickled or copied."""
 
     __slots__ = ("_value",)
 
@@ -48,11 +49,11 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The string itself; do not keep it in a variable."""
+        """The plain string. Do not keep it in a variable."""
         return self._value
 
     def redact(self, content: bytes) -> bytes:
-        """`content` without the string in any form, for messages that repeat what a server said."""
+        """Replace the secret, plain or encoded, in `content`: for messages that quote a server."""
         if len(self._value) < SHORTEST:
             return content
         import json
@@ -67,11 +68,11 @@ class Secret:
         return "<secret>"
 
     def __reduce__(self) -> str:
-        raise TypeError("A token is not pickled or copied, so that it reaches no cache or log by accident.")
+        raise TypeError("A secret can't be pickled or copied, because it could end up in a cache or a log.")
 
 
 class StaticToken:
-    """One token, for as long as it lasts."""
+    """A token that is not renewed."""
 
     __slots__ = ("_secret",)
 
@@ -79,11 +80,11 @@ class StaticToken:
         self._secret = secret
 
     async def token(self) -> str:
-        """The token."""
+        """Return the token."""
         return self._secret.reveal()
 
     async def refused(self, token: str) -> bool:
-        """False: there is no other."""
+        """Return False, because there is no other token."""
         del token
         return False
 
@@ -92,7 +93,7 @@ class StaticToken:
 
 
 class CalledToken:
-    """A token from a function, asked for each request."""
+    """A token from a function that is called for each request."""
 
     __slots__ = ("_function",)
 
@@ -100,15 +101,14 @@ class CalledToken:
         self._function = function
 
     async def token(self) -> str:
-        """What the function returns."""
+        """Return the function's result. `current` rejects it if it is not a token."""
         token = self._function()
-        # What is neither is refused by `current`, in a sentence.
         return await token if isinstance(token, Awaitable) else token
 
     async def refused(self, token: str) -> bool:
-        """True if the function has another token by now."""
+        """Return whether the function now returns a different token."""
         old = Secret(token)
-        del token  # the function may raise, and a traceback that shows local variables must not show it
+        del token  # if the function raises, a traceback with local variables must not show it
         return await self.token() != old.reveal()
 
     def __repr__(self) -> str:
@@ -118,22 +118,26 @@ class CalledToken:
 def as_provider(
     token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider | None,
 ) -> TokenProvider:
-    """What `Kantata(token)` stands for; `None` reads the environment's `KANTATA_ACCESS_TOKEN`."""
+    """Make a token provider from the `token` of `Kantata(token)`; None reads `KANTATA_ACCESS_TOKEN` from the environment.
+
+    Raises:
+        UsageError: There is no token, or it is not a token.
+    """
     if token is None:
         token = os.environ.get(ENVIRONMENT_VARIABLE)
         if token is None:
             raise UsageError(
-                f"No access token: pass Kantata(token=…), or set the variable {ENVIRONMENT_VARIABLE}. "
-                "An account's administrator creates tokens. After kantata login, Kantata.from_profile() uses the login, and "
-                "kantata env prints the variables to set."
+                f"No access token: pass Kantata(token=…) or set the variable {ENVIRONMENT_VARIABLE}. "
+                "An administrator of the account can create tokens. After kantata login, use Kantata.from_profile(), or set "
+                "the variables that kantata env prints."
             )
     if isinstance(token, TokenProvider):
         if isinstance(token, type):
-            raise UsageError(f"The token is the class {token.__name__}: give an object of it.")
+            raise UsageError(f"The token is the class {token.__name__}: pass an instance of it.")
         return token
     if not isinstance(token, str) and callable(token):
         return CalledToken(token)
-    error = None if _usable(token) else _unusable(token)
+    error = None if _valid(token) else _invalid_token(token)
     if error is None:
         return StaticToken(Secret(token))
     del token  # as above
@@ -141,25 +145,25 @@ def as_provider(
 
 
 async def current(provider: TokenProvider) -> Secret:
-    """The provider's token, checked: in a header a line break would start another header."""
-    with _of_ones_own():
+    """Get the provider's token and check it: a line break would begin another header."""
+    with _foreign_cancellation_as_error():
         token = await provider.token()
-    if _usable(token):
+    if _valid(token):
         return Secret(token)
-    error = _unusable(token)
+    error = _invalid_token(token)
     del token
     raise error
 
 
 async def replaced(provider: TokenProvider, refused: Secret) -> bool:
-    """Tell the provider that its token was refused; whether it has another one."""
-    with _of_ones_own():
+    """Ask the provider to replace a token that was refused; returns whether it has another one."""
+    with _foreign_cancellation_as_error():
         return await provider.refused(refused.reveal())
 
 
 @contextmanager
-def _of_ones_own() -> Generator[None]:
-    """Tell a cancellation of what a provider awaits (a task shared by many, say) from one of the request."""
+def _foreign_cancellation_as_error() -> Generator[None]:
+    """Raise `OAuthError` if something that a provider awaits (such as a shared task) is cancelled, but not the request."""
     try:
         yield
     except Exception:
@@ -168,32 +172,32 @@ def _of_ones_own() -> Generator[None]:
         from asyncio import CancelledError, current_task
 
         if isinstance(error, CancelledError) and (task := current_task()) and not task.cancelling():
-            msg = "The token provider was cancelled, though nobody cancelled the request: look at what it awaits."
+            msg = "The token provider was cancelled, although the request was not: check what the provider awaits."
             raise OAuthError(msg) from error
         raise
 
 
-def _usable(token: object) -> bool:
+def _valid(token: object) -> bool:
     return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
 
 
-def _unusable(token: object) -> UsageError:
+def _invalid_token(token: object) -> UsageError:
     if not isinstance(token, str):
         kind = type(token).__name__
         hint = ""
         if hasattr(token, "access_token"):
-            hint = " Give its access_token, or, to have it renewed, StoredToken(store, key, app=app)."
+            hint = " Pass its access_token, or StoredToken(store, key, app=app) to have it renewed."
         elif token is None:
-            hint = " Check what the function that gives it returns."
-        return UsageError(f"An access token is a string, but this is of type {kind}.{hint}")
+            hint = " Check what the token function returns."
+        return UsageError(f"An access token must be a string, but this is of type {kind}.{hint}")
     if not token:
-        return UsageError("The access token is an empty string: check where it is read from.")
+        return UsageError("The access token is empty: check where it is read from.")
     if token[:7].lower() == "bearer ":
         return UsageError(
-            "The access token begins with the word Bearer and a space: give what follows, since the word is "
-            "added to each request. It is not shown here."
+            "The access token begins with 'Bearer ', which the client adds itself: pass only the part after it. "
+            "The token is not shown here."
         )
     return UsageError(
-        "The access token has a space, a line break or another character that no token has: "
-        "check how it is read (a file's last line break has to be stripped). It is not shown here."
+        "The access token contains a space, a line break or another invalid character: check how it is read (strip the "
+        "line break at the end of a file). The token is not shown here."
     )

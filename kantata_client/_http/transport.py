@@ -1,4 +1,4 @@
-"""Where requests of a client go out: made with the client, and set up by its first request."""
+"""The transport of a client, created with the client and set up by its first request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from kantata_client._concurrency import Ahead
 from kantata_client._http.options import (
-    base_url_of,
-    bytes_of,
-    concurrency_of,
-    hooks_of,
-    policy_of,
-    throttle_of,
-    timeouts_of,
-    transport_of,
+    parse_base_url,
+    parse_hooks,
+    parse_max_concurrency,
+    parse_max_response_bytes,
+    parse_retries,
+    parse_throttle,
+    parse_timeout,
+    parse_transport,
 )
 from kantata_client.errors import UsageError
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from kantata_client._http.sender import Sender, Settings
     from kantata_client._http.throttle import Throttle
     from kantata_client._http.tokens import Secret, TokenProvider
-    from kantata_client._loops import Places
+    from kantata_client._loops import Slots
     from kantata_client.errors import KantataError
     from kantata_client.hooks import Hooks
 
 BASE_URL = "https://api.mavenlink.com/api/v1"
 
 LARGEST = 256 * 2**20
-"""Most bytes of an answer by default. A page of 200 records has half a million."""
+"""Default maximum size of a response in bytes. A page of 200 records has about half a million."""
 
 
 class StreamedResponse:
-    """A successful answer whose body is read piece by piece: `async for chunk in response`."""
+    """A successful response whose body is read chunk by chunk: `async for chunk in response`."""
 
     def __init__(self, download: Download, request: Request, path: str) -> None:
         self.status = download.status
@@ -50,7 +50,7 @@ class StreamedResponse:
         self._path = path
 
     def __aiter__(self) -> Self:
-        """Pieces of the body as it was sent: compressed, if the header `content-encoding` says so."""
+        """Iterate over the body as it was sent: still compressed if there is a `content-encoding` header."""
         return self
 
     async def __anext__(self) -> bytes:
@@ -65,10 +65,10 @@ class StreamedResponse:
 
 
 class Transport:
-    """Sends for a client and all its `with_token` copies: one throttle, one set of connections.
+    """Sends the requests of a client and all its `with_token` copies, with one throttle and one set of connections.
 
-    Making one costs next to nothing and needs no event loop; httpx and TLS are set up by the first request. It can be used
-    in several event loops, one after the other (`asyncio.run` twice): each has its own connections.
+    Creating one is cheap and needs no event loop; the first request sets up httpx and TLS. It can be used in several event
+    loops (such as `asyncio.run` twice), and has separate connections in each.
     """
 
     def __init__(
@@ -85,50 +85,50 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a transport; nothing is opened yet.
+        """Create a transport. No connection is opened yet.
 
         Args:
-            base_url: Where the API is.
-            timeout: Seconds for connecting, for each read and each write; or `Timeouts`.
-            retries: How often to repeat a request; or a `RetryPolicy`.
-            throttle: Requests a second, at a fixed rate; or a `Throttle`.
-            max_concurrency: Most requests in flight at once, not counting downloads whose headers have arrived.
-            max_response_bytes: Most bytes of an answer, decompressed; `None` sets no limit. Downloads have none.
+            base_url: The API's base URL.
+            timeout: Seconds to wait for a connection, for each read and for each write; or `Timeouts`.
+            retries: How often to repeat a failed request; or a `RetryPolicy`.
+            throttle: A fixed rate in requests a second; or a `Throttle`.
+            max_concurrency: Maximum number of requests in flight, not counting downloads whose headers have arrived.
+            max_response_bytes: Maximum size of a decompressed response; None for no limit. Downloads are not limited.
             transport: An async transport of httpx to use instead of the client's own, a function that makes one for each
                 event loop, or `"aiohttp"`.
-            hooks: What to call on events.
-            clock: Gives seconds; for tests.
-            sleep: Waits for seconds; for tests.
+            hooks: Callbacks for events.
+            clock: Returns the time in seconds; for tests.
+            sleep: Waits for a number of seconds; for tests.
 
         Raises:
-            UsageError: An option is wrong.
+            UsageError: An option is invalid.
         """
         self.base_url, self._closed = "", False  # the repr needs them if an option is refused
-        self.base_url = base_url if base_url == BASE_URL else base_url_of(base_url)
-        self._throttle = throttle_of(throttle)
-        self._hooks = hooks_of(hooks)
-        self._timeouts = timeouts_of(timeout)
-        self._retries = policy_of(retries)
+        self.base_url = base_url if base_url == BASE_URL else parse_base_url(base_url)
+        self._throttle = parse_throttle(throttle)
+        self._hooks = parse_hooks(hooks)
+        self._timeouts = parse_timeout(timeout)
+        self._retries = parse_retries(retries)
         self._default_deadline = self._retries is None or isinstance(retries, int)
-        self._max_concurrency = concurrency_of(max_concurrency)
-        self._max_response_bytes = bytes_of(max_response_bytes)
-        self._transport: TransportOption | None = transport_of(transport)
+        self._max_concurrency = parse_max_concurrency(max_concurrency)
+        self._max_response_bytes = parse_max_response_bytes(max_response_bytes)
+        self._transport: TransportOption | None = parse_transport(transport)
         self._clock = clock
         self._sleep = sleep
         self._shared: Settings | None = None
         self.ahead = Ahead()
-        """Requests in progress while their caller does something else, of a client that was entered."""
+        """Background requests of a client that was entered with `async with`."""
 
     async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
-        """Send, repeat if need be, and return the answer, whose status is 2xx.
+        """Send a request, repeat it as the retry policy says, and return the successful (2xx) response.
 
         Raises:
-            UsageError: The request can't be sent; nothing was.
-            APIError: The service refused; the class depends on the status.
-            KantataConnectionError: No connection, or it broke.
-            KantataTimeoutError: No answer in time.
-            UnknownOutcomeError: The request may have been carried out and must not be repeated.
-            KantataError: What the token provider raises.
+            UsageError: The request is invalid. Nothing was sent.
+            APIError: The service rejected it; the class depends on the status.
+            KantataConnectionError: No connection could be made, or it broke.
+            KantataTimeoutError: No response arrived in time.
+            UnknownOutcomeError: The request may have been carried out, and must not be repeated.
+            KantataError: The token provider raised it.
         """
         return await self._sender().perform(request, auth, self._problem, stream=False)
 
@@ -136,23 +136,23 @@ class Transport:
     async def stream(
         self, request: Request, auth: TokenProvider | None = None
     ) -> AsyncGenerator[StreamedResponse]:
-        """Like `send`, but the body is still to be read. A failure while it is read is not retried."""
+        """Like `send`, but yields the response before its body is read. A failure while reading the body is not retried."""
         download = await self._sender().download(request, auth, self._problem)
         try:
             yield StreamedResponse(download, request, request.path_below(self.base_url))
         finally:
             await download.aclose()
 
-    def elsewhere(self) -> Places:
-        """Places for uploads to and downloads from other hosts: take one before you ask for the signed address.
+    def storage_slots(self) -> Slots:
+        """Slots for uploads and downloads at other hosts. Take one before you request the signed URL.
 
-        A request outside of `base_url` takes no other place, since its address would expire while it waits.
+        A request to another host takes no other slot, because its signed URL could expire while it waits.
         """
-        return self._sender().elsewhere
+        return self._sender().storage_slots
 
     @property
     def throttle(self) -> Throttle:
-        """What decides when a request may leave."""
+        """The throttle, which decides when a request may be sent."""
         if self._throttle is None:
             from kantata_client._http.throttle import AdaptiveThrottle
 
@@ -161,7 +161,7 @@ class Transport:
 
     @property
     def retries(self) -> RetryPolicy:
-        """How often, how long and on what a request is repeated."""
+        """The retry policy."""
         if self._retries is None:
             from kantata_client._http.retry import RetryPolicy
 
@@ -169,23 +169,23 @@ class Transport:
         return self._retries
 
     def check(self) -> None:
-        """Set up what the first request would; call it in the event loop.
+        """Set up what the first request needs. Call it in the event loop.
 
         Raises:
-            UsageError: The environment or the transport is wrong.
+            UsageError: The environment or the transport is invalid.
         """
         self._sender()
 
     def clock(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """The time in seconds, by a monotonic clock."""
         return self._clock()
 
     async def rest(self, seconds: float) -> None:
-        """Wait before something is tried again."""
+        """Wait for a number of seconds."""
         await (_rest if self._sleep is None else self._sleep)(seconds)
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop; nothing can be sent afterwards. It can be called more than once."""
+        """Close the connections of the running event loop. Nothing can be sent afterwards. Further calls do nothing."""
         self._closed = True
         await self.ahead.aclose()
         if self._shared is None:
@@ -216,7 +216,7 @@ class Transport:
 
     def _sender(self) -> Sender:
         if self._closed:
-            raise UsageError("This client is closed: make a new one, or send inside its `async with` block.")
+            raise UsageError("The client is closed: create a new one, or send inside its `async with` block.")
         from kantata_client._http.sender import SENDERS, Sender
 
         senders = SENDERS.running()

@@ -1,4 +1,4 @@
-"""Which request is next: users take turns, and among the requests of a user those without a turn yet, by lot."""
+"""Choose which waiting request is sent next: users take turns, and so do the tasks of each user, in random order."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kantata_client._loops import user
 
 
 class Turn:
-    """One that waits."""
+    """A waiting request."""
 
     __slots__ = ("gone", "served", "woken")
 
     def __init__(self, served: float) -> None:
         self.woken = anyio.Event()
         self.served = served
-        """When the same task was served last."""
+        """When the same task last had a turn."""
         self.gone = False
 
 
 class _Queue:
-    """The waiting requests of one user, in rounds: each task gets one turn in a round.
+    """The waiting requests of one user, served in rounds: each task gets one turn in a round.
 
-    The order within a round is drawn by lot. If more come than may leave, and each gives up after a while, then in the order
-    of arrival all would leave just before they give up, and no caller would get an answer. A round ends after as many turns
-    as it began with, so that newcomers can't keep out those that had their turn.
+    The order within a round is random. In order of arrival, if more requests come than may be sent and each gives up after a
+    while, all of them would be sent just before they give up, and no caller would get a response. A round ends after as many
+    turns as it began with, so that new tasks can't keep out those that had their turn.
     """
 
     __slots__ = ("began", "later", "now", "turns")
@@ -45,7 +45,7 @@ class _Queue:
             return
         self.now.append(turn)
         if turn.served > -math.inf:
-            self.turns += 1  # one of the tasks that the round is for, which was under way when it began
+            self.turns += 1  # its request was in flight when the round began, so the round includes it
 
     def draw(self, time: float) -> Turn | None:
         while True:
@@ -64,7 +64,7 @@ class _Queue:
 
 
 class Line:
-    """Those who wait in one event loop. The first of them, and only it, looks at the clock."""
+    """The waiting requests of one event loop. Only the first of them watches the clock."""
 
     __slots__ = ("__weakref__", "_gone", "_queues", "_waiting", "first")
 
@@ -75,20 +75,20 @@ class Line:
         self._gone = 0
 
     def join(self, turn: Turn, time: float) -> None:
-        """Wait behind the first, or as the first."""
+        """Add a request, which becomes the first if no other waits."""
         if self.first is None:
             self.first = turn
             turn.woken.set()
             return
-        whose = user.get()
-        queue = self._queues.get(whose)
+        owner = user.get()
+        queue = self._queues.get(owner)
         if queue is None:
-            queue = self._queues[whose] = _Queue(time)
+            queue = self._queues[owner] = _Queue(time)
         queue.add(turn)
         self._waiting += 1
 
     def leave(self, turn: Turn, time: float) -> None:
-        """Stop waiting, for whatever reason."""
+        """Remove a request, whether it is sent or gave up."""
         if self.first is not turn:
             turn.gone = True
             self._gone += 1
@@ -101,18 +101,18 @@ class Line:
 
     def _draw(self, time: float) -> Turn | None:
         while self._queues:
-            whose, queue = self._queues.popitem(last=False)
+            owner, queue = self._queues.popitem(last=False)
             turn = queue.draw(time)
             if turn is not None:
                 if queue.now or queue.later:
-                    self._queues[whose] = queue
+                    self._queues[owner] = queue
                 self._waiting -= 1
                 return turn
         self._waiting = self._gone = 0
         return None
 
     def _sweep(self) -> None:
-        """Drop those that have gone."""
+        """Remove the requests that gave up."""
         for queue in self._queues.values():
             queue.now = [turn for turn in queue.now if not turn.gone]
             queue.later = [turn for turn in queue.later if not turn.gone]

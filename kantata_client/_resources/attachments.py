@@ -139,7 +139,7 @@ class _Direct:
 
     async def run(self) -> Attachment:
         # Before the fields are requested, which would expire while this waits.
-        async with self._session.transport.elsewhere():
+        async with self._session.transport.storage_slots():
             try:
                 return await self._run()
             except UploadError:

@@ -1,8 +1,8 @@
 """Everything this package raises on purpose.
 
     KantataError
-    ├── UsageError (also a ValueError)        the call is wrong
-    │   └── UnexpectedArgumentError           … by an argument that does not exist (also a TypeError)
+    ├── UsageError (also a ValueError)        the call is invalid
+    │   └── UnexpectedArgumentError           … because of an unknown argument (also a TypeError)
     ├── APIError                              the service answered with an error
     │   ├── BadRequestError            400
     │   ├── AuthenticationError        401
@@ -11,13 +11,13 @@
     │   ├── ValidationError            422
     │   ├── RateLimitedError           429
     │   └── ServerError                5xx
-    ├── KantataConnectionError                no connection, or a broken one
-    │   └── KantataTimeoutError               no answer in time
+    ├── KantataConnectionError                no connection, or it broke
+    │   └── KantataTimeoutError               no response in time
     ├── UnknownOutcomeError                   a write that may or may not have been carried out
-    ├── MalformedResponseError                an answer that the API would not send
+    ├── MalformedResponseError                a response that does not look like the API's
     ├── OAuthError                            authorization failed
-    ├── NotIncludedError (also an AttributeError)  a field or association that was not asked for
-    ├── NotOneError                           one object was expected, but there are none or several
+    ├── NotIncludedError (also an AttributeError)  a field or association that was not requested
+    ├── NotOneError                           one object was expected, but not exactly one was found
     ├── UnstableListError                     a list kept changing while it was read
     ├── EventsExpiredError                    the change feed was read too late; events are gone
     ├── UploadError                           an attachment was created, but its file was not stored
@@ -47,13 +47,13 @@ class KantataError(Exception):
     """The root of the tree: `except KantataError` catches everything this package raises on purpose."""
 
     answer_was_lost: bool = False
-    """Whether an earlier attempt of this request got no proper answer, and so may have been carried out.
+    """Whether an earlier attempt of this request got no usable response, and so may have been carried out.
 
     A `NotFoundError` of a DELETE with this set usually means that the record existed and is now deleted.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception's default calls the class with the message only, but subclasses require keyword arguments.
+        # The default passes only the message to the class, but subclasses require keyword arguments.
         return _restore, (type(self), self.args, self.__dict__)
 
 
@@ -64,22 +64,22 @@ def _restore(kind: type[KantataError], args: tuple[Any, ...], state: dict[str, A
 
 
 class UsageError(KantataError, ValueError):
-    """The call or the configuration is wrong.
+    """The call or the configuration is invalid.
 
-    Almost always found before anything is sent, and then the message ends with "Nothing was sent." When it can show only
-    later (a stream longer than announced, say), the message says what became of the request instead, and
-    `answer_was_lost` whether an attempt may have been carried out.
+    This is almost always found before anything is sent, and then the message says "Nothing was sent." If it is found later
+    (because a stream is longer than announced, for example), the message says what happened to the request instead, and
+    `answer_was_lost` says whether an attempt may have been carried out.
     """
 
     def __init__(
         self, problem: str, *, details: Iterable[str] = (), consequence: str = "Nothing was sent."
     ) -> None:
-        """Make an error whose message is `problem`, then `consequence`, then the details on lines of their own.
+        """Build the message from `problem`, `consequence` and the details, each detail on a line of its own.
 
         Args:
-            problem: What is wrong, in which argument, and what to give instead. A missing full stop is added.
+            problem: What is wrong, in which argument, and what to pass instead. A missing full stop is added.
             details: More problems of the same kind, such as one for each invalid item.
-            consequence: What became of the request; empty where no request is involved.
+            consequence: What happened to the request; empty if no request is involved.
         """
         problem = problem if problem.endswith((".", "?", "!")) else f"{problem}."
         first = f"{problem} {consequence}" if consequence else problem
@@ -92,7 +92,7 @@ class UnexpectedArgumentError(UsageError, TypeError):
 
 
 class APIError(KantataError):
-    """The service answered with an error, and did not carry out the request.
+    """The service responded with an error, and did not carry out the request.
 
     `method` and `path` are those of the request. Kantata's support will ask for `request_id`.
     """
@@ -145,10 +145,10 @@ class ValidationError(APIError):
 
 
 class RateLimitedError(APIError):
-    """429: too many requests, and retrying did not help in time."""
+    """429: too many requests. Retrying did not help before the deadline."""
 
     retry_after: float | None = None
-    """Seconds to wait, if the service said so; usually it does not."""
+    """Seconds to wait, if the service says so; usually it does not."""
 
 
 class ServerError(APIError):
@@ -167,15 +167,15 @@ class KantataConnectionError(KantataError):
         self.unsent = unsent
         """Not a single byte of the request was sent, in any attempt, so nothing was carried out."""
         self.request_id = request_id
-        """The request id of the answer, if one had begun when the connection broke."""
+        """The request id of the response, if it had begun when the connection broke."""
 
 
 class KantataTimeoutError(KantataConnectionError):
-    """No connection or no answer in time."""
+    """No connection or no response in time."""
 
 
 class UnknownOutcomeError(KantataError):
-    """A write may or may not have been carried out: the request was sent, and no answer says what happened.
+    """A write may or may not have been carried out: the request was sent, but no response says what happened.
 
     It was not repeated, because a second POST could create a duplicate. Before you send it again, check whether it was
     carried out: search by the record's `external_reference`, or list what was created recently.
@@ -197,12 +197,12 @@ class UnknownOutcomeError(KantataError):
         self.sent = sent
         """The body: decoded JSON, bytes if it was not JSON, or the fields and file names of a form."""
         self.status = status
-        """Status of the answer, if there was one: 5xx, or 2xx with a truncated body."""
+        """Status of the response, if there was one: 5xx, or 2xx with a truncated body."""
         self.request_id = request_id
 
 
 class MalformedResponseError(KantataError):
-    """The answer is not JSON, or does not have the shape that the operation promises."""
+    """The response is not JSON, or does not have the structure of the operation's responses."""
 
     def __init__(self, message: str, *, method: str, path: str, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -212,7 +212,7 @@ class MalformedResponseError(KantataError):
 
 
 class OAuthError(KantataError):
-    """Authorization failed, and nothing was stored. `error` is the error code of the OAuth standard, if there was one."""
+    """Authorization failed, and nothing was stored. `error` is the OAuth error code, if there was one."""
 
     def __init__(self, message: str, *, error: str | None = None) -> None:
         super().__init__(message)
@@ -222,19 +222,18 @@ class OAuthError(KantataError):
 class NotIncludedError(KantataError, AttributeError):
     """A field or an association was read that the request did not ask for.
 
-    It is an `AttributeError` as well, so that `hasattr` and `getattr` with a default treat what was not asked for as
-    missing.
+    It is an `AttributeError` as well, so that `hasattr` is false for it and `getattr` returns the default.
     """
 
     def __init__(self, model: str, association: str, advice: str) -> None:
         msg = f"{model}.{association} was not asked for, so it is not in the response: {advice}."
         super().__init__(
             msg, name=None, obj=None
-        )  # Python would suggest similar names, which were not asked for either
+        )  # with a name, Python would suggest similar ones, which were not requested either
         self.model = model
         """The class of the object."""
         self.association = association
-        """The association or the field that was read."""
+        """The association or field that was read."""
 
 
 class NotOneError(KantataError):

@@ -1,4 +1,4 @@
-"""From an HTTP response without success to an error with a message that says what to do."""
+"""Turn an error response into an exception whose message says what to do."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _READABLE = 3
-"""A body in which more than one character out of this many can't be read is binary data."""
+"""A body is binary data if more than one in this many of its characters is unreadable."""
 
 _DECODED = ("", "identity", "gzip", "x-gzip", "deflate")
-"""Encodings that are undone before a body is looked at."""
+"""Encodings that are decoded before the body is examined."""
 
 _LONGEST_MESSAGE = 300
-"""Characters that a message repeats of a text from outside, such as the HTML page of a proxy."""
+"""How many characters of a server's text a message quotes, such as a proxy's HTML page."""
 
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequestError,
@@ -53,14 +53,14 @@ _ADVICE = {
 def error_from_response(
     status: int, headers: Mapping[str, str], content: bytes, method: str, path: str
 ) -> APIError:
-    """The error for an answer without success.
+    """Build the exception for an error response.
 
     Args:
-        status: HTTP status, from 300.
-        headers: With lower-case names.
-        content: Anything: errors of the API or of the OAuth endpoints, an HTML page of a proxy, nothing.
-        method: Of the request.
-        path: Of the request, below the base URL.
+        status: HTTP status of 300 or above.
+        headers: The response's headers, with lower-case names.
+        content: The body: errors of the API or of the OAuth endpoints, an HTML page, or anything else.
+        method: The request's method.
+        path: The request's path below the base URL.
     """
     location = headers.get("location")
     if 300 <= status < 400:
@@ -70,7 +70,7 @@ def error_from_response(
         )
         if method not in ("GET", "HEAD") and status not in (307, 308):
             advice = f"A redirect like this usually follows a write that was carried out. {advice}"
-        # The target may be a signed URL, so only its host is shown.
+        # The target may be a signed URL, so the message shows only its host.
         details = (ErrorDetail("", f"redirect to {_origin(location)}"),) if location else ()
     else:
         kind = ServerError if status >= 500 else _BY_STATUS.get(status, APIError)
@@ -163,7 +163,7 @@ def _detail(entry: Any) -> ErrorDetail:
 
 
 def readable_text(content: bytes, encoding: str | None = None) -> str:
-    """The readable text of a body that is not JSON: of an HTML page its title.
+    """The readable text of a body that is not JSON; for an HTML page, its title.
 
     Args:
         content: The body.
@@ -190,7 +190,7 @@ def _shortened(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A server's text for a message or a terminal: control characters, which could rewrite what is shown, are escaped."""
+    """Escape control characters in a server's text, because they could manipulate a terminal."""
     if text.isprintable():
         return text
     return "".join(

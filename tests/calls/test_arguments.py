@@ -267,16 +267,25 @@ INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     "query in the path": (lambda k: k.request("GET", "/stories?page=1"), "the query in `params`"),
     "path with dot segments": (
         lambda k: k.request("GET", "/../../oauth/revoke"),
-        "path is '/../../oauth/revoke': it must have no segment '.' or '..'",
+        "path is '/../../oauth/revoke': it must not contain a segment '.' or '..'",
     ),
-    "path that ends in a dot segment": (lambda k: k.request("GET", "/stories/.."), "no segment"),
-    "path with a single dot": (lambda k: k.request("GET", "/stories/./7"), "no segment"),
-    "path with encoded dot segments": (lambda k: k.request("GET", "/stories/%2E%2e/x"), "no segment"),
-    "path with backslashes": (lambda k: k.request("GET", "/stories\\..\\x"), "no segment"),
-    "line break in the path": (lambda k: k.request("GET", "/stories\n"), "no control character"),
+    "path that ends in a dot segment": (
+        lambda k: k.request("GET", "/stories/.."),
+        "must not contain a segment",
+    ),
+    "path with a single dot": (lambda k: k.request("GET", "/stories/./7"), "must not contain a segment"),
+    "path with encoded dot segments": (
+        lambda k: k.request("GET", "/stories/%2E%2e/x"),
+        "must not contain a segment",
+    ),
+    "path with backslashes": (lambda k: k.request("GET", "/stories\\..\\x"), "must not contain a segment"),
+    "line break in the path": (
+        lambda k: k.request("GET", "/stories\n"),
+        "it must not contain control characters",
+    ),
     "half of a surrogate pair in the path": (
         lambda k: k.request("GET", "/stories/\ud800"),
-        "no control character",
+        "it must not contain control characters",
     ),
     "params that are not a mapping": (
         lambda k: k.request("GET", "/stories", params=[("page", 1)]),
@@ -379,7 +388,7 @@ async def test_awaiting_a_list_explains_how_to_read_it(kantata: Kantata) -> None
 def test_missing_token_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KANTATA_ACCESS_TOKEN", raising=False)
     with pytest.raises(
-        UsageError, match=r"No access token: pass Kantata\(token=…\), or set the variable KANTATA_ACCESS"
+        UsageError, match=r"No access token: pass Kantata\(token=…\) or set the variable KANTATA_ACCESS"
     ):
         Kantata()
 

@@ -331,7 +331,7 @@ async def test_a_form_goes_to_no_unsafe_address(world: World) -> None:
     ticket = world.files.ticket
     for address in ("http://upload.example/x", "ftp://127.0.0.1/x", "nowhere"):
         world.files.ticket = lambda key, to=address: (to, ticket(key)[1])
-        with pytest.raises(UploadError, match="Not an address to send to") as caught:
+        with pytest.raises(UploadError, match="A file must not be sent to or read from this URL") as caught:
             await world.kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True)
         assert isinstance(caught.value.__cause__, UsageError)
 

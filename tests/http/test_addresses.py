@@ -46,7 +46,7 @@ def test_bad_addresses(url: str) -> None:
         with pytest.raises(OAuthError) as caught:
             OAuthApp("app-1", redirect_uri=url)
         assert "planted" not in str(caught.value)
-        with pytest.raises(UsageError, match="Not an address to send to") as refused:
+        with pytest.raises(UsageError, match="base_url is not safe to send a token to") as refused:
             Kantata("secret", base_url=url)
         assert "planted" not in str(refused.value)
 

@@ -198,7 +198,7 @@ async def test_a_cancelled_wait_for_a_connection_leaves_nothing_behind():
             with anyio.move_on_after(0.0005 * (number % 7)):
                 await transport.send(get(transport))
         sender = transport._sender()
-        assert sender._places._free == 50
+        assert sender._slots._free == 50
         assert not sender.connections._pooled._pool._busy
         await transport.send(get(transport))
         await transport.aclose()
@@ -324,7 +324,7 @@ async def test_compressed_answers_are_unpacked(encoding):
 @pytest.mark.parametrize(
     ("encoding", "body", "words"),
     [
-        ("br", b"\x1b\x00\x00", "'br', which was not asked for"),
+        ("br", b"\x1b\x00\x00", "'br', which the request did not accept"),
         ("zstd", b"\x28\xb5\x2f\xfd", "'zstd'"),
         ("gzip", b"{}", "damaged"),
         ("gzip", gzip.compress(b"x" * 1000, mtime=0)[:-12], "too early"),

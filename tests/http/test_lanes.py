@@ -298,7 +298,7 @@ async def test_ten_thousand_cancellations_leave_nothing(connect, lane):
                 for index in range(start, start + 100):
                     tasks.start_soon(one, index)
         sender = transport._sender()
-        assert (sender._places._free, len(sender._places._waiting)) == (places, 0)
+        assert (sender._slots._free, len(sender._slots._waiting)) == (places, 0)
         assert not sender.connections._pooled._pool._busy
         await transport.send(request(transport, "GET"))
 

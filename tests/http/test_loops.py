@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from kantata_client import Kantata, UnknownOutcomeError, UsageError
-from kantata_client._loops import Places
+from kantata_client._loops import Slots
 
 ME = b'{"count":1,"results":[{"key":"users","id":"1"}],"users":{"1":{"id":"1"}}}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(ME), ME)
@@ -185,7 +185,7 @@ def test_a_factory_makes_a_transport_for_each_loop():
 )
 def test_a_factory_that_makes_something_else_is_refused(made):
     kantata = Kantata("secret", base_url="http://127.0.0.1:9", transport=lambda: made)
-    with pytest.raises(UsageError, match="has to return an async transport"):
+    with pytest.raises(UsageError, match="must return an async transport"):
         asyncio.run(kantata.users.me())
 
 
@@ -200,15 +200,15 @@ def test_a_session_wide_client_under_a_loop_per_test():
         gc.collect()
 
 
-# Places
+# Slots
 
 
 @pytest.mark.anyio
 async def test_places_are_given_in_the_order_of_coming():
-    places, order = Places(2), []
+    slots, order = Slots(2), []
 
     async def use(number):
-        async with places:
+        async with slots:
             order.append(number)
             await anyio.lowlevel.checkpoint()
 
@@ -217,17 +217,17 @@ async def test_places_are_given_in_the_order_of_coming():
             tasks.start_soon(use, number)
             await anyio.lowlevel.checkpoint()
     assert order == list(range(50))
-    assert (places._free, len(places._waiting)) == (2, 0)
+    assert (slots._free, len(slots._waiting)) == (2, 0)
 
 
 @pytest.mark.anyio
 async def test_no_place_is_lost_by_cancellations():
-    places, held, most = Places(3), 0, 0
+    slots, held, most = Slots(3), 0, 0
 
     async def use(number):
         nonlocal held, most
         with anyio.move_on_after(0.0005 * (number % 11)):
-            async with places:
+            async with slots:
                 held += 1
                 most = max(most, held)
                 try:
@@ -238,28 +238,28 @@ async def test_no_place_is_lost_by_cancellations():
     async with anyio.create_task_group() as tasks:
         for number in range(1000):
             tasks.start_soon(use, number)
-    assert (places._free, len(places._waiting), held) == (3, 0, 0)
+    assert (slots._free, len(slots._waiting), held) == (3, 0, 0)
     assert most == 3
 
 
 @pytest.mark.asyncio
 async def test_a_place_that_is_given_to_a_cancelled_task_goes_on_to_the_next():
-    places = Places(1)
-    await places.__aenter__()
-    first, second = (asyncio.ensure_future(places.__aenter__()) for _ in range(2))
+    slots = Slots(1)
+    await slots.__aenter__()
+    first, second = (asyncio.ensure_future(slots.__aenter__()) for _ in range(2))
     await asyncio.sleep(0)
-    await places.__aexit__()  # the first one has it now
+    await slots.__aexit__()  # the first one has it now
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     await asyncio.wait_for(second, 1)
-    third = asyncio.ensure_future(places.__aenter__())
+    third = asyncio.ensure_future(slots.__aenter__())
     await asyncio.sleep(0)
     third.cancel()
-    await places.__aexit__()  # while the third is cancelled but still waits
+    await slots.__aexit__()  # while the third is cancelled but still waits
     with pytest.raises(asyncio.CancelledError):
         await third
-    assert places._free == 1
+    assert slots._free == 1
 
 
 @pytest.mark.asyncio
@@ -268,9 +268,9 @@ async def test_waiting_and_giving_up_cost_the_same_however_many_wait():
     import time
 
     async def seconds(number):
-        places = Places(1)
-        await places.__aenter__()
-        tasks = [asyncio.ensure_future(places.__aenter__()) for _ in range(number)]
+        slots = Slots(1)
+        await slots.__aenter__()
+        tasks = [asyncio.ensure_future(slots.__aenter__()) for _ in range(number)]
         await asyncio.sleep(0)
         start = time.process_time()
         for task in reversed(tasks):

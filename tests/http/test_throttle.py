@@ -195,13 +195,13 @@ async def test_what_the_log_says_is_what_is_done(throttle, time, caplog):
     for _ in range(100):
         await accept(throttle, time)
     await refuse(throttle, time)
-    held = float(re.search(r"are held for ([\d.e+-]+) s, and then sent one by one", caplog.messages[-1])[1])
+    held = float(re.search(r"are paused for ([\d.e+-]+) s, and then sent one by one", caplog.messages[-1])[1])
     begun = time.now
     await throttle.acquire("x", False)
     assert time.now - begun == pytest.approx(held, rel=0.1)
     time.now += 0.05
     throttle.succeeded("x", False)
-    rate = float(re.search(r"all requests leave at ([\d.e+]+) a second now", caplog.messages[-1])[1])
+    rate = float(re.search(r"all requests are now sent at ([\d.e+]+) a second", caplog.messages[-1])[1])
     gaps = await send(throttle, time, 5, 0.0)
     assert max(gaps[1:]) == pytest.approx(1 / rate, rel=0.1)
 
@@ -240,7 +240,7 @@ async def test_a_pause_of_a_year_is_capped_and_probed(throttle, time, caplog):
         assert await throttle.acquire("x", False, 300.0) is None
         assert time.now - begun < 1000, text
         throttle.succeeded("x", False)
-    assert "held for 3600 s, as the service asks (it asks for ever)" in caplog.text
+    assert "paused for 3600 s, as the service asked (it asked for ever)" in caplog.text
 
 
 async def test_the_cap_of_a_pause_can_be_chosen(shared, crowd):
@@ -367,7 +367,7 @@ async def test_nobody_waits_for_a_pause_beyond_his_patience(shared, crowd, caplo
         assert len(asked) == 3  # also longer than a limit is remembered otherwise
         await shared.run(3601.0)
         assert asked[3] is None
-    assert [record.levelno for record in caplog.records if "as the service asks" in record.message] == [
+    assert [record.levelno for record in caplog.records if "as the service asked" in record.message] == [
         logging.WARNING
     ]
     assert "3.6e+03" not in caplog.text

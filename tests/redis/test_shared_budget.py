@@ -212,7 +212,7 @@ async def test_unreachable_redis_warns_once_and_fails_nothing(caplog: pytest.Log
         for _ in range(20):
             await kantata.request("GET", "/x")
     assert limited.accepted == 20
-    assert len([each for each in caplog.records if "Redis does not answer" in each.message]) == 1
+    assert len([each for each in caplog.records if "Redis does not respond" in each.message]) == 1
     throttle.close()
 
 
