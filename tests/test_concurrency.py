@@ -26,7 +26,7 @@ def ended(program: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "SystemExit"])
-def test_what_ends_the_program_is_in_no_group(backend: str, kind: str) -> None:
+def test_keyboard_interrupt_and_system_exit_are_not_wrapped_in_groups(backend: str, kind: str) -> None:
     program = """
         import builtins, sys, anyio
         from kantata_client._concurrency import in_order
@@ -43,7 +43,7 @@ def test_what_ends_the_program_is_in_no_group(backend: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_ctrl_c_within_a_bulk_run(backend: str) -> None:
+def test_ctrl_c_ends_a_bulk_run(backend: str) -> None:
     program = """
         import sys, anyio
         from kantata_client.sandbox import Sandbox
@@ -60,7 +60,7 @@ def test_ctrl_c_within_a_bulk_run(backend: str) -> None:
     assert ended(program, backend) == "KeyboardInterrupt"
 
 
-def test_other_groups_stay_what_they_are() -> None:
+def test_other_exception_groups_are_unchanged() -> None:
     group = ExceptionGroup("two", [ValueError(), KeyError()])
     with pytest.raises(ExceptionGroup) as caught, plainly():
         raise group
@@ -68,7 +68,7 @@ def test_other_groups_stay_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_is_done_to_the_end_is_done_before_the_cancellation(backend: str) -> None:
+def test_a_shielded_call_completes_before_the_cancellation(backend: str) -> None:
     done: list[str] = []
 
     async def work() -> str:

@@ -33,7 +33,7 @@ def body(*entries: object) -> bytes:
 
 
 @pytest.mark.parametrize("status", BY_STATUS)
-def test_the_status_decides_the_class_and_the_message_says_all(status):
+def test_the_status_determines_the_class_and_the_message_is_complete(status):
     content = body({"type": "system", "message": "Broken."})
     error = error_from_response(status, {"x-request-id": "abc"}, content, "GET", "/stories/7")
     assert type(error) is BY_STATUS[status]
@@ -53,15 +53,15 @@ def test_the_status_decides_the_class_and_the_message_says_all(status):
         (504, "/stories", "per_page"),
     ],
 )
-def test_the_message_says_what_to_do(status, path, word):
+def test_the_message_gives_advice(status, path, word):
     assert word in str(error_from_response(status, {}, b"", "GET", path))
 
 
-def test_a_filter_is_no_advice_for_a_write():
+def test_a_404_of_a_write_does_not_mention_filters():
     assert "include_archived" not in str(error_from_response(404, {}, b"", "DELETE", "/stories/7"))
 
 
-def test_validation_errors_are_told_by_field():
+def test_validation_errors_are_grouped_by_field():
     content = body(
         {"type": "validation", "message": "can't be blank", "field": "title"},
         {"type": "validation", "message": "is too short", "field": "title"},
@@ -100,13 +100,13 @@ def test_validation_errors_are_told_by_field():
     ],
     ids=str,
 )
-def test_any_body_will_do(content, said):
+def test_a_body_of_any_kind_is_summarized(content, said):
     message = str(error_from_response(500, {}, content, "GET", "/x"))
     assert message.startswith(f"GET /x failed with 500: {said}"), message
     assert len(message) < 500
 
 
-def test_a_redirect_tells_its_host_and_nothing_more():
+def test_a_redirect_error_shows_only_the_host():
     headers = {"location": "https://cdn.example/file?signature=hidden"}
     error = error_from_response(302, headers, b"", "GET", "/x")
     assert type(error) is errors.APIError
@@ -139,7 +139,7 @@ def test_a_redirect_tells_its_host_and_nothing_more():
         ("Thu, 99 Jan 1970 00:00:00 GMT", None),
     ],
 )
-def test_retry_after(value, seconds):
+def test_retry_after_is_parsed(value, seconds):
     assert retry_after({"retry-after": value}, now=10.0) == seconds
     if seconds == 120.0:
         error = error_from_response(429, {"retry-after": value}, b"", "GET", "/x")
@@ -188,13 +188,13 @@ def test_errors_survive_pickle_and_copy(error):
         ),
     ],
 )
-def test_a_usage_error_says_what_became_of_the_request(given, message):
+def test_a_usage_error_says_what_happened_to_the_request(given, message):
     error = errors.UsageError(**given)
     assert str(error) == message
     assert str(error).startswith(error.problem)
 
 
-def test_no_other_module_types_what_usage_errors_say_of_themselves():
+def test_only_usage_error_writes_that_nothing_was_sent():
     package = Path(errors.__file__).parent
     for module in package.rglob("*.py"):
         if module.parent == package:
@@ -204,7 +204,7 @@ def test_no_other_module_types_what_usage_errors_say_of_themselves():
                 assert "Nothing was sent" not in ast.unparse(node), f"{module}:{node.lineno}"
 
 
-def test_the_tree():
+def test_the_documented_tree_matches_the_classes():
     assert issubclass(errors.UsageError, ValueError)
     assert issubclass(errors.KantataTimeoutError, errors.KantataConnectionError)
     for name, kind in vars(errors).items():

@@ -32,13 +32,13 @@ BAD = [
 
 
 @pytest.mark.parametrize("url", GOOD)
-def test_good_addresses(url: str) -> None:
+def test_safe_urls_are_accepted(url: str) -> None:
     assert unsafe(url) is None
     assert OAuthApp("app-1", redirect_uri=url).redirect_uri == url
 
 
 @pytest.mark.parametrize("url", BAD, ids=ascii)
-def test_bad_addresses(url: str) -> None:
+def test_unsafe_urls_are_rejected_without_repeating_a_password(url: str) -> None:
     problem = unsafe(url)
     assert problem
     assert "planted" not in problem
@@ -51,6 +51,6 @@ def test_bad_addresses(url: str) -> None:
         assert "planted" not in str(refused.value)
 
 
-def test_this_machine() -> None:
+def test_loopback_hosts_are_recognized() -> None:
     assert all(loopback(host) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1"))
     assert not any(loopback(host) for host in ("localhost.example", "10.0.0.1", "0.0.0.0", ""))

@@ -73,7 +73,7 @@ WRONG = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", WRONG)
-async def test_a_wrong_set_up_is_a_usage_error_that_names_the_variable(kind, monkeypatch, asked):
+async def test_a_misconfigured_environment_raises_a_usage_error_naming_the_variable(kind, monkeypatch, asked):
     variable, value = WRONG[kind]
     monkeypatch.setenv(variable, value)
     async with Kantata("token-1") as kantata:
@@ -94,7 +94,7 @@ async def test_a_wrong_set_up_is_a_usage_error_that_names_the_variable(kind, mon
     assert asked == []
 
 
-def test_without_the_extra_socks_is_a_usage_error(monkeypatch):
+def test_a_socks_proxy_without_the_extra_raises_a_usage_error(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     monkeypatch.setitem(__import__("sys").modules, "socksio", None)
     with pytest.raises(UsageError, match=r"ALL_PROXY .*kantata-client\[socks\]"):
@@ -114,7 +114,7 @@ def test_without_the_extra_socks_is_a_usage_error(monkeypatch):
         ({"https_proxy": ""}, None),
     ],
 )
-def test_where_a_proxy_comes_from(monkeypatch, environment, variable):
+def test_proxy_variables_are_read_in_order_of_precedence(monkeypatch, environment, variable):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     proxy = proxy_for("https", "api.mavenlink.com", None)
@@ -164,14 +164,14 @@ PROXIED = [
 
 
 @pytest.mark.parametrize(("listed", "host", "port"), BYPASSED)
-def test_hosts_that_need_no_proxy(monkeypatch, listed, host, port):
+def test_no_proxy_excludes_matching_hosts(monkeypatch, listed, host, port):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for("https", host, port) is None
 
 
 @pytest.mark.parametrize(("listed", "host", "port"), PROXIED)
-def test_hosts_that_do(monkeypatch, listed, host, port):
+def test_no_proxy_does_not_exclude_other_hosts(monkeypatch, listed, host, port):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for("https", host, port) is not None
@@ -261,7 +261,7 @@ def secured(authority):
 
 
 @pytest.mark.anyio
-async def test_a_certificate_file_of_ones_own(monkeypatch, authority, secured):
+async def test_ssl_cert_file_is_trusted(monkeypatch, authority, secured):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
     async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
         for _ in range(3):
@@ -270,7 +270,7 @@ async def test_a_certificate_file_of_ones_own(monkeypatch, authority, secured):
 
 
 @pytest.mark.anyio
-async def test_a_certificate_that_is_not_trusted_is_not_tried_again(secured):
+async def test_an_untrusted_certificate_is_not_retried(secured):
     async with Kantata("x", base_url=f"https://localhost:{secured.port}") as kantata:
         with pytest.raises(KantataConnectionError, match=r"does not trust") as caught:
             await kantata.users.me()
@@ -278,7 +278,7 @@ async def test_a_certificate_that_is_not_trusted_is_not_tried_again(secured):
     assert secured.connections == 1
 
 
-def test_certificates_are_read_once_for_all_hosts_and_loops(monkeypatch, secured, authority):
+def test_certificates_are_loaded_once_for_all_hosts_and_loops(monkeypatch, secured, authority):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
     made = []
 
@@ -343,7 +343,7 @@ def socks_proxy(peer):
 
 
 @pytest.mark.anyio
-async def test_a_proxy_with_a_password(monkeypatch, authority, secured):
+async def test_a_proxy_with_a_password_is_used(monkeypatch, authority, secured):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
     with Threaded(http_proxy("p#w")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:p%23w@127.0.0.1:{proxy.port}")
@@ -357,7 +357,9 @@ async def test_a_proxy_with_a_password(monkeypatch, authority, secured):
 
 
 @pytest.mark.anyio
-async def test_a_refused_password_is_a_usage_error_and_is_not_tried_again(monkeypatch, authority, secured):
+async def test_a_rejected_proxy_password_raises_a_usage_error_without_retries(
+    monkeypatch, authority, secured
+):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
     with Threaded(http_proxy("right")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{proxy.port}")
@@ -373,7 +375,7 @@ async def test_a_refused_password_is_a_usage_error_and_is_not_tried_again(monkey
 
 
 @pytest.mark.anyio
-async def test_a_proxy_that_is_not_there_is_tried_again(monkeypatch):
+async def test_an_unreachable_proxy_is_retried(monkeypatch):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{reserved.getsockname()[1]}")
@@ -385,7 +387,7 @@ async def test_a_proxy_that_is_not_there_is_tried_again(monkeypatch):
 
 
 @pytest.mark.anyio
-async def test_a_socks_proxy(monkeypatch, authority, secured):
+async def test_a_socks_proxy_is_used(monkeypatch, authority, secured):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
     with Threaded(socks_proxy) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
@@ -395,7 +397,7 @@ async def test_a_socks_proxy(monkeypatch, authority, secured):
 
 
 @pytest.mark.anyio
-async def test_plain_http_to_this_machine_passes_no_proxy(monkeypatch):
+async def test_plain_http_to_loopback_bypasses_proxies(monkeypatch):
     async with anyio.create_task_group() as tasks:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
 

@@ -20,7 +20,7 @@ WARM_UP = 20.0
 @pytest.mark.parametrize("tasks", [1, 8, 64])
 @pytest.mark.parametrize("burst", [False, True], ids=["no burst", "burst"])
 @pytest.mark.parametrize("rate", [5, 20, 100])
-def test_buckets_of_tokens_are_used_up_but_not_exceeded(rate: int, burst: bool, tasks: int) -> None:
+def test_token_buckets_are_used_but_rarely_exceeded(rate: int, burst: bool, tasks: int) -> None:
     seen = simulate(Bucket(rate, rate if burst else 1), tasks=tasks, seconds=WARM_UP + 120)
     end = WARM_UP + 120
     assert seen.share(WARM_UP, end, min(rate, tasks / 0.1)) >= 0.92
@@ -37,7 +37,7 @@ def test_buckets_of_tokens_are_used_up_but_not_exceeded(rate: int, burst: bool, 
         if rate * seconds * tasks != 100 * 60 * 8  # long, and between two others
     ],
 )
-def test_windows_are_used_up_but_not_exceeded(rate: int, seconds: int, tasks: int) -> None:
+def test_fixed_windows_are_used_but_rarely_exceeded(rate: int, seconds: int, tasks: int) -> None:
     begin = max(WARM_UP, 2 * seconds)
     end = begin + max(120, 2 * seconds)
     seen = simulate(Windows(rate, seconds), tasks=tasks, seconds=end)
@@ -47,7 +47,7 @@ def test_windows_are_used_up_but_not_exceeded(rate: int, seconds: int, tasks: in
 
 @pytest.mark.parametrize("seconds", [1, 10, 60])
 @pytest.mark.parametrize("phase", [0.1, 0.4, 0.7])
-def test_windows_need_not_begin_with_the_client(phase: float, seconds: int) -> None:
+def test_unaligned_windows_are_used_but_rarely_exceeded(phase: float, seconds: int) -> None:
     begin = 30.0 + 4 * seconds
     end = begin + 120 + 2 * seconds
     seen = simulate(Windows(20, seconds, phase), tasks=64, seconds=end)
@@ -57,7 +57,7 @@ def test_windows_need_not_begin_with_the_client(phase: float, seconds: int) -> N
 
 @pytest.mark.parametrize("burst", [False, True], ids=["no burst", "burst"])
 @pytest.mark.parametrize("rate", [5, 20, 100])
-def test_a_limit_that_rises_fivefold_is_found_in_twenty_seconds(rate: int, burst: bool) -> None:
+def test_a_fivefold_increase_of_the_limit_is_found_within_20_seconds(rate: int, burst: bool) -> None:
     seen = simulate(Bucket(rate, rate if burst else 1), tasks=64, seconds=120, changes={60: 5.0})
     assert seen.share(80, 120, 5 * rate) >= 0.9
     assert seen.refusals(60, 120) <= 0.02
@@ -66,7 +66,7 @@ def test_a_limit_that_rises_fivefold_is_found_in_twenty_seconds(rate: int, burst
 @pytest.mark.parametrize(
     "limiter", [Bucket(20, 1), Bucket(20, 20), Windows(20, 1), Windows(20, 10)], ids=repr
 )
-def test_a_limit_that_falls_is_found_as_well(limiter: Limiter) -> None:
+def test_a_falling_limit_is_found(limiter: Limiter) -> None:
     seen = simulate(limiter, tasks=64, seconds=180, changes={60: 0.2})
     assert seen.share(90, 180, 4) >= 0.9
     assert seen.refusals(90, 180) <= 0.04
@@ -76,14 +76,14 @@ def test_a_limit_that_falls_is_found_as_well(limiter: Limiter) -> None:
 @pytest.mark.parametrize(
     "limiter", [lambda: Bucket(20, 20), lambda: Windows(20, 10)], ids=["bucket", "window"]
 )
-def test_other_latencies(limiter, latency: float) -> None:
+def test_the_limit_is_found_at_other_latencies(limiter, latency: float) -> None:
     seen = simulate(limiter(), tasks=64, seconds=140, latency=latency, jitter=0.2)
     assert seen.share(WARM_UP, 140, 20) >= 0.9
     assert seen.refusals(WARM_UP, 140) <= 0.04
 
 
 @pytest.mark.parametrize("limiter", [Bucket(5, 1), Windows(20, 1)], ids=repr)
-def test_each_of_many_tasks_gets_its_turns(limiter: Limiter) -> None:
+def test_each_of_many_tasks_gets_turns(limiter: Limiter) -> None:
     random.seed(4711)  # the order within a round is drawn by lot
     seen = simulate(limiter, tasks=64, seconds=180)
     turns = [sum(time > WARM_UP for time in times) for times in seen.turns]
@@ -102,7 +102,7 @@ def test_no_request_waits_for_long_in_an_exhausted_window() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adaptive", "fixed"])
-def test_a_user_with_many_requests_does_not_hold_up_another_one(kind: str) -> None:
+def test_many_requests_of_one_user_do_not_delay_another_user(kind: str) -> None:
     """200 requests of one user wait, and each one of the other is the next but one."""
     waited: list[float] = []
 
@@ -144,6 +144,6 @@ def test_a_user_with_many_requests_does_not_hold_up_another_one(kind: str) -> No
     assert max(waited) < 2.0
 
 
-def test_without_refusals_nothing_waits() -> None:
+def test_no_request_waits_before_the_first_429() -> None:
     seen = simulate(Bucket(1000, 1000), tasks=64, seconds=5, latency=0.1)
     assert len(seen.accepted) == pytest.approx(64 * 50, rel=0.03)

@@ -159,7 +159,7 @@ async def nap(_):
 
 
 @pytest.mark.asyncio
-async def test_answers(monkeypatch):
+async def test_any_response_is_returned_or_raises_a_kantata_error(monkeypatch):
     chance = random.Random(4711)
 
     async def connected(host, port, tls, timeout):
@@ -196,7 +196,7 @@ async def test_answers(monkeypatch):
 
 
 @pytest.mark.asyncio
-async def test_environments(monkeypatch):
+async def test_any_environment_works_or_raises_a_kantata_error(monkeypatch):
     chance = random.Random(42)
     trust = Trust()
     context = trust.context(ssl.create_default_context)

@@ -70,7 +70,7 @@ def client_sockets(port: int) -> int:
 
 @pytest.mark.parametrize("ending", ["left open", "closed in each loop"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_nothing_is_left_of_the_loops_of_a_client(backend, ending):
+def test_a_client_leaks_no_sockets_or_event_loops(backend, ending):
     loops = []
     with service() as url:
         port = int(url.rpartition(":")[2])
@@ -99,7 +99,7 @@ def test_nothing_is_left_of_the_loops_of_a_client(backend, ending):
         assert client_sockets(port) == 0
 
 
-def test_a_loop_that_was_closed_without_a_farewell_is_forgotten():
+def test_a_loop_closed_without_cleanup_is_forgotten():
     """Not by `asyncio.run`, which ends asynchronous generators: by hand."""
     with service() as url:
         kantata = Kantata("secret", base_url=url)
@@ -146,7 +146,7 @@ class Wrapper(httpx.AsyncBaseTransport):
 
 
 @pytest.mark.parametrize("make", [httpx.AsyncHTTPTransport, Wrapper], ids=["of httpx", "around one"])
-def test_a_transport_of_one_loop_is_refused_in_another_before_anything_is_sent(make):
+def test_a_transport_is_rejected_in_another_loop_before_anything_is_sent(make):
     with service() as url:
         kantata = Kantata("secret", base_url=url, transport=make())
 
@@ -183,13 +183,13 @@ def test_a_factory_makes_a_transport_for_each_loop():
 @pytest.mark.parametrize(
     "made", [None, 7, httpx.HTTPTransport(), httpx.AsyncHTTPTransport], ids=lambda made: type(made).__name__
 )
-def test_a_factory_that_makes_something_else_is_refused(made):
+def test_a_factory_must_return_a_transport(made):
     kantata = Kantata("secret", base_url="http://127.0.0.1:9", transport=lambda: made)
     with pytest.raises(UsageError, match="must return an async transport"):
         asyncio.run(kantata.users.me())
 
 
-def test_a_session_wide_client_under_a_loop_per_test():
+def test_a_session_wide_client_works_with_a_loop_per_test():
     """Warnings are errors here, as in any test of this project."""
     with service() as url:
         kantata = Kantata("secret", base_url=url)
@@ -204,7 +204,7 @@ def test_a_session_wide_client_under_a_loop_per_test():
 
 
 @pytest.mark.anyio
-async def test_places_are_given_in_the_order_of_coming():
+async def test_slots_are_granted_in_order_of_arrival():
     slots, order = Slots(2), []
 
     async def use(number):
@@ -221,7 +221,7 @@ async def test_places_are_given_in_the_order_of_coming():
 
 
 @pytest.mark.anyio
-async def test_no_place_is_lost_by_cancellations():
+async def test_cancellations_lose_no_slot():
     slots, held, most = Slots(3), 0, 0
 
     async def use(number):
@@ -243,7 +243,7 @@ async def test_no_place_is_lost_by_cancellations():
 
 
 @pytest.mark.asyncio
-async def test_a_place_that_is_given_to_a_cancelled_task_goes_on_to_the_next():
+async def test_a_slot_granted_to_a_cancelled_task_is_passed_on():
     slots = Slots(1)
     await slots.__aenter__()
     first, second = (asyncio.ensure_future(slots.__aenter__()) for _ in range(2))
@@ -263,7 +263,7 @@ async def test_a_place_that_is_given_to_a_cancelled_task_goes_on_to_the_next():
 
 
 @pytest.mark.asyncio
-async def test_waiting_and_giving_up_cost_the_same_however_many_wait():
+async def test_waiting_and_cancelling_take_constant_time():
     """A hundred times as many may take thirty times as long for each at most: scans would take a hundred times."""
     import time
 

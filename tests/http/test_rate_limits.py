@@ -51,7 +51,7 @@ def connect(service: httpx.AsyncBaseTransport, throttle: Throttle | None = None,
 
 
 @pytest.mark.parametrize("tasks", [1, 8, 64])
-def test_a_long_walk_survives_a_window_of_a_minute(tasks: int) -> None:
+def test_a_long_walk_succeeds_despite_a_one_minute_window(tasks: int) -> None:
     service = Service(Windows(5, 60))  # 300 requests a minute
 
     async def main() -> None:
@@ -73,7 +73,7 @@ def test_a_long_walk_survives_a_window_of_a_minute(tasks: int) -> None:
 
 
 @pytest.mark.parametrize("throttle", ["adaptive", "fixed"])
-def test_an_endless_429_is_an_error_at_the_deadline_and_not_before(throttle: str) -> None:
+def test_endless_429s_raise_an_error_at_the_deadline_and_not_before(throttle: str) -> None:
     service = Service(Windows(0, 60))
 
     async def main() -> None:
@@ -102,7 +102,7 @@ def test_a_policy_without_repetitions_sends_once() -> None:
     assert service.statuses == [429]
 
 
-def test_a_throttle_of_one_s_own_leaves_the_backoff_to_the_client() -> None:
+def test_a_custom_throttle_leaves_the_backoff_to_the_client() -> None:
     class Free:
         async def acquire(self, operation: str, own_limit: bool, patience: float) -> None:
             pass
@@ -125,7 +125,7 @@ def test_a_throttle_of_one_s_own_leaves_the_backoff_to_the_client() -> None:
     assert 4 <= len(service.statuses) <= 60
 
 
-def test_slow_calls_of_one_user_do_not_hold_up_another() -> None:
+def test_slow_calls_of_one_user_do_not_delay_another_user() -> None:
     """200 calls of three seconds each wait for four places; each call of the other user gets the next one."""
     waited: list[float] = []
 
@@ -155,7 +155,7 @@ def test_slow_calls_of_one_user_do_not_hold_up_another() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_call_hands_its_place_on() -> None:
+async def test_a_cancelled_call_passes_its_slot_on() -> None:
     release = anyio.Event()
 
     class Slow(httpx.AsyncBaseTransport):

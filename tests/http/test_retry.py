@@ -12,14 +12,14 @@ SAFE, WRITES = ("GET", "HEAD", "PUT", "DELETE"), ("POST", "PATCH")
 
 
 @pytest.mark.parametrize("method", SAFE + WRITES)
-def test_what_certainly_was_not_done_is_repeated(method):
+def test_requests_that_were_certainly_not_carried_out_are_repeated(method):
     assert decide(POLICY, method, "unsent", 1) == "retry"
     assert decide(POLICY, method, "unsent", POLICY.attempts) == "fail"
     assert decide(POLICY, method, "unsent", 1, replayable=False) == "fail"
 
 
 @pytest.mark.parametrize("method", SAFE + WRITES)
-def test_a_429_takes_no_attempt(method):
+def test_a_429_does_not_count_as_an_attempt(method):
     assert decide(POLICY, method, 429, 1) == "retry"
     assert decide(POLICY, method, 429, 1_000) == "retry"
     assert decide(POLICY, method, 429, 1, replayable=False) == "fail"
@@ -28,21 +28,21 @@ def test_a_429_takes_no_attempt(method):
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 520, 521, 522, 523, 524, 530])
-def test_reading_is_repeated_after_more_answers_than_writing(status):
+def test_reads_are_repeated_after_more_statuses_than_writes(status):
     assert {decide(POLICY, method, status, 1) for method in ("GET", "HEAD")} == {"retry"}
     assert decide(POLICY, "GET", status, POLICY.attempts) == "fail"
     assert {decide(POLICY, method, status, 1) for method in ("PUT", "DELETE")} == {"fail"}
     assert decide(POLICY, "POST", status, 1) == ("fail" if status < 500 else "unknown")
 
 
-def test_a_pause_is_capped():
+def test_retry_after_is_capped():
     assert POLICY.delay(1, 1e12) == 3600
     assert POLICY.delay(1, float("inf")) == 3600
     assert RetryPolicy(longest_pause=10).delay(1, 30.0) == 10
     assert POLICY.delay(1, 30.0) == 30
 
 
-def test_a_policy_is_no_tuple():
+def test_a_policy_is_not_a_tuple():
     assert RetryPolicy() != (5, 0.5, 30.0, 300.0, RetryPolicy().statuses)
     assert RetryPolicy() == RetryPolicy(attempts=5)
     with pytest.raises(TypeError):
@@ -50,7 +50,7 @@ def test_a_policy_is_no_tuple():
 
 
 @pytest.mark.parametrize("outcome", ["lost", 502, 503, 504])
-def test_what_may_have_been_done_is_repeated_only_if_that_does_no_harm(outcome):
+def test_requests_that_may_have_been_carried_out_are_repeated_only_if_idempotent(outcome):
     assert {decide(POLICY, method, outcome, 1) for method in SAFE} == {"retry"}
     assert {decide(POLICY, method, outcome, POLICY.attempts) for method in SAFE} == {"fail"}
     for attempt in (1, POLICY.attempts):
@@ -58,18 +58,18 @@ def test_what_may_have_been_done_is_repeated_only_if_that_does_no_harm(outcome):
 
 
 @pytest.mark.parametrize("status", [307, 308, 400, 401, 403, 404, 409, 413, 422])
-def test_refusals_are_final(status):
+def test_rejections_are_final(status):
     assert {decide(POLICY, method, status, 1) for method in SAFE + WRITES} == {"fail"}
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
-def test_a_redirect_after_a_write_may_mean_that_it_is_done(status):
+def test_a_redirect_after_a_write_means_an_unknown_outcome(status):
     assert {decide(POLICY, method, status, 1) for method in SAFE} == {"fail"}
     assert {decide(POLICY, method, status, 1) for method in WRITES} == {"unknown"}
 
 
 @pytest.mark.parametrize("outcome", ["lost", 302, 500, 502, 503, 504])
-def test_an_action_is_treated_like_a_post(outcome):
+def test_an_action_is_repeated_like_a_post(outcome):
     assert decide(POLICY, "PUT", outcome, 1, action=True) == "unknown"
     assert decide(POLICY, "PUT", "unsent", 1, action=True) == "retry"
     assert decide(POLICY, "PUT", 429, 1, action=True) == "retry"
@@ -77,22 +77,22 @@ def test_an_action_is_treated_like_a_post(outcome):
 
 
 @pytest.mark.parametrize("status", [505, 599, 200])
-def test_a_post_that_failed_inside_of_the_service_is_unknown(status):
+def test_a_server_error_after_a_post_means_an_unknown_outcome(status):
     # 200 stands for an answer whose body was cut off.
     assert decide(POLICY, "POST", status, 1) == "unknown"
     assert decide(POLICY, "GET", status, 1) == "fail"
 
 
-def test_what_a_server_does_not_have_it_did_not_do():
+def test_a_501_means_that_nothing_was_done():
     assert {decide(POLICY, method, 501, 1) for method in SAFE + WRITES} == {"fail"}
 
 
-def test_no_policy_makes_a_post_unsafe():
+def test_no_policy_repeats_a_post_with_an_unknown_outcome():
     eager = RetryPolicy(attempts=99, statuses=frozenset(range(600)))
     assert {decide(eager, "POST", outcome, 1) for outcome in ("lost", 500, 502, 503, 504)} == {"unknown"}
 
 
-def test_waits_are_jittered_doubled_and_bounded():
+def test_delays_double_with_jitter_up_to_a_maximum():
     longest = [POLICY.delay(attempt, uniform=lambda low, high: high) for attempt in range(1, 10)]
     assert longest == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     assert POLICY.delay(3, uniform=lambda low, high: low) == 0
@@ -100,12 +100,12 @@ def test_waits_are_jittered_doubled_and_bounded():
     assert all(0 <= POLICY.delay(2) <= 1 for _ in range(100))
 
 
-def test_the_service_may_ask_for_a_longer_wait():
+def test_retry_after_can_lengthen_the_delay():
     assert POLICY.delay(1, 120) == 120
     assert POLICY.delay(5, 1, lambda low, high: high) == 8
 
 
 @pytest.mark.parametrize("change", [{"attempts": 0}, {"initial": -1}, {"deadline": -1}])
-def test_a_policy_that_makes_no_sense_is_refused(change):
+def test_an_invalid_policy_is_rejected(change):
     with pytest.raises(UsageError):
         RetryPolicy(**change).check()

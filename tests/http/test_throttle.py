@@ -120,7 +120,7 @@ async def send(throttle, time, count, gap, operation="GET /stories", own=False):
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-async def test_nothing_waits_before_the_first_429(throttle, time):
+async def test_no_request_waits_before_the_first_429(throttle, time):
     await send(throttle, time, 500, 0.0)
     assert time.slept == []
 
@@ -138,7 +138,7 @@ async def accept(throttle, time, operation="x", own=False):
     throttle.succeeded(operation, own)
 
 
-async def test_after_a_429_single_requests_leave_until_one_is_accepted(throttle, time):
+async def test_after_a_429_requests_are_sent_one_by_one_until_one_is_accepted(throttle, time):
     await accept(throttle, time)
     await refuse(throttle, time)
     begun = time.now
@@ -153,7 +153,7 @@ async def test_after_a_429_single_requests_leave_until_one_is_accepted(throttle,
     assert waits[-1] < 0.2 * (time.now - begun)
 
 
-async def test_a_probe_that_has_no_answer_holds_nothing_up_for_long(throttle, time):
+async def test_a_probe_without_a_response_delays_others_only_briefly(throttle, time):
     await accept(throttle, time)
     await refuse(throttle, time)
     await throttle.acquire("x", False)  # and is cancelled, so that nobody hears of it
@@ -162,7 +162,7 @@ async def test_a_probe_that_has_no_answer_holds_nothing_up_for_long(throttle, ti
     assert time.now - begun <= 1.0
 
 
-async def test_one_429_slows_all_operations(throttle, time):
+async def test_a_429_slows_down_all_operations(throttle, time):
     for _ in range(50):
         await accept(throttle, time)
     await refuse(throttle, time)
@@ -172,7 +172,7 @@ async def test_one_429_slows_all_operations(throttle, time):
     assert len(time.slept) >= 19
 
 
-async def test_requests_under_way_slow_it_only_once(throttle, time, caplog):
+async def test_429s_of_requests_in_flight_slow_down_only_once(throttle, time, caplog):
     await send(throttle, time, 50, 0.01)
     for _ in range(20):
         throttle.limited("GET /stories", False, None, 0.4)
@@ -180,7 +180,7 @@ async def test_requests_under_way_slow_it_only_once(throttle, time, caplog):
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
 
 
-async def test_a_limit_is_forgotten_after_a_long_time_without_a_429(throttle, time):
+async def test_a_limit_without_429s_is_forgotten_after_a_while(throttle, time):
     await accept(throttle, time)
     await refuse(throttle, time)
     await accept(throttle, time)
@@ -190,7 +190,7 @@ async def test_a_limit_is_forgotten_after_a_long_time_without_a_429(throttle, ti
     assert time.slept == []
 
 
-async def test_what_the_log_says_is_what_is_done(throttle, time, caplog):
+async def test_the_log_shows_the_pause_and_the_rate_in_force(throttle, time, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(100):
         await accept(throttle, time)
@@ -206,7 +206,7 @@ async def test_what_the_log_says_is_what_is_done(throttle, time, caplog):
     assert max(gaps[1:]) == pytest.approx(1 / rate, rel=0.1)
 
 
-async def test_retry_after_holds_everybody(throttle, time):
+async def test_retry_after_pauses_all_requests(throttle, time):
     await send(throttle, time, 50, 0.01)
     throttle.limited("x", False, 7.0, 0.05)
     start = time.now
@@ -214,7 +214,7 @@ async def test_retry_after_holds_everybody(throttle, time):
     assert time.now - start == pytest.approx(7.0)
 
 
-async def test_an_own_limit_slows_its_operation_only(throttle, time):
+async def test_a_429_of_an_own_limit_slows_down_only_its_operation(throttle, time):
     await accept(throttle, time, "POST /workspaces", own=True)
     await refuse(throttle, time, "POST /workspaces", own=True)
     time.slept.clear()
@@ -228,7 +228,7 @@ async def test_an_own_limit_slows_its_operation_only(throttle, time):
     assert len(time.slept) >= 4
 
 
-async def test_a_pause_of_a_year_is_capped_and_probed(throttle, time, caplog):
+async def test_a_retry_after_of_a_year_is_capped_and_probed(throttle, time, caplog):
     for text, asked in (("a pause of 400 nines", 9e399), ("a date in the year 9999", 2.5e11)):
         throttle.limited("x", False, asked, 0.05)
         begun = time.now
@@ -243,14 +243,14 @@ async def test_a_pause_of_a_year_is_capped_and_probed(throttle, time, caplog):
     assert "paused for 3600 s, as the service asked (it asked for ever)" in caplog.text
 
 
-async def test_the_cap_of_a_pause_can_be_chosen(shared, crowd):
+async def test_the_longest_pause_is_configurable(shared, crowd):
     for kind in (AdaptiveThrottle, lambda **options: FixedRate(1, **options)):
         throttle = kind(longest_pause=60.0, clock=shared.clock, sleep=shared.sleep)
         throttle.limited("x", False, 3600.0, 0.05)
         assert await throttle.acquire("x", False, 10.0) == pytest.approx(60.0)
 
 
-async def test_those_who_wait_leave_at_the_rate_and_none_is_forgotten(shared, crowd):
+async def test_all_waiting_requests_are_sent_at_the_rate(shared, crowd):
     throttle = crowd(FixedRate(10, clock=shared.clock, sleep=shared.sleep))
     for number in range(6):
         await throttle.come(number)
@@ -261,7 +261,7 @@ async def test_those_who_wait_leave_at_the_rate_and_none_is_forgotten(shared, cr
     assert sorted(number for number, _ in throttle.left) == [*range(7)]
 
 
-async def test_who_gives_up_leaves_no_gap(shared, crowd):
+async def test_a_request_that_gives_up_leaves_no_gap(shared, crowd):
     throttle = crowd(FixedRate(1, clock=shared.clock, sleep=shared.sleep))
     scopes = [await throttle.come(number) for number in range(60)]
     await shared.run(0.5)
@@ -278,7 +278,7 @@ async def test_who_gives_up_leaves_no_gap(shared, crowd):
     assert throttle.left == [(60, 20.0)]
 
 
-async def test_callers_with_a_timeout_do_not_bring_it_to_a_stand(shared, crowd):
+async def test_callers_with_short_timeouts_still_get_turns(shared, crowd):
     """As many as can leave, each second anew, though twice as many come and each waits for half a second only.
 
     And not all of them at the last moment: an answer takes its time, too.
@@ -297,7 +297,7 @@ async def test_callers_with_a_timeout_do_not_bring_it_to_a_stand(shared, crowd):
     assert len(early) > len(throttle.left) / 2
 
 
-async def test_a_hold_costs_only_its_own_time(shared, crowd):
+async def test_a_pause_delays_requests_only_by_its_own_length(shared, crowd):
     fixed = crowd(FixedRate(1, clock=shared.clock, sleep=shared.sleep))
     for number in range(32):
         await fixed.come(number)
@@ -307,7 +307,7 @@ async def test_a_hold_costs_only_its_own_time(shared, crowd):
     assert fixed.times == pytest.approx([0, 1, 2, *range(3, 32)])
 
 
-async def test_a_long_line_costs_one_sleep_for_each(shared, crowd):
+async def test_a_long_queue_costs_one_sleep_per_request(shared, crowd):
     throttle = crowd(FixedRate(1000, clock=shared.clock, sleep=shared.sleep))
     for number in range(2000):
         await throttle.come(number)
@@ -317,7 +317,7 @@ async def test_a_long_line_costs_one_sleep_for_each(shared, crowd):
     assert shared.sleeps <= 2 * 2000
 
 
-async def test_a_late_clock_keeps_the_rate_but_a_stall_is_no_burst(shared, crowd):
+async def test_late_timers_keep_the_rate_but_a_stall_causes_no_burst(shared, crowd):
     throttle = crowd(FixedRate(10, clock=shared.clock, sleep=shared.sleep))
     for number in range(40):
         await throttle.come(number)
@@ -332,7 +332,7 @@ async def test_a_late_clock_keeps_the_rate_but_a_stall_is_no_burst(shared, crowd
     assert len(throttle.left) <= 11 + 4 + 10
 
 
-async def test_who_comes_into_a_long_pause_does_not_stand_behind_a_patient_one(shared, crowd):
+async def test_an_impatient_request_does_not_wait_behind_a_patient_one(shared, crowd):
     throttle = FixedRate(1, clock=shared.clock, sleep=shared.sleep)
     throttle.limited("x", False, 250.0, 0.1)
     async with anyio.create_task_group() as tasks:
@@ -344,7 +344,7 @@ async def test_who_comes_into_a_long_pause_does_not_stand_behind_a_patient_one(s
 
 
 @pytest.mark.parametrize("kind", [FixedRate, AdaptiveThrottle])
-async def test_nobody_waits_for_a_pause_beyond_his_patience(shared, crowd, caplog, kind):
+async def test_no_request_waits_for_a_pause_longer_than_its_patience(shared, crowd, caplog, kind):
     throttle = kind(*([1] if kind is FixedRate else []), clock=shared.clock, sleep=shared.sleep)
     asked = []
 
@@ -373,7 +373,7 @@ async def test_nobody_waits_for_a_pause_beyond_his_patience(shared, crowd, caplo
     assert "3.6e+03" not in caplog.text
 
 
-def test_event_loops_do_not_wait_for_each_other():
+def test_event_loops_do_not_block_each_other():
     throttle = FixedRate(50)
 
     async def begin():
@@ -401,7 +401,7 @@ def test_event_loops_do_not_wait_for_each_other():
         loop.close()
 
 
-async def test_a_hold_reaches_those_who_wait_already():
+async def test_a_pause_applies_to_requests_that_already_wait():
     time, released = Time(), []
     wake = anyio.Event()
 
@@ -429,7 +429,7 @@ async def test_a_hold_reaches_those_who_wait_already():
     assert released == [1061.0]
 
 
-async def test_a_fixed_rate_with_a_burst(time):
+async def test_a_fixed_rate_allows_a_burst(time):
     throttle = FixedRate(10, 3, clock=time.clock, sleep=time.sleep)
     assert await send(throttle, time, 6, 0.0) == pytest.approx([0, 0, 0.1, 0.1, 0.1])
     time.now += 100
@@ -440,7 +440,7 @@ async def test_a_fixed_rate_with_a_burst(time):
 
 
 @pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0), ("5",), (True,), (float("nan"),), (1, "2")])
-def test_a_fixed_rate_that_makes_no_sense_is_refused(arguments):
+def test_invalid_arguments_of_a_fixed_rate_are_rejected(arguments):
     with pytest.raises(UsageError):
         FixedRate(*arguments)
 
@@ -456,6 +456,6 @@ def test_a_fixed_rate_that_makes_no_sense_is_refused(arguments):
         {"longest_pause": float("nan")},
     ],
 )
-def test_an_adaptive_throttle_that_makes_no_sense_is_refused(argument):
+def test_invalid_arguments_of_an_adaptive_throttle_are_rejected(argument):
     with pytest.raises(UsageError):
         AdaptiveThrottle(**argument)

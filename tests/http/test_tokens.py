@@ -41,7 +41,7 @@ class Stored:
 
 
 @pytest.mark.parametrize("source", [TOKEN, lambda: TOKEN, asked], ids=["string", "function", "coroutine"])
-async def test_all_kinds_of_sources(source):
+async def test_every_kind_of_token_source_works(source):
     provider = as_provider(source)
     assert isinstance(provider, TokenProvider)
     secret = await current(provider)
@@ -50,7 +50,7 @@ async def test_all_kinds_of_sources(source):
     assert TOKEN not in repr(provider) + repr(secret) + repr(vars(type(provider)))
 
 
-async def test_a_provider_is_taken_as_it_is():
+async def test_a_provider_is_used_unchanged():
     stored = Stored()
     assert as_provider(stored) is stored
     secret = await current(stored)
@@ -58,7 +58,7 @@ async def test_a_provider_is_taken_as_it_is():
     assert (await current(stored)).reveal() == TOKEN
 
 
-async def test_a_function_is_asked_again_after_a_refusal():
+async def test_a_token_function_is_called_again_after_a_refusal():
     tokens = ["old", "new"]
     provider = as_provider(lambda: tokens[0])
     secret = await current(provider)
@@ -66,7 +66,7 @@ async def test_a_function_is_asked_again_after_a_refusal():
     assert await replaced(provider, secret)
 
 
-async def test_the_environment_is_the_default(monkeypatch):
+async def test_the_environment_variable_is_the_default(monkeypatch):
     monkeypatch.setenv("KANTATA_ACCESS_TOKEN", TOKEN)
     assert (await current(as_provider(None))).reveal() == TOKEN
     monkeypatch.delenv("KANTATA_ACCESS_TOKEN")
@@ -77,7 +77,7 @@ async def test_the_environment_is_the_default(monkeypatch):
 @pytest.mark.parametrize(
     "bad", ["", TOKEN + "\n", TOKEN + "\r\nx: y", "Bearer " + TOKEN, TOKEN + "é", "\0"], ids=ascii
 )
-async def test_a_token_that_is_none_is_refused_unseen(bad):
+async def test_an_invalid_token_is_rejected_without_being_shown(bad):
     with pytest.raises(UsageError) as caught:
         as_provider(bad)
     assert TOKEN not in str(caught.value) + ours(caught)
@@ -86,7 +86,7 @@ async def test_a_token_that_is_none_is_refused_unseen(bad):
     assert TOKEN not in str(caught.value) + ours(caught)
 
 
-async def test_a_source_that_returns_something_else_is_refused():
+async def test_a_source_must_return_a_string():
     async def nothing():
         return None
 
@@ -103,20 +103,20 @@ def ours(caught) -> str:
     return "".join(repr(entry.locals) for entry in caught.traceback if "kantata_client" in str(entry.path))
 
 
-def test_a_secret_goes_into_no_copy():
+def test_a_secret_cannot_be_pickled_or_copied():
     for leak in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="can't be pickled or copied"):
             leak(Secret(TOKEN))
 
 
-def test_what_a_server_repeats_is_blotted_out_in_any_form():
+def test_a_secret_is_redacted_in_every_encoding():
     assert Secret(TOKEN).redact(f"you sent {TOKEN}!".encode()) == b"you sent [secret]!"
     odd = 'a "b"/c+d'
     told = "; ".join((odd, quote(odd, safe=""), quote_plus(odd), json.dumps(odd)))
     assert Secret(odd).redact(told.encode()) == b'[secret]; [secret]; [secret]; "[secret]"'
 
 
-def test_a_short_secret_blots_out_no_words():
+def test_a_short_secret_redacts_no_words():
     said = b"latest estimate is greatest"
     assert Secret("test").redact(said) == said
     assert Secret("estimate").redact(said) == b"latest [secret] is greatest"
@@ -132,7 +132,7 @@ WRONG_OPTIONS = [
 
 
 @pytest.mark.parametrize("options", WRONG_OPTIONS, ids=str)
-def test_a_client_with_a_wrong_option_shows_no_token(options):
+def test_an_invalid_option_does_not_expose_the_token(options):
     bad = TOKEN if options else TOKEN + " "
     with pytest.raises(UsageError) as caught:
         Kantata(bad, **options)
@@ -142,7 +142,7 @@ def test_a_client_with_a_wrong_option_shows_no_token(options):
     assert TOKEN not in str(caught.value) + clients(caught)
 
 
-def test_a_client_half_made_has_a_repr():
+def test_a_partly_constructed_client_has_a_repr():
     """A traceback with locals shows it."""
     assert repr(object.__new__(Kantata)) == "<Kantata>"
     with pytest.raises(UsageError) as caught:
@@ -170,14 +170,14 @@ def clients(caught) -> str:
     ],
     ids=["bearer", "token", "bytes", "class"],
 )
-def test_what_is_taken_for_a_token_by_mistake(source, sentence):
+def test_common_mistakes_with_tokens_are_explained(source, sentence):
     with pytest.raises(UsageError, match=sentence) as caught:
         Kantata(source)
     assert TOKEN not in str(caught.value) + clients(caught)
 
 
 @pytest.mark.one_loop
-async def test_a_provider_whose_own_task_was_cancelled_is_no_cancellation_of_the_request():
+async def test_a_cancelled_task_of_a_provider_raises_an_oauth_error():
     sandbox = Sandbox("demo")
     asked = 0
 

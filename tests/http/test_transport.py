@@ -74,7 +74,7 @@ def post(transport):
     return request(transport, "POST", content=STORY)
 
 
-async def test_a_request_arrives_as_it_was_meant(serving, answer, connect):
+async def test_a_request_is_sent_unchanged(serving, answer, connect):
     async with serving(answer(200, b'{"count":1}')) as server:
         transport = connect(server)
         query = [("include", "assignees,workspace"), ("search", "a b&c=d"), ("order", "updated_at:desc")]
@@ -89,7 +89,7 @@ async def test_a_request_arrives_as_it_was_meant(serving, answer, connect):
     assert "cookie" not in seen.headers
 
 
-async def test_connections_are_kept_and_bodies_are_unpacked(serving, answer, connect):
+async def test_connections_are_reused_and_bodies_decompressed(serving, answer, connect):
     packed = answer(200, gzip.compress(b'{"a":1}'), content_encoding="gzip", set_cookie="session=1")
     async with serving(packed) as server:
         transport = connect(server)
@@ -99,7 +99,7 @@ async def test_connections_are_kept_and_bodies_are_unpacked(serving, answer, con
     assert "cookie" not in server.seen[2].headers
 
 
-async def test_json_is_sent_as_such(serving, answer, connect):
+async def test_json_is_sent_with_its_content_type(serving, answer, connect):
     async with serving(answer(201)) as server:
         transport = connect(server)
         await transport.send(post(transport))
@@ -150,7 +150,7 @@ async def test_a_post_on_a_kept_connection_that_breaks_is_not_repeated(serving, 
         assert (server.connections, len(server.seen)) == (1, 2)
 
 
-async def test_a_post_without_an_answer_in_time_is_unknown(serving, connect):
+async def test_a_timeout_of_a_post_means_an_unknown_outcome(serving, connect):
     async with serving("silence") as server:
         transport = connect(server, timeout=Timeouts(read=0.2))
         with pytest.raises(UnknownOutcomeError, match="no answer in time"):
@@ -158,7 +158,7 @@ async def test_a_post_without_an_answer_in_time_is_unknown(serving, connect):
     assert len(server.seen) == 1
 
 
-async def test_a_post_that_was_done_but_whose_answer_was_cut_says_so(serving, connect):
+async def test_a_post_whose_response_is_cut_off_has_an_unknown_outcome(serving, connect):
     async with serving("cut") as server:
         transport = connect(server)
         with pytest.raises(UnknownOutcomeError, match="cut off") as caught:
@@ -166,7 +166,7 @@ async def test_a_post_that_was_done_but_whose_answer_was_cut_says_so(serving, co
     assert (caught.value.status, caught.value.request_id) == (200, "r-1")
 
 
-async def test_a_refusal_with_a_cut_explanation_is_still_a_refusal(serving, answer, connect):
+async def test_an_error_response_that_is_cut_off_is_still_an_api_error(serving, answer, connect):
     async with serving(answer(422, b"x" * 100)[:-50]) as server:
         transport = connect(server)
         with pytest.raises(ValidationError):
@@ -216,7 +216,7 @@ async def test_a_post_is_repeated_when_no_connection_was_made(answer, connect):
     assert (response.content, len(waits)) == (b"made", 2)
 
 
-async def test_no_connection_at_all(connect):
+async def test_no_connection_raises_a_connection_error(connect):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         transport = connect(f"http://127.0.0.1:{reserved.getsockname()[1]}")
@@ -228,7 +228,7 @@ async def test_no_connection_at_all(connect):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_what_was_lost_before_may_have_been_carried_out(connect, method):
+async def test_an_earlier_lost_attempt_may_have_been_carried_out(connect, method):
     faults = [httpx.ReadTimeout(""), httpx.ConnectError("refused")]
 
     def handle(_):
@@ -247,7 +247,7 @@ async def test_what_was_lost_before_may_have_been_carried_out(connect, method):
     assert (caught.value.unsent, caught.value.answer_was_lost) == (True, False)
 
 
-async def test_a_get_without_an_answer_in_time(serving, connect):
+async def test_a_timeout_of_a_get_raises_a_timeout_error(serving, connect):
     async with serving("silence") as server:
         transport = connect(server, timeout=Timeouts(read=0.2), retries=RetryPolicy(attempts=2))
         with pytest.raises(KantataTimeoutError, match="no answer in time"):
@@ -265,7 +265,7 @@ async def test_attempts_and_waits_are_bounded(serving, answer, connect):
     assert "4 attempts" in "".join(caught.value.__notes__)
 
 
-async def test_the_service_s_wish_is_heeded_up_to_the_deadline(serving, answer, connect):
+async def test_retry_after_is_respected_up_to_the_deadline(serving, answer, connect):
     async with serving(answer(429, retry_after="100"), answer(429, retry_after="201")) as server:
         transport = connect(server, throttle=FixedRate(1e6), retries=RetryPolicy(deadline=200))
         transport.throttle.limited = lambda *_: None  # or it would really wait
@@ -277,7 +277,7 @@ async def test_the_service_s_wish_is_heeded_up_to_the_deadline(serving, answer, 
 
 
 @pytest.mark.parametrize("throttle", [None, 100])
-async def test_a_pause_beyond_the_deadline_is_an_error_for_all(serving, answer, connect, throttle):
+async def test_a_pause_beyond_the_deadline_fails_all_requests(serving, answer, connect, throttle):
     async with serving(answer(429, retry_after="3600"), answer(200)) as server:
         transport = connect(server, throttle=throttle, retries=RetryPolicy(deadline=20))
         with pytest.raises(RateLimitedError):
@@ -289,7 +289,9 @@ async def test_a_pause_beyond_the_deadline_is_an_error_for_all(serving, answer, 
         assert len(server.seen) == 1
 
 
-async def test_a_pause_of_one_operation_beyond_the_deadline_is_its_own(serving, answer, connect):
+async def test_a_pause_of_an_operation_beyond_the_deadline_fails_only_that_operation(
+    serving, answer, connect
+):
     async with serving(answer(429, retry_after="3600"), answer(200)) as server:
         transport = connect(server)
         for _ in range(2):
@@ -299,7 +301,7 @@ async def test_a_pause_of_one_operation_beyond_the_deadline_is_its_own(serving, 
         assert len(server.seen) == 2
 
 
-async def test_a_delete_that_finds_nothing_after_a_lost_answer_tells(serving, answer, connect):
+async def test_a_404_after_a_lost_delete_says_that_a_response_was_lost(serving, answer, connect):
     async with serving("reset", answer(404)) as server:
         transport = connect(server)
         with pytest.raises(NotFoundError) as caught:
@@ -311,7 +313,7 @@ async def test_a_delete_that_finds_nothing_after_a_lost_answer_tells(serving, an
 
 
 @pytest.mark.parametrize("status", [500, 503, 505])
-async def test_a_failure_that_is_repeated_by_wish_tells_the_same(serving, answer, connect, status):
+async def test_statuses_added_to_a_policy_also_count_as_lost(serving, answer, connect, status):
     async with serving(answer(status), answer(404)) as server:
         transport = connect(server, retries=RetryPolicy(statuses=frozenset({500, 503, 505})))
         with pytest.raises(NotFoundError) as caught:
@@ -337,7 +339,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("at", ["token", "refused", "close"])
-async def test_every_error_after_a_lost_answer_tells(serving, answer, connect, at):
+async def test_every_error_after_a_lost_response_says_so(serving, answer, connect, at):
     async with serving("reset", answer(401)) as server:
         transport = connect(server)
         if at == "close":
@@ -358,7 +360,7 @@ async def test_every_error_after_a_lost_answer_tells(serving, answer, connect, a
         assert not caught.value.answer_was_lost
 
 
-async def test_standing_in_line_does_not_count_for_the_deadline(serving, answer, connect):
+async def test_waiting_for_the_first_attempt_does_not_count_towards_the_deadline(serving, answer, connect):
     now = 0.0
 
     class Busy(FixedRate):
@@ -401,7 +403,7 @@ async def test_a_refused_token_is_replaced_once(serving, answer, connect, method
     assert transport._sleep == []
 
 
-async def test_a_token_that_stays_refused_is_an_error(serving, answer, connect):
+async def test_a_token_refused_twice_raises_an_error(serving, answer, connect):
     provider = Refreshing()
     leaky = answer(401, f'{{"errors":[{{"message":"unknown token {TOKEN}-1"}}]}}'.encode())
     async with serving(leaky) as server:
@@ -414,7 +416,7 @@ async def test_a_token_that_stays_refused_is_an_error(serving, answer, connect):
     assert TOKEN not in shown(caught.value)
 
 
-async def test_a_broken_answer_that_repeats_the_token(serving, connect):
+async def test_a_malformed_response_that_repeats_the_token_is_redacted(serving, connect):
     async with serving(b"HTTP/nonsense " + TOKEN.encode() + b"\r\n\r\n") as server:
         transport = connect(server, retries=0)
         with pytest.raises(KantataConnectionError) as caught:
@@ -423,7 +425,7 @@ async def test_a_broken_answer_that_repeats_the_token(serving, connect):
         assert "[secret]" in str(caught.value)
 
 
-async def test_a_stream_of_a_transport_that_gives_all_at_once(connect):
+async def test_a_transport_with_whole_bodies_can_stream(connect):
     transport = connect(
         "http://127.0.0.1:9", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"abc"))
     )
@@ -440,7 +442,7 @@ class Wire(httpx.AsyncBaseTransport):
         return httpx.Response(200, text=header)
 
 
-async def test_a_cancellation_shows_no_token(connect):
+async def test_a_cancellation_does_not_expose_the_token(connect):
     shown = []
 
     async def send(transport):
@@ -465,7 +467,7 @@ async def test_redirects_are_not_followed(serving, answer, connect):
     assert len(server.seen) == 1
 
 
-async def test_the_token_goes_to_no_other_host(serving, answer, connect):
+async def test_the_token_is_not_sent_to_another_host(serving, answer, connect):
     async with serving(answer()) as server, serving(answer(200, b"file")) as other:
         transport = connect(server)
         for url in (
@@ -493,7 +495,7 @@ async def test_the_token_goes_to_no_other_host(serving, answer, connect):
         "/stories/..?x=1",
     ],
 )
-async def test_the_token_does_not_leave_the_path_either(serving, answer, connect, path):
+async def test_the_token_is_not_sent_outside_the_base_path(serving, answer, connect, path):
     async with serving(answer()) as server:
         transport = connect(server)
         for auth in (as_provider(TOKEN), None):
@@ -506,7 +508,7 @@ async def test_the_token_does_not_leave_the_path_either(serving, answer, connect
 
 
 @pytest.mark.parametrize("base", ["", "/a%20b/ü", "/A/./B/../C"])
-async def test_what_is_sent_is_compared_and_not_what_was_meant(serving, answer, connect, monkeypatch, base):
+async def test_the_encoded_path_is_compared_with_the_base_url(serving, answer, connect, monkeypatch, base):
     async with serving(answer()) as server:
         transport = connect(server.url.removesuffix("/api/v1").upper().replace("HTTP", "http") + base)
         await transport.send(request(transport), as_provider(TOKEN))
@@ -520,7 +522,7 @@ async def test_what_is_sent_is_compared_and_not_what_was_meant(serving, answer, 
 @pytest.mark.parametrize(
     "url", ["https://api.example", "http://127.0.0.1:80/x/", "http://localhost", "http://[::1]:9"]
 )
-def test_addresses_that_are_good(url):
+def test_valid_base_urls_are_accepted(url):
     assert Transport(base_url=url).base_url == url.rstrip("/")
 
 
@@ -543,13 +545,13 @@ def test_addresses_that_are_good(url):
         "https://api example",
     ],
 )
-def test_addresses_that_are_refused(url):
+def test_invalid_base_urls_are_rejected(url):
     with pytest.raises(UsageError) as caught:
         Transport(base_url=url)
     assert TOKEN not in str(caught.value)
 
 
-async def test_nothing_secret_is_logged_or_shown(serving, answer, connect, caplog):
+async def test_secrets_are_not_logged_or_shown(serving, answer, connect, caplog):
     caplog.set_level(logging.DEBUG)
     async with serving("reset", answer(429), answer(200), answer(500)) as server:
         transport = connect(server)
@@ -611,7 +613,7 @@ async def test_a_form_is_streamed(serving, answer, connect, size):
         )
 
 
-async def test_a_form_of_what_can_be_read_again_is_repeated(serving, answer, connect):
+async def test_a_form_with_a_rewindable_stream_is_repeated(serving, answer, connect):
     pieces = Pieces(b"abc")
     async with serving(answer(429), answer(201)) as server:
         transport = connect(server)
@@ -620,7 +622,7 @@ async def test_a_form_of_what_can_be_read_again_is_repeated(serving, answer, con
         assert server.seen[0].body == server.seen[1].body
 
 
-async def test_a_stream_that_began_is_not_repeated(serving, answer, connect):
+async def test_a_form_with_a_partly_read_stream_is_not_repeated(serving, answer, connect):
     async with serving(answer(429), answer(201)) as server:
         transport = connect(server)
         with pytest.raises(RateLimitedError):
@@ -629,7 +631,7 @@ async def test_a_stream_that_began_is_not_repeated(serving, answer, connect):
 
 
 @pytest.mark.parametrize(("size", "words"), [(2, "more"), (4, "only 3")])
-async def test_a_stream_of_another_size_than_announced(serving, answer, connect, size, words):
+async def test_a_stream_of_the_wrong_size_raises_a_usage_error(serving, answer, connect, size, words):
     async with serving(answer(201)) as server:
         transport = connect(server)
         with pytest.raises(UsageError, match=words):
@@ -637,7 +639,7 @@ async def test_a_stream_of_another_size_than_announced(serving, answer, connect,
         assert len(server.seen) <= 1
 
 
-async def test_an_error_of_the_stream_stays_what_it_is(serving, answer, connect):
+async def test_an_exception_of_the_stream_is_raised_unchanged(serving, answer, connect):
     async def broken():
         yield b"abc"
         raise FileNotFoundError("the disk is gone")
@@ -649,7 +651,7 @@ async def test_an_error_of_the_stream_stays_what_it_is(serving, answer, connect)
         assert len(server.seen) <= 1
 
 
-async def test_an_unknown_outcome_tells_what_was_sent(serving, connect):
+async def test_an_unknown_outcome_error_holds_the_body(serving, connect):
     async with serving("reset") as server:
         transport = connect(server)
         with pytest.raises(UnknownOutcomeError) as caught:
@@ -677,7 +679,7 @@ async def test_a_download_is_streamed(serving, answer, connect):
         await transport.send(request(transport))
 
 
-async def test_a_download_that_breaks_is_an_error(serving, connect):
+async def test_a_broken_download_raises_a_connection_error(serving, connect):
     async with serving("cut") as server:
         transport = connect(server)
         async with transport.stream(request(transport)) as response:
@@ -689,7 +691,7 @@ async def test_a_download_that_breaks_is_an_error(serving, connect):
         assert len(server.seen) == 1
 
 
-async def test_a_download_that_is_refused(serving, answer, connect):
+async def test_a_rejected_download_raises_an_api_error(serving, answer, connect):
     async with serving(answer(404, b'{"errors":[{"message":"expired"}]}')) as server:
         transport = connect(server)
         with pytest.raises(NotFoundError, match="expired"):
@@ -719,7 +721,7 @@ async def test_concurrency_is_bounded(connect):
 
 
 @pytest.mark.parametrize("most", [1, 4])
-async def test_requests_that_wait_for_limits_of_their_own_leave_room_for_others(connect, most):
+async def test_requests_waiting_for_an_own_limit_leave_slots_for_others(connect, most):
     class Stuck(FixedRate):
         async def acquire(self, operation, own_limit, patience=0.0):
             if own_limit:
@@ -737,7 +739,7 @@ async def test_requests_that_wait_for_limits_of_their_own_leave_room_for_others(
             tasks.cancel_scope.cancel()
 
 
-async def test_an_operation_with_a_limit_of_its_own_heeds_the_general_one_too(connect):
+async def test_an_operation_with_an_own_limit_also_respects_the_general_limit(connect):
     naps, throttle = Naps(), None
     handle = httpx.MockTransport(lambda _: httpx.Response(200))
     throttle = AdaptiveThrottle(clock=lambda: sum(naps), sleep=naps)
@@ -753,7 +755,7 @@ async def test_an_operation_with_a_limit_of_its_own_heeds_the_general_one_too(co
     assert naps[2:] == pytest.approx([1 / throttle._general[1].rate])
 
 
-async def test_hooks_are_told_everything_and_may_fail(serving, answer, connect, caplog):
+async def test_hooks_receive_every_event_and_may_fail(serving, answer, connect, caplog):
     told = []
 
     def bad(event):
@@ -788,7 +790,7 @@ async def test_hooks_are_told_everything_and_may_fail(serving, answer, connect, 
     assert TOKEN not in repr(told)
 
 
-async def test_cancellation_gives_the_place_and_the_connection_back(serving, answer, connect):
+async def test_cancellation_releases_the_slot_and_the_connection(serving, answer, connect):
     async with serving("silence", answer(200)) as server:
         transport = connect(server, max_concurrency=1)
         async with anyio.create_task_group() as tasks:
@@ -799,7 +801,7 @@ async def test_cancellation_gives_the_place_and_the_connection_back(serving, ans
         await transport.send(request(transport))
 
 
-async def test_a_closed_client_says_so(serving, answer, connect):
+async def test_a_closed_client_raises_a_usage_error(serving, answer, connect):
     async with serving(answer()) as server:
         transport = connect(server)
         await transport.send(request(transport))
@@ -830,7 +832,7 @@ def test_one_client_works_in_several_event_loops(serving, answer):
     asyncio.run(run(close=True))
 
 
-async def test_a_client_that_was_only_dropped_is_gone():
+async def test_an_unclosed_client_is_garbage_collected():
     transport = Transport(
         base_url="https://api.example", transport=httpx.MockTransport(lambda _: httpx.Response(200))
     )
@@ -873,18 +875,18 @@ async def test_a_client_that_was_only_dropped_is_gone():
     ],
     ids=steady,
 )
-def test_options_that_make_no_sense_are_refused(option):
+def test_invalid_options_are_rejected(option):
     with pytest.raises(UsageError, match=rf"{next(iter(option))}|RetryPolicy|FixedRate|Timeouts|Hooks"):
         Transport(**option)
 
 
-async def test_a_client_is_no_transport():
+async def test_a_client_is_rejected_as_a_transport():
     async with httpx.AsyncClient() as client:
         with pytest.raises(UsageError, match="A client or a synchronous"):
             Transport(transport=client)
 
 
-async def test_numbers_stand_for_repetitions_and_for_a_rate(serving, answer, connect):
+async def test_retries_and_throttle_accept_numbers(serving, answer, connect):
     async with serving(answer(503)) as server:
         transport = connect(server, retries=2, throttle=1000)
         with pytest.raises(ServerError):

@@ -125,14 +125,14 @@ def test_login_whoami_token_logout(terminal: Terminal) -> None:
     assert failed.stderr == "Nobody is signed in as profile 'default': run kantata login.\n"
 
 
-def test_profiles_are_apart(terminal: Terminal) -> None:
+def test_profiles_are_separate(terminal: Terminal) -> None:
     assert terminal.run("login", "--profile", "one").returncode == 0
     assert terminal.run("whoami", "--profile", "one").returncode == 0
     assert terminal.run("whoami").returncode == 1
     assert terminal.run("login", "--profile", "../two").returncode == 1
 
 
-def test_declining(terminal: Terminal) -> None:
+def test_declining_ends_the_login(terminal: Terminal) -> None:
     terminal.server.declines = True
     done = terminal.run("login")
     assert done.returncode == 1
@@ -144,7 +144,7 @@ def test_declining(terminal: Terminal) -> None:
     assert not (terminal.home / "kantata-client").exists()
 
 
-def test_a_wrong_secret(terminal: Terminal) -> None:
+def test_a_wrong_secret_is_reported(terminal: Terminal) -> None:
     done = terminal.run("login", secret="planted wrong secret")
     assert done.returncode == 1
     assert "id and secret" in done.stderr
@@ -152,7 +152,7 @@ def test_a_wrong_secret(terminal: Terminal) -> None:
     assert not (terminal.home / "kantata-client").exists()
 
 
-def test_nobody_comes_back(terminal: Terminal) -> None:
+def test_login_times_out_if_the_browser_never_returns(terminal: Terminal) -> None:
     done = terminal.run("login", "--no-browser", "--timeout", "1")
     assert done.returncode == 1
     assert "Nobody signed in within 1 seconds" in done.stderr
@@ -190,20 +190,20 @@ def test_forged_callbacks_are_ignored_and_the_real_one_signs_in(terminal: Termin
     assert pages[0].headers["cache-control"] == "no-store"
 
 
-def test_a_port_that_is_taken(terminal: Terminal) -> None:
+def test_an_occupied_port_is_reported(terminal: Terminal) -> None:
     with socket.create_server(("127.0.0.1", terminal.port)):
         done = terminal.run("login")
     assert done.returncode == 1
     assert "--port" in done.stderr
 
 
-def test_plain_http_to_another_machine(terminal: Terminal) -> None:
+def test_plain_http_to_another_machine_is_rejected(terminal: Terminal) -> None:
     done = terminal.run("login", KANTATA_SERVER="http://example.org")
     assert done.returncode == 1
     assert "https://" in done.stderr
 
 
-def test_logout_without_the_secret_says_what_is_left(terminal: Terminal) -> None:
+def test_logout_without_the_secret_says_what_remains(terminal: Terminal) -> None:
     assert terminal.run("login").returncode == 0
     done = terminal.run("logout", secret=None)
     assert done.returncode == 1
@@ -212,7 +212,7 @@ def test_logout_without_the_secret_says_what_is_left(terminal: Terminal) -> None
     assert terminal.run("token").returncode == 1
 
 
-def test_a_token_is_renewed_and_a_revoked_one_is_told(terminal: Terminal) -> None:
+def test_a_token_is_renewed_and_a_revoked_one_reported(terminal: Terminal) -> None:
     assert terminal.run("login").returncode == 0
     before = terminal.run("token").stdout
     terminal.server.validator.access.clear()
@@ -225,7 +225,7 @@ def test_a_token_is_renewed_and_a_revoked_one_is_told(terminal: Terminal) -> Non
     assert "have to sign in again" in done.stderr
 
 
-def test_the_variables_come_first_and_whoami_says_so(terminal: Terminal) -> None:
+def test_environment_variables_take_precedence_and_whoami_says_so(terminal: Terminal) -> None:
     assert terminal.run("login").returncode == 0
     api = f"{terminal.server.url}/api/v1"
     token = terminal.run("token").stdout.strip()
@@ -299,7 +299,7 @@ async def test_a_client_of_a_profile_renews_the_stored_token(signed_in: Terminal
 
 
 @pytest.mark.anyio
-async def test_a_token_of_a_profile_goes_to_its_own_server_only(
+async def test_a_token_of_a_profile_is_sent_only_to_its_own_server(
     signed_in: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KANTATA_BASE_URL", "http://127.0.0.1:1/api/v1")

@@ -56,7 +56,7 @@ def offline() -> OAuthApp:
         ("", "does not belong to this sign-in"),
     ],
 )
-async def test_callbacks(query: str, told: str) -> None:
+async def test_invalid_callbacks_are_rejected(query: str, told: str) -> None:
     app = offline()
     request = app.authorization_url()
     error = await stored_after(app, f"{REDIRECT}?{query.format(state=request.state)}", request)
@@ -69,7 +69,7 @@ async def test_callbacks(query: str, told: str) -> None:
 @pytest.mark.parametrize(
     "issuer", ["https://evil.example", "http://127.0.0.1:2", "https://127.0.0.1:1", "nobody"]
 )
-async def test_a_callback_of_another_issuer(issuer: str) -> None:
+async def test_a_callback_from_another_issuer_is_rejected(issuer: str) -> None:
     app = offline()
     request = app.authorization_url()
     error = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}&iss={issuer}", request)
@@ -77,7 +77,7 @@ async def test_a_callback_of_another_issuer(issuer: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_state_that_is_given_and_another_one_in_the_callback() -> None:
+async def test_a_state_argument_that_differs_from_the_callback_is_rejected() -> None:
     app = offline()
     request = app.authorization_url()
     callback = f"{REDIRECT}?code=c&state={request.state}"
@@ -86,7 +86,7 @@ async def test_a_state_that_is_given_and_another_one_in_the_callback() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_callback_without_query_and_an_empty_code() -> None:
+async def test_a_callback_without_a_query_and_an_empty_code_are_rejected() -> None:
     app = offline()
     request = app.authorization_url()
     assert "does not belong" in str(await stored_after(app, REDIRECT, request))
@@ -114,7 +114,7 @@ async def test_a_callback_without_query_and_an_empty_code() -> None:
         (503, "text/plain", "", "no explanation"),
     ],
 )
-async def test_answers_of_the_token_endpoint(
+async def test_invalid_responses_of_the_token_endpoint_are_rejected(
     shared: Shared, status: int, kind: str, body: str, told: str
 ) -> None:
     seen: list[bytes] = []
@@ -132,7 +132,7 @@ async def test_answers_of_the_token_endpoint(
 
 
 @pytest.mark.anyio
-async def test_what_a_server_repeats_is_blotted_out(shared: Shared) -> None:
+async def test_secrets_that_a_server_repeats_are_redacted(shared: Shared) -> None:
     secret = "planted/secret+1"
 
     async def token(request) -> Response:
@@ -150,7 +150,7 @@ async def test_what_a_server_repeats_is_blotted_out(shared: Shared) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_expired_code(independent) -> None:
+async def test_an_expired_code_is_reported(independent) -> None:
     import httpx
 
     from tests.oauth.independent import CLIENT, REDIRECT, SECRET
@@ -165,7 +165,7 @@ async def test_an_expired_code(independent) -> None:
 
 
 @pytest.mark.anyio
-async def test_no_server() -> None:
+async def test_an_unreachable_server_is_a_connection_error() -> None:
     app = offline()
     request = app.authorization_url()
     with pytest.raises(KantataConnectionError, match="Nothing was carried out"):
@@ -185,7 +185,7 @@ async def test_no_server() -> None:
         "https://u:p@h/x",
     ],
 )
-def test_plain_http_and_nonsense_are_refused(address: str, place: str) -> None:
+def test_plain_http_and_invalid_urls_are_rejected(address: str, place: str) -> None:
     redirect = {"redirect_uri": address} if place == "redirect_uri" else {}
     endpoints = Endpoints() if redirect else Endpoints(**{place: address})
     with pytest.raises(OAuthError, match=r"https://"):
@@ -193,7 +193,7 @@ def test_plain_http_and_nonsense_are_refused(address: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/x", "http://[::1]/x", "http://localhost/x"])
-def test_loopback_is_fine(address: str) -> None:
+def test_plain_http_to_loopback_is_accepted(address: str) -> None:
     assert (
         OAuthApp("app-1", redirect_uri=address, endpoints=Endpoints(*[address] * 4)).redirect_uri == address
     )
@@ -217,7 +217,7 @@ def test_loopback_is_fine(address: str) -> None:
         '{"authorization_endpoint": "https://a.example/", "token_endpoint": "https://a.example/", "revocation_endpoint": "http://a"}',
     ],
 )
-async def test_discovery_documents_that_are_none_or_unsafe(shared: Shared, document: str) -> None:
+async def test_invalid_or_unsafe_discovery_documents_are_rejected(shared: Shared, document: str) -> None:
     async def discovery(request) -> Response:
         return Response(document.replace("{here}", shared.url), media_type="application/json")
 
@@ -230,7 +230,7 @@ async def test_discovery_documents_that_are_none_or_unsafe(shared: Shared, docum
             await app.discover("http://example.org/well-known")
 
 
-def test_wrong_use() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     with pytest.raises(OAuthError, match="redirect URI"):
         OAuthApp("app-1").authorization_url()
     with pytest.raises(OAuthError, match="client_id"):
@@ -248,7 +248,7 @@ def test_wrong_use() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_needs_a_secret_or_a_refresh_token_says_so() -> None:
+async def test_a_missing_secret_or_refresh_token_is_reported() -> None:
     app = OAuthApp("app-1", redirect_uri=REDIRECT)
     with pytest.raises(OAuthError, match="secret"):
         await app.client_credentials()
@@ -256,7 +256,7 @@ async def test_what_needs_a_secret_or_a_refresh_token_says_so() -> None:
         await app.refresh(Token("t"))
 
 
-def test_the_authorization_url() -> None:
+def test_the_authorization_url_has_all_parameters() -> None:
     app = OAuthApp("app-1", redirect_uri=REDIRECT, scopes=["api_only"])
     first, second = app.authorization_url(), app.authorization_url(scopes="openid email")
     query = dict(parse_qsl(urlsplit(first.url).query))

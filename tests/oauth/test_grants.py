@@ -87,14 +87,14 @@ async def test_sign_in_use_refresh_introspect_and_revoke(place: Place, authentic
         await app.revoke(fresh)  # once more is no error
 
 
-async def test_client_credentials(place: Place) -> None:
+async def test_client_credentials_yield_a_token(place: Place) -> None:
     async with place.app() as app:
         token = await app.client_credentials(scopes=["api_only"])
         assert (await app.introspect(token)).active
         assert not token.refreshable
 
 
-async def test_discovery(place: Place) -> None:
+async def test_discovery_replaces_the_endpoints(place: Place) -> None:
     async with place.app(endpoints=Endpoints(token=f"{place.url}/oauth/token")) as app:
         found = await app.discover(f"{place.url}/.well-known/openid-configuration")
         assert found == Endpoints.at(place.url) == app.endpoints
@@ -102,7 +102,7 @@ async def test_discovery(place: Place) -> None:
         assert (await app.exchange(await place.back(request), request)).access_token
 
 
-async def test_a_code_copied_by_hand(place: Place) -> None:
+async def test_a_code_copied_by_hand_is_exchanged(place: Place) -> None:
     async with place.app() as app:
         request = app.authorization_url()
         code = dict(parse_qsl(urlsplit(await place.back(request)).query))["code"]
@@ -149,7 +149,7 @@ async def test_a_wrong_secret_is_refused(place: Place) -> None:
         assert "planted" not in str(caught.value)
 
 
-async def test_an_unknown_scope_comes_back_as_an_error(place: Place) -> None:
+async def test_an_unknown_scope_is_reported(place: Place) -> None:
     async with place.app() as app:
         request = app.authorization_url(scopes=["everything"])
         with pytest.raises(OAuthError) as caught:
@@ -174,7 +174,7 @@ async def test_a_stored_token_signs_requests_and_is_renewed(place: Place) -> Non
                 await kantata.users.me()
 
 
-async def test_a_revoked_grant_is_told_from_a_token_of_elsewhere(place: Place) -> None:
+async def test_a_revoked_grant_is_distinguished_from_a_token_of_another_server(place: Place) -> None:
     store = MemoryStore()
     async with place.app(scopes=["api_only"]) as app:
         request = app.authorization_url()

@@ -64,7 +64,9 @@ async def many(kantata: Kantata, count: int) -> list[KantataError]:
 
 
 @pytest.mark.parametrize("lasts", [3600.0, -1.0], ids=["refused", "expired"])
-async def test_a_thousand_tasks_renew_once(independent: Independent, app: OAuthApp, lasts: float) -> None:
+async def test_a_thousand_tasks_renew_a_token_once(
+    independent: Independent, app: OAuthApp, lasts: float
+) -> None:
     store = SlowStore()
     independent.seconds = 0.1  # all tasks come in the meantime
     await store.save("alice", grant(independent, lasts=lasts))
@@ -79,7 +81,7 @@ async def test_a_thousand_tasks_renew_once(independent: Independent, app: OAuthA
     assert renewed.access_token in independent.validator.access
 
 
-async def test_providers_of_one_user_renew_once(independent: Independent, app: OAuthApp) -> None:
+async def test_providers_of_one_user_renew_a_token_once(independent: Independent, app: OAuthApp) -> None:
     store = SlowStore()
     await store.save("alice", grant(independent, lasts=-1))
     async with app, client(independent, "none") as kantata:
@@ -91,7 +93,9 @@ async def test_providers_of_one_user_renew_once(independent: Independent, app: O
 
 
 @pytest.mark.parametrize("lasts", [3600.0, -1.0], ids=["refused", "expired"])
-async def test_a_revoked_grant_fails_all_once(independent: Independent, app: OAuthApp, lasts: float) -> None:
+async def test_a_revoked_grant_fails_all_tasks_after_one_request(
+    independent: Independent, app: OAuthApp, lasts: float
+) -> None:
     store = SlowStore()
     old = grant(independent, lasts=lasts)
     await store.save("alice", old)
@@ -116,7 +120,7 @@ async def test_a_revoked_grant_fails_all_once(independent: Independent, app: OAu
     assert independent.refreshes == 2
 
 
-async def test_a_server_that_is_down_is_not_stormed(independent: Independent, app: OAuthApp) -> None:
+async def test_an_unavailable_server_gets_one_request(independent: Independent, app: OAuthApp) -> None:
     store = SlowStore()
     await store.save("alice", grant(independent, lasts=-1))
     app.endpoints = attrs.evolve(app.endpoints, token=f"{independent.url}/nothing/here")
@@ -132,7 +136,7 @@ async def test_a_server_that_is_down_is_not_stormed(independent: Independent, ap
     assert independent.refreshes == 0
 
 
-async def test_a_revoked_token_is_asked_about_once(independent: Independent, app: OAuthApp) -> None:
+async def test_a_revoked_token_is_introspected_once(independent: Independent, app: OAuthApp) -> None:
     store = SlowStore()
     await store.save("alice", Token("revoked"))
     asked = 0
@@ -171,7 +175,9 @@ async def test_a_cancelled_task_does_not_lose_the_new_token(independent: Indepen
 
 
 @pytest.mark.one_loop
-async def test_a_timeout_of_asyncio_does_not_lose_it_either(independent: Independent, app: OAuthApp) -> None:
+async def test_an_asyncio_timeout_does_not_lose_the_new_token(
+    independent: Independent, app: OAuthApp
+) -> None:
     store = MemoryStore()
     await store.save("alice", grant(independent, lasts=-1))
     independent.seconds = 0.3
@@ -208,7 +214,7 @@ async def test_many_users_share_one_client(independent: Independent, app: OAuthA
     assert names == {number: f"user {number}" for number in range(20)}
 
 
-def test_one_provider_in_two_event_loops() -> None:
+def test_a_provider_works_in_two_event_loops() -> None:
     store = MemoryStore()
     anyio.run(store.save, "alice", Token("t"))
     provider = StoredToken(store, "alice")
@@ -218,7 +224,7 @@ def test_one_provider_in_two_event_loops() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_one_provider_in_many_event_loops_keeps_none_of_them(backend: str) -> None:
+def test_a_provider_keeps_no_event_loop_alive(backend: str) -> None:
     store = MemoryStore()
     anyio.run(store.save, "alice", Token("t"))
     provider = StoredToken(store, "alice")
@@ -236,7 +242,7 @@ def test_one_provider_in_many_event_loops_keeps_none_of_them(backend: str) -> No
 
 
 @pytest.mark.parametrize("lock", [anyio.Lock(), True], ids=["lock", "flag"])
-def test_a_store_whose_lock_is_something_else_is_refused_at_once(lock: object) -> None:
+def test_a_store_with_an_invalid_lock_is_rejected(lock: object) -> None:
     store = MemoryStore()
     store.lock = lock  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match=r"MemoryStore\.lock is of type .* give the attribute another name"):
@@ -245,7 +251,7 @@ def test_a_store_whose_lock_is_something_else_is_refused_at_once(lock: object) -
     StoredToken(store, "alice")
 
 
-async def test_a_new_sign_in_under_the_key_of_another_user_is_seen() -> None:
+async def test_a_new_sign_in_under_the_same_key_is_noticed() -> None:
     store = MemoryStore()
     await store.save("session", Token("alice's"))
     kept = StoredToken(store, "session")
@@ -254,7 +260,7 @@ async def test_a_new_sign_in_under_the_key_of_another_user_is_seen() -> None:
     assert await StoredToken(store, "session").token() == "bob's"
 
 
-async def test_a_provider_for_each_request_leaves_nothing_behind() -> None:
+async def test_a_provider_per_request_leaks_nothing() -> None:
     store = MemoryStore()
     await store.save("alice", Token("t"))
     for _ in range(100):
@@ -286,7 +292,7 @@ async def test_short_lived_tokens_are_not_renewed_for_each_request(
 
 
 @pytest.mark.parametrize("nonsense", [0, -5, "soon", float("nan"), float("inf"), 10**400, [], True])
-async def test_a_lifetime_that_makes_no_sense(nonsense: Any) -> None:
+async def test_an_invalid_lifetime_is_ignored(nonsense: Any) -> None:
     answer = Response(200, {}, json.dumps({"access_token": "t", "expires_in": nonsense}).encode())
     token = _token(answer, ())
     assert not token.expired() or nonsense is True
@@ -304,7 +310,7 @@ class ReadOnlyStore(MemoryStore):
         await super().save(key, token)
 
 
-async def test_a_store_that_can_not_save_costs_no_refresh_token(
+async def test_a_store_that_cannot_save_uses_up_no_refresh_token(
     independent: Independent, app: OAuthApp
 ) -> None:
     store = ReadOnlyStore()

@@ -87,7 +87,7 @@ async def test_the_consent_page(browser: httpx.AsyncClient) -> None:
         {"redirect_uri": "javascript:alert(1)"},
     ],
 )
-async def test_nobody_is_sent_to_an_unknown_place(
+async def test_unregistered_redirect_uris_are_rejected(
     browser: httpx.AsyncClient, method: str, changes: Any
 ) -> None:
     values = asked(**changes)
@@ -107,7 +107,7 @@ async def test_nobody_is_sent_to_an_unknown_place(
         ({"client_id": "public"}, "invalid_request"),
     ],
 )
-async def test_other_errors_go_back(
+async def test_other_errors_are_sent_to_the_redirect_uri(
     browser: httpx.AsyncClient, sandbox: Sandbox, changes: dict[str, str], error: str
 ) -> None:
     sandbox.oauth.register(RegisteredApp("public", None))
@@ -119,17 +119,17 @@ async def test_other_errors_go_back(
         assert (query["error"], query["state"]) == (error, "s")
 
 
-async def test_denial_goes_back(browser: httpx.AsyncClient) -> None:
+async def test_a_denial_is_sent_to_the_redirect_uri(browser: httpx.AsyncClient) -> None:
     answer = await browser.post("/oauth/authorize", data=asked() | {"decision": "deny"})
     assert "error=access_denied" in answer.headers["location"]
 
 
-async def test_an_unknown_user(browser: httpx.AsyncClient) -> None:
+async def test_an_unknown_user_is_rejected(browser: httpx.AsyncClient) -> None:
     answer = await browser.post("/oauth/authorize", data=asked() | {"decision": "allow", "user": "1"})
     assert answer.status_code == 400
 
 
-async def test_a_code_is_good_once_and_a_second_use_takes_the_token_back(browser: httpx.AsyncClient) -> None:
+async def test_a_second_use_of_a_code_revokes_its_token(browser: httpx.AsyncClient) -> None:
     form = {"grant_type": "authorization_code", "code": await code(browser), "redirect_uri": BACK}
     status, body = await token(browser, **form)
     assert status == 200
@@ -142,7 +142,9 @@ async def test_a_code_is_good_once_and_a_second_use_takes_the_token_back(browser
     assert answer.status_code == 401
 
 
-async def test_codes_expire_and_are_bound(browser: httpx.AsyncClient, clock: Clock, sandbox: Sandbox) -> None:
+async def test_codes_expire_and_are_bound_to_their_request(
+    browser: httpx.AsyncClient, clock: Clock, sandbox: Sandbox
+) -> None:
     sandbox.oauth.register(RegisteredApp("other", "secret"))
     grant = {"grant_type": "authorization_code", "redirect_uri": BACK}
     assert (await token(browser, **grant, code=await code(browser), auth=("other", "secret")))[0] == 400
@@ -171,7 +173,7 @@ async def test_applications_are_authenticated(browser: httpx.AsyncClient, path: 
     assert "Basic" in answer.headers["www-authenticate"]
 
 
-async def test_refresh_tokens_are_good_once(browser: httpx.AsyncClient) -> None:
+async def test_refresh_tokens_work_once(browser: httpx.AsyncClient) -> None:
     scope = "api_only offline_access"
     form = {
         "grant_type": "authorization_code",
@@ -189,7 +191,7 @@ async def test_refresh_tokens_are_good_once(browser: httpx.AsyncClient) -> None:
         assert answer.status_code == wanted
 
 
-async def test_tokens_can_be_made_to_expire(
+async def test_tokens_can_be_configured_to_expire(
     browser: httpx.AsyncClient, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.oauth.token_seconds = 60
@@ -201,7 +203,7 @@ async def test_tokens_can_be_made_to_expire(
     assert (await browser.get("/api/v1/users/me", headers=header)).status_code == 401
 
 
-async def test_grants_that_do_not_exist(browser: httpx.AsyncClient, sandbox: Sandbox) -> None:
+async def test_unknown_grants_are_rejected(browser: httpx.AsyncClient, sandbox: Sandbox) -> None:
     assert (await token(browser, grant_type="password"))[1]["error"] == "unsupported_grant_type"
     sandbox.oauth.register(RegisteredApp("public", None))
     body = (await token(browser, None, grant_type="client_credentials", client_id="public"))[1]

@@ -130,7 +130,7 @@ def request() -> AuthorizationRequest:
     return AuthorizationRequest(f"https://a.example/?state={STATE}&redirect_uri=x", STATE, VERIFIER)
 
 
-def test_reprs(tmp_path: Path) -> None:
+def test_reprs_show_no_secrets(tmp_path: Path) -> None:
     token = Token(ACCESS, REFRESH, expires_at=0, scopes=("api_only",))
     app = OAuthApp("app-1", SECRET, REDIRECT)
     store = MemoryStore()
@@ -177,7 +177,7 @@ def callbacks() -> list[str]:
         (503, "{sent}"),
     ],
 )
-async def test_exceptions_and_logs(
+async def test_exceptions_and_logs_show_no_secrets(
     odd: Odd, logs: io.StringIO, status: int, body: str, authentication: Any
 ) -> None:
     odd.status, odd.body = status, body
@@ -209,7 +209,7 @@ async def test_exceptions_and_logs(
 
 
 @pytest.mark.anyio
-async def test_what_works_is_not_logged_either(independent, logs: io.StringIO, tmp_path: Path) -> None:
+async def test_successful_calls_log_no_secrets(independent, logs: io.StringIO, tmp_path: Path) -> None:
     import httpx
 
     from tests.oauth import independent as there
@@ -256,7 +256,7 @@ async def test_what_works_is_not_logged_either(independent, logs: io.StringIO, t
 
 
 @pytest.mark.anyio
-async def test_a_bad_configuration_does_not_show_the_secret(tmp_path: Path) -> None:
+async def test_an_invalid_configuration_shows_no_secret(tmp_path: Path) -> None:
     failing = [
         lambda: OAuthApp("", SECRET),
         lambda: OAuthApp("app-1", SECRET, "http://example.org/"),
@@ -288,7 +288,7 @@ async def test_a_bad_configuration_does_not_show_the_secret(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_redirects_carry_nothing_to_another_host(odd: Odd) -> None:
+async def test_redirects_send_nothing_to_another_host(odd: Odd) -> None:
     """Neither the token endpoint's nor the API's redirect is followed, so that no header reaches the target."""
     reached: list[dict[str, str]] = []
 
@@ -317,7 +317,7 @@ async def test_redirects_carry_nothing_to_another_host(odd: Odd) -> None:
 
 
 @pytest.mark.anyio
-async def test_refused_requests_do_not_show_the_token(odd: Odd, logs: io.StringIO) -> None:
+async def test_rejected_requests_show_no_token(odd: Odd, logs: io.StringIO) -> None:
     """The API's own errors, with a token from a store: the server repeats it, and the traceback passes it."""
     for status in (401, 403, 404, 422):
         odd.status = status
@@ -336,7 +336,7 @@ async def test_refused_requests_do_not_show_the_token(odd: Odd, logs: io.StringI
     clean(logs.getvalue())
 
 
-def test_nothing_of_oauth_is_imported_before_it_is_used() -> None:
+def test_oauth_modules_are_imported_only_when_used() -> None:
     code = (
         "import sys, kantata_client; kantata_client.Kantata(token='x'); "
         "late = [name for name in sys.modules if 'oauth' in name or name in ('typer', 'rich', 'keyring', "

@@ -72,7 +72,7 @@ def keys() -> Keys:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["memory", "file", "keyring"])
-async def test_load_save_delete(kind: str, tmp_path: Path, keys: Keys) -> None:
+async def test_tokens_are_saved_loaded_and_deleted(kind: str, tmp_path: Path, keys: Keys) -> None:
     stores: dict[str, TokenStore] = {
         "memory": MemoryStore(), "file": FileStore(tmp_path / "a" / "b"), "keyring": KeyringStore(),
     }  # fmt: skip
@@ -92,7 +92,7 @@ async def test_load_save_delete(kind: str, tmp_path: Path, keys: Keys) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_keyring_that_refuses(keys: Keys) -> None:
+async def test_a_failing_keyring_is_reported(keys: Keys) -> None:
     keys.locked = True
     for call in (KeyringStore().load("a"), KeyringStore().save("a", TOKEN), KeyringStore().delete("a")):
         with pytest.raises(OAuthError, match="KeyringLocked") as caught:
@@ -126,7 +126,7 @@ def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o602, 0o620])
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_read_is_rejected(tmp_path: Path, mode: int) -> None:
     store = FileStore(tmp_path)
     anyio.run(store.save, "alice", TOKEN)
     store.path("alice").chmod(mode)
@@ -137,14 +137,14 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
     assert anyio.run(store.load, "alice") == TOKEN
 
 
-def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_others_can_write_to_is_rejected(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(OAuthError, match="chmod 700"):
         anyio.run(FileStore(tmp_path).save, "alice", TOKEN)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_links_and_damaged_files_are_refused(tmp_path: Path) -> None:
+def test_symbolic_links_and_damaged_files_are_rejected(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "t")
     anyio.run(store.save, "alice", TOKEN)
     for content in (b"{", b"[1]", b"{}", b"\xff\xfe"):
@@ -176,7 +176,7 @@ WRITER = """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_killed_in_the_middle_of_writing_and_two_writers(tmp_path: Path) -> None:
+def test_concurrent_writers_and_kills_leave_whole_tokens(tmp_path: Path) -> None:
     """Two processes write as fast as they can, readers see whole tokens only, and so after each kill."""
     store = FileStore(tmp_path)
     path = store.path("alice")
@@ -208,7 +208,7 @@ def whole(token: Token | None) -> str:
     return token.refresh_token or ""
 
 
-def test_a_kill_between_any_two_system_calls_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_token(tmp_path: Path) -> None:
     """The process dies at each step of writing in turn, without any clean-up."""
     code = """
         import os, sys
@@ -258,7 +258,7 @@ REFRESHER = """
 """
 
 
-def test_two_processes_renew_once(tmp_path: Path, independent) -> None:
+def test_two_processes_renew_a_token_once(tmp_path: Path, independent) -> None:
     independent.validator.refresh["refresh-1"] = {"scopes": ["api_only"], "user": "alice"}
     independent.seconds = 0.2
     anyio.run(FileStore(tmp_path).save, "alice", Token("stale", "refresh-1", expires_at=0))
@@ -281,14 +281,14 @@ def test_two_processes_renew_once(tmp_path: Path, independent) -> None:
     assert independent.refreshes == 1
 
 
-def test_the_default_directory_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_directory_belongs_to_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert FileStore().directory.is_relative_to(tmp_path)
     assert FileStore().directory.name == "tokens"
 
 
-def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(UsageError, match=r"kantata-client\[oauth\]"):

@@ -59,7 +59,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
             yield Place(url, api, sandbox, path)
 
 
-def test_users_see_their_own_projects_by_one_client(place: Place) -> None:
+def test_users_see_their_own_projects_through_one_client(place: Place) -> None:
     users = place.sandbox.store.ids("users")[:4]
     browsers = [place.browser() for _ in users]
     for browser, user in zip(browsers, users, strict=True):
@@ -120,7 +120,7 @@ def test_a_revoked_permission_asks_to_sign_in_again(place: Place) -> None:
         assert "sign in again" in browser.get("/").text
 
 
-def test_tokens_are_renewed(place: Place) -> None:
+def test_expired_tokens_are_renewed(place: Place) -> None:
     place.sandbox.oauth.token_seconds = 31
     with place.browser() as browser:
         place.sign_in(browser, "1001")
