@@ -36,13 +36,16 @@ def examples() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("code", "name"), list(examples()))
-def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_example_runs(
+    code: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """A block runs as a program; if it runs nothing itself, what it defines is called with what it names.
 
     Those are its coroutine functions, and those of its classes, whose objects get what their annotations name.
     """
     sandbox = Sandbox(seed="demo")
     origin = ""
+    mocked = request.getfixturevalue("httpx_mock") if "httpx_mock" in code else None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -50,6 +53,8 @@ def test_the_example_runs(code: str, name: str, monkeypatch: pytest.MonkeyPatch,
     async def call(defined: list[Any]) -> None:
         async with sandbox.client() as kantata, AsyncExitStack() as stack:
             known: dict[str, Any] = {"kantata": kantata, "kantata_sandbox": sandbox}
+            if mocked is not None:
+                known["httpx_mock"] = mocked
             functions = [each for each in defined if inspect.iscoroutinefunction(each)]
             for cls in (each for each in defined if inspect.isclass(each)):
                 known |= await signed_in(stack, origin)

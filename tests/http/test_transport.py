@@ -228,20 +228,16 @@ async def test_no_connection_raises_a_connection_error(connect):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_an_earlier_lost_attempt_may_have_been_carried_out(connect, method):
-    faults = [httpx.ReadTimeout(""), httpx.ConnectError("refused")]
-
-    def handle(_):
-        raise faults.pop(0)
-
+async def test_an_earlier_lost_attempt_may_have_been_carried_out(connect, httpx_mock, method):
     transport = connect(
-        "https://api.example", transport=httpx.MockTransport(handle), retries=RetryPolicy(attempts=2)
+        "https://api.example", transport=httpx.AsyncHTTPTransport(), retries=RetryPolicy(attempts=2)
     )
+    httpx_mock.add_exception(httpx.ReadTimeout(""))
+    httpx_mock.add_exception(httpx.ConnectError("refused"), is_reusable=True)
     with pytest.raises(KantataConnectionError) as caught:
         await transport.send(request(transport, method))
     assert (caught.value.unsent, caught.value.answer_was_lost) == (False, True)
     assert "Nothing was carried out" not in str(caught.value)
-    faults[:] = [httpx.ConnectError("refused")] * 2
     with pytest.raises(KantataConnectionError, match="Nothing was carried out") as caught:
         await transport.send(request(transport, method))
     assert (caught.value.unsent, caught.value.answer_was_lost) == (True, False)
@@ -425,10 +421,9 @@ async def test_a_malformed_response_that_repeats_the_token_is_redacted(serving, 
         assert "[secret]" in str(caught.value)
 
 
-async def test_a_transport_with_whole_bodies_can_stream(connect):
-    transport = connect(
-        "http://127.0.0.1:9", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"abc"))
-    )
+async def test_a_transport_with_whole_bodies_can_stream(connect, httpx_mock):
+    httpx_mock.add_response(content=b"abc")
+    transport = connect("http://127.0.0.1:9", transport=httpx.AsyncHTTPTransport())
     async with transport.stream(request(transport)) as response:
         assert b"".join([chunk async for chunk in response]) == b"abc"
 
@@ -702,18 +697,19 @@ async def test_a_rejected_download_raises_an_api_error(serving, answer, connect)
 # Throttle, concurrency, hooks, life
 
 
-async def test_concurrency_is_bounded(connect):
-    now, most = 0, 0
+async def test_concurrency_is_bounded(connect, httpx_mock):
+    in_progress, most = 0, 0
 
-    async def handle(_):
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
+    async def respond(_):
+        nonlocal in_progress, most
+        in_progress += 1
+        most = max(most, in_progress)
         await anyio.sleep(0.001)
-        now -= 1
+        in_progress -= 1
         return httpx.Response(200)
 
-    transport = connect("https://api.example", transport=httpx.MockTransport(handle), max_concurrency=3)
+    httpx_mock.add_callback(respond, is_reusable=True)
+    transport = connect("https://api.example", transport=httpx.AsyncHTTPTransport(), max_concurrency=3)
     async with anyio.create_task_group() as tasks:
         for number in range(20):
             tasks.start_soon(transport.send, request(transport, own_limit=number % 2 == 0))
@@ -721,14 +717,19 @@ async def test_concurrency_is_bounded(connect):
 
 
 @pytest.mark.parametrize("most", [1, 4])
-async def test_requests_waiting_for_an_own_limit_leave_slots_for_others(connect, most):
+async def test_requests_waiting_for_an_own_limit_leave_slots_for_others(connect, httpx_mock, most):
     class Stuck(FixedRate):
         async def acquire(self, operation, own_limit, patience=0.0):
             if own_limit:
                 await anyio.sleep_forever()
 
-    handle = httpx.MockTransport(lambda _: httpx.Response(200))
-    transport = connect("https://api.example", transport=handle, max_concurrency=most, throttle=Stuck(1))
+    httpx_mock.add_response(is_reusable=True)
+    transport = connect(
+        "https://api.example",
+        transport=httpx.AsyncHTTPTransport(),
+        max_concurrency=most,
+        throttle=Stuck(1),
+    )
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             for number in range(20):
@@ -739,11 +740,11 @@ async def test_requests_waiting_for_an_own_limit_leave_slots_for_others(connect,
             tasks.cancel_scope.cancel()
 
 
-async def test_an_operation_with_an_own_limit_also_respects_the_general_limit(connect):
-    naps, throttle = Naps(), None
-    handle = httpx.MockTransport(lambda _: httpx.Response(200))
+async def test_an_operation_with_an_own_limit_also_respects_the_general_limit(connect, httpx_mock):
+    naps = Naps()
+    httpx_mock.add_response(is_reusable=True)
     throttle = AdaptiveThrottle(clock=lambda: sum(naps), sleep=naps)
-    transport = connect("https://api.example", transport=handle, throttle=throttle)
+    transport = connect("https://api.example", transport=httpx.AsyncHTTPTransport(), throttle=throttle)
     await transport.send(request(transport))
     throttle.limited("GET /users", False, None, 0.0)
     await transport.send(request(transport, own_limit=True))
@@ -832,10 +833,9 @@ def test_one_client_works_in_several_event_loops(serving, answer):
     asyncio.run(run(close=True))
 
 
-async def test_an_unclosed_client_is_garbage_collected():
-    transport = Transport(
-        base_url="https://api.example", transport=httpx.MockTransport(lambda _: httpx.Response(200))
-    )
+async def test_an_unclosed_client_is_garbage_collected(httpx_mock):
+    httpx_mock.add_response()
+    transport = Transport(base_url="https://api.example", transport=httpx.AsyncHTTPTransport())
     await transport.send(request(transport))
     connections = weakref.ref(transport._sender().connections)
     del transport
