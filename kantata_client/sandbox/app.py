@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +73,6 @@ class API:
         self._store = store
         self._oauth = oauth
         self._log = log
-        self._lock = threading.Lock()  # the server's thread and in-process clients may share one store
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -84,7 +82,7 @@ class API:
         except ClientDisconnect:
             return
         path = "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
-        with self._lock:
+        with self._store.lock:
             response = self._answer(request, path, body)
         request_id = str(uuid.uuid4())
         response.headers["x-request-id"] = request_id

@@ -157,15 +157,18 @@ class Sandbox:
         """
         if seed is not None or records is not None:
             self._seed = seed, records
-        self.store.reset(self._start())
-        self.feed.clear()
-        self.requests.clear()
-        self.faults.clear()
-        self.gaps.clear()
+        initial = self._start()
+        with self.store.lock:
+            self.store.reset(initial)
+            self.feed.clear()
+            self.requests.clear()
+            self.faults.clear()
+            self.gaps.clear()
 
     def dump(self) -> dict[str, list[Record]]:
         """All records by envelope key, in the form of the parameter `records`."""
-        return {key: self.store.all(key) for key in self.store.counts()}
+        with self.store.lock:
+            return {key: self.store.all(key) for key in self.store.counts()}
 
     def client(
         self,

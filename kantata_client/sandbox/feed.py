@@ -90,8 +90,9 @@ class Feed:
 
     def clear(self) -> None:
         """Delete all events."""
-        self._events.clear()
-        self._pending.clear()
+        with self._store.lock:
+            self._events.clear()
+            self._pending.clear()
 
     def disturb(
         self,
@@ -116,15 +117,17 @@ class Feed:
         if late < timedelta() or shuffled < timedelta() or not 0 <= doubled <= 1:
             msg = f"disturb(late={late!r}, shuffled={shuffled!r}, doubled={doubled!r}): durations can't be negative, and "
             raise UsageError(msg + "`doubled` is a probability between 0 and 1.", consequence="")
-        self._write()
-        self._disorder = _Disorder(
-            late.total_seconds(), shuffled.total_seconds(), doubled, random.Random(seed)
-        )
+        with self._store.lock:
+            self._write()
+            self._disorder = _Disorder(
+                late.total_seconds(), shuffled.total_seconds(), doubled, random.Random(seed)
+            )
 
     def all(self) -> list[FeedEvent]:
         """All events of the last 9 days, including those not visible yet, in the order they were written."""
-        self._write()
-        return list(self._events)
+        with self._store.lock:
+            self._write()
+            return list(self._events)
 
     def note(self, key: str, before: Record | None, after: Record | None) -> None:
         """Note a write: the record before and after it."""

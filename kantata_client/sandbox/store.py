@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,7 +68,10 @@ class _Collection:
 
 
 class Store:
-    """All records of a sandbox. Tests may read them, and write with `put` and `remove`."""
+    """All records of a sandbox. Tests may read them, and write with `put`, `change` and `remove`.
+
+    Every method can be called from any thread, even while a server in another thread uses the store.
+    """
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class Store:
             references: Whether single references are shown only when included, or always.
             blank: Returns the empty fields of a type, to complete records written by tests.
         """
+        self.lock = threading.RLock()
+        """Held by each method, and by the API for a whole request, so that nothing interferes with it."""
         self._blank = blank
         self.references: Literal["documented", "always"] = references
         """Whether single references are shown only when included, or always."""
@@ -114,11 +120,13 @@ class Store:
 
     def filled(self) -> list[str]:
         """The envelope keys that have records."""
-        return [key for key, collection in self._collections.items() if collection.records]
+        with self.lock:
+            return [key for key, collection in self._collections.items() if collection.records]
 
     def counts(self) -> dict[str, int]:
         """Envelope key → number of records, of the collections that have any."""
-        return {key: len(c.records) for key, c in self._collections.items() if c.records}
+        with self.lock:
+            return {key: len(c.records) for key, c in self._collections.items() if c.records}
 
     def count(self, key: str) -> int:
         """The number of records under an envelope key."""
@@ -126,7 +134,8 @@ class Store:
 
     def all(self, key: str) -> list[Record]:
         """The records under an envelope key, in order of creation; do not modify them."""
-        return list(self._collection(key).records.values())
+        with self.lock:
+            return list(self._collection(key).records.values())
 
     def get(self, key: str, identity: object) -> Record | None:
         """One record, by id (number or string)."""
@@ -134,63 +143,72 @@ class Store:
 
     def ids(self, key: str) -> list[str]:
         """The ids under an envelope key, in order of creation."""
-        return list(self._collection(key).records)
+        with self.lock:
+            return list(self._collection(key).records)
 
     def find(self, key: str, field: str, value: object) -> list[str]:
         """The ids of the records whose `field` is `value` (or `{key, id}`), or has it in its list."""
-        return list(self._collection(key).index(field).get(_indexed(value), ()))
+        with self.lock:
+            return list(self._collection(key).index(field).get(_indexed(value), ()))
 
     def number(self, key: str, field: str, value: object) -> int:
         """The number of ids that `find` returns."""
-        return len(self._collection(key).index(field).get(_indexed(value), ()))
+        with self.lock:
+            return len(self._collection(key).index(field).get(_indexed(value), ()))
 
     def where(self, key: str, field: str, value: object) -> list[Record]:
         """The records that `find` finds."""
-        records = self._collection(key).records
-        return [records[identity] for identity in self.find(key, field, value)]
+        with self.lock:
+            records = self._collection(key).records
+            return [records[identity] for identity in self.find(key, field, value)]
 
     def put(self, key: str, record: Record) -> Record:
         """Write a whole record, its values as the contract types them.
 
         A record without an id gets one, and one without a time of creation is completed: it gets the fields of its type.
         """
-        kinds = schema.model(key).kinds
-        if "created_at" not in record and kinds and self._blank is not None:
-            record = {**self._blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
-        record = {"id": str(record.get("id") or self.new_id())} | {
-            field: schema.typed(kinds.get(field, "Any"), value)
-            for field, value in record.items()
-            if field != "id"
-        }
-        self._note(key, record["id"])
-        self._changed(key, self._collection(key).records.get(record["id"]), record)
-        self._write(key, record["id"], record)
-        return record
+        with self.lock:
+            kinds = schema.model(key).kinds
+            if "created_at" not in record and kinds and self._blank is not None:
+                record = {**self._blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
+            record = {"id": str(record.get("id") or self.new_id())} | {
+                field: schema.typed(kinds.get(field, "Any"), value)
+                for field, value in record.items()
+                if field != "id"
+            }
+            self._note(key, record["id"])
+            self._changed(key, self._collection(key).records.get(record["id"]), record)
+            self._write(key, record["id"], record)
+            return record
 
     def change(self, key: str, identity: str, **changes: Any) -> Record:
         """Write some fields of a record, and `updated_at`."""
-        record = self._collection(key).records[identity]
-        return self.put(key, {**record, "updated_at": self.now(), **changes})
+        with self.lock:
+            record = self._collection(key).records[identity]
+            return self.put(key, {**record, "updated_at": self.now(), **changes})
 
     def remove(self, key: str, identity: str) -> None:
         """Remove a record."""
-        self._note(key, identity)
-        self._changed(key, self._collection(key).records.get(identity), None)
-        self._write(key, identity, None)
+        with self.lock:
+            self._note(key, identity)
+            self._changed(key, self._collection(key).records.get(identity), None)
+            self._write(key, identity, None)
 
     def put_aside(self, key: str, identity: str, **changes: Any) -> None:
         """Remove a record, but keep it for lists of deleted records."""
-        record = {**self._collection(key).records[identity], **changes}
-        self.remove(key, identity)
-        self._aside.setdefault(key, {})[identity] = record
-        if self._database is not None:
-            self._dirty.add((key, identity))
-            if self._journal is None:
-                self._save()
+        with self.lock:
+            record = {**self._collection(key).records[identity], **changes}
+            self.remove(key, identity)
+            self._aside.setdefault(key, {})[identity] = record
+            if self._database is not None:
+                self._dirty.add((key, identity))
+                if self._journal is None:
+                    self._save()
 
     def aside(self, key: str) -> list[Record]:
         """The deleted records that were kept under an envelope key."""
-        return list(self._aside.get(key, {}).values())
+        with self.lock:
+            return list(self._aside.get(key, {}).values())
 
     def deleted(self, key: str, identity: str) -> Record | None:
         """One of the deleted records that were kept."""
@@ -198,9 +216,10 @@ class Store:
 
     def forget(self, key: str, field: str, value: str) -> None:
         """Drop the kept deleted records whose `field` is `value`."""
-        for record in self.aside(key):
-            if str(record.get(field)) == value:
-                del self._aside[key][record["id"]]
+        with self.lock:
+            for record in self.aside(key):
+                if str(record.get(field)) == value:
+                    del self._aside[key][record["id"]]
 
     def _write(self, key: str, identity: str, new: Record | None) -> None:
         collection = self._collection(key)
@@ -231,19 +250,20 @@ class Store:
 
     def reset(self, records: Mapping[str, Iterable[Record]]) -> None:
         """Replace all records, and restart the ids of new ones."""
-        self._collections = {}
-        self._aside = {}
-        self._listings.clear()
-        self.files.clear()
-        self._ids = itertools.count(FIRST_NEW_ID)
-        for key, rows in records.items():
-            self._collection(key).records = {record["id"]: record for record in rows}
-        if self._database is not None:
-            self._database.clear()
-            self._dirty.update(
-                (key, identity) for key in records for identity in self._collection(key).records
-            )
-            self._save()
+        with self.lock:
+            self._collections = {}
+            self._aside = {}
+            self._listings.clear()
+            self.files.clear()
+            self._ids = itertools.count(FIRST_NEW_ID)
+            for key, rows in records.items():
+                self._collection(key).records = {record["id"]: record for record in rows}
+            if self._database is not None:
+                self._database.clear()
+                self._dirty.update(
+                    (key, identity) for key in records for identity in self._collection(key).records
+                )
+                self._save()
 
     def keep_in(self, database: Database) -> bool:
         """Keep the records in a file from now on; the records in it replace the current ones.
@@ -251,42 +271,44 @@ class Store:
         Returns:
             Whether the file had records; if not, the current ones are written to it.
         """
-        self._database = database
-        records, aside = database.load()
-        if not records:
-            self.reset({key: list(c.records.values()) for key, c in self._collections.items()})
-            return False
-        self._database = None
-        self.reset(records)
-        self._aside = {key: {record["id"]: record for record in rows} for key, rows in aside.items()}
-        self._database = database
-        numbers = [
-            int(i) for c in self._collections.values() for i in c.records if i.isdigit() and len(i) < 18
-        ]
-        self._ids = itertools.count(max([FIRST_NEW_ID - 1, *numbers]) + 1)
-        return True
+        with self.lock:
+            self._database = database
+            records, aside = database.load()
+            if not records:
+                self.reset({key: list(c.records.values()) for key, c in self._collections.items()})
+                return False
+            self._database = None
+            self.reset(records)
+            self._aside = {key: {record["id"]: record for record in rows} for key, rows in aside.items()}
+            self._database = database
+            numbers = [
+                int(i) for c in self._collections.values() for i in c.records if i.isdigit() and len(i) < 18
+            ]
+            self._ids = itertools.count(max([FIRST_NEW_ID - 1, *numbers]) + 1)
+            return True
 
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
         """Roll back every write in the block if it raises."""
-        journal: list[tuple[str, str, Record | None]] = []
-        aside = {key: dict(rows) for key, rows in self._aside.items()}
-        self._journal = journal
-        try:
-            yield
-        except BaseException:
-            for key, identity, old in reversed(journal):
-                self._write(key, identity, old)
-            self._aside = aside
-            self._changes.clear()
-            self._dirty.clear()
-            raise
-        finally:
-            self._journal = None
-        self._save()
-        changes, self._changes = self._changes, []
-        for change in changes:
-            self._changed(*change)
+        with self.lock:
+            journal: list[tuple[str, str, Record | None]] = []
+            aside = {key: dict(rows) for key, rows in self._aside.items()}
+            self._journal = journal
+            try:
+                yield
+            except BaseException:
+                for key, identity, old in reversed(journal):
+                    self._write(key, identity, old)
+                self._aside = aside
+                self._changes.clear()
+                self._dirty.clear()
+                raise
+            finally:
+                self._journal = None
+            self._save()
+            changes, self._changes = self._changes, []
+            for change in changes:
+                self._changed(*change)
 
     def _note(self, key: str, identity: str) -> None:
         if self._journal is not None:
@@ -338,19 +360,20 @@ class Store:
             query: Identifies the search.
             search: Runs the search if its listing does not exist yet.
         """
-        listing = self._listings.get(query)
-        if listing is None:
-            reads = Reads()
-            watched = WatchedStore(self, reads, _indexed)
-            listing = self._listings[query] = search.listing(watched, reads)
-            while len(self._listings) > 1 and (
-                len(self._listings) > MOST_LISTINGS
-                or sum(len(each.ids) for each in self._listings.values()) > MOST_LISTED
-            ):
-                self._listings.popitem(last=False)
-        else:
-            self._listings.move_to_end(query)
-        return listing.ids
+        with self.lock:
+            listing = self._listings.get(query)
+            if listing is None:
+                reads = Reads()
+                watched = WatchedStore(self, reads, _indexed)
+                listing = self._listings[query] = search.listing(watched, reads)
+                while len(self._listings) > 1 and (
+                    len(self._listings) > MOST_LISTINGS
+                    or sum(len(each.ids) for each in self._listings.values()) > MOST_LISTED
+                ):
+                    self._listings.popitem(last=False)
+            else:
+                self._listings.move_to_end(query)
+            return listing.ids
 
     @property
     def plain(self) -> Store:
@@ -364,7 +387,7 @@ class Store:
     def _before_write(self, key: str, identity: str, old: Record | None, new: Record | None) -> None:
         """Discard the listings that depend on the old record, and remove it from the others."""
         stale: list[object] = []
-        for query, listing in list(self._listings.items()):  # the server may add one in its thread
+        for query, listing in self._listings.items():
             if listing.reads.touched(key, identity, old, new, _values) or (
                 listing.key == key
                 and old is not None
@@ -383,9 +406,7 @@ class Store:
 
     def _collection(self, key: str) -> _Collection:
         collection = self._collections.get(key)
-        if collection is None:
-            collection = self._collections[key] = _Collection()
-        return collection
+        return self._collections.setdefault(key, _Collection()) if collection is None else collection
 
 
 def _values(record: Record, field: str) -> Iterable[Any]:
