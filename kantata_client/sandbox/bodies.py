@@ -147,7 +147,8 @@ def _check_item(
         elif name in resource.properties or name in resource.composed or name in COMMON_PROPERTIES:
             others[name] = value
         elif name in model.kinds or name in schema.UNSHOWN.get(key, ()):
-            fields[name] = schema.typed(model.kinds.get(name, "Any"), value)
+            spelt = resource.spellings.get(name, {}).get(value, value) if isinstance(value, str) else value
+            fields[name] = schema.typed(model.kinds.get(name, "Any"), spelt)
         elif name not in resource.without_effect and value is not None:
             scope.lacks(f"the property `{name}` in the body of {operation.id}")
     return Checked(fields, others)

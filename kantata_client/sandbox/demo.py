@@ -466,7 +466,7 @@ class _Demo(_Builder):
                 identity,
                 f"{entries[-1]['date_performed']}T18:00:00Z",
                 title=f"Time of {month}",
-                status="approved" if approved else "new",
+                status="approved" if approved else "pending",
                 user_id=user,
                 workspace_id=workspace,
                 start_date=entries[0]["date_performed"],

@@ -57,10 +57,7 @@ _WORDS: Mapping[str, tuple[Any, ...]] = {
     "iso_code": ("USD", "EUR"),
     "source_currency": ("USD",),
     "target_currency": ("EUR", "GBP"),
-    "status": ("new", "approved", "new", "rejected"),
     "state": ("started", "completed"),
-    "type": ("geography", "department"),
-    "member_type": ("User", "Workspace"),
     "subject_type": ("Workspace",),
     "email": ("office@client.example",),
     "email_address": ("guest@client.example",),
@@ -89,12 +86,31 @@ _WORDS: Mapping[str, tuple[Any, ...]] = {
     "billability_target": (75,),
     "percentage": (50, 100),
     "percentage_complete": (25, 60),
-    "question_type": ("ShortAnswer",),
+    "total_minutes": (2400,),
     "role_initials": ("EN", "DE"),
     "raw_json": ('{"stories": [{"title": "Discovery", "duration_days": 10}]}',),
     **{f"{day}day_minutes": (480,) for day in ("mon", "tues", "wednes", "thurs", "fri")},
     **{f"{day}day_minutes": (0,) for day in ("satur", "sun")},
 }
+
+
+_TYPED: Mapping[tuple[str, str], tuple[Any, ...]] = {
+    ("client_invoice_defaults", "expense_rollup_type"): (0, 1),
+    ("client_invoice_defaults", "time_rollup_type"): (0, 1, 2),
+    ("expense_report_submissions", "status"): ("pending", "approved", "pending", "rejected"),
+    ("expense_report_submissions", "type"): ("ExpenseReportSubmission",),
+    ("organization_memberships", "member_type"): ("user",),
+    ("organizations", "type"): ("Geography", "Department"),
+    ("project_accounting_records", "status"): ("Draft", "Approved", "Draft", "Adjusted"),
+    ("project_accounting_records", "type"): ("Forecasting", "Recognition"),
+    ("project_snapshots", "is_baseline"): (True, False, False, False),
+    ("project_templates", "sharing"): ("private", "shared", "editable"),
+    ("resolutions", "type"): ("approval", "rejection"),
+    ("resource_requests", "status"): ("new", "approved", "new", "rejected"),
+    ("survey_questions", "question_type"): ("string", "single"),
+    ("workspaces", "stage"): ("project", "estimate"),
+}
+"""(envelope key, field) → values, where another type has others for a field of that name."""
 
 
 def complete(records: dict[str, list[dict[str, Any]]]) -> None:
@@ -141,7 +157,9 @@ class _Maker:
         """Give fields that are empty in all records of a type a value in some records."""
         rows, model = self._records[key], schema.model(key)
         for field in model.kinds:
-            if field in model.optional or any(row.get(field) not in (None, []) for row in rows):
+            if field in model.optional and field not in schema.writable(key):
+                continue  # the service computes it
+            if any(row.get(field) not in (None, []) for row in rows):
                 continue
             if model.reference_of(field) is not None:
                 continue
@@ -162,8 +180,9 @@ class _Maker:
         return [value] if field in model.lists and value is not None else value
 
     def _by_kind(self, key: str, field: str, kind: str, number: int) -> Any:
-        if field in _WORDS:
-            found = _WORDS[field][number % len(_WORDS[field])]
+        values = _TYPED.get((key, field)) or _WORDS.get(field)
+        if values:
+            found = values[number % len(values)]
             return str(found) if kind == "str" else found
         match kind:
             case "bool":

@@ -72,6 +72,8 @@ class Resource:
     """Property of a body that is not a field → its effect on the record (scope, key, id, value)."""
     composed: Mapping[str, ActOnBody] = {}
     """Property of a body → its effect, if that depends on other properties (which are in `properties`)."""
+    spellings: Mapping[str, Mapping[str, str]] = {}
+    """Property of a body → its values that records show in another spelling."""
     without_effect: frozenset[str] = frozenset()
     """Properties of a body whose effect is not visible through the API."""
     identified_by: tuple[str, ...] = ()

@@ -64,7 +64,7 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
         follow(scope, record, fields | others)
     for follow in resource.written:
         follow(scope, None, record)
-    _act(scope, key, identity, others)
+    _act(scope, key, identity, fields, others)
     return identity
 
 
@@ -92,17 +92,17 @@ def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], other
     store.put(key, record)
     for follow in resource.written:
         follow(scope, old, record)
-    _act(scope, key, identity, others)
+    _act(scope, key, identity, fields, others)
 
 
-def _act(scope: Scope, key: str, identity: str, others: Mapping[str, Any]) -> None:
+def _act(scope: Scope, key: str, identity: str, fields: Mapping[str, Any], others: Mapping[str, Any]) -> None:
     """Apply the properties of the body that are not fields of the record."""
     resource = registry.resource(key)
     for name, value in others.items():
         if value is None:
             continue
         if name in resource.composed:
-            resource.composed[name](scope, identity, others)
+            resource.composed[name](scope, identity, {**fields, **others})
         else:
             (resource.properties.get(name) or COMMON_PROPERTIES[name])(scope, key, identity, value)
 

@@ -49,8 +49,8 @@ async def test_users_lists_project_participants_by_default(api: API) -> None:
 
 async def test_expense_reports_of_others_need_all_on_account(api: API) -> None:
     store = api.sandbox.store
-    mine = store.put("expense_report_submissions", {"user_id": "1001", "status": "new"})["id"]
-    theirs = store.put("expense_report_submissions", {"user_id": "1002", "status": "new"})["id"]
+    mine = store.put("expense_report_submissions", {"user_id": "1001", "status": "pending"})["id"]
+    theirs = store.put("expense_report_submissions", {"user_id": "1002", "status": "pending"})["id"]
     ids = await api.ids("/expense_report_submissions", per_page=200)
     assert (mine in ids, theirs in ids) == (True, False)
     assert theirs in await api.ids("/expense_report_submissions", per_page=200, all_on_account=True)
@@ -109,7 +109,7 @@ async def test_a_submission_covers_one_project_and_an_entry_is_in_one_active_sub
     path, switch = "/workspaces/10002/toggle_time_approvals", {"workspace": {"enable": False}}
     assert "switched off" in await refusal(api, "PUT", path, switch)
     for row in api.sandbox.store.where("timesheet_submissions", "workspace_id", "10002"):
-        if row["status"] in {"new", "approved"}:
+        if row["status"] in {"pending", "approved"}:
             await api.put(f"/timesheet_submissions/{row['id']}/cancel", {"resolution": {}})
     assert api.sandbox.store.get("timesheet_submissions", sheet)["status"] == "cancelled"
     await api.put(path, switch)

@@ -93,7 +93,7 @@ async def test_a_resource_request_is_created_and_staffed(api: API) -> None:
     made = only(
         await api.post("/resource_requests", {"resource_request": fields}, include="resource,creator")
     )
-    assert (made["status"], made["creator_id"]) == ("pending", "1001")
+    assert (made["status"], made["creator_id"]) == ("new", "1001")
     allocations = store.where("workspace_allocations", "workspace_resource_id", made["resource_id"])
     assert [row["percentage"] for row in allocations] == [50]
     path = f"/resource_requests/{made['id']}"

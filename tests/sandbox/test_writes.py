@@ -243,7 +243,7 @@ async def test_timesheets_are_submitted_approved_and_rejected(api: API) -> None:
     sheet = only(
         await api.post("/timesheet_submissions", {"timesheet_submission": body}, include="time_entries")
     )
-    assert (sheet["status"], sheet["time_entry_ids"]) == ("new", [str(i) for i in ids])
+    assert (sheet["status"], sheet["time_entry_ids"]) == ("pending", [str(i) for i in ids])
     assert sheet["id"] in await api.ids("/timesheet_submissions", statuses="new", per_page=200)
     approved = only(await api.put(f"/timesheet_submissions/{sheet['id']}/approve", {"resolution": {}}))
     assert approved["status"] == "approved"

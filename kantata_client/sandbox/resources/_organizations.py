@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def memberships(scope: Scope, kind: str, identity: str) -> list[Record]:
-    """The organization memberships of a `User` or a `Workspace`."""
+    """The organization memberships of a `user` or a `workspace`."""
     rows = scope.store.where("organization_memberships", "member_id", identity)
     return [row for row in rows if row.get("member_type") == kind]
 
@@ -31,5 +31,5 @@ def shared(scope: Scope, workspace: Record) -> bool:
         named = [row.get(name) for row in rows for name in ("department_id", "geography_id")]
         return {str(organization) for organization in named if organization is not None}
 
-    own = organizations("User", scope.viewer)
-    return not own or bool(own & organizations("Workspace", workspace["id"]))
+    own = organizations("user", scope.viewer)
+    return not own or bool(own & organizations("workspace", workspace["id"]))

@@ -181,6 +181,13 @@ declare(
 declare(
     Resource(
         key="project_templates",
+        spellings={
+            "sharing": {
+                "private_template": "private",
+                "viewable_template": "shared",
+                "editable_template": "editable",
+            }
+        },
         filters={"mine": when_true(lambda scope, row: row.get("user_id") == scope.viewer)},
     )
 )

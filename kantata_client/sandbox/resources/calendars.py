@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
-_MINUTES = frozenset(f"{day}day_minutes" for day in ("sun", "mon", "tues", "wednes", "thurs", "fri", "satur"))
+_MINUTES = tuple(f"{day}_minutes" for day in planning.DAYS)
 
 
 def _on_calendars(scope: Scope, key: str, identity: str, value: Any) -> None:
@@ -124,11 +124,38 @@ declare(
         },
     )
 )
+
+
+def _add_up(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    record["total_minutes"] = sum(record.get(field) or 0 for field in _MINUTES)
+
+
+def _own_workweek(scope: Scope, identity: str, body: Mapping[str, Any]) -> None:
+    """Give a member a workweek with the minutes of the body; those left out stay as they were."""
+    store = scope.store
+    held = store.get("workweek_memberships", identity) or {}
+    default = next((row for row in store.all("workweeks") if row.get("default")), None)
+    current = store.get("workweeks", held.get("workweek_id")) or default
+    standard = dict(zip(_MINUTES, planning.STANDARD_MINUTES, strict=True))
+    minutes = {
+        field: standard[field] if current is None else current.get(field) or 0 for field in _MINUTES
+    } | {field: body[field] for field in _MINUTES if body.get(field) is not None}
+    same = [
+        row["id"]
+        for row in store.all("workweeks")
+        if all((row.get(field) or 0) == minutes[field] for field in _MINUTES)
+    ]
+    if not same:
+        made = fresh(scope, "workweeks", **minutes, default=False, total_minutes=sum(minutes.values()))
+        same = [store.put("workweeks", made)["id"]]
+    store.change("workweek_memberships", identity, workweek_id=same[0])
+
+
 declare(
     Resource(
         key="workweeks",
         filters={"effective_date": _in_effect},
-        without_effect=_MINUTES,
+        prepare=(_add_up,),
         owned=(("workweek_memberships", "workweek_id"),),
     )
 )
@@ -144,7 +171,7 @@ declare(
                 )
             ),
         },
-        without_effect=_MINUTES,
+        composed=dict.fromkeys(_MINUTES, _own_workweek),
         routes={"PUT /workweek_memberships/standardize_to_default": planning.standard_workweek},
     )
 )

@@ -24,6 +24,8 @@ from kantata_client.sandbox.resources._shared import membership
 from kantata_client.sandbox.routes import planning, requests
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.filters.match import Match, Rule
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -84,6 +86,14 @@ def _allocated(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, **resource_fields)
 
 
+def _relabel(scope: Scope, identity: str, body: Mapping[str, Any]) -> None:
+    """Label a resource by its new role, unless the request gives a label."""
+    role = scope.store.get("roles", body.get("role_id"))
+    if body["auto_update_label"] and role is not None and body.get("label") is None:
+        named = {"label": role["name"], "display_label": role["name"]}
+        scope.store.change("workspace_resources", identity, **named)
+
+
 declare(
     Resource(
         key="workspace_resources",
@@ -119,7 +129,7 @@ declare(
                 "cost_rate_in_cents"
             ),
         },
-        without_effect=frozenset({"auto_update_label"}),
+        composed={"auto_update_label": _relabel},
         owned=(
             ("workspace_allocations", "workspace_resource_id"),
             ("workspace_resource_skills", "workspace_resource_id"),
@@ -151,7 +161,7 @@ declare(
     Resource(
         key="resource_requests",
         filters={
-            "pending_requests_only": when_true(lambda _, row: row.get("status") == "pending"),
+            "pending_requests_only": when_true(lambda _, row: row.get("status") == "new"),
             "requests_for_approver": one_of("approver_ids"),
         },
         routes={

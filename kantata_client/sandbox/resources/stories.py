@@ -239,6 +239,7 @@ def _checklist(scope: Scope, key: str, identity: str, value: Any) -> None:
 declare(
     Resource(
         key="stories",
+        spellings={"state": {"can't repro": "can't reproduce"}},
         filters={
             **custom_field_filters("stories"),
             "by_custom_date_field": date_ranges("stories"),

@@ -13,15 +13,22 @@ from kantata_client.sandbox.routes.decisions import decide, decide_many
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kantata_client.sandbox.filters.match import Match
     from kantata_client.sandbox.scope import Scope
 
-ACTIVE = frozenset({"new", "approved"})
+ACTIVE = frozenset({"pending", "approved"})
 """States of a submission that has not been rejected or cancelled."""
+
+
+def _in_status(scope: Scope, value: str) -> Match:
+    """Submissions by status; the filter's word for `pending` is `new`."""
+    return one_of("status")(scope, value.replace("new", "pending"))
+
 
 _FILTERS = {
     "active": when_true(lambda _, row: row.get("status") in ACTIVE),
     "not_cancelled": when_true(lambda _, row: row.get("status") != "cancelled"),
-    "statuses": one_of("status"),
+    "statuses": _in_status,
 }
 
 
@@ -60,7 +67,7 @@ declare(
                 "time_entries", "recent_submission_id", row["id"]
             )
         },
-        prepare=(currency_of_workspace, defaults(status="new")),
+        prepare=(currency_of_workspace, defaults(status="pending")),
         properties={"line_item_ids": _submit("time_entries")},
         routes={
             "PUT /timesheet_submissions/{id}/approve": decide("approved"),
@@ -83,7 +90,7 @@ declare(
         derived={
             "expense_ids": lambda scope, row: scope.store.find("expenses", "recent_submission_id", row["id"])
         },
-        prepare=(currency_of_workspace, defaults(status="new")),
+        prepare=(currency_of_workspace, defaults(status="pending")),
         properties={"line_item_ids": _submit("expenses")},
         routes={
             "PUT /expense_report_submissions/{id}/approve": decide("approved"),

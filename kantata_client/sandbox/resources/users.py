@@ -83,7 +83,7 @@ def _in_organizations(scope: Scope, value: str) -> Match:
     ids = frozenset(
         str(row["member_id"])
         for row in scope.store.all("organization_memberships")
-        if row.get("member_type") == "User"
+        if row.get("member_type") == "user"
         and all(not named or str(row.get(field)) in named for field, named in criteria.items())
     )
     return among(ids)
@@ -135,7 +135,7 @@ def _without_submission(scope: Scope, value: str) -> Match:
     submitted = {
         row["user_id"]
         for row in rows
-        if row.get("status") in {"new", "approved"}
+        if row.get("status") in {"pending", "approved"}
         and str(row.get("start_date")) <= (last or "9")
         and str(row.get("end_date")) >= first
     }
@@ -176,7 +176,7 @@ declare(
             "with_created_estimates": when_true(
                 lambda scope, user: bool(scope.store.find("estimates", "creator_id", user["id"]))
             ),
-            "with_organizations": has_organization("User"),
+            "with_organizations": has_organization("user"),
             "with_skills": with_skills("id"),
             "without_timesheet_submission": _without_submission,
             "write_access_in": lambda scope, value: among(

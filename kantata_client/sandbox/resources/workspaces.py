@@ -123,7 +123,7 @@ def _with_pending_timesheets(scope: Scope, value: str) -> Match:
     def keep(workspace: Record) -> bool:
         rows = scope.store.where("timesheet_submissions", "workspace_id", workspace["id"])
         return any(
-            row.get("status") == "new"
+            row.get("status") == "pending"
             and str(row.get("start_date")) <= (last or "9")
             and str(row.get("end_date")) >= first
             for row in rows
@@ -216,6 +216,11 @@ def _status(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.put("workspace_status_changes", change)
 
 
+def _change_orders(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Let changes of the budget need approval."""
+    scope.store.change(key, identity, change_orders_enabled=bool(value))
+
+
 def _invoice_preference(scope: Scope, key: str, identity: str, value: Any) -> None:
     """Set the defaults of new invoices."""
     preferences = "workspace_invoice_preferences"
@@ -254,7 +259,7 @@ def _default_statuses(scope: Scope, record: Record, body: Mapping[str, Any]) -> 
 
 def _organizations(scope: Scope, key: str, identity: str, value: Any) -> None:
     for fields in cast("list[dict[str, Any]]", value):
-        about = {"member_type": "Workspace", "member_id": identity, "primary": True}
+        about = {"member_type": "workspace", "member_id": identity, "primary": True}
         row = fresh(scope, "organization_memberships", **about, **fields)
         scope.store.put("organization_memberships", row)
 
@@ -298,6 +303,7 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         require_time_approvals=False,
         require_expense_approvals=False,
         time_trackable=True,
+        change_orders_enabled=bool(record.get("budgeted")),
         workspace_group_ids=[],
         primary_maven_id=scope.viewer,
     )
@@ -332,6 +338,34 @@ def _team_lead(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, is_team_lead=bool(value))
 
 
+PERMISSIONS = (
+    *("can_edit", "can_post", "can_edit_expense", "can_edit_time", "can_invite"),
+    *("can_schedule_their_hours", "can_schedule_team_hours"),
+)
+"""Fields of a participation that the words in `permissions` switch on."""
+_GROUPED = {"edit": ("can_edit", "can_post"), "view_only": (), "view_and_post": ("can_post",)}
+"""Words in `permissions` that stand for several fields."""
+
+
+def _permit(scope: Scope, key: str, identity: str, value: Any) -> None:
+    """Permit what a comma-separated list names, and nothing else."""
+    named = csv(str(value))
+    unknown = [word for word in named if word not in {*PERMISSIONS, *_GROUPED}]
+    if unknown:
+        known = ", ".join((*_GROUPED, *PERMISSIONS))
+        message = f"has no {', '.join(sorted(unknown))}; it takes {known}."
+        raise Refusal(422, invalid("permissions", message))
+    granted = {field for word in named for field in _GROUPED.get(word, (word,))}
+    scope.store.change(key, identity, **{field: field in granted for field in PERMISSIONS})
+
+
+def _permissions_label(scope: Scope, participation: Record) -> str:
+    if participation.get("can_edit") is not False:
+        return "edit"
+    granted = any(participation.get(field) for field in PERMISSIONS)
+    return "view_with_custom" if granted else "view_only"
+
+
 def _add_workspaces(scope: Scope, key: str, identity: str, value: Any) -> None:
     _regroup(scope, identity, value, member=True)
 
@@ -351,6 +385,7 @@ def _regroup(scope: Scope, group: str, ids: Any, *, member: bool) -> None:
 declare(
     Resource(
         key="workspaces",
+        spellings={"access_level": {"admins": "admin"}},
         filters={
             **custom_field_filters("workspaces"),
             "current_user_is_maven_participant": always(_on_team),
@@ -371,7 +406,7 @@ declare(
             ),
             "pending_timesheet_submissions": _with_pending_timesheets,
             "viewable_for_time_administration": when_true(_administers_time),
-            "with_organizations": has_organization("Workspace"),
+            "with_organizations": has_organization("workspace"),
             "archived": three_way("archived"),
             "creator": one_of("creator_id"),
             "has_participant": _with_participant,
@@ -432,13 +467,13 @@ declare(
         properties={
             "creator_role": nothing_more,
             "status_key": _status,
+            "change_orders": _change_orders,
             "invoice_preference": _invoice_preference,
             "participations": _participants,
             "organizations": _organizations,
             **dict.fromkeys(templates.OPTIONS, nothing_more),
         },
         composed={"project_tracker_template_id": templates.apply},
-        without_effect=frozenset({"change_orders"}),
         owned=tuple(
             (target, "workspace_id")
             for target in (
@@ -483,13 +518,12 @@ declare(
         },
         computed={
             "is_foreign_participant": lambda _, row: False,  # the sandbox has one account
-            "permissions_label": lambda _, row: (
-                str(row.get("access_level") or "collaboration").replace("_", " ").capitalize()
-            ),
+            "permissions_label": _permissions_label,
         },
         prepare=(_once,),
-        properties={"team_lead": _team_lead},
-        without_effect=frozenset({"can_edit_todos", "permissions"}),
+        spellings={"access_level": invitations.ACCESS_LEVELS},
+        properties={"team_lead": _team_lead, "permissions": _permit},
+        without_effect=frozenset({"can_edit_todos"}),
     )
 )
 declare(

@@ -85,7 +85,7 @@ def permissions(call: Call) -> dict[str, Any]:
     store = call.scope.store
     waiting = {
         key: any(
-            row.get("status") in {"new", "approved"}
+            row.get("status") in {"pending", "approved"}
             for row in store.where(key, "workspace_id", workspace["id"])
         )
         for key in ("timesheet_submissions", "expense_report_submissions")

@@ -81,7 +81,7 @@ def toggle(field: str, submissions: str) -> Handler:
             raise not_emulated(f"the property `backfill_date` in the body of {call.operation.id}")
         enable = bool(fields.get("enable", True))
         rows = call.scope.store.where(submissions, "workspace_id", call.identity)
-        if not enable and any(row.get("status") in {"new", "approved"} for row in rows):
+        if not enable and any(row.get("status") in {"pending", "approved"} for row in rows):
             raise Refusal(
                 422, invalid("enable", f"can't be switched off: the project has active {submissions}.")
             )

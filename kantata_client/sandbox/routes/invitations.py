@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
+ACCESS_LEVELS: Mapping[str, str] = {
+    "edit_tasks": "collaboration",
+    "view_tasks": "collaboration",
+    "edit_time_and_expenses": "time_logging",
+    "view_time_and_expenses": "time_logging",
+    "edit_financials": "financial",
+    "view_financials": "financial",
+}
+"""Access level in a body → the one that participations show, where they differ."""
+
 _SIDES = {"maven": "maven", "consultant": "maven", "buyer": "buyer", "client": "buyer"}
 
 
@@ -67,7 +77,7 @@ def join(scope: Scope, workspace: str, user: str, *, access: str, role: str = "m
         "participations",
         **ids,
         role=role,
-        access_level=access,
+        access_level=ACCESS_LEVELS.get(access, access),
         is_team_lead=False,
         primary_role_id=role_id,
         can_post=True,

@@ -56,7 +56,7 @@ def create(call: Call) -> dict[str, Any]:
         resource_id=resource["id"],
         approver_ids=approvers,
         creator_id=scope.viewer,
-        status="pending",
+        status="new",
     )
     return call.envelope([store.put(_KEY, made)["id"]])
 
@@ -67,7 +67,7 @@ def resolve(call: Call) -> dict[str, Any]:
     status = _STATUSES.get(str(fields["request_resolution_status"]))
     if status is None:
         raise Refusal(422, invalid("request_resolution_status", f"is not one of {', '.join(_STATUSES)}."))
-    if record.get("status") != "pending":
+    if record.get("status") != "new":
         raise Refusal(
             422, invalid("request_resolution_status", f"is too late: the request is {record.get('status')}.")
         )

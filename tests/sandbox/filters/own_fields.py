@@ -34,9 +34,9 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     "expense_report_submissions": {
         75: {"status": "approved", "user_id": 1001},
         76: {"status": "cancelled", "user_id": 1001},
-        77: {"status": "new", "user_id": 1001},
+        77: {"status": "pending", "user_id": 1001},
         78: {"status": "rejected", "user_id": 1001},
-        79: {"status": "new", "user_id": 21},
+        79: {"status": "pending", "user_id": 21},
     },
     "expenses": {
         101: {"workspace_id": 13, "amount_in_cents": 1, "date": "2026-01-10", "user_id": 1001},
@@ -161,7 +161,7 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     "timesheet_submissions": {
         71: {"status": "approved"},
         72: {"status": "cancelled"},
-        73: {"status": "new"},
+        73: {"status": "pending"},
         74: {"status": "rejected"},
     },
     "user_group_memberships": {361: {"workspace_group_id": 51}, 362: {"workspace_group_id": 52}},

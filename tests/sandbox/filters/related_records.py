@@ -65,9 +65,9 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
         2: {"user_id": 22, "insights_access_group_id": 6},
     },
     "organization_memberships": {
-        1: {"member_type": "User", "member_id": "21", "department_id": "81", "geography_id": "82"},
-        2: {"member_type": "Workspace", "member_id": "11", "department_id": "81"},
-        3: {"member_type": "User", "member_id": "1001", "department_id": "81"},
+        1: {"member_type": "user", "member_id": "21", "department_id": "81", "geography_id": "82"},
+        2: {"member_type": "workspace", "member_id": "11", "department_id": "81"},
+        3: {"member_type": "user", "member_id": "1001", "department_id": "81"},
     },
     "organizations": {81: {"name": "Design"}, 82: {"name": "Coast"}},
     "participations": {
@@ -100,7 +100,7 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     },
     "estimate_scenarios": {1: {"rate_card_id": 1}},
     "resource_requests": {
-        1: {"status": "pending", "approver_ids": ["21"]},
+        1: {"status": "new", "approver_ids": ["21"]},
         2: {"status": "approved", "approver_ids": ["22"]},
     },
     "roles": {61: {"name": "Partner"}, 62: {"name": "Engineer"}, 63: {"name": "Poet"}},
@@ -143,7 +143,7 @@ RECORDS: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
         1: {
             "workspace_id": "11",
             "user_id": "21",
-            "status": "new",
+            "status": "pending",
             "start_date": "2026-01-01",
             "end_date": "2026-01-31",
         }
