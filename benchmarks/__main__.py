@@ -43,7 +43,7 @@ def main() -> None:
     console.print(_table(found))
     missed = [line.name for line in found if line.holds is False]
     console.print(f"missed in this run: {', '.join(missed)}" if missed else "all targets hold")
-    (_OUT / "latest.json").write_text(json.dumps([line.told() for line in found], indent=1) + "\n")
+    (_OUT / "latest.json").write_text(json.dumps([line.as_json() for line in found], indent=1) + "\n")
     console.print(f"{time.perf_counter() - begun:.0f} s; {_OUT / 'latest.json'}, {drawn}")
     if missed:
         sys.exit(1)

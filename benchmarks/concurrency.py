@@ -1,7 +1,7 @@
-"""The CPU time of a small request, however many are in flight.
+"""The CPU time of a small request at different numbers of requests in flight.
 
 `python -m benchmarks.concurrency LANE URL REQUESTS IN_FLIGHT` prints the costs of one run as JSON;
-`python -m benchmarks.concurrency serve LATENCY JITTER` prints its port, and serves until its input ends.
+`python -m benchmarks.concurrency serve LATENCY JITTER` prints its port, and serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ANSWER = (
 )
 
 LATENCY, JITTER = 0.05, 0.02
-"""Seconds until an answer, give or take."""
+"""Seconds until the server answers, plus or minus the jitter."""
 
 LANES = ("kantata", "kantata over aiohttp", "httpx.AsyncClient", "aiohttp")
 NUMBERS = (8, 32, 200, 1_000, 5_000)
@@ -158,7 +158,7 @@ def microseconds(lane: str, url: str, in_flight: int) -> float:
 
 
 def lines(rounds: int, drawn: Path) -> list[Line]:
-    """The cost of a request at each number in flight, by turns on each lane."""
+    """Measure a request on each lane and at each number in flight, in alternation."""
     points: dict[str, list[tuple[float, float]]] = {lane: [] for lane in LANES}
     with serving() as url:
         things = {

@@ -43,7 +43,7 @@ class Line:
             return None
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
-    def told(self) -> dict[str, str | float]:
+    def as_json(self) -> dict[str, str | float]:
         """The line as `latest.json` stores it."""
         return {
             "name": self.name,

@@ -21,10 +21,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run `@pytest.mark.anyio` tests on both event loops, or, with `@pytest.mark.one_loop`, on asyncio alone."""
-    if "anyio_backend" in metafunc.fixturenames:
-        one = metafunc.definition.get_closest_marker("one_loop") is not None
-        metafunc.parametrize("anyio_backend", ["asyncio"] if one else ["asyncio", "trio"], indirect=True)
+    """Run `@pytest.mark.anyio` tests on both event loops, or, with `@pytest.mark.one_loop`, on asyncio alone.
+
+    With `@pytest.mark.lanes(…)`, run tests that use `lane` on each of these lanes ("own", "httpx", "aiohttp") as well, in
+    the combinations that exist.
+    """
+    if "anyio_backend" not in metafunc.fixturenames:
+        return
+    one = metafunc.definition.get_closest_marker("one_loop") is not None
+    backends = ["asyncio"] if one else ["asyncio", "trio"]
+    lanes = metafunc.definition.get_closest_marker("lanes")
+    if lanes is None or "lane" not in metafunc.fixturenames:
+        metafunc.parametrize("anyio_backend", backends, indirect=True)
+        return
+    pairs = [(backend, lane) for backend in backends for lane in lanes.args]
+    existing = [pair for pair in pairs if pair != ("trio", "aiohttp")]
+    metafunc.parametrize(("anyio_backend", "lane"), existing, indirect=["anyio_backend"])
 
 
 @pytest.fixture

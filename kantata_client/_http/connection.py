@@ -204,7 +204,7 @@ class _Answer(httpx.AsyncByteStream):
             return await anext(connection)
         except StopAsyncIteration:
             self._connection = None
-            self._pool.give_back(self._origin, connection)
+            self._pool.release(self._origin, connection)
             raise
         except BaseException as error:  # noqa: BLE001 - raised again
             self._connection = None

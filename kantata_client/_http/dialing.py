@@ -1,6 +1,6 @@
-"""TCP connections: the addresses of a host are tried in turn, a little apart (happy eyeballs, RFC 8305).
+"""TCP connections: several addresses of a host are tried at staggered times (Happy Eyeballs, RFC 8305).
 
-The event loops' own ways to connect lose a socket when they are cancelled at the wrong moment.
+The functions of asyncio and trio that connect to a host leak a socket if they are cancelled at the wrong moment.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import anyio
 
 from kantata_client._loops import on_asyncio
 
-_APART = 0.25
-"""Seconds after which the next address is tried besides."""
+_ATTEMPT_DELAY = 0.25
+"""Seconds after which the next address is tried as well, while the earlier ones are still being tried."""
 
 Address = tuple[int, tuple[str | int, ...]]
-"""Family, and what a socket of it connects to."""
+"""Address family and socket address."""
 
 
-async def dialed(host: str, port: int) -> socket.socket:
-    """A non-blocking socket that is connected to a host.
+async def dial(host: str, port: int) -> socket.socket:
+    """Connect a non-blocking socket to a host.
 
     Raises:
-        OSError: The host has no address, or none can be reached.
+        OSError: The host has no address, or no address can be reached.
     """
     addresses = await _addresses(host, port)
-    return await (_dial(addresses[0]) if len(addresses) == 1 else _first_of(addresses))
+    return await (_connected(addresses[0]) if len(addresses) == 1 else _race(addresses))
 
 
 async def _addresses(host: str, port: int) -> list[Address]:
-    """The addresses of a host, families in turn."""
+    """The addresses of a host, with address families alternating (RFC 8305, section 4)."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -45,37 +45,37 @@ async def _addresses(host: str, port: int) -> list[Address]:
     addresses: list[Address] = [(each[0], each[4]) for each in found]
     preferred = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]
-    turns = chain.from_iterable(zip_longest(preferred, others))
-    return [each for each in turns if each is not None]
+    alternating = chain.from_iterable(zip_longest(preferred, others))
+    return [each for each in alternating if each is not None]
 
 
-async def _dial(address: Address) -> socket.socket:
-    family, place = address
+async def _connected(address: Address) -> socket.socket:
+    family, target = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if on_asyncio():
-            await asyncio.get_running_loop().sock_connect(sock, place)
+            await asyncio.get_running_loop().sock_connect(sock, target)
         else:
             import trio
 
-            await trio.socket.from_stdlib_socket(sock).connect(place)
+            await trio.socket.from_stdlib_socket(sock).connect(target)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-async def _first_of(addresses: list[Address]) -> socket.socket:
-    """The first connection that is made to one of several addresses."""
-    made: list[socket.socket] = []
+async def _race(addresses: list[Address]) -> socket.socket:
+    """Connect to several addresses, and return the socket that is connected first."""
+    connected: list[socket.socket] = []
     errors: list[OSError] = []
     failed = [anyio.Event() for _ in addresses]
 
-    async def dial(index: int) -> None:
+    async def attempt(index: int) -> None:
         try:
-            made.append(await _dial(addresses[index]))
+            connected.append(await _connected(addresses[index]))
         except OSError as error:
             errors.append(error)
             failed[index].set()
@@ -85,16 +85,16 @@ async def _first_of(addresses: list[Address]) -> socket.socket:
     try:
         async with anyio.create_task_group() as group:
             for index in range(len(addresses)):
-                group.start_soon(dial, index)
-                with anyio.move_on_after(_APART):
+                group.start_soon(attempt, index)
+                with anyio.move_on_after(_ATTEMPT_DELAY):
                     await failed[index].wait()
     except BaseException:
-        _close(made)
+        _close(connected)
         raise
-    if not made:
+    if not connected:
         raise errors[0]
-    _close(made[1:])
-    return made[0]
+    _close(connected[1:])
+    return connected[0]
 
 
 def _close(sockets: list[socket.socket]) -> None:

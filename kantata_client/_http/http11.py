@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection, one exchange at a time: h11 knows the protocol, this adds the bytes and the time."""
+"""One HTTP/1.1 connection with one exchange at a time: the protocol of h11 with I/O and timeouts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from kantata_client._http.streams import Stream
 
-_LARGEST_HEAD = 100_000
-"""Most bytes of a response's status line and headers."""
+_MAX_HEAD = 100_000
+"""Largest status line and headers of a response, in bytes."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,7 +23,7 @@ class UnsentError(Exception):
 
 
 class BrokenError(Exception):
-    """The exchange broke after a byte of the request was sent."""
+    """The exchange failed after some of the request may have been sent."""
 
 
 class Connection:
@@ -36,7 +36,7 @@ class Connection:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
         self._read: float | None = None
         self._write: float | None = None
         self._total: float | None = None
@@ -60,8 +60,8 @@ class Connection:
         Args:
             method: HTTP method.
             target: Path and query.
-            headers: All headers, `host` included.
-            body: The body, or what gives its pieces.
+            headers: All headers, including `host`.
+            body: The body, or an async iterable of its pieces.
             read: Seconds to wait for each piece of the response.
             write: Seconds for each piece of the request to be accepted.
             total: Seconds from the end of the request to the end of the response.
@@ -91,11 +91,11 @@ class Connection:
             self._deadline = time.monotonic() + total
 
     async def head(self) -> tuple[int, Headers]:
-        """Status and headers of the response.
+        """Read status and headers of the response.
 
         Raises:
-            BrokenError: There is none, or it is not HTTP.
-            TimeoutError: It did not come in time.
+            BrokenError: The connection ended, or the response is not HTTP.
+            TimeoutError: The response did not arrive in time.
         """
         while True:
             event = await self._event()
@@ -115,20 +115,20 @@ class Connection:
         raise StopAsyncIteration
 
     def reusable(self) -> bool:
-        """Whether another request can be sent; call it when the body was read to its end."""
+        """Whether another request can be sent. Call it after the body was read to its end."""
         protocol = self._h11
         if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
             return False
         rest, closed = protocol.trailing_data
         if rest or closed:
-            # A second response to one request: the next request must not get it.
+            # Bytes after the response, such as a second one, must not become the answer to the next request.
             return False
         protocol.start_next_cycle()
         self.idle_since = time.monotonic()
         return True
 
     def stale(self) -> bool:
-        """Whether the idle connection can't be used again."""
+        """Whether the idle connection must not be reused."""
         return self._stream.stale()
 
     def abort(self) -> None:

@@ -1,7 +1,7 @@
-"""Connections that are kept for further requests: a stack of idle ones for each origin.
+"""Connections kept for further requests: a stack of idle connections for each origin.
 
-How many requests are in flight is bounded above, so nothing here waits or searches: a request takes the connection that was
-idle last, or makes one.
+The sender limits how many requests are in flight, so the pool neither waits nor searches: a request takes the connection
+that became idle last, or a new one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from kantata_client._http.http11 import Connection
-from kantata_client._http.streams import connected
+from kantata_client._http.streams import connect
 
 if TYPE_CHECKING:
     import ssl
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Origin: TypeAlias = tuple[bytes, str, int]
 """Scheme, host and port."""
 
-_EXPIRY = 5.0
-"""Seconds after which an idle connection is not used again: its server may be closing it."""
+_KEEPALIVE_EXPIRY = 5.0
+"""Seconds after which an idle connection is not reused, because its server may be closing it."""
 
 
 class Pool:
@@ -32,7 +32,7 @@ class Pool:
 
         Args:
             keep: Most idle connections of an origin.
-            tls: Gives the TLS context; called for origins over HTTPS only.
+            tls: Returns the TLS context; called only for origins over HTTPS.
         """
         self._keep = keep
         self._tls = tls
@@ -40,30 +40,30 @@ class Pool:
         self._busy: set[Connection] = set()
 
     async def take(self, origin: Origin, timeout: float | None) -> Connection:
-        """An idle connection, or a new one.
+        """Return an idle connection, or a new one.
 
         Raises:
             UsageError: TLS can't be set up.
-            TimeoutError: There was no connection within `timeout` seconds.
-            OSError: There is no connection.
+            TimeoutError: Connecting took longer than `timeout` seconds.
+            OSError: Connecting failed.
         """
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if time.monotonic() - connection.idle_since < _EXPIRY and not connection.stale():
+            if time.monotonic() - connection.idle_since < _KEEPALIVE_EXPIRY and not connection.stale():
                 self._busy.add(connection)
                 return connection
             connection.abort()
         scheme, host, port = origin
         tls = self._tls() if scheme == b"https" else None
-        connection = Connection(await connected(host, port, tls, timeout))
+        connection = Connection(await connect(host, port, tls, timeout))
         self._busy.add(connection)
         return connection
 
-    def give_back(self, origin: Origin, connection: Connection) -> None:
-        """Keep a connection whose response was read to its end, if it can be used again."""
+    def release(self, origin: Origin, connection: Connection) -> None:
+        """Return a connection whose response was read to its end; it is kept if it can be reused."""
         if connection not in self._busy:
-            return  # the pool was closed meanwhile
+            return  # the pool was closed in the meantime
         if not connection.reusable():
             self.discard(connection)
             return
@@ -72,7 +72,7 @@ class Pool:
         if idle is None:
             idle = self._idle[origin] = deque()
         idle.append(connection)
-        while len(idle) > self._keep or connection.idle_since - idle[0].idle_since > _EXPIRY:
+        while len(idle) > self._keep or connection.idle_since - idle[0].idle_since > _KEEPALIVE_EXPIRY:
             idle.popleft().abort()
 
     def discard(self, connection: Connection) -> None:
@@ -81,7 +81,7 @@ class Pool:
         connection.abort()
 
     def close(self) -> None:
-        """Close all connections, those in use as well."""
+        """Close all connections, including those in use."""
         idle, self._idle = self._idle, {}
         busy, self._busy = self._busy, set()
         for connection in [*(each for stack in idle.values() for each in stack), *busy]:

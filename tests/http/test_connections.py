@@ -1,4 +1,4 @@
-"""Connections: what is used again, what is not, and what bounds an answer."""
+"""Reuse of connections, and limits on the time and size of a response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.loopback import answer, listening, serving
 
 pytestmark = [
     pytest.mark.anyio,
-    # httpx leaves its own generators when an answer is given up; trio, not asyncio, mentions it.
+    # httpx leaves generators unfinished when a response is abandoned; only trio reports it.
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core):ResourceWarning"),
 ]
 ONCE = RetryPolicy(attempts=1)
@@ -42,7 +42,7 @@ def post(transport: Transport) -> Request:
 
 
 class Peer:
-    """Gives each connection's requests to a script of byte strings; counts connections."""
+    """Answers the requests of each connection with the byte strings of a script, and counts connections and requests."""
 
     def __init__(self, *script: list[bytes]):
         self.script = list(script)
@@ -65,9 +65,9 @@ class Peer:
                 pass
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["with the answer", "while it is idle"])
-async def test_a_connection_with_leftover_bytes_is_not_used_again(late):
-    """The second of two answers to one request would be taken for the answer to the next user's request."""
+@pytest.mark.parametrize("late", [False, True], ids=["with the response", "while idle"])
+async def test_connection_with_leftover_bytes_is_not_reused(late):
+    """A second response to one request would otherwise answer the next user's request."""
     other = answer(200, b'{"of":"another user"}')
     together = answer(200, b'{"n":1}') + (b"" if late else other)
     peer = Peer([together], [answer(200, b'{"n":2}')])
@@ -95,7 +95,7 @@ async def test_a_connection_with_leftover_bytes_is_not_used_again(late):
     assert peer.connections == 2
 
 
-async def test_a_connection_that_the_server_closed_is_noticed_before_a_post_leaves():
+async def test_connection_closed_by_the_server_is_replaced_before_a_post_is_sent():
     peer = Peer([answer(201)], [answer(201)])
 
     async def handle(stream):
@@ -117,7 +117,7 @@ async def test_a_connection_that_the_server_closed_is_noticed_before_a_post_leav
     "head",
     ["connection: close\r\ncontent-length: 2", "content-length: 2\r\nconnection: keep-alive, close"],
 )
-async def test_a_server_that_closes_is_believed(head):
+async def test_connection_close_header_is_honoured(head):
     peer = Peer(*[[f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n{{}}".encode()]] * 2)
     async with listening(peer) as port:
         transport = Transport(base_url=f"http://127.0.0.1:{port}")
@@ -127,7 +127,7 @@ async def test_a_server_that_closes_is_believed(head):
     assert peer.connections == 2
 
 
-async def test_a_connection_is_not_used_after_an_error_or_a_cancellation():
+async def test_connection_is_not_reused_after_an_error_or_a_cancellation():
     broken = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}"
     peer = Peer([broken], [answer()])
 
@@ -135,7 +135,7 @@ async def test_a_connection_is_not_used_after_an_error_or_a_cancellation():
         transport = Transport(base_url=f"http://127.0.0.1:{port}", timeout=0.2, retries=ONCE)
         with pytest.raises(KantataTimeoutError, match="cut off"):
             await transport.send(get(transport))
-        peer.script.insert(0, [b""])  # the next connection gets no answer
+        peer.script.insert(0, [b""])  # the next connection gets no response
         with anyio.move_on_after(0.05):
             await transport.send(get(transport))
         await transport.send(get(transport))
@@ -143,7 +143,7 @@ async def test_a_connection_is_not_used_after_an_error_or_a_cancellation():
     assert peer.connections == 3
 
 
-async def test_the_last_idle_connection_is_used_first_and_old_ones_are_closed(monkeypatch):
+async def test_last_idle_connection_is_reused_first_and_expired_ones_are_closed(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     started, release = 0, anyio.Event()
@@ -191,7 +191,7 @@ async def test_the_last_idle_connection_is_used_first_and_old_ones_are_closed(mo
         assert not pool._idle
 
 
-async def test_a_cancelled_wait_for_a_connection_leaves_nothing_behind():
+async def test_cancelled_requests_leave_no_connection_behind():
     async with serving(answer()) as server:
         transport = Transport(base_url=server.url, max_concurrency=50)
         for number in range(200):
@@ -204,7 +204,7 @@ async def test_a_cancelled_wait_for_a_connection_leaves_nothing_behind():
         await transport.aclose()
 
 
-# What bounds an answer
+# Limits of a response
 
 
 async def trickle(stream, head: bytes, drop: bytes, seconds: float):
@@ -222,15 +222,15 @@ async def trickle(stream, head: bytes, drop: bytes, seconds: float):
 TRICKLES = {
     "a byte at a time": (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b"x"),
     "chunks": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-    "100 Continue for ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "headers for ever": (b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n"),
+    "endless 100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "endless headers": (b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n"),
 }
 
 
-@pytest.mark.parametrize("lane", ["own", "httpx"])
+@pytest.mark.lanes("own", "httpx")
 @pytest.mark.parametrize("bound", ["total", "deadline"])
 @pytest.mark.parametrize("kind", TRICKLES)
-async def test_an_answer_that_trickles_in_has_its_time(lane, bound, kind):
+async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind):
     head, drop = TRICKLES[kind]
     options = {"timeout": Timeouts(total=0.3), "retries": ONCE}
     if bound == "deadline":
@@ -246,7 +246,7 @@ async def test_an_answer_that_trickles_in_has_its_time(lane, bound, kind):
         await transport.aclose()
 
 
-async def test_an_upload_may_take_longer_than_an_answer():
+async def test_total_timeout_does_not_include_the_upload():
     async def pieces():
         for _ in range(8):
             await anyio.sleep(0.05)
@@ -263,16 +263,16 @@ async def test_an_upload_may_take_longer_than_an_answer():
             await transport.aclose()
 
 
-def test_the_total_time_is_not_below_that_of_reading():
+def test_total_timeout_is_at_least_the_read_timeout():
     assert Timeouts().total == 300
     assert Timeouts(read=600).total == 600
     assert Timeouts(read=None).total is None
     assert Timeouts(read=600, total=20).total == 20
 
 
-@pytest.mark.parametrize("lane", ["own", "httpx"])
+@pytest.mark.lanes("own", "httpx")
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip", "identity"])
-async def test_an_answer_has_a_size(lane, encoding):
+async def test_response_size_is_limited(lane, encoding):
     size = 50_000_000
     body = b"x" * size
     if encoding == "deflate":
@@ -299,14 +299,14 @@ async def test_an_answer_has_a_size(lane, encoding):
         assert caught.value.status == 200
         if encoding != "identity":
             assert peak < 20_000_000
-        assert len(server.seen) == 2  # once each: the next answer would be as large
+        assert len(server.seen) == 2  # once each: another response would be as large
         await transport.aclose()
 
 
 @pytest.mark.parametrize(
     "encoding", ["gzip", "x-gzip", "deflate", "raw deflate", "gzip, deflate", "identity, gzip"]
 )
-async def test_compressed_answers_are_unpacked(encoding):
+async def test_compressed_responses_are_decompressed(encoding):
     body = plain = bytes(range(256)) * 20_000
     for each in encoding.split(", "):
         if each == "raw deflate":
@@ -331,7 +331,7 @@ async def test_compressed_answers_are_unpacked(encoding):
         ("deflate", b"\xff\xff\xff", "damaged"),
     ],
 )
-async def test_what_can_not_be_unpacked_is_an_error(encoding, body, words):
+async def test_body_that_cannot_be_decompressed_is_an_error(encoding, body, words):
     async with serving(answer(200, body, content_encoding=encoding)) as server:
         transport = Transport(base_url=server.url)
         with pytest.raises(KantataConnectionError, match=words):
@@ -345,11 +345,11 @@ async def test_what_can_not_be_unpacked_is_an_error(encoding, body, words):
         await transport.aclose()
 
 
-# Whatever a transport raises
+# Exceptions of a transport
 
 
 class Failing(httpx.AsyncBaseTransport):
-    """Raises, before or within its answer."""
+    """Raises an exception instead of the response, or within its body."""
 
     def __init__(self, error: BaseException, *, within: bool):
         self.error, self.within, self.asked = error, within, 0
@@ -370,7 +370,7 @@ class Breaking(httpx.AsyncByteStream):
         raise self.error
 
 
-@pytest.mark.parametrize("within", [False, True], ids=["before the answer", "within it"])
+@pytest.mark.parametrize("within", [False, True], ids=["before the response", "within it"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -388,7 +388,7 @@ class Breaking(httpx.AsyncByteStream):
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_any_exception_after_the_request_began_is_an_outcome(error, within):
+async def test_any_exception_of_a_transport_leaves_the_outcome_unknown(error, within):
     network = Failing(error, within=within)
     transport = Transport(base_url="https://api.example", transport=network, sleep=anyio.sleep)
     with pytest.raises(UnknownOutcomeError) as caught:
@@ -416,7 +416,7 @@ async def test_any_exception_after_the_request_began_is_an_outcome(error, within
     ],
     ids=ascii,
 )
-async def test_a_request_that_is_not_http_is_refused_before_it_is_sent(method, headers):
+async def test_request_that_is_not_valid_http_is_refused_before_it_is_sent(method, headers):
     async with serving(answer()) as server:
         transport = Transport(base_url=server.url)
         with pytest.raises(UsageError, match="Nothing was sent"):

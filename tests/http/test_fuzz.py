@@ -162,10 +162,10 @@ async def nap(_):
 async def test_any_response_is_returned_or_raises_a_kantata_error(monkeypatch):
     chance = random.Random(4711)
 
-    async def connected(host, port, tls, timeout):
+    async def connect(host, port, tls, timeout):
         return Canned(fuzzed(chance), chance)
 
-    monkeypatch.setattr(pool, "connected", connected)
+    monkeypatch.setattr(pool, "connect", connect)
     policy = RetryPolicy(attempts=2, initial=0, maximum=0, deadline=5)
     told: list[str] = []
     outcomes = {"returned": 0, "raised": 0}
@@ -201,10 +201,10 @@ async def test_any_environment_works_or_raises_a_kantata_error(monkeypatch):
     trust = Trust()
     context = trust.context(ssl.create_default_context)
 
-    async def connected(host, port, tls, timeout):
+    async def connect(host, port, tls, timeout):
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(pool, "connected", connected)
+    monkeypatch.setattr(pool, "connect", connect)
     monkeypatch.setattr("httpx.create_ssl_context", lambda *_, **__: context)
 
     async def refused(*_):
