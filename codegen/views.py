@@ -199,6 +199,11 @@ class ResourceView(_View):
         return [*generated, *self.facts.handwritten_calls]
 
     @property
+    def file_calls(self) -> list[str]:
+        """The methods that return the content of a file."""
+        return [each.name for each in self.operations if each.facts.result == "file"]
+
+    @property
     def title(self) -> str:
         return self.facts.operations[0].tags[0] if self.facts.operations[0].tags else self.facts.name
 

@@ -6,8 +6,8 @@
         async for story in kantata.stories.list(workspace_id=10, include=["assignees"]):
             print(story.title, [user.full_name for user in story.assignees])
 
-The names in `__all__` are public, and so are the modules `models`, `api`, `errors`, `hooks`, `oauth`, `stores` and
-`sandbox`. Each is imported on first use.
+The names in `__all__` are public, and so are the modules `models`, `operations`, `api`, `errors`, `hooks`, `oauth`,
+`stores` and `sandbox`. Each is imported on first use.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.throttle import AdaptiveThrottle, FixedRate, Throttle
     from kantata_client._http.tokens import TokenProvider
+    from kantata_client._http.transport import StreamedResponse
     from kantata_client._lists.paginator import Paginator
     from kantata_client._lists.tables import table
     from kantata_client._lists.walk import Page
@@ -102,6 +103,7 @@ __all__ = [
     "RedisThrottle",
     "RetryPolicy",
     "ServerError",
+    "StreamedResponse",
     "Throttle",
     "Timeouts",
     "TokenProvider",
@@ -134,6 +136,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "Paginator": "_lists.paginator",
     "RedisThrottle": "_http.redis_throttle",
     "RetryPolicy": "_http.retry",
+    "StreamedResponse": "_http.transport",
     "Throttle": "_http.throttle",
     "Timeouts": "_http.messages",
     "TokenProvider": "_http.tokens",

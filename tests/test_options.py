@@ -14,12 +14,15 @@ from kantata_client import (
     File,
     Kantata,
     KantataTimeoutError,
+    NotFoundError,
     RetryPolicy,
     ServerError,
+    StreamedResponse,
     Timeouts,
     UsageError,
 )
 from kantata_client.models import Story
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ def service(httpx_mock: HTTPXMock) -> Service:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("retries", "sent"), [(0, 1), (2, 3), (RetryPolicy(attempts=2, initial=0), 2)])
+@pytest.mark.parametrize(("retries", "sent"), [(0, 1), (2, 3), (RetryPolicy(retries=1, initial=0), 2)])
 async def test_retries_count_repetitions(service: Service, retries: Any, sent: int) -> None:
     service.status, service.answer = 503, b""
     kantata = service.client(retries=retries)
@@ -96,7 +99,7 @@ def test_invalid_retries_are_rejected(service: Service, retries: Any) -> None:
 @pytest.mark.anyio
 async def test_retries_of_a_copy_leave_the_original_unchanged(service: Service) -> None:
     service.status, service.answer = 503, b""
-    kantata = service.client(retries=RetryPolicy(attempts=3, initial=0))
+    kantata = service.client(retries=RetryPolicy(retries=2, initial=0))
     with pytest.raises(ServerError):
         await kantata.with_options(retries=0).stories.get(7)
     assert len(service.seen) == 1
@@ -230,6 +233,50 @@ async def test_with_response_has_hand_written_methods(service: Service) -> None:
 def test_with_response_lacks_methods_that_send_several_requests(service: Service, name: str) -> None:
     with pytest.raises(AttributeError, match=f"StoriesWithResponse has no '{name}'.*no single response"):
         getattr(service.client().stories.with_response, name)
+
+
+# --- files ---
+
+
+@pytest.mark.anyio
+async def test_streaming_response_of_a_file(service: Service) -> None:
+    service.answer = b"a,b\n1,2\n"
+    records = service.client().with_options(headers={"x-trace": "1"}).project_accounting_records
+    async with records.with_streaming_response.export_to_csv(
+        include="workspace", extra_query={"beta": True}
+    ) as response:
+        assert isinstance(response, StreamedResponse)
+        content = b"".join([chunk async for chunk in response])
+    assert content == service.answer == await records.export_to_csv()
+    assert (response.status, response.request_id) == (200, "r-1")
+    first = service.seen[0]
+    assert dict(first.url.params) == {"include": "workspace", "beta": "true"}
+    assert (first.headers["accept-encoding"], first.headers["x-trace"]) == ("identity", "1")
+
+
+@pytest.mark.anyio
+async def test_streaming_response_of_an_error(service: Service) -> None:
+    service.status, service.answer = 404, {"errors": [{"type": "system", "message": "Gone"}]}
+    records = service.client().project_accounting_records
+    with pytest.raises(NotFoundError, match="Gone"):
+        async with records.with_streaming_response.export_to_csv():
+            pass
+
+
+def test_every_method_that_returns_a_file_has_a_streaming_variant() -> None:
+    kantata = Kantata("secret")
+    for operation in OPERATIONS.values():
+        if operation.result == "file":
+            assert hasattr(getattr(kantata, operation.resource).with_streaming_response, operation.name)
+
+
+@pytest.mark.anyio
+async def test_with_response_of_an_upload() -> None:
+    async with Sandbox(seed="empty").client() as kantata:
+        response = await kantata.attachments.with_response.upload(b"%PDF", type="receipt", filename="a.pdf")
+        assert response.value.filename == "a.pdf"
+        assert response.status == 200
+        assert response.request_id
 
 
 # --- request and stream ---

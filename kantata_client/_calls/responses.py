@@ -1,21 +1,26 @@
-"""`with_response`: results together with their HTTP responses."""
+"""`with_response` and `with_streaming_response`: results together with their HTTP responses."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from contextlib import asynccontextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 import attrs
 
+from kantata_client._calls.arguments import path_of, query_of
 from kantata_client._calls.session import Session
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
     from types import MethodType
 
+    from kantata_client._contract import Operation
     from kantata_client._http.messages import Response
+    from kantata_client._http.transport import StreamedResponse
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -73,6 +78,46 @@ def with_response(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any,
         return APIResponse(value, response.status, response.headers, response.content)
 
     return recorded
+
+
+class Streaming(Session):
+    """A session for one call, whose file is not read but opened."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.transport, session.tokens, session.drift, session.options)
+
+    async def file(
+        self,
+        operation: Operation,
+        path: tuple[int | str, ...],
+        query: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
+    ) -> Any:
+        """The context manager of the response, instead of the file's content."""
+        return self.stream(operation, path_of(operation, path), query_of(operation, query))
+
+
+def with_streaming_response(
+    call: Callable[P, Awaitable[bytes]],
+) -> Callable[P, AbstractAsyncContextManager[StreamedResponse]]:
+    """A method of a resource that opens a file, to be read piece by piece, instead of returning its content.
+
+    Args:
+        call: A bound coroutine method that returns the content, and sends no body.
+    """
+    method = cast("MethodType", call)
+    owner: Any = method.__self__
+
+    @wraps(call)
+    @asynccontextmanager
+    async def streamed(*arguments: P.args, **named: P.kwargs) -> AsyncGenerator[StreamedResponse]:
+        streaming = owner._with_session(Streaming(owner._session))
+        async with await getattr(streaming, method.__name__)(*arguments, **named) as response:
+            yield response
+
+    return streamed
 
 
 class WithResponse:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Model")
 
 _NOTHING: Mapping[str, Any] = {}
+_ANY_CONTENT: Mapping[str, str] = {"accept": "*/*", "accept-encoding": "identity"}
 
 
 class Session:
@@ -113,8 +114,11 @@ class Session:
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Send a request, and read the response piece by piece."""
-        request = self._request(operation, path, query=query, headers=headers)
+        """Send a request, and read the response piece by piece, not compressed for the transfer."""
+        own = _NOTHING if self.options is None else self.options.headers
+        request = self._request(
+            operation, path, query=query, headers={**_ANY_CONTENT, **own, **(headers or {})}
+        )
         async with (
             nullcontext() if self.options is None else self.options.limit(),
             self.transport.stream(request, self.tokens) as response,
@@ -176,6 +180,17 @@ class Session:
         except MalformedResponseError as error:
             raise _located(error, operation, path) from None
         return found[0]
+
+    async def file(
+        self,
+        operation: Operation,
+        path: tuple[int | str, ...],
+        query: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
+    ) -> bytes:
+        """Perform an operation that returns a file."""
+        response, _ = await self.perform(operation, path, query, body)
+        return response.content
 
     async def many(
         self,

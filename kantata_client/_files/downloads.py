@@ -136,7 +136,7 @@ class _Transfer:
                     if self.target.received > before:
                         failures = addresses = 0
                     failures += 1
-                    if failures >= policy.attempts:
+                    if failures > policy.retries:
                         raise
                     await transport.rest(policy.delay(failures))
                 except APIError as error:

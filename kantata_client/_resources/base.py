@@ -116,8 +116,7 @@ class Resource:
         extra_body: Mapping[str, object] | None = None,
     ) -> bytes:
         query, body = with_extras(operation, query, body, extra_query, extra_body)
-        response, _ = await self._session.perform(operation, path, query, body)
-        return response.content
+        return await self._session.file(operation, path, query, body)
 
     def _create_many(
         self,

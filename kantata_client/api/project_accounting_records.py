@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from kantata_client._calls.responses import WithResponse, with_response
+from kantata_client._calls.responses import WithResponse, with_response, with_streaming_response
 from kantata_client._calls.unset import UNSET, Unset
 from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
@@ -544,6 +544,11 @@ class ProjectAccountingRecords(ProjectAccountingRecordsMethods):
         """The methods that return one result, each returning an `APIResponse` with status and headers."""
         return ProjectAccountingRecordsWithResponse(self)
 
+    @property
+    def with_streaming_response(self) -> ProjectAccountingRecordsWithStreamingResponse:
+        """The methods that return a file, each as a context manager of the response, which is read piece by piece."""
+        return ProjectAccountingRecordsWithStreamingResponse(self)
+
 
 class ProjectAccountingRecordsWithResponse(WithResponse):
     """`project_accounting_records.with_response`: methods that return an `APIResponse`."""
@@ -556,3 +561,10 @@ class ProjectAccountingRecordsWithResponse(WithResponse):
         self.get = with_response(resource.get)
         self.download_csv = with_response(resource.download_csv)
         self.upload_csv = with_response(resource.upload_csv)
+
+
+class ProjectAccountingRecordsWithStreamingResponse:
+    """`project_accounting_records.with_streaming_response`: methods that return a context manager of a `StreamedResponse`."""
+
+    def __init__(self, resource: ProjectAccountingRecords) -> None:
+        self.export_to_csv = with_streaming_response(resource.export_to_csv)

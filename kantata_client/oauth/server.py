@@ -44,7 +44,7 @@ class Wire(Transport):
 
     def __init__(self, base_url: str, timeout: float, transport: AsyncTransport | None) -> None:
         """`base_url` is the token endpoint's origin, `timeout` is in seconds."""
-        retries = RetryPolicy(attempts=3, deadline=timeout)
+        retries = RetryPolicy(retries=2, deadline=timeout)
         super().__init__(base_url=base_url, timeout=timeout, retries=retries, transport=transport)
 
     async def post(self, url: str, form: Secrets, basic: Secret | None) -> Response:

@@ -37,7 +37,7 @@ async def main(url: str, token: str, workspace: str, journal: str, way: str) -> 
             token,
             base_url=url,
             timeout=Timeouts(connect=2, read=0.5, write=2),
-            retries=RetryPolicy(attempts=5, initial=0.01, maximum=0.03),
+            retries=RetryPolicy(retries=4, initial=0.01, maximum=0.03),
             throttle=FixedRate(2_000),
         ) as kantata:
             entries = kantata.time_entries

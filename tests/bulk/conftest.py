@@ -41,7 +41,7 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     sandbox = Sandbox("empty")
     async with sandbox.client(
-        retries=RetryPolicy(attempts=5, initial=0.001, maximum=0.002),
+        retries=RetryPolicy(retries=4, initial=0.001, maximum=0.002),
         timeout=Timeouts(connect=2, read=0.1, write=2),
         throttle=FixedRate(100_000),
     ) as kantata:

@@ -266,7 +266,7 @@ def _submission() -> dict[str, Any]:
 
 
 async def test_soft_deletions(place: Place) -> None:
-    policy = RetryPolicy(attempts=1)
+    policy = RetryPolicy(retries=0)
     async with place.sandbox.client(retries=policy) as kantata:
         with pytest.raises(UsageError, match="the input is empty"):
             await kantata.project_accounting_records.delete_many([])

@@ -93,7 +93,7 @@ class Trial:
             base_url=self.session.base_url,
             transport=self.service,
             timeout=Timeouts(connect=2, read=0.02, write=2),
-            retries=RetryPolicy(attempts=4, initial=0.001, maximum=0.002),
+            retries=RetryPolicy(retries=3, initial=0.001, maximum=0.002),
             throttle=FixedRate(1e6),
         ) as kantata:
             entries = kantata.time_entries

@@ -30,7 +30,7 @@ def client(place: Place, transport: httpx.AsyncBaseTransport) -> Kantata:
         session.tokens,
         base_url=session.base_url,
         transport=transport,
-        retries=RetryPolicy(attempts=3, initial=0.001, maximum=0.002),
+        retries=RetryPolicy(retries=2, initial=0.001, maximum=0.002),
         throttle=FixedRate(100_000),
     )
 

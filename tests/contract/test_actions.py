@@ -110,7 +110,7 @@ async def test_what_a_lost_answer_means(name: str, ending: str | int) -> None:
                 raise httpx.ReadError("reset")
             return httpx.Response(int(ending), headers={"location": "https://login.example/"}, content=b"")
 
-    retries = RetryPolicy(attempts=3, initial=0, maximum=0)
+    retries = RetryPolicy(retries=2, initial=0, maximum=0)
     async with Kantata("t", transport=Losing(), retries=retries, throttle=FixedRate(1e6)) as kantata:
         with pytest.raises(KantataError) as caught:
             await call(kantata)

@@ -63,7 +63,7 @@ class Storage(httpx.AsyncBaseTransport):
 
 
 def client(storage: Storage, **options: Any) -> Kantata:
-    retries = RetryPolicy(attempts=2, initial=0, maximum=0)
+    retries = RetryPolicy(retries=1, initial=0, maximum=0)
     return Kantata("t", transport=storage, retries=retries, throttle=FixedRate(1e6), **options)
 
 

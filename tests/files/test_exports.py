@@ -354,7 +354,7 @@ async def with_cdn(answer: Callable[[], httpx.Response]) -> AsyncIterator[Kantat
         body = {"count": 1, "results": [{"key": "exports", "id": "1"}], "exports": {"1": export}}
         return httpx.Response(200, json=body)
 
-    transport, retries = httpx.MockTransport(handle), RetryPolicy(attempts=3, initial=0)
+    transport, retries = httpx.MockTransport(handle), RetryPolicy(retries=2, initial=0)
     async with Kantata("token-x", transport=transport, retries=retries) as kantata:
         yield kantata
 

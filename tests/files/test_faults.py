@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core):ResourceWarning"),
 ]
 
-RETRIES = RetryPolicy(initial=0.01, attempts=6)
+RETRIES = RetryPolicy(initial=0.01, retries=5)
 
 
 async def test_uploads_through_faults() -> None:

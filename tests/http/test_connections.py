@@ -30,7 +30,7 @@ pytestmark = [
     # httpx leaves generators unfinished when a response is abandoned; only trio reports it.
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core):ResourceWarning"),
 ]
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(retries=0)
 
 
 def get(transport: Transport, path: str = "/stories") -> Request:
@@ -234,7 +234,7 @@ async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind)
     head, drop = TRICKLES[kind]
     options = {"timeout": Timeouts(total=0.3), "retries": ONCE}
     if bound == "deadline":
-        options = {"retries": RetryPolicy(attempts=1, deadline=0.3)}
+        options = {"retries": RetryPolicy(retries=0, deadline=0.3)}
     async with listening(lambda stream: trickle(stream, head, drop, 10)) as port:
         network = None if lane == "own" else httpx.AsyncHTTPTransport()
         transport = Transport(base_url=f"http://127.0.0.1:{port}", transport=network, **options)

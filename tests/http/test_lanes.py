@@ -120,7 +120,7 @@ async def test_other_requests_are_sent_once_and_their_outcome_is_unknown(connect
 async def test_broken_idle_connection_does_not_repeat_a_request(connect, fault, method):
     """No transport may repeat a request by itself, so the server counts them."""
     async with serving(answer(200), fault, answer(200)) as server:
-        transport = connect(server.url, retries=RetryPolicy(attempts=1))
+        transport = connect(server.url, retries=RetryPolicy(retries=0))
         await transport.send(request(transport, method))
         with pytest.raises(UnknownOutcomeError if method == "POST" else KantataConnectionError) as caught:
             await transport.send(request(transport, method))
@@ -132,7 +132,7 @@ async def test_broken_idle_connection_does_not_repeat_a_request(connect, fault, 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_read_timeout(connect, method):
     async with serving("silence") as server:
-        transport = connect(server.url, timeout=Timeouts(read=0.2), retries=RetryPolicy(attempts=2))
+        transport = connect(server.url, timeout=Timeouts(read=0.2), retries=RetryPolicy(retries=1))
         kind = UnknownOutcomeError if method == "POST" else KantataConnectionError
         with pytest.raises(kind, match="no answer in time"):
             await transport.send(request(transport, method))
@@ -155,7 +155,7 @@ async def test_unresolvable_host_leaves_the_request_unsent(connect, monkeypatch,
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    transport = connect("https://nobody.invalid", retries=RetryPolicy(attempts=2))
+    transport = connect("https://nobody.invalid", retries=RetryPolicy(retries=1))
     with pytest.raises(KantataConnectionError, match="Nothing was carried out") as caught:
         await transport.send(request(transport, method))
     assert caught.value.unsent
@@ -170,7 +170,7 @@ async def test_too_many_open_files_names_ulimit(connect, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    transport = connect("http://127.0.0.1:9", retries=RetryPolicy(attempts=2))
+    transport = connect("http://127.0.0.1:9", retries=RetryPolicy(retries=1))
     monkeypatch.setattr(socket, "socket", full)
     with pytest.raises(KantataConnectionError, match=r"ulimit -n.*max_concurrency") as caught:
         await transport.send(request(transport, "POST"))
@@ -312,7 +312,7 @@ async def test_aiohttp_without_the_extra_names_it(monkeypatch):
 
 async def test_aiohttp_is_refused_on_trio(anyio_backend, caplog):
     caplog.set_level(logging.ERROR)
-    transport = Transport(base_url="http://127.0.0.1:9", transport="aiohttp", retries=RetryPolicy(attempts=1))
+    transport = Transport(base_url="http://127.0.0.1:9", transport="aiohttp", retries=RetryPolicy(retries=0))
     with pytest.raises(KantataError) as caught:
         await transport.send(request(transport, "GET"))
     assert isinstance(caught.value, UsageError) is (anyio_backend == "trio")

@@ -93,7 +93,7 @@ def test_a_policy_without_repetitions_sends_once() -> None:
     service = Service(Windows(0, 60))
 
     async def main() -> None:
-        transport = connect(service, retries=RetryPolicy(attempts=1))
+        transport = connect(service, retries=RetryPolicy(retries=0))
         with pytest.raises(RateLimitedError):
             await transport.send(Request("GET", URL))
         await transport.aclose()

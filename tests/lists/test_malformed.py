@@ -27,7 +27,7 @@ def client(content: bytes, content_type: str = "application/json") -> Kantata:
             200, content=content, headers={"x-request-id": "r-42", "content-type": content_type}
         )
 
-    return Kantata("secret", transport=httpx.MockTransport(answer), retries=RetryPolicy(attempts=1))
+    return Kantata("secret", transport=httpx.MockTransport(answer), retries=RetryPolicy(retries=0))
 
 
 def with_title(value: bytes) -> bytes:

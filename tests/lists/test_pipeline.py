@@ -51,7 +51,7 @@ class Slow(httpx.AsyncBaseTransport):
         return httpx.Response(200, content=envelope("stories", objects, self.pages * self.size))
 
     def client(self, **options: Any) -> Kantata:
-        return Kantata("secret", transport=self, retries=RetryPolicy(attempts=1), **options)
+        return Kantata("secret", transport=self, retries=RetryPolicy(retries=0), **options)
 
 
 async def settled() -> None:
@@ -299,7 +299,7 @@ async def test_an_error_comes_in_its_turn_and_the_walk_goes_on_behind_it() -> No
     failing.fill(95, 1.0)
     found: list[int] = []
     errors: list[str] = []
-    async with Kantata("secret", transport=failing, retries=RetryPolicy(attempts=1)) as kantata:
+    async with Kantata("secret", transport=failing, retries=RetryPolicy(retries=0)) as kantata:
         pages = kantata.stories.list(per_page=10).pages(concurrency=6)
         for _ in range(40):
             try:

@@ -34,7 +34,7 @@ def service(count: int = 95, **options: Any) -> ListService:
 
 
 def client(transport: httpx.AsyncBaseTransport) -> Kantata:
-    return Kantata("secret", transport=transport, retries=RetryPolicy(attempts=1))
+    return Kantata("secret", transport=transport, retries=RetryPolicy(retries=0))
 
 
 def ids(items: list[Any]) -> list[int]:

@@ -29,7 +29,7 @@ from kantata_client.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-FAST = RetryPolicy(attempts=4, initial=0.001, maximum=0.002)
+FAST = RetryPolicy(retries=3, initial=0.001, maximum=0.002)
 SHORT = Timeouts(connect=2, read=0.2, write=2)
 
 
@@ -143,7 +143,7 @@ async def test_a_reset_is_a_tcp_reset(sandbox: Sandbox) -> None:
 @pytest.mark.anyio
 async def test_faults_match_by_method_path_after_and_times(sandbox: Sandbox) -> None:
     sandbox.faults.status(500, method="GET", path="/roles", after=1, times=2)
-    async with connected(sandbox, "in process", retries=RetryPolicy(attempts=1)) as kantata:
+    async with connected(sandbox, "in process", retries=RetryPolicy(retries=0)) as kantata:
         await kantata.users.me()
         await kantata.roles.list().collect()
         for _ in range(2):
@@ -198,7 +198,7 @@ async def test_refuse_rejects_bodies_with_matching_items(sandbox: Sandbox) -> No
 async def test_a_closed_port_is_a_connection_error(sandbox: Sandbox) -> None:
     async with sandbox.serve() as server:
         url = server.url
-    async with Kantata("x", base_url=url, retries=RetryPolicy(attempts=1)) as kantata:
+    async with Kantata("x", base_url=url, retries=RetryPolicy(retries=0)) as kantata:
         with pytest.raises(KantataConnectionError, match="Nothing was carried out"):
             await kantata.roles.create(name="Pilot")
 
