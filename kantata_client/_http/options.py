@@ -42,7 +42,7 @@ def parse_retries(value: object) -> RetryPolicy | None:
     from kantata_client._http.retry import RetryPolicy
 
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return RetryPolicy(attempts=value + 1)
+        return RetryPolicy(retries=value)
     if not isinstance(value, RetryPolicy):
         raise UsageError(
             f"retries is {value!r}: pass how often to repeat a request (0 for never), or RetryPolicy(…).",

@@ -33,11 +33,11 @@ _ELSEWHERE = frozenset({307, 308})
 class RetryPolicy:
     """When a request is repeated, how often, and for how long.
 
-    `RetryPolicy(attempts=1)` never repeats. A POST is repeated only if it certainly was not carried out, with any policy.
+    `RetryPolicy(retries=0)` never repeats. A POST is repeated only if it certainly was not carried out, with any policy.
     """
 
-    attempts: int = 5
-    """Maximum number of attempts, including the first. Attempts answered by 429 do not count: the deadline limits them."""
+    retries: int = 4
+    """How often a request is repeated at most. Repetitions after a 429 do not count: the deadline limits them."""
     initial: float = 0.5
     """Longest wait in seconds after the first failed attempt. It doubles after each further one."""
     maximum: float = 30.0
@@ -58,11 +58,11 @@ class RetryPolicy:
         Raises:
             UsageError: A value has the wrong type or is out of range.
         """
-        values: list[object] = [self.attempts, self.initial, self.maximum, self.deadline, self.longest_pause]
-        attempts, *times = values
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        values: list[object] = [self.retries, self.initial, self.maximum, self.deadline, self.longest_pause]
+        retries, *times = values
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise UsageError(
-                f"{self!r}: attempts must be an integer of at least 1 (1 sends each request once)."
+                f"{self!r}: retries must be an integer of at least 0 (0 sends each request once)."
             )
         if not all(isinstance(time, (int, float)) and time >= 0 for time in times):
             raise UsageError(
@@ -127,5 +127,5 @@ def decide(
     reads = method in _READING and outcome in policy.read_statuses
     transient = isinstance(outcome, str) or outcome in policy.statuses or reads
     # Only the deadline limits repetitions after 429, because other programs may have used up the quota of a whole minute.
-    attempts_left = policy.attempts > 1 if outcome == 429 else attempt < policy.attempts
-    return "retry" if transient and replayable and attempts_left else "fail"
+    retries_left = policy.retries > 0 if outcome == 429 else attempt <= policy.retries
+    return "retry" if transient and replayable and retries_left else "fail"

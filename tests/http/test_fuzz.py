@@ -166,7 +166,7 @@ async def test_any_response_is_returned_or_raises_a_kantata_error(monkeypatch):
         return Canned(fuzzed(chance), chance)
 
     monkeypatch.setattr(pool, "connect", connect)
-    policy = RetryPolicy(attempts=2, initial=0, maximum=0, deadline=5)
+    policy = RetryPolicy(retries=1, initial=0, maximum=0, deadline=5)
     told: list[str] = []
     outcomes = {"returned": 0, "raised": 0}
     kantata = None

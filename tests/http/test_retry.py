@@ -14,7 +14,7 @@ SAFE, WRITES = ("GET", "HEAD", "PUT", "DELETE"), ("POST", "PATCH")
 @pytest.mark.parametrize("method", SAFE + WRITES)
 def test_requests_that_were_certainly_not_carried_out_are_repeated(method):
     assert decide(POLICY, method, "unsent", 1) == "retry"
-    assert decide(POLICY, method, "unsent", POLICY.attempts) == "fail"
+    assert decide(POLICY, method, "unsent", POLICY.retries + 1) == "fail"
     assert decide(POLICY, method, "unsent", 1, replayable=False) == "fail"
 
 
@@ -23,14 +23,14 @@ def test_a_429_does_not_count_as_an_attempt(method):
     assert decide(POLICY, method, 429, 1) == "retry"
     assert decide(POLICY, method, 429, 1_000) == "retry"
     assert decide(POLICY, method, 429, 1, replayable=False) == "fail"
-    assert decide(RetryPolicy(attempts=1), method, 429, 1) == "fail"
+    assert decide(RetryPolicy(retries=0), method, 429, 1) == "fail"
     assert decide(RetryPolicy(statuses=frozenset({503})), method, 429, 1) == "fail"
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 520, 521, 522, 523, 524, 530])
 def test_reads_are_repeated_after_more_statuses_than_writes(status):
     assert {decide(POLICY, method, status, 1) for method in ("GET", "HEAD")} == {"retry"}
-    assert decide(POLICY, "GET", status, POLICY.attempts) == "fail"
+    assert decide(POLICY, "GET", status, POLICY.retries + 1) == "fail"
     assert {decide(POLICY, method, status, 1) for method in ("PUT", "DELETE")} == {"fail"}
     assert decide(POLICY, "POST", status, 1) == ("fail" if status < 500 else "unknown")
 
@@ -44,7 +44,7 @@ def test_retry_after_is_capped():
 
 def test_a_policy_is_not_a_tuple():
     assert RetryPolicy() != (5, 0.5, 30.0, 300.0, RetryPolicy().statuses)
-    assert RetryPolicy() == RetryPolicy(attempts=5)
+    assert RetryPolicy() == RetryPolicy(retries=4)
     with pytest.raises(TypeError):
         tuple(RetryPolicy())
 
@@ -52,8 +52,8 @@ def test_a_policy_is_not_a_tuple():
 @pytest.mark.parametrize("outcome", ["lost", 502, 503, 504])
 def test_requests_that_may_have_been_carried_out_are_repeated_only_if_idempotent(outcome):
     assert {decide(POLICY, method, outcome, 1) for method in SAFE} == {"retry"}
-    assert {decide(POLICY, method, outcome, POLICY.attempts) for method in SAFE} == {"fail"}
-    for attempt in (1, POLICY.attempts):
+    assert {decide(POLICY, method, outcome, POLICY.retries + 1) for method in SAFE} == {"fail"}
+    for attempt in (1, POLICY.retries + 1):
         assert {decide(POLICY, method, outcome, attempt) for method in WRITES} == {"unknown"}
 
 
@@ -88,7 +88,7 @@ def test_a_501_means_that_nothing_was_done():
 
 
 def test_no_policy_repeats_a_post_with_an_unknown_outcome():
-    eager = RetryPolicy(attempts=99, statuses=frozenset(range(600)))
+    eager = RetryPolicy(retries=98, statuses=frozenset(range(600)))
     assert {decide(eager, "POST", outcome, 1) for outcome in ("lost", 500, 502, 503, 504)} == {"unknown"}
 
 
@@ -105,7 +105,7 @@ def test_retry_after_can_lengthen_the_delay():
     assert POLICY.delay(5, 1, lambda low, high: high) == 8
 
 
-@pytest.mark.parametrize("change", [{"attempts": 0}, {"initial": -1}, {"deadline": -1}])
+@pytest.mark.parametrize("change", [{"retries": -1}, {"initial": -1}, {"deadline": -1}])
 def test_an_invalid_policy_is_rejected(change):
     with pytest.raises(UsageError):
         RetryPolicy(**change).check()

@@ -130,7 +130,7 @@ async def test_get_put_and_delete_are_repeated(serving, answer, connect, method,
 async def test_a_post_is_never_repeated_after_its_body_may_have_arrived(serving, answer, connect, fault):
     fault = answer(fault) if isinstance(fault, int) else fault
     async with serving(fault, answer(201)) as server:
-        transport = connect(server, retries=RetryPolicy(attempts=50))
+        transport = connect(server, retries=RetryPolicy(retries=49))
         with pytest.raises(UnknownOutcomeError) as caught:
             await transport.send(post(transport), as_provider(TOKEN))
         assert server.connections == 1
@@ -230,7 +230,7 @@ async def test_no_connection_raises_a_connection_error(connect):
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_an_earlier_lost_attempt_may_have_been_carried_out(connect, httpx_mock, method):
     transport = connect(
-        "https://api.example", transport=httpx.AsyncHTTPTransport(), retries=RetryPolicy(attempts=2)
+        "https://api.example", transport=httpx.AsyncHTTPTransport(), retries=RetryPolicy(retries=1)
     )
     httpx_mock.add_exception(httpx.ReadTimeout(""))
     httpx_mock.add_exception(httpx.ConnectError("refused"), is_reusable=True)
@@ -245,7 +245,7 @@ async def test_an_earlier_lost_attempt_may_have_been_carried_out(connect, httpx_
 
 async def test_a_timeout_of_a_get_raises_a_timeout_error(serving, connect):
     async with serving("silence") as server:
-        transport = connect(server, timeout=Timeouts(read=0.2), retries=RetryPolicy(attempts=2))
+        transport = connect(server, timeout=Timeouts(read=0.2), retries=RetryPolicy(retries=1))
         with pytest.raises(KantataTimeoutError, match="no answer in time"):
             await transport.send(request(transport))
     assert len(server.seen) == 2
@@ -253,7 +253,7 @@ async def test_a_timeout_of_a_get_raises_a_timeout_error(serving, connect):
 
 async def test_attempts_and_waits_are_bounded(serving, answer, connect):
     async with serving(answer(503)) as server:
-        transport = connect(server, retries=RetryPolicy(attempts=4, initial=1))
+        transport = connect(server, retries=RetryPolicy(retries=3, initial=1))
         with pytest.raises(ServerError) as caught:
             await transport.send(request(transport))
         assert len(server.seen) == 4
@@ -855,7 +855,7 @@ async def test_an_unclosed_client_is_garbage_collected(httpx_mock):
         {"max_concurrency": 0},
         {"max_concurrency": True},
         {"max_concurrency": "8"},
-        {"retries": RetryPolicy(attempts=0)},
+        {"retries": RetryPolicy(retries=-1)},
         {"retries": RetryPolicy("3")},
         {"retries": RetryPolicy(deadline="60")},
         {"retries": -1},
@@ -892,5 +892,5 @@ async def test_retries_and_throttle_accept_numbers(serving, answer, connect):
         with pytest.raises(ServerError):
             await transport.send(request(transport))
         assert len(server.seen) == 3
-    assert transport.retries == RetryPolicy(attempts=3)
+    assert transport.retries == RetryPolicy(retries=2)
     assert isinstance(transport.throttle, FixedRate)
