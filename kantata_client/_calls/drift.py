@@ -1,8 +1,8 @@
-"""Drift: where the service's objects differ from the contract. It breaks nothing; it is noticed, counted and reported.
+"""Drift: differences between the service's objects and the contract. They break nothing; they are counted and reported.
 
-The first response of an operation is checked as a whole, of later ones a sample, all of them with `on_drift="raise"`.
-The check is msgspec's, against types made from a model's annotations; only an object that fails it is looked at field by
-field.
+The first response of an operation is checked completely, and later ones by a sample; with `on_drift="raise"`, all of them
+are checked completely. msgspec checks an object against types made from the model's annotations; only an object that fails
+is checked field by field.
 """
 
 from __future__ import annotations
@@ -34,29 +34,30 @@ logger = logging.getLogger("kantata_client")
 _NOTHING: Mapping[str, object] = {}
 _PATTERN_LENGTH = 24
 _PLAIN = ""
-"""Stands for an envelope key where there is no envelope."""
+"""The key under which objects are checked that came without an envelope."""
 _MOST_ROWS = 1_000
 _LONGEST_NAME = 80
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}|\d+")
-"""A part of a name that is an id: a UUID, a long hexadecimal number, digits."""
-_RARE = 8
-"""Of so many responses one has an object of each sideload checked."""
+"""An id within a name: a UUID, a long hexadecimal number, or digits."""
+_SIDELOAD_INTERVAL = 8
+"""One of so many responses has an object of each type of sideload checked."""
 
 
 @resolvable
 class Drift:
-    """What was noticed so far: iterate it for the rows, print it for a table."""
+    """The differences noticed so far. Iterate over it for the rows, print it for a table."""
 
     def __init__(self, on_drift: OnDrift) -> None:
         self._rows: dict[tuple[str, str], DriftRow] = {}
         if on_drift not in ("warn", "raise", "ignore"):
-            raise UsageError(f"on_drift is {on_drift!r}, it takes 'warn', 'raise' or 'ignore'")
+            raise UsageError(f"on_drift must be 'warn', 'raise' or 'ignore', not {on_drift!r}")
         self._on_drift: OnDrift = on_drift
         self._known_operations: set[str] = set()
-        self._turn = 0
+        self._responses = 0
         self.unlisted = 0
-        """Differences that came after the table was full, which it is with 1,000 rows."""
+        """How many differences came after the table was full, with 1,000 rows."""
         self._found: dict[tuple[str, str], None] = {}
+        """The differences in the current response, by model and field."""
 
     def __iter__(self) -> Iterator[DriftRow]:
         return iter(list(self._rows.values()))  # a request under way may add to it
@@ -72,7 +73,7 @@ class Drift:
 
     def __str__(self) -> str:
         if not self._rows:
-            return "no difference from the contract was noticed"
+            return "no differences from the contract"
         head = ("model", "field", "contract", "received", "times", "first seen in", "request id")
         rows = [
             (
@@ -93,7 +94,7 @@ class Drift:
             for line in lines
         ]
         table += [
-            f"{row.model}.{row.field} stands for names with ids in them, such as {', '.join(row.examples)}"
+            f"{row.model}.{row.field} stands for names that contain an id, such as {', '.join(row.examples)}"
             for row in self
             if row.examples
         ]
@@ -104,10 +105,10 @@ class Drift:
         return "\n".join(table)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as JSON, which `python -m codegen drift` in this project's repository turns into corrections.
+        """Write the table as JSON; `python -m codegen drift` in this project's repository turns it into corrections.
 
         Args:
-            path: The file; one that exists is replaced.
+            path: The file; an existing one is replaced.
         """
         import json
 
@@ -128,7 +129,7 @@ class Drift:
 
     @property
     def ignored(self) -> bool:
-        """Whether nothing is checked."""
+        """Whether checking is off."""
         return self._on_drift == "ignore"
 
     def check(
@@ -139,21 +140,21 @@ class Drift:
         request_id: str | None,
         *,
         items: Sequence[Model] = (),
-        asked: Sequence[str] = (),
+        requested: Sequence[str] = (),
         missing: Sequence[object] = (),
-        odd: Mapping[str, object] = _NOTHING,
+        unmapped: Mapping[str, object] = _NOTHING,
     ) -> None:
         """Check the objects of a response.
 
         Args:
             objects: Envelope key → id → object, as received.
-            class_under: Envelope key → class.
-            operation: What was asked.
-            request_id: Of the response.
+            class_under: Returns the class for an envelope key.
+            operation: The operation that was sent.
+            request_id: The id of the request.
             items: The results.
-            asked: Fields that the request asked for, so that each result should have them.
-            missing: References in `results` whose objects are not there.
-            odd: What stood under an envelope key instead of a map.
+            requested: Fields that the request asked for, so each result should have them.
+            missing: References in `results` whose objects are not in the response.
+            unmapped: Envelope key → a value that is not a map by id.
 
         Raises:
             MalformedResponseError: There is a difference, and `on_drift` is `"raise"`.
@@ -163,28 +164,29 @@ class Drift:
         self._found = {}
         everything = self._on_drift == "raise" or operation.id not in self._known_operations
         self._known_operations.add(operation.id)
-        self._turn += 1
+        self._responses += 1
         for key, value in objects.items():
             main = key in (operation.key, _PLAIN)
-            if type(value) is not dict or not (everything or main or self._turn % _RARE == 0):
+            sampled = everything or main or self._responses % _SIDELOAD_INTERVAL == 0
+            if type(value) is not dict or not sampled:
                 continue
             mapping = cast("dict[str, Any]", value)
-            place = self._turn % (len(mapping) or 1)
+            start = self._responses % (len(mapping) or 1)
             cls = class_under(key)
             if not cls.FIELDS:
                 self.note("envelope", key, "no such key", mapping, operation, request_id)
                 continue
-            for received in mapping.values() if everything else islice(mapping.values(), place, place + 1):
+            for received in mapping.values() if everything else islice(mapping.values(), start, start + 1):
                 self._check_object(received, cls, operation, request_id)
-        if asked and items:
-            turn = self._turn % len(items)
-            for item in items if everything else items[turn : turn + 1]:
-                for field in asked:
+        if requested and items:
+            start = self._responses % len(items)
+            for item in items if everything else items[start : start + 1]:
+                for field in requested:
                     if field not in item.__dict__ and type(item).__name__ == operation.model:
                         self.note(
                             type(item).__name__,
                             field,
-                            "there, since it was asked for",
+                            "present, since the request asked for it",
                             ABSENT,
                             operation,
                             request_id,
@@ -193,7 +195,7 @@ class Drift:
             self.note(
                 "envelope", "results", "the ids of objects in the response", reference, operation, request_id
             )
-        for key, value in odd.items():
+        for key, value in unmapped.items():
             self.note("envelope", key, "a map by id", value, operation, request_id)
         if self._on_drift == "raise" and self._found:
             found = ", ".join(f"{model}.{field}" for model, field in self._found)
@@ -217,23 +219,21 @@ class Drift:
         operation: Operation,
         request_id: str | None,
     ) -> None:
-        """Count a difference, and report it when it is new."""
+        """Count a difference, and log it if it is new."""
         name, field = field, _folded(field) if expected in _UNKNOWN else field
         self._found[model, field] = None
         row = self._rows.get((model, field))
         if row is None and len(self._rows) >= _MOST_ROWS:
             self.unlisted += 1
             if self.unlisted == 1 and self._on_drift == "warn":
-                logger.warning(
-                    "%s rows of drift: further differences are counted, but not listed", _MOST_ROWS
-                )
+                logger.warning("%s kinds of drift are listed; further ones are only counted", _MOST_ROWS)
             return
         if row is not None:
             row.times += 1
             if name != field:
                 row.see(name)
             return
-        from kantata_client._calls.drift_row import DriftRow  # attrs: not at start-up
+        from kantata_client._calls.drift_row import DriftRow  # imports attrs, which start-up should not
 
         shown = "absent" if received is ABSENT else kind_of(received)
         row = self._rows[model, field] = DriftRow(model, field, expected, shown, operation.id, request_id)
@@ -241,7 +241,7 @@ class Drift:
             row.see(name)
         if self._on_drift == "warn":
             logger.warning(
-                "%s: the service differs from the contract: %s.%s should be %s, and is %s (request id %s); logged once",
+                "%s: the service differs from the contract: %s.%s should be %s, but is %s (request id %s); logged once",
                 operation.id, model, field, expected, shown, request_id,
             )  # fmt: skip
 
@@ -272,21 +272,21 @@ class Drift:
 
 
 _UNKNOWN = ("no field", "no such key")
-"""What is expected of a name that the contract does not have: only such a name can hold an id."""
+"""`expected` for names that are not in the contract: only these can contain an id."""
 
 
 def _folded(name: str) -> str:
-    """The name as a pattern: one for all names that differ in an id, and not too long."""
+    """The name with `{id}` for each id in it, and shortened."""
     pattern = _IDENTIFIER.sub("{id}", name)
     return pattern if len(pattern) <= _LONGEST_NAME else f"{pattern[:_LONGEST_NAME]}…"
 
 
 ABSENT = object()
-"""Stands for what was not received."""
+"""Stands for a field that was not received."""
 
 
 class _Types:
-    """What msgspec checks objects and their fields against."""
+    """The types that msgspec checks an object and its fields against."""
 
     __slots__ = ("fields", "whole")
 
@@ -299,7 +299,7 @@ _known_types: dict[type[Model], _Types] = {}
 
 
 class _Names(dict[str, Any]):
-    """What the names in a model's annotations mean to msgspec."""
+    """The types for msgspec by the names in a model's annotations."""
 
     def __init__(self, module: str) -> None:
         super().__init__(date=date, datetime=datetime)
@@ -313,13 +313,13 @@ class _Names(dict[str, Any]):
 
 
 def _types_of(cls: type[Model]) -> _Types:
-    """What msgspec checks a class's objects against."""
+    """The types of a class, created once."""
     types = _known_types.get(cls)
     if types is None:
         from msgspec import defstruct
 
         names = _Names(cls.__module__)
-        # The annotations are this package's own, generated ones.
+        # The annotations are generated code of this package.
         fields = {name: eval(annotation_of(cls, name), {}, names) | None for name in cls.FIELDS}  # noqa: S307
         whole = defstruct(cls.__name__, [(name, kind, None) for name, kind in fields.items()])
         types = _known_types[cls] = _Types(whole, fields)
@@ -327,7 +327,7 @@ def _types_of(cls: type[Model]) -> _Types:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, without telling it."""
+    """The kind of a value, which reveals nothing of the value itself."""
     match value:
         case None:
             return "null"

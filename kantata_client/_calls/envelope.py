@@ -1,8 +1,8 @@
-"""The envelope: its results in their order, and the objects that came along, one for each type and id.
+"""The envelope of a response: its results in order, and its sideloads, with one object for each type and id.
 
-While a page is in use, its envelope holds all of its objects, and they hold it. When the page goes, the envelope lets go
-of them: each object that somebody keeps gets an envelope of its own, with what its associations reach (`reach`). Objects
-of a response in which nothing came along share an envelope that holds nothing.
+While a page is in use, its envelope and its objects refer to each other. When the page is garbage-collected, the envelope
+drops its objects: each one that is still referenced gets an envelope of its own, with what its associations reach (`reach`).
+The objects of a response without sideloads share an envelope that holds nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import ref
 from kantata_client import models
 from kantata_client._calls.parsing import parsed
 from kantata_client._calls.reach import Cell, Reach, Requested, class_under, operation_of, portable, reached
-from kantata_client._objects.model import Model, around
+from kantata_client._objects.model import Model, wrap
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class NotJSONError(MalformedResponseError):
     described = False
 
     def of(self, response: Response) -> NotJSONError:
-        """The error with what the response was instead."""
+        """This error, with a description of the response in its message."""
         if self.described:
             return self
         self.described = True
@@ -44,57 +44,54 @@ class NotJSONError(MalformedResponseError):
         parts = [f"status {response.status}", f"content type {kind[:80]!r}" if kind else "no content type"]
         if text := readable_text(response.content, response.headers.get("content-encoding")):
             parts.append(f"the text {text!r}")
-        self.args = (f"{self} It had {', '.join(parts)}. Check base_url, and proxies on the way.",)
+        self.args = (f"{self} It had {', '.join(parts)}. Check base_url, and any proxy in between.",)
         return self
 
 
 class Envelope(Requested):
     """The objects of one response by type and id."""
 
-    __slots__ = ("_alive", "_cells", "_known_places", "_received", "_results", "made")
+    __slots__ = ("_alive", "_cells", "_keys", "_received", "_results", "models")
 
     def __init__(
-        self, operation: Operation, asked: frozenset[str], received: Mapping[str, Mapping[str, Any]]
+        self, operation: Operation, requested: frozenset[str], received: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        super().__init__(operation, asked)
+        super().__init__(operation, requested)
         self._received = received
-        self.made: dict[str, dict[str, Model]] = {}
+        self.models: dict[str, dict[str, Model]] = {}
         """Envelope key → id → object, while the page is in use."""
         self._results: frozenset[str] | Sequence[str] | None = None
-        """What `results` names; `None` when nothing else came."""
+        """The ids in `results`; `None` if the response has no sideloads."""
         self._cells: dict[tuple[str, str], Cell] = {}
         self._alive: dict[int, ref[Model]] = {}
-        """Identity of what was received → the model around it that outlived the page."""
-        self._known_places: dict[int, tuple[str, str]] = {}
+        """`id()` of a received object → its model, if that outlived the page."""
+        self._keys: dict[int, tuple[str, str]] = {}
+        """`id()` of a received object → its envelope key and id; filled when it is first needed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (portable(self._operation), self._requested)
 
-    def make_all(self, cls: type[Model]) -> None:
-        """Make the objects of the response, those of the operation's own key of class `cls`."""
+    def make_models(self, cls: type[Model]) -> None:
+        """Make a model of each object of the response; those under the operation's own key get the class `cls`."""
         operation = self._operation
         for key, received in self._received.items():
-            made_as = cls if key == operation.key else class_under(key, operation.keys)
-            make = made_as.__new__
-            made = self.made[key] = {}
-            # `around`, without a call for each object.
+            model_class = cls if key == operation.key else class_under(key, operation.keys)
+            new = model_class.__new__
+            models_of_key = self.models[key] = {}
+            # This is `wrap`, without a function call for each object.
             for identifier, own in received.items():
                 if type(own) is dict:
-                    model = make(made_as)
+                    model = new(model_class)
                     model.__dict__ = own
                     model.__envelope__ = self
-                    made[identifier] = model
+                    models_of_key[identifier] = model
 
-    def name_results(self, named: Sequence[str]) -> None:
-        """Tell results from objects that came along.
-
-        Args:
-            named: The ids in `results`.
-        """
-        self._results = named
+    def set_results(self, ids: Sequence[str]) -> None:
+        """Set the ids in `results`, by which results are told from sideloads."""
+        self._results = ids
 
     def is_result(self, model: Model) -> bool:
-        """Whether the object is one of the results, and not one that came along with them."""
+        """Whether the object is a result, not a sideload."""
         if self._results is None:
             return True
         if not isinstance(self._results, frozenset):
@@ -102,95 +99,96 @@ class Envelope(Requested):
         own = model.__dict__
         if str(own.get("id")) in self._results:
             return True
-        # `results` may name an object by something else than its `id`.
+        # `results` may refer to an object by something other than its `id`.
         return any(objects.get(each) is own for objects in self._received.values() for each in self._results)
 
     def find(self, key: str, identifier: Any) -> Model | None:
-        """The object of that type and id, the same one each time, or `None`."""
+        """The object with that envelope key and id, always the same one, or `None`."""
         found = self.find_all(key, (identifier,))
         return found[0] if found else None
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
-        """The objects of that type and these ids, without those that are not there."""
+        """The objects with that envelope key and these ids; missing ones are left out."""
         found: list[Model] = []
-        made: Mapping[str, Model] = self.made.get(key, _NOTHING)
+        models_of_key: Mapping[str, Model] = self.models.get(key, _NOTHING)
         for identifier in identifiers:
             identifier = identifier if type(identifier) is str else str(identifier)
-            model = made.get(identifier)
-            if model is None and not self.made:  # the page is gone, and an object inside an object asks
+            model = models_of_key.get(identifier)
+            if model is None and not self.models:  # for a nested object whose page was garbage-collected
                 own = self._received.get(key, _NOTHING).get(identifier)
                 if type(own) is dict:
-                    made_as = class_under(key, self._operation.keys)
-                    model = around(made_as, cast("dict[str, Any]", own), self)
+                    model_class = class_under(key, self._operation.keys)
+                    model = wrap(model_class, cast("dict[str, Any]", own), self)
             if model is not None:
                 found.append(model)
         return found
 
     def find_of_type(self, name: Any, identifier: Any) -> Model | None:
-        """The object that a polymorphic reference points to; its type is an envelope key or a type's name."""
+        """The object that a polymorphic reference points to. `name` is an envelope key or the name of a type."""
         if not isinstance(name, str) or identifier is None:
             return None
         return self.find(name if name in self._received else models.TYPES.get(name, name), identifier)
 
-    def kept(self, model: Model) -> Envelope | Reach:
-        """The envelope for an object or a copy of one that may outlive the page: with what its associations reach."""
+    def detached(self, model: Model) -> Envelope | Reach:
+        """The envelope for an object, or a copy of it, that may outlive the page: with what its associations reach."""
         if self._results is None:
             return self
         cells = reached(model, self._received, self._operation.keys, self._cell)
         is_result = self.is_result(model)
-        named = cast("frozenset[str]", self._results)  # `is_result` made it one
-        results = {each for each in cells.get(str(self._operation.key), ()) if each in named}
+        ids = cast("frozenset[str]", self._results)  # `is_result` has converted it
+        results = {each for each in cells.get(str(self._operation.key), ()) if each in ids}
         if is_result:
             results.add(str(model.__dict__.get("id")))
-        place = self._places().get(id(model.__dict__))
-        own = None if place is None else self._cell(*place)
+        key = self._key_of(model)
+        own = None if key is None else self._cell(*key)
         return Reach(self._operation, self._requested, cells, frozenset(results), own)
 
     def adopt(self, model: Model) -> None:
-        """Nothing came along, so nothing leads to an object that was unpickled."""
+        """Do nothing: without sideloads, nothing refers to the unpickled object."""
 
     def release(self) -> None:
-        """Let go of all objects; those that somebody keeps go on with what they reach."""
-        if not self.made:
+        """Drop all objects. Those that are still referenced elsewhere keep what their associations reach."""
+        if not self.models:
             return
-        weak = [ref(model) for made in self.made.values() for model in made.values()]
-        self.made = {}
+        weak = [ref(model) for models_of_key in self.models.values() for model in models_of_key.values()]
+        self.models = {}
         alive = [(model, each) for each in weak if (model := each()) is not None]
         self._alive = {id(model.__dict__): each for model, each in alive}
         for model, _ in alive:
-            model.__envelope__ = self.kept(model)
+            model.__envelope__ = self.detached(model)
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
-        """The cell of an object, the same one each time."""
+        """The cell of an object, always the same one."""
         cell = self._cells.get((key, identifier))
         if cell is None:
             received: Any = self._received.get(key, _NOTHING).get(identifier)
             if type(received) is not dict:
                 return None
-            model = self.made.get(key, _NOTHING).get(identifier)
-            made = self._alive.get(id(cast("object", received))) if model is None else ref(model)
-            cell = self._cells[key, identifier] = Cell(cast("dict[str, Any]", received), made)
+            model = self.models.get(key, _NOTHING).get(identifier)
+            weak = self._alive.get(id(cast("object", received))) if model is None else ref(model)
+            cell = self._cells[key, identifier] = Cell(cast("dict[str, Any]", received), weak)
         return cell
 
-    def _places(self) -> dict[int, tuple[str, str]]:
-        """Envelope key and id of each object, by the identity of what was received."""
-        if not self._known_places:
-            self._known_places = {
+    def _key_of(self, model: Model) -> tuple[str, str] | None:
+        """The envelope key and the id of a received object; `None` for a copy."""
+        if not self._keys:
+            self._keys = {
                 id(received): (key, identifier)
                 for key, objects in self._received.items()
                 for identifier, received in objects.items()
             }
-        return self._known_places
+        return self._keys.get(id(model.__dict__))
 
 
-def _unpickled(operation: Operation | str, asked: frozenset[str]) -> Envelope:
-    return Envelope(operation_of(operation), asked, {})
+def _unpickled(operation: Operation | str, requested: frozenset[str]) -> Envelope:
+    return Envelope(operation_of(operation), requested, {})
 
 
 class Decoded(Generic[M]):
     """The objects of one response.
 
-    It keeps the envelope together: when it goes, the objects that somebody keeps are left with what they reach.
+    It keeps the envelope alive. Once it is garbage-collected, objects that are still referenced keep only what their
+    associations reach.
     """
 
     __slots__ = ("_envelopes", "absent", "count", "identities", "items", "size")
@@ -206,24 +204,24 @@ class Decoded(Generic[M]):
     ) -> None:
         self.items = items
         self.identities = identities
-        """What tells each item from all others: its id, or (key, id) if it is of another type; `None` in a bare array."""
+        """The identity of each item: its id, or (key, id) if it is of another type; `None` for a bare array."""
         self.absent = absent
-        """The same of entries of `results` whose object is not in the response."""
+        """The identities of the entries of `results` whose object is not in the response."""
         self.count = count
-        """Objects of the whole query, when the service says so."""
+        """How many objects the whole query has; `None` if the service does not say."""
         self.size = size
-        """Objects of a full page, when the service says so."""
+        """How many objects a full page has; `None` if the service does not say."""
         self._envelopes = [] if envelope is None else [envelope]
 
     def __del__(self) -> None:
         if self._envelopes:
-            self.items = []  # what nobody else holds is gone before the envelopes look at what is left
+            self.items = []  # frees the objects that nobody else holds, before the envelopes look for those still held
             for envelope in self._envelopes:
                 envelope.release()
 
     @property
     def entries(self) -> int:
-        """Entries of `results`, including those whose object is not in the response."""
+        """The number of entries in `results`, including those whose object is not in the response."""
         return len(self.items) + len(self.absent)
 
     @property
@@ -257,7 +255,7 @@ def decode_envelope(
     content: bytes,
     cls: type[M],
     operation: Operation,
-    asked: frozenset[str],
+    requested: frozenset[str],
     request_id: str | None,
     drift: Drift,
 ) -> Decoded[M]:
@@ -267,9 +265,9 @@ def decode_envelope(
         content: The body of the response.
         cls: The class of the results.
         operation: The operation that was sent.
-        asked: The associations and optional fields that it asked for.
-        request_id: The response's id, for errors and drift.
-        drift: Where differences from the contract are counted.
+        requested: The associations and optional fields that it asked for.
+        request_id: The id of the request, for errors and drift.
+        drift: Counts differences from the contract.
 
     Raises:
         MalformedResponseError: The response is not an envelope.
@@ -283,36 +281,35 @@ def decode_envelope(
         malformed(f"`results` should be a list of references, not {_kind(results)}", operation, request_id)
     references = cast("list[Any]", results)
     meta: Any = received.pop("meta", None)
-    told = cast("dict[str, Any]", meta) if type(meta) is dict else _NOTHING
-    count = _whole(received.pop("count", None))
+    sizes = cast("dict[str, Any]", meta) if type(meta) is dict else _NOTHING
+    count = _natural(received.pop("count", None))
     if count is None:
-        count = _whole(told.get("count"))
-    odd = {key: value for key, value in received.items() if type(value) is not dict}
-    received.update(dict.fromkeys(odd, _NOTHING))
+        count = _natural(sizes.get("count"))
+    unmapped = {key: value for key, value in received.items() if type(value) is not dict}
+    received.update(dict.fromkeys(unmapped, _NOTHING))
     try:
-        if odd and any(reference["key"] in odd for reference in references):
-            raise TypeError(odd)
-        made = _results(cls, references, received, operation, asked)
+        if unmapped and any(reference["key"] in unmapped for reference in references):
+            raise TypeError(unmapped)
+        items, identities, missing, envelope = _results(cls, references, received, operation, requested)
     except (KeyError, TypeError, AttributeError):
         malformed(
             "an entry of `results` is not {key, id}, or its objects are not a map by id",
             operation,
             request_id,
         )
-    items, identities, missing, envelope = made
-    lost = [_identity(reference, operation) for reference in missing]
-    whole = Decoded(items, identities, lost, count, _whole(told.get("page_size")), envelope)
+    absent = [_identity(reference, operation) for reference in missing]
+    decoded_page = Decoded(items, identities, absent, count, _natural(sizes.get("page_size")), envelope)
     drift.check(
         received,
         lambda key: class_under(key, operation.keys),
         operation,
         request_id,
         items=items,
-        asked=_fields_asked_for(cls, asked),
+        requested=_requested_fields(cls, requested),
         missing=missing,
-        odd=odd,
+        unmapped=unmapped,
     )
-    return whole
+    return decoded_page
 
 
 def _results(
@@ -320,45 +317,44 @@ def _results(
     references: list[Any],
     received: dict[str, Any],
     operation: Operation,
-    asked: frozenset[str],
+    requested: frozenset[str],
 ) -> tuple[list[Any], list[Any], list[Any], Envelope | None]:
     """The objects that `results` names, in its order.
 
     Returns:
-        The objects; what tells each of them from all others; the references without an object; and the envelope, if other
-        objects came along.
+        The objects; their identities; the references without an object; and the envelope, if there are sideloads.
     """
-    envelope = Envelope(operation, asked, received)
+    envelope = Envelope(operation, requested, received)
     own_key: Any = operation.key
     own: Any = received.get(own_key, _NOTHING)
     keys = {reference["key"] for reference in references}
-    # The keys of a map are text, and references are too; they may be numbers one day.
+    # The keys of a map are strings; references are accepted as numbers as well.
     ids = [
         identifier if type(identifier := reference["id"]) is str else _text(identifier)
         for reference in references
     ]
-    if len(received) <= 1 and len(references) == len(own) and asked.isdisjoint(cls.ASSOCIATIONS):
-        # Nothing came along that an association could lead to: the objects share an envelope that holds nothing.
-        envelope = Envelope(operation, asked, _NOTHING)
+    if len(received) <= 1 and len(references) == len(own) and requested.isdisjoint(cls.ASSOCIATIONS):
+        # There are no sideloads, so the objects share an envelope that holds nothing.
+        envelope = Envelope(operation, requested, _NOTHING)
         if keys <= {own_key} and len(set(ids)) == len(ids):
             try:
-                return [around(cls, _object(own[each]), envelope) for each in ids], ids, [], None
+                return [wrap(cls, _object(own[each]), envelope) for each in ids], ids, [], None
             except KeyError:
                 pass
-        envelope = Envelope(operation, asked, received)
-    envelope.make_all(cls)
-    envelope.name_results(ids)
+        envelope = Envelope(operation, requested, received)
+    envelope.make_models(cls)
+    envelope.set_results(ids)
     if keys == {own_key}:
-        made = envelope.made.get(own_key, _NOTHING)
+        models_of_key = envelope.models.get(own_key, _NOTHING)
         try:
-            return [made[each] for each in ids], ids, [], envelope
+            return [models_of_key[each] for each in ids], ids, [], envelope
         except KeyError:
             pass
     items: list[Any] = []
     identities: list[Any] = []
     missing: list[Any] = []
     for reference, identifier in zip(references, ids, strict=True):
-        model = envelope.made.get(reference["key"], _NOTHING).get(identifier)
+        model = envelope.models.get(reference["key"], _NOTHING).get(identifier)
         if model is None:
             missing.append(reference)
         else:
@@ -379,10 +375,10 @@ def _object(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _fields_asked_for(cls: type[Model], asked: frozenset[str]) -> list[str]:
-    """The fields of the results that a request asked for: those that refer to associations, and optional ones."""
+def _requested_fields(cls: type[Model], requested: frozenset[str]) -> list[str]:
+    """The fields that a request asked for: references of associations, and optional fields."""
     fields: list[str] = []
-    for name in asked:
+    for name in requested:
         association = cls.ASSOCIATIONS.get(name)
         if association is not None:
             fields.append(association.ids)
@@ -392,12 +388,12 @@ def _fields_asked_for(cls: type[Model], asked: frozenset[str]) -> list[str]:
 
 
 def _identity(reference: Any, operation: Operation) -> Any:
-    """What tells an entry of `results` from all others of the list."""
+    """The identity of an entry of `results`, unique in the list."""
     return reference["id"] if reference["key"] == operation.key else (reference["key"], str(reference["id"]))
 
 
-def _whole(value: object) -> int | None:
-    """A number of things, also as text."""
+def _natural(value: object) -> int | None:
+    """A number of objects, sent as a number or as text; `None` for anything else."""
     if type(value) is int:
         return value if value >= 0 else None
     return (
@@ -410,17 +406,17 @@ def _whole(value: object) -> int | None:
 def decode_object(
     content: bytes, cls: type[M], operation: Operation, request_id: str | None, drift: Drift
 ) -> M:
-    """A plain object; or, when the operation's result is `keyed`, the single object of a map."""
+    """A plain object; or the single object of a map by id, if the operation's result is `keyed`."""
     received: Any = decode(content, operation, request_id)
     if operation.result == "keyed" and type(received) is dict:
         objects = list(cast("dict[str, Any]", received).values())
         if len(objects) != 1:
-            malformed(f"one object by its id was expected, not {len(objects)}", operation, request_id)
+            malformed(f"a map with one object was expected, not with {len(objects)}", operation, request_id)
         received = objects[0]
     if type(received) is not dict:
         malformed(f"an object was expected, not {_kind(received)}", operation, request_id)
     drift.check_plain([received], cls, operation, request_id)
-    return around(cls, cast("dict[str, Any]", received), None)
+    return wrap(cls, cast("dict[str, Any]", received), None)
 
 
 def decode_array(
@@ -433,9 +429,11 @@ def decode_array(
     objects = cast("list[Any]", received)
     for each in objects:
         if type(each) is not dict:
-            malformed(f"an array of objects was expected, but it holds {_kind(each)}", operation, request_id)
+            malformed(
+                f"an array of objects was expected, but it contains {_kind(each)}", operation, request_id
+            )
     drift.check_plain(objects, cls, operation, request_id)
-    return Decoded([around(cls, each, None) for each in objects], None, [], len(objects), None)
+    return Decoded([wrap(cls, each, None) for each in objects], None, [], len(objects), None)
 
 
 def malformed(
@@ -444,11 +442,11 @@ def malformed(
     request_id: str | None,
     kind: type[MalformedResponseError] = MalformedResponseError,
 ) -> NoReturn:
-    """Raise that a response is not what the operation returns."""
-    done = ""
+    """Raise the error for a response that is not what the operation returns; `what` describes the problem."""
+    written = ""
     if operation.method != "GET":
-        done = " The service answered with success, so the write was probably carried out: look before you send it again."
-    msg = f"{operation.id}: {what}.{done} If it happens again, tell Kantata's support the request id {request_id}."
+        written = " The service reported success, so the write was probably carried out: check before you send it again."
+    msg = f"{operation.id}: {what}.{written} If this happens again, give Kantata's support the request id {request_id}."
     raise kind(msg, method=operation.method, path=operation.path, request_id=request_id) from None
 
 

@@ -1,4 +1,4 @@
-"""JSON bodies: decoded by orjson, and by the standard library where orjson is stricter than the service may be."""
+"""Decoding of JSON bodies: by orjson, or by the standard library if orjson rejects a body."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import orjson
 
 
 def parsed(content: bytes) -> Any:
-    """The value of a JSON text.
+    """Decode JSON.
 
-    orjson refuses a byte order mark, half of a surrogate pair, `NaN` and `Infinity`. The standard library reads all of
-    these, some six times as slowly, so it is asked only about what orjson refused.
+    orjson rejects a byte order mark, half of a surrogate pair, `NaN` and `Infinity`. The standard library accepts all of
+    these, but is about six times slower, so it only decodes what orjson has rejected.
 
     Raises:
-        ValueError: The text is not JSON; the message is orjson's, which says where.
+        ValueError: The content is not JSON; the message is orjson's and gives the position.
     """
     try:
         return orjson.loads(content)
     except ValueError as error:
         if not content.strip():
             raise
-        refusal = error
+        rejection = error
     import json
 
     try:
-        # An encoded surrogate is invalid UTF-8; everything else that is invalid stays an error.
+        # This allows an encoded surrogate; all other invalid UTF-8 is still an error.
         text = content.decode(json.detect_encoding(content), "surrogatepass")
         return json.loads(text, parse_float=_finite)
     except (ValueError, RecursionError):
-        raise refusal from None
+        raise rejection from None
 
 
 def _finite(text: str) -> float:
-    """A number that a double can hold: others are written as numbers, unlike `Infinity`, and would lose their value."""
+    """Convert a number; reject one that is too large for a double, instead of reading it as infinity."""
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        msg = f"{text[:40]} is beyond what a double can hold"
+        msg = f"{text[:40]} is too large for a double"
         raise ValueError(msg)
     return value

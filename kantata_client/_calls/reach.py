@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from kantata_client import models
-from kantata_client._objects.model import Model, around
+from kantata_client._objects.model import Model, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ _NOTHING: dict[str, Any] = {}
 
 
 def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
-    """The class of the objects under an envelope key; `Model` itself for types that the contract does not know."""
+    """The class of the objects under an envelope key; `Model` for types that are not in the contract."""
     name = keys.get(key) or models.KEYS.get(key)
     if name is None:
         return Model
@@ -72,11 +72,11 @@ class Requested:
 class Cell:
     """An object as it was received, and its model while the program uses one."""
 
-    __slots__ = ("made", "received")
+    __slots__ = ("model", "received")
 
-    def __init__(self, received: dict[str, Any], made: ref[Model] | None = None) -> None:
+    def __init__(self, received: dict[str, Any], model: ref[Model] | None = None) -> None:
         self.received = received
-        self.made = made
+        self.model = model
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cell, (self.received,)
@@ -90,7 +90,7 @@ class Reach(Requested):
 
     __slots__ = ("_cells", "_own", "_results")
 
-    made: Mapping[str, Mapping[str, Model]] = {}
+    models: Mapping[str, Mapping[str, Model]] = {}
     """Empty: only the program holds models, so that there are no reference cycles."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Reach(Requested):
         self._results = results
         """The ids of the results among the objects."""
         self._own = own
-        """The cell of the object itself."""
+        """The cell of the object itself; `None` for a copy."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = (portable(self._operation), self._requested, self._cells, self._results, self._own)
@@ -116,8 +116,8 @@ class Reach(Requested):
         """Whether the object is one of the results, not sideloaded."""
         return str(model.__dict__.get("id")) in self._results
 
-    def kept(self, model: Model) -> Reach:
-        """The envelope for an object or a copy of one."""
+    def detached(self, model: Model) -> Reach:
+        """The envelope for the object itself, or for a copy of it."""
         if self._own is None or self._own.received is model.__dict__:
             return self
         return Reach(self._operation, self._requested, self._cells, self._results, None)
@@ -127,10 +127,10 @@ class Reach(Requested):
         cell = self._cell(key, identifier if type(identifier) is str else str(identifier))
         if cell is None:
             return None
-        model: Model | None = None if cell.made is None else cell.made()
+        model: Model | None = None if cell.model is None else cell.model()
         if model is None:
-            model = around(class_under(key, self._operation.keys), cell.received, None)
-            cell.made = ref(model)
+            model = wrap(class_under(key, self._operation.keys), cell.received, None)
+            cell.model = ref(model)
             cells = reached(model, self._cells, self._operation.keys, self._cell)
             model.__envelope__ = Reach(self._operation, self._requested, cells, self._results, cell)
         return model
@@ -145,7 +145,7 @@ class Reach(Requested):
         return [model for model in found if model is not None]
 
     def find_of_type(self, name: Any, identifier: Any) -> Model | None:
-        """The object that a polymorphic reference points to; its type is an envelope key or a type's name."""
+        """The object that a polymorphic reference points to. `name` is an envelope key or the name of a type."""
         if not isinstance(name, str) or identifier is None:
             return None
         return self.find(name if name in self._cells else models.TYPES.get(name, name), identifier)
@@ -153,7 +153,7 @@ class Reach(Requested):
     def adopt(self, model: Model) -> None:
         """Take over an unpickled object, so that `find` returns it for its type and id."""
         if self._own is not None and self._own.received is model.__dict__:
-            self._own.made = ref(model)
+            self._own.model = ref(model)
 
 
 def references(model_class: type[Model], received: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -88,7 +88,7 @@ class Session:
             operation: The operation.
             path: Below the base URL.
             query: Names and values as they are sent.
-            body: To be sent as JSON.
+            body: A value to send as JSON.
             form: A multipart form, instead of `body`.
             content: An encoded body, instead of `body`.
             headers: In addition to those of the session's options.

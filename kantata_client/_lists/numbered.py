@@ -1,4 +1,4 @@
-"""Pages by their numbers, and ids in chunks: fetched ahead, delivered in order, decoded when they are delivered."""
+"""Numbered pages, and chunks of ids: fetched ahead, delivered in order, and decoded on delivery."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ M = TypeVar("M", bound=Model)
 
 LARGEST_PAGE = 200
 _LONGEST_ONLY = 4_000
-"""Characters of ids in one request; some proxies refuse a longer URL."""
+"""Characters of ids in one request; some proxies reject a longer URL."""
 
 
-class Fetched(Generic[M]):
-    """A page with its objects."""
+class FetchedPage(Generic[M]):
+    """A page that was fetched and decoded."""
 
     __slots__ = ("decoded", "full", "number")
 
@@ -35,45 +35,49 @@ class Fetched(Generic[M]):
         self.decoded = decoded
         self.number = number
         self.full = full
-        """Whether it has as many entries as a page can have, and another page may follow."""
+        """Whether it has as many entries as a page can hold, so that another page may follow."""
 
 
-class Source(Protocol[M]):
-    """Where a walk gets its pages from."""
+class PageSource(Protocol[M]):
+    """Fetches the pages of a walk."""
 
-    seen: int
-    """Objects that the walk has delivered; it counts them here."""
+    delivered: int
+    """How many objects the walk has delivered; the walk counts them here."""
 
     async def next(
         self, concurrency: int, needed: int | None, ahead: Ahead | None
-    ) -> tuple[list[Fetched[M]], Exception | None]:
-        """The next pages.
+    ) -> tuple[list[FetchedPage[M]], Exception | None]:
+        """Fetch the next pages.
 
         Args:
-            concurrency: Most pages to fetch or to hold at once.
-            needed: Pages that are needed at most; `None` for all.
-            ahead: Tasks that may go on after this call; without it, everything that is started ends before it returns.
+            concurrency: The largest number of pages to fetch or hold at once.
+            needed: How many more pages the walk can use; `None` for all.
+            ahead: Tasks that may outlast this call. Without it, everything that is started has ended when this returns.
 
         Returns:
-            The pages, none when the walk is over; and the error that kept the page after them from coming.
+            The pages, in order, or an empty list at the end of the walk; and the error that kept the next page from
+            coming.
         """
         ...
 
-    async def stale(self, page: Fetched[M]) -> Fetched[M] | None:
-        """A full page had nothing new: the same page again if that helps.
+    async def reread(self, page: FetchedPage[M]) -> FetchedPage[M] | None:
+        """Fetch a full page again that had nothing new.
+
+        Returns:
+            The page if it has changed, or `None` if it is right.
 
         Raises:
-            UnstableListError: The service does not go on in the list.
+            UnstableListError: The service returns the same objects for every page.
         """
         ...
 
     def close(self) -> None:
-        """Cancel what is on its way."""
+        """Cancel the requests under way."""
         ...
 
 
-class _Failed:
-    """A page that could not be fetched."""
+class _FailedPage:
+    """Stands for a page that could not be fetched."""
 
     __slots__ = ("error",)
 
@@ -81,8 +85,8 @@ class _Failed:
         self.error = error
 
 
-class Numbered(Generic[M]):
-    """Pages by their numbers."""
+class NumberedPages(Generic[M]):
+    """Fetches pages by their numbers."""
 
     def __init__(
         self,
@@ -94,32 +98,32 @@ class Numbered(Generic[M]):
         size: int | None,
         complete: Callable[[Decoded[M], int], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a source.
+        """Create a source.
 
         Args:
             fetch: Fetches a page by its number.
             read: Decodes a page.
             first: The number of the first page.
-            last: The number of the last page, if it is known beforehand.
-            size: Objects on a full page; `None` if there is no such number.
-            complete: Adds to the objects of a page what the service left out of it.
+            last: The number of the last page, if it is known in advance.
+            size: Objects on a full page; `None` if pages have no fixed size.
+            complete: Adds the objects that the service left out of a page.
         """
         self._fetch = fetch
         self._read = read
         self._complete = complete
-        self.seen = 0
+        self.delivered = 0
         self._first = first
         self._next = first
-        """The next page to deliver."""
+        """The number of the next page to deliver."""
         self._last = last
         self._size = size
-        self._ahead: deque[Job[Response] | Response | _Failed] = deque()
-        """The pages from the next one on: under way, waiting as they came, or failed."""
+        self._ahead: deque[Job[Response] | Response | _FailedPage] = deque()
+        """The pages from the next one on: under way, received but not decoded, or failed."""
 
     async def next(
         self, concurrency: int, needed: int | None, ahead: Ahead | None
-    ) -> tuple[list[Fetched[M]], Exception | None]:
-        """As `Source.next`; the pages come one at a time."""
+    ) -> tuple[list[FetchedPage[M]], Exception | None]:
+        """Fetch the next page; see `PageSource.next`. Pages come one at a time."""
         if self._last is not None and self._next > self._last and not self._ahead:
             return [], None
         most = concurrency if needed is None else min(concurrency, needed)
@@ -134,13 +138,13 @@ class Numbered(Generic[M]):
             if self._complete is not None:
                 await self._complete(decoded, self._next)
             await self._check_size(decoded)
-        except Exception as problem:  # noqa: BLE001 - it is told below where the walk stopped
+        except Exception as problem:  # noqa: BLE001 - returned, with the page where the walk stopped
             error = problem
         else:
             self._ahead.popleft()
-            fetched = Fetched(decoded, self._next)
+            fetched = FetchedPage(decoded, self._next)
             self._next += 1
-            self._note(fetched)
+            self._update_last(fetched)
             if ahead is not None:
                 self._fill(min(concurrency, concurrency if needed is None else needed - 1), ahead)
             return [fetched], None
@@ -156,36 +160,36 @@ class Numbered(Generic[M]):
         return [], error
 
     def _fill(self, most: int, ahead: Ahead) -> None:
-        """Start requests for the pages to come, as many as are known to exist."""
+        """Start requests for the next pages that are known to exist."""
         last = self._next if self._last is None else self._last
         while len(self._ahead) < most and (number := self._next + len(self._ahead)) <= last:
             self._ahead.append(ahead.start(partial(self._fetch, number)))
 
     async def _fetch_all(self, most: int) -> None:
-        """Fetch the pages to come all at once."""
+        """Fetch the next pages at once, and wait for all of them."""
         last = self._next if self._last is None else self._last
         numbers = range(self._next, min(self._next + most - 1, last) + 1)
         responses, error = await in_order([partial(self._fetch, number) for number in numbers])
         self._ahead.extend(responses)
         if error is not None:
-            self._ahead.append(_Failed(error))
+            self._ahead.append(_FailedPage(error))
 
     async def _arrived(self) -> Response:
-        """The response with the next page, when it is there."""
+        """Wait for the response with the next page."""
         first = self._ahead[0]
-        if isinstance(first, _Failed):
+        if isinstance(first, _FailedPage):
             raise first.error
         if not isinstance(first, Job):
             return first
         await first.ended()
         if first.error is not None:
             raise first.error
-        if first.result is None:  # the client was closed, which the request itself tells best
+        if first.result is None:  # the client was closed; a new request raises the error that says so
             return await self._fetch(self._next)
         return first.result
 
-    def _note(self, fetched: Fetched[M]) -> None:
-        """Learn from a page how many there are."""
+    def _update_last(self, fetched: FetchedPage[M]) -> None:
+        """Update the number of the last page by what a page says."""
         decoded = fetched.decoded
         if not self._size:
             if self._last is None:
@@ -199,56 +203,56 @@ class Numbered(Generic[M]):
         fetched.full = decoded.entries >= self._size
         # The list may have become shorter.
         while self._ahead and self._next + len(self._ahead) - 1 > self._last:
-            gone = self._ahead.pop()
-            if isinstance(gone, Job):
-                gone.cancel()
+            surplus = self._ahead.pop()
+            if isinstance(surplus, Job):
+                surplus.cancel()
 
-    def _last_page(self, newest: Fetched[M], size: int) -> int:
-        """The last page by what the newest one says: the list may have grown or shrunk."""
+    def _last_page(self, newest: FetchedPage[M], size: int) -> int:
+        """The number of the last page according to the newest one: the list may have grown or shrunk."""
         count, entries = newest.decoded.count, newest.decoded.entries
-        # The service may give less than it is asked for, and may not say so.
-        told = newest.decoded.size
-        if told is None and newest.number == 1 and entries < size and (count is None or entries < count):
-            told = entries
-        size = self._size = min(size, told or size)
+        # The service may return smaller pages than requested, without saying so.
+        stated = newest.decoded.size
+        if stated is None and newest.number == 1 and entries < size and (count is None or entries < count):
+            stated = entries
+        size = self._size = min(size, stated or size)
         if count is None:
             return newest.number + (entries >= size)
-        # A full page that the count does not reach shows that the count is wrong.
-        beyond = entries >= size and count < newest.number * size
-        return newest.number + 1 if beyond else max(-(-count // size), newest.number)
+        # A full page beyond the count shows that the count is too small.
+        too_small = entries >= size and count < newest.number * size
+        return newest.number + 1 if too_small else max(-(-count // size), newest.number)
 
     async def _check_size(self, decoded: Decoded[M]) -> None:
-        """Refuse to begin in the middle of a list whose pages are smaller than asked for: records would be left out."""
+        """Refuse to start in the middle of a list whose pages are smaller than requested: records would be skipped."""
         if not self._size or self._next != self._first or self._first == 1 or self._complete is not None:
             return
-        given = decoded.size
-        if given is None and decoded.entries < self._size:
+        actual = decoded.size
+        if actual is None and decoded.entries < self._size:
             first = self._read(await self._fetch(1))
-            given = first.entries if first.all_identities != decoded.all_identities else None
-        if given and given < self._size:
-            msg = f"the service returns {given} objects per page, not {self._size}: start again with per_page={given}"
+            actual = first.entries if first.all_identities != decoded.all_identities else None
+        if actual and actual < self._size:
+            msg = f"the service returns {actual} objects per page, not {self._size}: start again with per_page={actual}"
             raise UsageError(msg)
 
-    async def stale(self, page: Fetched[M]) -> Fetched[M] | None:
-        """As `Source.stale`."""
+    async def reread(self, page: FetchedPage[M]) -> FetchedPage[M] | None:
+        """Fetch a page again that had nothing new; see `PageSource.reread`."""
         if not page.full or page.number == self._first or self._size is None:
             return None
-        again = Fetched(self._read(await self._fetch(page.number)), page.number)
+        again = FetchedPage(self._read(await self._fetch(page.number)), page.number)
         if set(again.decoded.all_identities) != set(page.decoded.all_identities):
             return again
         beyond = max(page.number, self._last or 0) + 1_000
         if self._read(await self._fetch(beyond)).entries == 0:
-            return None  # pages are told apart: the list moved while it was walked
+            return None  # the service does tell pages apart: the list moved during the walk
         from kantata_client.errors import UnstableListError
 
         msg = (
-            f"Page {page.number} has the same {page.decoded.entries} objects as earlier pages, and so has page {beyond}: "
-            "the service, or a cache on the way, ignores `page`. Objects of other pages are missing."
+            f"Page {page.number} has the same {page.decoded.entries} objects as earlier pages, and so does page {beyond}: "
+            "the service, or a cache in between, ignores `page`. The objects of other pages are missing."
         )
         raise UnstableListError(msg)
 
     def close(self) -> None:
-        """Cancel what is on its way."""
+        """Cancel the requests under way."""
         while self._ahead:
             job = self._ahead.popleft()
             if isinstance(job, Job):
@@ -256,7 +260,11 @@ class Numbered(Generic[M]):
 
 
 def chunks_of_only(operation: Operation, query: Mapping[str, Any], sent: dict[str, str]) -> list[str]:
-    """The ids of `only` in chunks that fit one request each, if there are too many for one; they are taken out of `sent`."""
+    """Split the ids of `only` into chunks of one request each, and remove them from `sent`.
+
+    Returns:
+        The chunks, as they are sent; an empty list if all ids fit into one request.
+    """
     only = operation.query.get("only")
     if only is None or "only" not in sent:
         return []

@@ -1,4 +1,4 @@
-"""A list that is not fetched yet: what is asked for, and the ways to walk it."""
+"""A list that is not fetched yet: its request, and the ways to read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kantata_client._calls.arguments import path_of, query_of
 from kantata_client._calls.envelope import malformed
 from kantata_client._calls.session import requested_by
 from kantata_client._lazy import resolvable
-from kantata_client._lists.numbered import LARGEST_PAGE, Fetched, Numbered, chunks_of_only
+from kantata_client._lists.numbered import LARGEST_PAGE, FetchedPage, NumberedPages, chunks_of_only
 from kantata_client._lists.walk import Dicts, Items, Pages
 from kantata_client._objects.model import Model
 from kantata_client.errors import NotOneError, UnstableListError, UsageError
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
     from kantata_client._http.messages import Response
-    from kantata_client._lists.numbered import Source
+    from kantata_client._lists.numbered import PageSource
     from kantata_client._lists.tables import ArrowTable, PandasFrame, PolarsFrame
     from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
 
 CONCURRENCY = 4
-"""Pages fetched at once unless told otherwise."""
+"""How many pages are fetched at once by default."""
 
 
 @resolvable
 class Paginator(Generic[M]):
-    """A list that is not fetched yet: iterate it, or await one of its methods.
+    """A list that is not fetched yet: iterate over it, or await one of its methods.
 
-    Several walks over one paginator are independent of each other.
+    Walks over the same paginator are independent of each other.
     """
 
     __slots__ = (
-        "_asked",
         "_chunks",
         "_cls",
         "_first_page",
         "_operation",
         "_path",
         "_query",
+        "_requested",
         "_sent",
         "_session",
         "_skipped",
@@ -66,16 +66,17 @@ class Paginator(Generic[M]):
         self._operation = operation
         self._cls = cls
         self._path = path_of(operation, path)
-        query = {name: _kept(value) for name, value in query.items()}
+        query = {name: _reusable(value) for name, value in query.items()}
         self._query = query
         sent = dict(query_of(operation, query))
-        self._asked = requested_by(sent.items())
+        self._requested = requested_by(sent.items())
         self._chunks = chunks_of_only(operation, query, sent)
         self._first_page = int(sent.pop("page", 1))
         if self._chunks and ("order" in sent or self._first_page != 1):
             raise UsageError(
-                f"{operation.resource}.{operation.name}: the ids of `only` are asked for in {len(self._chunks)} requests, "
-                "which can't be ordered or begun at a page together: leave `order` and `page` out, or give fewer ids"
+                f"{operation.resource}.{operation.name}: `only` has too many ids for one request and is split into "
+                f"{len(self._chunks)}, which can't be sorted or paged together. Leave out `order` and `page`, or pass fewer "
+                "ids"
             )
         if "per_page" in operation.query:
             sent.setdefault("per_page", str(LARGEST_PAGE))
@@ -90,12 +91,12 @@ class Paginator(Generic[M]):
         """Every object, in order, each id once."""
         return self.items()
 
-    if not TYPE_CHECKING:  # so that the type checker refuses it too
+    if not TYPE_CHECKING:  # type checkers should report these two as errors
 
         def __await__(self) -> Generator[Any, None, Any]:
             msg = (
-                f"{self._operation.resource}.{self._operation.name}() is a walk and is not awaited itself: "
-                "`async for` over it, or await its first(), one(), count() or collect()."
+                f"{self._operation.resource}.{self._operation.name}() can't be awaited itself: "
+                "iterate over it with `async for`, or await its first(), one(), count() or collect()."
             )
             raise TypeError(msg)
 
@@ -121,22 +122,23 @@ class Paginator(Generic[M]):
         return other
 
     def stable(self) -> Paginator[M]:
-        """The list in a walk that loses nothing, whatever happens to it meanwhile.
+        """The same list, read in a way that misses no record even if the list changes meanwhile.
 
-        Everything that is in the list when the walk begins and still is when it ends is delivered, exactly once, in the
-        order of creation (or of the last update). Ordinary walks, whose pages are places in a list that moves, may skip
-        a record when another one is deleted. A stable walk asks for what is behind the last moment that it saw.
+        Every record that is in the list from the beginning of the walk to its end is delivered exactly once, in order of
+        creation (or of the last update). Pages of an ordinary walk are positions in a list, so a deletion can make it miss
+        a record. A stable walk asks for the records after the last time it has seen instead.
 
         Raises:
-            UsageError: The list has no such order and filters (see `docs/walks.md`), or it is ordered, searched or begun
-                otherwise already.
+            UsageError: The service can't sort and filter this list by time (see `docs/walks.md`), or the list is sorted,
+                searched, limited to ids or started at a page already.
         """
         from kantata_client._lists.stable import check_stable
 
-        check_stable(self._operation, self._query)
+        by = check_stable(self._operation, self._query)
         if self._skipped:
             raise UsageError(
-                f"{self._operation.id}: a stable walk begins at the beginning, not behind {self._skipped} objects"
+                f"{self._operation.id}: a stable walk can't skip {self._skipped} objects. To resume it, pass "
+                f"{by.removesuffix('_at')}_after="
             )
         other = self._copy()
         other._stable = True
@@ -150,17 +152,17 @@ class Paginator(Generic[M]):
         """Every page, in order.
 
         Args:
-            concurrency: Most pages to fetch at once; that many are held in memory.
-            limit: Most objects to deliver.
-            progress: Called after each page with the objects delivered so far and those in all.
+            concurrency: The largest number of pages to fetch at once; as many are held in memory.
+            limit: The largest number of objects to deliver.
+            progress: Called after each page with the number of objects delivered so far and in all.
 
         Raises:
             UsageError: A number is too small.
         """
         if concurrency < 1:
-            raise UsageError(f"concurrency is {concurrency}, it begins at 1")
+            raise UsageError(f"concurrency must be at least 1, not {concurrency}")
         if limit is not None and limit < 1:
-            raise UsageError(f"limit is {limit}, it begins at 1")
+            raise UsageError(f"limit must be at least 1, not {limit}")
         size = self._page_size
         by_page = size and not self._chunks
         return Pages(
@@ -177,53 +179,55 @@ class Paginator(Generic[M]):
     def items(
         self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
     ) -> Items[M]:
-        """Every object, in order, each id once; the arguments are those of `pages`."""
+        """Every object, in order, each id once. The arguments are those of `pages`."""
         return Items(self.pages(concurrency=concurrency, limit=limit, progress=progress))
 
     def dicts(
         self, *, concurrency: int = CONCURRENCY, limit: int | None = None, progress: Progress | None = None
     ) -> Dicts[M]:
-        """Every object as the plain dictionary that was received; the arguments are those of `pages`."""
+        """Every object as the plain dictionary that was received. The arguments are those of `pages`."""
         return Dicts(self.items(concurrency=concurrency, limit=limit, progress=progress))
 
     # --- awaiting ---
 
     async def first(self) -> M | None:
-        """The first object, or `None` when there is none."""
+        """The first object; `None` if the list is empty."""
         return await anext(self.items(concurrency=1, limit=1), None)
 
     async def one(self) -> M:
         """The only object.
 
         Raises:
-            NotOneError: There is none, or there are several.
+            NotOneError: The list is empty, or has several objects.
         """
         found = [item async for item in self.items(concurrency=1, limit=2)]
         if len(found) != 1:
-            msg = f"{self._operation.id}: exactly one object was expected, but there are {'several' if found else 'none'}"
-            raise NotOneError(f"{msg}: check the filters.")
+            actual = "has several" if found else "is empty"
+            raise NotOneError(
+                f"{self._operation.id}: one object was expected, but the list {actual}: check the filters."
+            )
         return found[0]
 
     async def count(self) -> int:
-        """The number of objects that the service finds, without `skip`.
+        """The number of objects that the service counts; `skip` does not change it.
 
         Raises:
-            MalformedResponseError: The service does not tell.
+            MalformedResponseError: The response has no count.
         """
         counts = [
             self._read(await self._response(1, per_page=1, chunk=chunk)).count
             for chunk in range(max(1, len(self._chunks)))
         ]
         if None in counts:
-            malformed("its response tells no count", self._operation, None)
+            malformed("the response has no count", self._operation, None)
         return sum(count for count in counts if count is not None)
 
     async def collect(self, limit: int | None = None, *, concurrency: int = CONCURRENCY) -> list[M]:
         """All objects, or the first ones, in a list.
 
         Args:
-            limit: Most objects to fetch.
-            concurrency: Most pages to fetch at once.
+            limit: The largest number of objects to fetch.
+            concurrency: The largest number of pages to fetch at once.
         """
         items: list[M] = []
         async with self.pages(concurrency=concurrency, limit=limit) as pages:
@@ -241,19 +245,19 @@ class Paginator(Generic[M]):
         limit: int | None = None,
         concurrency: int = CONCURRENCY,
     ) -> ArrowTable:
-        """All objects, or the first ones, as a `pyarrow.Table`, with one page of objects in memory at a time.
+        """All objects, or the first ones, as a `pyarrow.Table`; only one page of objects is in memory at a time.
 
         Args:
-            fields: Names of fields, which are the columns. Default: all that the request asks for.
-            associations: Fields of associations as well, such as `"workspace.title"`; the request has to include them.
+            fields: Names of the fields that become columns. Default: all that the request asks for.
+            associations: Fields of associated objects, such as `"workspace.title"`; the request has to include them.
             limit: The largest number of objects.
-            concurrency: How many pages to fetch at once.
+            concurrency: The largest number of pages to fetch at once.
 
         Returns:
             The table; `kantata_client.table` describes its columns.
 
         Raises:
-            UsageError: pyarrow is not installed (`pip install 'kantata-client[data]'`), or there is no such field.
+            UsageError: pyarrow is not installed (`pip install 'kantata-client[data]'`), or a field does not exist.
             NotIncludedError: The request does not ask for a field or an association.
         """
         from kantata_client._lists.tables import TableBuilder
@@ -305,26 +309,28 @@ class Paginator(Generic[M]):
             setattr(other, name, getattr(self, name))
         return other
 
-    def _source(self, limit: int | None) -> Source[M]:
+    def _source(self, limit: int | None) -> PageSource[M]:
         if self._chunks:
             fetch, last = self._response_of_chunk, len(self._chunks)
-            return Numbered(fetch, self._read, 1, last=last, size=None, complete=self._complete_chunk)
+            return NumberedPages(fetch, self._read, 1, last=last, size=None, complete=self._complete_chunk)
         size = self._page_size
         if self._stable:
-            from kantata_client._lists.stable import Windows
+            from kantata_client._lists.stable import TimeWindows
 
             fetch_window = self._fetch_window
-            return Windows(self._operation, self._query, self._sent, fetch_window, size or LARGEST_PAGE)
+            return TimeWindows(self._operation, self._query, self._sent, fetch_window, size or LARGEST_PAGE)
         if limit and size and limit < size and self._first_page == 1 and not self._skipped:
-            return Numbered(partial(self._response, per_page=limit), self._read, 1, last=None, size=limit)
+            return NumberedPages(
+                partial(self._response, per_page=limit), self._read, 1, last=None, size=limit
+            )
         first = self._first_page + (self._skipped // size if size else 0)
-        return Numbered(self._response, self._read, first, last=None, size=size)
+        return NumberedPages(self._response, self._read, first, last=None, size=size)
 
     async def _response_of_chunk(self, number: int) -> Response:
         return await self._response(1, chunk=number - 1)
 
     async def _complete_chunk(self, decoded: Decoded[M], number: int) -> None:
-        """Fetch the rest of a chunk of ids, where the service gives less than it is asked for."""
+        """Fetch the rest of a chunk of ids if the service returns smaller pages than requested."""
         most = min(decoded.count or 0, self._chunks[number - 1].count(",") + 1)
         page, known = 1, set(map(repr, decoded.all_identities))
         while len(known) < most:
@@ -335,18 +341,19 @@ class Paginator(Generic[M]):
                 break
             if more <= known:
                 raise UnstableListError(
-                    f"{self._operation.id}: page {page} of the ids in `only` has what earlier pages had: the service, or a "
-                    f"cache on the way, ignores `page`. {most - len(known)} objects are missing: ask for fewer ids at once."
+                    f"{self._operation.id}: page {page} of the ids in `only` has the same objects as earlier pages: the "
+                    f"service, or a cache in between, ignores `page`. {most - len(known)} objects are missing: pass fewer "
+                    "ids at once."
                 )
             known |= more
             decoded.extend(following)
-        decoded.count = None  # it is the chunk's
+        decoded.count = None  # of the chunk, not of the list
 
-    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> Fetched[M]:
-        return Fetched(self._read(await self._response(number, window=window)), number)
+    async def _fetch_window(self, number: int, window: Mapping[str, str]) -> FetchedPage[M]:
+        return FetchedPage(self._read(await self._response(number, window=window)), number)
 
     def _read(self, response: Response) -> Decoded[M]:
-        return self._session.read(response, self._operation, self._cls, self._asked)
+        return self._session.read(response, self._operation, self._cls, self._requested)
 
     async def _response(
         self,
@@ -367,11 +374,11 @@ class Paginator(Generic[M]):
 
     @property
     def _page_size(self) -> int | None:
-        """Objects on a full page; `None` when the list comes as a whole."""
+        """Objects on a full page; `None` if the list is not paged."""
         paged = "page" in self._operation.query and "per_page" in self._sent
         return int(self._sent["per_page"]) if paged else None
 
 
-def _kept(value: Any) -> Any:
-    """An iterator as what it gives: a walk looks at its arguments more than once."""
+def _reusable(value: Any) -> Any:
+    """The value, or a list of its items if it is an iterator: a walk reads its arguments more than once."""
     return list(cast("Iterator[Any]", value)) if isinstance(value, Iterator) else value

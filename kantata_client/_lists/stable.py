@@ -1,12 +1,13 @@
-"""The walk that loses nothing: by time instead of by place.
+"""The walk that misses no record: it pages by time, not by position.
 
-Sorted by time, the first page behind a moment is a snapshot without gaps, whatever happened to the records before it. So
-each request asks for the first page behind the last moment that was seen, a little earlier than needed since neither the
-service's granularity nor whether `…_after` includes the moment is known; what comes twice is dropped by the walk. Where
-more than a page of records share a moment, a bulk creation for example, a narrow window is read with larger and larger
-pages. If one page takes it all, that is a snapshot again. If not, it is read until as many ids are known as the service
-counts, and then all over until these are the same ones: so each of them was there between the two readings, and nothing
-else was, in whatever order equal times were sent.
+In a list sorted by time, the first page after a moment is a snapshot without gaps, whatever happens to earlier records. So
+each request asks for the first page after the last time seen. It asks for a little earlier than that, because the service
+may round times, and `…_after` may or may not include the moment itself; the walk drops the records that come twice.
+
+If more than a page of records share a moment, as after a bulk creation, a narrow window around it is read with larger and
+larger pages. If one page holds all of it, that is a snapshot again. If not, the window is read until as many ids are known
+as the service counts, and then read again until the ids are the same: these records, and no others, existed between the two
+readings, in whatever order the service sends equal times.
 """
 
 from __future__ import annotations
@@ -28,61 +29,66 @@ if TYPE_CHECKING:
     from kantata_client._calls.envelope import Decoded
     from kantata_client._concurrency import Ahead
     from kantata_client._contract import Operation
-    from kantata_client._lists.numbered import Fetched
+    from kantata_client._lists.numbered import FetchedPage
 
 M = TypeVar("M", bound=Model)
 
 _GRAINS = (timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1))
-"""What the service's times may be cut to: whatever all times that were sent have in common."""
-_TRIES = 5
-"""How often the walk goes back to a moment before it gives up."""
-_ATTEMPTS = 30
-"""Readings of a moment's records before the walk gives up."""
+"""The granularities to which the service may cut times, from fine to coarse."""
+_MOST_RETURNS = 5
+"""How often the walk returns to a moment before it gives up."""
+_MOST_READINGS = 30
+"""How often the records of one moment are read before the walk gives up."""
 
 
 def check_stable(operation: Operation, query: Mapping[str, Any]) -> str:
-    """The field by whose order a list can be walked without a loss.
+    """Check that a list can be read by time.
+
+    Returns:
+        The field to sort by: `created_at` or `updated_at`.
 
     Raises:
-        UsageError: The list has none, or was asked for in another way.
+        UsageError: The service can't sort or filter the list by it, or an argument rules it out.
     """
     by = operation.stable_by
     if by is None:
         raise UsageError(
-            f"{operation.resource}.{operation.name}: the service can't sort and filter it by time, so no walk is stable"
+            f"{operation.resource}.{operation.name}: a stable walk is not possible, because the service can't sort and "
+            "filter this list by time"
         )
     taken = {name: query[name] for name in ("order", "search", "only", "page") if query.get(name) is not None}
     if taken.get("order") == f"{by}:asc":
         del taken["order"]
     if taken:
         raise UsageError(
-            f"{operation.resource}.{operation.name}: a stable walk goes by {by}; leave out {', '.join(taken)}"
+            f"{operation.resource}.{operation.name}: a stable walk is sorted by {by}. Leave out {', '.join(taken)}"
         )
     return by
 
 
-class _Last:
-    """What was read behind the last moment."""
+class _Reading:
+    """What the last request returned."""
 
-    __slots__ = ("behind", "count", "read")
+    __slots__ = ("after", "count", "times")
 
-    def __init__(self, behind: datetime | None, count: int, read: dict[Any, datetime]) -> None:
-        self.behind = behind
+    def __init__(self, after: datetime | None, count: int, times: dict[Any, datetime]) -> None:
+        self.after = after
+        """The moment after which records were requested."""
         self.count = count
-        """Records behind it, by the service's word."""
-        self.read = read
-        """The time of each record, by what tells it from others."""
+        """How many records the service counts after it."""
+        self.times = times
+        """The time of each record that was returned, by its identity."""
 
 
-class Windows(Generic[M]):
-    """Pages behind moments; a source of a walk."""
+class TimeWindows(Generic[M]):
+    """Fetches the pages of a stable walk."""
 
     def __init__(
         self,
         operation: Operation,
         query: Mapping[str, Any],
         sent: Mapping[str, str],
-        fetch: Callable[[int, Mapping[str, str]], Awaitable[Fetched[M]]],
+        fetch: Callable[[int, Mapping[str, str]], Awaitable[FetchedPage[M]]],
         size: int,
     ) -> None:
         self._operation = operation
@@ -93,103 +99,102 @@ class Windows(Generic[M]):
         self._until = _parsed(sent.get(self._before))
         self._fetch = fetch
         self._size = size
-        self._behind: datetime | None = None
+        self._moment: datetime | None = None
+        """The moment after which the next request asks for records; `None` at the beginning."""
         self._finest = _GRAINS[-1]
-        """The finest time seen so far: the service's times may be cut to it."""
+        """The finest granularity of the times seen so far."""
         self._grain = _GRAINS[0]
-        self._last: _Last | None = None
-        self._tries = 0
-        self.seen = 0
-        """Records that the walk has delivered."""
-        self._seen_before = -1
+        """The granularity to which the service is assumed to cut times."""
+        self._last: _Reading | None = None
+        self._returns = 0
+        """How often the walk has returned to the current moment."""
+        self.delivered = 0
+        self._delivered_before = -1
+        """`delivered`, with absent records, when the end was last checked."""
         self._restarted = False
         self._absent: set[Any] = set()
+        """The identities of records whose objects were not in a response."""
         self._complete = False
+        """Whether the count of the whole list was reached, or the walk has failed."""
         self._number = 0
-        self._over = False
+        self._at_end = False
+        """Whether the last window held all remaining records."""
 
     async def next(
         self, concurrency: int, needed: int | None, ahead: Ahead | None
-    ) -> tuple[list[Fetched[M]], Exception | None]:
-        """As `Source.next`: one page, or those of a moment that is too full for one, which are fetched several at once."""
+    ) -> tuple[list[FetchedPage[M]], Exception | None]:
+        """Fetch the next page, or all pages of a moment that has too many records for one; see `PageSource.next`."""
         try:
-            if self._over and await self._is_complete():
+            if self._at_end and await self._is_complete():
                 return [], None
             return await self._advance(concurrency)
         except KantataError as error:
             return [], error
 
     async def _is_complete(self) -> bool:
-        """Whether as many records were read as there are in the whole list; if not, the walk goes on.
+        """Whether as many records were read as the whole list has. If not, the walk continues.
 
-        It goes on at its last moment for those that were created since, and, if that finds nothing, from the beginning.
+        It continues at its last moment, for records created since, and if that finds nothing, from the beginning.
 
         Raises:
             UnstableListError: Reading on found nothing more.
         """
-        if self._complete or (self._behind is None and not self._restarted):
+        if self._complete or (self._moment is None and not self._restarted):
             return True
-        count = (await self._fetch(1, {**self._window_behind(None), "per_page": "1"})).decoded.count
-        seen = self.seen + len(self._absent)
-        if count is None or count <= seen:
+        count = (await self._fetch(1, {**self._window_after(None), "per_page": "1"})).decoded.count
+        read = self.delivered + len(self._absent)
+        if count is None or count <= read:
             self._complete = True
             return True
-        if seen == self._seen_before:
+        if read == self._delivered_before:
             if self._restarted:
-                self._unstable(f"it counts {count} records, and has returned {seen}")
-            # Records that were hidden when their moment was read are in the list again.
-            self._restarted, self._behind = True, None
-        self._seen_before = seen
-        self._over, self._last = False, None
+                self._fail(f"it counts {count} records, but has returned {read}")
+            # Records that were hidden when their moment was read may be in the list again.
+            self._restarted, self._moment = True, None
+        self._delivered_before = read
+        self._at_end, self._last = False, None
         return False
 
-    async def _advance(self, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
+    async def _advance(self, concurrency: int) -> tuple[list[FetchedPage[M]], Exception | None]:
         page = await self._fetch(1, self._window())
         pages, decoded = [page], page.decoded
         if decoded.count is None:
-            self._unstable(
-                "its response has no count, without which nobody can tell whether records are missing"
-            )
+            self._fail("its response has no count, so missing records could not be noticed")
         times = self._checked_times(page)
         self._absent.update(decoded.absent)
         if await self._is_gap(decoded):
             return await self._advance(concurrency)
-        # The service may give less than it is asked for.
+        # The service may return smaller pages than requested.
         self._size = min(self._size, decoded.size or self._size)
-        read = self._read_times(page)
-        before = self._behind
+        times_read = self._times_by_identity(page)
+        before = self._moment
         if decoded.entries >= decoded.count:
-            self._over = True
+            self._at_end = True
         elif not decoded.entries:
-            self._unstable(
-                f"it counts {decoded.count} records behind {self._behind} and returns none of them"
-            )
+            self._fail(f"it counts {decoded.count} records after {self._moment}, but returns none of them")
         elif not decoded.items:
-            malformed("none of the objects that `results` names is in the response", self._operation, None)
+            malformed("the response contains none of the objects that `results` names", self._operation, None)
         else:
             latest = times[-1]
-            behind = self._behind or self._from
-            if behind is not None and latest - self._grain <= behind:
-                crowd, error = await self._crowd(latest + 2 * self._grain, concurrency)
+            lower = self._moment or self._from
+            if lower is not None and latest - self._grain <= lower:
+                pages, error = await self._read_moment(latest + 2 * self._grain, concurrency)
                 if error is not None:
-                    return [self._numbered(each) for each in crowd], error
-                for each in crowd:
-                    read |= self._read_times(each)
-                pages = crowd
+                    return [self._numbered(each) for each in pages], error
+                for each in pages:
+                    times_read |= self._times_by_identity(each)
                 latest += 2 * self._grain
             if before is not None and latest - self._grain <= before:
-                self._unstable(
-                    f"it ignores {self._after}: its records get no newer than {latest.isoformat()}"
-                )
-            self._behind = latest - self._grain
-        self._last = _Last(before, decoded.count, read)
+                self._fail(f"it ignores {self._after}: no record is newer than {latest.isoformat()}")
+            self._moment = latest - self._grain
+        self._last = _Reading(before, decoded.count, times_read)
         return [self._numbered(each) for each in pages], None
 
-    def _checked_times(self, page: Fetched[M]) -> list[datetime]:
-        """The times of a page's objects, if the service has sorted and filtered by them.
+    def _checked_times(self, page: FetchedPage[M]) -> list[datetime]:
+        """The times of a page's objects.
 
         Raises:
-            UnstableListError: It has not.
+            UnstableListError: The service has not sorted or filtered by them.
         """
         times = [self._time(item) for item in page.decoded.items]
         for time in times:
@@ -200,74 +205,77 @@ class Windows(Generic[M]):
         if times:
             self._grain = self._finest
         if any(later < earlier for earlier, later in pairwise(times)):
-            self._unstable(f"it ignores order={self._by}:asc: the records of a page are not in that order")
-        if times and self._behind is not None and times[0] + self._grain < self._behind:
-            self._unstable(
-                f"it ignores {self._after}, or compares coarser times: a record of {times[0].isoformat()} came for "
-                f"{self._behind.isoformat()}"
+            self._fail(f"it ignores order={self._by}:asc: the records of a page are in another order")
+        if times and self._moment is not None and times[0] + self._grain < self._moment:
+            self._fail(
+                f"it ignores {self._after}, or compares coarser times than it sends: for {self._moment.isoformat()} it "
+                f"returned a record of {times[0].isoformat()}"
             )
         return times
 
-    def _read_times(self, page: Fetched[M]) -> dict[Any, datetime]:
-        """The time of each record of a page; one whose object is missing may be as old as the oldest."""
+    def _times_by_identity(self, page: FetchedPage[M]) -> dict[Any, datetime]:
+        """The time of each record of a page. One whose object is missing counts as old as the oldest."""
         decoded = page.decoded
         times = [self._time(item) for item in decoded.items]
-        read = dict(zip(decoded.identities or (), times, strict=False))
-        return read | dict.fromkeys(decoded.absent, min(times, default=datetime.min.replace(tzinfo=UTC)))
+        known = dict(zip(decoded.identities or (), times, strict=False))
+        return known | dict.fromkeys(decoded.absent, min(times, default=datetime.min.replace(tzinfo=UTC)))
 
     async def _is_gap(self, decoded: Decoded[M]) -> bool:
-        """Whether records between the last moment and this one were not read, which the counts behind both tell.
+        """Whether records between the last moment and this one were not read, according to the counts after both.
 
-        If so, the walk has gone back to the last moment.
+        If so, the walk returns to the last moment.
 
         Raises:
             UnstableListError: Reading again did not help.
         """
-        last, behind = self._last, self._behind
-        if last is None or behind is None or decoded.count is None:
+        last, moment = self._last, self._moment
+        if last is None or moment is None or decoded.count is None:
             return False
-        here = set(decoded.all_identities)
-        gone = sum(time <= behind and identity not in here for identity, time in last.read.items())
-        if last.count - decoded.count <= gone:
-            self._tries = 0
+        current = set(decoded.all_identities)
+        passed = sum(time <= moment and identity not in current for identity, time in last.times.items())
+        if last.count - decoded.count <= passed:
+            self._returns = 0
             return False
-        window = self._window_behind(last.behind)
-        again = (await self._fetch(1, window)).decoded.count
-        if again is None or again - decoded.count <= gone:
-            self._tries = 0
+        count = (await self._fetch(1, self._window_after(last.after))).decoded.count
+        if count is None or count - decoded.count <= passed:
+            self._returns = 0
             return False
-        self._tries += 1
-        if self._tries > _TRIES:
-            self._unstable(
-                f"it counts {again - decoded.count} records up to {behind.isoformat()} and has returned {gone} of them: "
-                f"it ignores `order`, or compares coarser times than it sends"
+        self._returns += 1
+        if self._returns > _MOST_RETURNS:
+            self._fail(
+                f"it counts {count - decoded.count} records up to {moment.isoformat()}, but has returned {passed} of them: "
+                "it ignores `order`, or compares coarser times than it sends"
             )
-        self._behind, self._last = last.behind, None
+        self._moment, self._last = last.after, None
         return True
 
-    def _unstable(self, what: str) -> NoReturn:
-        self._over = self._complete = True
-        msg = f"{self._operation.id}: no stable walk of this list is possible: {what}. Nothing more was read."
-        raise UnstableListError(msg)
+    def _fail(self, problem: str) -> NoReturn:
+        self._at_end = self._complete = True
+        raise UnstableListError(
+            f"{self._operation.id}: the service does not support a stable walk of this list: {problem}. Nothing more was "
+            "read."
+        )
 
-    async def stale(self, page: Fetched[M]) -> Fetched[M] | None:
-        """As `Source.stale`; the walk's own checks see to it that it goes on."""
+    async def reread(self, page: FetchedPage[M]) -> FetchedPage[M] | None:
+        """Nothing to do: each request moves the walk on, or fails."""
         return None
 
     def close(self) -> None:
-        """Nothing is on its way between two calls."""
+        """Nothing to do: no request is under way between two calls."""
 
-    async def _crowd(self, until: datetime, concurrency: int) -> tuple[list[Fetched[M]], Exception | None]:
-        """All records between the last moment and another one, more than a page."""
+    async def _read_moment(
+        self, until: datetime, concurrency: int
+    ) -> tuple[list[FetchedPage[M]], Exception | None]:
+        """Read all records between the last moment and another one, of which there are more than a page."""
         window = self._window()
         window[self._before] = (until if self._until is None else min(until, self._until)).isoformat()
-        found: list[Fetched[M]] = []
+        found: list[FetchedPage[M]] = []
         known: set[Any] = set()
         confirmed: set[Any] = set()
         counted: int | None = None
-        for attempt in range(_ATTEMPTS):
-            size = max(self._size, min(self._size << attempt, LARGEST_PAGE))
-            pages, error = await self._read({**window, "per_page": str(size)}, concurrency)
+        for reading in range(_MOST_READINGS):
+            size = max(self._size, min(self._size << reading, LARGEST_PAGE))
+            pages, error = await self._read_window({**window, "per_page": str(size)}, concurrency)
             if error is not None:
                 return found, error
             found += pages
@@ -276,11 +284,9 @@ class Windows(Generic[M]):
             if len(pages) == 1 and counts == {len(ids)}:
                 return found, None
             if None in counts:
-                self._unstable(
-                    "its response has no count, without which nobody can tell whether records are missing"
-                )
+                self._fail("its response has no count, so missing records could not be noticed")
             if counts != {counted} or len(known | ids) > (counted or 0):
-                # It has changed, so what is known may be gone.
+                # The window has changed, so known records may be gone.
                 known, confirmed, counted = set(), set(), pages[-1].decoded.count or 0
                 if len(counts) > 1:
                     continue
@@ -290,15 +296,15 @@ class Windows(Generic[M]):
                     return found, None
                 known, confirmed = set(), known
         msg = (
-            f"{self._operation.id}: more than {self._size} records share a moment ({window}), and they kept changing while "
-            f"they were read {_ATTEMPTS} times. Walk again when less is written, or use a larger per_page."
+            f"{self._operation.id}: more than {self._size} records share a moment ({window}), and they kept changing during "
+            f"{_MOST_READINGS} readings. Read the list again when fewer records are written, or pass a larger per_page."
         )
         return found, UnstableListError(msg)
 
-    async def _read(
+    async def _read_window(
         self, window: Mapping[str, str], concurrency: int
-    ) -> tuple[list[Fetched[M]], Exception | None]:
-        """All pages of a window, up to one that is empty."""
+    ) -> tuple[list[FetchedPage[M]], Exception | None]:
+        """Read all pages of a window, up to an empty one."""
         pages, error = await in_order([partial(self._fetch, 1, window)])
         size = max(1, pages[0].decoded.entries) if pages else 1
         while error is None and len(pages) < (last := -(-(pages[0].decoded.count or 0) // size)):
@@ -310,25 +316,25 @@ class Windows(Generic[M]):
         return pages, error
 
     def _window(self) -> dict[str, str]:
-        return self._window_behind(self._behind)
+        return self._window_after(self._moment)
 
-    def _window_behind(self, moment: datetime | None) -> dict[str, str]:
+    def _window_after(self, moment: datetime | None) -> dict[str, str]:
         window = {"order": f"{self._by}:asc"}
         if moment is not None:
-            behind = moment if self._from is None else max(moment, self._from)
-            window[self._after] = behind.isoformat()
+            lower = moment if self._from is None else max(moment, self._from)
+            window[self._after] = lower.isoformat()
         return window
 
     def _time(self, item: M) -> datetime:
         time = getattr(item, self._by)
         if not isinstance(time, datetime):
-            malformed(f"{item!r} has no {self._by}, by which the list is walked", self._operation, None)
+            malformed(f"{item!r} has no {self._by}, which a stable walk is sorted by", self._operation, None)
         return _zoned(time.replace(microsecond=0))
 
-    def _numbered(self, page: Fetched[M]) -> Fetched[M]:
+    def _numbered(self, page: FetchedPage[M]) -> FetchedPage[M]:
         self._number += 1
         page.number = self._number
-        if self._number != 1:  # the count of a window, which is not that of the list
+        if self._number != 1:  # it is the count of a window, not of the list
             page.decoded.count = None
         return page
 

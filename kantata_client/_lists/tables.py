@@ -1,4 +1,4 @@
-"""Objects as a table: Arrow columns with the types of the contract, for pandas, polars and warehouses."""
+"""Tables of objects: Arrow columns with the contract's types, for pandas, polars and warehouses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ArrowTable: TypeAlias = Any
-"""A `pyarrow.Table`; the library has no types, and need not be installed."""
+"""A `pyarrow.Table`. The library has no type information, and is optional."""
 PandasFrame: TypeAlias = Any
-"""A `pandas.DataFrame`, which need not be installed."""
+"""A `pandas.DataFrame`. The library is optional."""
 PolarsFrame: TypeAlias = Any
-"""A `polars.DataFrame`, which need not be installed."""
+"""A `polars.DataFrame`. The library is optional."""
 
 EXTRA = "extra"
-"""Column with what no other column can hold, as JSON: unknown fields, and values of another type than the contract's."""
+"""Name of the column for unknown fields, and for values whose type differs from the contract's, as JSON."""
 
 _SCALARS: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -37,21 +37,21 @@ _SCALARS: dict[str, tuple[type, ...]] = {
 def table(
     objects: Iterable[Model], *, fields: Sequence[str] | None = None, associations: Sequence[str] = ()
 ) -> ArrowTable:
-    """A table of objects of one kind, one row for each.
+    """Make a table of objects of one class, with one row each.
 
     Args:
         objects: Objects of one class, such as a page's `items`.
         fields: Names of fields. Default: all that the request asked for.
-        associations: Fields of associations as well, such as `"workspace.title"`. The column of an association to many
+        associations: Fields of associated objects, such as `"workspace.title"`. The column of an association with many
             objects holds lists.
 
     Returns:
-        A `pyarrow.Table`. Dates, times (in UTC), integers (such as cents), numbers and booleans have these types, lists of
-        text are lists, and nested objects are JSON. The last column, `extra`, has unknown fields and values of another type
-        as JSON.
+        A `pyarrow.Table`. Dates, times (in UTC), integers (such as cents), numbers and booleans have the matching Arrow
+        type, lists of text are lists, and nested objects are JSON. The last column, `extra`, holds unknown fields and values
+        of an unexpected type as JSON.
 
     Raises:
-        UsageError: pyarrow is not installed, there is no such field, or the objects differ in their class.
+        UsageError: pyarrow is not installed, a field does not exist, or the objects are of several classes.
         NotIncludedError: The request did not ask for a field or an association.
     """
     builder = TableBuilder(None, fields, associations)
@@ -60,15 +60,15 @@ def table(
 
 
 class TableBuilder:
-    """A table that grows by pages, so that no more than one page of objects is in memory."""
+    """Builds a table page by page, so that only one page of objects is in memory."""
 
     def __init__(
         self, cls: type[Model] | None, fields: Sequence[str] | None, associations: Sequence[str]
     ) -> None:
-        """`cls` is the class of the objects; without, that of the first one."""
+        """`cls` is the class of the objects; `None` to use the class of the first one."""
         for name, given in (("fields", fields), ("associations", associations)):
             if isinstance(given, str):
-                raise UsageError(f"{name} is the text {given!r}: pass a list of names")
+                raise UsageError(f"{name} must be a list of names, not the string {given!r}")
         self._arrow = _library("pyarrow", "to make tables")
         self._cls = cls
         self._fields = fields
@@ -76,7 +76,7 @@ class TableBuilder:
         self._columns: list[_Column] | None = None
         self._batches: list[Any] = []
         if cls is not None and (fields is not None or associations):
-            self._chosen(cls, None)  # so that a wrong name is found before anything is sent
+            self._make_columns(cls, None)  # rejects a wrong name before anything is sent
 
     def add(self, objects: Sequence[Model]) -> None:
         """Add a row for each object."""
@@ -84,9 +84,11 @@ class TableBuilder:
             return
         cls = self._cls = self._cls or type(objects[0])
         if other := next((each for each in objects if type(each) is not cls), None):
-            raise UsageError(f"a table has objects of one class: {cls.__name__}, not {type(other).__name__}")
+            raise UsageError(
+                f"a table can hold objects of one class only: {cls.__name__}, but not {type(other).__name__} as well"
+            )
         if self._columns is None:
-            self._columns = self._chosen(cls, objects[0])
+            self._columns = self._make_columns(cls, objects[0])
         extras = [dict(each.extra) for each in objects]
         arrays = [column.array(objects, extras) for column in self._columns]
         arrays.append(
@@ -95,11 +97,11 @@ class TableBuilder:
         self._batches.append(self._arrow.RecordBatch.from_arrays(arrays, schema=self._schema()))
 
     def table(self) -> ArrowTable:
-        """All rows."""
+        """The table of all rows."""
         if self._columns is None:
             if self._cls is None:
                 return self._arrow.table({})
-            self._columns = self._chosen(self._cls, None)
+            self._columns = self._make_columns(self._cls, None)
         return self._arrow.Table.from_batches(self._batches, schema=self._schema())
 
     def _schema(self) -> Any:
@@ -108,9 +110,9 @@ class TableBuilder:
             [*((column.name, column.type) for column in columns), (EXTRA, self._arrow.string())]
         )
 
-    def _chosen(self, cls: type[Model], first: Model | None) -> list[_Column]:
+    def _make_columns(self, cls: type[Model], first: Model | None) -> list[_Column]:
         if self._fields is None:
-            names = [name for name in cls.FIELDS if first is None or _was_asked_for(first, name)]
+            names = [name for name in cls.FIELDS if first is None or _was_requested(first, name)]
         else:
             names = list(self._fields)
         return [_Column(self._arrow, cls, name) for name in dict.fromkeys([*names, *self._associations])]
@@ -133,7 +135,7 @@ class _Column:
             target = _target(cls, association)
             if target is None:
                 raise UsageError(
-                    f"{cls.__name__}.{association} leads to objects of several classes, which have no fields in common"
+                    f"{cls.__name__}.{association} refers to objects of several classes, so its fields can't be columns"
                 )
             cls = target
         if field not in cls.FIELDS:
@@ -145,12 +147,12 @@ class _Column:
         self._arrow = arrow
 
     def array(self, objects: Sequence[Model], extras: list[dict[str, Any]]) -> Any:
-        """The values of a page; what does not fit goes into `extras`."""
+        """The column's values for a page. A value of an unexpected type goes into `extras` instead."""
         values: list[Any] = []
         for row, each in enumerate(objects):
             value = self._read(each)
-            fitting = [self._fitted(one) for one in value] if self._many else self._fitted(value)
-            if _MISFIT in (fitting if isinstance(fitting, list) and self._many else [fitting]):
+            fitting = [self._converted(one) for one in value] if self._many else self._converted(value)
+            if _UNFIT in (fitting if isinstance(fitting, list) and self._many else [fitting]):
                 extras[row][self.name] = value
                 fitting = None
             values.append(fitting)
@@ -164,25 +166,25 @@ class _Column:
             return [getattr(one, self._field) for one in found]
         return None if found is None else getattr(found, self._field)
 
-    def _fitted(self, value: Any) -> Any:
-        """The value as Arrow takes it, or `_MISFIT`."""
+    def _converted(self, value: Any) -> Any:
+        """The value in a form that Arrow accepts, or `_UNFIT`."""
         if value is None:
             return None
         kinds = _SCALARS.get(self._kind)
         if kinds is None:
             if self._kind == "list[str]":
                 texts = cast("list[Any]", value)
-                return texts if type(texts) is list and all(type(each) is str for each in texts) else _MISFIT
+                return texts if type(texts) is list and all(type(each) is str for each in texts) else _UNFIT
             return _json(_plain(value))
         if type(value) not in kinds or (type(value) is int and not -(2**63) <= value < 2**63):
-            return _MISFIT
+            return _UNFIT
         return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-_MISFIT: Any = object()
+_UNFIT: Any = object()
 
 
-def _was_asked_for(first: Model, name: str) -> bool:
+def _was_requested(first: Model, name: str) -> bool:
     try:
         getattr(first, name)
     except NotIncludedError:
@@ -191,7 +193,7 @@ def _was_asked_for(first: Model, name: str) -> bool:
 
 
 def _target(cls: type[Model], association: str) -> type[Model] | None:
-    """The class that an association leads to; `None` if there are several."""
+    """The class of the objects that an association refers to; `None` if there are several."""
     from kantata_client import models
 
     name = re.search(r"(?:One|Many)\[(\w+)\]", annotation_of(cls, association))
@@ -211,7 +213,7 @@ def _type(arrow: Any, kind: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Nested objects as what was received."""
+    """The value with nested objects as they were received."""
     if isinstance(value, Model):
         return value.to_dict()
     if isinstance(value, list):
@@ -241,7 +243,7 @@ def as_polars(table: ArrowTable) -> PolarsFrame:
 
 
 def as_pandas(table: ArrowTable) -> PandasFrame:
-    """A `pandas.DataFrame` of a table. Integers, booleans and text stay what they are where values are missing."""
+    """A `pandas.DataFrame` of a table. Columns of integers, booleans and text keep their type even if values are missing."""
     arrow, pandas = _library("pyarrow", "to make tables"), _library("pandas", "for to_pandas()")
     kinds = {
         arrow.int64(): pandas.Int64Dtype(),

@@ -1,8 +1,8 @@
-"""A walk: pages delivered in order, each object once, however the list moves meanwhile.
+"""A walk over a list: pages are delivered in order and each object once, even if the list changes meanwhile.
 
-It is an iterator object and not a generator, so leaving a loop early runs no code of it later. Requests on their way are
-tasks of the client, if that was entered (`async with Kantata(…)`), or of the walk, if that was; they are cancelled when the
-walk goes. Otherwise everything that a step of the walk starts has ended when the step returns.
+A walk is an iterator object, not a generator, so leaving its loop early leaves no code to run later. Requests under way are
+tasks of the client if it was entered (`async with Kantata(…)`), or of the walk if that was entered; they are cancelled when
+the walk is garbage-collected or closed. Otherwise, everything that a step of the walk starts has ended when it returns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import anyio
 
     from kantata_client._calls.envelope import Decoded
-    from kantata_client._lists.numbered import Fetched, Source
+    from kantata_client._lists.numbered import FetchedPage, PageSource
     from kantata_client.hooks import Progress
 
 M = TypeVar("M", bound=Model)
@@ -43,10 +43,10 @@ class Page(Generic[M]):
         self.number = number
         """Its number, from 1."""
         self.count = count
-        """Objects of the whole list when the page was made, if the service tells."""
+        """How many objects the whole list had when the service made the page; `None` if it does not say."""
 
     def __del__(self) -> None:
-        self.items = []  # what nobody else holds is gone before the envelope looks at what is left
+        self.items = []  # frees the objects that nobody else holds, before the envelope looks for those still held
 
     def __len__(self) -> int:
         return len(self.items)
@@ -61,7 +61,7 @@ class Pages(Generic[M]):
 
     def __init__(
         self,
-        source: Source[M],
+        source: PageSource[M],
         ahead: Ahead,
         concurrency: int,
         limit: int | None,
@@ -73,7 +73,7 @@ class Pages(Generic[M]):
     ) -> None:
         self._source = source
         self._ahead = ahead
-        """Of the client, or of the walk itself if it was entered."""
+        """The tasks of the client, or of the walk itself if it was entered."""
         self._concurrency = concurrency
         self._left = limit
         self._limit = limit
@@ -81,15 +81,16 @@ class Pages(Generic[M]):
         self._size = size
         self._skipped = skipped
         self._skip = to_drop
-        self._ready: list[Fetched[M]] = []
+        self._ready: list[FetchedPage[M]] = []
         self._error: Exception | None = None
         self._lock: anyio.Lock | None = None
         self._seen = Seen()
         self._owned = False
         self.delivered = 0
-        """Objects delivered so far."""
+        """How many objects were delivered so far."""
         self.total: int | None = None
-        """Objects to deliver, known from the first page on, if the service tells; a page may correct it."""
+        """How many objects the walk delivers in all. Known from the first page on, if the service counts them, and updated
+        by each page."""
 
     def __aiter__(self) -> Pages[M]:
         return self
@@ -115,7 +116,7 @@ class Pages(Generic[M]):
         self._source.close()
 
     async def aclose(self) -> None:
-        """End the walk, and cancel what is on its way."""
+        """End the walk, and cancel its requests."""
         self._left = 0
         self._source.close()
         if self._owned:
@@ -138,7 +139,7 @@ class Pages(Generic[M]):
         items = self._new(fetched)
         if fetched.full and fetched.decoded.entries and not items:
             try:
-                again = await self._source.stale(fetched)
+                again = await self._source.reread(fetched)
             except UnstableListError:
                 await self.aclose()
                 raise
@@ -149,16 +150,16 @@ class Pages(Generic[M]):
             self._progress(self.delivered, self.total)
         return page
 
-    def _new(self, fetched: Fetched[M]) -> list[M]:
+    def _new(self, fetched: FetchedPage[M]) -> list[M]:
         """The objects of a page that no earlier page had."""
         decoded = fetched.decoded
         if decoded.identities is None:
             return decoded.items
         items = self._seen.new(decoded.items, decoded.identities)
-        self._source.seen += len(items)
+        self._source.delivered += len(items)
         return items
 
-    def _delivered(self, fetched: Fetched[M], items: list[M]) -> Page[M]:
+    def _delivered(self, fetched: FetchedPage[M], items: list[M]) -> Page[M]:
         decoded = fetched.decoded
         if self._skip:
             items, self._skip = items[self._skip :], max(0, self._skip - len(items))
@@ -180,7 +181,7 @@ class Items(Generic[M]):
         self._pages = pages
         self._items: list[M] = []
         self._page: Page[M] | None = None
-        """The page that the objects are from, which keeps them together."""
+        """The page of the objects, which keeps their envelope alive."""
 
     def __aiter__(self) -> AsyncIterator[M]:
         return self
@@ -200,7 +201,7 @@ class Items(Generic[M]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the walk, and cancel what is on its way."""
+        """End the walk, and cancel its requests."""
         self._items.clear()
         self._page = None
         await self._pages.aclose()
@@ -208,7 +209,7 @@ class Items(Generic[M]):
 
 @resolvable
 class Dicts(Generic[M]):
-    """A walk object by object, each as it was received."""
+    """A walk object by object, each as the dictionary that was received."""
 
     def __init__(self, items: Items[M]) -> None:
         self._items = items
@@ -227,5 +228,5 @@ class Dicts(Generic[M]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the walk, and cancel what is on its way."""
+        """End the walk, and cancel its requests."""
         await self._items.aclose()

@@ -1,4 +1,4 @@
-"""Associations as typed attributes: they find the objects in the envelope that their owner came in."""
+"""Associations as typed attributes, which find objects in the envelope that their owner was received in."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ T = TypeVar("T")
 
 
 class Association:
-    """How an object refers to others: the field with their ids, and the envelope key under which they are."""
+    """How an object refers to others: the field that holds their ids, and the envelope key of the objects."""
 
     __slots__ = ("ids", "key", "name")
 
     many = False
-    """Several objects, or one."""
+    """Whether it can refer to several objects."""
 
     def __init__(self, ids: str, key: str | None) -> None:
         self.name = ""
         self.ids = ids
-        """Field with the id, with the ids, or, when polymorphic, with `{key, id}`."""
+        """The field that holds the id, the list of ids, or `{key, id}` if the association is polymorphic."""
         self.key = key
-        """Envelope key of the objects; `None` when polymorphic."""
+        """The envelope key of the objects; `None` if polymorphic."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __set__(self, model: Model, value: Never) -> NoReturn:
-        msg = f"{type(model).__name__}.{self.name} can't be set: set {self.ids!r}"
+        msg = f"{type(model).__name__}.{self.name} can't be set; set {self.ids!r} instead"
         raise AttributeError(msg)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {self.ids} → {self.key or 'any type'}>"
 
-    def _asked(self, model: Model) -> bool:
-        """Whether the request asked for it, or the object's own field says that it has no such object."""
+    def _requested(self, model: Model) -> bool:
+        """Whether the request included it, or the object's own field says that there is no such object."""
         envelope = model.__envelope__
         if envelope is None:
             return False
@@ -51,15 +51,15 @@ class Association:
         )
 
     def not_included(self, model: Model) -> NotIncludedError:
-        """The error for an association that was not asked for."""
+        """The error for reading the association of an object whose request did not include it."""
         return not_included(model, self.name, Condition("include", self.name))
 
 
 class One(Association, Generic[T]):
     """An association with at most one object.
 
-    It reads as `None` when there is no such object, and when the service withheld it for lack of permission. In the latter
-    case the field with its id is not `None`.
+    It reads as `None` if there is no such object, and if the user is not permitted to see it. In the latter case, the field
+    with its id is not `None`.
     """
 
     __slots__ = ()
@@ -73,7 +73,7 @@ class One(Association, Generic[T]):
             return self
         envelope, received = model.__envelope__, model.__dict__
         try:  # while the page is in use
-            made: Any = envelope.made  # pyright: ignore[reportOptionalMemberAccess] - an AttributeError
+            made: Any = envelope.models  # pyright: ignore[reportOptionalMemberAccess] - an AttributeError
             return made[self.key][received[self.ids]]
         except (KeyError, TypeError, AttributeError):
             reference: Any = received.get(self.ids)
@@ -81,7 +81,7 @@ class One(Association, Generic[T]):
             found: Any = envelope.find(str(self.key), reference)
             if found is not None:
                 return found
-        if not self._asked(model):
+        if not self._requested(model):
             raise self.not_included(model)
         return None
 
@@ -89,7 +89,7 @@ class One(Association, Generic[T]):
 class Many(Association, Generic[T]):
     """An association with any number of objects, in the order of their ids.
 
-    Objects that the service withheld for lack of permission are left out; their ids are still in the field.
+    Objects that the user is not permitted to see are left out; their ids are still in the field.
     """
 
     __slots__ = ()
@@ -109,19 +109,19 @@ class Many(Association, Generic[T]):
             references: list[Any] = value if type(value) is list else [value]  # pyright: ignore[reportUnknownVariableType]
             key: Any = self.key
             try:  # while the page is in use
-                made: Any = envelope.made[key]
+                made: Any = envelope.models[key]
                 return [made[each] for each in references]
             except (KeyError, TypeError):
                 found = envelope.find_all(key, references)
             if found and len(found) == len(references):
                 return found
-        if not self._asked(model):
+        if not self._requested(model):
             raise self.not_included(model)
         return found
 
 
 class Polymorphic(Association):
-    """An association with one object of any type, which the reference names."""
+    """An association with one object of any type; the reference names the type."""
 
     __slots__ = ()
 
@@ -142,6 +142,6 @@ class Polymorphic(Association):
             found = envelope.find_of_type(parts.get("key"), parts.get("id"))
             if found is not None:
                 return found
-        if not self._asked(model):
+        if not self._requested(model):
             raise self.not_included(model)
         return None

@@ -1,6 +1,6 @@
-"""The fields of models: what a missing one means, and those that read as something else than what was received.
+"""Fields of models: what a missing field means, and fields whose value is converted when it is read.
 
-Each function here stands where a default stands in a class body, so it is typed as what the field reads as.
+Each function stands in for a default in a class body, so it returns `Any`: the annotation gives the field's type.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, cast
 
 from kantata_client._objects.inclusion import Condition
-from kantata_client._objects.model import Model, around
+from kantata_client._objects.model import Model, wrap
 
 
 def included(association: str) -> Any:
@@ -54,14 +54,14 @@ def _condition(include: str | None, *, optional: bool) -> Condition | None:
 
 
 class ConvertedField:
-    """A field that reads as something else than what was received."""
+    """A field whose received value is converted when it is read."""
 
     __slots__ = ("condition", "name")
     name: str
 
     def __init__(self, condition: Condition | None) -> None:
         self.condition = condition
-        """What has to be asked for, where the service does not always send the field."""
+        """What the request has to ask for, if the service does not always send the field."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -75,7 +75,7 @@ class ConvertedField:
         if value is not None:
             return self._read(value, model)
         if self.condition is not None and self.name not in model.__dict__:
-            raise AttributeError(self.name)  # `Model.__getattr__` knows what it means
+            raise AttributeError(self.name)  # leads to `Model.__getattr__`, which raises the right error
         return None
 
     def __set__(self, model: Model, value: Any) -> None:
@@ -85,7 +85,7 @@ class ConvertedField:
         del model.__dict__[self.name]
 
     def _read(self, value: Any, model: Model) -> Any:
-        """The value as the field's type; as it was received, if it has another form."""
+        """The value converted to the field's type, or unchanged if it has an unexpected form."""
         raise NotImplementedError
 
 
@@ -130,9 +130,9 @@ class _Nested(ConvertedField):
     def _one(self, value: Any, model: Model) -> Any:
         if type(value) is not dict:
             return value
-        # Nearly no inner object has associations; without them, it should not keep the whole page alive.
+        # Few inner objects have associations. One without any must not keep the whole page alive.
         envelope = model.__envelope__ if self._cls.ASSOCIATIONS or self._cls.CONDITIONS else None
-        return around(self._cls, cast("dict[str, Any]", value), envelope)
+        return wrap(self._cls, cast("dict[str, Any]", value), envelope)
 
 
 class _NestedList(_Nested):
@@ -154,7 +154,7 @@ class _NestedDict(_Nested):
 
 
 def received_form(value: Any) -> Any:
-    """A value as JSON has it: what a model, a date or a time was made from."""
+    """The JSON form of a value: models, dates and times as they are received."""
     if isinstance(value, Model):
         return value.__dict__
     if isinstance(value, (date, datetime)):

@@ -1,4 +1,4 @@
-"""What a request has to ask for, so that the service sends a field or an association."""
+"""Fields and associations that the service sends only if the request asks for them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
     from kantata_client._objects.model import Model
 
 Parameter: TypeAlias = Literal["include", "optional_fields"]
-"""The query parameter that asks for it."""
+"""The query parameter that asks for a field or an association."""
 
 
 class Envelope(Protocol):
-    """The response that an object came in: what was asked for, and the other objects in it by type and id."""
+    """The response that an object was received in: what the request asked for, and all objects by type and id."""
 
     @property
-    def made(self) -> Mapping[str, Mapping[str, Model]]: ...
+    def models(self) -> Mapping[str, Mapping[str, Model]]: ...
     def requested(self, model: Model, name: str, *, known_empty: bool = False) -> bool: ...
     def advice(self, model: Model, parameter: Parameter, name: str) -> str | None: ...
     def find(self, key: str, identifier: Any) -> Model | None: ...
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]: ...
     def find_of_type(self, name: Any, identifier: Any) -> Model | None: ...
-    def kept(self, model: Model) -> Envelope: ...
+    def detached(self, model: Model) -> Envelope: ...
     def adopt(self, model: Model) -> None: ...
 
 
 class Condition:
-    """Under which condition the service sends a field: a query parameter has to name something."""
+    """When the service sends a field: if a query parameter names an association or the field."""
 
     __slots__ = ("name", "parameter")
 
     def __init__(self, parameter: Parameter, name: str = "") -> None:
         self.parameter: Parameter = parameter
         self.name = name
-        """The association that `include` has to name, or the field itself, which `optional_fields` has to name."""
+        """What the parameter has to name: an association for `include`, the field itself for `optional_fields`."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
@@ -46,18 +46,18 @@ class Condition:
         return f'{self.parameter}=["{self.name}"]'
 
     def holds(self, model: Model) -> bool:
-        """Whether the request asked for the field; nothing was left out of an object that was made by hand."""
+        """Whether the request asked for the field. An object that was not received counts as complete."""
         envelope = model.__envelope__
         return envelope is None or envelope.requested(model, self.name)
 
 
 def not_included(model: Model, read: str, condition: Condition) -> NotIncludedError:
-    """The error for a field or an association that was not asked for.
+    """The error for reading a field or an association that the request did not ask for.
 
     Args:
-        model: The object that was read.
+        model: The object.
         read: The name of the field or the association.
-        condition: What would have asked for it.
+        condition: What the request would have had to ask for.
     """
     envelope, cls = model.__envelope__, type(model)
     advice = None
@@ -72,10 +72,10 @@ def not_included(model: Model, read: str, condition: Condition) -> NotIncludedEr
             identifier = model.__dict__.get("id")
             advice = f"ask for it: kantata.{get.resource}.{get.name}({identifier!r}, {condition!r})"
     if advice is None:
-        known = cls.ASSOCIATIONS.get(read)
+        association = cls.ASSOCIATIONS.get(read)
         advice = (
-            f"no call that returns this object takes {condition!r}"
-            if known is None
-            else f"the field {known.ids!r} has what is known of it"
+            f"no call that returns this object accepts {condition!r}"
+            if association is None
+            else f"only its reference is available, in the field {association.ids!r}"
         )
     return NotIncludedError(cls.__name__, read, advice)

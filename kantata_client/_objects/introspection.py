@@ -1,11 +1,11 @@
-"""What other libraries ask of a model class: its attrs fields, its pydantic schema, its documentation."""
+"""What other libraries read from a model class: attrs fields, a pydantic schema, documentation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from kantata_client._objects.fields import received_form
-from kantata_client._objects.model import Model, annotation_of, around
+from kantata_client._objects.model import Model, annotation_of, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def attrs_fields(cls: type[Model]) -> tuple[Any, ...]:
-    """The fields as `attrs.fields` has them: keyword-only, with their annotations as text.
+    """The fields as `attrs.fields` returns them: keyword-only, with their annotations as strings.
 
-    Each name is a text of its own, so that `Model.__getattr__` can tell by whom a field is read.
+    Each name is a new string object, by which `Model.__getattr__` recognizes that attrs reads a field.
     """
     import attrs
 
@@ -26,14 +26,14 @@ def attrs_fields(cls: type[Model]) -> tuple[Any, ...]:
 
 
 def attrs_properties(cls: type[Model]) -> Any:
-    """What `attrs.inspect` tells of the class (attrs 25.4 and newer)."""
+    """What `attrs.inspect` returns for the class (attrs 25.4 and newer)."""
     import attrs
 
     return attrs.inspect(_attrs_class(cls))
 
 
 def _attrs_class(cls: type[Model]) -> type:
-    """A class made by attrs that is as ours is: compared and hashed in its own way, changeable, by keyword only."""
+    """A class made by attrs with the same properties: mutable, keyword-only, without generated comparison or hash."""
     import attrs
 
     fields: dict[str, Any] = {
@@ -59,9 +59,9 @@ def documentation(cls: type[Model], text: str) -> str:
 
 
 def pydantic_schema(cls: type[Model], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """A pydantic schema that takes an object of the class, or a mapping whose known fields have their declared types.
+    """A pydantic schema that accepts an object of the class, or a mapping whose known fields have their declared types.
 
-    Unknown fields are kept. Serializing gives what the object was received as.
+    Unknown fields are kept. Serialization returns the object as it was received.
     """
     from pydantic_core import core_schema
 
@@ -76,7 +76,7 @@ def pydantic_schema(cls: type[Model], handler: GetCoreSchemaHandler) -> CoreSche
     )
 
     def made(fields: dict[str, Any]) -> Model:
-        return around(cls, received_form(fields), None)
+        return wrap(cls, received_form(fields), None)
 
     made_of_mapping = core_schema.no_info_after_validator_function(made, mapping)
     in_json: Callable[[Any, Any], Any] = lambda _, of: of(mapping)  # noqa: E731 - named by pydantic's key

@@ -1,9 +1,9 @@
-"""The base of all models: an attrs class whose instances are made around the decoded object, without copying it.
+"""The base class of all models. An instance wraps a decoded JSON object without copying it.
 
-`obj.__dict__` *is* the object that was received. So `to_dict()` and fields that the contract does not know cost nothing,
-a value of an unexpected type is still there, and a missing field is answered by the class. Dates and inner objects are
-converted by descriptors when they are read. What attrs knows of a class (`attrs.fields`, `attrs.evolve`, `attrs.asdict`)
-is worked out when somebody asks: importing attrs and letting it build a class takes longer than decoding a page.
+`obj.__dict__` *is* the received object. So `to_dict()` and fields that the contract does not know cost nothing, values of an
+unexpected type are preserved, and the class answers for missing fields. Descriptors convert dates and nested objects when
+they are read. What attrs needs to know of a class (`attrs.fields`, `attrs.evolve`, `attrs.asdict`) is computed on demand,
+because importing attrs and letting it build a class takes longer than decoding a page.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LABEL_LENGTH = 40
 
 
 class _AttrsFields:
-    """`__attrs_attrs__`, made for a class when attrs first asks for it."""
+    """`__attrs_attrs__`, created for a class when attrs first reads it."""
 
     def __get__(self, instance: object, owner: type[Model]) -> tuple[Any, ...]:
         from kantata_client._objects.introspection import attrs_fields
@@ -41,7 +41,7 @@ class _AttrsFields:
 
 
 class _AttrsProperties:
-    """What `attrs.inspect` returns, made when it is looked at: attrs takes it out of the class as it is."""
+    """A lazy stand-in for what `attrs.inspect` returns: attrs reads it from the class dictionary, past any descriptor."""
 
     def __init__(self, owner: type[Model]) -> None:
         self._owner = owner
@@ -62,7 +62,7 @@ class _AttrsProperties:
 
 
 class _Documentation:
-    """`__doc__` with the fields and their types, which `help` shows; made when it is read."""
+    """`__doc__` with the fields and their types, for `help`; created when it is read."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text or ""
@@ -74,7 +74,7 @@ class _Documentation:
 
 
 class _Unshadowed:
-    """A method that a received field of the same name does not hide."""
+    """A method that is not shadowed by a received field of the same name."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self.__wrapped__ = method
@@ -97,28 +97,28 @@ def _unshadowed(method: F) -> F:
 class Model:
     """An object of the API. Any field and any association may be `None`.
 
-    A field that the service sends only on request, and that was not asked for, raises `NotIncludedError`; so does such an
-    association. Two objects are equal when they are of one class and the fields that are not null read the same. The hash
-    is that of class and id.
+    Reading an association, or a field that the service sends only on request, raises `NotIncludedError` if the request did
+    not ask for it. Two objects are equal if they have the same class and the same values in all fields that are not null.
+    The hash depends on the class and the id.
     """
 
     __slots__ = ("__dict__", "__envelope__", "__origin__", "__weakref__")
 
     KEY: ClassVar[str | None] = None
-    """Key of the envelope under which the service sends objects of this class."""
+    """The envelope key of objects of this class."""
     FIELDS: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that the contract knows."""
+    """Names of the fields in the contract."""
     ASSOCIATIONS: ClassVar[Mapping[str, Association]] = {}
-    """Association by name: the field with its ids (`ids`), the envelope key (`key`), one or `many`."""
+    """Associations by name; each has a field with ids (`ids`), an envelope key (`key`), and one or `many` objects."""
     CONDITIONS: ClassVar[Mapping[str, Condition]] = {}
-    """Field → what has to be asked for, where the service does not always send the field."""
+    """Field → what a request has to ask for, if the service does not always send the field."""
 
     __attrs_attrs__: ClassVar[Any] = _AttrsFields()
     __attrs_props__: ClassVar[Any] = None
 
     __envelope__: Envelope | None
     __origin__: dict[str, Any]
-    """What `replace` was called on, or nothing of a hand-made object; not set on what was received."""
+    """The received form of the object that `replace` was called on; empty if made by hand, and not set if received."""
 
     def __init_subclass__(cls) -> None:
         if cls.__base__ is not Model:
@@ -143,7 +143,7 @@ class Model:
         for name, value in facts.items():
             setattr(cls, name, value)
         for name, condition in conditions.items():
-            if own[name] is condition:  # so that `__getattr__` is asked for the field when it is missing
+            if own[name] is condition:  # a missing field has to lead to `__getattr__`
                 delattr(cls, name)
         resolvable(cls)
 
@@ -157,33 +157,33 @@ class Model:
                 known = similar(name, known_fields)
                 msg = f"{type(self).__name__} has no field {name!r}{known}"
                 raise TypeError(msg)
-            # attrs.evolve gives every field: `None` for what is missing, and an empty id.
+            # attrs.evolve passes every field: `None` for a missing one, and an empty id.
             if not evolved or (value is not None and (value or name != "id")):
                 setattr(self, name, value)
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The received fields that the contract does not know."""
+        """The received fields that are not in the contract."""
         return {name: value for name, value in self.__dict__.items() if name not in type(self).FIELDS}
 
     @_unshadowed
     def replace(self, *positional: Any, **changes: Any) -> Self:
-        """The object with other values of some fields; `None` is kept as null.
+        """A copy with other values in some fields; `None` means null.
 
-        Unlike `attrs.evolve`, it keeps the fields that the contract does not know, and the associations; and `update_many`
-        sends what differs from the object that this was called on, nothing else.
+        Unlike `attrs.evolve`, this keeps associations and fields that are not in the contract. `update_many` sends only the
+        fields that differ from the original.
 
         Raises:
-            TypeError: There is no such field.
+            TypeError: A field does not exist.
         """
         cls = type(self)
-        if positional:  # only in the signature, so that models may declare their own fields instead
+        if positional:  # accepted only so that the signatures of the generated subclasses are compatible
             msg = f"{cls.__name__}.replace takes keyword arguments only"
             raise TypeError(msg)
-        changed = around(cls, _apart(self.__dict__), self.__envelope__)
-        changed.__envelope__ = _kept(changed)
+        changed = wrap(cls, _deep_copied(self.__dict__), self.__envelope__)
+        changed.__envelope__ = _detached(changed)
         origin = _origin(self)
-        changed.__origin__ = _apart(self.__dict__) if origin is None else origin
+        changed.__origin__ = _deep_copied(self.__dict__) if origin is None else origin
         for name, value in changes.items():
             if name not in cls.FIELDS:
                 msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
@@ -193,7 +193,7 @@ class Model:
 
     @_unshadowed
     def to_dict(self) -> dict[str, Any]:
-        """The object as it was received: the very dictionary, not a copy."""
+        """The object as it was received: the dictionary itself, not a copy."""
         return self.__dict__
 
     @classmethod
@@ -202,7 +202,7 @@ class Model:
 
         return pydantic_schema(cls, handler)
 
-    if not TYPE_CHECKING:  # so that the type checker still knows which attributes there are
+    if not TYPE_CHECKING:  # with it, type checkers would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
             cls = type(self)
@@ -212,7 +212,7 @@ class Model:
                     return None
                 raise not_included(self, name, condition)
             association = cls.ASSOCIATIONS.get(name)
-            if association is not None:  # whose own error led here
+            if association is not None:  # its descriptor raised an AttributeError
                 raise association.not_included(self)
             known = (*cls.FIELDS, *cls.ASSOCIATIONS)
             msg = f"{cls.__name__!r} object has no attribute {name!r}{similar(name, known)}"
@@ -224,14 +224,14 @@ class Model:
         return _read(self) == _read(cast("Model", other))
 
     def __copy__(self) -> Self:
-        copied = around(type(self), dict(self.__dict__), self.__envelope__)
-        copied.__envelope__ = _kept(copied)
+        copied = wrap(type(self), dict(self.__dict__), self.__envelope__)
+        copied.__envelope__ = _detached(copied)
         if (origin := _origin(self)) is not None:
             copied.__origin__ = origin
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (type(self), self.__dict__, _kept(self), _origin(self))
+        return _unpickled, (type(self), self.__dict__, _detached(self), _origin(self))
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.__dict__.get("id")))
@@ -250,15 +250,15 @@ class Model:
 
 
 def annotation_of(cls: type[Model], name: str) -> str:
-    """The annotation of a field as text, without importing the classes that the associations lead to."""
+    """The annotation of a field as text, without importing the classes that associations refer to."""
     annotations: dict[str, str] = vars(cls)["__annotations__"]
     return dict[str, str].__getitem__(annotations, name)
 
 
 def _is_attrs_reading(cls: type[Model], name: str) -> bool:
-    """Whether a field is read for `attrs.asdict` or `attrs.evolve`, which read every field.
+    """Whether `attrs.asdict` or `attrs.evolve` is reading a field; they read every field.
 
-    They read by the very text in `attrs.fields`, which no other code has.
+    They pass the string objects of `attrs.fields`, which no other code passes.
     """
     fields: Any = vars(cls)["__attrs_attrs__"]
     return type(fields) is not _AttrsFields and any(each.name is name for each in fields)
@@ -269,7 +269,7 @@ def _present(model: Model) -> dict[str, Any]:
 
 
 def _read(model: Model) -> dict[str, Any]:
-    """What is there, as it reads: a time is the same one in another notation."""
+    """The fields that are not null, converted: equal times in different notations compare as equal."""
     fields = vars(type(model))
     return {
         name: getattr(model, name) if hasattr(fields.get(name), "__get__") else value
@@ -278,11 +278,11 @@ def _read(model: Model) -> dict[str, Any]:
 
 
 def changes_of(model: Model) -> dict[str, Any] | None:
-    """The fields of a model that differ from what `replace` was called on, or all fields of a hand-made one.
+    """The fields that `replace` changed, or all fields of an object that was made by hand.
 
     Returns:
-        Received form by field; `None` when nobody knows, since the object is one that was received: what was set on it
-        since can't be told from what came.
+        The JSON form of each field; `None` for an object that was received, since what was set on it later can't be told
+        from what was received.
     """
     origin = _origin(model)
     if origin is None:
@@ -294,17 +294,17 @@ def changes_of(model: Model) -> dict[str, Any] | None:
     }
 
 
-def _apart(received: dict[str, Any]) -> dict[str, Any]:
-    """A copy that shares nothing that can be changed in place."""
+def _deep_copied(received: dict[str, Any]) -> dict[str, Any]:
+    """A copy that shares no mutable value with the original."""
     return {
         name: deepcopy(value) if type(value) in (list, dict) else value for name, value in received.items()
     }
 
 
-def _kept(model: Model) -> Envelope | None:
-    """The envelope of an object that may outlive its page, as a copy or a pickle does."""
+def _detached(model: Model) -> Envelope | None:
+    """The envelope for a copy or a pickle of an object, which may outlive its page."""
     envelope = model.__envelope__
-    return None if envelope is None else envelope.kept(model)
+    return None if envelope is None else envelope.detached(model)
 
 
 def _origin(model: Model) -> dict[str, Any] | None:
@@ -323,11 +323,11 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _made_again(
+def _unpickled(
     cls: type[M], received: dict[str, Any], envelope: Envelope | None, origin: dict[str, Any] | None
 ) -> M:
-    """Unpickle: the object of its envelope."""
-    model = around(cls, received, envelope)
+    """Unpickle an object."""
+    model = wrap(cls, received, envelope)
     if origin is not None:
         model.__origin__ = origin
     if envelope is not None:
@@ -335,8 +335,8 @@ def _made_again(
     return model
 
 
-def around(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
-    """An instance around a received object, which becomes its `__dict__`."""
+def wrap(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
+    """Wrap a received object, which becomes the `__dict__` of the instance."""
     model = cls.__new__(cls)
     model.__dict__ = received
     model.__envelope__ = envelope

@@ -12,7 +12,7 @@ import orjson
 
 from kantata_client import models
 from kantata_client._calls.envelope import class_under
-from kantata_client._objects.model import Model, around
+from kantata_client._objects.model import Model, wrap
 from kantata_client.models.subscribed_event import SubscribedEvent
 
 _PAYLOADS = ("previous_payload", "current_payload", "payload_changes")
@@ -89,7 +89,7 @@ class Event:
         if not isinstance(decoded, dict) or not decoded:
             return None
         key = models.TYPES.get(self.subject_type or "", "")
-        return around(class_under(key, {}), cast("dict[str, Any]", decoded), None)
+        return wrap(class_under(key, {}), cast("dict[str, Any]", decoded), None)
 
 
 def event_of(record: SubscribedEvent, written_at: datetime) -> Event:

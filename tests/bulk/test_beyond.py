@@ -55,7 +55,7 @@ async def kantata(recorder: Recorder) -> AsyncIterator[Kantata]:
 ROWS: list[Any] = [{"workspace_id": 7, "title": f"T{n}", "story_type": "task"} for n in range(3)]
 
 
-async def test_a_mapping_is_sent_with_every_item(kantata: Kantata, recorder: Recorder) -> None:
+async def test_extra_body_mapping_is_sent_with_every_item(kantata: Kantata, recorder: Recorder) -> None:
     extra = {"assignees": [1, 2], "new": {"deep": None}}
     result = await kantata.stories.create_many(ROWS, extra_body=extra, extra_query={"beta": True})
     assert recorder.bodies == [{"stories": [{**row, **extra} for row in ROWS]}]
@@ -63,7 +63,7 @@ async def test_a_mapping_is_sent_with_every_item(kantata: Kantata, recorder: Rec
     assert len(result.created) == 3
 
 
-async def test_a_function_says_what_is_sent_with_an_item(kantata: Kantata, recorder: Recorder) -> None:
+async def test_extra_body_function_is_called_for_every_item(kantata: Kantata, recorder: Recorder) -> None:
     key = ExternalReferenceKey("erp", "task", ref="number", patience=0)
     rows = [{**row, "number": n} for n, row in enumerate(ROWS)]
 
@@ -76,7 +76,7 @@ async def test_a_function_says_what_is_sent_with_an_item(kantata: Kantata, recor
     assert all("number" not in row for row in body["stories"])
 
 
-async def test_updates(kantata: Kantata, recorder: Recorder) -> None:
+async def test_extra_body_of_updates(kantata: Kantata, recorder: Recorder) -> None:
     received = Story(id="7", title="old")
     await kantata.stories.update_many(
         [(7, {"title": "x"}), {"id": 8, "title": "y"}, received.replace(title="z")],
@@ -88,7 +88,7 @@ async def test_updates(kantata: Kantata, recorder: Recorder) -> None:
     assert [query.get("beta") for query in recorder.queries] == ["1"] * 3
 
 
-async def test_creations_one_by_one(kantata: Kantata, recorder: Recorder) -> None:
+async def test_extra_body_of_single_creations(kantata: Kantata, recorder: Recorder) -> None:
     key = ExternalReferenceKey("erp", "role", ref="number", patience=0)
     rows: list[Any] = [{"name": "R", "number": 1}]
     result = await kantata.roles.create_many(rows, key=key, extra_body={"mood": "good"})
@@ -96,7 +96,7 @@ async def test_creations_one_by_one(kantata: Kantata, recorder: Recorder) -> Non
     assert len(result.created) == 1
 
 
-async def test_values_outside_of_the_contract_s_lists(kantata: Kantata, recorder: Recorder) -> None:
+async def test_values_outside_the_contract_are_sent(kantata: Kantata, recorder: Recorder) -> None:
     rows: list[Any] = [{"workspace_id": 7, "title": "T"}]
     await kantata.stories.create_many(rows, extra_body={"story_type": "epic"})
     assert recorder.bodies[0]["stories"][0]["story_type"] == "epic"
@@ -113,7 +113,7 @@ async def test_values_outside_of_the_contract_s_lists(kantata: Kantata, recorder
     ],
     ids=range(5),
 )
-async def test_wrong_extras(
+async def test_invalid_extra_body_is_rejected(
     kantata: Kantata, recorder: Recorder, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(UsageError, match=problem):

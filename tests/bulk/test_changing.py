@@ -34,7 +34,7 @@ async def test_updates_by_id(place: Place) -> None:
     }
 
 
-async def test_an_update_of_many_tells_each_failure(place: Place) -> None:
+async def test_update_reports_each_failure(place: Place) -> None:
     made = await entries(place, 20)
     changes = [(entry.id, {"notes": "new"}) for entry in made]
     changes[7] = ("1", {"notes": "new"})
@@ -45,7 +45,7 @@ async def test_an_update_of_many_tells_each_failure(place: Place) -> None:
     assert place.notes().count("new") == 18
 
 
-async def test_of_a_model_its_changes_are_sent(place: Place) -> None:
+async def test_only_the_changes_of_a_model_are_sent(place: Place) -> None:
     [entry] = await entries(place, 1)
     await place.kantata.time_entries.update(entry.id, time_in_minutes=45)
     made = TimeEntry(id=entry.id, billable=False)
@@ -56,14 +56,14 @@ async def test_of_a_model_its_changes_are_sent(place: Place) -> None:
     assert (row["notes"], row["time_in_minutes"], row["billable"]) == ("new", 45, False)
 
 
-async def test_what_the_service_words_otherwise_than_it_takes_it_is_no_hindrance(place: Place) -> None:
+async def test_received_values_that_can_not_be_sent_do_not_prevent_an_update(place: Place) -> None:
     place.store.change("workspaces", str(place.workspace), price="£113,000")
     workspace = await place.kantata.workspaces.get(place.workspace)
     result = await place.kantata.workspaces.update_many([workspace.replace(title="New")])
     assert [each.title for each in result.results] == ["New"]
 
 
-async def test_models_of_which_nothing_is_to_be_sent(place: Place) -> None:
+async def test_models_without_changes_are_rejected(place: Place) -> None:
     made = await entries(place, 2)
     made[1].notes = "changed in place"
     same = made[0].replace(notes=made[0].notes)
@@ -103,13 +103,15 @@ async def test_models_of_which_nothing_is_to_be_sent(place: Place) -> None:
     ],
     ids=str,
 )
-async def test_wrong_updates_are_refused_before(place: Place, item: Any, problem: str) -> None:
+async def test_invalid_updates_are_rejected_before_anything_is_sent(
+    place: Place, item: Any, problem: str
+) -> None:
     with pytest.raises(UsageError, match=problem):
         await place.kantata.time_entries.update_many([item])
     assert not [request for request in place.sandbox.requests if request.method == "PUT"]
 
 
-async def test_an_update_whose_answers_are_lost_is_unknown(place: Place) -> None:
+async def test_update_without_an_answer_is_unknown(place: Place) -> None:
     [entry] = await entries(place, 1)
     place.faults.reset(committed=True, method="PUT", times=None)
     result = await place.kantata.time_entries.update_many([(entry.id, {"notes": "new"})])
@@ -144,7 +146,7 @@ async def test_cost_rates_are_updated_together(place: Place) -> None:
     assert methods == [("POST", "/cost_rates"), ("PUT", f"/cost_rates/{made[1].id}"), ("POST", "/cost_rates")]
 
 
-async def test_the_identity_of_a_cost_rate_is_not_updated(place: Place) -> None:
+async def test_identity_of_a_cost_rate_is_not_updated(place: Place) -> None:
     rates = place.kantata.cost_rates
     [member] = await place.kantata.account_memberships.list().collect(limit=10)
     row = {"account_membership_id": member.id, "amount_in_subunits": 100}
@@ -173,7 +175,7 @@ async def test_models_are_deleted_by_their_ids(place: Place) -> None:
         await place.kantata.time_entries.delete_many([TimeEntry(notes="x")])
 
 
-async def test_deletes_by_chunks(place: Place) -> None:
+async def test_deletion_in_chunks(place: Place) -> None:
     made = await entries(place, 250)
     result = await place.kantata.time_entries.delete_many(entry.id for entry in made)
     assert len(result.done) == 250
@@ -182,7 +184,7 @@ async def test_deletes_by_chunks(place: Place) -> None:
     assert not place.notes()
 
 
-async def test_a_refused_deletion_finds_the_culprits(place: Place) -> None:
+async def test_refused_deletion_is_split(place: Place) -> None:
     made = await entries(place, 100)
     ids = [entry.id for entry in made]
     ids[10], ids[50] = "1", "2"
@@ -192,7 +194,7 @@ async def test_a_refused_deletion_finds_the_culprits(place: Place) -> None:
     assert len(place.sent("DELETE")) == 4
 
 
-async def test_a_deletion_that_lost_its_answer_is_done(place: Place) -> None:
+async def test_deletion_that_lost_its_answer_is_done(place: Place) -> None:
     made = await entries(place, 100)
     place.faults.reset(committed=True, method="DELETE")
     result = await place.kantata.time_entries.delete_many([entry.id for entry in made])
@@ -200,7 +202,7 @@ async def test_a_deletion_that_lost_its_answer_is_done(place: Place) -> None:
     assert not place.notes()
 
 
-async def test_a_deletion_that_lost_its_answer_with_a_culprit(place: Place) -> None:
+async def test_deletion_that_lost_its_answer_with_an_invalid_id(place: Place) -> None:
     made = await entries(place, 20)
     place.faults.reset(committed=True, method="DELETE")
     place.store.change("time_entries", made[5].id, invoice_id="77")
@@ -209,14 +211,14 @@ async def test_a_deletion_that_lost_its_answer_with_a_culprit(place: Place) -> N
     assert place.notes() == ["5"]
 
 
-async def test_a_deletion_without_any_answer_is_unknown(place: Place) -> None:
+async def test_deletion_without_any_answer_is_unknown(place: Place) -> None:
     made = await entries(place, 20)
     place.faults.reset(committed=True, method="DELETE", times=None)
     result = await place.kantata.time_entries.delete_many([entry.id for entry in made])
     assert len(result.unknown) == 20
 
 
-async def test_deletes_one_by_one(place: Place) -> None:
+async def test_deletion_one_by_one(place: Place) -> None:
     row = {"workspace_id": place.workspace, "title": "T", "story_type": "task"}
     made = (await place.kantata.stories.create_many([row] * 10)).created
     place.faults.reset(committed=True, method="DELETE", times=2)
@@ -228,7 +230,7 @@ async def test_deletes_one_by_one(place: Place) -> None:
 
 
 @pytest.mark.parametrize("ids", [[None], [True], [""], ["1,2"], [1.5], []], ids=str)
-async def test_wrong_ids_are_refused_before(place: Place, ids: list[Any]) -> None:
+async def test_invalid_ids_are_rejected_before_anything_is_sent(place: Place, ids: list[Any]) -> None:
     with pytest.raises(UsageError):
         await place.kantata.time_entries.delete_many(ids)
     assert not place.sent("DELETE")

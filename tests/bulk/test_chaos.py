@@ -95,7 +95,7 @@ class Runs:
 @pytest.mark.parametrize("way", ["keyed", "unkeyed"])
 @pytest.mark.anyio
 @pytest.mark.one_loop
-async def test_chaos(tmp_path: Path, way: str) -> None:
+async def test_outcomes_are_right_through_random_faults(tmp_path: Path, way: str) -> None:
     sandbox = Sandbox("empty")
     async with sandbox.client() as kantata:
         workspace = await kantata.workspaces.create(title="P")

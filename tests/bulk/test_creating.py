@@ -35,7 +35,7 @@ async def each_of(items: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async"])
-async def test_all_are_created_in_order(place: Place, kind: str) -> None:
+async def test_items_are_created_in_order(place: Place, kind: str) -> None:
     rows = place.rows(250)
     source = {"list": rows, "generator": (row for row in rows), "async": each_of(rows)}[kind]
     result = await place.kantata.time_entries.create_many(source, concurrency=1)
@@ -55,7 +55,7 @@ async def test_fifty_thousand_stories_take_167_requests(place: Place) -> None:
     assert len(place.sent(path="/stories")) == 167
 
 
-async def test_models_and_mappings(place: Place) -> None:
+async def test_items_may_be_models_or_mappings(place: Place) -> None:
     [row] = place.rows(1)
     await place.kantata.time_entries.create_many([row])
     entry = await place.kantata.time_entries.list(include=["workspace"]).one()
@@ -65,7 +65,7 @@ async def test_models_and_mappings(place: Place) -> None:
     assert place.notes() == ["0", "copied"]
 
 
-async def test_a_wrong_item_is_refused_before_anything_is_sent(place: Place) -> None:
+async def test_invalid_item_is_rejected_before_anything_is_sent(place: Place) -> None:
     rows = place.rows(10_000)
     rows[7_312]["time_in_minutes"] = "half an hour"
     for source in (rows, iter(rows)):
@@ -78,12 +78,12 @@ async def test_a_wrong_item_is_refused_before_anything_is_sent(place: Place) -> 
 
 
 @pytest.mark.parametrize("source", [[], (), iter(()), {}.values()])
-async def test_nothing_to_create_is_a_mistake(place: Place, source: Any) -> None:
+async def test_empty_input_is_rejected(place: Place, source: Any) -> None:
     with pytest.raises(UsageError, match=r"time_entries\.create_many: the input is empty\. Nothing was sent"):
         await place.kantata.time_entries.create_many(source)
 
 
-async def test_an_empty_async_input_is_a_mistake(place: Place) -> None:
+async def test_empty_async_input_is_rejected(place: Place) -> None:
     with pytest.raises(UsageError, match="the input is empty"):
         await place.kantata.time_entries.create_many(each_of(()))
     with pytest.raises(UsageError, match="the input is empty"):
@@ -92,12 +92,12 @@ async def test_an_empty_async_input_is_a_mistake(place: Place) -> None:
 
 
 @pytest.mark.parametrize("source", ["rows", b"bytes", {"notes": "x"}, 7, None])
-async def test_what_is_no_collection_is_refused(place: Place, source: Any) -> None:
+async def test_input_must_be_a_collection(place: Place, source: Any) -> None:
     with pytest.raises(UsageError, match="expected a collection of items, got"):
         await place.kantata.time_entries.create_many(source)
 
 
-async def test_a_wrong_item_of_an_async_input_fails_alone(place: Place) -> None:
+async def test_invalid_item_of_an_async_input_fails_alone(place: Place) -> None:
     rows = place.rows(250)
     rows[120]["time_in_minutes"] = "soon"
     result = await place.kantata.time_entries.create_many(each_of(rows))
@@ -108,7 +108,7 @@ async def test_a_wrong_item_of_an_async_input_fails_alone(place: Place) -> None:
     assert [outcome.index for outcome in result.outcomes] == list(range(250))
 
 
-async def test_a_source_that_fails_loses_nothing(place: Place) -> None:
+async def test_failing_source_loses_no_outcome(place: Place) -> None:
     async def source() -> AsyncIterator[Any]:
         for row in place.rows(130):
             yield row
@@ -120,7 +120,7 @@ async def test_a_source_that_fails_loses_nothing(place: Place) -> None:
     assert len(run.result.created) == place.store.count("time_entries") == 130
 
 
-async def test_a_token_that_can_not_be_had_loses_nothing(place: Place) -> None:
+async def test_failing_token_provider_loses_no_outcome(place: Place) -> None:
     class Tokens:
         calls = 0
 
@@ -137,7 +137,7 @@ async def test_a_token_that_can_not_be_had_loses_nothing(place: Place) -> None:
     assert {outcome.index // 100 for outcome in run.result.unknown} <= {2}
 
 
-async def test_a_wrong_token_ends_the_run_soon(place: Place) -> None:
+async def test_rejected_token_ends_the_run(place: Place) -> None:
     result = await place.kantata.with_token("wrong").time_entries.create_many(
         place.rows(2_000), concurrency=1
     )
@@ -163,7 +163,7 @@ async def test_progress(place: Place) -> None:
     assert len(result.created) == 250
 
 
-async def test_lost_answers_are_unknown_and_sent_once(place: Place) -> None:
+async def test_creation_without_an_answer_is_unknown_and_not_repeated(place: Place) -> None:
     place.faults.reset(committed=True, method="POST", after=1)
     place.faults.timeout(committed=False, method="POST", after=1)
     place.faults.cut(method="POST", after=1)
@@ -180,13 +180,13 @@ async def test_lost_answers_are_unknown_and_sent_once(place: Place) -> None:
     assert repr(result) == "<BulkResult: 200 done, 0 failed, 400 unknown>"
 
 
-async def test_a_burst_of_429_is_waited_out(place: Place) -> None:
+async def test_burst_of_429_is_waited_out(place: Place) -> None:
     place.faults.status(429, times=4, method="POST")
     result = await place.kantata.time_entries.create_many(place.rows(300), concurrency=2)
     assert len(result.created) == place.store.count("time_entries") == 300
 
 
-async def test_a_lasting_429_fails_without_being_split(place: Place) -> None:
+async def test_lasting_429_fails_without_splitting(place: Place) -> None:
     place.faults.status(429, times=None, method="POST")
     brief = RetryPolicy(initial=0.01, maximum=0.02, deadline=0.2)
     result = await place.kantata.with_options(retries=brief).time_entries.create_many(place.rows(100))
@@ -195,7 +195,7 @@ async def test_a_lasting_429_fails_without_being_split(place: Place) -> None:
     assert sizes == {100}, "time goes by until the deadline, and nothing is split"
 
 
-async def test_a_stream_is_not_held_in_memory(place: Place) -> None:
+async def test_stream_is_not_held_in_memory(place: Place) -> None:
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
@@ -223,7 +223,7 @@ async def test_a_stream_is_not_held_in_memory(place: Place) -> None:
     assert most <= 2 * 2 * 300 * 2 + 1
 
 
-async def test_an_abandoned_stream_leaves_nothing_under_way(place: Place) -> None:
+async def test_abandoned_stream_leaves_nothing_under_way(place: Place) -> None:
     async with aclosing(each_of(place.rows(5_000))) as source:
         async for _ in place.kantata.time_entries.create_many(source, concurrency=2):
             break
@@ -232,7 +232,7 @@ async def test_an_abandoned_stream_leaves_nothing_under_way(place: Place) -> Non
     assert len(place.sent()) == sent <= 4
 
 
-async def test_an_error_of_the_service_is_not_raised(place: Place) -> None:
+async def test_service_errors_are_reported_not_raised(place: Place) -> None:
     place.faults.refuse(lambda item: True, with_index=False)
     run = place.kantata.time_entries.create_many(place.rows(3))
     result = await run

@@ -34,7 +34,7 @@ async def each_of(items: Iterable[Any]) -> AsyncIterator[Any]:
         yield item
 
 
-async def test_what_is_there_is_found(place: Place) -> None:
+async def test_existing_objects_are_found(place: Place) -> None:
     rows = keyed(place, 250)
     first = await place.kantata.time_entries.create_many(rows[50:150], key=KEY)
     assert len(first.created) == 100
@@ -51,7 +51,7 @@ async def test_what_is_there_is_found(place: Place) -> None:
     assert len(references(place)) == 250
 
 
-async def test_look_ups_take_200_references_each(place: Place) -> None:
+async def test_each_search_has_at_most_200_references(place: Place) -> None:
     key = evolve(KEY, ref=lambda item: item["title"])
     rows = [
         {"workspace_id": place.workspace, "title": f"T{index}", "story_type": "task"} for index in range(600)
@@ -63,7 +63,7 @@ async def test_look_ups_take_200_references_each(place: Place) -> None:
     assert len(place.sent(path="/stories")) == 2
 
 
-async def test_long_references_keep_addresses_short(place: Place) -> None:
+async def test_long_references_are_split_over_searches(place: Place) -> None:
     key = evolve(KEY, ref=lambda item: f"{item['notes']}-" + "ü" * 60)
     result = await place.kantata.time_entries.create_many(place.rows(100), key=key)
     assert len(result.created) == 100
@@ -71,7 +71,7 @@ async def test_long_references_keep_addresses_short(place: Place) -> None:
     assert len((await place.kantata.time_entries.create_many(place.rows(100), key=key)).found) == 100
 
 
-async def test_other_references_are_others(place: Place) -> None:
+async def test_references_of_other_services_do_not_match(place: Place) -> None:
     rows = keyed(place, 1)
     for service, model in [("erp", "line"), ("erp", "item"), ("crm", "line")]:
         result = await place.kantata.time_entries.create_many(
@@ -81,7 +81,7 @@ async def test_other_references_are_others(place: Place) -> None:
     assert len(place.notes()) == 3
 
 
-async def test_archived_projects_are_looked_into(place: Place) -> None:
+async def test_archived_projects_are_searched(place: Place) -> None:
     rows = keyed(place, 3)
     await place.kantata.time_entries.create_many(rows, key=KEY)
     place.store.change("workspaces", str(place.workspace), archived=True)
@@ -91,7 +91,7 @@ async def test_archived_projects_are_looked_into(place: Place) -> None:
 
 @pytest.mark.parametrize("fault", ["reset", "timeout", "status", "cut"])
 @pytest.mark.parametrize("committed", [False, True])
-async def test_lost_answers_are_resolved(place: Place, fault: str, committed: bool) -> None:
+async def test_lost_answers_are_resolved_by_a_search(place: Place, fault: str, committed: bool) -> None:
     options = {} if fault == "cut" else {"committed": committed}
     code = (504,) if fault == "status" else ()
     getattr(place.faults, fault)(*code, method="POST", **options)
@@ -101,7 +101,7 @@ async def test_lost_answers_are_resolved(place: Place, fault: str, committed: bo
     assert len(place.sent()) == (2 if committed or fault == "cut" else 3)
 
 
-async def test_what_shows_late_is_waited_for(place: Place) -> None:
+async def test_late_objects_are_waited_for(place: Place) -> None:
     place.faults.reset(committed=True, method="POST")
     hidden = place.store.where
 
@@ -117,7 +117,7 @@ async def test_what_shows_late_is_waited_for(place: Place) -> None:
     assert len(place.sent("GET")) >= 4
 
 
-async def test_what_never_shows_is_unknown_in_the_end(place: Place) -> None:
+async def test_object_that_never_appears_is_unknown(place: Place) -> None:
     place.faults.reset(method="POST", times=None)
     key = evolve(KEY, patience=0.0, attempts=3)
     result = await place.kantata.time_entries.create_many(keyed(place, 10), key=key)
@@ -126,7 +126,7 @@ async def test_what_never_shows_is_unknown_in_the_end(place: Place) -> None:
     assert len(place.sent()) == 3
 
 
-async def test_without_a_look_nothing_is_created_again(place: Place) -> None:
+async def test_failed_search_prevents_repeated_creation(place: Place) -> None:
     place.faults.reset(method="POST")
     place.faults.status(500, method="GET", after=1, times=None)
     result = await place.kantata.time_entries.create_many(keyed(place, 10), key=evolve(KEY, patience=0.0))
@@ -134,14 +134,14 @@ async def test_without_a_look_nothing_is_created_again(place: Place) -> None:
     assert len(place.sent()) == 1
 
 
-async def test_without_a_first_look_nothing_is_created(place: Place) -> None:
+async def test_failed_first_search_prevents_creation(place: Place) -> None:
     place.faults.status(500, method="GET", times=None)
     result = await place.kantata.time_entries.create_many(keyed(place, 10), key=KEY)
     assert len(result.failed) == 10
     assert not place.sent()
 
 
-async def test_bad_items_are_found_and_good_ones_created_once(place: Place) -> None:
+async def test_invalid_items_fail_and_valid_ones_are_created_once(place: Place) -> None:
     rows = keyed(place, 100)
     rows[30]["story_id"] = rows[31]["story_id"] = 1
     result = await place.kantata.time_entries.create_many(rows, key=KEY)
@@ -154,7 +154,7 @@ async def test_bad_items_are_found_and_good_ones_created_once(place: Place) -> N
     assert [entry.notes for entry in result.created] == ["30"]
 
 
-async def test_items_of_a_refused_chunk_that_are_there_are_not_sent_again(place: Place) -> None:
+async def test_existing_items_of_a_refused_chunk_are_not_sent_again(place: Place) -> None:
     """The service does not promise to create all or nothing."""
     rows = keyed(place, 10)
     other = place.sandbox.client()
@@ -180,7 +180,7 @@ async def test_items_of_a_refused_chunk_that_are_there_are_not_sent_again(place:
     assert place.notes() == [str(index) for index in range(9)]
 
 
-async def test_models_as_items(place: Place) -> None:
+async def test_items_may_be_models(place: Place) -> None:
     await place.kantata.time_entries.create_many(place.rows(3))
     entries = await place.kantata.time_entries.list(include=["workspace"]).collect(limit=10)
     key = evolve(KEY, ref=lambda entry: entry.id)
@@ -192,7 +192,7 @@ async def test_models_as_items(place: Place) -> None:
     assert all(isinstance(entry, TimeEntry) for entry in entries)
 
 
-async def test_an_items_own_reference_is_kept(place: Place) -> None:
+async def test_external_reference_of_an_item_is_kept(place: Place) -> None:
     [row] = keyed(place, 1)
     own = {"external_link": "https://erp.example/7000", "service_name": "erp"}
     await place.kantata.time_entries.create_many([{**row, "external_reference": own}], key=KEY)
@@ -219,7 +219,7 @@ async def test_an_items_own_reference_is_kept(place: Place) -> None:
     ],
     ids=range(9),
 )
-async def test_wrong_keys_are_refused_before(
+async def test_invalid_references_are_rejected_before_anything_is_sent(
     place: Place, change: Callable[[Any], object], problem: str
 ) -> None:
     rows = keyed(place, 5)
@@ -231,7 +231,7 @@ async def test_wrong_keys_are_refused_before(
     assert not place.sent("GET")
 
 
-async def test_duplicates_of_an_async_input(place: Place) -> None:
+async def test_duplicate_references_in_an_async_input_fail(place: Place) -> None:
     rows = keyed(place, 250)
     rows[40]["erp_id"] = rows[10]["erp_id"]
     rows[240]["erp_id"] = rows[20]["erp_id"]
@@ -255,12 +255,12 @@ async def test_duplicates_of_an_async_input(place: Place) -> None:
     ],
     ids=range(8),
 )
-async def test_keys_that_make_no_sense(place: Place, key: ExternalReferenceKey) -> None:
+async def test_invalid_key_is_rejected(place: Place, key: ExternalReferenceKey) -> None:
     with pytest.raises(UsageError, match="Nothing was sent"):
         place.kantata.time_entries.create_many([{}], key=key)
 
 
-async def test_resources_without_references_take_no_key(place: Place) -> None:
+async def test_key_is_rejected_for_resources_without_references(place: Place) -> None:
     create: Any = place.kantata.cost_rates._create_many
     from kantata_client.models import CostRate
     from kantata_client.operations import OPERATIONS
@@ -270,7 +270,7 @@ async def test_resources_without_references_take_no_key(place: Place) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "status"])
-async def test_one_request_each_where_there_is_no_bulk_creation(place: Place, fault: str) -> None:
+async def test_single_creations_if_there_is_no_bulk_creation(place: Place, fault: str) -> None:
     rows = [{"name": f"V{index}", "erp_id": index} for index in range(50)]
     getattr(place.faults, fault)(*([503] if fault == "status" else []), method="POST", after=7)
     result = await place.kantata.roles.create_many(rows, key=KEY)
@@ -285,7 +285,7 @@ async def test_one_request_each_where_there_is_no_bulk_creation(place: Place, fa
     assert [role.name for role in result.created] == ["unkeyed"]
 
 
-async def test_cancelled_and_started_again(place: Place) -> None:
+async def test_rerun_after_a_cancellation_creates_the_rest(place: Place) -> None:
     rows = keyed(place, 2_000)
     place.faults.latency(0.005)
     for seconds in (0.02, 0.04, 0.06, 0.08):

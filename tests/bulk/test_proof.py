@@ -12,7 +12,13 @@ from attrs import evolve
 from kantata_client import ExternalReferenceKey, FixedRate, Kantata, RetryPolicy, UnknownOutcomeError
 from kantata_client._bulk.lookup import ContradictionError
 from kantata_client._bulk.matching import UnassignedError, in_order
-from tests.bulk.odd_services import AnotherOrder, NotAtomic, OddSearch, OddService, changed
+from tests.bulk.nonconforming_services import (
+    AlteredSearch,
+    NonconformingService,
+    NotAtomic,
+    Reordering,
+    changed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +55,9 @@ def once_each(place: Place) -> bool:
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
 @pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.anyio
-async def test_without_a_key_a_refused_chunk_is_not_sent_again(
-    place: Place, tells: bool, status: int
-) -> None:
+async def test_refused_chunk_without_a_key_is_not_sent_again(place: Place, tells: bool, status: int) -> None:
     bad = {"3", "150", "151", "299"}
-    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, status=status, tells=tells)
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, status=status, with_index=tells)
     async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(place.rows(400), concurrency=1)
     assert service.sent == [100, 100, 100, 100]
@@ -78,7 +82,7 @@ async def test_without_a_key_a_refused_chunk_is_not_sent_again(
     ],
 )
 @pytest.mark.anyio
-async def test_a_vague_refusal_blames_nobody(place: Place, message: str) -> None:
+async def test_unspecific_refusal_blames_no_item(place: Place, message: str) -> None:
     import httpx
 
     class Vague(NotAtomic):
@@ -94,7 +98,7 @@ async def test_a_vague_refusal_blames_nobody(place: Place, message: str) -> None
 
 
 @pytest.mark.anyio
-async def test_a_caller_can_say_that_refused_chunks_are_undone(place: Place) -> None:
+async def test_atomic_allows_refused_chunks_to_be_split(place: Place) -> None:
     place.faults.refuse(lambda item: item["notes"] == "7", with_index=False)
     result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)
     assert [outcome.index for outcome in result.failed] == [7]
@@ -103,9 +107,9 @@ async def test_a_caller_can_say_that_refused_chunks_are_undone(place: Place) -> 
 
 @pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.anyio
-async def test_with_a_key_the_good_items_of_a_refused_chunk_are_found(place: Place, tells: bool) -> None:
+async def test_existing_items_of_a_refused_chunk_with_a_key_are_found(place: Place, tells: bool) -> None:
     bad = {"3", "50", "51", "99"}
-    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, tells=tells)
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, with_index=tells)
     async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 100), key=KEY)
     assert {outcome.item["notes"] for outcome in result.failed} == bad
@@ -115,7 +119,7 @@ async def test_with_a_key_the_good_items_of_a_refused_chunk_are_found(place: Pla
 
 
 @pytest.mark.anyio
-async def test_with_a_key_a_general_refusal_is_found_out_once(place: Place) -> None:
+async def test_general_refusal_with_a_key_is_tried_once(place: Place) -> None:
     place.faults.status(403, method="POST", times=None)
     result = await place.kantata.time_entries.create_many(keyed(place, 400), key=KEY, concurrency=1)
     assert len(result.failed) == 400
@@ -123,7 +127,7 @@ async def test_with_a_key_a_general_refusal_is_found_out_once(place: Place) -> N
 
 
 @pytest.mark.anyio
-async def test_with_a_key_and_without_a_look_the_items_of_a_refused_chunk_are_unknown(place: Place) -> None:
+async def test_items_of_a_refused_chunk_are_unknown_if_the_search_fails(place: Place) -> None:
     service = NotAtomic(place.sandbox, lambda row: row["notes"] == "3")
     place.faults.status(500, method="GET", after=1, times=None)
     async with client(place, service) as kantata:
@@ -148,7 +152,7 @@ async def test_decisions_of_a_refused_chunk_are_looked_up(place: Place, tells: b
             "timesheet_submissions", {**row, "created_at": "2026-01-01T00:00:00Z", "updated_at": ""}
         )
 
-    class Service(OddService):
+    class Service(NonconformingService):
         async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
             if request.method != "POST":
                 return await self.forward(request, body)
@@ -181,7 +185,7 @@ async def test_soft_deletions_of_a_refused_chunk_are_looked_up(place: Place) -> 
     for number in range(800, 806):
         place.store.put("project_accounting_records", {"id": str(number), "deleted_at": None})
 
-    class Service(OddService):
+    class Service(NonconformingService):
         async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
             ids = request.url.params.get("ids", "").split(",")
             if request.method != "PUT" or "805" not in ids:
@@ -202,8 +206,8 @@ async def test_soft_deletions_of_a_refused_chunk_are_looked_up(place: Place) -> 
 
 
 @pytest.mark.anyio
-async def test_without_a_key_another_order_is_an_error_that_has_the_objects(place: Place) -> None:
-    async with client(place, AnotherOrder(place.sandbox)) as kantata:
+async def test_different_order_without_a_key_raises_with_the_objects(place: Place) -> None:
+    async with client(place, Reordering(place.sandbox)) as kantata:
         result = await kantata.time_entries.create_many(place.rows(150))
     assert len(result.unknown) == 150
     assert len(place.notes()) == 150
@@ -214,17 +218,17 @@ async def test_without_a_key_another_order_is_an_error_that_has_the_objects(plac
 
 
 @pytest.mark.anyio
-async def test_the_order_of_equal_items_does_not_matter(place: Place) -> None:
+async def test_order_of_equal_items_does_not_matter(place: Place) -> None:
     rows = [place.rows(1)[0]] * 20
-    async with client(place, AnotherOrder(place.sandbox)) as kantata:
+    async with client(place, Reordering(place.sandbox)) as kantata:
         result = await kantata.time_entries.create_many(rows)
     assert len(result.done) == 20
 
 
 @pytest.mark.parametrize("references", [True, False])
 @pytest.mark.anyio
-async def test_with_a_key_the_reference_decides(place: Place, references: bool) -> None:
-    class Service(AnotherOrder):
+async def test_references_assign_objects_to_items(place: Place, references: bool) -> None:
+    class Service(Reordering):
         async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
             answer = await super().answer(request, body)
             if request.method == "POST" and not references:
@@ -258,11 +262,11 @@ SENT = [{"title": "A", "rank": 1}, {"title": "B", "rank": 1}, {"title": "C", "ra
         ([{"title": "A"}, {"title": "A"}, {"title": "C"}], False),
     ],
 )
-def test_what_shows_the_order(received: list[dict[str, Any]], fits: bool) -> None:
+def test_values_that_show_the_order(received: list[dict[str, Any]], fits: bool) -> None:
     assert in_order(SENT, received) is fits
 
 
-def test_values_that_are_written_differently_are_the_same() -> None:
+def test_equal_values_in_different_notation_match() -> None:
     sent = [
         {"at": "2026-01-05T10:00:00+02:00", "who": 7, "on": True},
         {"at": "2026-01-06", "who": 8, "on": False},
@@ -333,9 +337,9 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 @pytest.mark.anyio
-async def test_a_search_that_contradicts_itself_creates_nothing(place: Place, name: str) -> None:
+async def test_contradictory_search_creates_nothing(place: Place, name: str) -> None:
     await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
-    async with client(place, OddSearch(place.sandbox, CONTRADICTIONS[name])) as kantata:
+    async with client(place, AlteredSearch(place.sandbox, CONTRADICTIONS[name])) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
     assert len(result.failed) == 30
     assert len(place.notes()) == 30
@@ -344,10 +348,10 @@ async def test_a_search_that_contradicts_itself_creates_nothing(place: Place, na
 
 
 @pytest.mark.anyio
-async def test_a_search_that_ignores_its_filter_creates_nothing(place: Place) -> None:
+async def test_search_that_ignores_its_filter_creates_nothing(place: Place) -> None:
     await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
     async with client(
-        place, OddSearch(place.sandbox, external_reference_service_model_refs="Réf-0,Réf-1,Réf-2")
+        place, AlteredSearch(place.sandbox, external_reference_service_model_refs="Réf-0,Réf-1,Réf-2")
     ) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 60)[30:], key=KEY)
     assert len(result.failed) == 30
@@ -355,9 +359,9 @@ async def test_a_search_that_ignores_its_filter_creates_nothing(place: Place) ->
 
 
 @pytest.mark.anyio
-async def test_after_a_contradiction_the_run_creates_nothing_more(place: Place) -> None:
+async def test_contradiction_ends_the_run(place: Place) -> None:
     await place.kantata.time_entries.create_many(keyed(place, 100), key=KEY)
-    async with client(place, OddSearch(place.sandbox, emptied)) as kantata:
+    async with client(place, AlteredSearch(place.sandbox, emptied)) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 1_000), key=KEY, concurrency=1)
     assert len(result.failed) == 1_000
     assert len(place.notes()) == 100
@@ -365,9 +369,9 @@ async def test_after_a_contradiction_the_run_creates_nothing_more(place: Place) 
 
 @pytest.mark.parametrize("name", ["lowered", "emptied", "unmapped"])
 @pytest.mark.anyio
-async def test_a_lost_creation_is_not_repeated_after_a_contradiction(place: Place, name: str) -> None:
+async def test_lost_creation_is_not_repeated_after_a_contradiction(place: Place, name: str) -> None:
     place.faults.reset(committed=True, method="POST")
-    service = OddSearch(place.sandbox, CONTRADICTIONS[name])
+    service = AlteredSearch(place.sandbox, CONTRADICTIONS[name])
     async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
     assert len(result.unknown) == 30
@@ -384,7 +388,7 @@ async def test_small_pages_are_read_to_their_end(place: Place, told: bool) -> No
             body.pop("count", None)
             body.pop("meta", None)
 
-    async with client(place, OddSearch(place.sandbox, untold, per_page="10")) as kantata:
+    async with client(place, AlteredSearch(place.sandbox, untold, per_page="10")) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 40), key=KEY)
     assert len(result.found) == 35
     assert len(result.created) == 5
@@ -392,8 +396,8 @@ async def test_small_pages_are_read_to_their_end(place: Place, told: bool) -> No
 
 
 @pytest.mark.anyio
-async def test_references_that_come_back_different_stop_the_run(place: Place) -> None:
-    class Lowering(OddSearch):
+async def test_changed_references_in_the_answer_end_the_run(place: Place) -> None:
+    class Lowering(AlteredSearch):
         async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
             answer = await self.forward(request, body)
             return changed(answer, lowered) if request.method == "POST" else answer
@@ -409,7 +413,7 @@ async def test_references_that_come_back_different_stop_the_run(place: Place) ->
 
 
 @pytest.mark.anyio
-async def test_what_is_loaded_with_bulk_writes(place: Place) -> None:
+async def test_include_and_optional_fields_of_bulk_writes(place: Place) -> None:
     entries = place.kantata.time_entries
     created = await entries.create_many(place.rows(3), include=["workspace"])
     assert {entry.workspace.title for entry in created.results if entry.workspace} == {"P"}

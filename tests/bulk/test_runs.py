@@ -1,4 +1,4 @@
-"""How a run goes on: what is sent when, what a cancellation leaves, what is closed, and what can't be asked for."""
+"""Bulk runs: what is sent when, what a cancellation leaves, what is closed, and which options are rejected."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SOON = 5
-"""Seconds after which a test that waits for nothing fails."""
+"""Seconds after which a test that waits in vain fails."""
 
 
 class Given:
-    """An async generator of items that tells how far it came, and whether it was closed."""
+    """An async generator of items that records how far it was read, and whether it was closed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,7 +48,7 @@ async def until(true: Callable[[], bool]) -> None:
 # --- cancelling ---
 
 
-async def test_a_cancelled_run_tells_what_was_answered(place: Place) -> None:
+async def test_cancelled_run_reports_known_outcomes(place: Place) -> None:
     place.faults.latency(30, method="POST", after=6)
     told: list[int] = []
     run = place.kantata.time_entries.create_many(
@@ -66,7 +66,7 @@ async def test_a_cancelled_run_tells_what_was_answered(place: Place) -> None:
 
 
 @pytest.mark.one_loop
-async def test_a_cancelled_task_tells_what_was_answered(place: Place) -> None:
+async def test_cancelled_task_reports_known_outcomes(place: Place) -> None:
     place.faults.latency(30, method="POST", after=6)
     run = place.kantata.time_entries.create_many(place.rows(1_000), concurrency=1)
     task = asyncio.ensure_future(run)
@@ -80,7 +80,7 @@ async def test_a_cancelled_task_tells_what_was_answered(place: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", ["list", "async"])
-async def test_a_cancelled_stream_hands_out_what_is_known(place: Place, kind: str) -> None:
+async def test_cancelled_stream_delivers_known_outcomes(place: Place, kind: str) -> None:
     place.faults.latency(30, method="POST", after=2)
     given = Given()
     rows = place.rows(1_000)
@@ -100,7 +100,7 @@ async def test_a_cancelled_stream_hands_out_what_is_known(place: Place, kind: st
 # --- a run runs once ---
 
 
-async def test_a_run_begins_once(place: Place) -> None:
+async def test_run_can_start_only_once(place: Place) -> None:
     create = place.kantata.time_entries.create_many
     run = create(place.rows(1))
     assert [outcome.status async for outcome in run] == ["done"]
@@ -117,7 +117,7 @@ async def test_a_run_begins_once(place: Place) -> None:
 
 
 @pytest.mark.parametrize("way", [list, Given().__call__], ids=["list", "generator"])
-async def test_tasks_share_a_run(place: Place, way: Callable[[Any], Any]) -> None:
+async def test_tasks_can_share_a_run(place: Place, way: Callable[[Any], Any]) -> None:
     outcomes = aiter(place.kantata.time_entries.create_many(way(place.rows(1_000)), concurrency=2))
     indexes: list[int] = []
 
@@ -133,7 +133,7 @@ async def test_tasks_share_a_run(place: Place, way: Callable[[Any], Any]) -> Non
     assert sorted(indexes) == list(range(1_000))
 
 
-async def test_an_iterated_run_keeps_no_result(place: Place) -> None:
+async def test_iterated_run_keeps_no_result(place: Place) -> None:
     run = place.kantata.time_entries.create_many(place.rows(1))
     async for _ in run:
         with pytest.raises(UsageError, match="an iterated run does not keep its outcomes"):
@@ -144,7 +144,7 @@ async def test_an_iterated_run_keeps_no_result(place: Place) -> None:
 
 
 @pytest.mark.parametrize("way", ["await", "iterate"])
-async def test_a_chunk_is_sent_when_it_is_full(place: Place, way: str) -> None:
+async def test_chunk_is_sent_when_it_is_full(place: Place, way: str) -> None:
     async def source() -> AsyncGenerator[Any, None]:
         for index, row in enumerate(place.rows(350)):
             await until(lambda: len(place.sent()) >= index // 100)  # noqa: B023
@@ -181,7 +181,7 @@ async def test_outcomes_do_not_wait_for_a_slow_source(place: Place) -> None:
     assert told == list(range(251))
 
 
-async def test_outcomes_of_wrong_items_are_not_piled_up(place: Place) -> None:
+async def test_outcomes_of_invalid_items_are_delivered_early(place: Place) -> None:
     given = Given()
     rows = [*place.rows(1), *place.rows(5_000, time_in_minutes="soon"), *place.rows(1)]
     told = most = 0
@@ -196,7 +196,7 @@ async def test_outcomes_of_wrong_items_are_not_piled_up(place: Place) -> None:
 # --- closing ---
 
 
-async def test_the_source_is_closed_when_the_loop_is_left(place: Place) -> None:
+async def test_source_is_closed_when_the_loop_is_left(place: Place) -> None:
     given = Given()
     run = place.kantata.time_entries.create_many(given(place.rows(5_000)), concurrency=1)
     async with aclosing(aiter(run)) as outcomes:
@@ -207,7 +207,7 @@ async def test_the_source_is_closed_when_the_loop_is_left(place: Place) -> None:
     assert place.store.count("time_entries") <= 200
 
 
-async def test_the_source_is_closed_when_the_run_breaks(place: Place) -> None:
+async def test_source_is_closed_when_the_run_fails(place: Place) -> None:
     async def token() -> str:
         if place.sent():
             raise LookupError("the vault is closed")
@@ -222,7 +222,7 @@ async def test_the_source_is_closed_when_the_run_breaks(place: Place) -> None:
     assert len(run.result.done) == 100
 
 
-async def test_what_a_source_says_when_it_is_closed_is_raised(place: Place) -> None:
+async def test_error_from_closing_the_source_is_raised(place: Place) -> None:
     async def token() -> str:
         if place.sent():
             raise AuthenticationError("gone", status=401, method="POST", path="/x")
@@ -242,7 +242,7 @@ async def test_what_a_source_says_when_it_is_closed_is_raised(place: Place) -> N
     assert len(run.result.failed) == 50
 
 
-async def test_a_list_is_read_before_it_changes(place: Place) -> None:
+async def test_list_is_copied_before_it_changes(place: Place) -> None:
     entries = place.kantata.time_entries
     await entries.create_many(place.rows(450))
     assert len((await entries.create_many(entries.list(include=["workspace"]))).created) == 450
@@ -255,7 +255,7 @@ async def test_a_list_is_read_before_it_changes(place: Place) -> None:
 # --- what is wrong ---
 
 
-async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
+async def test_several_invalid_items_are_reported_together(place: Place) -> None:
     rows = place.rows(300)
     for index in range(7, 14):
         rows[index]["time_in_minutes"] = "soon"
@@ -297,13 +297,13 @@ async def test_several_wrong_items_are_told_at_once(place: Place) -> None:
     ],
     ids=steady,
 )
-async def test_wrong_options(place: Place, options: dict[str, Any], problem: str) -> None:
+async def test_invalid_options_are_rejected(place: Place, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as caught:
         place.kantata.time_entries.create_many(place.rows(1), **options)
     assert "Nothing was sent" in str(caught.value)
 
 
-async def test_a_refusal_names_the_item_of_the_input(place: Place) -> None:
+async def test_refusal_names_the_item_of_the_input(place: Place) -> None:
     rows = place.rows(150)
     place.faults.refuse(lambda item: item["notes"] in ("37", "120"))
     result = await place.kantata.time_entries.create_many(rows, concurrency=1, atomic=True)

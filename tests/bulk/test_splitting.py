@@ -1,4 +1,4 @@
-"""Splitting chunks that an atomic service refused: exactly the bad items fail, and no good one is written twice."""
+"""Splitting chunks that an atomic service refused: only invalid items fail, and no valid one is written twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def refused(*details: ErrorDetail, kind: type[APIError] = ValidationError, statu
 
 
 class Service:
-    """Takes a chunk, or refuses it as a whole if a bad item is in it."""
+    """Accepts a chunk, or refuses all of it if it contains an invalid item."""
 
     def __init__(self, bad: set[int], told: str, lost: frozenset[int] = frozenset()) -> None:
         self.bad = bad
@@ -79,7 +79,7 @@ class Service:
     told=st.sampled_from(["nothing", "index", "first", "wrongly", "id", "noise"]),
 )
 @settings(max_examples=400, deadline=None)
-def test_exactly_the_bad_items_fail(count: int, bad: set[int], told: str) -> None:
+def test_only_invalid_items_fail(count: int, bad: set[int], told: str) -> None:
     bad = {index for index in bad if index < count}
     service = Service(bad, told)
     outcomes = anyio.run(Splitter(service.write, by_id=told == "id", atomic=True).settle, items(count))
@@ -93,7 +93,9 @@ def test_exactly_the_bad_items_fail(count: int, bad: set[int], told: str) -> Non
 
 @given(count=st.integers(1, 60), bad=st.sets(st.integers(0, 59)), lost=st.frozensets(st.integers(0, 59)))
 @settings(max_examples=200, deadline=None)
-def test_what_may_be_written_is_never_sent_again(count: int, bad: set[int], lost: frozenset[int]) -> None:
+def test_items_that_may_be_written_are_never_sent_again(
+    count: int, bad: set[int], lost: frozenset[int]
+) -> None:
     service = Service(bad, "nothing", lost)
     outcomes = anyio.run(Splitter(service.write, atomic=True).settle, items(count))
     assert len(set(service.written)) == len(service.written)
@@ -104,7 +106,7 @@ def test_what_may_be_written_is_never_sent_again(count: int, bad: set[int], lost
 
 
 @pytest.mark.parametrize(("told", "most"), [("index", 6), ("id", 6), ("first", 10), ("nothing", 70)])
-def test_few_requests_find_few_culprits(told: str, most: int) -> None:
+def test_few_invalid_items_take_few_requests(told: str, most: int) -> None:
     service = Service({7, 100, 200, 299}, told)
     anyio.run(Splitter(service.write, by_id=told == "id", atomic=True).settle, items(300))
     assert service.requests <= most
@@ -119,7 +121,7 @@ def test_few_requests_find_few_culprits(told: str, most: int) -> None:
         KantataConnectionError("no connection", method="POST", path="/x"),
     ],
 )
-def test_what_is_about_no_item_is_not_split(error: Exception) -> None:
+def test_error_about_no_item_is_not_split(error: Exception) -> None:
     calls = 0
 
     async def write(part: Sequence[Item]) -> list[str]:
@@ -133,7 +135,7 @@ def test_what_is_about_no_item_is_not_split(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(("kind", "status"), [(PermissionDeniedError, 403), (NotFoundError, 404)])
-def test_what_holds_for_everything_is_found_out_once(kind: type[APIError], status: int) -> None:
+def test_error_about_the_whole_run_is_tried_once(kind: type[APIError], status: int) -> None:
     calls = 0
 
     async def write(part: Sequence[Item]) -> list[str]:
@@ -155,7 +157,7 @@ def test_what_holds_for_everything_is_found_out_once(kind: type[APIError], statu
 
 
 @pytest.mark.parametrize("bad", [range(8), range(12), [*range(8), *range(13, 16)]], ids=str)
-def test_a_good_group_behind_a_bad_one_is_written(bad: Sequence[int]) -> None:
+def test_valid_group_after_an_invalid_one_is_written(bad: Sequence[int]) -> None:
     async def write(part: Sequence[Item]) -> list[str]:
         if any(item.index in bad for item in part):
             raise refused(kind=PermissionDeniedError, status=403)
@@ -184,17 +186,17 @@ def test_a_good_group_behind_a_bad_one_is_written(bad: Sequence[int]) -> None:
         ("title", "is too long (maximum is 255 characters)", []),
     ],
 )
-def test_where_errors_point(field: str | None, message: str, places: list[int]) -> None:
+def test_positions_named_by_errors(field: str | None, message: str, places: list[int]) -> None:
     error = refused(ErrorDetail("validation", message, field))
     assert pointed_at(error, items(5), by_id=False) == places
 
 
-def test_where_errors_name_ids() -> None:
+def test_ids_named_by_errors() -> None:
     error = refused(ErrorDetail("validation", "can't be deleted: 1002, 1004 and 7", "ids"))
     assert pointed_at(error, items(5), by_id=True) == [2, 4]
 
 
-def test_certainty() -> None:
+def test_positions_named_for_certain() -> None:
     lost = refused(kind=NotFoundError, status=404)
     lost.answer_was_lost = True
     broken = KantataConnectionError("x", method="PUT", path="/x")
@@ -218,7 +220,7 @@ def test_certainty() -> None:
 
 @pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.anyio
-async def test_through_the_server(place: Place, tells: bool) -> None:
+async def test_splitting_over_a_socket(place: Place, tells: bool) -> None:
     bad = {"3", "150", "151", "299"}
     place.faults.refuse(lambda item: item.get("notes") in bad, with_index=tells)
     result = await place.kantata.time_entries.create_many(place.rows(300), atomic=True)
@@ -229,7 +231,7 @@ async def test_through_the_server(place: Place, tells: bool) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_part_that_loses_its_answer_stays_unknown(place: Place) -> None:
+async def test_part_that_lost_its_answer_is_unknown(place: Place) -> None:
     place.faults.refuse(lambda item: item.get("notes") == "99", with_index=False)
     place.faults.reset(committed=True, method="POST", after=0)
     result = await place.kantata.time_entries.create_many(place.rows(100), atomic=True)

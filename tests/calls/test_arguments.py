@@ -256,7 +256,7 @@ INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "concurrency of 0 pages": (
         lambda k: k.stories.list().pages(concurrency=0),
-        "concurrency is 0, it begins at 1",
+        "concurrency must be at least 1, not 0",
     ),
     # --- kantata.request
     "path without a slash": (

@@ -35,7 +35,7 @@ async def test_names_with_ids_share_a_row_and_a_log_line(caplog: pytest.LogCaptu
     assert (row.field, row.times, len(row.examples)) == ("custom_field_{id}", 5_000, 3)
     assert all(name.startswith("custom_field_") for name in row.examples)
     assert len(caplog.records) == 1
-    assert "Story.custom_field_{id} stands for names with ids in them, such as custom_field_" in str(
+    assert "Story.custom_field_{id} stands for names that contain an id, such as custom_field_" in str(
         kantata.drift
     )
 

@@ -1,4 +1,4 @@
-"""A sandbox on a socket whose clock stands still, and whose CDN breaks off on demand."""
+"""A sandbox on a socket, with a clock that tests move and a CDN that fails on demand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Clock:
 
 
 class Meddler:
-    """The sandbox's application, with one act for each request to the CDN until there are no more.
+    """The sandbox's application, with one planned fault for each of the next requests to the CDN.
 
     A number cuts the answer after so many bytes; `unanswered` lets the file in and cuts the answer; `unread` cuts
     before the file is read; a function is called before the request goes on.

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, also where a directory can't be synced or the disk is full."""
+"""Files are complete or do not exist, even if a directory can't be synced or the disk is full."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+def test_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"old")
     for done in (False, True):
@@ -38,7 +38,7 @@ def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> Non
         assert names(tmp_path) == ["a.txt"]
 
 
-def test_what_killed_processes_left_is_deleted(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_deleted(tmp_path: Path) -> None:
     for name in (".a[1].txt.00.part", ".a1.txt.00.part", ".a[1].txt.11.part"):
         (tmp_path / name).touch()
         if "11" not in name:
@@ -47,7 +47,7 @@ def test_what_killed_processes_left_is_deleted(tmp_path: Path) -> None:
     assert names(tmp_path) == [".a1.txt.00.part", ".a[1].txt.11.part"]
 
 
-def test_what_is_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     others = [".a.csv.0a.part", ".a.backup.part", ".a.x.00.part", ".a.00.part.txt", ".a..part"]
     for name in others:
         (tmp_path / name).touch()
@@ -60,7 +60,7 @@ def test_what_is_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([*others, ".a.00.part", ".a.11.part"])
 
 
-def test_a_file_that_is_written_slowly_is_not_abandoned(tmp_path: Path) -> None:
+def test_slowly_written_file_is_not_deleted(tmp_path: Path) -> None:
     slow = Unfinished(tmp_path / "a")
     slow.write(b"begun")
     [name] = names(tmp_path)
@@ -71,8 +71,8 @@ def test_a_file_that_is_written_slowly_is_not_abandoned(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"begun"
 
 
-def test_a_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on some network file systems; the file is there nevertheless."""
+def test_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on some network file systems; the file is written nevertheless."""
     sync = os.fsync
 
     def fsync(handle: int) -> None:
@@ -89,14 +89,14 @@ def test_a_directory_that_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.
 
 
 class Full(io.BytesIO):
-    """A file on a disk without room."""
+    """A file on a full disk."""
 
     def write(self, data: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_shows_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where tracebacks are rendered with local variables."""
+def test_full_disk_error_shows_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even in tracebacks that show local variables."""
     path = tmp_path / "token"
     write_private(path, Secret("old"))
 

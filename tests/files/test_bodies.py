@@ -1,4 +1,4 @@
-"""Bodies that are not what was asked for: a file is the whole file, or there is none; and errors say what came instead."""
+"""Unexpected bodies: a file is complete or not saved, and errors say what was received instead."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 class Storage(httpx.AsyncBaseTransport):
-    """An API whose files are as a test wants them."""
+    """An API whose files a test chooses."""
 
     def __init__(self, content: bytes, headers: dict[str, str], status: int = 200) -> None:
         self.content = content
@@ -94,7 +94,7 @@ async def fetched(storage: Storage, what: str, to: Path) -> bytes:
     ],
 )  # fmt: skip
 @pytest.mark.anyio
-async def test_files_that_are_whole(
+async def test_complete_files_are_saved(
     what: str, content: bytes, headers: dict[str, str], expected: bytes, tmp_path: Path
 ) -> None:
     assert await fetched(Storage(content, headers), what, tmp_path / "file") == expected
@@ -118,7 +118,7 @@ async def test_files_that_are_whole(
     ],
 )
 @pytest.mark.anyio
-async def test_something_else_is_no_file(
+async def test_other_content_is_not_saved(
     what: str, content: bytes, headers: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     storage = Storage(content, headers)
@@ -140,7 +140,7 @@ async def test_something_else_is_no_file(
     ],
 )
 @pytest.mark.anyio
-async def test_a_file_that_was_cut_off_without_a_length_is_no_file(
+async def test_truncated_file_without_a_length_is_not_saved(
     what: str, content: bytes, said: str, tmp_path: Path
 ) -> None:
     storage = Storage(content, {})
@@ -154,7 +154,7 @@ async def test_a_file_that_was_cut_off_without_a_length_is_no_file(
     "host", ["127.0.0.1:9000", "169.254.169.254", "localhost", "[::1]", "127.1", "0x7f.1"]
 )
 @pytest.mark.anyio
-async def test_an_api_elsewhere_has_no_files_on_this_machine(host: str, tmp_path: Path) -> None:
+async def test_remote_api_can_not_refer_to_loopback_files(host: str, tmp_path: Path) -> None:
     storage = Storage(GZ, {})
     for scheme in ("https", "http"):
         storage.url = f"{scheme}://{host}/x?signature=SECRET"
@@ -196,7 +196,7 @@ BINARY = bytes(range(128, 256)) * 20
     ids=["list", "one", "object", "array", "untyped"],
 )
 @pytest.mark.anyio
-async def test_a_body_that_is_no_json_is_described(
+async def test_body_that_is_not_json_is_described(
     call: Callable[[Kantata], Any], content: bytes, headers: dict[str, str], said: list[str]
 ) -> None:
     async with client(Storage(content, headers)) as kantata:

@@ -1,4 +1,4 @@
-"""The stand-in CDN refuses what S3 refuses, spoken to by plain HTTP."""
+"""The sandbox's CDN rejects what S3 rejects, over plain HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def post(http: httpx.AsyncClient, url: str, fields: Any, **options: Any) -
     return response.status_code, response.text.partition("<Code>")[2].partition("<")[0]
 
 
-async def test_a_form(world: World, http: httpx.AsyncClient) -> None:
+async def test_upload_form_is_validated(world: World, http: httpx.AsyncClient) -> None:
     found = await ticket(world)
     fields = {**found.fields, **SSE}
     assert await post(http, found.action, found.fields) == (403, "AccessDenied")
@@ -58,7 +58,7 @@ async def test_a_form(world: World, http: httpx.AsyncClient) -> None:
     assert await post(http, found.action, fields) == (403, "AccessDenied")
 
 
-async def test_the_file_comes_last_and_with_a_length(world: World, http: httpx.AsyncClient) -> None:
+async def test_file_must_come_last_and_with_a_length(world: World, http: httpx.AsyncClient) -> None:
     found = await ticket(world)
     parts = [*({**found.fields, **SSE}).items()]
 
@@ -92,7 +92,7 @@ async def test_the_file_comes_last_and_with_a_length(world: World, http: httpx.A
     assert good.status_code == 201
 
 
-async def test_an_address(world: World, http: httpx.AsyncClient) -> None:
+async def test_signed_address_is_validated(world: World, http: httpx.AsyncClient) -> None:
     await world.kantata.users.me()  # which tells the CDN where it is
     world.files.blobs["a"] = Blob.of(b"0123456789")
     url = world.files.link("a")
@@ -112,7 +112,7 @@ async def test_an_address(world: World, http: httpx.AsyncClient) -> None:
     assert (await http.get(url)).status_code == 403
 
 
-async def test_operations_refuse_what_is_wrong(world: World) -> None:
+async def test_operations_reject_invalid_input(world: World) -> None:
     kantata: Any = world.kantata
     for call, told in (
         (lambda: kantata.attachments.create(type="receipt", filename="a b.txt", direct=True), "letters"),
@@ -133,7 +133,7 @@ async def test_operations_refuse_what_is_wrong(world: World) -> None:
         await kantata.exports.create(export_definition=two)
 
 
-async def test_an_export_is_canceled_while_it_waits(world: World) -> None:
+async def test_pending_export_can_be_canceled(world: World) -> None:
     kantata: Any = world.kantata
     export = await kantata.exports.create(export_definition={"users": {"columns": ["id"]}})
     assert (await kantata.exports.update(export.id, canceled=True)).status == "Canceled"
@@ -144,7 +144,7 @@ async def test_an_export_is_canceled_while_it_waits(world: World) -> None:
         await kantata.exports.update(export.id, canceled=True)
 
 
-def test_a_body_that_is_not_a_form() -> None:
+def test_body_that_is_not_a_form_is_rejected() -> None:
     for kind, body in (("text/plain", b"x"), ("multipart/form-data; boundary=b", b"--b\r\n")):
         with pytest.raises(ValueError, match="form"):
             multipart(kind, body)

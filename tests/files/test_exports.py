@@ -1,4 +1,4 @@
-"""Exports and reports: waited for, downloaded with addresses that expire and connections that break, whole or not at all."""
+"""Exports and reports: waiting for them, and downloading them completely or not at all, over addresses that expire."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_a_data_export(worlds: Any, tmp_path: Path) -> None:
+async def test_export_is_downloaded(worlds: Any, tmp_path: Path) -> None:
     path = tmp_path / "entries.csv"
     async with worlds("demo") as world:
         statuses: list[str | None] = []
@@ -150,7 +150,7 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
     assert world.paths == []
 
 
-async def test_an_export_that_fails(world: World, tmp_path: Path) -> None:
+async def test_failed_export_raises(world: World, tmp_path: Path) -> None:
     def cancel(export: Any) -> None:
         world.sandbox.store.change("exports", export.id, status="Failed")
 
@@ -160,7 +160,7 @@ async def test_an_export_that_fails(world: World, tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-async def test_an_export_that_takes_too_long_can_be_waited_for_later(world: World, tmp_path: Path) -> None:
+async def test_export_that_takes_too_long_can_be_resumed(world: World, tmp_path: Path) -> None:
     world.files.polls = 10**6
     with pytest.raises(ExportError, match=r"exports\.download\(\d+, to=…\)") as caught:
         await world.kantata.exports.run({"users": ["id"]}, to=tmp_path / "a", timeout=0.1, **FAST)
@@ -170,8 +170,8 @@ async def test_an_export_that_takes_too_long_can_be_waited_for_later(world: Worl
     assert path.read_bytes().startswith(b"id\r\n")
 
 
-async def test_a_status_that_nobody_knows(world: World, tmp_path: Path) -> None:
-    """The address tells whether the export is ready."""
+async def test_unknown_export_status(world: World, tmp_path: Path) -> None:
+    """Whether there is an address decides if the export is ready."""
     looks = 0
 
     def odd(export: Any) -> None:
@@ -186,7 +186,7 @@ async def test_a_status_that_nobody_knows(world: World, tmp_path: Path) -> None:
     assert looks == 3
 
 
-async def test_the_address_expires(world: World, tmp_path: Path) -> None:
+async def test_expired_address_is_renewed(world: World, tmp_path: Path) -> None:
     identity = report(world, os.urandom(300_000))
     world.meddler.acts = [lambda: world.clock.advance(61), lambda: world.clock.advance(61)]
     path = await world.kantata.insights_report_exports.download_latest(identity, to=tmp_path / "r.gz", **FAST)
@@ -195,7 +195,7 @@ async def test_the_address_expires(world: World, tmp_path: Path) -> None:
     assert all("authorization" not in received.headers for received in world.files.received)
 
 
-async def test_an_address_that_is_never_served(world: World, tmp_path: Path) -> None:
+async def test_address_that_never_works_raises(world: World, tmp_path: Path) -> None:
     identity = report(world, b"x")
     world.files.link_seconds = -1
     with pytest.raises(PermissionDeniedError, match="AccessDenied"):
@@ -205,7 +205,7 @@ async def test_an_address_that_is_never_served(world: World, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("gunzip", [False, True])
-async def test_a_cut_download_goes_on_where_it_broke(world: World, tmp_path: Path, gunzip: bool) -> None:
+async def test_broken_download_is_resumed(world: World, tmp_path: Path, gunzip: bool) -> None:
     content = os.urandom(1_000_000) + b"a" * 5_000_000
     identity = report(world, content)
     # The second address has expired when the download goes on.
@@ -225,7 +225,7 @@ async def test_a_cut_download_goes_on_where_it_broke(world: World, tmp_path: Pat
     assert names(tmp_path) == ["r"]
 
 
-async def test_a_file_that_changed_meanwhile_is_read_from_its_beginning(world: World, tmp_path: Path) -> None:
+async def test_changed_file_is_downloaded_from_its_start(world: World, tmp_path: Path) -> None:
     identity = report(world, os.urandom(500_000))
     other = Blob.of(gzip.compress(b"new" * 100_000), "application/gzip")
 
@@ -239,7 +239,7 @@ async def test_a_file_that_changed_meanwhile_is_read_from_its_beginning(world: W
     assert path.read_bytes() == b"new" * 100_000
 
 
-async def test_a_download_that_stays_cut_leaves_no_file(world: World, tmp_path: Path) -> None:
+async def test_download_that_keeps_breaking_leaves_no_file(world: World, tmp_path: Path) -> None:
     identity = report(world, os.urandom(500_000))
     path = tmp_path / "r"
     path.write_text("old")
@@ -253,7 +253,7 @@ async def test_a_download_that_stays_cut_leaves_no_file(world: World, tmp_path: 
     assert path.read_bytes() == world.files.reports["7"].read()
 
 
-async def test_a_canceled_download_leaves_no_file(world: World, tmp_path: Path) -> None:
+async def test_canceled_download_leaves_no_file(world: World, tmp_path: Path) -> None:
     identity = report(world, os.urandom(2_000_000))
     with anyio.CancelScope() as scope:
         await world.kantata.insights_report_exports.download_latest(
@@ -264,7 +264,7 @@ async def test_a_canceled_download_leaves_no_file(world: World, tmp_path: Path) 
 
 
 @pytest.mark.one_loop
-async def test_a_timeout_of_asyncio_while_the_file_is_made_leaves_none(
+async def test_asyncio_timeout_while_the_file_is_created_leaves_no_file(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, made = Unfinished.__init__, asyncio.Event()
@@ -304,10 +304,10 @@ async def test_a_progress_hook_that_fails_is_logged(
 
 
 @pytest.mark.parametrize("kind", [ConnectionRefusedError, EOFError])
-async def test_what_a_token_provider_raises_comes_out_as_it_is(
+async def test_error_of_a_token_provider_is_raised_unchanged(
     world: World, tmp_path: Path, kind: type[Exception]
 ) -> None:
-    """Only the file's own errors are told as the file's."""
+    """Only errors of the file itself are reported as such."""
     export = await world.kantata.exports.create(export_definition={"users": {"columns": ["id"]}})
     world.sandbox.store.change("exports", export.id, status="Completed")
     calls = 0
@@ -325,7 +325,7 @@ async def test_what_a_token_provider_raises_comes_out_as_it_is(
 
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync"])
-async def test_a_file_that_can_not_be_written(
+async def test_unwritable_file_raises(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*args: Any) -> Any:
@@ -343,7 +343,7 @@ async def test_a_file_that_can_not_be_written(
 
 @asynccontextmanager
 async def with_cdn(answer: Callable[[], httpx.Response]) -> AsyncIterator[Kantata]:
-    """A client, of three attempts, whose export 1 is ready on a host that answers so."""
+    """A client with three attempts, whose export 1 is on a host with these responses."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.host == "cdn.example":
@@ -359,7 +359,7 @@ async def with_cdn(answer: Callable[[], httpx.Response]) -> AsyncIterator[Kantat
         yield kantata
 
 
-async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Path) -> None:
+async def test_unreachable_host_is_tried_as_often_as_retries_allow(tmp_path: Path) -> None:
     tried = 0
 
     def refuse() -> httpx.Response:
@@ -374,7 +374,7 @@ async def test_a_host_that_is_down_is_tried_as_often_as_retries_say(tmp_path: Pa
     assert names(tmp_path) == []
 
 
-async def test_what_is_shorter_than_announced_is_no_file(tmp_path: Path) -> None:
+async def test_file_shorter_than_announced_is_not_saved(tmp_path: Path) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"abc"
 
@@ -393,7 +393,7 @@ async def test_what_is_shorter_than_announced_is_no_file(tmp_path: Path) -> None
     [(b"no gzip at all", "not a gzip file"), (gzip.compress(b"x" * 999)[:-5], "incomplete")],
     ids=["foreign", "cut off"],
 )
-async def test_what_is_no_gzip_file_is_not_kept(
+async def test_file_that_is_not_gzip_is_not_saved(
     world: World, tmp_path: Path, content: bytes, told: str
 ) -> None:
     identity = report(world, content, packed=False)
@@ -404,7 +404,7 @@ async def test_what_is_no_gzip_file_is_not_kept(
     assert names(tmp_path) == []
 
 
-async def test_a_gzip_file_of_several_parts(world: World, tmp_path: Path) -> None:
+async def test_gzip_file_with_several_members(world: World, tmp_path: Path) -> None:
     content = gzip.compress(b"one") + gzip.compress(b"") + gzip.compress(b"two" * 999_999) + bytes(512)
     identity = report(world, content, packed=False)
     path = await world.kantata.insights_report_exports.download_latest(
@@ -413,7 +413,7 @@ async def test_a_gzip_file_of_several_parts(world: World, tmp_path: Path) -> Non
     assert path.read_bytes() == b"one" + b"two" * 999_999
 
 
-async def test_a_report_is_waited_for(world: World, tmp_path: Path) -> None:
+async def test_report_is_waited_for(world: World, tmp_path: Path) -> None:
     identity = report(world, b"x")
     world.files.polls = 3
     waits: list[Any] = []
@@ -434,7 +434,7 @@ async def test_a_report_is_waited_for(world: World, tmp_path: Path) -> None:
     assert names(tmp_path) == ["r", "s"]
 
 
-async def test_signed_addresses_show_nowhere(
+async def test_signed_addresses_are_never_shown(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

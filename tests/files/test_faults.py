@@ -1,4 +1,4 @@
-"""Files go up and come down whole through a service and a CDN that reset, cut and refuse at random."""
+"""Uploads and downloads stay complete while the service and the CDN reset, cut and refuse at random."""
 
 from __future__ import annotations
 

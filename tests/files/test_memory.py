@@ -1,4 +1,4 @@
-"""A gigabyte goes up and comes down in constant memory: measured in a process of its own."""
+"""Uploading and downloading a gigabyte takes constant memory, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 50_000_000
 
 
 def zeros(size: int, pause: float = 0.0) -> Blob:
-    """A file that is made while it is sent."""
+    """A file that is generated while it is sent."""
     piece = bytes(1 << 18)
 
     def pieces(start: int) -> Iterator[bytes]:
@@ -37,7 +37,7 @@ def zeros(size: int, pause: float = 0.0) -> Blob:
 
 @pytest.mark.parametrize(("what", "backend"), [("upload", "asyncio"), ("download", "trio")])
 @pytest.mark.asyncio
-async def test_a_gigabyte_takes_little_memory(tmp_path: Path, what: str, backend: str) -> None:
+async def test_gigabyte_takes_constant_memory(tmp_path: Path, what: str, backend: str) -> None:
     sandbox = Sandbox("empty")
     for identity in ("1", "2"):
         sandbox.store.put("insights_report_exports", {"id": identity, "title": "x"})
@@ -62,7 +62,7 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 @pytest.mark.asyncio
-async def test_a_killed_download_leaves_no_file(tmp_path: Path) -> None:
+async def test_killed_download_leaves_no_file(tmp_path: Path) -> None:
     size = 20_000_000
     sandbox = Sandbox("empty")
     for identity in ("1", "2"):

@@ -1,4 +1,4 @@
-"""Attachments: which way they go, what is refused, and what happens when the CDN is late, lost or closed."""
+"""Attachments: how they are sent, what is rejected, and what happens if the CDN is slow or unreachable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def content(world: World, identity: object) -> bytes:
     return world.files.blobs[f"attachments/{identity}"].read()
 
 
-async def test_a_small_file_goes_through_the_api(world: World, tmp_path: Path) -> None:
+async def test_small_file_is_sent_through_the_api(world: World, tmp_path: Path) -> None:
     path = tmp_path / "Café bill (3).pdf"
     path.write_bytes(b"a" * (SERVER_LIMIT - 1))
     seen: list[tuple[int, int | None]] = []
@@ -56,7 +56,7 @@ async def test_a_small_file_goes_through_the_api(world: World, tmp_path: Path) -
     assert seen == sorted(seen)
 
 
-async def test_a_large_file_goes_to_the_cdn(world: World, tmp_path: Path) -> None:
+async def test_large_file_is_sent_to_the_cdn(world: World, tmp_path: Path) -> None:
     path = tmp_path / "scan.tar.gz"
     path.write_bytes(os.urandom(SERVER_LIMIT))
     sent = await world.kantata.attachments.upload(path, type="post_attachment")
@@ -95,7 +95,7 @@ async def test_every_kind_of_content(world: World, tmp_path: Path, how: str, dir
     await pieces.aclose()
 
 
-async def test_an_empty_file_is_a_file(world: World) -> None:
+async def test_empty_file_is_uploaded(world: World) -> None:
     for direct in (True, False):
         sent = await world.kantata.attachments.upload(b"", type="receipt", filename="a.txt", direct=direct)
         assert sent.filesize == 0
@@ -147,8 +147,8 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
     assert not world.files.received
 
 
-async def test_the_forms_window_is_missed(world: World, tmp_path: Path) -> None:
-    """The CDN refuses what comes later than 5 seconds: fields are asked for anew, and the empty attachment goes."""
+async def test_expired_form_is_renewed(world: World, tmp_path: Path) -> None:
+    """The CDN rejects a form after 5 seconds: new fields are requested, and the empty attachment is deleted."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"x" * 1_000)
     world.meddler.acts = [lambda: world.clock.advance(5.1), lambda: world.clock.advance(6)]
@@ -159,8 +159,8 @@ async def test_the_forms_window_is_missed(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deletable", [True, False])
-async def test_a_new_form_is_refused(world: World, deletable: bool) -> None:
-    """The empty attachment goes before the new form is asked for; if it does not go, the error names it."""
+async def test_refused_renewal_names_the_attachment(world: World, deletable: bool) -> None:
+    """The empty attachment is deleted before new fields are requested; if that fails, the error names it."""
     faults = world.sandbox.faults
 
     def late() -> None:
@@ -180,8 +180,8 @@ async def test_a_new_form_is_refused(world: World, deletable: bool) -> None:
         assert records(world) == []
 
 
-async def test_a_token_that_can_not_be_had_in_the_middle(world: World) -> None:
-    """What a token provider raises comes out as it is, with the attachment beside it."""
+async def test_token_error_during_an_upload_is_raised_unchanged(world: World) -> None:
+    """The error of a token provider is raised unchanged, with a note that names the attachment."""
     calls = 0
 
     async def token() -> str:
@@ -199,8 +199,8 @@ async def test_a_token_that_can_not_be_had_in_the_middle(world: World) -> None:
     assert caught.value.__notes__ == [f"Attachment {record['id']} was created and has no file yet."]
 
 
-async def test_the_answer_is_lost(world: World) -> None:
-    """The file is there, which the service confirms: nothing is sent twice."""
+async def test_lost_answer_of_the_cdn_is_resolved(world: World) -> None:
+    """The service confirms that it has the file: nothing is sent twice."""
     world.meddler.acts = ["unanswered"]
     sent = await world.kantata.attachments.upload(b"x" * 99, type="receipt", filename="a.txt", direct=True)
     assert sent.filesize == 99
@@ -208,8 +208,8 @@ async def test_the_answer_is_lost(world: World) -> None:
     assert len(records(world)) == 1
 
 
-async def test_the_connection_breaks(world: World) -> None:
-    """The file is not there, which the service says: it is sent again, to the same place."""
+async def test_broken_connection_to_the_cdn_is_retried(world: World) -> None:
+    """The service does not have the file: it is sent again, to the same location."""
     world.meddler.acts = ["unread", "unread"]
     sent = await world.kantata.attachments.upload(
         b"x" * 3_000_000, type="receipt", filename="a.txt", direct=True
@@ -219,7 +219,7 @@ async def test_the_connection_breaks(world: World) -> None:
     assert len(records(world)) == 1
 
 
-async def test_a_cdn_that_stays_closed(world: World) -> None:
+async def test_unreachable_cdn_raises_with_the_attachment(world: World) -> None:
     """The error says which attachment has no file."""
     world.meddler.acts = ["unread"] * 99
     with pytest.raises(UploadError, match=r"attachments\.delete") as caught:
@@ -230,7 +230,7 @@ async def test_a_cdn_that_stays_closed(world: World) -> None:
     assert len(world.meddler.ranges) == 4
 
 
-async def test_the_service_does_not_find_the_file(world: World) -> None:
+async def test_file_not_found_by_the_service_raises(world: World) -> None:
     class Forgetful(dict[str, Any]):
         def __setitem__(self, key: str, value: Any) -> None:
             pass
@@ -243,7 +243,7 @@ async def test_the_service_does_not_find_the_file(world: World) -> None:
     assert str(caught.value.attachment_id) == records(world)[0]["id"]
 
 
-async def test_a_stream_goes_out_once(world: World) -> None:
+async def test_stream_is_sent_once(world: World) -> None:
     world.meddler.acts = ["unread"]
     with pytest.raises(UploadError, match="A stream can be sent only once"):
         await world.kantata.attachments.upload(
@@ -258,7 +258,7 @@ async def test_a_stream_goes_out_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("pieces", [(b"x",), (b"x", b"yy")])
-async def test_a_stream_of_another_size(world: World, pieces: Any) -> None:
+async def test_stream_of_a_different_size_raises(world: World, pieces: Any) -> None:
     with pytest.raises(UploadError, match="2 bytes were announced") as caught:
         await world.kantata.attachments.upload(
             stream(*pieces), type="receipt", filename="a.txt", size=2, direct=True
@@ -267,7 +267,7 @@ async def test_a_stream_of_another_size(world: World, pieces: Any) -> None:
     assert records(world)[0]["filesize"] is None
 
 
-async def test_an_error_of_the_caller_comes_out(world: World) -> None:
+async def test_error_of_the_caller_is_raised_unchanged(world: World) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x"
         raise LookupError("mine")
@@ -303,8 +303,8 @@ async def test_a_progress_hook_that_fails_is_logged(
 
 
 @pytest.mark.parametrize("act", ["reset", "refusal", "silent close"])
-async def test_a_cdn_that_does_not_read(world: World, act: str) -> None:
-    """On a port of its own, it breaks off in the middle of the file, or refuses it there, as S3 does."""
+async def test_cdn_that_stops_reading(world: World, act: str) -> None:
+    """On a port of its own, it closes the connection within the file, or rejects the file there, as S3 does."""
     seen: list[bytes] = []
 
     async def handle(peer: SocketStream) -> None:
@@ -327,7 +327,7 @@ async def test_a_cdn_that_does_not_read(world: World, act: str) -> None:
     assert str(caught.value.attachment_id) == record["id"]
 
 
-async def test_a_form_goes_to_no_unsafe_address(world: World) -> None:
+async def test_form_is_not_sent_to_an_unsafe_address(world: World) -> None:
     ticket = world.files.ticket
     for address in ("http://upload.example/x", "ftp://127.0.0.1/x", "nowhere"):
         world.files.ticket = lambda key, to=address: (to, ticket(key)[1])
@@ -336,7 +336,7 @@ async def test_a_form_goes_to_no_unsafe_address(world: World) -> None:
         assert isinstance(caught.value.__cause__, UsageError)
 
 
-async def test_signatures_show_nowhere(
+async def test_signatures_are_never_shown(
     world: World, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -373,7 +373,7 @@ async def test_signatures_show_nowhere(
 
 
 async def test_many_uploads_at_once(worlds: Any) -> None:
-    """They wait for a place before they ask for fields, which would expire while they wait."""
+    """They wait for their turn before they request fields, which would expire meanwhile."""
     async with worlds(max_concurrency=4) as world:
         open_forms: list[int] = []
         ticket = world.files.ticket
@@ -399,7 +399,7 @@ async def test_many_uploads_at_once(worlds: Any) -> None:
         assert all("authorization" not in received.headers for received in world.files.received)
 
 
-async def test_a_profile_photo(world: World, tmp_path: Path) -> None:
+async def test_profile_photo(world: World, tmp_path: Path) -> None:
     path = tmp_path / "me and you.png"
     path.write_bytes(b"\x89PNG")
     me = await world.kantata.users.me()
@@ -413,7 +413,7 @@ async def test_a_profile_photo(world: World, tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=30))
-def test_names_are_made_to_fit(name: str) -> None:
+def test_names_are_made_valid(name: str) -> None:
     fits = safe_name(name)
     assert all(character.isascii() and (character.isalnum() or character in "_-.") for character in fits)
     assert fits.count(".") <= 1
@@ -434,5 +434,5 @@ def test_names_are_made_to_fit(name: str) -> None:
         ("", ""),
     ],
 )
-def test_names(name: str, fits: str) -> None:
+def test_safe_names(name: str, fits: str) -> None:
     assert safe_name(name) == fits

@@ -1,4 +1,4 @@
-"""A process that moves one file and says how much memory that took; run by test_memory.py."""
+"""A process that transfers one file and prints how much memory that took; run by test_memory.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kantata_client import Kantata
 
 
 def peak() -> int:
-    """The most bytes of memory that this process had so far."""
+    """The largest memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss of a process begins with that of its parent
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]

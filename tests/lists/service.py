@@ -26,16 +26,16 @@ class Record:
     updated: float
     visible: bool = True
     flipped: bool = False
-    """Was hidden or shown once: what goes and comes back is no longer the list's to promise."""
+    """Whether it was hidden or shown during the walk; a stable walk makes no promise for such records."""
 
 
 @dataclass
 class ListService(httpx.AsyncBaseTransport):
-    """Answers any list; counts, filters by time and sorts by it, equal times in another order each time.
+    """Serves any list; counts, and filters and sorts by time, with equal times in a new order in each response.
 
-    `edit` is called before each answer and may change the records. `whole_seconds` is the granularity of what is
-    filtered and sorted by (what is sent is always cut to seconds); `inclusive` is whether `…_after` and `…_before`
-    include the moment itself.
+    `edit` is called before each response and may change the records. With `whole_seconds`, times are cut to seconds for
+    filtering and sorting, as they always are in responses. `inclusive` says whether `…_after` and `…_before` include the
+    moment itself.
     """
 
     records: dict[int, Record] = field(default_factory=dict[int, Record])
@@ -44,7 +44,7 @@ class ListService(httpx.AsyncBaseTransport):
     whole_seconds: bool = False
     inclusive: bool = False
     steady: bool = False
-    """Equal times always in the order of ids, which real services do not promise."""
+    """Sort equal times by id, which real services do not promise."""
     chance: Random = field(default_factory=lambda: Random(1))
     edit: Callable[[], None] = lambda: None
     requests: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
@@ -111,7 +111,7 @@ class ListService(httpx.AsyncBaseTransport):
         return record
 
     def fill(self, count: int, spread: float) -> None:
-        """Records from the past up to now, so many seconds apart."""
+        """Add records from the past up to now, `spread` seconds apart."""
         for identifier in range(1, count + 1):
             time = self.now - spread * (count - identifier)
             self.records[identifier] = Record(identifier, time, time)
@@ -130,13 +130,12 @@ def _text(time: float) -> str:
     return datetime.fromtimestamp(int(time), UTC).isoformat()
 
 
-class OddService(ListService):
-    """A service that does not do all that is asked of it.
+class NonconformingService(ListService):
+    """A service that deviates from its contract.
 
-    `grain` is what times are cut to, in seconds: those sent, sorted by and compared. `coarse_filter` is what times are cut
-    to where they are compared only. `ignored` are query parameters that have no effect. `most` is the largest page, of which
-    nobody is told. `counted` says whether there is a count. `repeats` are requests (by their place) that are answered with
-    the answer before.
+    `grain` is the granularity of times in seconds: in responses, filters and sorting. `coarse_filter` is that of filters
+    alone. `ignored` are query parameters without effect. `most` is the largest page, which no response mentions. `counted`
+    says whether there is a count. `repeats` are the numbers of requests that get the previous response.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Walks over a list that changes: random histories of inserts, deletions, updates, and records that are hidden or shown.
 
-With `KANTATA_HISTORIES=all` in the environment, as CI has it, there are 10,000 of them; a sample otherwise.
+There are 10,000 with `KANTATA_HISTORIES=all` in the environment, as in CI, and a sample otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kantata_client import Kantata, Paginator, UnstableListError
-from tests.lists.service import ListService, OddService
+from tests.lists.service import ListService, NonconformingService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ FULL = os.environ.get("KANTATA_HISTORIES") == "all"
 
 
 def histories(full: int, sample: int) -> settings:
-    """How many histories a test goes through."""
+    """How many histories a test runs."""
     return settings(
         max_examples=full if FULL else sample,
         deadline=None,
@@ -41,7 +41,7 @@ EDITS = ("insert", "delete", "update", "hide", "show", "replace")
 
 
 class History(NamedTuple):
-    """What happens to a list while it is walked."""
+    """What happens to a list during a walk."""
 
     count: int
     spread: float
@@ -49,11 +49,11 @@ class History(NamedTuple):
     concurrency: int
     seed: int
     pause: float
-    """Seconds of the service's clock between two requests."""
+    """Seconds by the service's clock between two requests."""
     whole_seconds: bool
     inclusive: bool
     edits: list[list[str]]
-    """The edits before each answer, from the first on."""
+    """The edits before each response, starting with the first."""
 
 
 def edits(most: int) -> st.SearchStrategy[list[list[str]]]:
@@ -76,11 +76,11 @@ def any_history(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[History]:
 
 
 class Life:
-    """A service that lives through a history, and what a walk may and must deliver."""
+    """A service that goes through a history, and what a walk may and must deliver."""
 
     def __init__(self, history: History, key: str, **odd: Any) -> None:
         self.chance = Random(history.seed)
-        self.service = (OddService if odd else ListService)(
+        self.service = (NonconformingService if odd else ListService)(
             **odd,
             key=key,
             whole_seconds=history.whole_seconds,
@@ -171,14 +171,14 @@ def check(life: Life, delivered: list[int], *, all_of: set[int]) -> None:
 
 @histories(2_000, 100)
 @given(history=any_history())
-def test_an_ordinary_walk_delivers_nothing_twice(loop: asyncio.Runner, history: History) -> None:
+def test_ordinary_walk_never_delivers_an_id_twice(loop: asyncio.Runner, history: History) -> None:
     life = Life(history, "stories")
     check(life, walked(loop, life, stable=False), all_of=set())
 
 
 @histories(500, 50)
 @given(history=any_history(edits=st.just([])))
-def test_an_ordinary_walk_over_a_steady_list_delivers_all_in_order(
+def test_ordinary_walk_over_an_unchanging_list_delivers_everything_in_order(
     loop: asyncio.Runner, history: History
 ) -> None:
     life = Life(history, "stories")
@@ -190,14 +190,14 @@ def test_an_ordinary_walk_over_a_steady_list_delivers_all_in_order(
 
 @histories(3_500, 200)
 @given(history=any_history())
-def test_a_stable_walk_by_creation_loses_nothing(loop: asyncio.Runner, history: History) -> None:
+def test_stable_walk_by_creation_misses_no_record(loop: asyncio.Runner, history: History) -> None:
     life = Life(history, "stories")
     check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
 
 @histories(3_500, 200)
 @given(history=any_history())
-def test_a_stable_walk_by_update_loses_nothing(loop: asyncio.Runner, history: History) -> None:
+def test_stable_walk_by_update_misses_no_record(loop: asyncio.Runner, history: History) -> None:
     life = Life(history, "participations")
     check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
@@ -213,12 +213,14 @@ def test_a_stable_walk_by_update_loses_nothing(loop: asyncio.Runner, history: Hi
         pause=st.sampled_from([0.0, 0.01, 5.0]),
     )
 )
-def test_hundreds_of_records_of_one_second(loop: asyncio.Runner, key: str, history: History) -> None:
+def test_stable_walk_over_hundreds_of_records_in_one_second(
+    loop: asyncio.Runner, key: str, history: History
+) -> None:
     life = Life(history, key)
     check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
 
-ODD: dict[str, dict[str, Any]] = {
+DEVIATIONS: dict[str, dict[str, Any]] = {
     "smaller pages": {"most": 4},
     "order is ignored": {"ignored": frozenset({"order"})},
     "created_after is ignored": {"ignored": frozenset({"after"})},
@@ -230,17 +232,17 @@ ODD: dict[str, dict[str, Any]] = {
     "smaller pages and minutes": {"most": 3, "grain": 60.0},
     "smaller pages, no order": {"most": 3, "ignored": frozenset({"order"})},
 }
-"""What a service may do instead of what it is asked for."""
+"""How a service may deviate from its contract."""
 
 
 @histories(250, 25)
 @pytest.mark.parametrize("key", ["stories", "participations"])
-@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("what", DEVIATIONS)
 @given(history=any_history(spread=st.sampled_from([0.0, 0.4, 7.0, 300.0, 20_000.0])))
-def test_a_stable_walk_over_an_odd_service_loses_nothing_in_silence(
+def test_stable_walk_over_a_nonconforming_service_misses_nothing_or_raises(
     loop: asyncio.Runner, what: str, key: str, history: History
 ) -> None:
-    life = Life(history, key, **ODD[what])
+    life = Life(history, key, **DEVIATIONS[what])
     try:
         delivered = walked(loop, life, stable=True)
     except UnstableListError:
@@ -255,10 +257,10 @@ def test_a_stable_walk_over_an_odd_service_loses_nothing_in_silence(
         spread=st.sampled_from([0.0, 0.4, 7.0, 300.0, 20_000.0]), edits=st.just(list[list[str]]())
     )
 )
-def test_a_service_that_compares_coarser_times_than_it_sends(
+def test_stable_walk_if_the_service_compares_coarser_times_than_it_sends(
     loop: asyncio.Runner, coarse: float, history: History
 ) -> None:
-    """Told by the counts as long as nothing is deleted meanwhile, which hides what is missing."""
+    """The counts reveal it, unless records are deleted meanwhile."""
     life = Life(history, "stories", coarse_filter=coarse)
     try:
         delivered = walked(loop, life, stable=True)
@@ -268,12 +270,12 @@ def test_a_service_that_compares_coarser_times_than_it_sends(
 
 
 @histories(100, 10)
-@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("what", DEVIATIONS)
 @given(history=any_history())
-def test_an_ordinary_walk_over_an_odd_service_comes_to_its_end(
+def test_ordinary_walk_over_a_nonconforming_service_ends(
     loop: asyncio.Runner, what: str, history: History
 ) -> None:
-    life = Life(history, "stories", **ODD[what])
+    life = Life(history, "stories", **DEVIATIONS[what])
     try:
         delivered = walked(loop, life, stable=False)
     except UnstableListError:
@@ -282,19 +284,19 @@ def test_an_ordinary_walk_over_an_odd_service_comes_to_its_end(
 
 
 @pytest.mark.parametrize("what", ["smaller pages", "minutes", "days", "smaller pages and minutes"])
-def test_what_can_be_handled_is(loop: asyncio.Runner, what: str) -> None:
+def test_stable_walk_handles_smaller_pages_and_coarse_times(loop: asyncio.Runner, what: str) -> None:
     for spread in (0.5, 20.0, 7_000.0):
         history = History(60, spread, 7, 3, 1, 0.0, True, False, [])
-        life = Life(history, "stories", **ODD[what])
+        life = Life(history, "stories", **DEVIATIONS[what])
         check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
 
-def test_a_list_that_truly_keeps_changing_is_told(loop: asyncio.Runner) -> None:
+def test_stable_walk_over_an_ever_changing_moment_raises(loop: asyncio.Runner) -> None:
     history = History(500, 0.0, 5, 2, 1, 0.0, True, False, [["replace"]] * 5_000)
     life = Life(history, "stories")
     with pytest.raises(UnstableListError, match=r"GET /stories: more than 5 records share a moment"):
         walked(loop, life, stable=True)
-    # As soon as it rests, the same walk comes to its end.
+    # Once the list stops changing, the same walk ends.
     life.left.clear()
     check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
@@ -302,9 +304,7 @@ def test_a_list_that_truly_keeps_changing_is_told(loop: asyncio.Runner) -> None:
 @pytest.mark.parametrize(
     "before", ["2026-03-04T05:06:07Z", datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), date(2026, 3, 5)]
 )
-def test_a_crowd_is_read_alone_even_if_the_list_ends_at_a_given_time(
-    loop: asyncio.Runner, before: Any
-) -> None:
+def test_window_of_a_shared_moment_respects_created_before(loop: asyncio.Runner, before: Any) -> None:
     service = ListService(chance=Random(1))
     service.fill(60, 10.0)
     for record in service.records.values():
@@ -323,7 +323,7 @@ def test_a_crowd_is_read_alone_even_if_the_list_ends_at_a_given_time(
     assert all(query["created_before"] < "2026-03-04T05:00:00" for query in crowds)
 
 
-def test_a_page_that_lacks_an_object_is_not_taken_for_the_last(loop: asyncio.Runner) -> None:
+def test_page_with_a_missing_object_does_not_end_a_stable_walk(loop: asyncio.Runner) -> None:
     class Lossy(ListService):
         def answer(self, query: dict[str, str]) -> bytes:
             body = json.loads(super().answer(query))

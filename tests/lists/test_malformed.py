@@ -1,4 +1,4 @@
-"""Answers that are not what the API sends: told with method, path and request id, or tolerated as documented."""
+"""Malformed responses: an error with method, path and request id, or tolerated as documented."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("content", "what"), BAD.values(), ids=BAD)
-async def test_what_is_no_envelope_is_told(content: bytes, what: str) -> None:
+async def test_body_that_is_not_an_envelope_raises(content: bytes, what: str) -> None:
     async with client(content) as kantata:
         for call in (
             lambda: kantata.stories.list().collect(),
@@ -86,7 +86,7 @@ async def test_what_is_no_envelope_is_told(content: bytes, what: str) -> None:
 
 
 @pytest.mark.parametrize("content", [TEXT[:-20], b"", b"<html>", b"\xff", b'{"a": [}'])
-async def test_the_way_out_tells_it_too(content: bytes) -> None:
+async def test_raw_request_with_a_malformed_body_raises(content: bytes) -> None:
     async with client(content) as kantata:
         if content:
             with pytest.raises(MalformedResponseError) as caught:
@@ -97,7 +97,7 @@ async def test_the_way_out_tells_it_too(content: bytes) -> None:
             assert await kantata.request("GET", "/new_route") is None
 
 
-async def test_results_that_name_an_absent_object_leave_it_out() -> None:
+async def test_results_without_an_object_are_left_out() -> None:
     body: dict[str, Any] = json.loads(TEXT)
     del body["stories"]["7"]
     async with client(json.dumps(body).encode()) as kantata:
@@ -106,27 +106,27 @@ async def test_results_that_name_an_absent_object_leave_it_out() -> None:
         (row,) = kantata.drift
         assert (row.model, row.field, row.request_id) == ("envelope", "results", "r-42")
     async with client(json.dumps(body | {"stories": {}}).encode()) as kantata:
-        with pytest.raises(MalformedResponseError, match="one result was expected, but there is none"):
+        with pytest.raises(MalformedResponseError, match="one result was expected, but `results` is empty"):
             await kantata.stories.get(7)
 
 
-async def test_a_map_by_id_holds_the_object_that_was_asked_for() -> None:
+async def test_keyed_response_must_contain_one_object() -> None:
     for tables, count in ((b"{}", 0), (b'{"7": {"id": "7"}, "8": {"id": "8"}}', 2)):
         async with client(tables) as kantata:
             with pytest.raises(
-                MalformedResponseError, match=f"one object by its id was expected, not {count}"
+                MalformedResponseError, match=f"a map with one object was expected, not with {count}"
             ):
                 await kantata.exchange_tables.get(7)
     async with client(b'{"7": {"id": "7"}}') as kantata:
         assert (await kantata.exchange_tables.get(7)).id == "7"
 
 
-async def test_references_by_number_find_their_objects() -> None:
+async def test_references_may_be_numbers() -> None:
     async with client(TEXT.replace(b'"id": "7"}', b'"id": 7}', 1)) as kantata:
         assert [each.id for each in await kantata.stories.list().collect()] == ["7", "8"]
 
 
-async def test_numbers_keep_what_they_are() -> None:
+async def test_numbers_keep_their_value() -> None:
     for exact in (2**64 - 1, -(2**63), 0.1, 1e300):
         async with client(with_title(str(exact).encode())) as kantata:
             story: Any = await kantata.stories.list().first()
@@ -137,7 +137,7 @@ async def test_numbers_keep_what_they_are() -> None:
             await kantata.stories.list().first()
 
 
-async def test_whole_numbers_beyond_64_bits_read_as_the_nearest_float_and_are_drift() -> None:
+async def test_integers_beyond_64_bits_read_as_floats_and_count_as_drift() -> None:
     big = 10**40
     async with client(TEXT.replace(b'"id": "7", ', b'"id": "7", "position": %d, ' % big, 1)) as kantata:
         story: Any = await kantata.stories.list().first()
@@ -146,7 +146,7 @@ async def test_whole_numbers_beyond_64_bits_read_as_the_nearest_float_and_are_dr
         assert (row.model, row.field, row.received) == ("Story", "position", "a number")
 
 
-async def test_wrong_content_types_do_not_matter() -> None:
+async def test_content_type_is_ignored() -> None:
     async with client(TEXT, "text/html; charset=latin-1") as kantata:
         assert len(await kantata.stories.list().collect()) == 2
 
@@ -162,7 +162,7 @@ LENIENT: dict[str, tuple[bytes, Any]] = {
 
 
 @pytest.mark.parametrize("what", LENIENT)
-async def test_what_the_fast_decoder_refuses_is_read_by_another(what: str) -> None:
+async def test_json_that_orjson_rejects_is_decoded_by_the_standard_library(what: str) -> None:
     content, title = LENIENT[what]
     async with client(content) as kantata:
         first, second = await kantata.stories.list().collect()
@@ -171,7 +171,7 @@ async def test_what_the_fast_decoder_refuses_is_read_by_another(what: str) -> No
     repr(first)
 
 
-async def test_not_a_number_is_read() -> None:
+async def test_nan_is_read() -> None:
     async with client(with_title(b"NaN")) as kantata:
         story: Any = await kantata.stories.list().first()
         assert math.isnan(story.title)

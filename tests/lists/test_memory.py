@@ -1,4 +1,4 @@
-"""What objects keep alive, and what is left for the garbage collector."""
+"""What objects keep alive, and what is left to the garbage collector."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = (Model, Envelope, Reach, Cell, Page, Pages, Paginator)
 
 
 def client(*, include: bool) -> Kantata:
-    """A service with five pages of ten stories each, of two users and with sub-stories, if they are asked for."""
+    """A service with five pages of ten stories each, of two users and with sub-stories, if they are included."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params.get("page", "1"))
@@ -74,7 +74,7 @@ async def touched(kantata: Kantata, *, include: bool) -> Any:
 
 
 @pytest.mark.parametrize("include", [False, True])
-def test_a_walk_leaves_no_reference_cycle(include: bool) -> None:
+def test_walk_leaves_no_reference_cycles(include: bool) -> None:
     async def main() -> None:
         kantata = client(include=include)
         last = await touched(kantata, include=include)
@@ -92,7 +92,7 @@ def test_a_walk_leaves_no_reference_cycle(include: bool) -> None:
         gc.garbage.clear()
 
 
-def test_only_the_pages_in_use_are_alive_during_a_walk() -> None:
+def test_walk_keeps_only_the_pages_in_use_alive() -> None:
     most = 0
 
     async def main() -> None:
@@ -106,7 +106,7 @@ def test_only_the_pages_in_use_are_alive_during_a_walk() -> None:
     assert 1 <= most <= 3
 
 
-def test_an_object_without_include_keeps_nothing_else_alive() -> None:
+def test_object_without_include_keeps_nothing_else_alive() -> None:
     async def main() -> None:
         items = await client(include=False).stories.list(per_page=10).collect(limit=10)
         kept, other = items[0], weakref.ref(items[5])
@@ -124,7 +124,7 @@ def test_an_object_without_include_keeps_nothing_else_alive() -> None:
     asyncio.run(main())
 
 
-def test_an_object_keeps_what_its_associations_reach_as_long_as_it_lives() -> None:
+def test_object_keeps_what_its_associations_reach_alive() -> None:
     async def main() -> None:
         kantata = client(include=True)
         last = await touched(kantata, include=True)
@@ -178,11 +178,11 @@ def records(kept: object) -> set[str]:
 
 
 EXPECTED = {"Story 5", "Story 4", "User 4", "User 5", "User 6", "Project 4", "Project 5", "User 59"}
-"""Story 5, its parent, and what the associations of these two lead to."""
+"""Story 5, its parent, and what the associations of these two reach."""
 
 
-def test_a_kept_object_keeps_what_its_associations_reach() -> None:
-    """Whichever way it is taken out of its page."""
+def test_kept_object_keeps_only_what_its_associations_reach() -> None:
+    """However it is taken out of its page."""
 
     async def main() -> None:
         page = await big_page()
@@ -210,7 +210,7 @@ def test_a_kept_object_keeps_what_its_associations_reach() -> None:
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, Model.replace])
-def test_a_copy_keeps_no_more(again: Any) -> None:
+def test_copy_keeps_only_what_its_associations_reach(again: Any) -> None:
     async def main() -> None:
         copied = again((await big_page()).items[5])
         assert records(copied) == EXPECTED
@@ -221,7 +221,7 @@ def test_a_copy_keeps_no_more(again: Any) -> None:
     asyncio.run(main())
 
 
-def test_a_pickle_holds_what_the_associations_reach() -> None:
+def test_pickle_contains_only_what_the_associations_reach() -> None:
     async def main() -> None:
         page = await big_page()
         for story in (page.items[5], *page.items[7:9]):
@@ -247,7 +247,7 @@ def test_a_pickle_holds_what_the_associations_reach() -> None:
     asyncio.run(main())
 
 
-def test_objects_that_are_pickled_together_stay_the_same_ones() -> None:
+def test_objects_pickled_together_keep_their_identity() -> None:
     async def main() -> None:
         page = await big_page()
         one, other, parent = pickle.loads(pickle.dumps([page.items[5], page.items[6], page.items[4]]))
@@ -257,7 +257,7 @@ def test_objects_that_are_pickled_together_stay_the_same_ones() -> None:
     asyncio.run(main())
 
 
-def test_an_object_without_include_pickles_as_itself() -> None:
+def test_object_without_include_pickles_alone() -> None:
     async def main() -> None:
         items = await client(include=False).stories.list(per_page=10).collect(limit=10)
         assert len(pickle.dumps(items[0])) < 200
@@ -267,7 +267,7 @@ def test_an_object_without_include_pickles_as_itself() -> None:
 
 
 def _reachable(start: object) -> list[Any]:
-    """What an object refers to in the end, without classes and modules."""
+    """Everything that an object refers to, directly or indirectly, except classes and modules."""
     found: dict[int, Any] = {}
     left = [start]
     while left:

@@ -1,4 +1,4 @@
-"""Pages on their way while the caller works: what overlaps, what waits as bytes, and that nothing is left behind."""
+"""Fetching ahead: what overlaps with the caller's work, what waits as bytes, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Slow(httpx.AsyncBaseTransport):
-    """Answers any page of a list after some steps of the event loop, or when it is let go."""
+    """Returns any page of a list after some steps of the event loop, or when it is released."""
 
     def __init__(self, pages: int, size: int = 10, *, steps: int = 3) -> None:
         self.pages, self.size, self.steps = pages, size, steps
@@ -55,12 +55,12 @@ class Slow(httpx.AsyncBaseTransport):
 
 
 async def settled() -> None:
-    """Give everything that can go on the time to do so."""
+    """Let every task run until it waits."""
     for _ in range(30):
         await anyio.lowlevel.checkpoint()
 
 
-async def test_the_next_pages_come_while_the_caller_works() -> None:
+async def test_pages_are_fetched_while_the_caller_works() -> None:
     service = Slow(10)
     async with service.client() as kantata:
         pages = kantata.stories.list(per_page=10).pages(concurrency=4)
@@ -75,7 +75,7 @@ async def test_the_next_pages_come_while_the_caller_works() -> None:
         assert service.under_way == 0
 
 
-async def test_without_an_entered_client_nothing_goes_on_between_two_pages() -> None:
+async def test_nothing_runs_between_pages_if_the_client_was_not_entered() -> None:
     service = Slow(10)
     kantata = service.client()
     pages = kantata.stories.list(per_page=10).pages(concurrency=4)
@@ -88,7 +88,7 @@ async def test_without_an_entered_client_nothing_goes_on_between_two_pages() -> 
     await kantata.aclose()
 
 
-async def test_a_walk_can_be_entered_instead_of_the_client() -> None:
+async def test_walk_can_be_entered_instead_of_the_client() -> None:
     service = Slow(10)
     kantata = service.client()
     async with kantata.stories.list(per_page=10).pages(concurrency=3) as pages:
@@ -107,7 +107,7 @@ async def test_a_walk_can_be_entered_instead_of_the_client() -> None:
     await kantata.aclose()
 
 
-async def test_a_slow_page_delays_only_what_is_behind_it_in_order() -> None:
+async def test_slow_page_delays_only_later_pages() -> None:
     release, order = anyio.Event(), []
 
     class Held(Slow):
@@ -127,7 +127,7 @@ async def test_a_slow_page_delays_only_what_is_behind_it_in_order() -> None:
     assert order == list(range(1, 9))
 
 
-async def test_pages_wait_as_bytes() -> None:
+async def test_pages_fetched_ahead_wait_as_bytes() -> None:
     service = Slow(10)
     async with service.client() as kantata:
         pages = kantata.stories.list(per_page=10).pages(concurrency=8)
@@ -140,7 +140,7 @@ async def test_pages_wait_as_bytes() -> None:
 
 @pytest.mark.parametrize("limit", [1, 10, 11, 25, 100, 1000])
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
-async def test_no_page_is_fetched_that_a_limit_does_not_need(limit: int, concurrency: int) -> None:
+async def test_limit_fetches_no_page_beyond_it(limit: int, concurrency: int) -> None:
     service = Slow(10)
     async with service.client() as kantata:
         found = [
@@ -151,7 +151,7 @@ async def test_no_page_is_fetched_that_a_limit_does_not_need(limit: int, concurr
     assert len(service.asked) <= -(-min(limit, 100) // 10)
 
 
-async def test_a_client_that_is_closed_waits_for_what_it_has_cancelled() -> None:
+async def test_closing_the_client_waits_for_cancelled_requests() -> None:
     service = Slow(10)
     async with service.client() as kantata:
         pages = kantata.stories.list(per_page=10).pages(concurrency=6)
@@ -202,7 +202,7 @@ async def close_it(service: Slow, kantata: Kantata) -> None:
 
 
 @pytest.mark.parametrize("leave", [abandon, break_out, raise_inside, close_it])
-async def test_a_walk_that_goes_cancels_what_it_has_started(leave: Callable[..., Any]) -> None:
+async def test_leaving_a_walk_cancels_its_requests(leave: Callable[..., Any]) -> None:
     service = Slow(10)
     async with service.client() as kantata:
         await leave(service, kantata)
@@ -214,8 +214,8 @@ async def test_a_walk_that_goes_cancels_what_it_has_started(leave: Callable[...,
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_cancellation_at_any_step_leaves_nothing_behind(concurrency: int) -> None:
-    """And the walk can be gone on with: nothing is lost and nothing comes twice."""
+async def test_cancellation_at_any_step_leaves_nothing_behind(concurrency: int) -> None:
+    """The walk can be continued: nothing is lost or delivered twice."""
     for patience in range(40):
         service = Slow(4, 2)
         async with service.client() as kantata:
@@ -241,7 +241,7 @@ async def test_a_cancellation_at_any_step_leaves_nothing_behind(concurrency: int
         assert service.under_way == 0
 
 
-def test_loops_one_after_another_and_debug_mode(caplog: pytest.LogCaptureFixture) -> None:
+def test_consecutive_event_loops_and_debug_mode(caplog: pytest.LogCaptureFixture) -> None:
     service = Slow(6)
     kantata = service.client()
 
@@ -268,7 +268,7 @@ def test_loops_one_after_another_and_debug_mode(caplog: pytest.LogCaptureFixture
     )
 
 
-async def test_several_tasks_share_a_walk_that_is_fetched_ahead() -> None:
+async def test_tasks_can_share_a_walk_that_fetches_ahead() -> None:
     service, found = Slow(40, steps=5), []
 
     async def work(items: Any) -> None:
@@ -284,7 +284,7 @@ async def test_several_tasks_share_a_walk_that_is_fetched_ahead() -> None:
     assert sorted(found) == list(range(400))
 
 
-async def test_an_error_comes_in_its_turn_and_the_walk_goes_on_behind_it() -> None:
+async def test_error_is_raised_in_order_and_the_walk_can_continue() -> None:
     broken = [4, 4]
 
     class Failing(ListService):
@@ -317,7 +317,7 @@ async def test_an_error_comes_in_its_turn_and_the_walk_goes_on_behind_it() -> No
 
 
 def ignoring(count: int | None, size: int = 10, **told: Any) -> httpx.MockTransport:
-    """A service, or a cache, that answers each request with the first page."""
+    """A service, or a cache, that returns the first page for every request."""
     objects = [{"id": str(each)} for each in range(size)]
     body = json.loads(envelope("stories", objects, count)) | ({"meta": told} if told else {})
     return httpx.MockTransport(lambda _: httpx.Response(200, json=body))
@@ -325,7 +325,7 @@ def ignoring(count: int | None, size: int = 10, **told: Any) -> httpx.MockTransp
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("count", [20, 30, 20_000, None, 0])
-async def test_a_service_that_ignores_the_page_is_an_error(count: Any, concurrency: int) -> None:
+async def test_service_that_ignores_page_raises(count: Any, concurrency: int) -> None:
     for entered in (True, False):
         kantata = Kantata("secret", transport=ignoring(count))
         if entered:
@@ -339,7 +339,7 @@ async def test_a_service_that_ignores_the_page_is_an_error(count: Any, concurren
         await kantata.aclose()
 
 
-async def test_chunks_of_ids_whose_pages_repeat_are_an_error() -> None:
+async def test_chunk_of_ids_whose_pages_repeat_raises() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         ids = request.url.params["only"].split(",")[:7]
         objects = [{"id": each} for each in ids]
@@ -351,7 +351,7 @@ async def test_chunks_of_ids_whose_pages_repeat_are_an_error() -> None:
             await kantata.stories.list(only=range(1, 500)).collect()
 
 
-async def test_a_page_that_comes_twice_once_is_asked_for_again() -> None:
+async def test_page_that_came_twice_is_fetched_again() -> None:
     service = Slow(6)
     real = service.handle_async_request
     repeated = [3]
@@ -370,8 +370,8 @@ async def test_a_page_that_comes_twice_once_is_asked_for_again() -> None:
 
 @pytest.mark.parametrize("most", [3, 10])
 @pytest.mark.parametrize("counted", [True, False])
-async def test_smaller_pages_are_noticed_wherever_the_walk_begins(most: int, counted: bool) -> None:
-    """Nobody says how large a page is, and perhaps not how many objects there are."""
+async def test_smaller_pages_are_noticed_wherever_the_walk_starts(most: int, counted: bool) -> None:
+    """The response does not state the page size, nor perhaps the count."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         number, total = int(request.url.params.get("page", "1")), 35
@@ -404,7 +404,7 @@ def test_a_million_ids_take_little_memory(gap: int) -> None:
     assert len(seen.new(page[:2], [str(gap * 2_000_000 + 2), "007"])) == 2
 
 
-def test_numbers_and_others_are_told_apart_in_blocks_and_in_a_table() -> None:
+def test_seen_distinguishes_numbers_and_other_ids() -> None:
     chance = Random(1)
     for bits in (12, 40, 63):
         seen, known = Seen(), set()

@@ -1,4 +1,4 @@
-"""Which lists have a stable walk: the contract's word, the guide's table, and what the others say."""
+"""Which lists support a stable walk: according to the contract and the guide, and the error for all others."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def paginator(operation: Operation, **query: Any) -> Paginator[Any]:
     return getattr(resource, operation.name)(*path, **query)
 
 
-def test_the_guide_has_a_row_for_each() -> None:
+def test_guide_lists_every_stable_list() -> None:
     rows = re.findall(r"^\| `(\w+)\.(\w+)` \| `(\w+)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == sorted((each.resource, each.name, each.stable_by) for each in STABLE)
 
 
 @pytest.mark.parametrize("operation", STABLE, ids=lambda each: each.id)
-def test_a_stable_list_can_be_sorted_and_filtered_by_its_time(operation: Operation) -> None:
+def test_stable_list_can_be_sorted_and_filtered_by_time(operation: Operation) -> None:
     by = str(operation.stable_by)
     assert f"{by}:asc" in operation.query["order"].values
     kind = by.removesuffix("_at")
@@ -43,7 +43,7 @@ def test_a_stable_list_can_be_sorted_and_filtered_by_its_time(operation: Operati
 
 @pytest.mark.parametrize("operation", STABLE, ids=lambda each: each.id)
 @pytest.mark.anyio
-async def test_a_stable_walk_over_each(operation: Operation) -> None:
+async def test_stable_walk_over_every_stable_list(operation: Operation) -> None:
     walk = paginator(operation, per_page=3)
     service: Any = walk._session.transport._transport
     service.fill(10, 2.0)
@@ -55,17 +55,19 @@ async def test_a_stable_walk_over_each(operation: Operation) -> None:
 @pytest.mark.parametrize(
     "operation", [each for each in LISTS if not each.stable_by], ids=lambda each: each.id
 )
-def test_the_other_lists_say_that_they_have_none(operation: Operation) -> None:
-    with pytest.raises(UsageError, match=rf"{operation.resource}\.{operation.name}: .*no walk is stable"):
+def test_other_lists_refuse_a_stable_walk(operation: Operation) -> None:
+    with pytest.raises(
+        UsageError, match=rf"{operation.resource}\.{operation.name}: .*a stable walk is not possible"
+    ):
         paginator(operation).stable()
 
 
-def test_what_does_not_go_with_it() -> None:
+def test_stable_walk_refuses_conflicting_arguments() -> None:
     kantata = Kantata("secret")
     for taken in ({"order": "due_date:asc"}, {"search": "x"}, {"only": [1]}, {"page": 2}):
         (name,) = taken
-        with pytest.raises(UsageError, match=rf"a stable walk goes by created_at; leave out {name}"):
+        with pytest.raises(UsageError, match=rf"a stable walk is sorted by created_at\. Leave out {name}"):
             kantata.stories.list(**taken).stable()  # type: ignore[arg-type]
     kantata.stories.list(order="created_at:asc").stable()
-    with pytest.raises(UsageError, match="begins at the beginning, not behind 3 objects"):
+    with pytest.raises(UsageError, match="a stable walk can't skip 3 objects"):
         kantata.stories.list().skip(3).stable()

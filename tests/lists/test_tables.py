@@ -1,4 +1,4 @@
-"""Lists as tables, and values of numpy and pandas as arguments."""
+"""Lists as tables, and numpy and pandas values as arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kantata_client.sandbox import Sandbox
 
 
 @pytest.mark.asyncio
-async def test_a_list_becomes_a_table_with_the_types_of_the_contract() -> None:
+async def test_table_has_the_types_of_the_contract() -> None:
     async with Sandbox(seed="demo").client() as kantata:
         entries = kantata.time_entries.list(include=["user", "workspace"], per_page=100)
         arrow = await entries.to_arrow(limit=250, associations=["user.full_name", "workspace.title"])
@@ -43,7 +43,7 @@ async def test_a_list_becomes_a_table_with_the_types_of_the_contract() -> None:
 
 
 @pytest.mark.asyncio
-async def test_pandas_and_polars_keep_integers_with_gaps() -> None:
+async def test_pandas_and_polars_keep_integers_with_missing_values() -> None:
     async with Sandbox(seed="demo").client() as kantata:
         entries = kantata.time_entries.list()
         frame = await entries.to_pandas(
@@ -70,7 +70,7 @@ def envelope(*stories: dict[str, Any]) -> Kantata:
 
 
 @pytest.mark.anyio
-async def test_what_fits_no_column_is_kept_in_extra() -> None:
+async def test_values_of_unexpected_types_are_kept_in_extra() -> None:
     kantata = envelope({"title": 7, "weight": "heavy", "brand_new": [1]}, {"title": "x", "weight": 2**70})
     rows = (await kantata.stories.list().to_arrow(fields=["title", "weight"])).to_pylist()
     assert [(row["title"], row["weight"]) for row in rows] == [(None, None), ("x", None)]
@@ -79,7 +79,7 @@ async def test_what_fits_no_column_is_kept_in_extra() -> None:
 
 
 @pytest.mark.anyio
-async def test_fields_that_were_not_asked_for_are_no_columns_and_raise_when_named() -> None:
+async def test_fields_not_requested_are_left_out_or_raise_if_named() -> None:
     kantata = envelope({"title": "x"})
     whole = await kantata.stories.list().to_arrow()
     assert "title" in whole.column_names
@@ -89,7 +89,7 @@ async def test_fields_that_were_not_asked_for_are_no_columns_and_raise_when_name
 
 
 @pytest.mark.anyio
-async def test_an_empty_list_is_an_empty_table() -> None:
+async def test_empty_list_is_an_empty_table() -> None:
     empty = await envelope().stories.list().to_arrow(fields=["title", "due_date"])
     assert empty.num_rows == 0
     assert empty.column_names == ["title", "due_date", "extra"]
@@ -99,29 +99,31 @@ async def test_an_empty_list_is_an_empty_table() -> None:
     ("options", "problem"),
     [
         ({"fields": ["titel"]}, "Story has no field 'titel'; did you mean 'title'"),
-        ({"fields": "title"}, "fields is the text 'title': pass a list of names"),
+        ({"fields": "title"}, "fields must be a list of names, not the string 'title'"),
         ({"associations": ["usr.full_name"]}, "Story has no association 'usr'"),
         ({"associations": ["workspace.titel"]}, "Workspace has no field 'titel'; did you mean 'title'"),
     ],
     ids=["field", "text", "association", "field of an association"],
 )
 @pytest.mark.anyio
-async def test_wrong_names_are_found_before_anything_is_sent(options: dict[str, Any], problem: str) -> None:
+async def test_wrong_names_are_rejected_before_anything_is_sent(
+    options: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         await Kantata("secret").stories.list().to_arrow(**options)
     assert problem in str(caught.value)
 
 
-def test_objects_in_hand_become_a_table() -> None:
+def test_table_of_given_objects() -> None:
     made = table(
         [Story(id="1", title="a", due_date=date(2026, 1, 2)), Story(id="2")], fields=["id", "due_date"]
     )
     assert made.to_pydict()["due_date"] == [date(2026, 1, 2), None]
-    with pytest.raises(UsageError, match="objects of one class: Story, not TimeEntry"):
+    with pytest.raises(UsageError, match="objects of one class only: Story, but not TimeEntry"):
         table([Story(id="1"), TimeEntry(id="2")])
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -137,7 +139,7 @@ CREATE = OPERATIONS["POST /time_entries"]
 LIST = OPERATIONS["GET /time_entries"]
 
 
-def test_values_of_numpy_and_pandas_are_sent_as_what_they_are() -> None:
+def test_numpy_and_pandas_values_are_sent_like_native_ones() -> None:
     given = {
         "workspace_id": np.int64(7),
         "time_in_minutes": np.int32(90),
@@ -168,7 +170,7 @@ def test_values_of_numpy_and_pandas_are_sent_as_what_they_are() -> None:
     ],
     ids=["NaT", "NA", "numpy NaT", "nan", "numpy nan", "naive time"],
 )
-def test_values_that_are_missing_are_rejected(value: Any) -> None:
+def test_missing_values_of_numpy_and_pandas_are_rejected(value: Any) -> None:
     with pytest.raises(UsageError):
         query_of(LIST, {"created_after": value})
     with pytest.raises(UsageError):

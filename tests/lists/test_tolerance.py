@@ -1,4 +1,4 @@
-"""A walk goes on, and loses nothing, where the service is odd: other page sizes, wrong counts, maps that are none."""
+"""Walks tolerate deviations without losing records: other page sizes, wrong counts, sideloads that are not maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Listing:
-    """A list of stories by pages, as odd as wanted."""
+    """A paged list of stories whose deviations a test chooses."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ async def numbers(walk: Any) -> list[int]:
     return [int(item.id) async for item in walk]
 
 
-async def test_tasks_share_a_walk() -> None:
+async def test_tasks_can_share_a_walk() -> None:
     found: list[int] = []
 
     async def work(walk: Any) -> None:
@@ -80,14 +80,14 @@ async def test_tasks_share_a_walk() -> None:
     assert sorted(found) == list(range(1, 2_001))
 
 
-async def test_a_smaller_page_than_asked_for_is_noticed() -> None:
+async def test_smaller_page_than_requested_is_noticed() -> None:
     async with Listing(500, most=100).client() as kantata:
         assert await numbers(kantata.stories.list()) == list(range(1, 501))
         with pytest.raises(UsageError, match="per_page=100"):
             await numbers(kantata.stories.list(page=2))
 
 
-async def test_a_smaller_page_loses_none_of_many_ids() -> None:
+async def test_smaller_pages_lose_none_of_many_ids() -> None:
     listing = Listing(440, most=100)
     async with listing.client() as kantata:
         walk = kantata.stories.list(only=range(1, 451))
@@ -98,25 +98,25 @@ async def test_a_smaller_page_loses_none_of_many_ids() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, 100])
-async def test_smaller_pages_that_nobody_tells_of_are_all_read(most: int) -> None:
+async def test_smaller_pages_without_a_page_size_are_all_read(most: int) -> None:
     async with Listing(150, most=most, told=False).client() as kantata:
         assert await numbers(kantata.stories.list()) == list(range(1, 151))
 
 
 @pytest.mark.parametrize("count", [lambda _: 0, lambda _: None, str], ids=["zero", "none", "text"])
-async def test_a_count_that_can_not_be_true_ends_nothing(count: Callable[[int], Any]) -> None:
+async def test_impossible_count_does_not_end_a_walk(count: Callable[[int], Any]) -> None:
     async with Listing(2_000, count=count).client() as kantata:
         assert await numbers(kantata.stories.list()) == list(range(1, 2_001))
 
 
-async def test_a_count_that_promises_too_much_ends_at_an_empty_page() -> None:
+async def test_count_that_is_too_large_ends_at_an_empty_page() -> None:
     listing = Listing(300, count=lambda _: 1_000_000)
     async with listing.client() as kantata:
         assert await numbers(kantata.stories.list()) == list(range(1, 301))
     assert len(listing.queries) < 10
 
 
-async def test_many_ids_are_skipped_by_their_place() -> None:
+async def test_skip_counts_ids_by_their_position() -> None:
     async with Listing(1_000).client() as kantata:
         walk = kantata.stories.list(only=range(1, 1_001))
         assert await numbers(walk.skip(450)) == list(range(451, 1_001))
@@ -125,7 +125,7 @@ async def test_many_ids_are_skipped_by_their_place() -> None:
                 kantata.stories.list(only=range(1, 1_001), **refused)
 
 
-async def test_the_first_object_alone_is_asked_for() -> None:
+async def test_first_requests_a_single_object() -> None:
     listing = Listing(2_000)
     async with listing.client() as kantata:
         first = await kantata.stories.list().first()
@@ -133,7 +133,7 @@ async def test_the_first_object_alone_is_asked_for() -> None:
     assert (first.id, listing.queries) == ("1", [{"per_page": "1"}])
 
 
-async def test_progress_after_a_skip_reaches_its_total() -> None:
+async def test_progress_reaches_its_total_after_a_skip() -> None:
     told: list[tuple[int, int | None]] = []
     async with Listing(1_000).client() as kantata:
         async for _ in kantata.stories.list().skip(450).items(progress=lambda *now: told.append(now)):
@@ -154,7 +154,7 @@ async def test_a_progress_hook_that_fails_is_logged(caplog: pytest.LogCaptureFix
     ] * 2
 
 
-async def test_what_comes_along_may_be_no_map() -> None:
+async def test_sideload_that_is_not_a_map_is_drift() -> None:
     body = {
         "count": 1,
         "results": [{"key": "stories", "id": "1"}],
@@ -169,7 +169,7 @@ async def test_what_comes_along_may_be_no_map() -> None:
             assert [row.field for row in kantata.drift] == ["users"]
 
 
-async def test_raise_raises_each_time() -> None:
+async def test_on_drift_raise_raises_for_every_response() -> None:
     content = json.dumps(
         {"count": 1, "results": [{"key": "stories", "id": "1"}], "stories": {"1": {"id": "1", "title": 7}}}
     ).encode()
@@ -180,7 +180,7 @@ async def test_raise_raises_each_time() -> None:
                 await client.stories.list().collect()
 
 
-async def test_an_enum_is_its_value() -> None:
+async def test_enum_is_sent_as_its_value() -> None:
     class Order(str, Enum):  # noqa: UP042 - the one that Python's own str() spells another way
         NEWEST = "created_at:desc"
 
@@ -193,7 +193,7 @@ async def test_an_enum_is_its_value() -> None:
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), b"bytes", object(), "\ud800", {"a": float("nan")}]
 )
-async def test_what_json_can_not_say_is_refused(value: Any) -> None:
+async def test_values_without_a_json_form_are_rejected(value: Any) -> None:
     listing = Listing(1)
     async with listing.client() as kantata:
         with pytest.raises(UsageError, match="value"):
@@ -203,7 +203,7 @@ async def test_what_json_can_not_say_is_refused(value: Any) -> None:
     assert listing.queries == []
 
 
-async def test_replacing_keeps_what_evolving_loses() -> None:
+async def test_replace_keeps_extra_fields_and_associations() -> None:
     body = {
         "count": 1,
         "results": [{"key": "stories", "id": "1"}],
@@ -228,7 +228,7 @@ async def test_replacing_keeps_what_evolving_loses() -> None:
         story.replace(titel="x")
 
 
-async def test_numbers_that_count_nothing_are_not_believed() -> None:
+async def test_invalid_counts_are_ignored() -> None:
     body = {
         "count": -2_147_483_648,
         "meta": {"page_size": -2_147_483_648},
@@ -241,7 +241,7 @@ async def test_numbers_that_count_nothing_are_not_believed() -> None:
 
 
 async def test_missing_objects_are_handled_in_linear_time() -> None:
-    """Twice as many take about twice as long: a ratio within one run, with room for a busy machine."""
+    """Twice as many take about twice as long: a ratio within one run, with a margin for a busy machine."""
 
     async def seconds(count: int) -> float:
         references = [{"key": "stories", "id": str(each)} for each in range(count)]

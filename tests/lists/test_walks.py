@@ -1,4 +1,4 @@
-"""Leaving a walk by any door, resuming it, and its options, over a list in memory and over real sockets."""
+"""Leaving a walk in any way, resuming it, and its options, over a list in memory and over real sockets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ids(items: list[Any]) -> list[int]:
 
 
 class Loopback:
-    """Answers by a list, each page after a moment; `open` are the connections that clients hold."""
+    """Serves a list, each page after a moment. `open` holds the connections of clients."""
 
     def __init__(self, behind: ListService) -> None:
         self.behind = behind
@@ -109,7 +109,7 @@ class Leaks:
         assert self._left() == []
 
     def _left(self) -> list[anyio.TaskInfo]:
-        """Tasks that were not there before; none of them serves a connection, which are all closed."""
+        """Tasks that were started since, except those that serve a connection; all of these are closed."""
         # On trio one task waits for the event loop to end, to close connections that are left then; it does nothing else.
         return [
             task
@@ -203,7 +203,7 @@ async def test_leaving_a_walk_leaves_nothing_behind(leave: Callable[[Kantata], A
 
 
 @pytest.mark.parametrize("leave", DOORS)
-def test_the_debug_mode_of_asyncio_has_nothing_to_say(
+def test_asyncio_debug_mode_reports_nothing(
     leave: Callable[[Kantata], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -221,7 +221,7 @@ def test_the_debug_mode_of_asyncio_has_nothing_to_say(
     ] == []
 
 
-async def test_a_cancelled_walk_closes_the_sockets_under_way() -> None:
+async def test_cancelled_walk_closes_its_sockets() -> None:
     async with loopback(service(200)) as server:
         server.slow = 0.3
         async with Kantata("secret", base_url=server.url) as kantata:
@@ -250,7 +250,7 @@ def _open_sockets() -> int:
 
 
 class Failing(ListService):
-    """Fails once at each of some pages."""
+    """Fails once for each of some pages."""
 
     def __init__(self, *pages: int) -> None:
         super().__init__(steady=True)
@@ -267,7 +267,7 @@ class Failing(ListService):
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3, 8])
 @pytest.mark.parametrize("broken", [(1,), (4,), (10,), (2, 3, 7), (5, 4)])
-async def test_iterating_on_after_an_error_goes_on_where_it_stopped(
+async def test_iterating_after_an_error_resumes_at_the_failed_page(
     concurrency: int, broken: tuple[int, ...]
 ) -> None:
     failing = Failing(*broken)
@@ -326,7 +326,7 @@ async def test_resuming_by_page_and_by_skip() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 95])
-async def test_everything_in_order_at_any_concurrency(count: int, concurrency: int) -> None:
+async def test_order_is_kept_at_any_concurrency(count: int, concurrency: int) -> None:
     behind = service(count)
     async with client(behind) as kantata:
         pages = [page async for page in kantata.stories.list(per_page=10).pages(concurrency=concurrency)]
@@ -338,7 +338,7 @@ async def test_everything_in_order_at_any_concurrency(count: int, concurrency: i
 
 
 @pytest.mark.parametrize("limit", [1, 9, 10, 11, 50, 95, 1000])
-async def test_a_limit_delivers_and_fetches_no_more(limit: int) -> None:
+async def test_limit_delivers_and_fetches_no_more(limit: int) -> None:
     behind = service()
     async with client(behind) as kantata:
         walk = kantata.stories.list(per_page=10)
@@ -365,7 +365,7 @@ async def test_progress_and_total() -> None:
         assert limited.total == 50
 
 
-async def test_dicts_are_what_was_received() -> None:
+async def test_dicts_are_the_received_objects() -> None:
     async with client(service(3)) as kantata:
         found = [each async for each in kantata.stories.list().dicts()]
     assert [type(each) for each in found] == [dict] * 3
@@ -388,7 +388,7 @@ async def test_first_one_and_count() -> None:
             await kantata.stories.list().one()
 
 
-async def test_thousands_of_ids_are_cut_into_requests() -> None:
+async def test_thousands_of_ids_are_split_into_requests() -> None:
     behind = service(5_000)
     wanted = [7_000_000, *range(5_000, 0, -1), 5, 6]
     async with client(behind) as kantata:
@@ -411,7 +411,7 @@ async def test_walks_over_one_paginator_are_independent() -> None:
         assert len([each async for each in stories]) == 30
 
 
-async def test_a_list_that_tells_no_count_is_walked_to_its_last_page() -> None:
+async def test_list_without_a_count_is_read_to_its_last_page() -> None:
     behind = service(25)
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -423,11 +423,11 @@ async def test_a_list_that_tells_no_count_is_walked_to_its_last_page() -> None:
     async with client(httpx.MockTransport(answer)) as kantata:
         found = await kantata.stories.list(per_page=10).collect()
         assert ids(found) == list(range(1, 26))
-        with pytest.raises(KantataError, match="tells no count"):
+        with pytest.raises(KantataError, match="the response has no count"):
             await kantata.stories.list().count()
 
 
-async def test_ids_of_any_kind_are_delivered_once_each() -> None:
+async def test_ids_of_any_form_are_delivered_once() -> None:
     odd: list[Any] = ["7", "7:a", "8", "set:1", None, None, 9, 9.5, True, ["x"], {"a": 1}]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -441,7 +441,7 @@ async def test_ids_of_any_kind_are_delivered_once_each() -> None:
     assert [each.to_dict()["id"] for each in found] == odd
 
 
-async def test_awaiting_a_walk_tells_what_to_do() -> None:
+async def test_awaiting_a_paginator_explains_what_to_do() -> None:
     async with client(service(1)) as kantata:
         with pytest.raises(TypeError, match="`async for` over it"):
             await kantata.stories.list()  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Associations: as the contract lists them, and as they read from an envelope."""
+"""Associations: those of the contract, and how they read from an envelope."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLAIN = {
     "POST /workspace_resources/{id}/allocations_matching_scheduled_hours",
     "PUT /rate_card_set_versions/{id}/publish",
 }
-"""Operations that take `include`, although their answer has no place for an association."""
+"""Operations that accept `include`, although their response can't contain associations."""
 ADDED = 6
 """Associations that the overlay adds: those of story follows."""
 WRONG_PROSE = {
@@ -36,7 +36,7 @@ WRONG_PROSE = {
     ("Post", "subject"): "subject_ref",
     ("Workspace", "current_user_participation"): "current_user_participation_id",
 }
-"""Fields where the prose names one that the definition does not have, or not for it."""
+"""Associations whose field the prose names differently than the definition."""
 
 
 def entries() -> list[tuple[str, str, str, str]]:
@@ -52,7 +52,7 @@ def entries() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_every_association_of_the_contract_is_there() -> None:
+def test_every_association_of_the_contract_exists() -> None:
     lines = re.findall(r"^ *- `\w+` \(", CONTRACT.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(entries()) == len(lines) + ADDED
     seen = 0
@@ -80,7 +80,7 @@ def test_every_association_of_the_contract_is_there() -> None:
     assert seen > 1250
 
 
-def test_ids_of_associations_are_typed_as_the_contract_has_them() -> None:
+def test_association_ids_have_the_types_of_the_contract() -> None:
     for definition, schema in contract()["definitions"].items():
         cls = getattr(models, class_name(definition))
         for association in cls.ASSOCIATIONS.values():
@@ -137,12 +137,12 @@ EVERYTHING = ["sub_stories", "parent", "workspace", "assignees"]
 
 
 @pytest.mark.anyio
-async def test_results_alone_are_the_items_and_in_their_order() -> None:
+async def test_items_are_the_results_in_their_order() -> None:
     assert [story.id for story in await stories(EVERYTHING)] == ["2", "1"]
 
 
 @pytest.mark.anyio
-async def test_one_object_for_each_type_and_id() -> None:
+async def test_there_is_one_object_for_each_type_and_id() -> None:
     leaf, root = await stories(EVERYTHING)
     assert leaf.parent is root
     assert root.sub_stories[0] is leaf
@@ -154,14 +154,14 @@ async def test_one_object_for_each_type_and_id() -> None:
 
 
 @pytest.mark.anyio
-async def test_identity_does_not_reach_over_two_responses() -> None:
+async def test_responses_do_not_share_objects() -> None:
     first, second = await stories(EVERYTHING), await stories(EVERYTHING)
     assert first[0].workspace == second[0].workspace
     assert first[0].workspace is not second[0].workspace
 
 
 @pytest.mark.anyio
-async def test_types_and_order_of_the_ids() -> None:
+async def test_associated_objects_have_their_type_and_the_order_of_the_ids() -> None:
     _, root = await stories(EVERYTHING)
     assert [story.title for story in root.sub_stories] == ["Leaf", "Only along"]
     assert [type(user) for user in root.assignees] == [models.User, models.User]
@@ -169,8 +169,8 @@ async def test_types_and_order_of_the_ids() -> None:
 
 
 @pytest.mark.anyio
-async def test_kept_back_for_lack_of_permission() -> None:
-    """Asked for, but absent: none or left out, and the ids still tell."""
+async def test_objects_withheld_for_lack_of_permission() -> None:
+    """Included, but absent: `None` or left out, while the ids are still there."""
     _, root = await stories(EVERYTHING)
     assert [user.full_name for user in root.assignees] == ["Ben", "Ada"]
     assert root.assignee_ids == ["5", "6", "4"]
@@ -183,7 +183,7 @@ async def test_kept_back_for_lack_of_permission() -> None:
 
 
 @pytest.mark.anyio
-async def test_none_when_there_is_none() -> None:
+async def test_association_without_an_object_is_none() -> None:
     leaf, root = await stories(EVERYTHING)
     assert root.parent is None
     assert leaf.sub_stories == []
@@ -191,7 +191,7 @@ async def test_none_when_there_is_none() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("include", [None, [], ["workspace"], "workspace"])
-async def test_what_was_not_asked_for_names_the_include(include: Any) -> None:
+async def test_association_not_included_names_the_include(include: Any) -> None:
     for content in (ENVELOPE, {**ENVELOPE, "users": {}}):
         _, root = await stories(include, content)
         with pytest.raises(NotIncludedError) as caught:
@@ -203,7 +203,7 @@ async def test_what_was_not_asked_for_names_the_include(include: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_without_include_nothing_is_known() -> None:
+async def test_no_association_is_readable_without_include() -> None:
     content = {
         "count": 1,
         "results": [{"key": "stories", "id": "7"}],
@@ -214,7 +214,7 @@ async def test_without_include_nothing_is_known() -> None:
         story.workspace  # noqa: B018
 
 
-def test_an_object_made_by_hand_has_no_associations() -> None:
+def test_object_made_by_hand_has_no_associations() -> None:
     with pytest.raises(
         NotIncludedError, match=re.escape("kantata.stories.get('7', include=[\"workspace\"])")
     ):
@@ -223,8 +223,8 @@ def test_an_object_made_by_hand_has_no_associations() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("again", [copy.copy, lambda each: pickle.loads(pickle.dumps(each)), Model.replace])
-async def test_what_came_along_had_no_say_even_if_of_the_same_class(again: Any) -> None:
-    """`Only along` is a sub-story: the request asked for the assignees of its results alone."""
+async def test_include_does_not_apply_to_sideloads_of_the_same_class(again: Any) -> None:
+    """`Only along` is a sub-story: the request included the assignees of its results only."""
     _, root = await stories(EVERYTHING)
     along = again(root.sub_stories[1])
     assert along.title == "Only along"
@@ -241,7 +241,7 @@ async def test_what_came_along_had_no_say_even_if_of_the_same_class(again: Any) 
 
 
 @pytest.mark.anyio
-async def test_the_advice_is_one_that_the_service_takes() -> None:
+async def test_advice_names_an_include_that_the_service_accepts() -> None:
     _, root = await stories(EVERYTHING)
     (user, *_) = root.assignees
     with pytest.raises(
@@ -250,20 +250,20 @@ async def test_the_advice_is_one_that_the_service_takes() -> None:
         user.account_membership  # noqa: B018
 
 
-def test_an_association_can_not_be_set() -> None:
+def test_association_can_not_be_set() -> None:
     with pytest.raises(AttributeError, match="set 'workspace_id'"):
         models.Story(id="7").workspace = models.Workspace(id="10")  # type: ignore[assignment,misc]
 
 
 @pytest.mark.anyio
-async def test_an_include_as_text_with_commas() -> None:
+async def test_include_as_comma_separated_text() -> None:
     leaf, _ = await stories("workspace, parent")
     assert leaf.workspace is not None
     assert leaf.parent is not None
 
 
 @pytest.mark.anyio
-async def test_polymorphic_by_key_and_by_type_name() -> None:
+async def test_polymorphic_reference_by_key_and_by_type_name() -> None:
     content = {
         "count": 3,
         "results": [{"key": "custom_field_values", "id": each} for each in ("1", "2", "3", "4")],
@@ -288,7 +288,7 @@ async def test_polymorphic_by_key_and_by_type_name() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_type_that_the_contract_does_not_know() -> None:
+async def test_polymorphic_reference_to_a_type_outside_the_contract() -> None:
     content = {
         "count": 1,
         "results": [{"key": "subscribed_events", "id": "1"}],
@@ -303,7 +303,7 @@ async def test_a_type_that_the_contract_does_not_know() -> None:
 
 
 @pytest.mark.anyio
-async def test_results_of_another_key_than_the_routes() -> None:
+async def test_results_with_another_key_than_the_route() -> None:
     content = {
         "count": 1,
         "results": [{"key": "other_stories", "id": "7"}],
@@ -324,7 +324,7 @@ async def test_composite_ids() -> None:
 
 
 @pytest.mark.anyio
-async def test_results_that_name_absent_objects_are_left_out_and_told(
+async def test_results_without_an_object_are_left_out_and_count_as_drift(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     content = {**ENVELOPE, "results": [{"key": "stories", "id": "404"}, *ENVELOPE["results"]]}
@@ -348,7 +348,7 @@ async def test_copies_and_pickles_keep_their_associations() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_page_is_gone_with_its_last_object() -> None:
+async def test_page_is_freed_with_its_last_object() -> None:
     leaf, root = await stories(EVERYTHING)
     workspace = leaf.workspace
     assert workspace is not None

@@ -1,4 +1,4 @@
-"""What `update_many` sends of a model: what `replace` changed, or all of what was given by hand."""
+"""What `update_many` sends of a model: what `replace` changed, or all fields of one made by hand."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def received() -> Story:
     return decode_envelope(RECEIVED, Story, operation, frozenset(), None, Drift("ignore")).items[0]
 
 
-def test_nobody_knows_what_changed_of_what_was_received() -> None:
+def test_changes_of_a_received_object_are_unknown() -> None:
     story = received()
     story.title = "Hand-over"
     for each in (received(), story, copy.copy(story), pickle.loads(pickle.dumps(story))):
         assert changes_of(each) is None
 
 
-def test_what_replace_changed_and_what_was_set_since() -> None:
+def test_changes_made_by_replace_and_by_assignment() -> None:
     story = received().replace(title="Hand-over", due_date=date(2026, 4, 1), weight=None)
     expected = {"title": "Hand-over", "due_date": "2026-04-01", "weight": None}
     assert changes_of(story) == expected
@@ -43,7 +43,7 @@ def test_what_replace_changed_and_what_was_set_since() -> None:
     assert changes_of(received().replace(title="Kick-off")) == {}
 
 
-def test_a_change_of_the_original_changes_nothing() -> None:
+def test_changing_the_original_does_not_change_the_copy() -> None:
     story = received()
     changed = story.replace(title="Hand-over")
     story.title = "Hand-over"
@@ -51,7 +51,7 @@ def test_a_change_of_the_original_changes_nothing() -> None:
     assert changes_of(changed) == {"title": "Hand-over"}
 
 
-def test_what_is_changed_inside_a_field_is_a_change() -> None:
+def test_change_inside_a_field_is_a_change() -> None:
     story = received()
     changed = story.replace(title="Hand-over")
     assert changed.assignee_ids is not None
@@ -60,11 +60,11 @@ def test_what_is_changed_inside_a_field_is_a_change() -> None:
     assert story.assignee_ids == ["4"]
 
 
-def test_true_is_a_change_from_one() -> None:
+def test_true_differs_from_one() -> None:
     assert changes_of(received().replace(weight=True)) == {"weight": True}  # pyright: ignore[reportArgumentType]
 
 
-def test_all_that_was_given_by_hand() -> None:
+def test_all_fields_of_an_object_made_by_hand_are_changes() -> None:
     story = Story(id="7", title="Kick-off", weight=None)
     story.due_date = date(2026, 4, 1)
     assert changes_of(story) == {"id": "7", "title": "Kick-off", "weight": None, "due_date": "2026-04-01"}

@@ -1,4 +1,4 @@
-"""Every model takes null in every field, unknown fields, and what attrs, copy and pickle do with objects."""
+"""Every model accepts null in every field and unknown fields, and works with attrs, copy and pickle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def operation_for(cls: type[Model]) -> Operation:
 
 
 async def received(cls: type[Model], *objects: dict[str, Any]) -> list[Any]:
-    """The objects as a client gets them from a service that sends these."""
+    """The objects that a client decodes when the service sends these."""
     things = {str(place): each for place, each in enumerate(objects, 1)}
     results = [{"key": "things", "id": each} for each in things]
 
@@ -55,7 +55,7 @@ def test_every_definition_has_a_class_with_its_fields(definition: str) -> None:
     assert len(cls.FIELDS) == len(set(cls.FIELDS))
 
 
-def test_there_are_all_of_the_contracts_definitions() -> None:
+def test_every_definition_of_the_contract_has_a_class() -> None:
     assert len(contract()["definitions"]) >= 129
     assert len(CLASSES) >= len(contract()["definitions"])
     assert all(CLASSES[name].__name__ == name for name in CLASSES)
@@ -63,7 +63,7 @@ def test_there_are_all_of_the_contracts_definitions() -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.asyncio
-async def test_null_in_every_field(name: str) -> None:
+async def test_every_field_may_be_null(name: str) -> None:
     cls = CLASSES[name]
     nothing = dict.fromkeys(cls.FIELDS)
     missing: dict[str, Any] = {}
@@ -112,7 +112,7 @@ ODD = (
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.asyncio
-async def test_values_of_other_types_are_still_there(name: str) -> None:
+async def test_values_of_unexpected_types_are_kept(name: str) -> None:
     cls = CLASSES[name]
     objects = [dict.fromkeys((field for field in cls.FIELDS if field != "id"), value) for value in ODD]
     for model, value in zip(await received(cls, *objects), ODD, strict=True):
@@ -123,7 +123,7 @@ async def test_values_of_other_types_are_still_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_attrs_knows_the_fields(name: str) -> None:
+def test_attrs_fields_are_the_fields(name: str) -> None:
     cls = CLASSES[name]
     assert attrs.has(cls)
     assert tuple(each.name for each in attrs.fields(cls)) == cls.FIELDS
@@ -151,13 +151,13 @@ async def story() -> models.Story:
     return found
 
 
-def test_a_model_has_no_subclasses() -> None:
+def test_model_can_not_be_subclassed() -> None:
     with pytest.raises(TypeError, match="Own: a model has no subclasses"):
         type("Own", (models.Story,), {})
 
 
 @pytest.mark.anyio
-async def test_dates_read_as_dates_and_stay_as_received() -> None:
+async def test_dates_are_converted_and_stored_as_received() -> None:
     found = await story()
     assert found.due_date == date(2026, 3, 4)
     assert found.created_at == datetime(2026, 3, 4, 12, 6, 7, tzinfo=UTC)
@@ -177,7 +177,7 @@ async def test_evolve_changes_a_copy() -> None:
 
 
 @pytest.mark.anyio
-async def test_asdict_has_what_the_fields_read() -> None:
+async def test_asdict_has_the_converted_values() -> None:
     told = attrs.asdict(await story())
     assert told["due_date"] == date(2026, 3, 4)
     assert told["weight"] is told["position"] is None
@@ -198,7 +198,7 @@ async def test_equality_and_hash() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_repr_is_short() -> None:
+async def test_repr_is_short() -> None:
     assert repr(await story()) == "Story(id='7', title='Kick-off', +4 fields)"
     (long,) = await received(models.Story, dict.fromkeys(models.Story.FIELDS, "x" * 1000))
     assert len(repr(models.Story(id="7", title="x" * 1000))) < 80
@@ -234,7 +234,7 @@ def test_assignment_and_deletion() -> None:
     assert made.to_dict() == {"id": "7"}
 
 
-def test_objects_inside_objects_are_models_around_what_was_received() -> None:
+def test_nested_objects_are_models() -> None:
     workspace = models.Workspace(id="10")
     workspace.to_dict()["external_link"] = {"url": "https://example.com", "unknown": 1}
     link = workspace.external_link
@@ -246,7 +246,7 @@ def test_objects_inside_objects_are_models_around_what_was_received() -> None:
     assert workspace.to_dict()["external_link"]["url"] == "https://example.org"
 
 
-def test_a_class_that_does_not_exist_is_told_with_a_hint() -> None:
+def test_unknown_class_raises_with_a_suggestion() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute 'Storry'; did you mean 'Story'\?"):
         models.Storry  # type: ignore[attr-defined]  # noqa: B018
     assert "Story" in dir(models)

@@ -43,14 +43,14 @@ def fields_of_the_contract() -> list[tuple[str, str, str, str]]:
 FIELDS = fields_of_the_contract()
 
 
-def test_the_contract_has_hundreds_of_them() -> None:
+def test_contract_has_hundreds_of_conditional_fields() -> None:
     assert sum(parameter == "include" for *_, parameter, _ in FIELDS) >= 357
     assert sum(parameter == "optional_fields" for *_, parameter, _ in FIELDS) >= 60
 
 
 @pytest.mark.parametrize(("name", "field", "parameter", "asked"), FIELDS)
 @pytest.mark.asyncio
-async def test_every_field_that_was_not_asked_for_says_what_to_add(
+async def test_every_field_not_requested_says_what_to_add(
     name: str, field: str, parameter: str, asked: str
 ) -> None:
     cls: type[Model] = getattr(models, name)
@@ -81,7 +81,7 @@ async def test_every_field_that_was_not_asked_for_says_what_to_add(
             assert [row.field for row in kantata.drift] == [field]
 
 
-def test_every_condition_is_the_contracts() -> None:
+def test_every_condition_is_in_the_contract() -> None:
     listed = {(name, field) for name, field, *_ in FIELDS}
     added = {
         (name, field)
@@ -122,7 +122,7 @@ async def entry(content: Any = None, **query: Any) -> models.TimeEntry:
 
 
 @pytest.mark.anyio
-async def test_the_error_names_the_parameter_and_the_call() -> None:
+async def test_error_names_the_parameter_and_the_call() -> None:
     found = await entry()
     with pytest.raises(NotIncludedError) as caught:
         found.workspace_id  # noqa: B018
@@ -139,7 +139,7 @@ async def test_the_error_names_the_parameter_and_the_call() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_was_not_asked_for_counts_as_missing() -> None:
+async def test_field_not_requested_counts_as_missing() -> None:
     found = await entry()
     assert not hasattr(found, "workspace_id")
     assert not hasattr(found, "workspace")
@@ -149,14 +149,14 @@ async def test_what_was_not_asked_for_counts_as_missing() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_present_reads_however_it_came() -> None:
+async def test_received_field_is_readable_even_if_not_requested() -> None:
     for value in ("10", None):
         found = await entry(envelope({**ENTRY, "workspace_id": value}))
         assert found.workspace_id == value
 
 
 @pytest.mark.anyio
-async def test_what_was_asked_for_reads_as_null_when_it_is_absent() -> None:
+async def test_requested_but_absent_field_reads_as_none() -> None:
     found = await entry(include=["workspace"], optional_fields=["location_id"])
     assert found.workspace_id is None
     assert found.workspace is None
@@ -166,7 +166,7 @@ async def test_what_was_asked_for_reads_as_null_when_it_is_absent() -> None:
 
 
 @pytest.mark.anyio
-async def test_each_absent_field_that_was_asked_for_is_one_row_of_drift() -> None:
+async def test_each_requested_but_absent_field_is_one_row_of_drift() -> None:
     """Also when only some objects lack it."""
     full = {"workspace_id": "10", "location_id": 3}
     content = envelope({"id": "1", **full}, {"id": "2", **full}, {"id": "3"}, workspaces={"10": {"id": "10"}})
@@ -181,7 +181,7 @@ async def test_each_absent_field_that_was_asked_for_is_one_row_of_drift() -> Non
 
 
 @pytest.mark.anyio
-async def test_objects_that_came_along_were_not_asked_for_theirs() -> None:
+async def test_request_does_not_apply_to_sideloads() -> None:
     content = envelope({**ENTRY, "workspace_id": "10"}, workspaces={"10": {"id": "10", "title": "Intranet"}})
     found = await entry(content, include=["workspace"])
     assert found.workspace is not None
@@ -193,7 +193,7 @@ async def test_objects_that_came_along_were_not_asked_for_theirs() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_call_that_can_not_ask_for_it_names_one_that_can() -> None:
+async def test_advice_names_another_call_if_needed() -> None:
     content = {"count": 1, "results": [{"key": "stories", "id": "7"}], "stories": {"7": {"id": "7"}}}
     async with client(content) as kantata:
         story = await kantata.stories._one(OPERATIONS["PUT /stories/{id}"], models.Story, path=(7,))
@@ -203,7 +203,7 @@ async def test_a_call_that_can_not_ask_for_it_names_one_that_can() -> None:
         assert repr(condition) in str(caught.value) or "no call" in str(caught.value)
 
 
-def test_an_object_made_by_hand_lacks_nothing() -> None:
+def test_object_made_by_hand_counts_as_complete() -> None:
     made = models.TimeEntry(id="7")
     assert made.workspace_id is None
     assert made.location_id is None
@@ -214,7 +214,7 @@ def test_an_object_made_by_hand_lacks_nothing() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
-async def test_copies_know_what_was_not_asked_for(again: Any) -> None:
+async def test_copies_know_what_was_not_requested(again: Any) -> None:
     found = again(await entry(include=["user"]))
     assert found.user_id is None
     with pytest.raises(NotIncludedError):
@@ -222,7 +222,7 @@ async def test_copies_know_what_was_not_asked_for(again: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_handles_whole_objects_works_without_the_absent_fields() -> None:
+async def test_operations_on_whole_objects_ignore_absent_fields() -> None:
     found, same = await entry(), await entry()
     assert found.to_dict() == ENTRY
     assert json.loads(json.dumps(found.to_dict())) == ENTRY
@@ -248,7 +248,7 @@ async def test_what_handles_whole_objects_works_without_the_absent_fields() -> N
 
 
 @pytest.mark.anyio
-async def test_pydantic_treats_it_as_missing() -> None:
+async def test_pydantic_treats_field_not_requested_as_missing() -> None:
     from pydantic import BaseModel, ConfigDict
 
     class Row(BaseModel):
@@ -259,7 +259,7 @@ async def test_pydantic_treats_it_as_missing() -> None:
     assert Row.model_validate(await entry()).workspace_id == "missing"
 
 
-def test_a_converted_field_knows_too() -> None:
+def test_converted_field_not_requested_raises() -> None:
     """A date or an object inside the object that is sent on request only."""
     found = [
         (getattr(models, name), field)

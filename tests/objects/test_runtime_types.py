@@ -55,7 +55,7 @@ def resource_classes() -> list[type]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_hints_of_a_model_are_types(name: str) -> None:
+def test_model_hints_resolve(name: str) -> None:
     cls = MODELS[name]
     hints = get_type_hints(cls)
     assert {*cls.FIELDS, *cls.ASSOCIATIONS} <= hints.keys()
@@ -88,13 +88,13 @@ def test_there_are_inputs() -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_the_hints_of_an_input_are_types(name: str) -> None:
+def test_input_hints_resolve(name: str) -> None:
     hints = get_type_hints(INPUTS[name])
     assert hints
     assert all(_is_resolved(each) for each in hints.values())
 
 
-def test_an_input_knows_which_keys_are_required() -> None:
+def test_input_has_required_keys() -> None:
     assert INPUTS["CreateTimeEntry"].__required_keys__ == {
         "workspace_id",
         "date_performed",
@@ -113,7 +113,7 @@ def _input_of(resource: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("cls", [*resource_classes(), Kantata], ids=lambda cls: cls.__name__)
-def test_the_hints_of_every_public_method_are_types(cls: type) -> None:
+def test_hints_of_every_public_method_resolve(cls: type) -> None:
     found = list(methods(cls))
     assert found
     for name, method in found:
@@ -123,7 +123,7 @@ def test_the_hints_of_every_public_method_are_types(cls: type) -> None:
         assert all(_is_resolved(each) for each in hints.values()), name
 
 
-def test_the_hints_of_a_paginator_and_its_walks_are_types() -> None:
+def test_hints_of_paginators_and_walks_resolve() -> None:
     for name in ("Paginator", "Page", "Model", "Drift"):
         for method_name, method in methods(getattr(kantata_client, name)):
             assert all(_is_resolved(each) for each in get_type_hints(method).values()), method_name
@@ -131,7 +131,7 @@ def test_the_hints_of_a_paginator_and_its_walks_are_types() -> None:
     assert get_args(hints["return"]) == (Story,)
 
 
-def test_methods_and_models_can_be_read_before_anything_is_resolved() -> None:
+def test_annotations_are_readable_before_they_are_resolved() -> None:
     """Whichever way annotations are read first, they come as they are, and their names resolve."""
     for read in (
         "inspect.signature(TimeEntries.list)",
@@ -150,7 +150,7 @@ def test_methods_and_models_can_be_read_before_anything_is_resolved() -> None:
         )
 
 
-def test_using_a_resource_resolves_nothing() -> None:
+def test_using_a_resource_resolves_no_hints() -> None:
     loaded = modules_after(
         "from kantata_client import Kantata; Kantata(token='x').time_entries; "
         "from kantata_client.models import TimeEntry; TimeEntry(id='7').to_dict()"
@@ -177,7 +177,7 @@ def test_attrs_resolves_the_types_of_a_model(name: str) -> None:
     assert all(_is_resolved(each.type) for each in attrs.fields(cls))
 
 
-def test_the_sandbox_and_the_sync_read_classes_whose_types_are_resolved() -> None:
+def test_sandbox_and_sync_work_with_resolved_annotations() -> None:
     """`attrs.resolve_types` writes classes into `attrs.fields`, where there was text."""
     program = (
         "import attrs\n"
@@ -203,7 +203,7 @@ def test_attrs_inspects_a_model(name: str) -> None:
     assert not properties.is_exception
 
 
-def test_cattrs_structures_a_model_and_gives_it_back() -> None:
+def test_cattrs_structures_and_unstructures_a_model() -> None:
     converter = cattrs.preconf.json.make_converter()
     given = {
         "id": "7",
@@ -232,7 +232,7 @@ def test_pydantic_validates_and_documents_a_model(name: str) -> None:
     assert type(adapter.validate_python(nothing)) is cls
 
 
-def test_pydantic_takes_mappings_json_and_objects() -> None:
+def test_pydantic_accepts_mappings_json_and_objects() -> None:
     adapter = TypeAdapter(TimeEntry)
     entry = adapter.validate_python(
         {"id": "7", "time_in_minutes": "90", "created_at": datetime(2026, 3, 4, tzinfo=UTC)}
@@ -250,7 +250,7 @@ def test_pydantic_takes_mappings_json_and_objects() -> None:
             adapter.validate_python(wrong)
 
 
-def test_pydantic_validates_objects_inside_objects() -> None:
+def test_pydantic_validates_nested_objects() -> None:
     adapter = TypeAdapter(models.Workspace)
     workspace = adapter.validate_python({"id": "1", "external_link": {"url": "https://example.com"}})
     link = workspace.external_link
@@ -272,7 +272,7 @@ def test_pydantic_refuses_inputs_with_files() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_fastapi_app_answers_with_models_and_takes_inputs() -> None:
+async def test_fastapi_app_returns_models_and_accepts_inputs() -> None:
     app = FastAPI()
 
     async def create(body: inputs.CreateTimeEntry) -> TimeEntry:

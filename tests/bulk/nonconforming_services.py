@@ -1,4 +1,4 @@
-"""Services that do less than the sandbox promises: transports that change what it is asked, and what it answers."""
+"""Services that promise less than the sandbox: transports that change its requests and responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox import Sandbox
 
 
-class OddService(httpx.AsyncBaseTransport):
+class NonconformingService(httpx.AsyncBaseTransport):
     """A sandbox behind something that changes requests and answers."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -49,7 +49,7 @@ def changed(answer: httpx.Response, change: Callable[[dict[str, Any]], object]) 
     return httpx.Response(answer.status_code, json=body)
 
 
-class NotAtomic(OddService):
+class NotAtomic(NonconformingService):
     """Writes the good items of a request, and then refuses it because of the bad ones."""
 
     def __init__(
@@ -85,7 +85,7 @@ class NotAtomic(OddService):
         return httpx.Response(self.status, json={"errors": errors})
 
 
-class AnotherOrder(OddService):
+class Reordering(NonconformingService):
     """Answers to creations in an order of its own."""
 
     random = random.Random(3)
@@ -97,7 +97,7 @@ class AnotherOrder(OddService):
         return answer
 
 
-class OddSearch(OddService):
+class AlteredSearch(NonconformingService):
     """Answers to searches in a way of its own."""
 
     def __init__(

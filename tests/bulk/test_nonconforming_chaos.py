@@ -11,7 +11,13 @@ import pytest
 
 from kantata_client import ExternalReferenceKey, FixedRate, Kantata, RetryPolicy, Timeouts
 from kantata_client.sandbox import Sandbox
-from tests.bulk.odd_services import AnotherOrder, NotAtomic, OddSearch, OddService, changed
+from tests.bulk.nonconforming_services import (
+    AlteredSearch,
+    NonconformingService,
+    NotAtomic,
+    Reordering,
+    changed,
+)
 from tests.bulk.test_chaos import unleash
 
 if TYPE_CHECKING:
@@ -29,7 +35,7 @@ def is_bad(row: dict[str, Any]) -> bool:
     return row["notes"] in BAD
 
 
-class Contradicting(OddSearch):
+class Contradicting(AlteredSearch):
     """Answers to some searches with a contradiction, twenty times in all."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -63,8 +69,8 @@ class Contradicting(OddSearch):
 
 SERVICES: dict[str, Any] = {
     "not atomic": lambda sandbox: NotAtomic(sandbox, is_bad),
-    "not atomic, silent": lambda sandbox: NotAtomic(sandbox, is_bad, tells=False),
-    "another order": AnotherOrder,
+    "not atomic, silent": lambda sandbox: NotAtomic(sandbox, is_bad, with_index=False),
+    "another order": Reordering,
     "contradicting": Contradicting,
 }
 
@@ -72,7 +78,9 @@ SERVICES: dict[str, Any] = {
 class Trial:
     """Creates what is left to do, over and over, and compares each outcome with what the service has."""
 
-    def __init__(self, sandbox: Sandbox, session: Any, service: OddService, workspace: int, way: str) -> None:
+    def __init__(
+        self, sandbox: Sandbox, session: Any, service: NonconformingService, workspace: int, way: str
+    ) -> None:
         self.sandbox = sandbox
         self.session = session
         self.service = service
