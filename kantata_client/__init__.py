@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from kantata_client._lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
     from kantata_client._bulk.outcomes import BulkError, BulkResult, Outcome
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.drift_row import DriftRow
@@ -124,7 +124,7 @@ _MODULES = dict.fromkeys(__all__, "errors") | {
     "BulkRun": "_bulk.run",
     "Drift": "_calls.drift",
     "DriftRow": "_calls.drift_row",
-    "ExternalReferenceKey": "_bulk.exactly_once",
+    "ExternalReferenceKey": "_bulk.reference_key",
     "File": "_http.messages",
     "FixedRate": "_http.throttle",
     "Hooks": "hooks",

@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ("kantata_client.api.", "kantata_client.models.", "kantata_client.operations.")
 CIRCLES: dict[str, str] = {
-    "kantata_client._bulk.lookup": "a look-up names the type of the key that exactly_once defines",
     "kantata_client._objects.model": "a model's fields and associations name its type, and it is made of them",
 }
 """A module of each circle of hand-written modules, with the reason for it. The fewer, the better."""

@@ -16,7 +16,7 @@ from kantata_client.errors import MalformedResponseError, NotIncludedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._calls.envelope import Decoded
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation

@@ -25,7 +25,8 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from kantata_client._bulk.exactly_once import ExactlyOnce, ExternalReferenceKey
+    from kantata_client._bulk.exactly_once import ExactlyOnce
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import Input
     from kantata_client._bulk.splitting import Write
     from kantata_client._calls.session import Session
@@ -149,7 +150,8 @@ class _Creation(Generic[M]):
         if key is None:
             self.send = Splitter(write, atomic=atomic, harmless=operation.upsert).settle
             return
-        from kantata_client._bulk.exactly_once import ExactlyOnce, ExternalReferenceKey
+        from kantata_client._bulk.exactly_once import ExactlyOnce
+        from kantata_client._bulk.reference_key import ExternalReferenceKey
 
         if not isinstance(key, ExternalReferenceKey):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
@@ -174,7 +176,7 @@ class _Creation(Generic[M]):
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
         if self._key is not None:
-            from kantata_client._bulk.exactly_once import keyed
+            from kantata_client._bulk.reference_key import keyed
 
             ref, item = keyed(self._key, self._fields, given, f"{self.name}: {where}")
         item = _with_extra(self._operation, item, given, self._extra)

@@ -17,7 +17,7 @@ from kantata_client.errors import UnexpectedArgumentError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
 
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from decimal import Decimal
 
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress

@@ -25,7 +25,7 @@ from kantata_client.operations.vendors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
-    from kantata_client._bulk.exactly_once import ExternalReferenceKey
+    from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
     from kantata_client._lists.paginator import Paginator
     from kantata_client.hooks import Progress
