@@ -58,12 +58,12 @@ class NotAtomic(NonconformingService):
         bad: Callable[[dict[str, Any]], bool],
         *,
         status: int = 422,
-        tells: bool = True,
+        with_index: bool = True,
     ) -> None:
         super().__init__(sandbox)
         self.bad = bad
         self.status = status
-        self.tells = tells
+        self.with_index = with_index
         self.sent: list[int] = []
         """How many items each request had."""
 
@@ -80,7 +80,7 @@ class NotAtomic(NonconformingService):
             answer = await self.forward(request, {key: good})
             if answer.status_code >= 300:
                 return answer  # a fault was asked for
-        said = [f"Item {place}: is wrong." for place in places] if self.tells else ["is wrong."]
+        said = [f"Item {place}: is wrong." for place in places] if self.with_index else ["is wrong."]
         errors = [{"type": "validation", "message": each, "field": "base"} for each in said]
         return httpx.Response(self.status, json={"errors": errors})
 

@@ -53,16 +53,18 @@ def once_each(place: Place) -> bool:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("with_index", [True, False])
 @pytest.mark.anyio
-async def test_refused_chunk_without_a_key_is_not_sent_again(place: Place, tells: bool, status: int) -> None:
+async def test_refused_chunk_without_a_key_is_not_sent_again(
+    place: Place, with_index: bool, status: int
+) -> None:
     bad = {"3", "150", "151", "299"}
-    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, status=status, with_index=tells)
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, status=status, with_index=with_index)
     async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(place.rows(400), concurrency=1)
     assert service.sent == [100, 100, 100, 100]
     assert once_each(place)
-    assert {outcome.item["notes"] for outcome in result.failed} == (bad if tells else set())
+    assert {outcome.item["notes"] for outcome in result.failed} == (bad if with_index else set())
     assert {outcome.item["notes"] for outcome in result.done} == {str(index) for index in range(300, 400)}
     for outcome in result.unknown:
         assert isinstance(outcome.error, UnknownOutcomeError)
@@ -105,11 +107,11 @@ async def test_atomic_allows_refused_chunks_to_be_split(place: Place) -> None:
     assert len(result.done) == len(place.notes()) == 99
 
 
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("with_index", [True, False])
 @pytest.mark.anyio
-async def test_existing_items_of_a_refused_chunk_with_a_key_are_found(place: Place, tells: bool) -> None:
+async def test_existing_items_of_a_refused_chunk_with_a_key_are_found(place: Place, with_index: bool) -> None:
     bad = {"3", "50", "51", "99"}
-    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, with_index=tells)
+    service = NotAtomic(place.sandbox, lambda row: row["notes"] in bad, with_index=with_index)
     async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 100), key=KEY)
     assert {outcome.item["notes"] for outcome in result.failed} == bad
@@ -136,9 +138,9 @@ async def test_items_of_a_refused_chunk_are_unknown_if_the_search_fails(place: P
     assert len(place.notes()) == 9
 
 
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("with_index", [True, False])
 @pytest.mark.anyio
-async def test_decisions_of_a_refused_chunk_are_looked_up(place: Place, tells: bool) -> None:
+async def test_decisions_of_a_refused_chunk_are_looked_up(place: Place, with_index: bool) -> None:
     import httpx
 
     for number in range(500, 510):
@@ -165,7 +167,7 @@ async def test_decisions_of_a_refused_chunk_are_looked_up(place: Place, tells: b
                 assert answer.status_code < 300
             if "507" not in ids:
                 return answer
-            text = "507 can't be approved" if tells else "is wrong"
+            text = "507 can't be approved" if with_index else "is wrong"
             return httpx.Response(422, json={"errors": [{"type": "validation", "message": text}]})
 
     async with client(place, Service(place.sandbox)) as kantata:

@@ -218,11 +218,11 @@ def test_positions_named_for_certain() -> None:
     assert certainty(UnknownOutcomeError("x", method="POST", path="/x"), repeatable=False) == "unknown"
 
 
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("with_index", [True, False])
 @pytest.mark.anyio
-async def test_splitting_over_a_socket(place: Place, tells: bool) -> None:
+async def test_splitting_over_a_socket(place: Place, with_index: bool) -> None:
     bad = {"3", "150", "151", "299"}
-    place.faults.refuse(lambda item: item.get("notes") in bad, with_index=tells)
+    place.faults.refuse(lambda item: item.get("notes") in bad, with_index=with_index)
     result = await place.kantata.time_entries.create_many(place.rows(300), atomic=True)
     assert {outcome.item["notes"] for outcome in result.failed} == bad
     assert len(place.notes()) == len(set(place.notes())) == 296

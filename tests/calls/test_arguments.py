@@ -380,7 +380,8 @@ async def test_arguments_of_lists_are_checked_when_the_list_is_created(name: str
 
 async def test_awaiting_a_list_explains_how_to_read_it(kantata: Kantata) -> None:
     with pytest.raises(
-        TypeError, match=r"stories\.list\(\) is a walk .* first\(\), one\(\), count\(\) or collect\(\)"
+        TypeError,
+        match=r"stories\.list\(\) can't be awaited itself: .* first\(\), one\(\), count\(\) or collect\(\)",
     ):
         await kantata.stories.list()  # type: ignore[misc]
 

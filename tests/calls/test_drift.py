@@ -173,7 +173,7 @@ async def test_on_drift_ignore_logs_nothing(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_invalid_on_drift_is_rejected() -> None:
-    with pytest.raises(UsageError, match=r"on_drift is 'loud', it takes 'warn', 'raise' or 'ignore'"):
+    with pytest.raises(UsageError, match=r"on_drift must be 'warn', 'raise' or 'ignore', not 'loud'"):
         Kantata("secret", on_drift="loud")  # type: ignore[arg-type]
 
 

@@ -86,9 +86,9 @@ class ListService(httpx.AsyncBaseTransport):
             found.sort(key=lambda record: self._grain(getattr(record, by)))
         size, number = int(query.get("per_page", "20")), int(query.get("page", "1"))
         page = found[size * (number - 1) : size * number]
-        return envelope(self.key, [self._told(record) for record in page], len(found))
+        return envelope(self.key, [self._as_json(record) for record in page], len(found))
 
-    def _told(self, record: Record) -> dict[str, Any]:
+    def _as_json(self, record: Record) -> dict[str, Any]:
         return {
             "id": str(record.id),
             "created_at": _text(record.created),
@@ -175,13 +175,13 @@ class NonconformingService(ListService):
         self._before = json.dumps(body).encode()
         return self._before
 
-    def _told(self, record: Record) -> dict[str, Any]:
-        told = super()._told(record)
-        told["created_at"], told["updated_at"] = (
+    def _as_json(self, record: Record) -> dict[str, Any]:
+        fields = super()._as_json(record)
+        fields["created_at"], fields["updated_at"] = (
             _text(self._grain(record.created)),
             _text(self._grain(record.updated)),
         )
-        return told
+        return fields
 
     def _is_behind(self, time: float, moment: float) -> bool:
         cut = max(self.coarse_filter, self.grain if self.whole_seconds or self.grain > 1 else 0.0)

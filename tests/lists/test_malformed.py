@@ -106,7 +106,9 @@ async def test_results_without_an_object_are_left_out() -> None:
         (row,) = kantata.drift
         assert (row.model, row.field, row.request_id) == ("envelope", "results", "r-42")
     async with client(json.dumps(body | {"stories": {}}).encode()) as kantata:
-        with pytest.raises(MalformedResponseError, match="one result was expected, but `results` is empty"):
+        with pytest.raises(
+            MalformedResponseError, match="one result was expected, but the response has none"
+        ):
             await kantata.stories.get(7)
 
 

@@ -262,8 +262,8 @@ def test_consecutive_event_loops_and_debug_mode(caplog: pytest.LogCaptureFixture
         anyio.run(leave, backend="trio")
         assert asyncio.run(main(), debug=True) == 60
         gc.collect()
-    told = [each.message for each in caplog.records if each.name == "asyncio" and each.levelno > 20]
-    assert [each for each in told if "Executing" not in each] == [], (
+    logged = [each.message for each in caplog.records if each.name == "asyncio" and each.levelno > 20]
+    assert [each for each in logged if "Executing" not in each] == [], (
         "a busy machine is slow, which is no leak"
     )
 
@@ -316,10 +316,10 @@ async def test_error_is_raised_in_order_and_the_walk_can_continue() -> None:
 # --- walks that would not end, or would lose objects -------------------------------------------
 
 
-def ignoring(count: int | None, size: int = 10, **told: Any) -> httpx.MockTransport:
+def ignoring(count: int | None, size: int = 10, **meta: Any) -> httpx.MockTransport:
     """A service, or a cache, that returns the first page for every request."""
     objects = [{"id": str(each)} for each in range(size)]
-    body = json.loads(envelope("stories", objects, count)) | ({"meta": told} if told else {})
+    body = json.loads(envelope("stories", objects, count)) | ({"meta": meta} if meta else {})
     return httpx.MockTransport(lambda _: httpx.Response(200, json=body))
 
 
@@ -347,7 +347,7 @@ async def test_chunk_of_ids_whose_pages_repeat_raises() -> None:
         return httpx.Response(200, content=envelope("stories", objects, count))
 
     async with Kantata("secret", transport=httpx.MockTransport(answer)) as kantata:
-        with pytest.raises(UnstableListError, match="objects are missing: ask for fewer ids"):
+        with pytest.raises(UnstableListError, match="objects are missing: pass fewer ids"):
             await kantata.stories.list(only=range(1, 500)).collect()
 
 

@@ -29,12 +29,12 @@ class Listing:
         *,
         most: int = 200,
         count: Callable[[int], Any] = lambda total: total,
-        told: bool = True,
+        states_size: bool = True,
     ) -> None:
         self.total = total
         self.most = most
         self.count = count
-        self.told = told
+        self.states_size = states_size
         self.queries: list[dict[str, str]] = []
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -52,7 +52,7 @@ class Listing:
             "results": [{"key": "stories", "id": each} for each in ids],
             "stories": {each: {"id": each} for each in ids},
         }
-        if self.told:
+        if self.states_size:
             body["meta"] = {"page_size": size}
         return httpx.Response(200, content=json.dumps(body).encode())
 
@@ -99,7 +99,7 @@ async def test_smaller_pages_lose_none_of_many_ids() -> None:
 
 @pytest.mark.parametrize("most", [1, 7, 100])
 async def test_smaller_pages_without_a_page_size_are_all_read(most: int) -> None:
-    async with Listing(150, most=most, told=False).client() as kantata:
+    async with Listing(150, most=most, states_size=False).client() as kantata:
         assert await numbers(kantata.stories.list()) == list(range(1, 151))
 
 
@@ -121,7 +121,7 @@ async def test_skip_counts_ids_by_their_position() -> None:
         walk = kantata.stories.list(only=range(1, 1_001))
         assert await numbers(walk.skip(450)) == list(range(451, 1_001))
         for refused in ({"order": "created_at:desc"}, {"page": 3}):
-            with pytest.raises(UsageError, match="5 requests"):
+            with pytest.raises(UsageError, match="split into 5"):
                 kantata.stories.list(only=range(1, 1_001), **refused)
 
 
@@ -134,11 +134,11 @@ async def test_first_requests_a_single_object() -> None:
 
 
 async def test_progress_reaches_its_total_after_a_skip() -> None:
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     async with Listing(1_000).client() as kantata:
-        async for _ in kantata.stories.list().skip(450).items(progress=lambda *now: told.append(now)):
+        async for _ in kantata.stories.list().skip(450).items(progress=lambda *now: reported.append(now)):
             pass
-    assert told[-1] == (550, 550)
+    assert reported[-1] == (550, 550)
 
 
 async def test_a_progress_hook_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -344,22 +344,22 @@ async def test_limit_delivers_and_fetches_no_more(limit: int) -> None:
         walk = kantata.stories.list(per_page=10)
         assert ids(await walk.collect(limit=limit)) == list(range(1, min(limit, 95) + 1))
         assert len(behind.requests) <= -(-min(limit, 95) // 10)
-        with pytest.raises(UsageError, match="limit is 0"):
+        with pytest.raises(UsageError, match="limit must be at least 1, not 0"):
             walk.pages(limit=0)
-        with pytest.raises(UsageError, match="concurrency is 0"):
+        with pytest.raises(UsageError, match="concurrency must be at least 1, not 0"):
             walk.pages(concurrency=0)
 
 
 async def test_progress_and_total() -> None:
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     async with client(service()) as kantata:
-        pages = kantata.stories.list(per_page=40).pages(progress=lambda *each: told.append(each))
+        pages = kantata.stories.list(per_page=40).pages(progress=lambda *each: reported.append(each))
         assert pages.total is None
         await anext(pages)
         assert (pages.delivered, pages.total) == (40, 95)
         async for _ in pages:
             pass
-        assert told == [(40, 95), (80, 95), (95, 95)]
+        assert reported == [(40, 95), (80, 95), (95, 95)]
         limited = kantata.stories.list(per_page=40).pages(limit=50)
         await anext(limited)
         assert limited.total == 50
@@ -379,12 +379,12 @@ async def test_first_one_and_count() -> None:
         assert first is not None
         assert first.id == "1"
         assert await stories.count() == 3
-        with pytest.raises(NotOneError, match="there are several"):
+        with pytest.raises(NotOneError, match="the list has several"):
             await stories.one()
         assert (await kantata.stories.list(only=["2"]).one()).id == "2"
     async with client(service(0)) as kantata:
         assert await kantata.stories.list().first() is None
-        with pytest.raises(NotOneError, match="there are none"):
+        with pytest.raises(NotOneError, match="the list is empty"):
             await kantata.stories.list().one()
 
 
@@ -443,5 +443,5 @@ async def test_ids_of_any_form_are_delivered_once() -> None:
 
 async def test_awaiting_a_paginator_explains_what_to_do() -> None:
     async with client(service(1)) as kantata:
-        with pytest.raises(TypeError, match="`async for` over it"):
+        with pytest.raises(TypeError, match="iterate over it with `async for`"):
             await kantata.stories.list()  # type: ignore[misc]
