@@ -2,6 +2,6 @@
 
     contract ─ load ─ overlay ─ resolve ─ normalise ─ describe ─ word ─ render ─ format ─ verify ─▶ kantata_client/
 
-`load` reads the contract, `overlay` corrects it, and `semantics` reads what people know of it besides; what
-the last two go by stands in `overrides/`. Nothing committed changes before `verify` has used what was generated.
+`load` reads the contract, `overlay` corrects it, and `semantics` reads facts that the contract lacks; `overrides/` has the
+input of both. Committed code changes only after `verify` has imported and used the new one.
 """

@@ -1,13 +1,13 @@
 """The commands: `python -m codegen generate | check | diff | vendor | update | drift`.
 
-generate [--allow LOSS …]     write the generated code; refuses to lose facts that nobody allowed to go
+generate [--allow LOSS …]     write the generated code; refuses to lose facts, unless each loss is allowed
 check                         say whether the committed code is up to date
 diff [OLD [NEW]]              what changed for users: files or git revisions; default: committed against vendored
 [--markdown | --json]
 vendor FILE [--output PATH]   a published contract in our own words, as openapi/specification.yaml holds it
-update [FILE | URL]           all of it: fetch, vendor, generate, diff, changelog, checks; or the tree as it was
+update [FILE | URL]           fetch, vendor, generate, diff, changelog and checks; a failure restores the tree
 [--allow LOSS …]
-drift REPORT.json             what a running client saw beyond the contract, as entries of the overlay
+drift REPORT.json             turn the drift report of a running client into overlay actions
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from codegen.facts import Facts
 
 SHOWN = 20
-"""Files that are named before the rest is only counted."""
+"""How many files are listed; the rest is counted."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; 0 when all is well, 1 when something has to be done, 2 for a wrong command line."""
+    """Run a command; returns 0 for success, 1 for an error or stale code, 2 for a wrong command line."""
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as stopped:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codegen", description="The compiler of the contract.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     allow = argparse.ArgumentParser(add_help=False)
-    allow.add_argument("--allow", action="append", default=[], metavar="LOSS", help="a fact that may go")
+    allow.add_argument("--allow", action="append", default=[], metavar="LOSS", help="a loss that is intended")
     one = commands.add_parser("generate", parents=[allow], help="write the generated code")
     one.set_defaults(run=_generate)
     one = commands.add_parser("check", help="say whether the committed code is up to date")
@@ -111,7 +111,7 @@ def _drift(options: argparse.Namespace) -> int:
 
     contract = lower(load(CONTRACT))
     text, notes = read(options.report, {class_name(each): each for each in contract["definitions"]})
-    print(text or "nothing that an overlay could declare", end="" if text else "\n")
+    print(text or "no fields to declare", end="" if text else "\n")
     for each in notes:
         print(f"to look at: {each}", file=sys.stderr)
     return 0
@@ -192,7 +192,7 @@ def _show(found: list[str]) -> None:
 
 
 def _replace(committed: Path, fresh: Path) -> None:
-    """Put a folder in the place of another one, complete or not at all."""
+    """Replace a folder atomically."""
     new, old = committed.with_name(f"{committed.name}.new"), committed.with_name(f"{committed.name}.old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Arguments: the types of parameters, properties and fields, as openapi-python-client's parser understood them."""
+"""Arguments: the types of parameters, properties and fields, from openapi-python-client's parser."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _KINDS: dict[type, tuple[str, str]] = {
 }
 
 _TAKEN = {"date": "date | str", "datetime": "datetime | date | str", "number": "float | Decimal"}
-"""Kind → what the runtime takes for it, where that is more than what it returns."""
+"""Kind → the types that the runtime accepts for it, where it accepts more than it returns."""
 
 _PAIRS: dict[Literal["date", "datetime"], str] = {
     "date": "tuple[date | str | None, date | str | None] | str",
@@ -96,7 +96,7 @@ def text(value: Any) -> str:
 
 
 class Reader:
-    """The types of properties, as the generator's parser understood them."""
+    """Reads the types of properties from the parser's objects."""
 
     def __init__(self, data: GeneratorData, contract: Contract, ids: Collection[str] = ()) -> None:
         self.schemas = {name: node.schema for name, node in contract.components.items()}
@@ -173,7 +173,7 @@ class Reader:
     def type(
         self, where: str, parsed: PropertyProtocol, schema: Json, *, given: bool
     ) -> tuple[str, str, frozenset[str]]:
-        """(kind, annotation, classes in it) of a property that is given, or received; `None` is left to the templates."""
+        """(kind, annotation, classes in it) of a property that is sent (`given`) or received; the templates add `None`."""
         if isinstance(parsed, UnionProperty):
             rest = [each for each in parsed.inner_properties if not isinstance(each, NoneProperty)]
             if len(rest) == 1:

@@ -1,4 +1,4 @@
-"""Bodies: each is unwrapped, and its object, and the objects inside, become components with names."""
+"""Bodies: unwrap each one, and name its object and the objects inside as components."""
 
 from __future__ import annotations
 

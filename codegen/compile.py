@@ -41,7 +41,7 @@ GENERATED = ("api", "models", "operations")
 def understand(
     contract: Path = CONTRACT, overrides: Path = OVERRIDES, *, stale: list[str] | None = None
 ) -> Facts:
-    """Everything that the contract and the overrides say, ready to be printed.
+    """Understand the contract and the overrides.
 
     Args:
         contract: The contract, in any dialect.
@@ -113,12 +113,12 @@ def _ruff(command: str, *arguments: str) -> None:
         first = next(
             (line for line in ran.stderr.splitlines() if line.startswith("error")), ran.stderr.strip()
         )
-        raise CodegenError(f"what was generated can't be formatted (ruff {command}): {first}")
+        raise CodegenError(f"the generated code can't be formatted (ruff {command}): {first}")
 
 
 @contextmanager
 def generated(stale: list[str] | None = None) -> Generator[tuple[Path, Facts]]:
-    """A temporary folder with what would be generated now."""
+    """Generate into a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
         yield Path(folder), write(Path(folder), stale=stale)
 

@@ -1,4 +1,4 @@
-"""Describe: the nodes as the facts that the templates print."""
+"""Describe: turn the nodes into the facts that the templates print."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def describe(contract: Contract, semantics: Semantics, output: Path) -> Facts:
-    """Let openapi-python-client's parser read the types, and join them with what else is known.
+    """Let openapi-python-client's parser read the types, and combine them with the nodes and the semantics.
 
     Args:
         contract: The nodes that `codegen.normalise` made.
-        semantics: What people know of the contract besides.
+        semantics: Facts of `overrides/semantics.yaml`.
         output: The folder that the generated code is for; nothing is written.
 
     Raises:
-        CodegenError: Something can't be expressed, or a fact does not fit.
+        CodegenError: Something can't be expressed, or a fact does not fit the contract.
     """
     data, config = parse(contract, output)
     reader = Reader(data, contract, semantics.ids)

@@ -20,7 +20,7 @@ _SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "minimu
 
 
 def to_openapi_3(contract: Json) -> Json:
-    """The same contract in the words of OpenAPI 3.0.
+    """Convert a lowered contract to OpenAPI 3.0.
 
     Args:
         contract: A contract in Swagger 2.0, as `codegen.resolve.resolve` returns it; not changed.
@@ -29,7 +29,7 @@ def to_openapi_3(contract: Json) -> Json:
         `info`, `servers`, `paths` and `components`; the parameters of a path are given to each of its operations.
 
     Raises:
-        CodegenError: A parameter is somewhere that no argument can be sent to.
+        CodegenError: A parameter is sent in a place that methods have no argument for.
     """
     document = apart(
         {

@@ -1,4 +1,4 @@
-"""Diff: what changed from one contract to another, and what each change means for users of the client.
+"""Diff: the changes between two contracts, and what each means for users of the client.
 
 The rules are one table: a change is breaking, risky, additive or cosmetic. `overrides/severities.yaml` can overrule one of
 them, with a reason. The version bump follows from the gravest.

@@ -1,4 +1,4 @@
-"""Drift: what a running client saw beyond the contract, as actions of the overlay.
+"""Drift: turn a running client's drift report into overlay actions.
 
 `kantata.drift.save("drift.json")` writes the report. A person looks at the actions before they go into
 `overrides/overlay.yaml`: one value does not show which values are possible.

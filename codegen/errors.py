@@ -1,4 +1,4 @@
-"""Errors: what stops the generation, with the file, the line and the part of it that is at fault, all of them at once."""
+"""Errors: what stops the generation, with file, line and the part at fault; all errors are reported together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _WRONG_SHAPE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading raises where something is missing, null, or of another kind than it should be."""
+"""What reading raises if something is missing, null, or of the wrong type."""
 
 
 class CodegenError(Exception):
@@ -80,7 +80,7 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
         stale: Takes the messages about overrides that are no longer needed; without it, these are errors too.
 
     Raises:
-        CodegenError: Every error, one a line; or the one that nothing could go on after, behind those before it.
+        CodegenError: Every error, one per line; the last is the one that ended the run, if it did.
     """
     collection = _Collection(stale=stale)
     token = _COLLECTION.set(collection)
@@ -101,7 +101,7 @@ def outdated(message: str, place: Place = (), *, facts: bool = False) -> None:
     """Report an override that is no longer needed or no longer fits: an error, unless the caller collects these.
 
     Raises:
-        CodegenError: Nobody does.
+        CodegenError: The caller does not collect them.
     """
     error = CodegenError(message, place, facts=facts, stale=True)
     collection = _COLLECTION.get()
@@ -112,7 +112,7 @@ def outdated(message: str, place: Place = (), *, facts: bool = False) -> None:
 
 @contextmanager
 def guarded(*place: str | int) -> Generator[None]:
-    """Like `reading`; inside of `collecting`, an error is kept for the end, and what comes after the block goes on."""
+    """Like `reading`; inside `collecting`, an error is kept for the end, and the code after the block runs."""
     try:
         with reading(*place):
             yield
@@ -138,8 +138,8 @@ def reading(*place: str | int) -> Generator[None]:
         raised = list(walk_tb(error.__traceback__))[-1]
         at = f"{Path(raised[0].f_code.co_filename).name}:{raised[1]}"
         msg = (
-            f"{_named(place)} can't be read: something in it is missing, null or of another kind than expected; look at "
-            f"it, and at what overrides/ says of it ({type(error).__name__}: {error}, in {at})"
+            f"{_named(place)} can't be read: something in it is missing, null or of the wrong type; look at it, "
+            f"and at what overrides/ says about it ({type(error).__name__}: {error}, in {at})"
         )
         raise CodegenError(msg, place) from error
 
@@ -177,7 +177,7 @@ def _located(error: CodegenError, path: Path | None, facts: Path | None) -> str:
 
 
 def shown(path: Path) -> str:
-    """A file as people of this repository call it."""
+    """A path relative to the repository, if the file is in it."""
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
 
 
@@ -225,7 +225,7 @@ def _composed(path: Path) -> yaml.Node | None:
 
 
 def _descend(root: yaml.Node, node: yaml.Node | None, part: str | int) -> tuple[int | None, yaml.Node | None]:
-    """(line, node) of a part, also where OpenAPI 3 or a reference has it elsewhere than Swagger 2.0 would."""
+    """(line, node) of a part, even where OpenAPI 3 or a reference has it in another place than Swagger 2.0."""
     for _ in range(8):  # a reference may lead to another one
         mark, child = _child(node, part)
         if mark is not None:

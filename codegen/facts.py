@@ -90,7 +90,7 @@ class OperationFacts:
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
-        """All keyword arguments, the required ones first."""
+        """All keyword arguments; required arguments come first."""
         every = (*(self.body.arguments if self.body else ()), *self.query)
         return tuple(sorted(every, key=lambda argument: not argument.required))
 

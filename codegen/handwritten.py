@@ -67,7 +67,7 @@ def extend(resources: Iterable[ResourceFacts], folder: Path = HANDWRITTEN) -> tu
 
 
 def _calls_of(found: ast.ClassDef) -> tuple[str, ...]:
-    """The public coroutine methods of a class; async generators are none."""
+    """The public coroutine methods of a class, without async generators."""
     return tuple(
         sorted(
             each.name

@@ -32,7 +32,7 @@ def load(path: Path) -> dict[str, Any]:
         The document as JSON data: keys are strings (responses too: `"200"`), dates are text.
 
     Raises:
-        CodegenError: It can't be read, is something else, gives a key twice, or a `$ref` leads nowhere.
+        CodegenError: It can't be read, is not a contract, has a duplicate key, or a `$ref` leads nowhere.
     """
     document = load_data(path)
     with of_file(path):
@@ -59,7 +59,7 @@ def _check_dialect(document: dict[str, Any]) -> None:
 
 
 def load_data(path: Path) -> dict[str, Any]:
-    """Read any YAML or JSON file whose top is a mapping, by JSON's rules: string keys, each once; no dates.
+    """Read a YAML or JSON file whose top is a mapping, by JSON's rules: string keys, no duplicates, no dates.
 
     Raises:
         CodegenError: It can't be read, or gives a key twice.
@@ -99,7 +99,7 @@ _DEEPEST = 200
 
 
 def _check_size(data: Any) -> None:
-    """Refuse what YAML's aliases make endless, or larger than any contract.
+    """Refuse documents that YAML's aliases make endless or huge.
 
     Raises:
         CodegenError: An anchor contains itself, or the document is too deep or too large.
@@ -130,7 +130,7 @@ def _check_size(data: Any) -> None:
 
 
 def apart(node: Any) -> Any:
-    """A copy in which no part is shared, as those are that YAML's aliases name: each place is changed on its own."""
+    """A deep copy without shared parts: YAML's aliases share them, and a change in one place would change the others."""
     if isinstance(node, dict):
         return {key: apart(value) for key, value in cast("dict[str, Any]", node).items()}
     if isinstance(node, list):

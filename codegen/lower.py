@@ -1,7 +1,7 @@
-"""Lower: a contract of any dialect in the words of Swagger 2.0, which the overlay and everything after it speak.
+"""Lower: convert a contract of any dialect to Swagger 2.0, which the overlay and the modules after it read.
 
-OpenAPI 3.0 and 3.1 say the same things elsewhere: what they share is put where it is used, bodies become parameters, and
-schemas lose what Swagger 2.0 has no word for and no generated code needs (`nullable`: every field may be null anyway).
+From OpenAPI 3.0 and 3.1, shared parts are inlined, bodies become parameters, and schemas lose what Swagger 2.0 can't express
+and generated code does not need (`nullable`: every field may be null anyway).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def lower(contract: Json) -> Json:
 
 
 def _ordered(contract: Json) -> Json:
-    """In one order, whatever the publisher's: paths and definitions by their names, as properties are already."""
+    """Sort paths and definitions by name, so that the publisher's order does not matter."""
     contract["definitions"] = {
         name: contract["definitions"][name] for name in sorted(contract["definitions"])
     }
@@ -68,7 +68,7 @@ def _ordered(contract: Json) -> Json:
 
 
 def check_address(contract: Json) -> None:
-    """Refuse a contract of another address than the client's own.
+    """Refuse a contract for another address than the client's.
 
     Raises:
         CodegenError: Host or base path differ from `kantata_client`'s default base URL.
@@ -87,8 +87,8 @@ def check_address(contract: Json) -> None:
         "/"
     ):
         msg = (
-            f"the contract is of {host or ''}{base or ''}, but the client calls {BASE_URL} by default: change `BASE_URL` in "
-            "kantata_client if the service has moved, or take the contract of the right service"
+            f"the contract is for {host or ''}{base or ''}, but the client calls {BASE_URL} by default: change `BASE_URL` "
+            "in kantata_client if the service has moved, or take the contract of the right service"
         )
         raise CodegenError(msg, place)
 
@@ -270,7 +270,7 @@ class _Lowering:
         return address | {"basePath": parts.path or "/", "schemes": [parts.scheme or "https"]}
 
     def _part(self, node: Any) -> Any:
-        """What a reference stands for, unless it is a schema."""
+        """The target of a reference, unless that is a schema."""
         seen: set[str] = set()
         while isinstance(node, dict) and isinstance(target := cast("Json", node).get("$ref"), str):
             if target in seen or "/schemas/" in target:
@@ -412,7 +412,7 @@ class _Lowering:
         return found
 
     def _inlined(self, schema: Any, seen: tuple[str, ...]) -> Any:
-        """A schema with what it refers to in its place, for what becomes parameters."""
+        """A schema with its references inlined, for parameters and forms."""
         if isinstance(schema, list):
             return [self._inlined(each, seen) for each in cast("list[Any]", schema)]
         if not isinstance(schema, Mapping):

@@ -13,7 +13,7 @@ from codegen.arguments import by_name
 from codegen.errors import CodegenError, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
-from codegen.prose import BOUND, plain, sent_on_request, told
+from codegen.prose import BOUND, captured, plain, sent_on_request
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def models(
         reader: The types.
         contract: The nodes.
         keys: Envelope key → the model that its objects usually are.
-        semantics: What people know besides.
+        semantics: Facts of `overrides/semantics.yaml`.
 
     Raises:
         CodegenError: A field can't be an attribute, or what an association refers to is not known.
@@ -160,7 +160,7 @@ def _sent_on_request(found: Mapping[str, ModelFacts], contract: Contract) -> dic
 
 
 def _marked(field: FieldFacts, parameter: str, association: str) -> FieldFacts:
-    """The field with a class attribute that knows what has to be asked for."""
+    """The field, with a class attribute that says what has to be requested."""
     if field.default == "None":
         default = f'included("{association}")' if parameter == "include" else "optional()"
     else:
@@ -273,7 +273,7 @@ def _association(
     bound = [
         field_name
         for field_name, value in properties.items()
-        if told(BOUND, plain(value.get("description", ""))) == name
+        if captured(BOUND, plain(value.get("description", ""))) == name
         and field_name.endswith(("_id", "_ids", "_ref"))
     ]
     by_rule = [f"{name}_ref"] if polymorphic else [f"{name}_id", f"{names.singular(name)}_ids"]

@@ -34,7 +34,7 @@ class AssociationNode:
     key: str | None
     """The envelope key of the associated objects, where the contract says so."""
     note: str
-    """What else the contract says."""
+    """The rest of the contract's text."""
     place: Place
 
 
@@ -109,7 +109,7 @@ class OperationNode:
 
 @attrs.frozen
 class ComponentNode:
-    """A class to be: of what is received, or of what a body takes."""
+    """A future class: of a response, or of a body."""
 
     name: str
     """The class name."""
@@ -119,7 +119,7 @@ class ComponentNode:
     definition: str | None = None
     """The definition's name in the contract; `None` for an object that is declared inside something else."""
     faulty: bool = False
-    """Whether an error about it is known already, so that nothing more is said of it."""
+    """Whether an error about it is reported already, which silences others."""
 
 
 @attrs.frozen

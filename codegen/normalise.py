@@ -34,7 +34,7 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
 
     Args:
         contract: The corrected contract as `codegen.resolve.resolve` returns it; not changed.
-        semantics: What people know of it besides.
+        semantics: Facts of `overrides/semantics.yaml`.
 
     Raises:
         CodegenError: Something can't be expressed; the message names the operation, parameter or definition.

@@ -30,7 +30,7 @@ def resources(
         contract: The nodes.
         data: What the parser made of them.
         keys: Envelope key → the model that its objects usually are.
-        semantics: What people know besides.
+        semantics: Facts of `overrides/semantics.yaml`.
         reader: The types.
 
     Raises:
@@ -95,7 +95,7 @@ def _operation(
 
 
 def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics) -> None:
-    """Check that somebody has decided of each PUT that could be an action whether it may be repeated.
+    """Check that `repeatable` decides about each PUT that could be an action.
 
     Raises:
         CodegenError: One is not decided, or the decision says what is so without it.
@@ -107,7 +107,7 @@ def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics)
         decided = semantics.repeatable.get(where)
         if decided is None and not of_a_record:
             msg = (
-                f"{where}: nobody has decided whether it may be repeated when its answer was lost. Add it to `repeatable` "
+                f"{where}: it is not decided whether the client may repeat it after a lost response. Add it to `repeatable` "
                 "in overrides/semantics.yaml: true if it sets values, false if it does something each time"
             )
             raise CodegenError(msg, ("paths", operation.path, "put"))
@@ -117,13 +117,13 @@ def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics)
 
 
 def _creates_many(node: OperationNode, semantics: Semantics) -> bool:
-    """Whether it takes an array under the plural too: the semantics say so, or its description gives a number."""
+    """Whether it also takes an array under the plural: by the semantics, or by a number in its description."""
     wrapped = node.name == "create" and node.body is not None and node.body.wrapper is not None
     return node.id in semantics.bulk_create or (wrapped and node.bulk_limit is not None)
 
 
 def _bulk_limit(node: OperationNode, semantics: Semantics) -> int | None:
-    """The most objects or ids in one request; what is known and what the contract says must agree.
+    """The most objects or ids in one request; the semantics and the contract must agree.
 
     Raises:
         CodegenError: They differ.
@@ -142,7 +142,7 @@ def _bulk_limit(node: OperationNode, semantics: Semantics) -> int | None:
 
 
 def _check_arguments(operation: OperationFacts) -> None:
-    """Refuse keywords that one method can't have beside each other."""
+    """Refuse two arguments of one method with the same keyword."""
     places = {"self": "what the method is called on", operation.constant: "its operation"}
     places |= {operation.model: "its result"} if operation.model else {}
     body = operation.body.arguments if operation.body else ()
@@ -158,7 +158,7 @@ def _check_arguments(operation: OperationFacts) -> None:
 
 
 def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
-    """Refuse what the methods for many objects would leave out."""
+    """Refuse operations that `create_many` or `delete_many` could not send completely."""
     name = operation.id
     if name in semantics.bulk_create and (operation.name != "create" or operation.body is None):
         msg = f"bulk_create: {name} is not a creation with a body, so `create_many` can't use it"
@@ -245,7 +245,7 @@ def _grouped(found: list[OperationFacts]) -> dict[str, ResourceFacts]:
 
 
 def _deciding(resources: dict[str, ResourceFacts], semantics: Semantics) -> dict[str, ResourceFacts]:
-    """Give the resources that are decided on the methods for it."""
+    """Add the methods that decide on several objects to the resources of these objects."""
     known = dict(resources)
     for operation, place in semantics.decisions.items():
         name, _, method = place.partition(".")

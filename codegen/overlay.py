@@ -1,4 +1,4 @@
-"""Correct: apply an OpenAPI Overlay 1.0 document, and notice corrections that no longer apply."""
+"""Overlay: apply corrections (OpenAPI Overlay 1.0), and notice those that no longer apply."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES_BELOW = frozenset(
     {"paths", "definitions", "properties", "patternProperties", "responses", "headers", "content", "examples"}
     | {"components", "schemas", "requestBodies", "securitySchemes", "securityDefinitions", "scopes", "$defs"}
 )
-"""Below these come names, and only below the names the words of the dialects again."""
+"""The keys below these are names; below the names come keywords again."""
 _VALUES_BELOW = frozenset({"default", "enum", "example", "examples", "required", "security"})
 _WORDS = (
     _NAMES_BELOW
@@ -107,14 +107,14 @@ _WORDS = (
         "xml",
     }
 )
-"""What Swagger 2.0 and OpenAPI 3 call things: anything else in an `update` is a typing error."""
+"""The keywords of Swagger 2.0 and OpenAPI 3; anything else in an `update` is a typing error."""
 _TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "null")
 
 
 def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """The corrected document.
 
-    Actions apply in order, each to what the ones before made of the document. `update` merges into every
+    Actions apply in order, each to the result of those before it. `update` merges into every
     object that the target selects: objects recursively, lists are concatenated, anything else is replaced.
     Where the target selects a list, `update` is the entry, or the list of entries, to append. `remove` takes
     the selected objects and lists out. `x-replace` puts a value in the place of what the target selects, which has
@@ -125,8 +125,8 @@ def apply(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
         overlay: A document by the OpenAPI Overlay Specification 1.0.
 
     Raises:
-        CodegenError: The overlay is not one, or an action's target selects nothing, or the action changes
-            nothing: the contract has moved, and the correction has to be looked at.
+        CodegenError: The overlay is invalid, an action's target selects nothing, or an action changes nothing: the
+            contract has changed there, and a person has to look at the correction.
     """
     _check(overlay)
     corrected = apart(document)
@@ -236,7 +236,7 @@ def _replace(
     where: str,
     action_place: tuple[str | int, ...],
 ) -> None:
-    """Put a value in the place of the one that is expected there."""
+    """Replace a value, if it is the expected one."""
     if _is_equal(node, action["x-replace"]):
         outdated(f"{where}: the contract says so itself now; delete this action", action_place)
         return
@@ -330,7 +330,7 @@ def _is_equal(old: Any, new: Any) -> bool:
 
 
 def _append(entries: list[Any], new: list[Any], where: str) -> bool:
-    """Concatenate; an entry that is there already would be a correction made upstream."""
+    """Append entries; one that is there already has been corrected upstream."""
     for entry in new:
         if any(_is_same(entry, old) for old in entries):
             msg = f"{where}: the list has {entry!r} already; delete the action, or update that entry"

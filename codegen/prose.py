@@ -1,7 +1,7 @@
 """Prose: the types, values, associations, limits and defaults that the contract states in its descriptions only.
 
-Each family of phrases is one table here; a publisher's new wording is a line in it. Both the published file's sentences and
-our own in `openapi/specification.yaml` are read, so that the same facts come out of either.
+Each family of phrases is a table here; for a new wording of the publisher, add a line. The tables read the published file's
+sentences and our own in `openapi/specification.yaml`, and find the same facts in both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NOT_LISTS = _family(
     rf"\b(?:two|three|both) {_COMMAS}\b",
     rf"\b{_COMMAS}[^.]*;[^.]*\b{_COMMAS}\b",
 )
-"""Where the same words mean something else: a file, a fixed number of values, a list of lists."""
+"""The same words with another meaning: a file, a fixed number of values, a list of lists."""
 
 MAXIMA = _family(
     r"\b(?:up to|at most|max(?:imum)?(?: of|:| is)?|no more than|not more than|limit(?:ed)?(?: to| of|:)|limit is) (\d+)\b",
@@ -170,8 +170,8 @@ def says(family: Iterable[re.Pattern[str]], text: str) -> bool:
     return any(each.search(text) for each in family)
 
 
-def told(family: Iterable[re.Pattern[str]], text: str) -> str | None:
-    """What the first phrase of a family in a text is about."""
+def captured(family: Iterable[re.Pattern[str]], text: str) -> str | None:
+    """The captured group of the first phrase of a family in a text."""
     found = [match for each in family if (match := each.search(text))]
     return min(found, key=lambda match: match.start())[1] if found else None
 
@@ -196,13 +196,13 @@ def most(text: str) -> int | None:
 
 def bulk_limit(text: str) -> int | None:
     """The most objects in one request, as an operation's description says it."""
-    found = told(BULK, " ".join(text.split()))
+    found = captured(BULK, " ".join(text.split()))
     return int(found) if found else None
 
 
 def default_of(kind: str | None, values: Iterable[str], text: str) -> str | int | bool | None:
     """What the service assumes, if the text says so in a value of that kind."""
-    found = told(DEFAULTS, " ".join(text.split()))
+    found = captured(DEFAULTS, " ".join(text.split()))
     if found is None:
         return None
     if kind == "boolean":
@@ -415,8 +415,8 @@ def _association(where: str, line: str, place: Place) -> AssociationNode:
     return AssociationNode(
         name=entry["name"],
         type="polymorphic" if kind.lower().startswith("polymorphic") else kind.split()[-1].replace(".", "::"),
-        field=told(FIELDS, text),
-        key=told(KEYS, text),
+        field=captured(FIELDS, text),
+        key=captured(KEYS, text),
         note="; ".join(notes),
         place=place,
     )
@@ -446,7 +446,7 @@ def sent_on_request(
     for sentence in re.split(r"(?<=\.)\s+", plain(prose)):
         if says(OPTIONAL, sentence):
             return "optional_fields", ""
-        if bound := told(BOUND, sentence):
+        if bound := captured(BOUND, sentence):
             return "include", bound
         if _ONLY_ON_REQUEST.search(sentence):
             named = [name for name in _NAMED.findall(sentence) if name != "include" and name not in fields]

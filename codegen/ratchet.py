@@ -1,4 +1,4 @@
-"""Ratchet: no fact of the committed code may get lost unless somebody allows that loss by its name."""
+"""Ratchet: refuse a new contract that loses facts of the committed code, unless `--allow` names each loss."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ LOSSES = {
     "association removed": "associations gone",
     "association changed": "associations changed",
 }
-"""Rules of `codegen.diff` by which something gets lost, and what several of it are called."""
+"""Rules of `codegen.diff` that mean a loss → what the message calls several of them."""
 _NAMED = 12
 
 
 def check_losses(changes: Iterable[Change], allowed: Iterable[str]) -> None:
-    """Refuse losses that nobody allowed.
+    """Refuse losses that are not allowed.
 
     Args:
         changes: From the committed code to the new one.
         allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them.
 
     Raises:
-        CodegenError: Something gets lost; the message counts and names each, and says how to allow it.
+        CodegenError: A loss is not allowed; the message counts and names all of them, and says how to allow them.
     """
     patterns = list(allowed)
     lost = [
@@ -68,7 +68,7 @@ def check_losses(changes: Iterable[Change], allowed: Iterable[str]) -> None:
         lines.append(f"{number} {LOSSES[rule]}: {', '.join(own[:_NAMED])}{more}")
     first = min(lost, key=lambda each: list(LOSSES).index(each.rule))
     msg = (
-        "openapi/specification.yaml:1: facts of the committed code would get lost:\n  "
+        "openapi/specification.yaml:1: the new code would lose facts of the committed one:\n  "
         + "\n  ".join(lines)
         + f"\nIf the service dropped them, allow each by name, as in --allow {first.subject!r} (patterns work: "
         f"{first.rule + ': *'!r}). If only the wording changed, add it to the tables in codegen/prose.py"

@@ -1,4 +1,4 @@
-"""References: what becomes no class is put where it is referred to."""
+"""References: inline the definitions that do not become classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENVELOPE = frozenset({"count", "results"})
 
 
 def inline(document: Json) -> None:
-    """Put in the place of a `$ref` what becomes no class: envelopes, arrays, maps, texts, and all that bodies use."""
+    """Inline the definitions that do not become classes: envelopes, arrays, maps, texts, and those that bodies use."""
     schemas: Json = document["components"]["schemas"]
     plain = {name: schema for name, schema in schemas.items() if _becomes_no_class(schema)}
     for method, path, operation in operations(document):

@@ -1,4 +1,4 @@
-"""Relax: in every model an id, no required field, null anywhere, and a component for each object inside."""
+"""Relax: give every model an id, make all fields optional and nullable, and name the objects inside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) -> None:
-    """Change the schemas of all that is received, so that whatever the service leaves out or adds can be read.
+    """Change the schemas of responses, so that missing, null and unknown values can be read.
 
     Raises:
         CodegenError: A schema is composed of others, or an object inside one would get the name of a definition.
@@ -56,7 +56,7 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
 
 
 def _any_of(value: Json) -> None:
-    """What may be one of several things is read as it is: no one annotation would be true."""
+    """Drop `oneOf` and the like: the value is read as it is, because no single annotation would be true."""
     for key in ("oneOf", "anyOf", "allOf"):
         if key in value:
             for word in [each for each in value if each != "description"]:

@@ -1,7 +1,7 @@
-"""Resolve: what parts of the contract share by `$ref` put where it is used, and the shape of each part checked once.
+"""Resolve: inline shared parameters, bodies and responses, and check the shape of each part once.
 
-Everything after it can rely on that: path items, operations, parameters and responses stand where they belong, are complete,
-and no `$ref` is left but those to schemas.
+The modules after this one rely on it: every path item, operation, parameter and response is complete, and the only
+`$ref`s left lead to schemas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 _TO_SCHEMAS = ("#/definitions/", "#/components/schemas/")
 _ORDER = {"path": 0, "query": 1, "header": 2, "formData": 3, "body": 4}
-"""Parameters are sorted by where they are sent, then by name, whatever the publisher's order."""
+"""Parameters are sorted by where they are sent, then by name, so that the publisher's order does not matter."""
 _BESIDE_METHODS = frozenset({"parameters", "summary", "description", "servers"})
 
 
@@ -27,8 +27,8 @@ def resolve(contract: Json) -> Json:
         contract: The corrected contract, Swagger 2.0 or OpenAPI 3.x; not changed.
 
     Raises:
-        CodegenError: A part is missing or of another kind than it should be, or an HTTP method is used that codegen
-            makes no Python methods of; the message names the operation or definition.
+        CodegenError: A part is missing or has the wrong type, or an HTTP method has no Python counterpart; the message
+            names the operation or definition.
     """
     document = apart(contract)
     for name, schema in _schemas(document).items():
@@ -169,7 +169,7 @@ def _check_schema(schema: Any, where: str) -> None:
 
 
 def _check_prose(node: Json, where: str) -> None:
-    """Take empty prose away, which YAML makes null, and refuse what is not prose."""
+    """Drop descriptions that are null, and refuse those that are not text."""
     for key, kind in (("summary", str), ("description", str), ("tags", list)):
         if key in node and node[key] is None:
             del node[key]

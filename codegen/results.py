@@ -1,4 +1,4 @@
-"""Results: what each operation gives back, said once as data instead of by one response class for each operation."""
+"""Results: what each operation returns, as data instead of a response class for each."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def describe_results(
 
 
 def _described(
-    node: OperationNode, components: dict[str, ComponentNode], told: Result | None
+    node: OperationNode, components: dict[str, ComponentNode], decided: Result | None
 ) -> OperationNode:
     status, response = _success(node)
     node = attrs.evolve(node, status=status)
     schema = _json_schema(response)
-    if told in ("file", "none") and (told, schema) != ("none", None):
-        return attrs.evolve(node, result=told)
+    if decided in ("file", "none") and (decided, schema) != ("none", None):
+        return attrs.evolve(node, result=decided)
     owner = names.pascal(names.singular(node.resource))
     standard = node.name in ("list", "get", "create", "update")
     plain = owner if standard else f"{owner}{names.pascal(node.name)}Result"
@@ -71,12 +71,12 @@ def _described(
     else:
         result = "object"
         node = attrs.evolve(node, model=_component(node.id, plain, schema, components, place))
-    if told is not None and (told == result or told not in fitting):
-        why = "is so without this line" if told == result else f"does not fit what is declared, {result!r}"
-        msg = f"results: {node.id}: {told!r} {why}; delete the line, or correct it"
+    if decided is not None and (decided == result or decided not in fitting):
+        why = "is so without this line" if decided == result else f"does not fit what is declared, {result!r}"
+        msg = f"results: {node.id}: {decided!r} {why}; delete the line, or correct it"
         outdated(msg, ("results", node.id), facts=True)
-        told = None
-    return attrs.evolve(node, result=told or result)
+        decided = None
+    return attrs.evolve(node, result=decided or result)
 
 
 def _success(node: OperationNode) -> tuple[str, Json]:

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def mappings(node: Any) -> Iterator[Json]:
-    """Every mapping in a document, the outer ones first."""
+    """Every mapping in a document, outer before inner."""
     if isinstance(node, dict):
         yield cast("Json", node)
         for value in cast("Json", node).values():

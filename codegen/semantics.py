@@ -1,4 +1,4 @@
-"""What people know of the contract besides: `overrides/semantics.yaml` as checked, immutable facts."""
+"""Semantics: facts that the contract lacks, read from `overrides/semantics.yaml` and checked."""
 
 from __future__ import annotations
 

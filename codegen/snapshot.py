@@ -47,7 +47,7 @@ def dumped(data: Json) -> str:
 
 
 def committed(path: Path = SNAPSHOT) -> Json | None:
-    """The snapshot of the committed code; `None` where there is none."""
+    """The snapshot of the committed code; `None` if the file is missing."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
@@ -105,7 +105,7 @@ def _model(model: ModelFacts) -> Json:
 
 
 def _on_request(default: str) -> str:
-    """What has to be asked for before the service sends a field, as the class attribute says it."""
+    """Which query parameter has to name a field before the service sends it, as its class attribute says."""
     if "optional" in default:
         return ", on request by optional_fields"
     return ", on request by include" if "include" in default else ""

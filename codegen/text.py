@@ -55,7 +55,7 @@ def sentence(text: str) -> str:
 
 
 def one_or_many(annotation: str) -> str:
-    """`Sequence[X]` of a list parameter as what may be given: one, or several."""
+    """`Sequence[X]` of a list parameter as the annotation of one or several values."""
     item = re.fullmatch(r"Sequence\[(.*)\]", annotation)
     assert item, annotation  # noqa: S101 - a list parameter is always a Sequence
     return f"{item[1]} | Iterable[{item[1]}]"

@@ -1,4 +1,4 @@
-"""Update: from a published contract to code that passes the checks; any failure leaves the tree as it was."""
+"""Update: take over a published contract, up to code that passes the checks; a failure restores the tree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 REPORT = ROOT / "openapi" / "changes.md"
 _LARGEST = 50_000_000
 _LEAST = 0.7
-"""How many of the known operations and definitions a contract must have to be taken for a whole one."""
+"""Share of the known operations and definitions below which a contract counts as incomplete."""
 _FAST_TESTS = ("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py")
 
 
@@ -126,7 +126,7 @@ def _check_whole(new: Json, old: Json) -> None:
     for what, number in counts(new).items():
         if number < known[what] * _LEAST:
             msg = (
-                f"it has {number} {what}, and the vendored contract {known[what]}: it is of another API, or incomplete; "
+                f"it has {number} {what}, and the vendored contract {known[what]}: it is incomplete, or of another API; "
                 "download it again"
             )
             raise CodegenError(msg, ("paths",) if what == "operations" else ("definitions",))

@@ -1,7 +1,7 @@
 """Vendor: a published contract in our own words, as `openapi/specification.yaml` holds it.
 
-Facts are kept. Each description becomes the sentence that the present file has in the same place, if it states the same
-facts, and otherwise a short one made of the facts. Formatting, HTML and whatever else the publisher wrote is gone.
+Facts are kept. A description is replaced by the sentence that the present file has in the same place, if both state the same
+facts, and otherwise by a short one made of the facts. Formatting, HTML and the publisher's other text are dropped.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from codegen.prose import (
     OPTIONAL,
     RATE,
     bulk_limit,
+    captured,
     default_of,
     is_list,
     most,
     plain,
     read_associations,
     says,
-    told,
     values_in,
 )
 
@@ -261,7 +261,7 @@ def _stated(
         limit,
         values,
         default,
-        told(BOUND, text) if not query else None,
+        captured(BOUND, text) if not query else None,
         says(OPTIONAL, text) and not query,
         says(DEPRECATED, text) and not schema.get("deprecated"),
     )

@@ -1,4 +1,4 @@
-"""Verify: what was generated is imported, in the place of what is committed, and asked for every operation.
+"""Verify: import the new code in place of the committed one, and look up every operation in it.
 
 `python -m codegen.verify FOLDER` does it in an interpreter of its own, where nothing generated is imported yet.
 """
@@ -26,7 +26,7 @@ def verify(folder: Path, operations: Iterable[str]) -> None:
 
     Args:
         folder: Where `api/` and `models/` are.
-        operations: All that there must be a method for, as `"METHOD /path"`.
+        operations: The operations that need a method, as `"METHOD /path"`.
 
     Raises:
         CodegenError: A module can't be imported, a model's fields can't be checked, or an operation has no method.
@@ -41,11 +41,11 @@ def verify(folder: Path, operations: Iterable[str]) -> None:
     )
     if ran.returncode:
         problem = ran.stderr.strip().rpartition("\n")[2]
-        raise CodegenError(f"what was generated is wrong, and was not kept: {problem}")
+        raise CodegenError(f"the generated code is wrong and was discarded: {problem}")
 
 
 def problems(folder: Path, operations: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the generated code, the first thing first."""
+    """What is wrong with the generated code, in the order of its modules."""
     package = import_module("kantata_client")
     package.__path__.insert(0, str(folder))
     for name in ("operations", "models", "api"):

@@ -1,4 +1,4 @@
-"""Views: facts with what the templates ask of them besides."""
+"""Views: the facts, with derived texts and annotations for the templates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PERFORMERS = {
 
 
 class _View:
-    """A fact with what templates ask of it besides."""
+    """A fact, with derived attributes for the templates."""
 
     def __init__(self, facts: object) -> None:
         self.facts = facts
@@ -142,7 +142,7 @@ ATOMIC = Option(
     "bool",
     "False",
     "Whether the service undoes a refused request, so that its valid items can be sent again. The API does not promise "
-    "that; if it is not so, they are created twice.",
+    "this; where it does not hold, items are created twice.",
 )
 EXTRA_QUERY = Option(
     "extra_query",
@@ -171,13 +171,13 @@ class Bulk:
     documentation: str
     described: str
     call: tuple[str, ...]
-    """The call that it is: what stands before the items, and what after them besides the options."""
+    """The arguments of the call that come before the items."""
     options: tuple[Option, ...] = ()
     extra: str = ""
     query: tuple[str, ...] = ()
     """Options that are query parameters of the call."""
     keyed: str = ""
-    """What the items may be if there is a key, if that is more: their reference may be no property of the API."""
+    """The annotation of the items with a `key`, where it allows more: the reference need not be a property of the API."""
 
 
 def _several(item: str, later: str | None = None) -> str:
@@ -323,25 +323,25 @@ class ResourceView(_View):
         by_ids = not operation.path_arguments
         if by_ids and "ids" not in {argument.name for argument in operation.query}:
             return None
-        kinds, told = self._identified
+        kinds, described = self._identified
         return Bulk(
             "delete_many",
             operation.id,
             "ids",
             kinds,
             "None",
-            f"Delete many {self.plural}, {operation.bulk_limit} per request. The service refuses a request as a whole; the "
-            "others in it are then sent again without the ones at fault."
+            f"Delete many {self.plural}, {operation.bulk_limit} per request. If the service refuses "
+            "a request, its other ids are sent again without those at fault."
             if by_ids
             else f"Delete many {self.plural}, one request each.",
-            told,
+            described,
             (operation.constant,),
             (CONCURRENCY, PROGRESS),
         )
 
     def _decision(self, name: str, operation: str, most: int) -> Bulk:
         verb = name.removesuffix("_many")
-        kinds, told = self._identified
+        kinds, described = self._identified
         return Bulk(
             name,
             operation,
@@ -349,7 +349,7 @@ class ResourceView(_View):
             kinds,
             "Resolution",
             f"{verb.capitalize()} many {self.plural}, {most} per request; the results are resolutions.",
-            told,
+            described,
             (repr(operation), repr(f"{self.facts.name}.{name}")),
             (DESCRIPTION, CONCURRENCY, PROGRESS),
         )

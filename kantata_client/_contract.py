@@ -10,7 +10,7 @@ import attrs
 Kind: TypeAlias = Literal[
     "string", "integer", "number", "boolean", "date", "datetime", "object", "file", "any"
 ]
-"""The JSON type of a value; `any` is whatever JSON can say, `file` is bytes in a multipart form."""
+"""The JSON type of a value; `any` is any JSON, `file` is bytes in a multipart form."""
 
 Result: TypeAlias = Literal["page", "one", "many", "keyed", "object", "array", "none", "file"]
 """What a call gives back.
@@ -79,7 +79,7 @@ class Operation:
     bulk_limit: int | None = None
     """Most objects (bulk creation, bulk update) or ids (bulk deletion) in one request."""
     own_rate_limit: bool = False
-    """Limited on its own, besides the limit of the whole API."""
+    """Whether it has a rate limit of its own, in addition to the general one."""
     action: bool = False
     """A PUT that does something each time it is carried out (`split`, `approve`), so it is not repeated like other PUTs."""
     upsert: bool = False

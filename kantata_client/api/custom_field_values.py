@@ -417,8 +417,8 @@ class CustomFieldValues(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many custom field values, 100 per request. The service refuses a request as a whole; the
-        others in it are then sent again without the ones at fault.
+        """Delete many custom field values, 100 per request. If the service refuses a request, its other ids
+        are sent again without those at fault.
 
         Args:
             ids: Ids of the custom field values, or the objects themselves.

@@ -504,7 +504,7 @@ class Expenses(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             atomic: Whether the service undoes a refused request, so that its valid items can be sent
-                again. The API does not promise that; if it is not so, they are created twice.
+                again. The API does not promise this; where it does not hold, items are created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
             extra_query: Query parameters that the contract lacks, for each request.
@@ -590,8 +590,8 @@ class Expenses(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many expenses, 100 per request. The service refuses a request as a whole; the others in it
-        are then sent again without the ones at fault.
+        """Delete many expenses, 100 per request. If the service refuses a request, its other ids are sent
+        again without those at fault.
 
         Args:
             ids: Ids of the expenses, or the objects themselves.

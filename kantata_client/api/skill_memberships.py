@@ -293,7 +293,7 @@ class SkillMemberships(Resource):
             include: Associations to load with each object. Reading an association that was not
                 included raises `NotIncludedError`.
             atomic: Whether the service undoes a refused request, so that its valid items can be sent
-                again. The API does not promise that; if it is not so, they are created twice.
+                again. The API does not promise this; where it does not hold, items are created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
             extra_query: Query parameters that the contract lacks, for each request.

@@ -469,8 +469,8 @@ class StoryAllocationDays(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many story allocation days, 100 per request. The service refuses a request as a whole; the
-        others in it are then sent again without the ones at fault.
+        """Delete many story allocation days, 100 per request. If the service refuses a request, its other
+        ids are sent again without those at fault.
 
         Args:
             ids: Ids of the story allocation days, or the objects themselves.

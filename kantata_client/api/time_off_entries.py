@@ -329,7 +329,7 @@ class TimeOffEntries(Resource):
             key: How to find an item by its external reference. Items that exist already are found
                 instead of created again, in a rerun too.
             atomic: Whether the service undoes a refused request, so that its valid items can be sent
-                again. The API does not promise that; if it is not so, they are created twice.
+                again. The API does not promise this; where it does not hold, items are created twice.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
             extra_query: Query parameters that the contract lacks, for each request.
@@ -411,8 +411,8 @@ class TimeOffEntries(Resource):
         concurrency: int = 4,
         progress: Progress | None = None,
     ) -> BulkRun[None]:
-        """Delete many time off entries, 100 per request. The service refuses a request as a whole; the
-        others in it are then sent again without the ones at fault.
+        """Delete many time off entries, 100 per request. If the service refuses a request, its other ids are
+        sent again without those at fault.
 
         Args:
             ids: Ids of the time off entries, or the objects themselves.

@@ -1,4 +1,4 @@
-"""Our contract as others would convert it: OpenAPI 3.0 as converters write it, 3.1 with null in every type."""
+"""Conversions of our contract: OpenAPI 3.0 as converters write it, and 3.1 with null in every type."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def openapi_3_0(contract: Json) -> Json:
         },
     }
     document["components"]["requestBodies"] = shared = {}
-    for path, item in document["paths"].items():  # converters share bodies, whatever the publisher did
+    for path, item in document["paths"].items():  # converters share bodies, even if the publisher did not
         if "put" in item and "requestBody" in item["put"] and path.startswith("/s"):
             name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
             shared[name] = item["put"]["requestBody"]

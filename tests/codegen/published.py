@@ -1,6 +1,6 @@
-"""Our contract as a publisher would word it: every fact in prose is said in other words, in turn in several ones.
+"""A rendering of our contract in the published style: each fact in prose is worded in several ways, in turn.
 
-`published` is for tests only. Its sentences are ours, made after the patterns that the service's file is known to have.
+For tests only. The sentences are ours, after the known patterns of the service's file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small contract with everything that the compiler has to cope with, in both dialects."""
+"""A small contract with every feature that the compiler handles, in both dialects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of lists of values: a value more in one list renames nothing that users import."""
+"""Aliases of lists of values: an added value must not rename what users import."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def with_includes(created: str) -> dict[str, Any]:
     return contract
 
 
-def test_equal_lists_share_a_name() -> None:
+def test_equal_lists_share_an_alias() -> None:
     found = books(with_includes(INCLUDE))
     assert found.aliases["Include"] == ("author", "sequels")
     assert {each.narrowed for operation in found.operations for each in operation.query} == {False}
 
 
-def test_a_value_more_in_one_list_renames_nothing() -> None:
+def test_an_added_value_renames_no_alias() -> None:
     found = books(with_includes(INCLUDE + "\n- `readers` (Author) - referenced by `author_id`"))
     assert [name for name in found.aliases if name.endswith("Include")] == ["Include"]
     assert found.aliases["Include"] == ("author", "sequels", "readers")
@@ -45,7 +45,7 @@ def test_a_value_more_in_one_list_renames_nothing() -> None:
     assert (listed.narrowed, created.narrowed) == (True, False)
 
 
-def test_lists_that_have_little_in_common_are_told_apart() -> None:
+def test_unlike_lists_get_aliases_of_their_own() -> None:
     other = "Any of these:\n- `a` (Author) - referenced by `author_id`\n- `b` (Author) - referenced by `author_id`"
     found = books(with_includes(other))
     assert {"Include", "CreateInclude"} <= found.aliases.keys()

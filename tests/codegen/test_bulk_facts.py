@@ -1,4 +1,4 @@
-"""Facts about bulk writes and look-ups: complete as far as the contract tells, and refused when they do not fit it."""
+"""Facts about bulk writes and look-ups: as complete as the contract, and refused where they contradict it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEYED = [operation for operation in OPERATIONS.values() if operation.external_re
 
 
 @pytest.mark.parametrize("operation", KEYED, ids=lambda operation: operation.resource)
-def test_lists_that_hide_objects_by_default_are_widened(operation: Any) -> None:
+def test_widest_shows_what_default_filters_hide(operation: Any) -> None:
     """Else what was created could not be found again, and would be created twice."""
     listing = OPERATIONS[f"GET {operation.path}"]
     assert "external_references" in listing.query["include"].values
@@ -55,9 +55,7 @@ def test_lists_that_hide_objects_by_default_are_widened(operation: Any) -> None:
     ],
     ids=range(6),
 )
-def test_facts_that_do_not_fit_are_refused(
-    tmp_path: Path, change: Callable[[Any], object], problem: str
-) -> None:
+def test_refuses_facts_that_do_not_fit(tmp_path: Path, change: Callable[[Any], object], problem: str) -> None:
     facts: Any = copy.deepcopy(load_data(PATH))
     change(facts)
     path = tmp_path / "semantics.yaml"

@@ -1,4 +1,4 @@
-"""From one contract to the next: what changed for users, what must not get lost, and the vendored form."""
+"""From one contract to the next: diff, ratchet, vendoring, update and drift."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def query(facts: Json, operation: str = "GET /stories") -> Json:
 # --- diff --------------------------------------------------------------------------------------
 
 
-def test_nothing_changed() -> None:
+def test_equal_snapshots_have_no_changes() -> None:
     assert diff(FACTS, copy.deepcopy(FACTS)) == []
     assert bump([]) == "none"
     assert as_table([]) == "No change for users."
@@ -117,7 +117,7 @@ CHANGES: dict[str, tuple[Callable[[Json], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_told_as_what_it_is(name: str) -> None:
+def test_each_change_has_its_rule_and_severity(name: str) -> None:
     change, rule, part = CHANGES[name]
     new = copy.deepcopy(FACTS)
     change(new)
@@ -126,7 +126,7 @@ def test_a_change_is_told_as_what_it_is(name: str) -> None:
     assert bump(found) == part
 
 
-def test_it_can_be_printed() -> None:
+def test_changes_print_as_table_markdown_and_json() -> None:
     new = copy.deepcopy(FACTS)
     query(new).pop("archived")
     query(new)["zz"] = {"kind": "boolean"}
@@ -140,7 +140,7 @@ def test_it_can_be_printed() -> None:
     assert next(each["key"] for each in data["changes"]) == "parameter removed: GET /stories archived"
 
 
-def test_people_can_overrule_with_a_reason(tmp_path: Path) -> None:
+def test_severities_can_be_overruled_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "severities.yaml"
     path.write_text(
         '"parameter removed: GET /stories archived": { severity: cosmetic, reason: It never worked. }\n'
@@ -154,7 +154,7 @@ def test_people_can_overrule_with_a_reason(tmp_path: Path) -> None:
         load_severities(path)
 
 
-def test_revisions_and_files_can_be_compared(tmp_path: Path) -> None:
+def test_diff_takes_revisions_and_files(tmp_path: Path) -> None:
     path = tmp_path / SNAPSHOT.name
     path.write_text(dumped(FACTS))
     assert facts_of(str(path)) == FACTS
@@ -165,7 +165,7 @@ def test_revisions_and_files_can_be_compared(tmp_path: Path) -> None:
 # --- ratchet -----------------------------------------------------------------------------------
 
 
-def test_losses_are_counted_named_and_refused() -> None:
+def test_ratchet_refuses_losses_and_names_each() -> None:
     new = copy.deepcopy(FACTS)
     gone = list(new["operations"])[-4:]
     for name in gone:
@@ -182,7 +182,7 @@ def test_losses_are_counted_named_and_refused() -> None:
     check_losses(found, ["operation removed: *", "parameter became single: *"])
 
 
-def test_what_is_only_more_is_no_loss() -> None:
+def test_additions_are_not_losses() -> None:
     new = copy.deepcopy(FACTS)
     query(new)["include"]["values"].append("x")
     new["models"]["Story"]["fields"]["zz"] = "str"
@@ -193,12 +193,12 @@ def test_what_is_only_more_is_no_loss() -> None:
 # --- vendor ------------------------------------------------------------------------------------
 
 
-def test_the_vendored_file_stays_as_it_is() -> None:
+def test_vendoring_the_vendored_file_changes_nothing() -> None:
     present = load(CONTRACT)
     assert as_yaml(vendor(present, present)) == CONTRACT.read_text(encoding="utf-8")
 
 
-def test_a_published_contract_is_vendored_in_our_words() -> None:
+def test_vendor_replaces_the_publishers_words() -> None:
     present = load(CONTRACT)
     foreign = vendor(openapi_3_1(published(present)), present)
     text = as_yaml(foreign)
@@ -213,7 +213,7 @@ def test_a_published_contract_is_vendored_in_our_words() -> None:
 # --- drift -------------------------------------------------------------------------------------
 
 
-def test_drift_becomes_actions_of_the_overlay(tmp_path: Path) -> None:
+def test_drift_report_becomes_overlay_actions(tmp_path: Path) -> None:
     rows = [
         {
             "model": "Story",
@@ -250,7 +250,7 @@ def test_drift_becomes_actions_of_the_overlay(tmp_path: Path) -> None:
         read(path, {})
 
 
-def test_what_a_client_saves_is_read(tmp_path: Path) -> None:
+def test_drift_command_reads_what_a_client_saves(tmp_path: Path) -> None:
     drift = Drift("warn")
     drift.check(
         {"stories": {"7": {"id": "7", "mood": "2026-01-02"}}},
@@ -275,23 +275,23 @@ def test_what_a_client_saves_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("<html>Sign in</html>", "looks like a sign-in page"),
         ("swagger: '2.0'\nhost: api.mavenlink.com\nbasePath: /api/v1\npaths: {}\n", "incomplete"),
-        ("swagger: '2.0'\nhost: petstore.example\npaths: {}\n", ":2: the contract is of petstore"),
+        ("swagger: '2.0'\nhost: petstore.example\npaths: {}\n", ":2: the contract is for petstore"),
         ("nonsense", "not a mapping"),
     ],
 )
-def test_what_is_no_contract_of_this_api_is_not_taken(tmp_path: Path, content: str, told: str) -> None:
+def test_update_refuses_files_that_are_not_this_contract(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "contract.yaml"
     path.write_text(content)
-    with pytest.raises(CodegenError, match=told) as caught:
+    with pytest.raises(CodegenError, match=message) as caught:
         update.update(str(path), [], lambda _: pytest.fail("generated"))
     assert str(caught.value).startswith(path.as_posix())
 
 
-def test_a_failure_leaves_the_tree_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_update_restores_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CONTRACT", "SNAPSHOT", "CHANGELOG"):
         copied = tmp_path / getattr(update, name).name
         shutil.copy(getattr(update, name), copied)

@@ -1,4 +1,4 @@
-"""The compiler from end to end: the same bytes each time, up to date, small enough, quick enough, and loud."""
+"""The compiler from end to end: deterministic, up to date, within size and time, and loud about errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kantata_client.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90
-"""Generation takes three on a good machine; the goal is fifteen."""
+"""Seconds. Generation takes three on a good machine; the goal is fifteen."""
 WRITE = "import sys, pathlib; from codegen.compile import write; write(pathlib.Path(sys.argv[1]))"
 
 
@@ -58,28 +58,28 @@ def test_two_runs_write_the_same_bytes(fresh: tuple[Path, Path, float]) -> None:
     assert contents(one) == contents(other)
 
 
-def test_what_is_committed_is_up_to_date(fresh: tuple[Path, Path, float]) -> None:
+def test_committed_code_is_up_to_date(fresh: tuple[Path, Path, float]) -> None:
     assert differences(fresh[0]) == []
     assert contents(fresh[0]) == contents(PACKAGE)
 
 
-def test_it_is_small_enough(fresh: tuple[Path, Path, float]) -> None:
+def test_generated_code_stays_within_its_size(fresh: tuple[Path, Path, float]) -> None:
     files = contents(fresh[0])
     assert len(files) <= 700
     assert sum(each.count(b"\n") for each in files.values()) <= 64_000
 
 
-def test_it_is_quick_enough(fresh: tuple[Path, Path, float]) -> None:
+def test_generation_stays_within_its_time(fresh: tuple[Path, Path, float]) -> None:
     assert fresh[2] < SECONDS
 
 
-def test_nothing_of_the_machine_is_in_it(fresh: tuple[Path, Path, float]) -> None:
+def test_generated_code_names_no_path_and_no_date(fresh: tuple[Path, Path, float]) -> None:
     for name, content in contents(fresh[0]).items():
         assert str(ROOT).encode() not in content, name
         assert b"codegen-" not in content, name
 
 
-def test_differences_name_the_files(tmp_path: Path) -> None:
+def test_differences_name_files(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for folder in (old, new):
         for name in GENERATED:
@@ -101,7 +101,7 @@ def operations_of_the_contract() -> dict[str, dict[str, Any]]:
     return load(CONTRACT)["paths"]
 
 
-def test_no_operation_is_lost(fresh: tuple[Path, Path, float]) -> None:
+def test_every_operation_has_a_method(fresh: tuple[Path, Path, float]) -> None:
     methods = {
         name
         for path in (fresh[0] / "api").glob("*.py")
@@ -117,7 +117,7 @@ def test_no_operation_is_lost(fresh: tuple[Path, Path, float]) -> None:
     assert len(declared) == len(OPERATIONS)
 
 
-def test_a_changed_contract_stops_with_the_name(tmp_path: Path) -> None:
+def test_generation_stops_and_names_what_changed(tmp_path: Path) -> None:
     """An operation that comes without a success response, say: the message names it, and nothing is left out."""
     contract = load(CONTRACT)
     contract["paths"]["/stories/{id}"]["get"]["responses"].pop("200", None)

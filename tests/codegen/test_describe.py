@@ -1,4 +1,4 @@
-"""The facts that the templates print: operations, models, associations; and what stops them."""
+"""The facts that the templates print: operations, models and associations; and what is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def facts(contract: dict[str, Any], semantics: Semantics = NOTHING_KNOWN) -> Fac
     return describe(normalise(resolve(lower(contract)), semantics), semantics, Path())
 
 
-def test_both_dialects_say_the_same() -> None:
+def test_swagger_and_openapi_3_give_equal_facts() -> None:
     one, other = facts(swagger()), facts(openapi())
     assert one.resources == other.resources
     assert one.models == other.models
@@ -75,8 +75,8 @@ def test_models_and_associations() -> None:
     assert {each.name: each.default for each in book.fields}["printed_on"] == "day()"
     assert [each.name for each in book.nested] == ["BookShelf"]
     assert book.key == "books"
-    told = {each.name: (each.model, each.ids, each.key, each.many) for each in book.associations}
-    assert told == {
+    found = {each.name: (each.model, each.ids, each.key, each.many) for each in book.associations}
+    assert found == {
         "author": ("Author", "author_id", "authors", False),
         "sequels": ("Book", "sequel_ids", "books", True),
     }
@@ -144,7 +144,7 @@ STOPS = {
 
 
 @pytest.mark.parametrize("spoil", STOPS, ids=lambda each: each.__name__)
-def test_what_can_not_be_expressed_stops_with_its_name(spoil: Any) -> None:
+def test_refuses_what_cannot_be_expressed_by_name(spoil: Any) -> None:
     contract = swagger()
     spoil(contract)
     with pytest.raises(CodegenError) as caught:

@@ -1,4 +1,4 @@
-"""Hand-written methods of a resource: found by the name of their file, and never hidden by a generated one."""
+"""Hand-written methods: found by the name of their file, and never hidden by generated methods."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def extended(folder: Path, source: str, *operations: str, file: str = "book_shop
     return resource
 
 
-def test_the_file_s_name_says_whose_methods_it_holds(tmp_path: Path) -> None:
+def test_methods_belong_to_the_resource_named_like_their_file(tmp_path: Path) -> None:
     resource = extended(tmp_path, WHOLE, "create", "list")
     assert resource.handwritten == ("_resources.book_shops", "BookShopsMethods")
 
 
-def test_a_resource_without_a_file_has_the_common_base() -> None:
+def test_resources_without_a_file_derive_from_the_common_base() -> None:
     assert [base.__name__ for base in Attachments.__bases__] == ["AttachmentsMethods"]
     assert [base.__name__ for base in Stories.__bases__] == ["Resource"]
 
 
-def test_each_file_of_the_folder_is_some_resource_s() -> None:
+def test_every_file_belongs_to_a_resource() -> None:
     names = {path.stem for path in HANDWRITTEN.glob("*.py")} - {"__init__", "base"}
     assert names
     assert names <= Resources.CLASSES.keys()
@@ -70,7 +70,7 @@ def test_each_file_of_the_folder_is_some_resource_s() -> None:
         ("class BookShopsMethods(Resource:", (), r"book_shops\.py:1: "),
     ],
 )
-def test_a_file_that_does_not_fit_stops(
+def test_refuses_files_without_the_expected_class(
     source: str, operations: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CodegenError, match=said.replace("(Resource)", r"\(Resource\)")) as caught:
@@ -78,6 +78,6 @@ def test_a_file_that_does_not_fit_stops(
     assert str(caught.value).startswith((tmp_path / "book_shops.py").as_posix())
 
 
-def test_a_file_of_no_resource_stops(tmp_path: Path) -> None:
+def test_refuses_files_of_unknown_resources(tmp_path: Path) -> None:
     with pytest.raises(CodegenError, match=r"shops\.py: the contract has no resource 'shops'"):
         extended(tmp_path, WHOLE, file="shops.py")

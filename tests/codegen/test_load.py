@@ -1,4 +1,4 @@
-"""Loading the contract: what comes out, and what is refused with the place named."""
+"""Loading the contract, and errors that name the place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(folder: Path, text: str, name: str = "contract.yaml") -> Path:
     return path
 
 
-def test_the_vendored_contract_is_whole() -> None:
+def test_loads_the_vendored_contract() -> None:
     document = load(CONTRACT)
     assert document["swagger"] == "2.0"
     assert all(path.startswith("/") for path in document["paths"])
@@ -64,18 +64,18 @@ def test_json_and_openapi_3(tmp_path: Path, version: str) -> None:
         ("swagger: '2.0'\npaths: {/a: {get: {[1]: 2}}}", "a key must be a word"),
     ],
 )
-def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_refuses_files_that_are_not_contracts(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(CodegenError, match=r"contract\.yaml") as caught:
         load(write(tmp_path, text))
     assert said in str(caught.value)
 
 
-def test_a_key_given_twice_is_refused_in_json_too(tmp_path: Path) -> None:
+def test_refuses_duplicate_keys_in_json(tmp_path: Path) -> None:
     with pytest.raises(CodegenError, match="'x' is given twice"):
         load_data(write(tmp_path, '{"a": {"x": 1, "x": 2}}', "twice.json"))
 
 
-def test_a_duplicate_is_named_with_its_line(tmp_path: Path) -> None:
+def test_names_the_line_of_a_duplicate_key(tmp_path: Path) -> None:
     with pytest.raises(CodegenError, match=r"contract\.yaml:3 can't be read: key 'a' is given twice"):
         load_data(write(tmp_path, "a: 1\nb: 2\na: 3\n"))
 
@@ -91,7 +91,7 @@ def test_a_duplicate_is_named_with_its_line(tmp_path: Path) -> None:
         ("models.yaml#/Story", "bundle the contract first"),
     ],
 )
-def test_a_reference_that_leads_nowhere_is_refused(tmp_path: Path, target: str, said: str) -> None:
+def test_refuses_references_that_lead_nowhere(tmp_path: Path, target: str, said: str) -> None:
     operation = {"tags": ["a"], "responses": {"200": {"schema": {"$ref": target}}}}
     contract = {"swagger": "2.0", "paths": {"/stories": {"get": operation}}, "definitions": {"Story": {}}}
     with pytest.raises(CodegenError) as caught:
@@ -99,6 +99,6 @@ def test_a_reference_that_leads_nowhere_is_refused(tmp_path: Path, target: str, 
     assert said in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_refuses_missing_files(tmp_path: Path) -> None:
     with pytest.raises(CodegenError, match="can't be read"):
         load(tmp_path / "nothing.yaml")

@@ -1,4 +1,4 @@
-"""Contracts changed at random: right code with the right entries in the diff, or a refusal that names the place."""
+"""Random mutations of a small contract: valid code with matching changes, or an error that names the place."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def facts(contract: Json) -> Facts:
 
 
 @pytest.mark.parametrize("seed", range(MUTATIONS))
-def test_a_mutation_becomes_right_code_or_is_refused_with_its_place(tmp_path: Path, seed: int) -> None:
+def test_small_contract_mutations_become_valid_code_or_located_errors(tmp_path: Path, seed: int) -> None:
     import yaml
 
     chance = random.Random(seed)

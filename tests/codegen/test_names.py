@@ -40,7 +40,7 @@ def test_the_rule_of_the_path(operation: str, expected: tuple[str, str]) -> None
     assert names.resource_and_method(method.lower(), path, COLLECTIONS) == expected
 
 
-def test_a_namespace_is_no_collection() -> None:
+def test_namespaces_are_not_collections() -> None:
     assert not COLLECTIONS & {"foreign_exchange", "scheduled_jobs", "me", "invite", "event_types"}
 
 

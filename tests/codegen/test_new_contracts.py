@@ -1,4 +1,4 @@
-"""What the next contract may bring: it becomes right code, or it stops the generation with place and way out."""
+"""What the next contract may contain: it becomes valid code, or an error with the place and a way out."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def share(contract: Json) -> None:
 
 
 @pytest.mark.parametrize("dialect", [swagger, openapi])
-def test_what_is_shared_reads_like_what_is_not(dialect: Callable[[], Json]) -> None:
+def test_shared_parts_read_like_unshared_ones(dialect: Callable[[], Json]) -> None:
     contract = dialect()
     share(contract)
     before, expected = copy.deepcopy(contract), facts(dialect())
@@ -108,7 +108,7 @@ def test_what_is_shared_reads_like_what_is_not(dialect: Callable[[], Json]) -> N
         (envelope("#/definitions/", authors="Author"), "one", "Author"),
     ],
 )
-def test_a_shared_answer_is_what_it_is(schema: Json, result: str, model: str) -> None:
+def test_shared_responses_keep_their_kind(schema: Json, result: str, model: str) -> None:
     contract = swagger()
     contract["definitions"]["Shared"] = schema
     contract["paths"]["/books/{id}/lend"]["put"]["responses"] = {
@@ -118,7 +118,7 @@ def test_a_shared_answer_is_what_it_is(schema: Json, result: str, model: str) ->
     assert (lent.result, lent.model) == (result, model)
 
 
-def test_a_body_may_use_definitions() -> None:
+def test_bodies_may_use_definitions() -> None:
     contract = swagger()
     contract["definitions"]["Colour"] = {"type": "string", "enum": ["red", "blue"]}
     contract["definitions"]["Cover"] = {
@@ -135,18 +135,18 @@ def test_a_body_may_use_definitions() -> None:
 # --- enums -----------------------------------------------------------------------------------------
 
 
-def test_what_is_received_reads_whatever_its_value_is() -> None:
+def test_received_values_are_not_restricted() -> None:
     contract = swagger()
     contract["definitions"]["Colour"] = {"type": "string", "enum": ["red", "blue"]}
     contract["definitions"]["Author"]["properties"]["colour"] = {"$ref": "#/definitions/Colour"}
     author = next(each for each in facts(contract).models if each.name == "Author")
-    told = {each.name: (each.annotation, each.description) for each in author.fields}
-    assert told["standing"] == ("str | None", "As we see it. Known values: `new`, `known`.")
-    assert told["prizes"] == ("list[int] | None", "Known values: `1`, `2`.")
-    assert told["colour"] == ("str | None", "Known values: `red`, `blue`.")
+    fields = {each.name: (each.annotation, each.description) for each in author.fields}
+    assert fields["standing"] == ("str | None", "As we see it. Known values: `new`, `known`.")
+    assert fields["prizes"] == ("list[int] | None", "Known values: `1`, `2`.")
+    assert fields["colour"] == ("str | None", "Known values: `red`, `blue`.")
 
 
-def test_what_is_given_has_the_kind_of_its_values() -> None:
+def test_enums_in_arguments_keep_the_type_of_their_values() -> None:
     contract = swagger()
     listed = contract["paths"]["/books"]["get"]["parameters"]
     listed += [
@@ -158,7 +158,7 @@ def test_what_is_given_has_the_kind_of_its_values() -> None:
     assert (found["shelf_id"].kind, found["shelf_id"].values) == ("string", ("str", "all"))
 
 
-def test_an_alias_is_not_named_like_a_class_beside_it() -> None:
+def test_aliases_avoid_the_names_of_classes() -> None:
     contract = swagger()
     contract["paths"]["/books"]["get"]["parameters"].append(
         {"in": "query", "name": "book", "type": "string", "enum": ["old", "new"]}
@@ -297,13 +297,13 @@ STOPS: dict[str, tuple[Callable[[Json], None], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", STOPS)
-def test_it_stops_with_the_name(name: str) -> None:
-    change, told = STOPS[name]
+def test_refuses_unsupported_contracts_by_name(name: str) -> None:
+    change, expected = STOPS[name]
     contract = swagger()
     change(contract)
     with pytest.raises(CodegenError) as caught:
         facts(contract)
-    for part in told:
+    for part in expected:
         assert part in str(caught.value)
 
 
@@ -315,7 +315,7 @@ def test_it_stops_with_the_name(name: str) -> None:
         ("application/x-www-form-urlencoded", "application/vnd.kantata.v1+json"),
     ],
 )
-def test_of_several_media_types_json_is_chosen(medias: tuple[str, ...]) -> None:
+def test_chooses_json_of_several_media_types(medias: tuple[str, ...]) -> None:
     contract = openapi()
     body = contract["paths"]["/books"]["post"]["requestBody"]["content"]["application/json"]
     other = {"schema": {"type": "object", "properties": {"wrong": TEXT}}}
@@ -325,7 +325,7 @@ def test_of_several_media_types_json_is_chosen(medias: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("lacking", ["host", "consumes", "produces"])
-def test_what_is_not_needed_may_be_missing(lacking: str) -> None:
+def test_optional_parts_may_be_missing(lacking: str) -> None:
     contract = swagger()
     del contract[lacking]
     listed = contract["paths"]["/books"]["get"]
@@ -334,20 +334,20 @@ def test_what_is_not_needed_may_be_missing(lacking: str) -> None:
     assert operation(contract, "GET /books").description == ""
 
 
-def test_patch_is_an_update() -> None:
+def test_patch_becomes_update() -> None:
     contract = swagger()
     added("/books/{id}", "patch")(contract)
     assert operation(contract, "PATCH /books/{id}").name == "update"
 
 
-def test_names_can_give_the_resource_too() -> None:
+def test_names_can_set_the_resource() -> None:
     semantics = attrs.evolve(NOTHING_KNOWN, names={"PUT /books/{id}/lend": "loans.start"})
     found = operation(swagger(), "PUT /books/{id}/lend", semantics)
     assert (found.resource, found.name) == ("loans", "start")
 
 
 @pytest.mark.parametrize(
-    ("fact", "told"),
+    ("fact", "message"),
     [
         ({"names": {"GET /books": "list"}}, "'list' without this line; delete"),
         ({"results": {"GET /books": "page"}}, "'page' is so without this line"),
@@ -364,10 +364,10 @@ def test_names_can_give_the_resource_too() -> None:
     ],
     ids=str,
 )
-def test_a_fact_that_does_not_hold_stops(fact: Any, told: str) -> None:
+def test_refuses_semantics_that_do_not_hold(fact: Any, message: str) -> None:
     with pytest.raises(CodegenError) as caught:
         facts(swagger(), attrs.evolve(NOTHING_KNOWN, **fact))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.facts
     assert caught.value.place[0] in fact
 
@@ -381,7 +381,7 @@ def places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("dialect", [swagger, openapi])
-def test_nothing_wrong_at_any_place_ends_in_a_traceback(dialect: Callable[[], Json]) -> None:
+def test_wrong_values_anywhere_end_in_located_errors(dialect: Callable[[], Json]) -> None:
     wrong = cycle([None, [], 7, {}, "x", ["x"], True, {"x": None}, {"$ref": 7}, {"$ref": "#/paths"}, [None]])
     stopped = 0
     for place in places(dialect()):
@@ -422,7 +422,7 @@ def line_of(path: Path, part: str) -> int:
 
 @pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "message"),
     [
         ("overlay.yaml", "['/story_state_changes']", "['/story_state_chages']", "selects nothing"),
         (
@@ -444,18 +444,18 @@ def line_of(path: Path, part: str) -> int:
         ("semantics.yaml", "  - GET /workspaces", "\t- GET /workspaces", "can't be read: found a"),
     ],
 )
-def test_a_slip_in_the_overrides_is_named_with_its_line(
-    tmp_path: Path, name: str, old: str, new: str, told: str
+def test_names_the_line_of_a_mistake_in_overrides(
+    tmp_path: Path, name: str, old: str, new: str, message: str
 ) -> None:
     copied = overrides(tmp_path, name, old, new)
     line = line_of(OVERRIDES / name, old.splitlines()[0])
     with pytest.raises(CodegenError) as caught:
         understand(CONTRACT, copied)
     assert str(caught.value).startswith(f"{(copied / name).as_posix()}:{line}")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_an_operation_and_a_definition_are_named_with_their_lines(tmp_path: Path) -> None:
+def test_names_the_lines_of_operations_and_definitions(tmp_path: Path) -> None:
     text = CONTRACT.read_text(encoding="utf-8")
     for old, new, at in (
         ("\n  /skills/{id}:\n", "\n  /skills/{id}:\n    head: {}\n", "head: {}"),
@@ -471,7 +471,7 @@ def test_an_operation_and_a_definition_are_named_with_their_lines(tmp_path: Path
 
 @pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("required: true", "requried: true", "`requried` is not a word of .*; did you mean 'required'"),
         ("        type: integer", "        tpye: integer", "`tpye` is not a word"),
@@ -483,13 +483,13 @@ def test_an_operation_and_a_definition_are_named_with_their_lines(tmp_path: Path
         ("        type: integer\n        format: int32\n", "", "'story_id' lacks `type`"),
     ],
 )
-def test_a_slip_inside_an_update_stops(tmp_path: Path, old: str, new: str, told: str) -> None:
-    with pytest.raises(CodegenError, match=told):
+def test_refuses_mistakes_inside_an_update(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(CodegenError, match=message):
         understand(CONTRACT, overrides(tmp_path, "overlay.yaml", old, new))
 
 
 @pytest.mark.usefixtures("loaded")
-def test_what_an_overlay_calls_names_is_free(tmp_path: Path) -> None:
+def test_names_in_an_update_are_not_checked_as_keywords(tmp_path: Path) -> None:
     copied = overrides(
         tmp_path, "overlay.yaml", "      AccessGroup:", "      Requried: {type: object}\n      AccessGroup:"
     )
@@ -500,7 +500,7 @@ def test_what_an_overlay_calls_names_is_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "message"),
     [
         ("model.py.jinja", "{{ notice }}", "{{ notise }}", r"model\.py\.jinja:\d+: 'notise' is undefined"),
         ("model.py.jinja", "field.annotation", "field.anotation", r"model\.py\.jinja:\d+: .*'anotation'"),
@@ -520,16 +520,16 @@ def test_what_an_overlay_calls_names_is_free(tmp_path: Path) -> None:
         ("arguments.jinja", "argument.many and", "argument.mny and", r"arguments\.jinja:\d+: .*'mny'"),
     ],
 )
-def test_a_wrong_template_is_named_with_its_line(
-    tmp_path: Path, name: str, old: str, new: str, told: str
+def test_names_the_line_of_a_mistake_in_a_template(
+    tmp_path: Path, name: str, old: str, new: str, message: str
 ) -> None:
     templates = overrides(tmp_path, f"templates/{name}", old, new) / "templates"
-    with pytest.raises(CodegenError, match=told):
+    with pytest.raises(CodegenError, match=message):
         render(facts(swagger()), templates, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("def f(a, a): pass", "duplicate argument"),
         ("class A:\n    def f(self): pass\n    async def f(self): pass", "'f' is there a second time"),
@@ -540,8 +540,8 @@ def test_a_wrong_template_is_named_with_its_line(
         ("def f(:", "invalid syntax"),
     ],
 )
-def test_what_hides_something_is_no_module(text: str, told: str) -> None:
-    with pytest.raises(SyntaxError, match=re.escape(told)) as caught:
+def test_refuses_modules_that_bind_a_name_twice(text: str, message: str) -> None:
+    with pytest.raises(SyntaxError, match=re.escape(message)) as caught:
         check(text)
     assert caught.value.lineno
 
@@ -557,16 +557,16 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]
     contract["definitions"]["Skill"]["properties"]["level"] = {"type": "string", "enum": ["low", "high"]}
     path = folder / "specification.yaml"
     path.write_text(json.dumps(contract), encoding="utf-8")
-    told = write(folder, path)
-    return folder, [each.id for resource in told.resources for each in resource.operations]
+    facts = write(folder, path)
+    return folder, [each.id for resource in facts.resources for each in resource.operations]
 
 
-def test_an_enum_in_an_answer_is_read(generated: tuple[Path, list[str]]) -> None:
+def test_enums_in_responses_are_documented_not_enforced(generated: tuple[Path, list[str]]) -> None:
     assert "level: str | None = None" in (generated[0] / "models" / "skill.py").read_text()
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "message"),
     [
         (
             "models/skill.py",
@@ -590,8 +590,8 @@ def test_an_enum_in_an_answer_is_read(generated: tuple[Path, list[str]]) -> None
         ),
     ],
 )
-def test_generated_code_that_is_wrong_is_refused(
-    generated: tuple[Path, list[str]], tmp_path: Path, name: str, old: str, new: str, told: str
+def test_verify_refuses_wrong_code(
+    generated: tuple[Path, list[str]], tmp_path: Path, name: str, old: str, new: str, message: str
 ) -> None:
     folder, operations = generated
     for each in ("api", "models", "operations"):
@@ -601,10 +601,10 @@ def test_generated_code_that_is_wrong_is_refused(
     (tmp_path / name).write_text(text.replace(old, new, 1))
     with pytest.raises(CodegenError) as caught:
         verify(tmp_path, operations)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_collection_named_like_a_part_of_the_client_is_refused(tmp_path: Path) -> None:
+def test_refuses_collections_named_like_attributes_of_the_client(tmp_path: Path) -> None:
     word = "drift"
     contract = copy.deepcopy(PUBLISHED)
     contract["paths"][f"/{word}"] = {"get": PUBLISHED["paths"]["/skills"]["get"]}
@@ -614,7 +614,7 @@ def test_a_collection_named_like_a_part_of_the_client_is_refused(tmp_path: Path)
         write(tmp_path, path)
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_folders_are_replaced_as_a_whole(tmp_path: Path) -> None:
     committed, fresh = tmp_path / "api", tmp_path / "fresh"
     fresh.mkdir()
     (fresh / "new.py").write_text("x = 1\n")
@@ -625,7 +625,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         (committed / "old.py").write_text("x = 2\n")
 
 
-def test_the_command_says_it_in_one_line() -> None:
+def test_command_prints_errors_without_traceback() -> None:
     """Facts that do not fit, on the command line: the message, no traceback."""
     assert load_data(OVERRIDES / "semantics.yaml")
     code = (

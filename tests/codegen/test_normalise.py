@@ -1,4 +1,4 @@
-"""One regular OpenAPI 3 document of either dialect; what can't be expressed stops the generation with its name."""
+"""Normalising either dialect; what can't be expressed is refused by name."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def by_id(contract: Contract) -> dict[str, OperationNode]:
     return {node.id: node for node in contract.operations}
 
 
-def test_both_dialects_become_the_same() -> None:
+def test_both_dialects_become_equal_nodes() -> None:
     assert normalised(swagger()) == normalised(openapi())
 
 
 @pytest.mark.parametrize("contract", [swagger, openapi])
-def test_the_contract_is_not_changed(contract: Callable[[], Json]) -> None:
+def test_normalising_leaves_its_input_alone(contract: Callable[[], Json]) -> None:
     given, before = contract(), contract()
     normalised(given)
     assert given == before
 
 
 @pytest.mark.parametrize("contract", [swagger, openapi])
-def test_shared_parts_are_told_apart(contract: Callable[[], Json]) -> None:
+def test_shared_parts_are_copied(contract: Callable[[], Json]) -> None:
     """As YAML's aliases make them: the small contract names one response five times."""
     given = contract()
     items = given["paths"]
@@ -50,7 +50,7 @@ def test_shared_parts_are_told_apart(contract: Callable[[], Json]) -> None:
     assert by_id(normalised(given))["POST /books"].model == "Book"
 
 
-def test_every_operation_asks_for_the_token() -> None:
+def test_every_operation_requires_the_token() -> None:
     document = normalised(swagger()).as_openapi()
     assert document["security"] == [{"token": []}]
     assert document["servers"] == [{"url": "https://library.example/v1"}]
@@ -71,11 +71,11 @@ def test_every_field_of_a_response_may_be_null_or_missing() -> None:
 
 
 def test_operations_get_resource_name_and_result() -> None:
-    told = {
+    found = {
         name: (each.resource, each.name, each.result, each.model, each.key)
         for name, each in by_id(normalised(swagger())).items()
     }
-    assert told == {
+    assert found == {
         "GET /books": ("books", "list", "page", "Book", "books"),
         "POST /books": ("books", "create", "one", "Book", "books"),
         "GET /books/{id}": ("books", "get", "one", "Book", "books"),
@@ -189,7 +189,7 @@ STOPS: dict[Callable[[Json], None], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("spoil", STOPS, ids=lambda each: each.__name__)
-def test_what_can_not_be_expressed_stops_with_its_name(spoil: Callable[[Json], None]) -> None:
+def test_refuses_what_cannot_be_expressed_by_name(spoil: Callable[[Json], None]) -> None:
     contract = swagger()
     spoil(contract)
     with pytest.raises(CodegenError) as caught:
@@ -198,7 +198,7 @@ def test_what_can_not_be_expressed_stops_with_its_name(spoil: Callable[[Json], N
         assert part in str(caught.value)
 
 
-def test_a_name_in_the_semantics_settles_a_collision() -> None:
+def test_semantics_names_resolve_collisions() -> None:
     contract = swagger()
     two_methods_of_one_name(contract)
     semantics = attrs.evolve(NOTHING_KNOWN, names={"PUT /books/lend": "lend_all"})

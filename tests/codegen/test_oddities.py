@@ -1,4 +1,4 @@
-"""Every contradiction that overrides/README.md says is corrected reads right in the corrected contract."""
+"""Every correction listed in overrides/README.md holds in the corrected contract."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def words(description: str) -> list[str]:
     return re.findall(r"`([^`]+)`", description)
 
 
-def test_nothing_else_is_lost() -> None:
+def test_overlay_keeps_everything_else() -> None:
     published = load(ROOT / "openapi" / "specification.yaml")
     assert CONTRACT["paths"].keys() == published["paths"].keys()
     for path, item in published["paths"].items():
@@ -60,7 +60,7 @@ def test_nothing_else_is_lost() -> None:
     assert published["definitions"].keys() <= CONTRACT["definitions"].keys()
 
 
-def test_the_overlay_names_the_contract() -> None:
+def test_overlay_names_the_contract_it_extends() -> None:
     assert (ROOT / "overrides" / OVERLAY["extends"]).resolve() == ROOT / "openapi" / "specification.yaml"
 
 
@@ -71,7 +71,7 @@ def test_every_path_and_definition_in_a_target_exists() -> None:
         assert [each for each in named if each not in CONTRACT["paths"] and each not in DEFINITIONS] == []
 
 
-def test_every_correction_says_why() -> None:
+def test_every_correction_has_a_reason() -> None:
     assert [each["target"] for each in OVERLAY["actions"] if not each["description"].endswith(".")] == []
 
 
@@ -86,7 +86,7 @@ def test_every_correction_says_why() -> None:
         ("GET /workspaces/{id}", "include_archived", "boolean"),
     ],
 )
-def test_filters_that_were_only_described(name: str, parameter: str, kind: str) -> None:
+def test_described_filters_are_declared(name: str, parameter: str, kind: str) -> None:
     declared = parameters(name)[parameter]
     assert (declared["in"], declared["type"]) == ("query", kind)
     assert declared.get("required", False) == (parameter == "story_id")
@@ -100,7 +100,7 @@ def test_every_default_order_is_one_of_its_values() -> None:
 
 
 @pytest.mark.parametrize("parameter", ["csv_file", "body"])
-def test_rates_come_either_way(parameter: str) -> None:
+def test_exchange_rates_come_as_file_or_list(parameter: str) -> None:
     declared = parameters("POST /foreign_exchange/exchange_tables/{id}/rates")[parameter]
     assert declared["required"] is False
 
@@ -132,7 +132,7 @@ def test_link_text_and_url_are_not_swapped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["POST /custom_field_values", "PUT /custom_field_values/{id}"])
-def test_custom_field_values_are_of_any_type(name: str) -> None:
+def test_custom_field_values_take_any_type(name: str) -> None:
     assert body(name)["value"].keys() == {"description"}
     for definition in ("CustomFieldValue", "CustomFields::ChoiceValue", "CustomFields::CurrencyValue"):
         assert DEFINITIONS[definition]["properties"]["value"].keys() == {"description"}
@@ -203,7 +203,7 @@ def test_story_follows_are_listed_by_page() -> None:
         assert follows[name] == others[name]
 
 
-def test_an_updated_report_export_is_the_one_that_get_gives() -> None:
+def test_updating_a_report_export_returns_what_get_returns() -> None:
     path = "/scheduled_jobs/insights_report_exports/{id}"
 
     def types(schema: Any) -> Any:
@@ -234,7 +234,7 @@ ROWS = "/rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows"
         (f"PUT {ROWS}/{{role_id}}", "rate_card_table_rows", "RateCardTableRow"),
     ],
 )
-def test_maps_are_maps(name: str, key: str, definition: str) -> None:
+def test_maps_are_keyed_by_id(name: str, key: str, definition: str) -> None:
     assert held(name, key) == definition
     assert "properties" not in response(name)["properties"][key]
 

@@ -64,7 +64,7 @@ def test_remove_takes_out_objects_and_entries(document: dict[str, Any]) -> None:
     assert result["definitions"]["A"]["properties"] == {}
 
 
-def test_remove_of_something_and_what_it_holds(document: dict[str, Any]) -> None:
+def test_remove_takes_nested_matches(document: dict[str, Any]) -> None:
     result = apply(document, overlay({"target": "$.definitions..*[?@.n || @.type]", "remove": True}))
     assert "properties" not in result["definitions"]["A"]
 
@@ -79,7 +79,7 @@ def test_actions_apply_in_order(document: dict[str, Any]) -> None:
     assert result["definitions"]["A"]["properties"]["n"] == {"description": "anything"}
 
 
-def test_what_is_merged_is_shared_by_nothing(document: dict[str, Any]) -> None:
+def test_merged_values_are_copied(document: dict[str, Any]) -> None:
     shared = {"type": "string"}  # as a YAML anchor gives it
     result = apply(document, overlay({"target": "$.paths.*.get", "update": {"x-1": shared, "x-2": shared}}))
     result["paths"]["/a"]["get"]["x-1"]["type"] = "integer"
@@ -117,7 +117,7 @@ def test_true_replaces_one(document: dict[str, Any]) -> None:
         ({"target": "$.definitions.A", "update": {"items": {"$ref": "#/definitions/B"}}}, "#/definitions/B"),
     ],
 )
-def test_a_correction_that_does_not_apply_is_an_error(
+def test_refuses_corrections_that_do_not_apply(
     document: dict[str, Any], action: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(CodegenError, match=said):
@@ -138,13 +138,13 @@ def test_a_correction_that_does_not_apply_is_an_error(
         ({"actions": [{"update": {}}]}, "overlay action 1 lacks `target`"),
     ],
 )
-def test_what_is_no_overlay_is_refused(document: dict[str, Any], broken: dict[str, Any], said: str) -> None:
+def test_refuses_invalid_overlays(document: dict[str, Any], broken: dict[str, Any], said: str) -> None:
     with pytest.raises(CodegenError) as caught:
         apply(document, overlay({"target": "$", "update": {"x-a": 1}}) | broken)
     assert said in str(caught.value)
 
 
-def test_extensions_are_left_alone(document: dict[str, Any]) -> None:
+def test_extensions_are_ignored(document: dict[str, Any]) -> None:
     action = {"target": "$", "description": "why", "update": {"x-a": 1}, "x-note": "n"}
     more = {"x-b": 2, "extends": "contract.yaml"}
     assert apply(document, overlay(action, **more))["x-a"] == 1
@@ -163,7 +163,7 @@ def replacing(**action: Any) -> dict[str, Any]:
     return apply(document, whole)["definitions"]["Book"]["properties"]
 
 
-def test_a_value_is_replaced_where_the_expected_one_stands() -> None:
+def test_x_replace_replaces_the_expected_value() -> None:
     found = replacing(**{"x-was": {"type": "string"}, "x-replace": {"type": "integer"}})
     assert found == {"size": {"type": "integer"}}
     assert replacing(
@@ -172,7 +172,7 @@ def test_a_value_is_replaced_where_the_expected_one_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "message"),
     [
         ({"x-was": {"type": "integer"}, "x-replace": {"type": "number"}}, "look at it again"),
         (
@@ -189,13 +189,13 @@ def test_a_value_is_replaced_where_the_expected_one_stands() -> None:
         ({"remove": True, "x-test": "$["}, "`x-test` is not a JSONPath"),
     ],
 )
-def test_an_action_that_no_longer_fits_stops(action: dict[str, Any], told: str) -> None:
+def test_refuses_actions_that_no_longer_fit(action: dict[str, Any], message: str) -> None:
     with pytest.raises(CodegenError) as caught:
         replacing(**action)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_every_correction_of_a_type_records_what_was_there() -> None:
+def test_type_corrections_record_the_old_type() -> None:
     """One that the service makes itself is noticed, whichever it is."""
     overlay = load_data(OVERRIDES / "overlay.yaml")
     replacements = [each for each in overlay["actions"] if "x-replace" in each]

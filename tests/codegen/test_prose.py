@@ -1,4 +1,4 @@
-"""Each family of phrases, in several wordings, and what only looks like one of them."""
+"""Each family of phrases in several wordings, and look-alikes that must not match."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from codegen.prose import (
     OPTIONAL,
     RATE,
     bulk_limit,
+    captured,
     default_of,
     is_list,
     most,
     plain,
     read_associations,
     says,
-    told,
     values_in,
 )
 
@@ -52,7 +52,7 @@ def test_lists(text: str) -> None:
         "",
     ],
 )
-def test_what_is_no_list(text: str) -> None:
+def test_texts_that_are_not_lists(text: str) -> None:
     assert not is_list("thing", text)
 
 
@@ -107,7 +107,7 @@ def test_values(text: str, values: tuple[str, ...]) -> None:
     assert values_in(plain(text))[0] == values
 
 
-def test_values_are_taken_out_of_the_text() -> None:
+def test_values_are_removed_from_the_text() -> None:
     assert values_in("Sort order. Valid values: `a`, and `b`. Ties by id.")[1] == "Sort order. Ties by id."
 
 
@@ -148,7 +148,7 @@ def test_associations_as_html() -> None:
 
 
 @pytest.mark.parametrize("line", ["- `user`", "- user: User", "and others"])
-def test_an_association_that_can_not_be_read_stops(line: str) -> None:
+def test_refuses_unreadable_associations(line: str) -> None:
     with pytest.raises(CodegenError, match=r"GET /x: .*(can't be read|does not describe)"):
         read_associations("GET /x", f"Any of:\n- `a` (A)\n{line}", ("paths", "/x", "get"))
 
@@ -163,11 +163,11 @@ def test_an_association_that_can_not_be_read_stops(line: str) -> None:
         "Requires `include=user`.",
     ],
 )
-def test_fields_that_an_association_brings(text: str) -> None:
-    assert told(BOUND, text) == "user"
+def test_include_bound_fields(text: str) -> None:
+    assert captured(BOUND, text) == "user"
 
 
-def test_fields_on_demand() -> None:
+def test_optional_fields() -> None:
     assert says(OPTIONAL, "Only returned when requested through the optional_fields param.")
     assert says(OPTIONAL, "Returned only when named in `optional_fields`.")
     assert not says(OPTIONAL, "This field is optional.")
@@ -224,6 +224,6 @@ def test_deprecations() -> None:
     assert not says(DEPRECATED, "Finds undeprecated records.")
 
 
-def test_boilerplate_goes() -> None:
+def test_boilerplate_is_removed() -> None:
     text = "<b>All</b> of [them](https://x.example/a), **really**<br/>and &lt;more&gt;"
     assert plain(text) == "All of them, really\nand <more>"

@@ -1,4 +1,4 @@
-"""The published file itself, in a publisher's words and in any dialect, becomes the same code as our vendored one."""
+"""The published style in any dialect gives the same code as the vendored contract."""
 
 from __future__ import annotations
 

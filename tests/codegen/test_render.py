@@ -1,4 +1,4 @@
-"""The text of generated code, and a small contract all the way to modules that can be used."""
+"""The text of generated code, and a small contract rendered to working modules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_sentences(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['say "x"', 'three """ quotes', "back\\slash", 'ends in "', "\\"])
-def test_any_prose_fits_into_a_docstring(text: str) -> None:
+def test_any_text_fits_into_a_docstring(text: str) -> None:
     module = ast.parse(f'def f():\n    """{docstring(text, 4)}"""\n')
     assert ast.get_docstring(module.body[0])  # type: ignore[arg-type]
 
@@ -39,7 +39,7 @@ def test_docstrings_are_wrapped_and_indented() -> None:
     assert lines[-1].strip() == "second"
 
 
-def test_one_or_many() -> None:
+def test_list_arguments_take_one_or_many() -> None:
     assert one_or_many("Sequence[int | str]") == "int | str | Iterable[int | str]"
 
 
@@ -82,7 +82,7 @@ def test_a_small_contract(tmp_path: Path) -> None:
     assert "Source: GET /books/{id}" in (ast.get_docstring(methods["get"]) or "")
 
 
-def test_prose_can_not_break_out_of_the_code(tmp_path: Path) -> None:
+def test_text_cannot_break_out_of_the_code(tmp_path: Path) -> None:
     contract = swagger()
     nasty = 'x"""\nimport os  # {{ 7 * 7 }} \\'
     listed = contract["paths"]["/books"]["get"]

@@ -1,4 +1,4 @@
-"""The facts in overrides/semantics.yaml: complete, true to the contract, and refused when they are not."""
+"""The facts in overrides/semantics.yaml: complete, consistent with the contract, and otherwise refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_bulk_limits_are_those_of_the_descriptions() -> None:
     assert listed == stated | told_otherwise
 
 
-def test_limits_that_are_not_stated_have_a_default() -> None:
+def test_unstated_limits_have_a_default() -> None:
     assert SEMANTICS.bulk_limit("POST /stories") == 300
     assert SEMANTICS.bulk_limit("DELETE /time_entries") == 100
     assert SEMANTICS.bulk_create["POST /time_off_entries"] is None
@@ -107,7 +107,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         (changed("types", {"Resource": 1}), "not an envelope key"),
     ],
 )
-def test_what_does_not_fit_the_contract_is_refused(tmp_path: Path, data: dict[str, Any], said: str) -> None:
+def test_refuses_facts_that_do_not_fit_the_contract(tmp_path: Path, data: dict[str, Any], said: str) -> None:
     path = tmp_path / "semantics.json"
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(CodegenError, match=r"semantics\.json") as caught:

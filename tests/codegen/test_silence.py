@@ -1,4 +1,4 @@
-"""Nothing becomes wrong code in silence: each of these is right, or refused with its place and a way out."""
+"""Nothing becomes wrong code in silence: each contract here is read correctly, or refused with place and way out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def body(contract: Json) -> Json:
 # --- right -------------------------------------------------------------------------------------
 
 
-def test_an_object_composed_in_a_body_is_merged() -> None:
+def test_allof_in_a_body_is_merged() -> None:
     contract = swagger()
     book = body(contract)["properties"]["book"]
     extra = {"type": "object", "properties": {"pages": {"type": "integer"}}, "required": ["pages"]}
@@ -65,7 +65,7 @@ def test_an_object_composed_in_a_body_is_merged() -> None:
     }
 
 
-def test_a_format_that_changes_no_type_is_text() -> None:
+def test_other_formats_are_text() -> None:
     contract = swagger()
     contract["definitions"]["Author"]["properties"]["key"] = {"type": "string", "format": "uuid"}
     contract["paths"]["/books"]["get"]["parameters"].append(
@@ -76,14 +76,14 @@ def test_a_format_that_changes_no_type_is_text() -> None:
     assert {each.name: each.annotation for each in operation(contract, "GET /books").query}["key"] == "str"
 
 
-def test_a_range_of_statuses_is_a_success() -> None:
+def test_2xx_is_a_success() -> None:
     contract = swagger()
     responses = contract["paths"]["/books"]["get"]["responses"]
     contract["paths"]["/books"]["get"]["responses"] = {"2XX": responses["200"]}
     assert operation(contract, "GET /books").result == "page"
 
 
-def test_an_answer_that_is_no_json_is_a_file() -> None:
+def test_responses_other_than_json_are_files() -> None:
     contract = swagger()
     contract["paths"]["/books/{id}"]["get"]["produces"] = ["text/csv"]
     assert operation(contract, "GET /books/{id}").result == "file"
@@ -95,14 +95,14 @@ def test_an_answer_that_is_no_json_is_a_file() -> None:
     assert operation(contract, "GET /books/{id}").result == "file"
 
 
-def test_include_may_be_a_formal_list() -> None:
+def test_include_may_be_an_array_with_an_enum() -> None:
     contract = swagger()
     include = contract["paths"]["/books"]["get"]["parameters"][0]
     include |= {"type": "array", "items": {"type": "string", "enum": ["author", "sequels"]}}
     assert operation(contract, "GET /books") == operation(swagger(), "GET /books")
 
 
-def test_deprecation_is_told() -> None:
+def test_deprecations_reach_the_docstrings() -> None:
     contract = swagger()
     contract["paths"]["/books"]["get"]["deprecated"] = True
     contract["paths"]["/books"]["get"]["parameters"][-1]["deprecated"] = True
@@ -111,7 +111,7 @@ def test_deprecation_is_told() -> None:
     assert [each.name for each in found.query if each.deprecated] == ["except"]
 
 
-def test_one_of_several_objects_is_any_json() -> None:
+def test_oneof_is_any_json() -> None:
     contract = swagger()
     one_of = [{"$ref": "#/definitions/Author"}, {"$ref": "#/definitions/Library::Book"}]
     contract["definitions"]["Author"]["properties"]["favourite"] = {"oneOf": one_of}
@@ -119,7 +119,7 @@ def test_one_of_several_objects_is_any_json() -> None:
     assert {each.name: each.annotation for each in author.fields}["favourite"] == "object | None"
 
 
-def test_a_wrapper_can_be_decided() -> None:
+def test_semantics_decide_the_wrapper() -> None:
     contract = swagger()
     body(contract)["properties"]["options"] = {"type": "object", "properties": {"x": {"type": "string"}}}
     decided = attrs.evolve(NOTHING_KNOWN, wrappers={"POST /books": None})
@@ -221,7 +221,7 @@ REFUSED: dict[Callable[[Json], None], tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("spoil", REFUSED, ids=lambda each: each.__name__)
-def test_it_is_refused_with_a_way_out(spoil: Callable[[Json], None]) -> None:
+def test_refusals_name_a_way_out(spoil: Callable[[Json], None]) -> None:
     contract = swagger()
     spoil(contract)
     with pytest.raises(CodegenError) as caught:
@@ -231,7 +231,7 @@ def test_it_is_refused_with_a_way_out(spoil: Callable[[Json], None]) -> None:
 
 
 @pytest.mark.parametrize("key", ["host", "basePath"])
-def test_another_address_is_refused(key: str) -> None:
+def test_refuses_another_address(key: str) -> None:
     contract = {"swagger": "2.0", "host": "api.mavenlink.com", "basePath": "/api/v1"}
     check_address(contract)
     with pytest.raises(CodegenError, match="the client calls https://api"):
@@ -244,7 +244,7 @@ def test_another_address_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("<!DOCTYPE html><html><body>Sign in</body></html>", "looks like a sign-in page"),
         ("\n  <html>", "looks like a sign-in page"),
@@ -264,10 +264,10 @@ def test_another_address_is_refused(key: str) -> None:
         ("\x00\x01", "can't be read"),
     ],
 )
-def test_a_file_that_is_no_contract_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+def test_refuses_other_files_with_their_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "specification.yaml"
     path.write_text(text)
-    with pytest.raises(CodegenError, match=told) as caught:
+    with pytest.raises(CodegenError, match=message) as caught:
         load_data(path)
     assert re.match(rf"{re.escape(path.as_posix())}:\d+", str(caught.value))
 
@@ -275,7 +275,7 @@ def test_a_file_that_is_no_contract_is_refused_with_its_line(tmp_path: Path, tex
 # --- all at once -------------------------------------------------------------------------------
 
 
-def test_all_errors_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+def test_reports_all_errors_at_once_with_their_lines(tmp_path: Path) -> None:
     text = CONTRACT.read_text(encoding="utf-8")
     faults = {
         "\n  /skills/{id}:\n": "\n  /skills/{id}:\n    head: {}\n",
@@ -291,12 +291,12 @@ def test_all_errors_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         understand(path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    for line, told in zip(
+    for line, message in zip(
         sorted(lines, key=_number), ("SkillCategory", "TRACE /roles/{id}", "HEAD /skills/{id}"), strict=True
     ):
         number = re.match(rf"{re.escape(path.as_posix())}:(\d+): ", line)
         assert number, line
-        assert told in line
+        assert message in line
         at = text.splitlines()[int(number[1]) - 1]
         assert at.split(":")[0].strip() in ("SkillCategory", "allOf", "trace", "head"), at
 
@@ -305,7 +305,7 @@ def _number(line: str) -> int:
     return int(line.split(":")[1])
 
 
-def test_the_parameter_at_fault_is_the_line_that_is_named(tmp_path: Path) -> None:
+def test_names_the_line_of_the_parameter_at_fault(tmp_path: Path) -> None:
     for dialect in (swagger, openapi):
         contract = dialect()
         include = contract["paths"]["/books"]["get"]["parameters"][0]

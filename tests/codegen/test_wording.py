@@ -1,4 +1,4 @@
-"""The sentences of generated docstrings: in the imperative, and saying more than the name."""
+"""The wording of generated docstrings: imperative, and more than the name."""
 
 from __future__ import annotations
 

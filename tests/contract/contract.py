@@ -1,4 +1,4 @@
-"""What the contract says of each operation, read straight from its file: what the client is compared with.
+"""What the contract declares for each operation, read from its file independently of codegen.
 
 Nothing of `codegen.normalise`, `codegen.describe` or the generated code is used here; loading and the overlay
 are all that is shared.

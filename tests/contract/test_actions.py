@@ -1,4 +1,4 @@
-"""PUTs that must not be repeated: each is decided, known to the runtime, and listed in the docs."""
+"""PUTs that must not be repeated: decided in the semantics, known to the runtime, and listed in the docs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACTIONS = sorted(name for name, operation in OPERATIONS.items() if operation.act
 LIKELY = r"resend|split|apply|toggle|approve$|reject|cancel|publish|enable|disable|standardize|delete$"
 
 
-def test_actions_are_puts_that_are_not_on_the_path_of_a_record() -> None:
+def test_actions_are_puts_on_custom_routes() -> None:
     assert len(ACTIONS) == 18
     for name in ACTIONS:
         assert name.startswith("PUT ")
@@ -30,7 +30,7 @@ def test_actions_are_puts_that_are_not_on_the_path_of_a_record() -> None:
             assert operation.action, name
 
 
-def test_the_docs_list_them() -> None:
+def test_docs_list_the_actions() -> None:
     text = (ROOT / "docs" / "outcomes.md").read_text(encoding="utf-8")
     for name in ACTIONS:
         operation = OPERATIONS[name]
@@ -38,19 +38,17 @@ def test_the_docs_list_them() -> None:
 
 
 @pytest.mark.parametrize("line", ["PUT /workspaces/{id}/apply_template", "PUT /attachments/{id}/sync"])
-def test_a_put_that_nobody_decided_stops_the_generation(line: str, tmp_path: Path) -> None:
+def test_refuses_an_undecided_put(line: str, tmp_path: Path) -> None:
     for each in ("overlay.yaml", "wording.yaml"):
         (tmp_path / each).write_text((OVERRIDES / each).read_text())
     facts = (OVERRIDES / "semantics.yaml").read_text()
     (tmp_path / "semantics.yaml").write_text(re.sub(rf"(?m)^  {re.escape(line)}: .*\n", "", facts))
     assert line not in load_data(tmp_path / "semantics.yaml")["repeatable"]
-    with pytest.raises(
-        CodegenError, match=rf"specification\.yaml:\d+: {re.escape(line)}: nobody has decided"
-    ):
+    with pytest.raises(CodegenError, match=rf"specification\.yaml:\d+: {re.escape(line)}: it is not decided"):
         understand(CONTRACT, tmp_path)
 
 
-def test_a_decision_that_changes_nothing_stops_the_generation(tmp_path: Path) -> None:
+def test_refuses_a_decision_that_changes_nothing(tmp_path: Path) -> None:
     for each in ("overlay.yaml", "wording.yaml"):
         (tmp_path / each).write_text((OVERRIDES / each).read_text())
     facts = (OVERRIDES / "semantics.yaml").read_text()
@@ -98,7 +96,7 @@ CALLS: dict[str, tuple[Any, int]] = {
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("ending", ["lost", 302, 303, 503])
 @pytest.mark.anyio
-async def test_what_a_lost_answer_means(name: str, ending: str | int) -> None:
+async def test_a_lost_answer_is_repeated_or_unknown_by_operation(name: str, ending: str | int) -> None:
     call, sent = CALLS[name]
     requests: list[httpx.Request] = []
 

@@ -1,4 +1,4 @@
-"""Every operation of the contract, driven through its public method, sends what the contract says."""
+"""Every operation, called through its public method, sends what the contract declares."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def sent_form(request: httpx.Request) -> dict[str, bytes]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("declared", SINGLE, ids=lambda each: each.id)
-async def test_sends_what_the_contract_says(declared: Declared) -> None:
+async def test_sends_each_argument_as_the_contract_declares_it(declared: Declared) -> None:
     recorder = Recorder(declared.status, answer(declared))
     path: list[Any] = [(7, "a:b", "ä/b")[place] for place, _ in enumerate(declared.placeholders)]
     query = {name: query_argument(name, parameter) for name, parameter in declared.query.items()}
@@ -223,7 +223,7 @@ async def test_deletion_on_a_collection_sends_the_ids(collection: str) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("collection", BULK_DELETION)
-async def test_deletion_takes_100_ids_a_request(collection: str) -> None:
+async def test_deletion_sends_100_ids_per_request(collection: str) -> None:
     recorder = Recorder(200, {"success": True})
     async with client(recorder) as kantata:
         await getattr(kantata, collection).delete_many(range(1, 251))
@@ -278,21 +278,21 @@ async def test_bulk_creation_keeps_to_the_documented_maximum(collection: str) ->
 # --- signatures -----------------------------------------------------------------------------------
 
 
-def test_the_operations_are_those_of_the_contract() -> None:
+def test_operations_equal_those_of_the_contract() -> None:
     assert set(OPERATIONS) == set(json.loads(SNAPSHOT.read_text(encoding="utf-8"))["operations"])
     assert set(OPERATIONS) == set(operations())
     assert all(OPERATIONS[name].id == name for name in OPERATIONS)
 
 
-def test_what_answers_nothing_is_declared_so() -> None:
-    """A response that is told in a way that nobody reads would be one of them."""
+def test_operations_without_a_body_in_the_response_return_none() -> None:
+    """A response in a form that the generator does not read would be missing here."""
     silent = {name for name, each in operations().items() if each.response is None}
     assert {name for name, each in OPERATIONS.items() if each.result == "none"} == silent
     recorded = json.loads(SNAPSHOT.read_text(encoding="utf-8"))["operations"]
     assert {name for name, each in recorded.items() if each["result"] == "none"} == silent
 
 
-def test_each_operation_leads_to_a_method_of_a_resource() -> None:
+def test_every_operation_is_a_method_of_its_resource() -> None:
     kantata = Kantata("secret")
     places = {(each.resource, each.name) for each in OPERATIONS.values()}
     assert len(places) == len(OPERATIONS)
@@ -329,7 +329,7 @@ def test_every_parameter_and_property_is_a_keyword(declared: Declared) -> None:
 
 
 @pytest.mark.parametrize("declared", EVERY, ids=lambda each: each.id)
-def test_the_operation_object_tells_the_same_as_the_contract(declared: Declared) -> None:
+def test_operation_constants_equal_the_contract(declared: Declared) -> None:
     operation = OPERATIONS[declared.id]
     assert (operation.method, operation.path) == (declared.method, declared.path)
     assert operation.path_parameters == declared.placeholders
@@ -344,7 +344,7 @@ def test_the_operation_object_tells_the_same_as_the_contract(declared: Declared)
         assert parameter.default == given.get("default", said and said[1] == "true"), name
 
 
-def test_the_operations_with_a_limit_of_their_own() -> None:
+def test_operations_with_their_own_rate_limit() -> None:
     assert {name for name, each in OPERATIONS.items() if each.own_rate_limit} == {
         "POST /workspaces",
         "GET /workspaces",
@@ -357,7 +357,7 @@ def test_the_operations_with_a_limit_of_their_own() -> None:
     }
 
 
-def test_creations_that_can_be_found_again() -> None:
+def test_creations_with_an_external_reference() -> None:
     expected = {
         f"POST {path}"
         for path, item in contract()["paths"].items()
@@ -373,7 +373,7 @@ def test_creations_that_can_be_found_again() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["start_date", "end_date"])
-async def test_a_filter_that_takes_a_range_takes_it(name: str) -> None:
+async def test_range_filters_take_pairs(name: str) -> None:
     declared = operations()["GET /project_accounting_records"]
     assert "`a;b` for a range" in declared.query[name]["description"]
     recorder = Recorder(declared.status, answer(declared))
