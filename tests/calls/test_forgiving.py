@@ -165,3 +165,18 @@ def test_suggestion_for_a_field() -> None:
 
 def test_synonym_is_suggested_only_if_it_exists() -> None:
     assert similar("projects", ("users",)) == ""
+
+
+def test_types_of_values_can_be_imported_at_run_time() -> None:
+    """As `docs/arguments.md` says: `from kantata_client.operations.stories import Include, Order`."""
+    from importlib import import_module
+    from typing import get_args
+
+    for operation in OPERATIONS.values():
+        module = import_module(f"kantata_client.operations.{operation.resource}")
+        aliases = {get_args(value) for name, value in vars(module).items() if name[0].isupper()}
+        for name, parameter in operation.query.items():
+            assert not parameter.values or parameter.values in aliases, (operation.id, name)
+    stories = import_module("kantata_client.operations.stories")
+    assert "assignees" in get_args(stories.Include)
+    assert "updated_at:desc" in get_args(stories.Order)
