@@ -9,6 +9,10 @@ just below it for most of the time, and then asks for more, as TCP's CUBIC does 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _BELOW = 0.04
 """By how much the pace begins below the limit, as a share."""
@@ -111,6 +115,42 @@ class Limit(Pace):
     def free(self) -> bool:
         return not self.known
 
+    @classmethod
+    def starting_at(cls, rate: float, slowest: float, now: float) -> Limit:
+        """Make a limit whose pace is known from the start, and doubles until the first refusal."""
+        limit = cls(slowest)
+        limit.known = limit._began = limit._searching = True
+        limit.rate = limit._ceiling = limit._floor = rate
+        limit.next = limit._since = limit._last = now
+        return limit
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Limit:
+        """Make a limit from the result of `state()`."""
+        limit = cls(state["slowest"])
+        for name, value in state.items():
+            setattr(limit, name, tuple(cast("list[float]", value)) if isinstance(value, list) else value)
+        return limit
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that is known, as JSON values (with infinite numbers)."""
+        return {**{name: getattr(self, name) for name in Pace.__slots__}, **vars(self)}
+
+    @property
+    def searching(self) -> bool:
+        """Whether the pace doubles until the next refusal."""
+        return self._searching
+
+    @property
+    def last_sent(self) -> float:
+        """When the last request left."""
+        return self._last
+
+    @property
+    def refusing(self) -> bool:
+        """Whether the last request that counts was refused, so that only probes may leave."""
+        return self._refused is not None
+
     @property
     def refused_last(self) -> float:
         """When the service last refused a request, as far as that counts for the limit."""
@@ -181,6 +221,7 @@ class Limit(Pace):
             self._ceiling = self._floor = self.rate
             self._searching = True
         self._refused, self._first_denied, self._denied = now, left, left
+        self._last = min(self._last, now)  # places that were reserved for later are void
         self._probes, self._probed = 0, None
         self._resume = now + self._patience(now)
         return True
@@ -231,7 +272,7 @@ class Limit(Pace):
         """A run of refusals has ended with a request that left at `left`."""
         paced, ceiling = self.rate, self._ceiling
         counted = self._accepted - self._counted
-        allowed = max(counted / max(left - self._since, 1e-3), self.slowest)
+        allowed = max(max(counted, 1) / max(left - self._since, 1e-3), self.slowest)
         calm = self._grown < self._calm()
         few = counted < 8 or left - self._since < 0.5
         fall = self._raised and self._grown < self._calm() / 2
