@@ -34,6 +34,14 @@ class PerLoop(Generic[K, V]):
             held = self._loops[loop] = WeakKeyDictionary()
         return held
 
+    def peek(self, key: K) -> V | None:
+        """The value of an object in the running event loop; `None` if there is none, or outside an event loop."""
+        try:
+            held = self._loops.get(running_loop())
+        except Exception:  # noqa: BLE001 - whatever says that no event loop runs
+            return None
+        return None if held is None else held.get(key)
+
     def _forget_closed_loops(self) -> None:
         # A value may reference its loop, which would keep both alive.
         for loop in list(self._loops):

@@ -37,7 +37,8 @@ class Kantata(Resources):
             me = await kantata.users.me()
 
     Creating one costs next to nothing. The first request opens connections; `aclose()`, or the end of the `async with`
-    block, closes them. It works on asyncio and on trio, and many tasks may use it at once.
+    block, closes them. It works on asyncio and on trio, and many tasks may use it at once. The environment variable
+    `KANTATA_LOG` (`debug`, `info` or `warning`) writes its log to stderr.
     """
 
     __slots__ = ("_app", "_original", "_transport")
@@ -92,6 +93,10 @@ class Kantata(Resources):
             hooks=hooks,
         )
         self._become(Session(shared, tokens, Drift(on_drift)), original=True)
+        if level := os.environ.get("KANTATA_LOG"):
+            from kantata_client._http.reports import log_to_stderr  # attrs: not at start-up
+
+            log_to_stderr(level)
 
     def _become(self, session: Session, *, original: bool) -> None:
         self._app: OAuthApp | None = None

@@ -3,9 +3,9 @@
     requests = Counter()
     kantata = Kantata(hooks=Hooks(on_response=lambda event: requests.update([event.operation])))
 
-Events contain no headers, no query and no body. A hook is an ordinary function that returns quickly; it is called in the
-task that sends. An exception from a hook is logged under `kantata_client` and otherwise ignored, because the request may
-have been carried out.
+Events contain no headers, no body, and of the query only the number of the page. A hook is an ordinary function that
+returns quickly; it is called in the task that sends. An exception from a hook is logged under `kantata_client` and otherwise
+ignored, because the request may have been carried out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class RequestEvent:
     """Below the base URL, such as `/stories/7`."""
     attempt: int
     """1 for the first."""
+    page: int | None = None
+    """The number of the page, for a list."""
 
 
 @attrs.frozen
@@ -47,6 +49,8 @@ class ResponseEvent:
     seconds: float
     """From sending to the end of the response's body (of a download: its headers). Earlier waiting is not included."""
     request_id: str | None
+    page: int | None = None
+    """The number of the page, for a list."""
 
 
 @attrs.frozen
@@ -64,6 +68,8 @@ class RetryEvent:
     """Seconds until the next attempt."""
     reason: str
     request_id: str | None
+    page: int | None = None
+    """The number of the page, for a list."""
 
 
 @attrs.frozen

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -16,6 +18,7 @@ import pytest
 import kantata_client
 from kantata_client import Kantata, KantataError, MalformedResponseError, NotFoundError, UsageError
 from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox import Sandbox
 
 
 class Service(httpx.AsyncBaseTransport):
@@ -369,3 +372,64 @@ def test_client_is_usable_on_several_event_loops() -> None:
     assert anyio.run(walk) == []
     assert anyio.run(walk, backend="trio") == []
     assert len(service.requests) == 2
+
+
+def run_in_dev_mode(program: str, url: str, token: str) -> str:
+    """What a program writes to stderr if Python shows every warning."""
+    environment = {**os.environ, "KANTATA_BASE_URL": url, "KANTATA_ACCESS_TOKEN": token}
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", PRELUDE + program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stderr
+
+
+PRELUDE = """
+import asyncio, gc, warnings
+from kantata_client import Kantata
+
+async def read(kantata):
+    await kantata.users.me()
+"""
+UNCLOSED = {
+    "forgotten": "async def main():\n    await read(Kantata())\nasyncio.run(main())",
+    "copies outlive the original": (
+        "async def main():\n    kantata = Kantata().with_options(timeout=5)\n    gc.collect()\n"
+        "    await read(kantata)\n    await read(kantata.with_token('sandbox-token'))\nasyncio.run(main())"
+    ),
+    "trio": "import trio\nasync def main():\n    await read(Kantata())\ntrio.run(main)",
+}
+FINE = {
+    "closed by async with": "async def main():\n    async with Kantata() as k: await read(k)\nasyncio.run(main())",
+    "closed by aclose": (
+        "async def main():\n    k = Kantata()\n    await read(k)\n    await k.aclose()\nasyncio.run(main())"
+    ),
+    "never used": "async def main():\n    Kantata()\n    gc.collect()\nasyncio.run(main())",
+    "several event loops": "k = Kantata()\nasyncio.run(read(k))\nasyncio.run(read(k))\ndel k\ngc.collect()",
+    "kept until the program ends": "k = Kantata()\nasyncio.run(read(k))",
+    "a connection that failed": (
+        "async def main():\n    k = Kantata(base_url='http://127.0.0.1:9', retries=0)\n"
+        "    try: await read(k)\n    except Exception: pass\nasyncio.run(main())"
+    ),
+    "an own transport": (
+        "import httpx\nrefuse = httpx.MockTransport(lambda request: httpx.Response(404))\n"
+        "async def main():\n    k = Kantata(transport=refuse)\n    try: await read(k)\n"
+        "    except Exception: pass\nasyncio.run(main())"
+    ),
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", UNCLOSED)
+async def test_unclosed_client_warns_once(name: str) -> None:
+    async with Sandbox(seed="empty").serve() as server:
+        written = await asyncio.to_thread(run_in_dev_mode, UNCLOSED[name], server.url, server.token)
+    assert written.count("was not closed") == 1, written
+    assert "unclosed" not in written  # asyncio would warn of each socket
+    assert "ResourceWarning: A client of http://127.0.0.1" in written
+    assert "async with Kantata() as kantata" in written
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", FINE)
+async def test_no_warning_without_open_connections(name: str) -> None:
+    async with Sandbox(seed="empty").serve() as server:
+        assert await asyncio.to_thread(run_in_dev_mode, FINE[name], server.url, server.token) == ""

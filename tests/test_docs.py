@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def examples() -> Iterator[Any]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for block in _BLOCK.finditer(text):
+        for block in BLOCK.finditer(text):
             line = text[: block.start()].count("\n") + 1
             name = f"{page.relative_to(ROOT)}:{line}"
             yield pytest.param("\n" * line + block[1], name, id=name)

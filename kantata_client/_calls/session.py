@@ -147,6 +147,7 @@ class Session:
             operation=operation.id,
             action=operation.action,
             own_limit=operation.own_rate_limit,
+            paged=operation.result == "page",
         )
         return request if self.options is None else self.options.applied(request)
 

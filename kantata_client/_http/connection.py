@@ -131,6 +131,11 @@ class PooledTransport(httpx.AsyncBaseTransport):
         body = _Answer(connection, self._pool, origin)
         return httpx.Response(status, headers=headers, stream=body, request=request)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has connections."""
+        return len(self._pool) > 0
+
     async def aclose(self) -> None:
         """Close all connections."""
         self.close()
@@ -359,6 +364,12 @@ class Connections:
         else:
             return Prepared(raw, body, request.timeouts or self._timeouts)
         raise UsageError(f"{request!r} {problem}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are open connections of its own, or a pool that may have some."""
+        others = any(transport is not self._pooled for transport, _ in self._proxied.values())
+        return self._pooled.is_open or self._fast is not None or others
 
     def check(self, url: str) -> None:
         """Check what the environment sets up for requests to a URL.

@@ -111,10 +111,18 @@ class Request:
     """The service has a separate rate limit for this operation."""
     confidential: bool = attrs.field(default=False, kw_only=True)
     """Leave the body out of errors."""
+    paged: bool = attrs.field(default=False, kw_only=True)
+    """The operation returns a list page by page."""
     timeouts: Timeouts | None = attrs.field(default=None, kw_only=True, repr=False)
     """Overrides the client's timeouts."""
     retries: RetryPolicy | None = attrs.field(default=None, kw_only=True, repr=False)
     """Overrides the client's policy."""
+
+    @property
+    def page(self) -> int | None:
+        """The number of the requested page of a list, for events."""
+        number = next((value for name, value in self.query if name == "page"), "1" if self.paged else "")
+        return int(number) if number.isdecimal() else None
 
     def is_below(self, base_url: str) -> bool:
         """Whether the request goes to the API, and not to a storage host."""

@@ -39,6 +39,10 @@ class Pool:
         self._idle: dict[Origin, deque[Connection]] = {}
         self._busy: set[Connection] = set()
 
+    def __len__(self) -> int:
+        """How many connections are open."""
+        return len(self._busy) + sum(map(len, self._idle.values()))
+
     async def take(self, origin: Origin, timeout: float | None) -> Connection:
         """Return an idle connection, or a new one.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kantata_client._http.messages import Failure
 from kantata_client._http.problems import reason_of
+from kantata_client.errors import UsageError
 from kantata_client.hooks import RequestEvent, ResponseEvent, RetryEvent, ThrottleEvent
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def throttled(hooks: Hooks, request: Request, path: str, seconds: float) -> None
 def leaving(hooks: Hooks, request: Request, path: str, attempt: int) -> None:
     """Report that an attempt is about to be sent."""
     if hooks.on_request:
-        _call(hooks.on_request, RequestEvent(request.operation, request.method, path, attempt))
+        _call(hooks.on_request, RequestEvent(request.operation, request.method, path, attempt, request.page))
 
 
 def ended(
@@ -37,7 +38,9 @@ def ended(
     """Report that an attempt has ended."""
     method, request_id = request.method, outcome.request_id
     if hooks.on_response:
-        event = ResponseEvent(request.operation, method, path, attempt, outcome.status, seconds, request_id)
+        event = ResponseEvent(
+            request.operation, method, path, attempt, outcome.status, seconds, request_id, request.page
+        )
         _call(hooks.on_response, event)
     if logger.isEnabledFor(logging.DEBUG):
         what = outcome.reason if isinstance(outcome, Failure) else outcome.status
@@ -68,8 +71,31 @@ def retrying(
             delay,
             reason,
             outcome.request_id,
+            request.page,
         )
         _call(hooks.on_retry, event)
+
+
+def log_to_stderr(level: str) -> None:
+    """Write the package's log to stderr, as the environment variable `KANTATA_LOG` asks.
+
+    If the program has set up logging, its handlers receive the records, and only the level changes.
+
+    Args:
+        level: `debug`, `info` or `warning`.
+
+    Raises:
+        UsageError: The level is another one.
+    """
+    if level.lower() not in ("debug", "info", "warning"):
+        raise UsageError(
+            f"KANTATA_LOG is {level!r}: set it to debug, info or warning, or unset it.", consequence=""
+        )
+    logger.setLevel(level.upper())
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
 
 
 class _Event(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
@@ -103,7 +104,8 @@ class Transport:
         Raises:
             UsageError: An option is invalid.
         """
-        self.base_url, self._closed = "", False  # the repr needs them if an option is refused
+        self.base_url, self._closed = "", False  # for repr and del, if an option is refused
+        self._shared: Settings | None = None
         self.base_url = base_url if base_url == BASE_URL else parse_base_url(base_url)
         self._throttle = parse_throttle(throttle)
         self._hooks = parse_hooks(hooks)
@@ -115,7 +117,6 @@ class Transport:
         self._transport: TransportOption | None = parse_transport(transport)
         self._clock = clock
         self._sleep = sleep
-        self._shared: Settings | None = None
         self.ahead = Ahead()
         """Background requests of a client that was entered with `async with`."""
 
@@ -196,6 +197,25 @@ class Transport:
         sender = SENDERS.running().pop(self, None)
         if sender is not None:
             await sender.aclose()
+
+    def __del__(self) -> None:
+        """Warn about connections that the client's last copy leaves open."""
+        if self._closed or self._shared is None or sys.is_finalizing():
+            return
+        from kantata_client._http.sender import SENDERS
+
+        sender = SENDERS.peek(self)
+        if sender is None or not sender.connections.is_open:
+            return
+        import warnings
+
+        warnings.warn(
+            f"A client of {self.base_url} was not closed: write `async with Kantata() as kantata:`, or call "
+            "`await kantata.aclose()` when it has done its work.",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
 
     def __repr__(self) -> str:
         return f"<Transport to {self.base_url}{', closed' if self._closed else ''}>"
