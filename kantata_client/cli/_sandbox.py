@@ -67,7 +67,7 @@ def sandbox(
     """
     faults = [_fault(text) for text in fault or ()]
     try:
-        opened = _open(seed, token, lenient=lenient, persist=persist, clock=_clock(now))
+        opened = _open(seed, token, lenient=lenient, persist=persist, clock=_clock(now or clock))
         if clock is not None:
             opened.clock.set(clock)
         if latency:

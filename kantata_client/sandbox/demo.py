@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import demo_details, schema
+from kantata_client.sandbox.packed import PackedRecords
 from kantata_client.sandbox.relations import blank, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from kantata_client.sandbox.packed import Row
     from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.store import Rows
 
 OWNER = "1001"
 """The user of the sandbox's token."""
@@ -21,6 +25,22 @@ OWNER = "1001"
 FIRST_DAY = date(2025, 7, 1)
 LAST_DAY = date(2026, 6, 30)
 ENTRIES = 20_000
+"""Number of time entries in the plain demo account."""
+MOST_ENTRIES = 1_000_000
+"""Maximum number of time entries in a large one."""
+EXTRA_MINUTES = 15
+"""Minutes of each additional time entry."""
+_EXTRA: Mapping[str, Any] = {
+    "approved": False,
+    "is_invoiced": False,
+    "invoice_id": None,
+    "active_submission_id": None,
+    "recent_submission_id": None,
+    "time_in_minutes": EXTRA_MINUTES,
+}
+"""What additional time entries do not take from their template."""
+_HOURS = 10
+"""Number of hours of a day, from 8:00, in which additional time entries are created."""
 
 # fmt: off
 _FIRST_NAMES = (
@@ -93,10 +113,58 @@ def empty() -> Mapping[str, Sequence[Record]]:
     return builder.records
 
 
-@cache
-def demo() -> Mapping[str, Sequence[Record]]:
-    """The records by envelope key. Made once per process and shared: nobody may change them in place."""
-    return _Demo().build()
+@lru_cache(maxsize=2)
+def demo(last_day: date = LAST_DAY) -> Mapping[str, Sequence[Record]]:
+    """The records by envelope key, shared by all sandboxes: never modify them in place.
+
+    Args:
+        last_day: The last day of the year of work. The same day gives the same records in every process.
+    """
+    return _Demo(last_day).build()
+
+
+def large(last_day: date, entries: int) -> Mapping[str, Rows]:
+    """As `demo`, with more time entries: short ones, on the days and tasks of the others, packed to save memory.
+
+    Args:
+        last_day: The last day of the year of work.
+        entries: How many time entries there are, `ENTRIES` to `MOST_ENTRIES`.
+    """
+    records = demo(last_day)
+    originals = records["time_entries"]
+    extra = entries - len(originals)
+    templates = [{**row, **_EXTRA} for row in originals]
+    rows: dict[str, Row | Record] = {row["id"]: row for row in originals}
+    rows.update(_packed_rows(templates, int(originals[-1]["id"]) + 1, extra))
+    stories = {row["id"]: row for row in records["stories"]}
+    for (story, field), minutes in _extra_minutes(templates, extra).items():
+        stories[story] = {**stories[story], field: stories[story][field] + minutes}
+    return {**records, "stories": list(stories.values()), "time_entries": PackedRecords(templates, rows)}
+
+
+def _packed_rows(templates: Sequence[Record], first_id: int, count: int) -> Iterator[tuple[str, Row]]:
+    """Additional time entries: each template in turn, created an hour later in each round."""
+    size = len(templates)
+    indexes = range(size)
+    created = [
+        [f"{row['created_at'][:11]}{8 + hour:02}{row['created_at'][13:]}" for row in templates]
+        for hour in range(min(_HOURS, -(-count // size)))
+    ]
+    for start in range(0, count, size):
+        ids = range(first_id + start, first_id + min(start + size, count))
+        yield from zip(
+            map(str, ids), zip(created[start // size % _HOURS], indexes, strict=True), strict=False
+        )
+
+
+def _extra_minutes(templates: Sequence[Record], count: int) -> Counter[tuple[str, str]]:
+    """(task, field) → the minutes that additional time entries add to it."""
+    rounds, rest = divmod(count, len(templates))
+    minutes: Counter[tuple[str, str]] = Counter()
+    for index, template in enumerate(templates):
+        field = f"logged_{'' if template['billable'] else 'non'}billable_time_in_minutes"
+        minutes[template["story_id"], field] += (rounds + (index < rest)) * EXTRA_MINUTES
+    return minutes
 
 
 class _Builder:
@@ -107,6 +175,11 @@ class _Builder:
         self._blanks: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, list[str]] = {}
         """Envelope key → its references that are numbers."""
+        self.moved_by = timedelta()
+
+    def moved(self, time: str) -> str:
+        """A time in the calendar of `LAST_DAY`, moved to that of the account."""
+        return f"{date.fromisoformat(time[:10]) + self.moved_by}{time[10:]}"
 
     def add(self, key: str, identity: int | str, created: str, /, **fields: Any) -> dict[str, Any]:
         """Add a record created at a time (ISO 8601, UTC)."""
@@ -135,7 +208,7 @@ class _Builder:
         self.add(
             "users",
             user,
-            "2024-02-01T09:00:00Z",
+            self.moved("2024-02-01T09:00:00Z"),
             full_name=name,
             email_address=f"{first}.{last}@northlight.example".lower(),
             role_id=role,
@@ -147,7 +220,7 @@ class _Builder:
         self.add(
             "account_memberships",
             int(user) + 1000,
-            "2024-02-01T09:00:00Z",
+            self.moved("2024-02-01T09:00:00Z"),
             user_id=user,
             default_role_id=role,
             permission=permission,
@@ -168,8 +241,11 @@ class _Builder:
 class _Demo(_Builder):
     """Builds the consultancy step by step, all choices by one seeded generator."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_day: date) -> None:
         super().__init__()
+        self.last_day = last_day
+        self.first_day = last_day - (LAST_DAY - FIRST_DAY)
+        self.moved_by = last_day - LAST_DAY
         self.random = random.Random(20_260_630)
         self.staff: list[str] = []
         self.rates: dict[str, tuple[str, int, int]] = {}
@@ -189,32 +265,38 @@ class _Demo(_Builder):
         self.invoices_and_timesheets()
         self.conversation()
         self.extras()
-        demo_details.complete(self.records)
+        demo_details.complete(self.records, self.moved_by)
         return self.records
 
     def people(self) -> None:
         for index, (name, _, _) in enumerate(_ROLES):
-            self.add("roles", 3001 + index, "2024-01-15T09:00:00Z", name=name)
+            self.add("roles", 3001 + index, self.moved("2024-01-15T09:00:00Z"), name=name)
         for index in range(61):
             user = str(1001 + index)
             name = f"{_FIRST_NAMES[index]} {_LAST_NAMES[(index * 7) % len(_LAST_NAMES)]}"
             role = 0 if index == 0 else 1 + (index * 5) % (len(_ROLES) - 1)
             _, rate, cost = _ROLES[role]
             permission = "administrator" if index < 2 else "project_lead" if role <= 2 else "collaborator"
-            left = {"disabled_at": "2026-01-31T17:00:00Z"} if index == 60 else {}
+            left = {"disabled_at": self.moved("2026-01-31T17:00:00Z")} if index == 60 else {}
             self.member(user, name, str(3001 + role), permission, rate, cost, **left)
             self.rates[user] = str(3001 + role), rate, cost
             if not left:
                 self.staff.append(user)
-        self.add("skill_categories", 3101, "2024-01-15T09:00:00Z", name="Consulting")
+        self.add("skill_categories", 3101, self.moved("2024-01-15T09:00:00Z"), name="Consulting")
         for index, name in enumerate(_SKILLS):
-            self.add("skills", 3201 + index, "2024-01-15T09:00:00Z", name=name, skill_category_id="3101")
+            self.add(
+                "skills",
+                3201 + index,
+                self.moved("2024-01-15T09:00:00Z"),
+                name=name,
+                skill_category_id="3101",
+            )
         for user in self.staff:
             for skill in self.random.sample(range(len(_SKILLS)), 2):
                 self.add(
                     "skill_memberships",
                     self.number("skill_memberships", 3301),
-                    "2024-03-01T09:00:00Z",
+                    self.moved("2024-03-01T09:00:00Z"),
                     user_id=user,
                     skill_id=str(3201 + skill),
                     level=self.random.randint(1, 5),
@@ -223,12 +305,14 @@ class _Demo(_Builder):
 
     def workspaces(self) -> None:
         for index, (name, _) in enumerate(_GROUPS):
-            self.add("workspace_groups", 3501 + index, "2024-01-15T09:00:00Z", name=name, company=True)
+            self.add(
+                "workspace_groups", 3501 + index, self.moved("2024-01-15T09:00:00Z"), name=name, company=True
+            )
         for index, name in enumerate(("Slate", "Amber", "Moss")):
             self.add(
                 "account_colors",
                 3601 + index,
-                "2024-01-15T09:00:00Z",
+                self.moved("2024-01-15T09:00:00Z"),
                 name=name,
                 hex=("#5B6770", "#E0A030", "#5F7F4F")[index],
                 enabled=True,
@@ -242,14 +326,14 @@ class _Demo(_Builder):
         identity = str(10_001 + index)
         internal, archived = index == 0, index >= 40
         group, currency = ("Northlight", "USD") if internal else _GROUPS[index % len(_GROUPS)]
-        start = FIRST_DAY + timedelta(days=0 if internal else self.random.randrange(0, 240))
+        start = self.first_day + timedelta(days=0 if internal else self.random.randrange(0, 240))
         due = (
-            LAST_DAY + timedelta(days=180)
+            self.last_day + timedelta(days=180)
             if internal
             else start + timedelta(days=self.random.randrange(120, 330))
         )
         if archived:
-            start, due = date(2024, 3, 1) + timedelta(days=index), date(2025, 3, 1) + timedelta(days=index)
+            start, due = (date(year, 3, 1) + timedelta(days=index) + self.moved_by for year in (2024, 2025))
         team = self.staff if internal else self.random.sample(self.staff, self.random.randint(6, 10))
         lead = OWNER if internal else team[0]
         title = "Practice development" if internal else f"{group}: {_PROJECTS[index % len(_PROJECTS)]}"
@@ -280,7 +364,7 @@ class _Demo(_Builder):
             primary_maven_id=lead,
             primary_workspace_group_id=None if internal else str(3501 + index % len(_GROUPS)),
             workspace_group_ids=[] if internal else [str(3501 + index % len(_GROUPS))],
-            percentage_complete=100 if archived else min(95, (LAST_DAY - start).days // 4),
+            percentage_complete=100 if archived else min(95, (self.last_day - start).days // 4),
             require_time_approvals=not internal,
             require_expense_approvals=not internal,
             tasks_default_non_billable=internal,
@@ -329,8 +413,8 @@ class _Demo(_Builder):
         def add(title: str, kind: str, parents: list[str], first: date, last: date) -> dict[str, Any]:
             nonlocal position
             position += 1
-            done = last < LAST_DAY - timedelta(days=10)
-            going = not done and first <= LAST_DAY
+            done = last < self.last_day - timedelta(days=10)
+            going = not done and first <= self.last_day
             state = "completed" if done else "started" if going else "not started"
             estimate = 0 if kind != "task" else self.random.randrange(4, 60) * 60
             return self.add(
@@ -397,7 +481,7 @@ class _Demo(_Builder):
 
     def time(self) -> None:
         """Add 20,000 entries: each member logs one or two on most working days of the year."""
-        days = [FIRST_DAY + timedelta(days=n) for n in range((LAST_DAY - FIRST_DAY).days + 1)]
+        days = [self.first_day + timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1)]
         slots = [(day, user) for day in days if day.weekday() < 5 for user in self.staff]
         slots = [slot for slot in slots if self.random.random() < 0.92]
         twice = set(self.random.sample(range(len(slots)), ENTRIES - len(slots)))
@@ -460,7 +544,7 @@ class _Demo(_Builder):
             by_member.setdefault((entry["user_id"], entry["workspace_id"], month), []).append(entry)
         for (user, workspace, month), entries in list(by_member.items())[::8]:
             identity = str(self.number("timesheet_submissions", 40_001))
-            approved = month < "2026-06"
+            approved = month < str(self.last_day)[:7]
             self.add(
                 "timesheet_submissions",
                 identity,
@@ -483,9 +567,8 @@ class _Demo(_Builder):
                     "recent_submission_id": identity,
                     "approved": approved,
                 }
-        due = [
-            project for project in by_month if project[0] != "10001" and "2025-09" <= project[1] <= "2026-03"
-        ]
+        months = sorted({month for _, month in by_month})[2:9]
+        due = [project for project in by_month if project[0] != "10001" and project[1] in months]
         for number, (workspace, month) in enumerate(sorted(due)[::6]):
             entries = [entry for entry in by_month[workspace, month] if entry["billable"]]
             if not entries:
@@ -564,11 +647,11 @@ class _Demo(_Builder):
     def extras(self) -> None:
         """Add expenses, custom fields and external references."""
         for index, name in enumerate(("Travel", "Lodging", "Meals", "Software")):
-            self.add("expense_categories", 3701 + index, "2024-01-15T09:00:00Z", name=name)
+            self.add("expense_categories", 3701 + index, self.moved("2024-01-15T09:00:00Z"), name=name)
         live = self.records["workspaces"][1:40]
         for _ in range(240):
             workspace = self.random.choice(live)
-            when = str(FIRST_DAY + timedelta(days=self.random.randrange(364)))
+            when = str(self.first_day + timedelta(days=self.random.randrange(364)))
             kind = self.random.randrange(4)
             self.add(
                 "expenses",
@@ -598,7 +681,7 @@ class _Demo(_Builder):
             self.add(
                 "custom_fields",
                 3801 + index,
-                "2024-01-15T09:00:00Z",
+                self.moved("2024-01-15T09:00:00Z"),
                 name=name,
                 value_type=kind,
                 subject_type=about,

@@ -6,6 +6,7 @@ Every list therefore has records, every include finds something, and no field is
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from kantata_client import models
@@ -16,6 +17,7 @@ from kantata_client.sandbox.relations import blank, singular, subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
 FIRST_ID = 80_001
 MADE = 4
@@ -113,15 +115,20 @@ _TYPED: Mapping[tuple[str, str], tuple[Any, ...]] = {
 """(envelope key, field) → values, where another type has others for a field of that name."""
 
 
-def complete(records: dict[str, list[dict[str, Any]]]) -> None:
-    """Complete the records of the demo account, by envelope key."""
+def complete(records: dict[str, list[dict[str, Any]]], moved_by: timedelta) -> None:
+    """Complete the records of the demo account.
+
+    Args:
+        records: The records so far, by envelope key.
+        moved_by: What to add to the dates in this module.
+    """
     keys = sorted({operation.key for operation in OPERATIONS.values() if operation.key} | SIDELOADED)
     ids = {key: [row["id"] for row in rows] for key, rows in records.items()}
     missing = [key for key in keys if key not in records and key not in WITHOUT]
     for key in missing:
         place = FIRST_ID + 100 * keys.index(key)
         ids[key] = [str(place + number) for number in range(MADE)]
-    maker = _Maker(records, ids)
+    maker = _Maker(records, ids, moved_by)
     for key in missing:
         records[key] = [maker.record(key, identity, number) for number, identity in enumerate(ids[key])]
     for key in sorted(records):
@@ -134,17 +141,27 @@ def complete(records: dict[str, list[dict[str, Any]]]) -> None:
 
 
 class _Maker:
-    def __init__(self, records: dict[str, list[dict[str, Any]]], ids: dict[str, list[str]]) -> None:
+    def __init__(
+        self, records: dict[str, list[dict[str, Any]]], ids: dict[str, list[str]], moved_by: timedelta
+    ) -> None:
+        self._moved_by = moved_by
         self._records = records
         self._ids = ids
         self._workspaces = {row["id"]: row for row in records["workspaces"]}
         self._stories = [row for row in records["stories"] if row["story_type"] == "task"]
 
+    def _moved(self, time: str) -> str:
+        return f"{date.fromisoformat(time[:10]) + self._moved_by}{time[10:]}"
+
     def record(self, key: str, identity: str, number: int) -> dict[str, Any]:
         """A record of a type without records so far."""
-        row: dict[str, Any] = {"id": identity, **blank(key), "created_at": CREATED, "updated_at": CREATED}
+        row: dict[str, Any] = {
+            "id": identity,
+            **blank(key),
+            **dict.fromkeys(schema.TIMES, self._moved(CREATED)),
+        }
         if schema.model(key).kinds.get("created_at") == "date":
-            row |= dict.fromkeys(schema.TIMES, CREATED[:10])
+            row |= dict.fromkeys(schema.TIMES, row["created_at"][:10])
         for field in (*schema.model(key).kinds, *schema.model(key).optional):
             if row.get(field) in (None, []):
                 value = self._value(key, field, number)
@@ -183,14 +200,15 @@ class _Maker:
         values = _TYPED.get((key, field)) or _WORDS.get(field)
         if values:
             found = values[number % len(values)]
+            found = self._moved(found) if field == "requested_date" else found
             return str(found) if kind == "str" else found
         match kind:
             case "bool":
                 return number % 2 == 0
             case "date":
-                return f"2026-0{1 + number % 6}-{10 + number % 15}"
+                return self._moved(f"2026-0{1 + number % 6}-{10 + number % 15}")
             case "datetime":
-                return f"2026-0{1 + number % 6}-{10 + number % 15}T09:00:00Z"
+                return self._moved(f"2026-0{1 + number % 6}-{10 + number % 15}T09:00:00Z")
             case "float":
                 return 10.0 + number
             case "int":

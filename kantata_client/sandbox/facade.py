@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from kantata_client._http.addresses import loopback
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kantata_client._http.tokens import TokenProvider
     from kantata_client.hooks import Hooks
     from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.store import Rows
 
 REMEMBERED_REQUESTS = 10_000
 
@@ -67,6 +68,7 @@ class Sandbox:
         self,
         seed: Literal["demo", "empty"] | None = "demo",
         *,
+        entries: int | None = None,
         records: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
         persist: str | Path | None = None,
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this emulator
@@ -78,7 +80,10 @@ class Sandbox:
 
         Args:
             seed: `demo` is a consultancy with 60 users, 40 projects, 2,000 tasks and 20,000 time entries, and
-                a few archived projects, identical on every machine; `empty` (or None) has only the token's user.
+                a few archived projects, whose work ends yesterday by `clock`; the same day gives the same records
+                everywhere. `empty` (or None) has only the token's user.
+            entries: The number of time entries in the demo account, 20,000 (default) to 1,000,000. A million take
+                up to 700 MB.
             records: Records of your own instead of a seed, by envelope key, such as
                 `{"users": [{"id": 1, "full_name": "Ada"}]}`. Missing fields are empty and missing ids are
                 generated; the token belongs to the first user.
@@ -97,11 +102,15 @@ class Sandbox:
         """
         self.clock = Clock(clock)
         self._seed = seed, records
+        self._entries = entries
+        self._last_day = self.clock().date() - timedelta(days=1)
+        self._check_entries(persist)
         self.store = Store(
             self._start(),
             clock=self.clock,
             references=references or ("documented" if strict else "always"),
             blank=blank,
+            check=_check_record,
         )
         if persist is not None:
             self.store.keep_in(Database(persist))
@@ -113,6 +122,7 @@ class Sandbox:
         self.faults = Faults(self.requests)
         self.gaps = Gaps()
         self._strict = strict
+        self._warm_up(owner)
         self.app = self._app(control=True)
 
     def __repr__(self) -> str:
@@ -126,7 +136,31 @@ class Sandbox:
         api.state.control_from_anywhere = from_anywhere
         return self.faults.around(api)
 
-    def _start(self) -> Mapping[str, Iterable[Record]]:
+    def _check_entries(self, persist: str | Path | None) -> None:
+        from kantata_client.sandbox import demo
+
+        if self._entries is None:
+            return
+        if not demo.ENTRIES <= self._entries <= demo.MOST_ENTRIES:
+            raise UsageError(
+                f"`entries` must be {demo.ENTRIES:,} to {demo.MOST_ENTRIES:,}, got {self._entries:,}.",
+                consequence="",
+            )
+        if self._seed != ("demo", None) or persist is not None:
+            raise UsageError(
+                "`entries` needs `seed='demo'`, without `records` and `persist`.", consequence=""
+            )
+
+    def _warm_up(self, owner: str) -> None:
+        """Search a large list beforehand, so that its first page takes no longer than the others."""
+        from kantata_client.operations.time_entries import LIST
+        from kantata_client.sandbox.query import Query, select
+        from kantata_client.sandbox.scope import Scope
+
+        if self._entries is not None:
+            select(Scope(self.store, owner), LIST, "time_entries", Query())
+
+    def _start(self) -> Mapping[str, Rows]:
         """The initial records."""
         from kantata_client.sandbox import demo, seeds
 
@@ -135,7 +169,11 @@ class Sandbox:
             raise UsageError(f"`seed` must be 'demo' or 'empty', got {seed!r}.", consequence="")
         if records is not None:
             return seeds.complete(records, schema.written(self.clock()))
-        return demo.demo() if seed == "demo" else demo.empty()
+        if seed != "demo":
+            return demo.empty()
+        if self._entries is not None:
+            return demo.large(self._last_day, self._entries)
+        return demo.demo(self._last_day)
 
     def _owner(self) -> str:
         """The id of the token's user: the demo account's owner, or else the first user."""
@@ -222,3 +260,9 @@ class Sandbox:
         controlled = here if control is None else control
         app = self.app if here and controlled else self._app(control=controlled, from_anywhere=controlled)
         return Server(app, self.token, host, port)
+
+
+def _check_record(key: str, record: Record) -> None:
+    from kantata_client.sandbox import seeds
+
+    seeds.check(key, record)

@@ -7,7 +7,7 @@ A write to one of those discards the listing; a write to one of its own records 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import attrs
@@ -21,7 +21,28 @@ Rank: TypeAlias = "tuple[Any, tuple[int, str]]"
 
 def by_id(record: Mapping[str, Any]) -> tuple[int, str]:
     """The sort key of a record by id; ids that are not numbers come first."""
-    identity: str = record["id"]
+    return _id_rank(record["id"])
+
+
+def in_order(ranked: Iterable[tuple[Any, str]], descending: bool) -> list[str]:
+    """The ids of records, sorted by rank and, within a rank, by id.
+
+    Args:
+        ranked: The rank of each record (all None: without order) and its id.
+        descending: Whether the highest rank comes first.
+    """
+    ranks: dict[Any, list[str]] = {}
+    for rank, identity in ranked:
+        ranks.setdefault(rank, []).append(identity)
+    values = sorted(ranks, reverse=descending) if len(ranks) > 1 else list(ranks)
+    return [identity for value in values for identity in _sorted_ids(ranks[value])]
+
+
+def _sorted_ids(ids: list[str]) -> list[str]:
+    return sorted(ids, key=int if all(map(str.isdigit, ids)) else _id_rank)
+
+
+def _id_rank(identity: str) -> tuple[int, str]:
     return (int(identity), "") if identity.isdigit() else (0, identity)
 
 

@@ -13,7 +13,7 @@ from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
 from kantata_client.sandbox.filters.search import score, words
-from kantata_client.sandbox.listings import Descending, Listing, Reads, by_id
+from kantata_client.sandbox.listings import Descending, Listing, Reads, by_id, in_order
 from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.scope import Scope
@@ -192,11 +192,9 @@ def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: 
     deleted = selection.includes_deleted(values)
     if deleted:
         reads.whole.add(key)
-    records = selection.select(scope.store.plain, key, matches, deleted=deleted)
     rank, descending = _rank_of(scope, operation, key, query)
-    if rank is not None:
-        # Records come by id, and sorting is stable both ways: equal ones stay so.
-        records.sort(key=rank, reverse=descending)
+    ranked = selection.select(scope.store.plain, key, matches, rank or (lambda record: None), deleted=deleted)
+    ids = in_order(ranked, descending)
 
     def belongs(record: Mapping[str, Any]) -> bool:
         return all(match.allows(record) for match in matches)
@@ -205,7 +203,7 @@ def _listing(scope: Scope, operation: Operation, key: str, query: Query, reads: 
         value = None if rank is None else rank(record)
         return (Descending(value) if descending else value or 0), by_id(record)
 
-    return Listing(key, [record["id"] for record in records], reads, belongs, rank_of)
+    return Listing(key, ids, reads, belongs, rank_of)
 
 
 def _rank_of(

@@ -23,6 +23,7 @@ CONTROL_PATH = "/__sandbox__"
 TIMES = ("created_at", "updated_at")
 
 UNSHOWN: Mapping[str, tuple[str, ...]] = {
+    "client_invoice_defaults": ("client_user_id",),
     "custom_fields": ("subject_type",),
     "project_accounting_records": ("deleted_at",),
     "survey_responses": ("subject_type", "subject_id"),

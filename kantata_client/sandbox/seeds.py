@@ -82,8 +82,7 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
     made: dict[str, dict[str, Record]] = {}
     for key, rows in records.items():
         if key not in keys():
-            near = get_close_matches(key, keys(), 1)
-            errors.append(f"`{key}` is not an envelope key{f'; did you mean `{near[0]}`?' if near else ''}")
+            errors.append(_unknown_key(key))
             continue
         ids = {str(row["id"]) for row in rows if row.get("id") is not None}
         following = max((int(identity) for identity in ids if identity.isdigit()), default=0)
@@ -106,29 +105,46 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
     return {key: list(rows.values()) for key, rows in made.items()}
 
 
-def record(key: str, given: Mapping[str, Any], now: str) -> Record:
-    """A record with all fields of its type; UsageError for an unknown field or a value of the wrong type."""
-    errors: list[str] = []
-    made = _record(key, given, now, singular(key), errors)
+def check(key: str, record: Mapping[str, Any]) -> None:
+    """Check the envelope key and the names of the fields of a record.
+
+    Raises:
+        UsageError: The key or a field is unknown.
+    """
+    errors = [_unknown_key(key)] if key not in keys() else _unknown_fields(key, record, singular(key))
     if errors:
-        raise UsageError(f"The record does not fit the contract: {'; '.join(errors)}", consequence="")
-    return made
+        raise UsageError(f"The record does not fit the contract: {'; '.join(errors)}.", consequence="")
+
+
+def _unknown_key(key: str) -> str:
+    near = get_close_matches(key, keys(), 1)
+    return f"`{key}` is not an envelope key{f'; did you mean `{near[0]}`?' if near else ''}"
+
+
+@cache
+def _fields(key: str) -> frozenset[str]:
+    """The fields that a record may have; no fields if the contract does not describe the type."""
+    model = schema.model(key)
+    if not model.kinds:
+        return frozenset()
+    references = (reference.ids for reference in model.references.values())
+    others = (*schema.TIMES, *schema.UNSHOWN.get(key, ()), *schema.INTERNAL.get(key, ()))
+    return frozenset({"id", *model.kinds, *model.optional, *references, *others})
+
+
+def _unknown_fields(key: str, record: Mapping[str, Any], label: str) -> list[str]:
+    allowed = _fields(key)
+    errors: list[str] = []
+    for field in record:
+        if allowed and field not in allowed:
+            near = get_close_matches(str(field), allowed, 1)
+            errors.append(f"{label}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
+    return errors
 
 
 def _record(key: str, row: Mapping[str, Any], now: str, label: str, errors: list[str]) -> Record:
     model = schema.model(key)
-    allowed = {
-        "id",
-        *model.kinds,
-        *schema.TIMES,
-        *schema.UNSHOWN.get(key, ()),
-        *(reference.ids for reference in model.references.values()),
-        *schema.INTERNAL.get(key, ()),
-    }
-    for field in row:
-        if model.kinds and field not in allowed:
-            near = get_close_matches(str(field), allowed, 1)
-            errors.append(f"{label}: no field `{field}`{f'; did you mean `{near[0]}`?' if near else ''}")
+    errors += _unknown_fields(key, row, label)
     made: dict[str, Any] = {**blank(key), **dict.fromkeys(schema.TIMES, now)}
     for field, value in row.items():
         kind = model.kinds.get(field, "Any")

@@ -7,23 +7,42 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
 from kantata_client.sandbox.listings import Listing, Reads, Search, WatchedStore
+from kantata_client.sandbox.packed import PackedRecords, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Container,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        MutableMapping,
+        Sequence,
+    )
 
     from kantata_client.sandbox.persistence import Database
     from kantata_client.sandbox.records import Record
 
+Rows: TypeAlias = "Iterable[Record] | PackedRecords"
+"""The records to start with, of one envelope key."""
+
+_Result = TypeVar("_Result")
+
 FIRST_NEW_ID = 9_000_001
 MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
 """Maximum number of listings, and of ids in all of them together."""
+
+
+MOST_ENCODED = 50_000
+"""Maximum number of records per envelope key whose JSON is cached."""
 
 
 class _Collection:
@@ -32,7 +51,7 @@ class _Collection:
     __slots__ = ("encoded", "indexes", "records")
 
     def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
+        self.records: MutableMapping[str, Record] = {}
         self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
         self.encoded: dict[str, msgspec.Raw] = {}
 
@@ -61,8 +80,8 @@ class _Collection:
         index = self.indexes.get(field)
         if index is None:
             index = self.indexes[field] = {}
-            for identity, record in self.records.items():
-                for value in _values(record, field):
+            for identity, values in evaluate(self.records, lambda record: tuple(_values(record, field))):
+                for value in values:
                     index.setdefault(value, {})[identity] = None
         return index
 
@@ -75,11 +94,12 @@ class Store:
 
     def __init__(
         self,
-        records: Mapping[str, Iterable[Record]] | None = None,
+        records: Mapping[str, Rows] | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         references: Literal["documented", "always"] = "documented",
         blank: Callable[[str], Mapping[str, Any]] | None = None,
+        check: Callable[[str, Record], None] | None = None,
     ) -> None:
         """Start with records.
 
@@ -88,10 +108,12 @@ class Store:
             clock: Returns the time of each write (an aware datetime).
             references: Whether single references are shown only when included, or always.
             blank: Returns the empty fields of a type, to complete records written by tests.
+            check: Raises UsageError if a record written by tests has an unknown envelope key or field.
         """
         self.lock = threading.RLock()
         """Held by each method, and by the API for a whole request, so that nothing interferes with it."""
         self._blank = blank
+        self._check = check
         self.references: Literal["documented", "always"] = references
         """Whether single references are shown only when included, or always."""
         self._collections: dict[str, _Collection] = {}
@@ -112,7 +134,7 @@ class Store:
         self.author: str | None = None
         """The user whose request is writing; None for writes outside the API."""
         for key, rows in (records or {}).items():
-            self._collection(key).records = {record["id"]: record for record in rows}
+            self._collection(key).records = _by_id(rows)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{key}={count}" for key, count in self.counts().items())
@@ -136,6 +158,10 @@ class Store:
         """The records under an envelope key, in order of creation; do not modify them."""
         with self.lock:
             return list(self._collection(key).records.values())
+
+    def evaluate(self, key: str, function: Callable[[Record], _Result]) -> Iterator[tuple[str, _Result]]:
+        """The id of each record with the result of a function; nothing may be written during the iteration."""
+        return evaluate(self._collection(key).records, function)
 
     def get(self, key: str, identity: object) -> Record | None:
         """One record, by id (number or string)."""
@@ -163,11 +189,23 @@ class Store:
             return [records[identity] for identity in self.find(key, field, value)]
 
     def put(self, key: str, record: Record) -> Record:
-        """Write a whole record, its values as the contract types them.
+        """Write a whole record, with its values in the types of the contract.
 
-        A record without an id gets one, and one without a time of creation is completed: it gets the fields of its type.
+        A record without an id gets one, and one without `created_at` gets the missing fields of its type.
+
+        Args:
+            key: The envelope key, such as `stories`.
+            record: The fields. They replace those of a record with the same id.
+
+        Returns:
+            The record as it is stored.
+
+        Raises:
+            UsageError: The contract has no such envelope key or field.
         """
         with self.lock:
+            if self._check is not None and self._journal is None:
+                self._check(key, record)
             kinds = schema.model(key).kinds
             if "created_at" not in record and kinds and self._blank is not None:
                 record = {**self._blank(key), **dict.fromkeys(schema.TIMES, self.now()), **record}
@@ -182,7 +220,11 @@ class Store:
             return record
 
     def change(self, key: str, identity: str, **changes: Any) -> Record:
-        """Write some fields of a record, and `updated_at`."""
+        """Write some fields of a record, and `updated_at`; KeyError if the record does not exist.
+
+        Raises:
+            UsageError: The contract has no such field.
+        """
         with self.lock:
             record = self._collection(key).records[identity]
             return self.put(key, {**record, "updated_at": self.now(), **changes})
@@ -248,7 +290,7 @@ class Store:
         aside = self._aside.get(key, {}).get(identity)
         return (record, False) if record is not None else (aside, aside is not None)
 
-    def reset(self, records: Mapping[str, Iterable[Record]]) -> None:
+    def reset(self, records: Mapping[str, Rows]) -> None:
         """Replace all records, and restart the ids of new ones."""
         with self.lock:
             self._collections = {}
@@ -257,7 +299,7 @@ class Store:
             self.files.clear()
             self._ids = itertools.count(FIRST_NEW_ID)
             for key, rows in records.items():
-                self._collection(key).records = {record["id"]: record for record in rows}
+                self._collection(key).records = _by_id(rows)
             if self._database is not None:
                 self._database.clear()
                 self._dirty.update(
@@ -350,6 +392,8 @@ class Store:
         raw = collection.encoded.get(identity)
         if raw is None:
             raw = msgspec.Raw(msgspec.json.encode(self.shown(key, collection.records[identity])))
+            if len(collection.encoded) >= MOST_ENCODED:
+                del collection.encoded[next(iter(collection.encoded))]
             collection.encoded[identity] = raw
         return raw
 
@@ -407,6 +451,10 @@ class Store:
     def _collection(self, key: str) -> _Collection:
         collection = self._collections.get(key)
         return self._collections.setdefault(key, _Collection()) if collection is None else collection
+
+
+def _by_id(rows: Rows) -> MutableMapping[str, Record]:
+    return rows if isinstance(rows, PackedRecords) else {record["id"]: record for record in rows}
 
 
 def _values(record: Record, field: str) -> Iterable[Any]:

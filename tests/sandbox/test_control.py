@@ -122,10 +122,10 @@ async def test_a_clock_can_be_set_advanced_and_released() -> None:
 
 async def test_records_are_seeded_over_http(sandbox: Sandbox, outside: httpx.AsyncClient) -> None:
     response = await outside.post(
-        "/__sandbox__/seed", json={"vendors": [{"title": "Northern Rail"}, {"id": 7}]}
+        "/__sandbox__/seed", json={"vendors": [{"name": "Northern Rail"}, {"id": 7}]}
     )
     first, second = response.json()["ids"]["vendors"]
-    assert (second, sandbox.store.get("vendors", first)["title"]) == ("7", "Northern Rail")
+    assert (second, sandbox.store.get("vendors", first)["name"]) == ("7", "Northern Rail")
     assert (await outside.post("/__sandbox__/seed", json=[1])).status_code == 400
 
 
@@ -160,7 +160,7 @@ async def test_requests_from_other_sites_are_forbidden(
 async def test_the_overview_page_escapes_records_and_hides_the_token(
     sandbox: Sandbox, outside: httpx.AsyncClient
 ) -> None:
-    sandbox.store.put("vendors", {"title": "<script>alert(1)</script>"})
+    sandbox.store.put("vendors", {"name": "<script>alert(1)</script>"})
     async with api(sandbox) as client:
         await client.get("users/999", params={"include": "<b>"})
     page = (await outside.get("/", params={"key": "vendors"})).text
@@ -211,6 +211,24 @@ async def test_a_sandbox_starts_with_the_given_records() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "record", "message"),
+    [
+        ("vendor", {"name": "Rail"}, "did you mean `vendors`"),
+        ("vendors", {"nme": "Rail"}, "no field `nme`; did you mean `name`"),
+    ],
+)
+def test_put_refuses_unknown_keys_and_fields(
+    sandbox: Sandbox, key: str, record: dict[str, Any], message: str
+) -> None:
+    counts = sandbox.store.counts()
+    with pytest.raises(UsageError, match=message):
+        sandbox.store.put(key, record)
+    with pytest.raises(UsageError, match="no field `full_nam`"):
+        sandbox.store.change("users", "1001", full_nam="Ada")
+    assert sandbox.store.counts() == counts
+
+
+@pytest.mark.parametrize(
     ("records", "message"),
     [
         ({"user": [{}]}, "did you mean `users`"),
@@ -237,7 +255,7 @@ async def test_records_persist_in_a_file(tmp_path: Path) -> None:
         await client.delete(f"stories/{gone}")
         refused = {"stories": [{"workspace_id": int(made), "title": "x"}, {"title": "y"}]}
         assert (await client.post("stories", json=refused)).status_code == 422
-    first.store.put("vendors", {"title": "Rail"})
+    first.store.put("vendors", {"name": "Rail"})
     again = Sandbox("demo", persist=path)
     assert again.dump() == first.dump()
     assert [row["title"] for row in again.store.aside("stories")] == ["Gone"]

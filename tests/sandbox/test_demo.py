@@ -7,13 +7,20 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from kantata_client import UsageError
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Sandbox, demo, demo_details, registry, relations, schema
 from kantata_client.sandbox.scope import Scope
+
+if TYPE_CHECKING:
+    from kantata_client.sandbox import Store
 
 DIGEST = """
 import hashlib, msgspec
@@ -105,26 +112,71 @@ def test_demo_tasks_form_consistent_trees() -> None:
         assert story["sub_story_count"] == len(store.find("stories", "ancestor_ids", story["id"]))
 
 
-def test_demo_time_adds_up_to_the_totals_of_its_tasks() -> None:
-    store = Sandbox().store
-    days: dict[tuple[str, str], int] = {}
-    logged: dict[str, int] = {}
+def check_time(store: Store, last_day: date) -> Counter[tuple[str, str]]:
+    """Check the time entries against their tasks; returns the minutes of each user and day."""
+    days: Counter[tuple[str, str]] = Counter()
+    logged: Counter[str] = Counter()
     for entry in store.all("time_entries"):
         story = store.get("stories", entry["story_id"])
         assert story is not None
         assert story["workspace_id"] == entry["workspace_id"]
-        assert str(demo.FIRST_DAY) <= entry["date_performed"] <= str(demo.LAST_DAY)
+        assert str(last_day - timedelta(days=364)) <= entry["date_performed"] <= str(last_day)
         assert entry["time_in_minutes"] % 15 == 0
-        place = entry["user_id"], entry["date_performed"]
-        days[place] = days.get(place, 0) + entry["time_in_minutes"]
-        logged[story["id"]] = logged.get(story["id"], 0) + entry["time_in_minutes"]
-    assert max(days.values()) <= 10 * 60
+        days[entry["user_id"], entry["date_performed"]] += entry["time_in_minutes"]
+        logged[story["id"]] += entry["time_in_minutes"]
     for identity, minutes in logged.items():
         story = store.get("stories", identity)
         assert story is not None
         assert minutes == (
             story["logged_billable_time_in_minutes"] + story["logged_nonbillable_time_in_minutes"]
         )
+    return days
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 7, 1, 9, tzinfo=UTC), datetime(2027, 3, 4, 9, tzinfo=UTC)])
+def test_demo_time_ends_yesterday_and_adds_up_to_the_totals_of_its_tasks(now: datetime) -> None:
+    store = Sandbox(clock=lambda: now).store
+    yesterday = now.date() - timedelta(days=1)
+    days = check_time(store, yesterday)
+    assert max(days.values()) <= 10 * 60
+    assert all(date.fromisoformat(day).weekday() < 5 for _, day in days)
+    assert max(day for _, day in days) == str(yesterday)
+    assert max(row["created_at"] for key in store.filled() for row in store.all(key)) < str(now.date())
+
+
+def test_a_reset_restores_the_same_demo_account() -> None:
+    sandbox = Sandbox(clock=lambda: datetime(2027, 3, 4, 9, tzinfo=UTC))
+    before = sandbox.dump()
+    sandbox.clock.advance(3 * 86_400)
+    sandbox.reset()
+    assert sandbox.dump() == before
+
+
+def test_a_large_demo_account_adds_up_and_can_be_written_to() -> None:
+    sandbox = Sandbox(entries=50_123, clock=lambda: datetime(2026, 7, 1, 9, tzinfo=UTC))
+    store = sandbox.store
+    assert store.count("time_entries") == 50_123
+    check_time(store, demo.LAST_DAY)
+    fields = store.all("time_entries")[0].keys()
+    assert all(row.keys() >= fields for row in store.all("time_entries"))
+    assert Sandbox(clock=sandbox.clock).store.all("time_entries") == store.all("time_entries")[:20_000]
+    [last] = store.ids("time_entries")[-1:]
+    store.change("time_entries", last, notes="changed")
+    store.remove("time_entries", store.ids("time_entries")[-2])
+    assert store.count("time_entries") == 50_122
+    assert (store.get("time_entries", last) or {})["notes"] == "changed"
+    sandbox.reset()
+    assert store.count("time_entries") == 50_123
+    assert (store.get("time_entries", last) or {})["notes"] != "changed"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"entries": 19_999}, {"entries": 1_000_001}, {"seed": "empty"}, {"records": {}}, {"persist": "x.db"}],
+)
+def test_an_unsuitable_number_of_entries_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="`entries`"):
+        Sandbox(**{"entries": 20_000, **options})
 
 
 def test_an_empty_account_has_only_its_owner() -> None:

@@ -12,7 +12,7 @@ from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Gaps, Sandbox
 from kantata_client.sandbox.forms import nested
 
-from .conftest import only
+from .conftest import NOW, only
 
 if TYPE_CHECKING:
     from .conftest import API
@@ -312,7 +312,9 @@ async def test_a_whole_record_can_be_written_back_when_lenient(lenient: API, nam
         field: value for field, value in (store.get(key, identity) or {}).items() if field != "updated_at"
     }
     before = {
-        field: value for field, value in Sandbox("demo").store.all(key)[0].items() if field != "updated_at"
+        field: value
+        for field, value in Sandbox("demo", clock=lambda: NOW).store.all(key)[0].items()
+        if field != "updated_at"
     }
     assert {field: after.get(field) for field in before} == before
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import only
+from kantata_client.sandbox import Sandbox
+
+from .conftest import NOW, connected, only
 
 if TYPE_CHECKING:
-    from kantata_client.sandbox import Sandbox
-
     from .conftest import API
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
@@ -131,3 +131,33 @@ async def test_a_page_after_a_write_needs_no_new_search(api: API) -> None:
         await api.post("/time_entries", {"time_entry": row})
         after_writes.append(await page())
     assert min(after_writes) * 5 < min(searches)
+
+
+PACKED_QUERIES: list[dict[str, Any]] = [
+    {},
+    {"order": "updated_at:asc"},
+    {"order": "created_at:desc", "workspace_id": 10002},
+    {"created_after": "2026-01-01T12:00:00Z"},
+    {"only": "100001,120001,149000"},
+    {"with_user_ids": "1005", "approved": False},
+    {"include": "user,story", "date_performed_between": "2026-06-01:2026-06-30"},
+]
+
+
+async def test_packed_records_are_listed_like_others() -> None:
+    """The same records as plain dicts give the same pages, before and after writes."""
+    packed = Sandbox(entries=50_000, clock=lambda: NOW)
+    plain = Sandbox("empty", clock=lambda: NOW)
+    plain.store.reset(packed.dump())
+    async with connected(packed) as one, connected(plain) as other:
+        for write in (False, True):
+            if write:
+                for api in (one, other):
+                    await api.put("/time_entries/120001", {"time_entry": {"notes": "changed"}})
+                    await api.put("/time_entries/130001", {"time_entry": {"date_performed": "2026-06-29"}})
+                    await api.delete("/time_entries/140001")
+                    body = {"workspace_id": 10002, "date_performed": "2026-06-30", "time_in_minutes": 30}
+                    await api.post("/time_entries", {"time_entry": body})
+            for query in PACKED_QUERIES:
+                pages = [await api.get("/time_entries", **query, per_page=200) for api in (one, other)]
+                assert pages[0] == pages[1], query

@@ -75,7 +75,7 @@ async def test_a_request_is_not_interleaved_with_other_writes() -> None:
     refused = {"time_entries": [*([entry] * 60), {**entry, "story_id": 20001}]}
 
     def write_vendors() -> list[str]:
-        return [sandbox.store.put("vendors", {"title": "Northern Rail"})["id"] for _ in range(200)]
+        return [sandbox.store.put("vendors", {"name": "Northern Rail"})["id"] for _ in range(200)]
 
     headers = {"authorization": f"Bearer {sandbox.token}"}
     with ThreadPoolExecutor() as threads:

@@ -190,7 +190,7 @@ def change(sandbox: Sandbox, draw: random.Random) -> None:
         store.put("time_entries", row)
 
 
-# It changes the store from another thread than the one that serves it, which the store does not guard against yet.
+# Not in every run: depending on when the first sync is killed, changes made meanwhile are sometimes missed.
 @pytest.mark.measured
 def test_kill_at_any_time_loses_nothing(account: Account) -> None:
     draw = random.Random(int(os.environ.get("KANTATA_SEED", "5")))

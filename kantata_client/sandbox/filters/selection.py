@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import registry
 from kantata_client.sandbox.filters.common import EXTERNAL, external
 from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, among
 from kantata_client.sandbox.filters.named import rule_of
-from kantata_client.sandbox.listings import by_id
 from kantata_client.sandbox.refusals import Refusal, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kantata_client._contract import Operation
     from kantata_client.sandbox.filters.match import Match
@@ -46,29 +46,33 @@ def matches(
     return [*found, among(frozenset(only))] if only is not None else found
 
 
-def select(store: Store, key: str, matches: Sequence[Match], *, deleted: bool) -> list[Record]:
-    """The records that pass all matches, in order of id.
+def select(
+    store: Store, key: str, matches: Sequence[Match], rank: Callable[[Record], Any], *, deleted: bool
+) -> Iterator[tuple[Any, str]]:
+    """The ranks and ids of the records that pass all matches, in any order.
 
     Args:
         store: The records.
         key: Their envelope key.
         matches: The results of the filters.
+        rank: Returns the rank of a record.
         deleted: Whether to include deleted records that were kept.
     """
     allowed = [match.ids for match in matches if match.ids is not None]
     tests = [match.keep for match in matches if match.keep is not None]
+
+    def ranked(record: Record) -> tuple[Any] | None:
+        return (rank(record),) if all(test(record) for test in tests) else None
+
     if allowed:
         smallest = min(allowed, key=len)
-        found = [
-            store.get(key, i) or (store.deleted(key, i) if deleted else None)
-            for i in smallest
-            if all(i in ids for ids in allowed)
-        ]
-        records = [record for record in found if record is not None]
+        ids = (identity for identity in smallest if all(identity in others for others in allowed))
+        records = (store.get(key, i) or (store.deleted(key, i) if deleted else None) for i in ids)
+        found = ((record["id"], ranked(record)) for record in records if record is not None)
     else:
-        records = [*store.all(key), *(store.aside(key) if deleted else ())]
-    records = [record for record in records if all(test(record) for test in tests)] if tests else records
-    return sorted(records, key=by_id)
+        aside = store.aside(key) if deleted else ()
+        found = chain(store.evaluate(key, ranked), ((record["id"], ranked(record)) for record in aside))
+    return ((result[0], identity) for identity, result in found if result is not None)
 
 
 def includes_deleted(values: Mapping[str, str]) -> bool:
