@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
 
 from kantata_client import models
 from kantata_client.client import Kantata
@@ -163,6 +165,7 @@ def _resource(spec: ListSpec, reader: Reader, options: Options) -> DltResource:
         primary_key=spec.key,
         write_disposition="merge",
         columns=columns,
+        file_format=_file_format(),
     )
     resource.apply_hints(additional_table_hints=hints)
     for child in spec.children:
@@ -182,6 +185,17 @@ def _resource(spec: ListSpec, reader: Reader, options: Options) -> DltResource:
         }
         resource.apply_hints(table_name=child.table, create_table_variant=True, columns=child_columns)
     return resource
+
+
+def _file_format() -> Any:
+    """Return the file format for the active pipeline's destination; `None` for the one that dlt prefers.
+
+    In the CSV files that dlt prefers for Postgres, an empty text can't be told from null.
+    """
+    context = Container()[PipelineContext]
+    destination: Any = context.pipeline().destination if context.is_active() else None
+    is_postgres = destination is not None and destination.destination_type.endswith(".postgres")
+    return "insert_values" if is_postgres else None
 
 
 class _Run:

@@ -95,3 +95,28 @@ def differences_in(
             if one != other:
                 found.append(f"{name} {identity}.{field}: {other!r} instead of {one!r}")
     return found
+
+
+def shorten(sandbox: Sandbox, entries: int) -> None:
+    """Drop time entries from the demo account, without events."""
+    watch, sandbox.store.watch = sandbox.store.watch, None
+    for identity in sandbox.store.ids("time_entries")[entries:]:
+        sandbox.store.remove("time_entries", identity)
+    sandbox.store.watch = watch
+
+
+def change_entries(sandbox: Sandbox, *, deleted: int = 7, changed: int = 9, created: int = 5) -> None:
+    """Delete, update and create time entries, as other users do between two syncs."""
+    store = sandbox.store
+    ids = store.ids("time_entries")
+    for identity in ids[3 : 3 + deleted]:
+        store.remove("time_entries", identity)
+    for identity in ids[50 : 50 + changed]:
+        store.change("time_entries", identity, notes=f"changed {identity}")
+    for number in range(created):
+        template = store.get("time_entries", ids[200]) or {}
+        moment = store.now()
+        row = {k: v for k, v in template.items() if k != "id"}
+        store.put(
+            "time_entries", {**row, "notes": f"new {number}", "created_at": moment, "updated_at": moment}
+        )

@@ -13,7 +13,7 @@ from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress, kantata_source
 from kantata_client.sync.lists import lists
-from tests.sync.account import Target, differences
+from tests.sync.account import Target, change_entries, differences, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,28 +36,8 @@ def target(tmp_path: Path) -> Target:
 def sandbox() -> Sandbox:
     """The demo account with fewer time entries."""
     sandbox = Sandbox(seed="demo")
-    watch, sandbox.store.watch = sandbox.store.watch, None
-    for identity in sandbox.store.ids("time_entries")[ENTRIES:]:
-        sandbox.store.remove("time_entries", identity)
-    sandbox.store.watch = watch
+    shorten(sandbox, ENTRIES)
     return sandbox
-
-
-def touch(sandbox: Sandbox, *, deleted: int = 7, changed: int = 9, created: int = 5) -> None:
-    """Delete, update and create time entries, as other users do between two syncs."""
-    store = sandbox.store
-    ids = store.ids("time_entries")
-    for identity in ids[3 : 3 + deleted]:
-        store.remove("time_entries", identity)
-    for identity in ids[50 : 50 + changed]:
-        store.change("time_entries", identity, notes=f"changed {identity}")
-    for number in range(created):
-        template = store.get("time_entries", ids[200]) or {}
-        moment = store.now()
-        row = {k: v for k, v in template.items() if k != "id"}
-        store.put(
-            "time_entries", {**row, "notes": f"new {number}", "created_at": moment, "updated_at": moment}
-        )
 
 
 def test_second_run_loads_only_changes(target: Target, sandbox: Sandbox) -> None:
@@ -66,7 +46,7 @@ def test_second_run_loads_only_changes(target: Target, sandbox: Sandbox) -> None
     assert not differences(target, sandbox, "time_entries", ENTRY)
     assert not differences(target, sandbox, "stories", STORY)
 
-    touch(sandbox)
+    change_entries(sandbox)
     second = target.sync(sandbox, "time_entries", "stories", **NOW)
     assert second.for_list("time_entries").deleted == 7
     assert second.for_list("time_entries").rows <= 30
@@ -152,13 +132,13 @@ def test_soft_delete_keeps_rows_with_a_time(target: Target, sandbox: Sandbox) ->
 
 def test_ids_are_compared_only_when_due(target: Target, sandbox: Sandbox) -> None:
     target.sync(sandbox, "time_entries", deletions="off")
-    touch(sandbox)
+    change_entries(sandbox)
     assert target.sync(sandbox, "time_entries", deletions="off").for_list("time_entries").deleted == 0
     ids: dict[str, Any] = {"deletions": "ids"}
     assert (
         target.sync(sandbox, "time_entries", **ids).for_list("time_entries").deleted == 7
     )  # the first comparison
-    touch(sandbox)
+    change_entries(sandbox)
     assert target.sync(sandbox, "time_entries", **ids).for_list("time_entries").deleted == 0
     assert target.sync(sandbox, "time_entries", **ids, **NOW).for_list("time_entries").deleted == 7
 
@@ -167,7 +147,7 @@ def test_change_feed_deletes_without_a_comparison(target: Target, sandbox: Sandb
     sandbox.feed.disturb(doubled=0.3, seed=3)
     target.sync(sandbox, "time_entries", "stories")
     target.sync(sandbox, "time_entries", "stories")
-    touch(sandbox)
+    change_entries(sandbox)
     sandbox.store.remove("stories", sandbox.store.ids("stories")[-1])
     asked = len(sandbox.requests)
     progress = target.sync(sandbox, "time_entries", "stories")
@@ -183,7 +163,7 @@ def test_change_feed_deletes_without_a_comparison(target: Target, sandbox: Sandb
 
 def test_skipped_list_catches_up_in_a_later_run(target: Target, sandbox: Sandbox) -> None:
     target.sync(sandbox, "time_entries", "users", **NOW)
-    touch(sandbox)
+    change_entries(sandbox)
     fault = sandbox.faults.status(503, path="/time_entries", times=None)
     client = lambda: sandbox.client(retries=1)  # noqa: E731
     progress = target.sync(sandbox, "time_entries", "users", client=client, on_error="skip", **NOW)
@@ -214,7 +194,7 @@ def test_slices_continue_each_other(target: Target, sandbox: Sandbox) -> None:
         if progress.for_list("time_entries").status == "done":
             break
         assert progress.for_list("time_entries").status == "partial"
-        touch(sandbox)
+        change_entries(sandbox)
         assert runs < 12
     assert runs >= 3
     target.sync(sandbox, "time_entries", **NOW)
@@ -236,7 +216,7 @@ def hooked(sandbox: Sandbox, act: Callable[[int], None]) -> Callable[[], Kantata
 def test_changes_during_a_run_are_not_lost(target: Target, sandbox: Sandbox) -> None:
     def act(answers: int) -> None:
         if answers % 3 == 0:
-            touch(sandbox, deleted=3, changed=4, created=3)
+            change_entries(sandbox, deleted=3, changed=4, created=3)
 
     target.sync(sandbox, "time_entries", "stories", client=hooked(sandbox, act), **NOW)
     target.sync(sandbox, "time_entries", "stories", **NOW)
@@ -276,7 +256,7 @@ def test_lost_state_is_restored_from_the_warehouse(target: Target, sandbox: Sand
 
     target.sync(sandbox, "time_entries", **NOW)
     shutil.rmtree(target.folder / "state")
-    touch(sandbox)
+    change_entries(sandbox)
     progress = target.sync(sandbox, "time_entries", **NOW)
     assert progress.for_list("time_entries").rows <= 30
     assert not differences(target, sandbox, "time_entries", ENTRY)
