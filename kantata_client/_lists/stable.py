@@ -15,6 +15,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from math import factorial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from kantata_client._calls.envelope import malformed
@@ -35,6 +36,10 @@ M = TypeVar("M", bound=Model)
 
 _GRAINS = (timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1))
 """The granularities to which the service may cut times, from fine to coarse."""
+_PROOF = 1e-4
+"""Pages prove that the service sorts when they would be in order by chance less often than this."""
+_MOST_TIMES = 20
+"""How many different times of a page count for that; the factorial of more would not fit a float."""
 _MOST_RETURNS = 5
 """How often the walk returns to a moment before it gives up."""
 _MOST_READINGS = 30
@@ -69,15 +74,19 @@ def check_stable(operation: Operation, query: Mapping[str, Any]) -> str:
 class _Reading:
     """What the last request returned."""
 
-    __slots__ = ("after", "count", "times")
+    __slots__ = ("after", "complete", "count", "times")
 
-    def __init__(self, after: datetime | None, count: int, times: dict[Any, datetime]) -> None:
+    def __init__(
+        self, after: datetime | None, count: int, times: dict[Any, datetime], *, complete: bool
+    ) -> None:
         self.after = after
         """The moment after which records were requested."""
         self.count = count
         """How many records the service counts after it."""
         self.times = times
         """The time of each record that was returned, by its identity."""
+        self.complete = complete
+        """Whether the counts prove that no record up to the next moment is missing."""
 
 
 class TimeWindows(Generic[M]):
@@ -105,12 +114,16 @@ class TimeWindows(Generic[M]):
         """The finest granularity of the times seen so far."""
         self._grain = _GRAINS[0]
         """The granularity to which the service is assumed to cut times."""
+        self._chance = 1.0
+        """How likely it is that a service that does not sort would have sent the pages so far in order."""
         self._last: _Reading | None = None
         self._returns = 0
         """How often the walk has returned to the current moment."""
         self.delivered = 0
         self._delivered_before = -1
         """`delivered`, with absent records, when the end was last checked."""
+        self._most_counted = 0
+        """The largest count of the whole list so far."""
         self._restarted = False
         self._absent: set[Any] = set()
         """The identities of records whose objects were not in a response."""
@@ -139,10 +152,13 @@ class TimeWindows(Generic[M]):
         Raises:
             UnstableListError: Reading on found nothing more.
         """
-        if self._complete or (self._moment is None and not self._restarted):
+        if self._complete or (self._moment is None and not self._restarted and not self._returns):
             return True
-        count = (await self._fetch(1, {**self._window_after(None), "per_page": "1"})).decoded.count
         read = self.delivered + len(self._absent)
+        count = await self._count()
+        if count is not None and count <= read < self._most_counted:
+            # Either records were deleted, or a cache sent the answer to an earlier request.
+            count = await self._count()
         if count is None or count <= read:
             self._complete = True
             return True
@@ -155,11 +171,17 @@ class TimeWindows(Generic[M]):
         self._at_end, self._last = False, None
         return False
 
+    async def _count(self) -> int | None:
+        """How many records the whole list has."""
+        return (await self._fetch(1, {**self._window_after(None), "per_page": "1"})).decoded.count
+
     async def _advance(self, concurrency: int) -> tuple[list[FetchedPage[M]], Exception | None]:
         page = await self._fetch(1, self._window())
         pages, decoded = [page], page.decoded
         if decoded.count is None:
             self._fail("its response has no count, so missing records could not be noticed")
+        if self._moment is None:
+            self._most_counted = max(self._most_counted, decoded.count)
         times = self._checked_times(page)
         self._absent.update(decoded.absent)
         if await self._is_gap(decoded):
@@ -187,7 +209,7 @@ class TimeWindows(Generic[M]):
             if before is not None and latest - self._grain <= before:
                 self._fail(f"it ignores {self._after}: no record is newer than {latest.isoformat()}")
             self._moment = latest - self._grain
-        self._last = _Reading(before, decoded.count, times_read)
+        self._last = _Reading(before, decoded.count, times_read, complete=pages[0] is not page)
         return [self._numbered(each) for each in pages], None
 
     def _checked_times(self, page: FetchedPage[M]) -> list[datetime]:
@@ -206,6 +228,7 @@ class TimeWindows(Generic[M]):
             self._grain = self._finest
         if any(later < earlier for earlier, later in pairwise(times)):
             self._fail(f"it ignores order={self._by}:asc: the records of a page are in another order")
+        self._chance /= factorial(min(len(set(times)), _MOST_TIMES))
         if times and self._moment is not None and times[0] + self._grain < self._moment:
             self._fail(
                 f"it ignores {self._after}, or compares coarser times than it sends: for {self._moment.isoformat()} it "
@@ -221,9 +244,10 @@ class TimeWindows(Generic[M]):
         return known | dict.fromkeys(decoded.absent, min(times, default=datetime.min.replace(tzinfo=UTC)))
 
     async def _is_gap(self, decoded: Decoded[M]) -> bool:
-        """Whether records between the last moment and this one were not read, according to the counts after both.
+        """Whether records between the last moment and this one were not read. If so, the walk returns to the last moment.
 
-        If so, the walk returns to the last moment.
+        Once the pages prove that the service sorts, the counts after both moments are enough. Before that, the identities
+        are compared.
 
         Raises:
             UnstableListError: Reading again did not help.
@@ -233,21 +257,40 @@ class TimeWindows(Generic[M]):
             return False
         current = set(decoded.all_identities)
         passed = sum(time <= moment and identity not in current for identity, time in last.times.items())
-        if last.count - decoded.count <= passed:
+        sorts = last.complete or self._chance < _PROOF
+        if sorts and last.count - decoded.count <= passed:
             self._returns = 0
             return False
-        count = (await self._fetch(1, self._window_after(last.after))).decoded.count
-        if count is None or count - decoded.count <= passed:
+        missing = await self._missing(last, moment, current)
+        if missing is None:
+            count = (await self._fetch(1, self._window_after(last.after))).decoded.count or 0
+            missing = max(0, count - decoded.count - passed)
+        if not missing:
             self._returns = 0
             return False
         self._returns += 1
         if self._returns > _MOST_RETURNS:
             self._fail(
-                f"it counts {count - decoded.count} records up to {moment.isoformat()}, but has returned {passed} of them: "
-                "it ignores `order`, or compares coarser times than it sends"
+                f"{missing} of its records up to {moment.isoformat()} were not returned when they were due: it ignores "
+                "`order`, or compares coarser times than it sends"
             )
         self._moment, self._last = last.after, None
         return True
+
+    async def _missing(self, last: _Reading, moment: datetime, current: set[Any]) -> int | None:
+        """How many records between the last moment and this one were not read, or `None` if they don't fit on one page.
+
+        The counts alone would not show it: a record that was read and then deleted makes up for one that was never sent.
+        """
+        window = self._window_after(last.after)
+        # A grain later, since `…_before` may exclude the moment itself.
+        window |= {self._before: (moment + self._grain).isoformat(), "per_page": str(LARGEST_PAGE)}
+        page = await self._fetch(1, window)
+        unread = sum(
+            time <= moment and identity not in last.times and identity not in current
+            for identity, time in self._times_by_identity(page).items()
+        )
+        return unread or (0 if page.decoded.entries == page.decoded.count else None)
 
     def _fail(self, problem: str) -> NoReturn:
         self._at_end = self._complete = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -248,6 +249,47 @@ def test_stable_walk_over_a_nonconforming_service_misses_nothing_or_raises(
     except UnstableListError:
         return
     check(life, delivered, all_of=life.throughout)
+
+
+@pytest.mark.parametrize(
+    ("what", "key", "history"),
+    [
+        (
+            "smaller pages, no order",
+            "participations",
+            History(5, 20_000.0, 4, 4, 4_675, 5.0, False, True, [[], ["hide"]]),
+        ),
+        (
+            "order is ignored",
+            "stories",
+            History(
+                3,
+                300.0,
+                1,
+                2,
+                1,
+                0.3,
+                True,
+                False,
+                [
+                    ["show", "hide", "insert"],
+                    [],
+                    [],
+                    ["insert"],
+                    ["hide", "replace"],
+                    ["replace", "show", "insert"],
+                ],
+            ),
+        ),
+    ],
+)
+def test_a_change_does_not_make_up_for_a_record_that_was_never_sent(
+    loop: asyncio.Runner, what: str, key: str, history: History
+) -> None:
+    """Pages that are in order by chance; what is deleted or added meanwhile makes the counts right."""
+    life = Life(history, key, **DEVIATIONS[what])
+    with suppress(UnstableListError):
+        check(life, walked(loop, life, stable=True), all_of=life.throughout)
 
 
 @histories(250, 25)
