@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kantata_client._bulk.run import BulkRun
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.drift_row import DriftRow
-    from kantata_client._calls.responses import APIResponse
     from kantata_client._calls.unset import UNSET
+    from kantata_client._calls.with_response import APIResponse
     from kantata_client._contract import Operation
     from kantata_client._http.messages import File, Timeouts
     from kantata_client._http.redis_throttle import RedisThrottle
@@ -117,7 +117,7 @@ __all__ = [
 ]
 
 _MODULES = dict.fromkeys(__all__, "errors") | {
-    "APIResponse": "_calls.responses",
+    "APIResponse": "_calls.with_response",
     "AdaptiveThrottle": "_http.throttle",
     "BulkError": "_bulk.outcomes",
     "BulkResult": "_bulk.outcomes",

@@ -220,7 +220,7 @@ class Kantata(Resources):
         Raises:
             UsageError: An option is invalid.
         """
-        from kantata_client._calls.options import CallOptions
+        from kantata_client._calls.call_options import CallOptions
 
         options = (self._session.options or CallOptions()).changed(timeout, retries, headers, max_concurrency)
         return self._with_session(Session(self._transport, self._session.tokens, self.drift, options))
@@ -345,6 +345,6 @@ class KantataWithResponse:
     """`Kantata.with_response`: methods that return an `APIResponse`."""
 
     def __init__(self, kantata: Kantata) -> None:
-        from kantata_client._calls.responses import with_response  # attrs: not at start-up
+        from kantata_client._calls.with_response import with_response  # attrs: not at start-up
 
         self.request = with_response(kantata.request)

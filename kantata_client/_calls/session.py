@@ -11,9 +11,9 @@ from kantata_client.errors import MalformedResponseError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
+    from kantata_client._calls.call_options import CallOptions
     from kantata_client._calls.drift import Drift
     from kantata_client._calls.envelope import Decoded
-    from kantata_client._calls.options import CallOptions
     from kantata_client._contract import Operation
     from kantata_client._http.messages import Form, Request, Response
     from kantata_client._http.tokens import TokenProvider

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client._calls.arguments import untyped_body, untyped_query
+from kantata_client._calls.call_options import headers_of
 from kantata_client._calls.envelope import NotJSONError, decode
-from kantata_client._calls.options import headers_of
 from kantata_client._contract import Operation
 from kantata_client._http.addresses import misleading
 from kantata_client._http.messages import File, Form

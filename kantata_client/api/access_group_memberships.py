@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._calls.responses import WithResponse, with_response
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.access_group_membership import AccessGroupMembership
 from kantata_client.models.access_group_membership_delete_result import AccessGroupMembershipDeleteResult

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client._calls.responses import WithResponse, with_response
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.custom_field_value import CustomFieldValue
 from kantata_client.operations.custom_field_values import (

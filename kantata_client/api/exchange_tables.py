@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._calls.unset import UNSET, Unset
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.exchange_tables import ExchangeTablesMethods
 from kantata_client.models.exchange_rate import ExchangeRate
 from kantata_client.models.exchange_table import ExchangeTable

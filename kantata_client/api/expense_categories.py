@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._calls.unset import UNSET, Unset
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.expense_category import ExpenseCategory
 from kantata_client.operations.expense_categories import (

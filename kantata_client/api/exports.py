@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._calls.unset import UNSET, Unset
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.exports import ExportsMethods
 from kantata_client.models.account_data_export_result import AccountDataExportResult
 from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from kantata_client._calls.responses import WithResponse, with_response, with_streaming_response
 from kantata_client._calls.unset import UNSET, Unset
+from kantata_client._calls.with_response import WithResponse, with_response, with_streaming_response
 from kantata_client._resources.project_accounting_records import ProjectAccountingRecordsMethods
 from kantata_client.models.project_accounting_record import ProjectAccountingRecord
 from kantata_client.operations.project_accounting_records import (

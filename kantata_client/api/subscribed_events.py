@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client._calls.responses import WithResponse, with_response
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.subscribed_events import SubscribedEventsMethods
 from kantata_client.models.subscribed_event import SubscribedEvent
 from kantata_client.models.subscribed_event_event_types_result import SubscribedEventEventTypesResult

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from kantata_client._calls.responses import WithResponse, with_response
 from kantata_client._calls.unset import UNSET, Unset
+from kantata_client._calls.with_response import WithResponse, with_response
 from kantata_client._resources.base import Resource
 from kantata_client.models.workspace import Workspace
 from kantata_client.models.workspace_invitation import WorkspaceInvitation

@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 else:
     del python_multipart, starlette, uvicorn
 
-from kantata_client.sandbox.app import RecordedRequest
+from kantata_client.sandbox.asgi import RecordedRequest
 from kantata_client.sandbox.authorization import OAuthServer, RegisteredApp
 from kantata_client.sandbox.clock import Clock
 from kantata_client.sandbox.facade import Sandbox

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from kantata_client.sandbox import bodies, envelopes, query, writes
+from kantata_client.sandbox import envelopes, mutations, query, validation
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.tolerance import tolerate_properties
 
@@ -87,7 +87,7 @@ class Call:
                 raise bad_request(f"{self.operation.id} takes a JSON object as its body.")
             # The exchange tables have their properties in the query.
             return {name: _value(self.parameter(name), parameter) for name, parameter in self._sent()}
-        [item], _ = bodies.items_of(self.operation, self.body)
+        [item], _ = validation.items_of(self.operation, self.body)
         return item
 
     def _sent(self) -> list[tuple[str, Parameter]]:
@@ -101,7 +101,7 @@ class Call:
             item = tolerate_properties(self.scope, self.operation, item, None)
         errors = [invalid(name, "is not a property of the body.") for name in item if name not in described]
         for name, parameter in described.items():
-            problem = bodies.wrong(name, item.get(name), parameter)
+            problem = validation.wrong(name, item.get(name), parameter)
             if parameter.required and item.get(name) is None:
                 problem = "can't be blank."
             if problem is not None:
@@ -112,7 +112,7 @@ class Call:
 
     def existing(self) -> Mapping[str, Any]:
         """The record in the path, or 404."""
-        return writes.existing(self.scope, self.key, self.identity)
+        return mutations.existing(self.scope, self.key, self.identity)
 
     def change(self, **changes: Any) -> dict[str, Any]:
         """Change the record in the path, and return it in an envelope."""

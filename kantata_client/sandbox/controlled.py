@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections import deque
 
-    from kantata_client.sandbox.app import RecordedRequest
+    from kantata_client.sandbox.asgi import RecordedRequest
     from kantata_client.sandbox.clock import Clock
     from kantata_client.sandbox.faults import Faults
     from kantata_client.sandbox.gaps import Gaps

@@ -10,7 +10,7 @@ from kantata_client._http.addresses import loopback
 from kantata_client._http.transport import LARGEST
 from kantata_client.errors import UsageError
 from kantata_client.sandbox import schema
-from kantata_client.sandbox.app import RecordedRequest, make_app
+from kantata_client.sandbox.asgi import RecordedRequest, make_app
 from kantata_client.sandbox.authorization import OAuthServer
 from kantata_client.sandbox.clock import Clock
 from kantata_client.sandbox.faults import Faults, FaultyTransport

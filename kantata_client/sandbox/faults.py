@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from kantata_client.sandbox.app import RecordedRequest
+    from kantata_client.sandbox.asgi import RecordedRequest
 
 Kind = Literal["reset", "timeout", "cut", "status", "refuse", "latency"]
 
@@ -254,7 +254,7 @@ class Faults:
             pass
 
     def _record(self, scope: Scope, path: str, body: bytes, answer: _Answer) -> None:
-        from kantata_client.sandbox.app import RecordedRequest
+        from kantata_client.sandbox.asgi import RecordedRequest
 
         query = tuple(httpx.QueryParams(scope["query_string"].decode()).multi_items())
         request_id = next((value.decode() for name, value in answer.headers if name == b"x-request-id"), "")

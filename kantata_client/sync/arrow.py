@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION
+from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from kantata_client.sync.lists import Child, Kind, ListSpec
+    from kantata_client.sync.catalog import Child, Kind, ListSpec
 
 pa: Any = import_module("pyarrow")  # it has no types
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from kantata_client.errors import UsageError
-from kantata_client.sync.lists import select
+from kantata_client.sync.catalog import select
 from kantata_client.sync.progress import ListProgress, Progress
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from kantata_client.errors import KantataError
-from kantata_client.sync.walk import Seen, Walk
+from kantata_client.sync.extract import Seen, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
     from kantata_client.client import Kantata
-    from kantata_client.sync.lists import ListSpec
+    from kantata_client.sync.catalog import ListSpec
     from kantata_client.sync.progress import Progress
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from kantata_client.sync.catalog import lists
 from kantata_client.sync.job import past_runs
-from kantata_client.sync.lists import lists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

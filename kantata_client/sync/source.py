@@ -16,7 +16,7 @@ from kantata_client.client import Kantata
 from kantata_client.errors import KantataError, UsageError
 from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
-from kantata_client.sync.lists import DELETED, DELETED_AT, EXTRA, POSITION, select
+from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select
 from kantata_client.sync.progress import Progress
 from kantata_client.sync.reader import End, Reader, Rows
 from kantata_client.sync.warehouse import Warehouse
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from kantata_client._http.throttle import Throttle
     from kantata_client.hooks import ResponseEvent
-    from kantata_client.sync.lists import ListSpec
-    from kantata_client.sync.walk import Seen
+    from kantata_client.sync.catalog import ListSpec
+    from kantata_client.sync.extract import Seen
 
 T = TypeVar("T")
 

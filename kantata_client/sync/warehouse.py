@@ -9,12 +9,12 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from kantata_client.sync.lists import DELETED_AT
+from kantata_client.sync.catalog import DELETED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from kantata_client.sync.lists import ListSpec
+    from kantata_client.sync.catalog import ListSpec
 
 _LOOKUP_ROWS = 500
 """Ids in one query."""

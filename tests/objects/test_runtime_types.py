@@ -184,7 +184,7 @@ def test_sandbox_and_sync_work_with_resolved_annotations() -> None:
         "from kantata_client.models import ExchangeRate, TimeEntry\n"
         "for cls in (ExchangeRate, TimeEntry): attrs.resolve_types(cls)\n"
         "from kantata_client.sandbox import schema\n"
-        "from kantata_client.sync.lists import lists\n"
+        "from kantata_client.sync.catalog import lists\n"
         "rates = schema.model('exchange_rates')\n"
         "print(rates.numbered, rates.kinds['effective_date'], lists()['time_entries'].columns['date_performed'])"
     )

@@ -14,7 +14,7 @@ import dlt
 import duckdb
 
 from kantata_client.sync import Progress, kantata_source
-from kantata_client.sync.lists import lists
+from kantata_client.sync.catalog import lists
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from kantata_client import UsageError
 from kantata_client.operations import OPERATIONS
 from kantata_client.sync import arrow
-from kantata_client.sync.lists import lists, select
+from kantata_client.sync.catalog import lists, select
 
 
 def test_every_list_of_the_contract_has_a_spec() -> None:

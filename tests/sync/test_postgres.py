@@ -17,7 +17,7 @@ import pytest
 
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress, kantata_source
-from kantata_client.sync.lists import lists
+from kantata_client.sync.catalog import lists
 from tests.sync.account import change_entries, shorten
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress, kantata_source
-from kantata_client.sync.lists import lists
+from kantata_client.sync.catalog import lists
 from tests.sync.account import Target, change_entries, differences, shorten
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import writes
+from kantata_client.sandbox import mutations
 from kantata_client.sandbox.properties import refer_externally
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.relations import fresh, key_of_type
@@ -147,6 +147,6 @@ def soft_delete(call: Call) -> dict[str, Any]:
     given: Any = call.parameter("ids") or ""
     ids = [word for word in given.split(",") if word]
     for identity in ids:
-        writes.existing(call.scope, call.key, identity)
+        mutations.existing(call.scope, call.key, identity)
         call.scope.store.change(call.key, identity, deleted_at=call.scope.store.now())
     return call.envelope(ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import schema, writes
+from kantata_client.sandbox import mutations, schema
 from kantata_client.sandbox.refusals import Refusal, invalid, not_emulated
 from kantata_client.sandbox.relations import fresh
 
@@ -19,7 +19,7 @@ _LINES = {"timesheet_submissions": "time_entries", "expense_report_submissions":
 def _resolve(call: Call, key: str, identity: str, status: str, description: Any) -> dict[str, Any]:
     """Approve, reject or cancel a submission, with its time entries or expenses."""
     store = call.scope.store
-    record = writes.existing(call.scope, key, identity)
+    record = mutations.existing(call.scope, key, identity)
     if record.get("status") == status or record.get("status") == "cancelled":
         raise Refusal(422, invalid("status", f"is {record.get('status')} already: submission {identity}."))
     store.change(

@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import schema, writes
+from kantata_client.sandbox import mutations, schema
 from kantata_client.sandbox.call import Document
 from kantata_client.sandbox.cdn import Blob
 from kantata_client.sandbox.forms import Part
@@ -94,7 +94,7 @@ def _complete(call: Call, identity: str) -> None:
 
 def sync_attachment(call: Call) -> dict[str, Any]:
     """Check that an uploaded file is on the CDN."""
-    writes.existing(call.scope, _ATTACHMENTS, call.identity)
+    mutations.existing(call.scope, _ATTACHMENTS, call.identity)
     if _key(call.identity) not in call.scope.store.files.blobs:
         raise Refusal(422, invalid("base", f"The file of attachment {call.identity} is not on the CDN."))
     _complete(call, call.identity)
@@ -103,7 +103,7 @@ def sync_attachment(call: Call) -> dict[str, Any]:
 
 def set_photo(call: Call) -> dict[str, Any]:
     """Set the photo of a user."""
-    writes.existing(call.scope, "users", call.identity)
+    mutations.existing(call.scope, "users", call.identity)
     part = _part(call, "user", "profile_photo_attachment_file")
     if not part.media_type.startswith("image/"):
         raise Refusal(422, invalid("profile_photo_attachment_file", "is not an image."))
@@ -168,7 +168,7 @@ def _date(value: Any) -> str | None:
 
 def get_export(call: Call) -> dict[str, Any]:
     """Get an export; polling advances it."""
-    record = writes.existing(call.scope, _EXPORTS, call.identity)
+    record = mutations.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] in _STATUSES[:-1]:
         status = _STATUSES[-1] if _looked(call, f"export {call.identity}") else _STATUSES[1]
         call.scope.store.put(_EXPORTS, {**record, "status": status})
@@ -184,7 +184,7 @@ def _looked(call: Call, what: str) -> bool:
 
 def cancel_export(call: Call) -> dict[str, Any]:
     """Cancel a queued export."""
-    record = writes.existing(call.scope, _EXPORTS, call.identity)
+    record = mutations.existing(call.scope, _EXPORTS, call.identity)
     if not call.fields().get("canceled"):
         return call.envelope([call.identity])
     if record["status"] != _STATUSES[0]:
@@ -195,7 +195,7 @@ def cancel_export(call: Call) -> dict[str, Any]:
 def export_url(call: Call) -> dict[str, Any]:
     """Get the URL of an export, valid for a minute."""
     call.parameter("include")
-    record = writes.existing(call.scope, _EXPORTS, call.identity)
+    record = mutations.existing(call.scope, _EXPORTS, call.identity)
     if record["status"] != _STATUSES[-1]:
         raise Refusal(422, invalid("status", f"is {record['status']}: there is nothing to download."))
     files = call.scope.store.files
@@ -236,7 +236,7 @@ def _columns(key: str) -> list[dict[str, str]]:
 def latest_report(call: Call) -> dict[str, Any]:
     """Get the URL of the latest report, valid for a minute, as soon as it is ready."""
     jobs, store = "insights_report_exports", call.scope.store
-    writes.existing(call.scope, jobs, call.identity)
+    mutations.existing(call.scope, jobs, call.identity)
     if not _looked(call, f"report {call.identity}"):
         raise not_found("There is no successful export of this report yet.")
     key = f"reports/{call.identity}.csv.gz"
@@ -277,7 +277,7 @@ def import_records(call: Call) -> dict[str, Any]:
         }
         for row in rows
     ]
-    return call.envelope(writes.create(call.scope, operation, _RECORDS, items, bulk=True))
+    return call.envelope(mutations.create(call.scope, operation, _RECORDS, items, bulk=True))
 
 
 def rates_of(text: str) -> list[dict[str, str]]:

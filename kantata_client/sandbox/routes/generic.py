@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import bodies, schema, writes
+from kantata_client.sandbox import mutations, schema, validation
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_found
 
 if TYPE_CHECKING:
@@ -27,21 +27,23 @@ def get(call: Call) -> dict[str, Any]:
 
 def create(call: Call) -> dict[str, Any]:
     """Create one record, or many in the array form."""
-    items, bulk = ([call.item()], False) if call.body is None else bodies.items_of(call.operation, call.body)
-    return call.envelope(writes.create(call.scope, call.operation, call.key, items, bulk=bulk))
+    items, bulk = (
+        ([call.item()], False) if call.body is None else validation.items_of(call.operation, call.body)
+    )
+    return call.envelope(mutations.create(call.scope, call.operation, call.key, items, bulk=bulk))
 
 
 def update(call: Call) -> dict[str, Any]:
     """Update one record."""
     call.existing()
-    writes.update(call.scope, call.operation, call.key, call.identity, call.item())
+    mutations.update(call.scope, call.operation, call.key, call.identity, call.item())
     return call.envelope([call.identity])
 
 
 def delete(call: Call) -> dict[str, Any] | None:
     """Delete one record."""
     call.existing()
-    writes.delete(call.scope, call.key, [call.identity])
+    mutations.delete(call.scope, call.key, [call.identity])
     return None if call.operation.result == "none" else {"success": f"{call.key} {call.identity} deleted"}
 
 
@@ -59,5 +61,5 @@ def delete_many(call: Call) -> dict[str, Any] | None:
     limit = call.operation.bulk_limit
     if limit is not None and len(ids) > limit:
         raise Refusal(422, invalid("ids", f"has {len(ids)} ids; one request takes at most {limit}."))
-    writes.delete(call.scope, call.key, ids)
+    mutations.delete(call.scope, call.key, ids)
     return None if call.operation.result == "none" else {"deleted": schema.typed("int", ids)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import writes
+from kantata_client.sandbox import mutations
 from kantata_client.sandbox.relations import fresh
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def become_member(scope: Scope, record: Record, body: Mapping[str, Any]) -> None
 def invite(call: Call) -> dict[str, Any]:
     """Invite somebody to the project in the path."""
     scope, fields = call.scope, call.fields()
-    writes.existing(scope, "workspaces", call.identity)
+    mutations.existing(scope, "workspaces", call.identity)
     row = fresh(scope, "workspace_invitations", workspace_id=call.identity, **fields)
     identity = scope.store.put("workspace_invitations", row)["id"]
     user = _user(scope, fields)

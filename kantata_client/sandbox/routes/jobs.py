@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox import writes
+from kantata_client.sandbox import mutations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ def list_jobs(call: Call) -> list[dict[str, Any]]:
 
 def get_job(call: Call) -> dict[str, Any]:
     """Get one scheduled export."""
-    return _job(call, writes.existing(call.scope, _JOBS, call.identity))
+    return _job(call, mutations.existing(call.scope, _JOBS, call.identity))
 
 
 def create_job(call: Call) -> dict[str, Any]:
@@ -38,12 +38,12 @@ def create_job(call: Call) -> dict[str, Any]:
 
 def update_job(call: Call) -> dict[str, Any] | None:
     """Update a scheduled export."""
-    writes.existing(call.scope, _JOBS, call.identity)
+    mutations.existing(call.scope, _JOBS, call.identity)
     record = call.scope.store.change(_JOBS, call.identity, **call.fields())
     return None if call.operation.result == "none" else _job(call, record)
 
 
 def delete_job(call: Call) -> None:
     """Delete a scheduled export."""
-    writes.existing(call.scope, _JOBS, call.identity)
+    mutations.existing(call.scope, _JOBS, call.identity)
     call.scope.store.remove(_JOBS, call.identity)

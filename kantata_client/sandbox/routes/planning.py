@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import writes
+from kantata_client.sandbox import mutations
 from kantata_client.sandbox.filters.makers import day
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import fresh
@@ -66,7 +66,7 @@ def capacity(call: Call) -> dict[str, Any]:
     """Get the hours a user can work on each day of a period: the workweek minus holidays and time off."""
     call.parameter("include")
     call.parameter("optional_fields")
-    store, user = call.scope.store, writes.existing(call.scope, "users", call.identity)["id"]
+    store, user = call.scope.store, mutations.existing(call.scope, "users", call.identity)["id"]
     first, last = day(call.parameter("start_date") or ""), day(call.parameter("end_date") or "")
     if last < first:
         raise Refusal(422, invalid("end_date", "is before start_date."))
@@ -89,7 +89,7 @@ def capacity(call: Call) -> dict[str, Any]:
 def split_allocation(call: Call) -> dict[str, Any]:
     """Split an allocation in two: the first ends the day before the date, the second starts on it."""
     identity = call.parameter("workspace_allocation_id") or ""
-    record = writes.existing(call.scope, "workspace_allocations", identity)
+    record = mutations.existing(call.scope, "workspace_allocations", identity)
     when = day(call.parameter("split_date") or "")
     first, last = str(record.get("start_date")), str(record.get("end_date"))
     if not first < when <= last:
@@ -117,7 +117,7 @@ def match_scheduled_hours(call: Call) -> dict[str, Any]:
         ids = [call.identity] if call.parameters else [str(item) for item in given.get("resource_ids") or ()]
         first, last = _occurrence(cast("dict[str, Any]", given["occurrence"]))
         for identity in ids:
-            resource = writes.existing(call.scope, "workspace_resources", identity)
+            resource = mutations.existing(call.scope, "workspace_resources", identity)
             if given["hard"] and resource.get("user_id") is None:
                 raise Refusal(422, invalid("hard", f"must be false: resource {identity} is unnamed."))
             for when, minutes in _scheduled(call.scope, resource, first, last).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client._contract import Parameter
-from kantata_client.sandbox import bodies, writes
+from kantata_client.sandbox import mutations, validation
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.routes.files import rates_of
@@ -20,7 +20,7 @@ def activation(call: Call) -> dict[str, Any]:
     """Get whether rate cards are in use; POST activates them."""
     settings = call.scope.store.get("settings", "account") or {"id": "account"}
     if call.operation.method == "POST":
-        writes.existing(
+        mutations.existing(
             call.scope, "rate_card_set_versions", call.parameter("rate_card_set_version_id") or ""
         )
         settings = call.scope.store.put("settings", {**settings, "rate_cards": True})
@@ -35,13 +35,13 @@ def publish(call: Call) -> dict[str, Any]:
 
 def exchange_table(call: Call) -> dict[str, Any]:
     """Get one exchange table, keyed by its id."""
-    record = writes.existing(call.scope, "exchange_tables", call.identity)
+    record = mutations.existing(call.scope, "exchange_tables", call.identity)
     return {call.identity: call.scope.store.shown("exchange_tables", record)}
 
 
 def rates(call: Call) -> dict[str, Any]:
     """List the rates of an exchange table."""
-    writes.existing(call.scope, "exchange_tables", call.identity)
+    mutations.existing(call.scope, "exchange_tables", call.identity)
     when = call.parameter("date")
     currencies = {name: call.parameter(name) for name in ("source_currency", "target_currency")}
     ids = [
@@ -55,7 +55,7 @@ def rates(call: Call) -> dict[str, Any]:
 
 def import_rates(call: Call) -> dict[str, Any]:
     """Set the rates of a table, one per pair of currencies and date, atomically."""
-    writes.existing(call.scope, "exchange_tables", call.identity)
+    mutations.existing(call.scope, "exchange_tables", call.identity)
     store = call.scope.store
     text = call.parameter("csv_file")
     body: Any = call.body
@@ -95,14 +95,16 @@ def _wrong_rate(
             yield invalid(name, "is not a property of an exchange rate.", index)
     for name, parameter in described.items():
         number = Parameter("number", required=parameter.required) if name == "exchange_rate" else parameter
-        problem = "can't be blank." if row.get(name) in (None, "") else bodies.wrong(name, row[name], number)
+        problem = (
+            "can't be blank." if row.get(name) in (None, "") else validation.wrong(name, row[name], number)
+        )
         if problem is not None:
             yield invalid(name, problem, index)
 
 
 def table_rows(call: Call) -> dict[str, Any]:
     """List the rates of each role in the rate cards of a version."""
-    version = writes.existing(call.scope, "rate_card_set_versions", call.identity)
+    version = mutations.existing(call.scope, "rate_card_set_versions", call.identity)
     ids = call.scope.store.find("rate_card_table_rows", "rate_card_set_version_id", version["id"])
     return call.page("rate_card_table_rows", ids)
 
@@ -110,8 +112,8 @@ def table_rows(call: Call) -> dict[str, Any]:
 def table_row(call: Call) -> dict[str, Any]:
     """Set the rates of a role in the rate cards of a version."""
     scope = call.scope
-    version = writes.existing(scope, "rate_card_set_versions", call.parameters["rate_card_set_version_id"])
-    role = writes.existing(scope, "roles", call.parameters["role_id"])
+    version = mutations.existing(scope, "rate_card_set_versions", call.parameters["rate_card_set_version_id"])
+    role = mutations.existing(scope, "roles", call.parameters["role_id"])
     rates: list[dict[str, Any]] = call.fields().get("rates") or []
     row = scope.store.get(call.key, call.identity) or fresh(
         scope,

@@ -11,7 +11,7 @@ import json
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import registry, writes
+from kantata_client.sandbox import mutations, registry
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.relations import fresh
 
@@ -75,7 +75,7 @@ class _Application:
             below = self.options.get("project_template_before_story_id")
             position = None
             if below is not None:
-                above = writes.existing(self.scope, "stories", str(below))
+                above = mutations.existing(self.scope, "stories", str(below))
                 position = int(above.get("position") or 0)
                 self._make_room(position)
             for number, task in enumerate(self.stories, start=1):

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import bodies, registry, schema
+from kantata_client.sandbox import registry, schema, validation
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
 from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, invalid, not_found
@@ -28,7 +28,7 @@ def create(
     scope: Scope, operation: Operation, key: str, items: list[dict[str, Any]], *, bulk: bool
 ) -> list[str]:
     """Create records from the objects in a body, atomically; returns their ids."""
-    checked = bodies.check(scope, operation, key, items, bulk=bulk)
+    checked = validation.check(scope, operation, key, items, bulk=bulk)
     ids: list[str] = []
     for index, item in enumerate(checked):
         try:
@@ -77,7 +77,9 @@ def _same(scope: Scope, key: str, fields: Sequence[str], given: Mapping[str, Any
 
 def update(scope: Scope, operation: Operation, key: str, identity: str, item: dict[str, Any]) -> None:
     """Change the properties of a record that the body contains."""
-    [checked] = bodies.check(scope, operation, key, [item], bulk=False, record=existing(scope, key, identity))
+    [checked] = validation.check(
+        scope, operation, key, [item], bulk=False, record=existing(scope, key, identity)
+    )
     _change(scope, key, identity, checked.fields, checked.others)
 
 

@@ -232,5 +232,5 @@ def _parent(singular: str, operations: list[Operation]) -> str:
     for operation in operations:
         if operation.name == "list" and operation.resource in plurals:
             return operation.resource
-    msg = f"no list of the contract has records of type {singular!r}: add a rule to kantata_client/sync/lists.py"
+    msg = f"no list of the contract has records of type {singular!r}: add a rule to kantata_client/sync/catalog.py"
     raise LookupError(msg)

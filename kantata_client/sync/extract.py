@@ -20,14 +20,14 @@ from kantata_client.errors import (
     ServerError,
     ValidationError,
 )
-from kantata_client.sync.lists import lists
+from kantata_client.sync.catalog import lists
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from kantata_client._lists.paginator import Paginator
     from kantata_client.client import Kantata
-    from kantata_client.sync.lists import FanOut, ListSpec
+    from kantata_client.sync.catalog import FanOut, ListSpec
     from kantata_client.sync.progress import Progress
 
 MAX_PARTS = 8
