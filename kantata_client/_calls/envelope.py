@@ -7,12 +7,22 @@ The objects of a response without sideloads share an envelope that holds nothing
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
 
 from kantata_client import models
 from kantata_client._calls.parsing import parsed
-from kantata_client._calls.reach import Cell, Reach, Requested, class_under, operation_of, portable, reached
+from kantata_client._calls.reach import (
+    Cell,
+    Reach,
+    Requested,
+    class_under,
+    neighbours,
+    operation_of,
+    portable,
+    reached,
+)
 from kantata_client._objects.model import Model, wrap
 from kantata_client.errors import MalformedResponseError
 
@@ -20,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._calls.drift import Drift
+    from kantata_client._calls.reach import Neighbour
     from kantata_client._contract import Operation
     from kantata_client._http.messages import Response
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 _NOTHING: dict[str, Any] = {}
 
@@ -131,9 +143,21 @@ class Envelope(Requested):
 
     def detached(self, model: Model) -> Envelope | Reach:
         """The envelope for an object, or a copy of it, that may outlive the page: with what its associations reach."""
+        return self._detached(model, {})
+
+    def _detached(self, model: Model, known: dict[int, list[Neighbour]]) -> Envelope | Reach:
+        """As `detached`; `known` collects the neighbours of each object by the `id()` of what was received."""
         if self._results is None:
             return self
-        cells = reached(model, self._received, self._operation.keys, self._cell)
+
+        def neighbours_of(cls: type[Model], received: dict[str, Any]) -> list[Neighbour]:
+            found = known.get(id(received))
+            if found is None:
+                found = neighbours(cls, received, self._received, self._operation.keys, self._cell)
+                known[id(received)] = found
+            return found
+
+        cells = reached(model, neighbours_of)
         is_result = self.is_result(model)
         ids = cast("frozenset[str]", self._results)  # `is_result` has converted it
         results = {each for each in cells.get(str(self._operation.key), ()) if each in ids}
@@ -150,12 +174,12 @@ class Envelope(Requested):
         """Drop all objects. Those that are still referenced elsewhere keep what their associations reach."""
         if not self.models:
             return
-        weak = [ref(model) for models_of_key in self.models.values() for model in models_of_key.values()]
+        alive = _referenced(self.models, _UNREFERENCED)
         self.models = {}
-        alive = [(model, each) for each in weak if (model := each()) is not None]
-        self._alive = {id(model.__dict__): each for model, each in alive}
-        for model, _ in alive:
-            model.__envelope__ = self.detached(model)
+        self._alive = {id(model.__dict__): ref(model) for model in alive}
+        known: dict[int, list[Neighbour]] = {}
+        for model in alive:
+            model.__envelope__ = self._detached(model, known)
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
         """The cell of an object, always the same one."""
@@ -178,6 +202,24 @@ class Envelope(Requested):
                 for identifier, received in objects.items()
             }
         return self._keys.get(id(model.__dict__))
+
+
+def _referenced(objects: Mapping[str, Mapping[str, T]], threshold: int) -> list[T]:
+    """The objects with more references than `threshold`."""
+    return [
+        each for mapping in objects.values() for each in mapping.values() if getrefcount(each) > threshold
+    ]
+
+
+def _unreferenced_count() -> int:
+    """How many references `_referenced` counts for an object that only its mapping refers to."""
+    count = 0
+    while _referenced({"": {"": object()}}, count):
+        count += 1
+    return count
+
+
+_UNREFERENCED = _unreferenced_count()
 
 
 def _unpickled(operation: Operation | str, requested: frozenset[str]) -> Envelope:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
 from kantata_client import models
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from kantata_client._contract import Operation
+    from kantata_client._objects.associations import Association
     from kantata_client._objects.inclusion import Parameter
 
 _NOTHING: dict[str, Any] = {}
@@ -31,14 +33,25 @@ def class_under(key: str, keys: Mapping[str, str]) -> type[Model]:
 _classes: dict[str, type[Model]] = {}
 
 
+@lru_cache(256)
+def included(model: str | None, requested: frozenset[str]) -> frozenset[Association]:
+    """The associations of a class that a request included, by the names that it asked for."""
+    if not requested or model not in models.MODULES:
+        return frozenset()
+    associations: Mapping[str, Association] = getattr(models, model).ASSOCIATIONS
+    return frozenset(associations[name] for name in requested if name in associations)
+
+
 class Requested:
     """The associations and optional fields that a request asked for."""
 
-    __slots__ = ("_operation", "_requested")
+    __slots__ = ("_operation", "_requested", "included")
 
     def __init__(self, operation: Operation, requested: frozenset[str]) -> None:
         self._operation = operation
         self._requested = requested
+        self.included = included(operation.model, requested)
+        """Associations of the operation's class that the request included."""
 
     def requested(self, model: Model, name: str, *, known_empty: bool = False) -> bool:
         """Whether the request asked for an association or an optional field of this object.
@@ -131,13 +144,16 @@ class Reach(Requested):
         if model is None:
             model = wrap(class_under(key, self._operation.keys), cell.received, None)
             cell.model = ref(model)
-            cells = reached(model, self._cells, self._operation.keys, self._cell)
+            cells = reached(model, self._neighbours_of)
             model.__envelope__ = Reach(self._operation, self._requested, cells, self._results, cell)
         return model
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
         cells: Mapping[str, Cell] = self._cells.get(key, _NOTHING)
         return cells.get(identifier)
+
+    def _neighbours_of(self, cls: type[Model], received: dict[str, Any]) -> list[Neighbour]:
+        return neighbours(cls, received, self._cells, self._operation.keys, self._cell)
 
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
         """The objects of a type and these ids; missing ones are left out."""
@@ -156,7 +172,39 @@ class Reach(Requested):
             self._own.model = ref(model)
 
 
-def references(model_class: type[Model], received: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+Neighbour: TypeAlias = tuple[str, str, "Cell", type[Model]]
+"""An object that another one refers to: its envelope key, id, cell and class."""
+
+
+def neighbours(
+    model_class: type[Model],
+    received: Mapping[str, Any],
+    known: Container[str],
+    keys: Mapping[str, str],
+    cell_of: Callable[[str, str], Cell | None],
+) -> list[Neighbour]:
+    """The objects that the associations of an object refer to.
+
+    Args:
+        model_class: The class of the object.
+        received: The object.
+        known: The envelope keys of the response.
+        keys: Envelope key → class, for keys with another class than usual in this operation.
+        cell_of: The cell of an object, by its envelope key and its id.
+    """
+    found: list[Neighbour] = []
+    for name, identifier in _references(model_class, received):
+        key = name if name in known else models.TYPES.get(name)
+        if key is None or identifier is None:
+            continue
+        identifier = str(identifier)
+        cell = cell_of(key, identifier)
+        if cell is not None:
+            found.append((key, identifier, cell, class_under(key, keys)))
+    return found
+
+
+def _references(model_class: type[Model], received: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Envelope key or type name, and id, of each object that an object's associations refer to."""
     for association in model_class.ASSOCIATIONS.values():
         value = received.get(association.ids)
@@ -174,31 +222,24 @@ def references(model_class: type[Model], received: Mapping[str, Any]) -> Iterato
 
 
 def reached(
-    model: Model,
-    known: Container[str],
-    keys: Mapping[str, str],
-    cell_of: Callable[[str, str], Cell | None],
+    model: Model, neighbours_of: Callable[[type[Model], dict[str, Any]], list[Neighbour]]
 ) -> dict[str, dict[str, Cell]]:
     """The cells of all objects that an object's associations lead to, by envelope key and id.
 
     Args:
         model: The object to start from. It is included only if one of the others refers to it.
-        known: The envelope keys of the response.
-        keys: Envelope key → class, for keys with another class than usual in this operation.
-        cell_of: The cell of an object, by its envelope key and its id.
+        neighbours_of: The neighbours of an object, by its class and what was received.
     """
     found: dict[str, dict[str, Cell]] = {}
     waiting: list[tuple[type[Model], dict[str, Any]]] = [(type(model), model.__dict__)]
     while waiting:
-        for name, identifier in references(*waiting.pop()):
-            key = name if name in known else models.TYPES.get(name)
-            if key is None or identifier is None:
-                continue
-            cells = found.setdefault(key, {})
-            identifier = str(identifier)
-            if identifier not in cells and (cell := cell_of(key, identifier)) is not None:
+        for key, identifier, cell, cls in neighbours_of(*waiting.pop()):
+            cells = found.get(key)
+            if cells is None:
+                cells = found[key] = {}
+            if identifier not in cells:
                 cells[identifier] = cell
-                waiting.append((class_under(key, keys), cell.received))
+                waiting.append((cls, cell.received))
     return found
 
 

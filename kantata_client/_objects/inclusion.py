@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from kantata_client.errors import NotIncludedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
+    from kantata_client._objects.associations import Association
     from kantata_client._objects.model import Model
 
 Parameter: TypeAlias = Literal["include", "optional_fields"]
@@ -20,6 +21,8 @@ class Envelope(Protocol):
 
     @property
     def models(self) -> Mapping[str, Mapping[str, Model]]: ...
+    @property
+    def included(self) -> Container[Association]: ...
     def requested(self, model: Model, name: str, *, known_empty: bool = False) -> bool: ...
     def advice(self, model: Model, parameter: Parameter, name: str) -> str | None: ...
     def find(self, key: str, identifier: Any) -> Model | None: ...
