@@ -46,8 +46,8 @@ generate: $(READY) ## write kantata_client/api and kantata_client/models from op
 update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss)
 	@$(BIN)/python -m codegen update $(SOURCE) $(if $(ALLOW),--allow '$(ALLOW)')
 
-bench: $(READY) ## measure speed and memory; fails when a target is missed (PLOT=docs/memory.svg redraws the committed plot)
-	@$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT))
+bench: $(READY) ## measure speed and memory; fails when a target is missed (PLOT=docs/memory.svg draws the committed plot, ONLY=walking measures that alone)
+	@$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT)) $(if $(ONLY),--only $(ONLY))
 
 constraints: ## rewrite constraints.txt with the newest versions that fit pyproject.toml
 	$(call install,)

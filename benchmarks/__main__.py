@@ -17,29 +17,49 @@ from benchmarks import concurrency, decoding, starting, walking
 from benchmarks.measure import ROOT
 
 if TYPE_CHECKING:
-    from benchmarks.measure import Line
+    from collections.abc import Callable
+
+    from rich.status import Status
+
+    from benchmarks.measure import Line, Report
 
 _OUT = ROOT / "benchmarks" / "out"
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument(
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
         "--plot", type=Path, default=_OUT / "memory.svg", help="where to draw memory over records (SVG)"
     )
-    drawn: Path = options.parse_args().plot
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("decoding", "starting", "walking", "concurrency"),
+        help="measure only this",
+    )
+    options = parser.parse_args()
+    drawn: Path = options.plot
     _OUT.mkdir(parents=True, exist_ok=True)
     logging.getLogger("kantata_client").addHandler(logging.NullHandler())
     console, begun = Console(), time.perf_counter()
     found: list[Line] = []
-    for what, measured in (
-        ("decoding", lambda: decoding.lines(25)),
-        ("starting", lambda: starting.lines(15)),
-        ("walking", lambda: walking.lines(9, drawn)),
-        ("concurrency", lambda: concurrency.lines(3, drawn.with_name("concurrency.svg"))),
-    ):
-        with console.status(f"measuring: {what}"):
-            found += measured()
+    groups: dict[str, Callable[[Report], list[Line]]] = {
+        "decoding": lambda report: decoding.lines(25, report),
+        "starting": lambda report: starting.lines(15, report),
+        "walking": lambda report: walking.lines(7, drawn, report),
+        "concurrency": lambda report: concurrency.lines(3, drawn.with_name("concurrency.svg"), report),
+    }
+    for group in options.only or groups:
+        with console.status(group) as status:
+
+            def report(what: str, done: int, total: int, group: str = group, status: Status = status) -> None:
+                passed = time.perf_counter() - begun
+                text = f"{group}: {what} ({done} of {total} measured, {passed:.0f} s so far)"
+                status.update(text)
+                if not console.is_terminal and done % max(1, total // 10) == 0:
+                    console.print(text)
+
+            found += groups[group](report)
     console.print(_table(found))
     missed = [line.name for line in found if line.holds is False]
     console.print(f"missed in this run: {', '.join(missed)}" if missed else "all targets hold")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from benchmarks.measure import Report
+
 _ME = json.dumps(
     {
         "count": 1,
@@ -157,7 +159,7 @@ def microseconds(lane: str, url: str, in_flight: int) -> float:
     return in_new_process("concurrency", lane, url, str(requests), str(in_flight))["cpu"]
 
 
-def lines(rounds: int, drawn: Path) -> list[Line]:
+def lines(rounds: int, drawn: Path, report: Report | None = None) -> list[Line]:
     """Measure a request on each lane and at each number in flight, in alternation."""
     points: dict[str, list[tuple[float, float]]] = {lane: [] for lane in LANES}
     with serving() as url:
@@ -167,7 +169,7 @@ def lines(rounds: int, drawn: Path) -> list[Line]:
             for number in NUMBERS
             if lane != "httpx.AsyncClient" or number <= 200  # it takes minutes beyond
         }
-        measured = by_turns(rounds, things)
+        measured = by_turns(rounds, things, report)
     for lane in LANES:
         points[lane] = [
             (number, measured.value(f"{lane} at {number}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.data import INCLUDE, page
@@ -18,9 +19,8 @@ from kantata_client.operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.measure import Rounds
+    from benchmarks.measure import Report, Rounds
     from kantata_client._calls.envelope import Decoded
-    from kantata_client._objects.model import Model
 
 _CONVERTED = (type(day()), type(moment()))
 _OBJECTS = {"stories": Story, "users": User, "workspaces": Workspace}
@@ -30,7 +30,7 @@ _DATES = {
 }
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int, report: Report | None = None) -> list[Line]:
     """Decode the page in each way."""
     received, without_nulls = page(), page(nulls=False)
     identifiers = {key: list(json.loads(received)[key]) for key in _OBJECTS}
@@ -39,23 +39,16 @@ def lines(rounds: int) -> list[Line]:
     def decoded(content: bytes) -> Decoded[Story]:
         return decode_envelope(content, Story, OPERATIONS["GET /stories"], frozenset(INCLUDE), None, drift)
 
-    def objects(page: Decoded[Story]) -> list[Model]:
-        """All 280 objects, sideloads included."""
-        stories: list[Any] = page.items
-        find_all = stories[0].__envelope__.find_all
-        return [
-            *page.items,
-            *find_all("users", identifiers["users"]),
-            *find_all("workspaces", identifiers["workspaces"]),
-        ]
-
     def read_associations(page: Decoded[Story]) -> None:
         for story in page.items:
             for name in INCLUDE:
                 getattr(story, name)
 
     def read_dates(page: Decoded[Story]) -> None:
-        for model in objects(page):
+        stories: list[Any] = page.items
+        find_all = stories[0].__envelope__.find_all
+        sideloads = (find_all(key, identifiers[key]) for key in ("users", "workspaces"))
+        for model in (*stories, *chain.from_iterable(sideloads)):
             for name in _DATES[type(model)]:
                 getattr(model, name)
 
@@ -73,12 +66,12 @@ def lines(rounds: int) -> list[Line]:
     with stock_stories() as stock:
         ways: dict[str, Callable[[], Any]] = {
             "json.loads": lambda: json.loads(received),
-            "objects": lambda: use(received, objects),
+            "objects": lambda: use(received),
             "associations": lambda: use(received, read_associations),
             "dates": lambda: use(received, read_associations, read_dates),
             "kept": lambda: keep(received),
             "pydantic": lambda: validated(received),
-            "null-free": lambda: use(without_nulls, objects),
+            "null-free": lambda: use(without_nulls),
             "stock": lambda: stock(without_nulls),
         }
         for way in ways.values():
@@ -86,12 +79,12 @@ def lines(rounds: int) -> list[Line]:
         # What was imported only for the comparison must not make collections of garbage longer.
         gc.collect()
         gc.freeze()
-        measured = by_turns(rounds, {name: seconds_of(way, 5) for name, way in ways.items()})
+        measured = by_turns(rounds, {name: seconds_of(way, 5) for name, way in ways.items()}, report)
         gc.unfreeze()
-    return _told(measured)
+    return _lines(measured)
 
 
-def _told(measured: Rounds) -> list[Line]:
+def _lines(measured: Rounds) -> list[Line]:
     def line(
         name: str, way: str, reference: str, target: float | None, *, to: str, at_least: bool = False
     ) -> Line:

@@ -8,18 +8,22 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 
+Report: TypeAlias = "Callable[[str, int, int], None]"
+"""Called before each measurement: what is measured, how many measurements are done, and how many there are."""
 
-@dataclass(frozen=True, slots=True)
+
+@attrs.frozen
 class Line:
     """One line of the result."""
 
@@ -70,28 +74,30 @@ class Rounds:
         return median(own / other for own, other in pairs)
 
 
-def by_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> Rounds:
+def by_turns(rounds: int, things: Mapping[str, Callable[[], float]], report: Report | None = None) -> Rounds:
     """Measure each thing once in each round, in a new order every time."""
     figures: dict[str, list[float]] = {name: [] for name in things}
     order = list(things)
     chance = random.Random(1)
-    for _ in range(rounds):
+    for turn in range(rounds):
         chance.shuffle(order)
-        for name in order:
+        for step, name in enumerate(order):
+            if report is not None:
+                report(name, turn * len(order) + step, rounds * len(order))
             figures[name].append(things[name]())
     return Rounds(figures)
 
 
 def seconds_of(run: Callable[[], Any], times: int = 1) -> Callable[[], float]:
-    """Seconds that one run takes, on average over several, after one that warms up the caches."""
+    """CPU seconds that one run takes, on average over several, after one that warms up the caches."""
 
     def timed() -> float:
         gc.collect()
         run()
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(times):
             run()
-        return (time.perf_counter() - start) / times
+        return (time.process_time() - start) / times
 
     return timed
 
@@ -99,7 +105,7 @@ def seconds_of(run: Callable[[], Any], times: int = 1) -> Callable[[], float]:
 def in_new_process(module: str, *arguments: str) -> Any:
     """Run a module of this folder in a new interpreter; what it prints is JSON."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         msg = f"{module} {' '.join(arguments)} failed:\n{done.stderr}"
         raise RuntimeError(msg)

@@ -14,6 +14,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from codegen.compile import CONTRACT
 from codegen.dialect import to_openapi_3
 from codegen.load import load
@@ -57,12 +59,22 @@ def _required(container: Any, *inner: Any) -> Any:
     return container[inner], ...
 
 
-@contextmanager
-def stock_stories() -> Iterator[Callable[[bytes], Any]]:
-    """A function that decodes an envelope of stories by the code that the stock generator makes of the contract.
+@attrs.frozen
+class StockPackage:
+    """The code that the stock generator makes of the contract."""
 
-    The code is in a temporary folder that is deleted after the block. Titles are removed from the contract first: when
-    definitions share a title, the generator loses the responses of stories and of 42 other operations.
+    folder: Path
+    """The folder of the package."""
+    module: str
+    """The module that lists stories."""
+
+
+@contextmanager
+def stock_package() -> Iterator[StockPackage]:
+    """The stock generator's code in a temporary folder, which is deleted after the block.
+
+    Titles are removed from the contract first: when definitions share a title, the generator loses the responses of stories
+    and of 42 other operations.
     """
     document = to_openapi_3(load(CONTRACT))
     _drop_titles(document)
@@ -79,17 +91,25 @@ def stock_stories() -> Iterator[Callable[[bytes], Any]]:
             check=True,
             capture_output=True,
         )
-        sys.path.insert(0, folder)
+        parts = ('"method": "get"', '"url": "/stories"')
+        modules = Path(folder, "stock_output").glob("api/*/*.py")
+        (path,) = [path for path in modules if all(part in path.read_text() for part in parts)]
+        yield StockPackage(Path(folder), ".".join(path.relative_to(folder).with_suffix("").parts))
+
+
+@contextmanager
+def stock_stories() -> Iterator[Callable[[bytes], Any]]:
+    """A function that decodes an envelope of stories by the stock generator's code."""
+    with stock_package() as package:
+        sys.path.insert(0, str(package.folder))
         try:
-            yield _stock_decoder(Path(folder, "stock_output"))
+            yield _stock_decoder(package.module)
         finally:
-            sys.path.remove(folder)
+            sys.path.remove(str(package.folder))
 
 
-def _stock_decoder(output: Path) -> Callable[[bytes], Any]:
-    told = ('"method": "get"', '"url": "/stories"')
-    (path,) = [path for path in output.glob("api/*/*.py") if all(each in path.read_text() for each in told)]
-    endpoint = importlib.import_module(".".join(path.relative_to(output.parent).with_suffix("").parts))
+def _stock_decoder(module: str) -> Callable[[bytes], Any]:
+    endpoint = importlib.import_module(module)
     (name,) = [name for name in vars(endpoint) if name.endswith("Response200")]
     from_dict = getattr(endpoint, name).from_dict
 

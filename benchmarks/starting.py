@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.measure import Line, by_turns, in_new_process
 from benchmarks.server import serving
 
+if TYPE_CHECKING:
+    from benchmarks.measure import Report
 
-def lines(rounds: int) -> list[Line]:
+
+def lines(rounds: int, report: Report | None = None) -> list[Line]:
     """Import and first page, each in new processes, in turns with the same done by httpx."""
     with serving(pages=1) as url:
         for what in ("first_page", "first_page_by_httpx"):
@@ -18,7 +23,9 @@ def lines(rounds: int) -> list[Line]:
             "first page by httpx": ("first_page_by_httpx", url),
         }
         measured = by_turns(
-            rounds, {name: lambda way=way: in_new_process("client", *way) for name, way in ways.items()}
+            rounds,
+            {name: lambda way=way: in_new_process("client", *way) for name, way in ways.items()},
+            report,
         )
 
     def line(name: str, what: str, reference: str, target: float) -> Line:
