@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from kantata_client._http.connection import Connections
+    from kantata_client._http.connections import Connections
 
 
 class Ending(Protocol):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MAX_HEAD = 100_000
 """Largest status line and headers of a response, in bytes."""
 
-Headers = list[tuple[bytes, bytes]]
+RawHeaders = list[tuple[bytes, bytes]]
 
 
 class UnsentError(Exception):
@@ -48,7 +48,7 @@ class Connection:
         self,
         method: bytes,
         target: bytes,
-        headers: Headers,
+        headers: RawHeaders,
         body: bytes | AsyncIterable[bytes],
         *,
         read: float | None,
@@ -90,7 +90,7 @@ class Connection:
         if total is not None:
             self._deadline = time.monotonic() + total
 
-    async def head(self) -> tuple[int, Headers]:
+    async def head(self) -> tuple[int, RawHeaders]:
         """Read status and headers of the response.
 
         Raises:

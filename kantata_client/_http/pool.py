@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from kantata_client._http.http11 import Connection
 from kantata_client._http.streams import connect
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-Origin: TypeAlias = tuple[bytes, str, int]
-"""Scheme, host and port."""
+    from kantata_client._http.urls import Origin
 
 _KEEPALIVE_EXPIRY = 5.0
 """Seconds after which an idle connection is not reused, because its server may be closing it."""
@@ -59,7 +58,7 @@ class Pool:
                 return connection
             connection.abort()
         scheme, host, port = origin
-        tls = self._tls() if scheme == b"https" else None
+        tls = self._tls() if scheme == "https" else None
         connection = Connection(await connect(host, port, tls, timeout))
         self._busy.add(connection)
         return connection

@@ -12,7 +12,7 @@ import attrs
 
 from kantata_client._http import reports
 from kantata_client._http.addresses import inward, unsafe
-from kantata_client._http.connection import Connections
+from kantata_client._http.connections import Connections
 from kantata_client._http.endings import at_the_end
 from kantata_client._http.environment import Trust
 from kantata_client._http.messages import Failure, Request, Timeouts, TransportOption
@@ -26,8 +26,9 @@ from kantata_client.errors.responses import retry_after
 from kantata_client.hooks import Hooks
 
 if TYPE_CHECKING:
-    from kantata_client._http.connection import Download, Prepared
+    from kantata_client._http.connections import Download
     from kantata_client._http.messages import AsyncTransport, Response
+    from kantata_client._http.prepared import PreparedRequest
     from kantata_client._http.tokens import Secret, TokenProvider
 
 _UPWARDS = re.compile(r"(?i)/(?:\.|%2e){1,2}(?=[/?#]|$)")
@@ -90,23 +91,23 @@ class Sender:
         most = settings.max_concurrency
         self.connections = Connections(
             _transport_here(settings),
+            settings.base_url,
             settings.timeouts,
             theirs=hasattr(settings.transport, "handle_async_request"),
-            fast=settings.base_url if settings.transport == "aiohttp" else None,
+            aiohttp=settings.transport == "aiohttp",
             keep=most,
             largest=settings.max_response_bytes,
             trust=settings.trust,
             # An HTTP proxy would receive plain HTTP, and the token in it, from this machine.
             use_proxies=settings.base_url.startswith("https:"),
         )
-        self.connections.check(settings.base_url)
+        self.connections.check()
         self.storage_slots = Slots(max(1, most // 2))
         """Slots for requests to other hosts."""
         self._settings = settings
         self._slots = Slots(most)
         self._own_slots: dict[str, Slots] = {}
-        base = self.connections.prepare(Request("GET", settings.base_url))
-        self._below = base.path.rstrip(b"/") + b"/"
+        self._below = self.connections.base_path + b"/"
         self._end = at_the_end(self.connections)
 
     async def perform(
@@ -117,7 +118,7 @@ class Sender:
         admit(request, settings.base_url, auth)
         prepared = self.connections.prepare(request)
         ours = request.is_below(settings.base_url)
-        if ours and not (prepared.path + b"/").startswith(self._below):
+        if ours and not (prepared.path.partition(b"?")[0] + b"/").startswith(self._below):
             raise UsageError(
                 f"{request!r} is not below {settings.base_url}, and the token must not be sent anywhere else."
             )
@@ -187,7 +188,13 @@ class Sender:
         self._end.release()
 
     async def _attempt(
-        self, request: Request, prepared: Prepared, attempt: int, started: float | None, *, stream: bool
+        self,
+        request: Request,
+        prepared: PreparedRequest,
+        attempt: int,
+        started: float | None,
+        *,
+        stream: bool,
     ) -> tuple[float, Response | Failure, bool]:
         """Returns when the attempt was sent, its outcome, and whether the throttle delays the next attempt."""
         if self._settings.closed:
@@ -232,7 +239,7 @@ class Sender:
     async def _once(
         self,
         request: Request,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         attempt: int,
         started: float | None,
         waited: float | None = None,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 from kantata_client.errors import OAuthError, UsageError
@@ -146,8 +145,11 @@ def as_provider(
 
 async def current(provider: TokenProvider) -> Secret:
     """Get the provider's token and check it: a line break would begin another header."""
-    with _foreign_cancellation_as_error():
+    try:
         token = await provider.token()
+    except BaseException as error:
+        _raise_foreign_cancellation(error)
+        raise
     if _valid(token):
         return Secret(token)
     error = _invalid_token(token)
@@ -157,24 +159,24 @@ async def current(provider: TokenProvider) -> Secret:
 
 async def replaced(provider: TokenProvider, refused: Secret) -> bool:
     """Ask the provider to replace a token that was refused; returns whether it has another one."""
-    with _foreign_cancellation_as_error():
-        return await provider.refused(refused.reveal())
-
-
-@contextmanager
-def _foreign_cancellation_as_error() -> Generator[None]:
-    """Raise `OAuthError` if something that a provider awaits (such as a shared task) is cancelled, but not the request."""
     try:
-        yield
-    except Exception:
-        raise
+        return await provider.refused(refused.reveal())
     except BaseException as error:
-        from asyncio import CancelledError, current_task
-
-        if isinstance(error, CancelledError) and (task := current_task()) and not task.cancelling():
-            msg = "The token provider was cancelled, although the request was not: check what the provider awaits."
-            raise OAuthError(msg) from error
+        _raise_foreign_cancellation(error)
         raise
+
+
+def _raise_foreign_cancellation(error: BaseException) -> None:
+    """Raise `OAuthError` if something that a provider awaits (such as a shared task) is cancelled, but not the request."""
+    if isinstance(error, Exception):
+        return
+    from asyncio import CancelledError, current_task
+
+    if isinstance(error, CancelledError) and (task := current_task()) and not task.cancelling():
+        msg = (
+            "The token provider was cancelled, although the request was not: check what the provider awaits."
+        )
+        raise OAuthError(msg) from error
 
 
 def _valid(token: object) -> bool:

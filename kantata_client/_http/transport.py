@@ -23,7 +23,7 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-    from kantata_client._http.connection import Download
+    from kantata_client._http.connections import Download
     from kantata_client._http.messages import Failure, Request, Response, Timeouts, TransportOption
     from kantata_client._http.retry import RetryPolicy
     from kantata_client._http.sender import Sender, Settings

@@ -10,9 +10,10 @@ import anyio
 import httpx
 import pytest
 
-from kantata_client._http.connection import PooledTransport
+from kantata_client._http.http11_adapter import HTTP11Adapter
 from kantata_client._http.messages import Request, Timeouts
 from kantata_client._http.pool import Pool
+from kantata_client._http.prepared import Preparer
 from kantata_client._http.retry import RetryPolicy
 from kantata_client._http.tokens import as_provider
 from kantata_client._http.transport import Transport
@@ -164,12 +165,13 @@ async def test_last_idle_connection_is_reused_first_and_expired_ones_are_closed(
 
     async with listening(handle) as port:
         pool = Pool(2, tls=lambda: None)
-        transport = PooledTransport(pool)
+        adapter = HTTP11Adapter(pool)
+        url = f"http://127.0.0.1:{port}"
+        preparer = Preparer(url, Timeouts(), {})
 
         async def fetch():
-            sent = httpx.Request("GET", f"http://127.0.0.1:{port}/")
-            response = await transport.handle_async_request(sent)
-            await response.aread()
+            response = await adapter.send(preparer.prepare(Request("GET", url + "/stories")), None)
+            assert b"".join([piece async for piece in response]) == b"{}"
 
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
@@ -187,7 +189,7 @@ async def test_last_idle_connection_is_reused_first_and_expired_ones_are_closed(
         now += 6
         await fetch()
         assert list(stack) != [last]
-        await transport.aclose()
+        await adapter.aclose()
         assert not pool._idle
 
 
@@ -199,7 +201,7 @@ async def test_cancelled_requests_leave_no_connection_behind():
                 await transport.send(get(transport))
         sender = transport._sender()
         assert sender._slots._free == 50
-        assert not sender.connections._pooled._pool._busy
+        assert not sender.connections.pool._busy
         await transport.send(get(transport))
         await transport.aclose()
 
@@ -227,7 +229,7 @@ TRICKLES = {
 }
 
 
-@pytest.mark.lanes("own", "httpx")
+@pytest.mark.lanes("own", "httpx", "aiohttp")
 @pytest.mark.parametrize("bound", ["total", "deadline"])
 @pytest.mark.parametrize("kind", TRICKLES)
 async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind):
@@ -236,7 +238,7 @@ async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind)
     if bound == "deadline":
         options = {"retries": RetryPolicy(retries=0, deadline=0.3)}
     async with listening(lambda stream: trickle(stream, head, drop, 10)) as port:
-        network = None if lane == "own" else httpx.AsyncHTTPTransport()
+        network = {"own": None, "httpx": lambda: httpx.AsyncHTTPTransport(), "aiohttp": "aiohttp"}[lane]  # noqa: PLW0108
         transport = Transport(base_url=f"http://127.0.0.1:{port}", transport=network, **options)
         with anyio.fail_after(5):
             with pytest.raises(KantataTimeoutError, match=r"no complete answer within 0\.3 s"):

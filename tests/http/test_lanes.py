@@ -298,13 +298,13 @@ async def test_cancelled_requests_leave_nothing_behind(connect):
                     tasks.start_soon(one, index)
         sender = transport._sender()
         assert (sender._slots._free, len(sender._slots._waiting)) == (limit, 0)
-        assert not sender.connections._pooled._pool._busy
+        assert not sender.connections.pool._busy
         await transport.send(request(transport, "GET"))
 
 
 @pytest.mark.one_loop
 async def test_aiohttp_without_the_extra_names_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
     transport = Transport(base_url="http://127.0.0.1:9", transport="aiohttp")
     with pytest.raises(UsageError, match=r"kantata-client\[aiohttp\].*Nothing was sent"):
         await transport.send(request(transport, "GET"))

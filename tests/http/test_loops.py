@@ -108,7 +108,7 @@ def test_a_loop_closed_without_cleanup_is_forgotten():
             loop = asyncio.new_event_loop()
             loop.run_until_complete(kantata.users.me())
             sender = loop.run_until_complete(_sender(kantata))
-            for stack in sender.connections._pooled._pool._idle.values():
+            for stack in sender.connections.pool._idle.values():
                 for connection in stack:
                     connection._stream._transport.abort()  # or Python warns of it, rightly
             loop.run_until_complete(asyncio.sleep(0))
