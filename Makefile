@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate update-spec bench constraints clean
+.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate coverage update-spec bench constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -42,6 +42,9 @@ check-docs: $(READY)
 
 generate: $(READY) ## write kantata_client/api and kantata_client/models from openapi/ and overrides/
 	@$(BIN)/python -m codegen generate
+
+coverage: $(READY) ## ask the sandbox what it emulates, and write docs/coverage.md
+	@$(BIN)/python -m emulation
 
 update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss)
 	@$(BIN)/python -m codegen update $(SOURCE) $(if $(ALLOW),--allow '$(ALLOW)')

@@ -283,6 +283,7 @@ class _Demo(_Builder):
             if not left:
                 self.staff.append(user)
         self.add("skill_categories", 3101, self.moved("2024-01-15T09:00:00Z"), name="Consulting")
+        self.add("skill_categories", 3102, self.moved("2024-01-15T09:00:00Z"), name="Technology")
         for index, name in enumerate(_SKILLS):
             self.add(
                 "skills",

@@ -13,7 +13,7 @@ from kantata_client import models
 from kantata_client._objects.model import annotation_of
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
-from kantata_client.sandbox.relations import blank, singular, subject
+from kantata_client.sandbox.relations import ABOUT, blank, singular, subject, subject_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,10 +134,31 @@ def complete(records: dict[str, list[dict[str, Any]]], moved_by: timedelta) -> N
     for key in sorted(records):
         if key not in missing:
             maker.fill(key)
+    for field, target in ABOUT.items():
+        _describe(records, field, target)
     invoice = records["invoices"][0]
     billed = [row for row in records["expenses"] if row["workspace_id"] in invoice["workspace_ids"]]
     for row in billed[:2] or records["expenses"][:1]:
         row |= {"invoice_id": invoice["id"], "is_invoiced": True}
+
+
+def _describe(records: dict[str, list[dict[str, Any]]], field: str, target: str) -> None:
+    """Give each type that includes records about it (an external reference, the value of a custom field) one of them."""
+    described = {row["subject_ref"]["key"] for row in records[target]}
+    first = records[target][0]
+    for key in sorted(set(records) - described):
+        model = schema.model(key)
+        if all(reference.ids != field for reference in model.references.values()):
+            continue
+        subject_id = records[key][0]["id"]
+        about: dict[str, Any] = {
+            "subject_type": subject_type(key, target),
+            "subject_id": int(subject_id),
+            "subject_ref": subject(key, subject_id),
+        }
+        if target == "external_references":
+            about |= {"service_name": "archive", "service_model": model.name, "service_model_ref": subject_id}
+        records[target].append({**first, "id": str(int(records[target][-1]["id"]) + 1), **about})
 
 
 class _Maker:
@@ -254,7 +275,11 @@ class _Maker:
         story = self._story(number)
         for reference in model.references.values():
             field = reference.ids
-            if row.get(field) not in (None, []) or field in resource.derived or (key, field) in _LEFT:
+            if (
+                row.get(field) not in (None, [])
+                or field in {*resource.derived, *ABOUT}
+                or (key, field) in _LEFT
+            ):
                 continue
             if reference.key is None:
                 if not row.get("subject_id") and "subject_id" in {*model.kinds, *schema.UNSHOWN.get(key, ())}:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client.sandbox import schema
 from kantata_client.sandbox.refusals import Refusal, invalid
-from kantata_client.sandbox.relations import fresh, subject
+from kantata_client.sandbox.relations import fresh, subject, subject_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ def refer_externally(scope: Scope, key: str, identity: str, value: Mapping[str, 
     ]
     if existing:
         return store.change("external_references", existing[0]["id"], last_synced_at=now, **value)["id"]
-    about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
+    about = {"subject_type": subject_type(key, "external_references"), "subject_id": int(identity)}
     given = {"status": "successful", "locked": False, "last_synced_at": now, **value}
     given["service_model_ref"] = str(value.get("service_model_ref"))
     record = fresh(scope, "external_references", **about, subject_ref=subject(key, identity), **given)
@@ -43,7 +42,7 @@ def set_custom_value(scope: Scope, key: str, identity: str, field: Record, value
     ]
     for row in existing:  # every new value has an id of its own
         store.remove("custom_field_values", row["id"])
-    about = {"subject_type": schema.model(key).name, "subject_id": int(identity)}
+    about = {"subject_type": subject_type(key, "custom_field_values"), "subject_id": int(identity)}
     given = {"custom_field_id": field["id"], "custom_field_name": field.get("name"), "value": value}
     record = fresh(
         scope,

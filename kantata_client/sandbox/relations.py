@@ -8,9 +8,18 @@ from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.records import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
     from kantata_client.sandbox.store import Store
+
+
+ABOUT: Mapping[str, str] = {
+    "external_reference_ids": "external_references",
+    "custom_field_value_ids": "custom_field_values",
+}
+"""Field → the envelope key of the records that say in `subject_ref` what they are about: the field is not stored."""
 
 
 def referred(scope: Scope, key: str, record: Record, reference: schema.Reference) -> list[tuple[str, str]]:
@@ -22,12 +31,10 @@ def referred(scope: Scope, key: str, record: Record, reference: schema.Reference
         derive = registry.resource(key).derived.get(reference.ids)
         if derive is not None:
             ids = derive(scope, record)
+        elif reference.ids in ABOUT:
+            ids = _about(store, ABOUT[reference.ids], key, record)
         elif reference.ids in record:
             ids = listed(record[reference.ids])
-        elif reference.ids == "external_reference_ids":
-            ids = _about(store, "external_references", key, record)
-        elif reference.ids == "custom_field_value_ids":
-            ids = _about(store, "custom_field_values", key, record)
         else:
             ids = _pointing_back(store, key, record, reference)
         target = reference.key
@@ -76,6 +83,18 @@ def _pointing_back(store: Store, key: str, record: Record, reference: schema.Ref
     return []
 
 
+def subject_type(key: str, about: str) -> str:
+    """The `subject_type` that records about another one (their envelope key is `about`) name its type by."""
+    return _SUBJECT_TYPES.get((key, about)) or schema.model(key).name
+
+
+_SUBJECT_TYPES: Mapping[tuple[str, str], str] = {
+    ("expense_report_submissions", "external_references"): "Submission",
+    ("timesheet_submissions", "external_references"): "Submission",
+    ("workspace_resources", "custom_field_values"): "Resource",
+}
+
+
 def singular(key: str) -> str:
     """The singular of an envelope key: `stories` → `story`."""
     for ending, replacement in (("ies", "y"), ("sses", "ss"), ("statuses", "status"), ("s", "")):
@@ -85,7 +104,8 @@ def singular(key: str) -> str:
 
 
 def key_of_type(name: str) -> str | None:
-    """The envelope key of a class name such as `TimeEntry`."""
+    """The envelope key of a `subject_type` such as `TimeEntry`; a submission is taken for one of time."""
     from kantata_client import models
 
-    return next((key for key, cls in models.KEYS.items() if cls == name), None)
+    other = {"Resource": "workspace_resources", "Submission": "timesheet_submissions"}
+    return other.get(name) or next((key for key, cls in models.KEYS.items() if cls == name), None)

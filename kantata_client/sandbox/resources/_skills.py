@@ -23,6 +23,8 @@ def _levels(value: str) -> tuple[dict[str, set[str]], bool]:
     if not isinstance(given, dict):
         raise bad_request(f"{value!r} is not a JSON object of skills and levels.")
     criteria = cast("dict[str, Any]", given)
+    if not all(isinstance(each, list) for name, each in criteria.items() if name != "operation"):
+        raise bad_request(f'{value!r} needs a list of levels for each skill, such as {{"7": [3, 4]}}.')
     skills = {str(skill): set[str]() for skill in criteria.get("ids") or ()}
     for skill, levels in criteria.items():
         if skill not in {"ids", "operation"}:

@@ -134,7 +134,6 @@ declare(
         },
         without_effect=frozenset(
             {
-                "default_read_only",
                 "change_role_option",
                 "enforce_workweek_minimum_on_timesheet_submission",
                 "enforce_workweek_maximum_on_timesheet_submission",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.registry import Act
     from kantata_client.sandbox.scope import Scope
 
 
@@ -43,6 +44,29 @@ def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     balance = line_total(scope, billed)
     number = record.get("user_invoice_number") or len(store.ids("invoices"))
     store.change("invoices", record["id"], balance_in_cents=balance, status="new", user_invoice_number=number)
+
+
+def _relist(key: str, field: str) -> Act:
+    """Replace the time entries, or the expenses, of an invoice by those that a body names."""
+
+    def act(scope: Scope, invoices: str, identity: str, value: Any) -> None:
+        store = scope.store
+        named = [str(item) for item in value]
+        for line in named:
+            row = store.get(key, line)
+            if row is None:
+                raise Refusal(422, invalid(field, f"names no record of {key}: {line}."))
+            if row.get("invoice_id") not in (None, identity):
+                raise Refusal(422, invalid(field, f"is on an invoice already: {line}."))
+        for row in store.where(key, "invoice_id", identity):
+            if row["id"] not in named:
+                store.change(key, row["id"], invoice_id=None, is_invoiced=False)
+        for line in named:
+            store.change(key, line, invoice_id=identity, is_invoiced=True)
+        invoice = store.get(invoices, identity) or {}
+        store.change(invoices, identity, balance_in_cents=line_total(scope, invoice))
+
+    return act
 
 
 def _item(scope: Scope, key: str, given: Mapping[str, Any], invoice: Record) -> str:
@@ -70,7 +94,12 @@ declare(
         },
         prepare=(currency_of_workspace,),
         created=(_bill,),
-        properties={"workspace_id": _workspace, **dict.fromkeys(INVOICE_ITEMS, nothing_more)},
+        properties={
+            "workspace_id": _workspace,
+            **dict.fromkeys(INVOICE_ITEMS, nothing_more),
+            "time_entry_ids": _relist("time_entries", "time_entry_ids"),
+            "expense_ids": _relist("expenses", "expense_ids"),
+        },
         undeletable=lambda scope, row: None if row.get("draft") else "it is not a draft",
         without_effect=frozenset({"suppress_emails"}),
         deleting=(actions.free_invoice,),

@@ -29,6 +29,7 @@ from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources._shared import (
     OF_LIVE_STORY,
+    defaults,
     fill,
     in_archived_workspace,
     story_of,
@@ -372,6 +373,7 @@ declare(
             *OF_LIVE_STORY,
             unless(given("include_unnamed"), lambda _, row: row.get("assignee_id") is not None),
         ),
+        prepare=(defaults(current=True),),
         owned=(("story_allocation_days", "assignment_id"),),
         deleted_as={"current": False},
     )

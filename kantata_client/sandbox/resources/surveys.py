@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox.filters.makers import among, one_of
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources.references import subject_of
@@ -34,7 +35,20 @@ def _question_choices(scope: Scope, key: str, identity: str, value: Any) -> None
 
 
 def _answer_choices(scope: Scope, key: str, identity: str, value: Any) -> None:
-    scope.store.change(key, identity, choice_ids=[str(item) for item in value])
+    """Choose among the choices of the question, by their labels."""
+    store = scope.store
+    answer = store.get(key, identity) or {}
+    question = store.get("survey_questions", answer.get("survey_question_id")) or {}
+    choices = {
+        str(row.get("label")): row["id"]
+        for choice in question.get("choice_ids") or ()
+        if (row := store.get("survey_question_choices", choice)) is not None
+    }
+    unknown = [str(label) for label in value if str(label) not in choices]
+    if unknown:
+        message = f"are no choices of the question: {', '.join(unknown)}."
+        raise Refusal(422, invalid("choice_values", message))
+    store.change(key, identity, choice_ids=[choices[str(label)] for label in value])
 
 
 declare(
