@@ -23,7 +23,7 @@ from openapi_python_client.parser.properties.string import StringProperty
 from openapi_python_client.parser.properties.union import UnionProperty
 
 from codegen import names
-from codegen.errors import CodegenError
+from codegen.errors import CodegenError, guarded
 from codegen.facts import Argument
 
 if TYPE_CHECKING:
@@ -79,14 +79,19 @@ def parse(contract: Contract, output: Path) -> tuple[GeneratorData, Config]:
 
 def endpoints(data: GeneratorData) -> dict[str, Endpoint]:
     """What was parsed of each operation, by `METHOD /path`."""
-    problems = [f"{each.header}: {each.detail}" for each in data.errors]
+    problems = list(data.errors)
     found: dict[str, Endpoint] = {}
     for collection in data.endpoint_collections_by_tag.values():
-        problems += [f"{each.header}: {each.detail}" for each in collection.parse_errors]
+        problems += collection.parse_errors
         for endpoint in collection.endpoints:
             found[f"{endpoint.method.upper()} {endpoint.path.get_untrusted_value()}"] = endpoint
-    if problems:
-        raise CodegenError("the generator can't express:\n  " + "\n  ".join(problems))
+    for each in problems:
+        named = re.search(r"([A-Z]+) (/\S*)", each.header)
+        place = ("paths", named[2], named[1].lower()) if named else ()
+        with guarded(*place):
+            detail = " ".join((each.detail or "").split())
+            msg = f"{named[0] if named else each.header}: openapi-python-client can't express it: {detail}"
+            raise CodegenError(msg)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, Proposal, guarded
 from codegen.nodes import COMPONENTS, ComponentNode, Place
 from codegen.prose import read_values_inside
 from codegen.schemas import objects_in, structure
@@ -89,7 +89,10 @@ def _unwrap(node: OperationNode, schema: Json, semantics: Semantics) -> tuple[st
             f"{node.id}: its body has {others}, so that it is not clear which of them wraps the properties: say so under "
             "`wrappers` in overrides/semantics.yaml (null: none), or remove one in overrides/overlay.yaml"
         )
-        raise CodegenError(msg, node.body.place if node.body else node.place)
+        proposal = Proposal(
+            "wrappers", node.id, None, f"which of {', '.join(properties)} wraps the properties?"
+        )
+        raise CodegenError(msg, node.body.place if node.body else node.place, proposals=[proposal])
     return None, {**schema, "properties": properties}
 
 

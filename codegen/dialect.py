@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from codegen.errors import CodegenError, reading
+from codegen.errors import CodegenError, action, parameter_place, reading
 from codegen.load import apart
 from codegen.names import METHODS
 from codegen.nodes import COMPONENTS
@@ -116,7 +116,12 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
                 f"{where}: parameter {parameter['name']!r} is in {place!r}, which methods have no argument for: "
                 "remove it in overrides/overlay.yaml, or teach codegen/dialect.py"
             )
-            raise CodegenError(msg)
+            method, path = where.split(" ", 1)
+            at = ("paths", path, method.lower(), "parameters", parameter_place(parameter))
+            proposal = action(
+                at, f"methods can't send it in {place!r}; does the service need it?", remove=True
+            )
+            raise CodegenError(msg, at, proposals=[proposal])
     if body is not None:
         converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
     elif form["properties"] and consumes[0] == "application/x-www-form-urlencoded":

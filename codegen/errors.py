@@ -14,13 +14,53 @@ import attrs
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     Place = tuple[str | int, ...]
 
 ROOT = Path(__file__).parents[1]
 _WRONG_SHAPE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """What reading raises if something is missing, null, or of the wrong type."""
+
+
+@attrs.frozen
+class Proposal:
+    """A line for `overrides/` that would settle an error."""
+
+    section: str
+    """A section of `semantics.yaml`, or `overlay` for an action of `overlay.yaml`."""
+    key: str
+    """The key in the section: an operation, or `definition.association`; the target of an action."""
+    value: Any
+    """Its value; for an action what is beside the target."""
+    reason: str
+    """What a person has to decide."""
+
+    @property
+    def text(self) -> str:
+        """As `update` prints it."""
+        return f"{self.section}: {self.key}: {self.reason}"
+
+
+def action(place: Place, reason: str, **change: Any) -> Proposal:
+    """A proposed action of the overlay on a place of the contract.
+
+    Args:
+        place: The keys that lead there; `query order` and the like name a parameter in a list.
+        reason: What a person has to decide.
+        change: What is beside the target: `update`, `remove`, `x_replace` or `x_was`.
+    """
+    target = "$"
+    for part in place:
+        words = str(part).split(" ", 1)
+        if target.endswith("['parameters']") and len(words) == 2:
+            target += f"[?@.name == {words[1]!r}]"
+        else:
+            escaped = str(part).replace("\\", "\\\\").replace("'", "\\'")
+            target += f"['{escaped}']"
+    return Proposal(
+        "overlay", target, {key.replace("_", "-"): value for key, value in change.items()}, reason
+    )
 
 
 class CodegenError(Exception):
@@ -32,6 +72,7 @@ class CodegenError(Exception):
         facts: Whether that file is `overrides/semantics.yaml` rather than the contract.
         stale: Whether it is an override that the contract has made unnecessary.
         located: Whether the message begins with file and line already.
+        proposals: Lines for `overrides/` that would settle it, in the most careful way.
     """
 
     def __init__(
@@ -42,12 +83,14 @@ class CodegenError(Exception):
         facts: bool = False,
         stale: bool = False,
         located: bool = False,
+        proposals: Sequence[Proposal] = (),
     ) -> None:
         super().__init__(message)
         self.place = place
         self.facts = facts
         self.stale = stale
         self.located = located
+        self.proposals = tuple(proposals)
 
 
 @attrs.define
@@ -59,8 +102,10 @@ class _Collection:
     """Where given, overrides that are no longer needed go here, and are not errors."""
     path: Path | None = None
     facts: Path | None = None
+    proposals: list[Proposal] = attrs.field(factory=list["Proposal"])
 
     def add(self, error: CodegenError) -> None:
+        self.proposals += error.proposals
         message = str(error) if error.located else _located(error, self.path, self.facts)
         if error.stale and self.stale is not None:
             self.stale.append(message)
@@ -94,7 +139,7 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
     finally:
         _COLLECTION.reset(token)
     if collection.messages:
-        raise CodegenError("\n".join(collection.messages), located=True)
+        raise CodegenError("\n".join(collection.messages), located=True, proposals=collection.proposals)
 
 
 def outdated(message: str, place: Place = (), *, facts: bool = False) -> None:
@@ -162,7 +207,9 @@ def of_file(path: Path, facts: Path | None = None) -> Generator[None]:
         if error.located:
             raise
         message = _located(error, path, facts)
-        raise CodegenError(message, facts=error.facts, stale=error.stale, located=True) from error
+        raise CodegenError(
+            message, facts=error.facts, stale=error.stale, located=True, proposals=error.proposals
+        ) from error
     finally:
         if collection and before:
             collection.path, collection.facts = before

@@ -83,7 +83,7 @@ def load_data(path: Path) -> dict[str, Any]:
             problem = "it is nested too deeply"
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
             line, problem = f":{error.problem_mark.line + 1}", str(cast("object", error.problem))
-        msg = f"{shown(path)}{line} can't be read: {problem}"
+        msg = f"{shown(path)}{line}: can't be read: {problem}"
         raise CodegenError(msg, located=True) from error
     if not isinstance(data, dict):
         msg = f"{shown(path)}:1: the top of the document is not a mapping"

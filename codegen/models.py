@@ -10,7 +10,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import by_name
-from codegen.errors import CodegenError, guarded, outdated
+from codegen.errors import CodegenError, Proposal, action, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
 from codegen.nodes import AssociationNode
 from codegen.prose import BOUND, captured, plain, sent_on_request
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openapi_python_client.parser.properties.protocol import PropertyProtocol
 
     from codegen.arguments import Reader
-    from codegen.nodes import ComponentNode, Contract
+    from codegen.nodes import ComponentNode, Contract, Place
     from codegen.semantics import Semantics
 
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ def models(
     for node in contract.received:
         found[node.name] = ModelFacts(node.name, "", ())
         with guarded(*node.place):
-            found[node.name] = _model(node.name, reader)
+            found[node.name] = _model(node.name, reader, node.place)
     for node in contract.received:
         with guarded(*node.place):
             _check_cycle(node, found)
@@ -105,7 +105,12 @@ def _check_cycle(node: ComponentNode, found: Mapping[str, ModelFacts]) -> None:
                 f"{node.name}.{field}: its object leads back to {node.name} itself, which no class can: make it plain JSON "
                 "(`type: object`) in overrides/overlay.yaml, or list it in `include`"
             )
-            raise CodegenError(msg, (*node.place, "properties", field))
+            at = (*node.place, "properties", field)
+            plain_json = {"type": "object", "description": "An object that leads back to its owner."}
+            proposal = action(
+                at, "plain JSON, because it leads back to itself", x_was={}, x_replace=plain_json
+            )
+            raise CodegenError(msg, at, proposals=[proposal])
         if model not in seen and model in found:
             seen.add(model)
             waiting += [(field, inner) for each in found[model].fields for inner in sorted(each.models)]
@@ -124,6 +129,12 @@ def _with_associations(
     fields.sort(key=lambda each: (each.name != "id", each.name))
     taken = {each.name for each in fields}
     for each in associations:
+        if not _can_be_an_attribute(each.name):
+            msg = (
+                f"{model.name}: association {each.name!r} can't be an attribute: remove it from `include` in "
+                "overrides/overlay.yaml"
+            )
+            raise CodegenError(msg)
         if each.name in taken or each.name in _RESERVED:
             msg = (
                 f"{model.name}: association {each.name!r} has the name of a field, or of what all models have: "
@@ -216,24 +227,25 @@ def _check_associations(
             outdated(msg, ("associations", definition, name), facts=True)
 
 
-def _model(name: str, reader: Reader) -> ModelFacts:
+def _model(name: str, reader: Reader, place: Place) -> ModelFacts:
     schema, parsed = reader.schemas[name], by_name(reader.models[name])
     fields: list[FieldFacts] = []
     for wire, value in schema["properties"].items():
         if wire not in parsed:
             msg = f"{name}: field {wire!r} can't be expressed"
             raise CodegenError(msg)
-        if (
-            not wire.isidentifier()
-            or wire.startswith("_")
-            or wire in _RESERVED
-            or names.python_name(wire) != wire
-        ):
+        if wire in _RESERVED or not _can_be_an_attribute(wire):
             msg = f"{name}: field {wire!r} can't be an attribute: remove it in overrides/overlay.yaml (`extra` keeps it)"
-            raise CodegenError(msg)
+            at = (*place, "properties", wire)
+            proposal = action(at, "`extra` keeps what can't be an attribute", remove=True)
+            raise CodegenError(msg, at, proposals=[proposal])
         fields.append(_field(name, wire, parsed[wire], value, reader))
     fields.sort(key=lambda each: (each.name != "id", each.name))
     return ModelFacts(name, " ".join(schema.get("description", "").split()), tuple(fields))
+
+
+def _can_be_an_attribute(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_") and names.python_name(name) == name
 
 
 def _field(owner: str, wire: str, parsed: PropertyProtocol, schema: Json, reader: Reader) -> FieldFacts:
@@ -268,7 +280,10 @@ def _association(
             f"{where}: the contract does not say which definition it is: give its `type` under `associations` in "
             "overrides/semantics.yaml"
         )
-        raise CodegenError(msg)
+        alike = [old for old, new in contract.classes.items() if new == names.pascal(names.singular(name))]
+        raise CodegenError(
+            msg, proposals=[_association_line(component, name, "type", each) for each in alike[:1]]
+        )
     polymorphic = type_name == "polymorphic"
     bound = [
         field_name
@@ -286,7 +301,7 @@ def _association(
     ids = next((each for each in candidates if each), None)
     if ids is None:
         msg = f"{where}: the field with its ids is not known; name it in overrides/semantics.yaml"
-        raise CodegenError(msg)
+        raise CodegenError(msg, proposals=[_ids_field(component, name)] if component.definition else [])
     many = ids.endswith("_ids") or properties.get(ids, {}).get("type") == "array"
     if polymorphic and ids.endswith("_ref"):
         return AssociationFacts(name, None, ids, None, many, node.note)
@@ -300,8 +315,33 @@ def _association(
             "overrides/overlay.yaml, or give the `type` under `associations` in overrides/semantics.yaml"
         )
         msg = f"{where}: {lacking}"
-        raise CodegenError(msg)
+        if target is None or target in contract.components:
+            proposals = (
+                []
+                if target is None
+                else [_association_line(component, name, "key", names.plural(names.snake(target)))]
+            )
+        else:
+            unpublished = {type_name: {"type": "object", "properties": {"id": {"type": "string"}}}}
+            proposals = [
+                action(("definitions",), f"{type_name} is named as an association only", update=unpublished)
+            ]
+        raise CodegenError(msg, proposals=proposals)
     return AssociationFacts(name, target or keys[key], ids, key, many, node.note)
+
+
+def _association_line(component: ComponentNode, name: str, fact: str, value: str) -> Proposal:
+    definition = component.definition or component.name
+    return Proposal("associations", f"{definition}.{name}", {fact: value}, f"what is its {fact}?")
+
+
+def _ids_field(component: ComponentNode, name: str) -> Proposal:
+    many = name != names.singular(name)
+    field = f"{names.singular(name)}_ids" if many else f"{name}_id"
+    schema: Json = {"type": "array", "items": {"type": "string"}} if many else {"type": "string"}
+    schema["description"] = f"Present only when `include` names `{name}`."
+    at = ("definitions", str(component.definition), "properties")
+    return action(at, f"which field has the ids of {name}?", update={field: schema})
 
 
 def _key_of(

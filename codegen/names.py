@@ -92,6 +92,13 @@ def singular(plural: str) -> str:
     return plural.removesuffix("s")
 
 
+def plural(one: str) -> str:
+    """Several of a thing: `story` → `stories`, `status` → `statuses`."""
+    if one.endswith("y") and one[-2:-1] not in ("a", "e", "o"):
+        return one[:-1] + "ies"
+    return one + ("es" if one.endswith(("s", "x", "ch")) else "s")
+
+
 def python_name(name: str) -> str:
     """A wire name as a Python keyword argument: as it is, `except` → `except_`, `attachment[type]` → `type`."""
     inner = re.fullmatch(r"\w+\[(\w+)\]", name)

@@ -7,13 +7,14 @@ may be missing or null, and the envelope around every answer is described once, 
 from __future__ import annotations
 
 import keyword
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from codegen import names
 from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
-from codegen.errors import CodegenError, guarded, outdated, parameter_place
+from codegen.errors import CodegenError, Proposal, guarded, outdated, parameter_place
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
 from codegen.prose import DEPRECATED, RATE, bulk_limit, plain, read_parameters, says
 from codegen.references import inline
@@ -139,10 +140,11 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
             if twice := [each for each, times in places.items() if times > 1]:
                 msg = f"{where}: parameter {twice[0]!r} is declared in two places; correct it in overrides/overlay.yaml"
                 raise CodegenError(msg)
+            _check_placeholders(where, path, operation["parameters"])
             if (resource, name) in taken:
                 both = f"{where} and {taken[resource, name]}"
                 msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
-                raise CodegenError(msg)
+                raise CodegenError(msg, proposals=[_name(where, f"{method.lower()}_{name}")])
             taken[resource, name] = where
             prose = plain(operation.get("description", ""))
             nodes.append(
@@ -167,6 +169,18 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                 )
             )
     return nodes
+
+
+def _check_placeholders(where: str, path: str, parameters: list[Json]) -> None:
+    """Refuse a path whose placeholders differ from the declared path parameters."""
+    placeholders = {each.strip("{}") for each in names.segments(path) if names.is_placeholder(each)}
+    declared = {each["name"] for each in parameters if each["in"] == "path"}
+    if odd := sorted(placeholders ^ declared):
+        what = (
+            "is no placeholder of its path" if odd[0] in declared else "is not declared as a path parameter"
+        )
+        msg = f"{where}: {odd[0]!r} {what}: correct it in overrides/overlay.yaml"
+        raise CodegenError(msg)
 
 
 def _parameter(parameter: Json, place: Place) -> ParameterNode:
@@ -205,8 +219,14 @@ def _named(where: str, by_rule: tuple[str, str], semantics: Semantics) -> tuple[
     for word in (resource, name):
         if keyword.iskeyword(word) or not word.isidentifier() or word.startswith("_") or len(word) > _LONGEST:
             msg = f"{where}: {word!r} can't be the name of a {'resource' if word == resource else 'method'}: "
-            raise CodegenError(msg + "name it in overrides/semantics.yaml")
+            safe = f"{where.split(maxsplit=1)[0].lower()}_{re.sub(r'[^0-9A-Za-z]+', '_', name).strip('_')}"
+            proposals = [_name(where, safe)] if word == name else []
+            raise CodegenError(msg + "name it in overrides/semantics.yaml", proposals=proposals)
     if name in ("create_many", "update_many") or hasattr(Resource, name):
         msg = f"{where}: {name!r} is what every resource has already: name it in overrides/semantics.yaml"
-        raise CodegenError(msg)
+        raise CodegenError(msg, proposals=[_name(where, f"{where.split(maxsplit=1)[0].lower()}_{name}")])
     return resource, name
+
+
+def _name(where: str, name: str) -> Proposal:
+    return Proposal("names", where, name, "how should the method be called?")

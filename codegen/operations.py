@@ -8,7 +8,7 @@ import attrs
 
 from codegen import names
 from codegen.arguments import endpoints, literal, text
-from codegen.errors import CodegenError, guarded, outdated
+from codegen.errors import CodegenError, Proposal, guarded, outdated
 from codegen.facts import Argument, BodyFacts, OperationFacts, ResourceFacts
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def check_repeatable(operations: Iterable[OperationFacts], semantics: Semantics)
                 f"{where}: it is not decided whether the client may repeat it after a lost response. Add it to `repeatable` "
                 "in overrides/semantics.yaml: true if it sets values, false if it does something each time"
             )
-            raise CodegenError(msg, ("paths", operation.path, "put"))
+            proposal = Proposal("repeatable", where, False, "may it be repeated after a lost response?")
+            with guarded("paths", operation.path, "put"):
+                raise CodegenError(msg, proposals=[proposal])
         if decided and of_a_record:
             msg = f"repeatable: {where}: a PUT on a record is repeatable without this line; delete it"
             outdated(msg, ("repeatable", where), facts=True)
@@ -155,6 +157,16 @@ def _check_arguments(operation: OperationFacts) -> None:
                 )
                 raise CodegenError(msg)
             places[argument.keyword] = f"{argument.name!r} in the {place}"
+    for argument in operation.query:
+        if argument.name in ("include", "only", "optional_fields") and not argument.many:
+            msg = (
+                f"{operation.id}: `{argument.name}` must be a text that lists names or ids, and is declared as "
+                f"{argument.kind}: correct it in overrides/overlay.yaml"
+            )
+            raise CodegenError(
+                msg,
+                ("paths", operation.path, operation.method.lower(), "parameters", f"query {argument.name}"),
+            )
 
 
 def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
@@ -176,10 +188,11 @@ def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
         or [each.name for each in operation.query] != ["ids"]
     ):
         msg = f"{name}: `delete_many` sends `ids` in the query and nothing else, but this operation takes more: {way_out}"
-        raise CodegenError(msg)
+        proposal = Proposal("names", name, "delete_several", "how should the method be called?")
+        raise CodegenError(msg, proposals=[proposal])
     if operation.bulk_limit is None:
         msg = f"{name}: how many ids it takes is not known: say so under `bulk_delete`, or {way_out}"
-        raise CodegenError(msg)
+        raise CodegenError(msg, proposals=[Proposal("bulk_delete", name, None, "how many ids does it take?")])
 
 
 def _stable_by(node: OperationNode, arguments: Mapping[str, Argument], contract: Contract) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, Proposal, action, guarded, parameter_place
 from codegen.load import apart, follow
 from codegen.names import METHODS
 
@@ -50,7 +50,8 @@ def resolve(contract: Json) -> Json:
                         f"{key.upper()} {path}: codegen makes no method of it, only of {', '.join(METHODS).upper()}; remove "
                         "it in overrides/overlay.yaml, or teach codegen/names.py"
                     )
-                    raise CodegenError(msg)
+                    proposal = action(("paths", path, key), "no method is made of it", remove=True)
+                    raise CodegenError(msg, proposals=[proposal])
             elif key in METHODS:
                 with guarded("paths", path, key):
                     item[key] = _operation(document, operation, f"{key.upper()} {path}")
@@ -113,8 +114,18 @@ def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
                 f"{said} separates its values by `{each['collectionFormat']}`, and the client by commas: if the service "
                 "takes commas too, set `collectionFormat: csv` in overrides/overlay.yaml; otherwise make it a text there"
             )
-            raise CodegenError(msg)
+            raise CodegenError(msg, proposals=_as_text(where, each))
     return sorted(found, key=lambda each: (_ORDER.get(each["in"], len(_ORDER)), each["name"]))
+
+
+def _as_text(where: str, parameter: Json) -> list[Proposal]:
+    method, _, path = where.partition(" ")
+    if not path:
+        return []
+    text = {key: parameter[key] for key in ("in", "name", "required", "description") if key in parameter}
+    at = ("paths", path, method.lower(), "parameters", parameter_place(parameter))
+    was = {"type": "array", "collectionFormat": parameter["collectionFormat"]}
+    return [action(at, "does the service take commas too?", x_was=was, x_replace=text | {"type": "string"})]
 
 
 def _part(document: Json, node: Any, where: str) -> Json:

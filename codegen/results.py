@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, guarded, outdated
+from codegen.errors import CodegenError, action, guarded, outdated
 from codegen.nodes import COMPONENTS, ComponentNode
 from codegen.references import ENVELOPE
 from codegen.schemas import structure
@@ -87,7 +87,14 @@ def _success(node: OperationNode) -> tuple[str, Json]:
         found = found[:1]
     if len(found) != 1:
         msg = f"{node.id}: {len(found)} success responses are declared; correct it in overrides/overlay.yaml"
-        raise CodegenError(msg)
+        at = (*node.place, "responses")
+        added = {"204" if node.method == "DELETE" else "200": {"description": "Success."}}
+        proposals = [
+            action((*at, status), "which success is the usual one?", remove=True) for status, _ in found[1:]
+        ]
+        if not found:
+            proposals = [action(at, "what does it answer when it succeeds?", update=added)]
+        raise CodegenError(msg, at, proposals=proposals)
     status, response = found[0]
     if status.upper() == "2XX":
         return "200", response

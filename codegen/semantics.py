@@ -5,18 +5,20 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, get_args
 
 import attrs
 
-from codegen.errors import CodegenError, of_file, outdated, reading
+from codegen.errors import CodegenError, guarded, of_file, outdated, reading
 from codegen.load import load_data
 from codegen.names import METHODS
 from kantata_client._contract import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+T = TypeVar("T")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -105,7 +107,7 @@ _SECTIONS = frozenset(each.name for each in attrs.fields(Semantics))
 
 class _Reader:
     def __init__(self, contract: Mapping[str, Any]) -> None:
-        self._place: tuple[str, ...] = ()
+        self._place: tuple[str | int, ...] = ()
         self._operations = {
             f"{method.upper()} {path}"
             for path, item in contract["paths"].items()
@@ -129,9 +131,9 @@ class _Reader:
             names=self._names(data["names"]),
             results=self._results(data["results"]),
             alternatives=self._alternatives(data["alternatives"]),
-            bulk_create=self._limits("bulk_create", "POST", data),
-            bulk_update=self._limits("bulk_update", "PUT", data),
-            bulk_delete=self._limits("bulk_delete", "DELETE", data),
+            bulk_create=self._limits("bulk_create", "POST", data["bulk_create"]),
+            bulk_update=self._limits("bulk_update", "PUT", data["bulk_update"]),
+            bulk_delete=self._limits("bulk_delete", "DELETE", data["bulk_delete"]),
             decisions=self._decisions(data["decisions"]),
             widest=self._widest(data["widest"]),
             bulk_limit_unless_stated=self._number(
@@ -147,81 +149,84 @@ class _Reader:
         )
 
     def _names(self, data: Any) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        for operation, name in self._by_operation("names", data):
+        def read(operation: str, name: Any) -> str:
             parts = str(name).split(".")
             if len(parts) > 2 or not all(_is_name(part) for part in parts):
                 self._fail(f"names: {operation}: {name!r} can't be the name of a method")
-            found[operation] = str(name)
-        return MappingProxyType(found)
+            return str(name)
+
+        return self._by_operation("names", data, read)
 
     def _results(self, data: Any) -> Mapping[str, Result]:
-        found: dict[str, Result] = {}
-        for operation, result in self._by_operation("results", data):
+        def read(operation: str, result: Any) -> Result:
             if result not in get_args(Result):
                 self._fail(f"results: {operation}: {result!r} is not one of {', '.join(get_args(Result))}")
-            found[operation] = cast("Result", result)
-        return MappingProxyType(found)
+            return cast("Result", result)
+
+        return self._by_operation("results", data, read)
 
     def _alternatives(self, data: Any) -> Mapping[str, Alternative]:
-        found: dict[str, Alternative] = {}
-        for operation, alternative in self._by_operation("alternatives", data):
+        def read(operation: str, alternative: Any) -> Alternative:
             where = f"alternatives: {operation}"
             self._keys(where, alternative, required=["definition", "when"])
             self._definition(where, alternative["definition"])
-            found[operation] = Alternative(alternative["definition"], str(alternative["when"]))
-        return MappingProxyType(found)
+            return Alternative(alternative["definition"], str(alternative["when"]))
 
-    def _limits(self, section: str, method: str, data: Mapping[str, Any]) -> Mapping[str, int | None]:
-        found: dict[str, int | None] = {}
-        for operation, limit in self._by_operation(section, data[section]):
+        return self._by_operation("alternatives", data, read)
+
+    def _limits(self, section: str, method: str, data: Any) -> Mapping[str, int | None]:
+        def read(operation: str, limit: Any) -> int | None:
             if not operation.startswith(method + " "):
                 self._fail(f"{section}: {operation} is not a {method}")
-            found[operation] = None if limit is None else self._number(f"{section}: {operation}", limit)
-        return MappingProxyType(found)
+            return None if limit is None else self._number(f"{section}: {operation}", limit)
+
+        return self._by_operation(section, data, read)
 
     def _decisions(self, data: Any) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        for operation, method in self._by_operation("decisions", data):
+        taken: set[str] = set()
+
+        def read(operation: str, method: Any) -> str:
             parts = str(method).split(".")
             if len(parts) < 2 or not all(_is_name(part) for part in parts):
                 self._fail(f"decisions: {operation}: {method!r} is not written resource.method")
-            if method in found.values():
+            if method in taken:
                 self._fail(f"decisions: {operation}: another line gives {method} already")
-            found[operation] = str(method)
-        return MappingProxyType(found)
+            taken.add(method)
+            return str(method)
+
+        return self._by_operation("decisions", data, read)
 
     def _widest(self, data: Any) -> Mapping[str, Mapping[str, bool]]:
-        found: dict[str, Mapping[str, bool]] = {}
-        for operation, parameters in self._by_operation("widest", data):
+        def read(operation: str, parameters: Any) -> Mapping[str, bool]:
             for name, value in self._mapping(f"widest: {operation}", parameters).items():
                 if name not in self._parameters[operation]:
                     self._fail(f"widest: {operation} has no parameter {name!r}")
                 if type(value) is not bool:
                     self._fail(f"widest: {operation}: {name} is {value!r}, not true or false")
-            found[operation] = MappingProxyType(dict(parameters))
-        return MappingProxyType(found)
+            return MappingProxyType(dict(parameters))
+
+        return self._by_operation("widest", data, read)
 
     def _repeatable(self, data: Any) -> Mapping[str, bool]:
-        found: dict[str, bool] = {}
-        for operation, value in self._by_operation("repeatable", data):
+        def read(operation: str, value: Any) -> bool:
             if not operation.startswith("PUT "):
                 self._fail(f"repeatable: {operation} is not a PUT; other methods leave nothing to decide")
             if type(value) is not bool:
                 self._fail(f"repeatable: {operation}: {value!r} must be true or false")
-            found[operation] = value
-        return MappingProxyType(found)
+            return value
+
+        return self._by_operation("repeatable", data, read)
 
     def _set_of_operations(self, section: str, data: Any) -> frozenset[str]:
         self._place = (section,)
         if not isinstance(data, list):
             self._fail(f"{section} is not a list of operations")
         listed = cast("list[Any]", data)
-        for operation in listed:
-            if not self._operation(section, operation):
-                continue
-            if listed.count(operation) > 1:
-                self._fail(f"{section}: {operation} is listed twice")
+        for number, operation in enumerate(listed):
+            self._place = section, number
+            with guarded(*self._place):
+                if self._operation(section, operation) and operation in listed[:number]:
+                    self._fail(f"{section}: {operation} is listed twice")
         return frozenset(listed) & self._operations
 
     def _associations(self, data: Any) -> Mapping[tuple[str, str], Mapping[str, str]]:
@@ -237,29 +242,32 @@ class _Reader:
             properties = self._definitions[definition].get("properties", {})
             for name, facts in self._mapping(f"associations: {definition}", named).items():
                 where = f"associations: {definition}.{name}"
-                self._keys(where, facts, required=[], optional=["type", "field", "key"])
-                if "field" in facts and str(facts["field"]) not in properties:
-                    self._fail(f"{where}: {definition} has no field {facts['field']!r}")
-                if facts.get("type", "polymorphic") != "polymorphic":
-                    self._definition(where, facts["type"])
-                found[definition, name] = MappingProxyType(dict(facts))
+                self._place = "associations", definition, name
+                with guarded(*self._place):
+                    self._keys(where, facts, required=[], optional=["type", "field", "key"])
+                    if "field" in facts and str(facts["field"]) not in properties:
+                        self._fail(f"{where}: {definition} has no field {facts['field']!r}")
+                    if facts.get("type", "polymorphic") != "polymorphic":
+                        self._definition(where, facts["type"])
+                    found[definition, name] = MappingProxyType(dict(facts))
         return MappingProxyType(found)
 
     def _types(self, data: Any) -> Mapping[str, str]:
         types = self._mapping("types", data)
         for name, key in types.items():
             self._place = "types", name
-            if not isinstance(key, str):
-                self._fail(f"types: {name}: {key!r} is not an envelope key")
+            with guarded(*self._place):
+                if not isinstance(key, str):
+                    self._fail(f"types: {name}: {key!r} is not an envelope key")
         return MappingProxyType(types)
 
     def _wrappers(self, data: Any) -> Mapping[str, str | None]:
-        found: dict[str, str | None] = {}
-        for operation, wrapper in self._by_operation("wrappers", data):
+        def read(operation: str, wrapper: Any) -> str | None:
             if wrapper is not None and not isinstance(wrapper, str):
                 self._fail(f"wrappers: {operation}: {wrapper!r} must be a key of its body, or null")
-            found[operation] = wrapper
-        return MappingProxyType(found)
+            return wrapper
+
+        return self._by_operation("wrappers", data, read)
 
     def _ids(self, data: Any) -> frozenset[str]:
         self._place = ("ids",)
@@ -276,11 +284,16 @@ class _Reader:
 
     # --- checks ---
 
-    def _by_operation(self, section: str, data: Any) -> Iterator[tuple[str, Any]]:
-        for operation, value in self._mapping(section, data).items():
-            self._place = section, operation
-            if self._operation(section, operation):
-                yield operation, value
+    def _by_operation(self, section: str, data: Any, read: Callable[[str, Any], T]) -> Mapping[str, T]:
+        """Read a section that has one entry for each operation; the errors of all entries are reported."""
+        found: dict[str, T] = {}
+        with guarded(section):
+            for operation, value in self._mapping(section, data).items():
+                self._place = section, operation
+                with guarded(*self._place):
+                    if self._operation(section, operation):
+                        found[operation] = read(operation, value)
+        return MappingProxyType(found)
 
     def _operation(self, section: str, operation: Any) -> bool:
         """Whether the contract has an operation; a line about another one is outdated."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -10,14 +9,15 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
 
 from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE
 from codegen.diff import as_markdown, as_table, bump, diff, load_severities
 from codegen.errors import ROOT, CodegenError, of_file
+from codegen.fetch import fetch
 from codegen.load import load
-from codegen.lower import check_address, lower
+from codegen.lower import lower
 from codegen.names import METHODS
+from codegen.proposals import write_proposals
 from codegen.snapshot import SNAPSHOT, committed
 from codegen.vendor import dumped, vendor
 
@@ -28,16 +28,12 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-ADDRESSES = (
-    "https://app.mavenlink.com/oas/specification",
-    "https://developer.kantata.com/_bundle/Kantata/specification.yaml",
-)
-"""Where the service publishes its contract; the first that answers is taken."""
 CHANGELOG = ROOT / "CHANGELOG.md"
 REPORT = ROOT / "openapi" / "changes.md"
-_LARGEST = 50_000_000
 _LEAST = 0.7
 """Share of the known operations and definitions below which a contract counts as incomplete."""
+_ROUNDS = 4
+"""How often generation is tried: a proposal can uncover the next question."""
 _FAST_TESTS = ("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py")
 
 
@@ -57,16 +53,14 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
     """
     before = committed()
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
-        path = _fetched(source, Path(folder))
-        published, present = load(path), load(CONTRACT)
+        path, published = fetch(source, Path(folder))
+        present = load(CONTRACT)
         with of_file(path):
-            check_address(published)
             _check_whole(lower(published), lower(present))
             text = dumped(vendor(published, present))
     with _restoring():
         CONTRACT.write_text(text, encoding="utf-8")
-        _propose(published)
-        generate(allowed)
+        proposed = _generate(allowed, generate)
         after = committed()
         changes = (
             diff(before, after, load_severities(OVERRIDES / "severities.yaml")) if before and after else []
@@ -81,34 +75,35 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
         _run("tests", [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *_FAST_TESTS])
         REPORT.write_text(f"{as_markdown(changes)}\nBump: {bump(changes)}\n", encoding="utf-8")
     print(as_table(changes))
+    for each in proposed:
+        print(f"decide: {each}")
     print(f"Read {REPORT.relative_to(ROOT)} and `git diff overrides`, then commit everything together.")
     return 0
 
 
-def _fetched(source: str | None, folder: Path) -> Path:
-    if source is not None and not source.startswith(("http://", "https://")):
-        path = Path(source)
-        if not path.is_file():
-            msg = f"{source}:1: there is no such file"
-            raise CodegenError(msg, located=True)
-        return path
-    problems: list[str] = []
-    for address in [source] if source else ADDRESSES:
+def _generate(allowed: list[str], generate: Callable[[list[str]], int]) -> list[str]:
+    """Generate; what the compiler can't decide is written into the overrides as proposed, for a person to look at.
+
+    Returns:
+        The proposals that were written.
+
+    Raises:
+        CodegenError: Something is wrong that nothing can be proposed for.
+    """
+    written: list[str] = []
+    for _ in range(_ROUNDS):
         try:
-            request = Request(address, headers={"Accept": "application/yaml, application/json, */*"})  # noqa: S310 - http(s)
-            with urlopen(request, timeout=60) as response:  # noqa: S310 - one of our addresses, or what the command names
-                content = response.read(_LARGEST + 1)
-        except (OSError, ValueError) as error:
-            problems.append(f"{address}: {error}")
-            continue
-        if len(content) > _LARGEST:
-            problems.append(f"{address}: larger than {_LARGEST} bytes")
-            continue
-        path = folder / "specification.yaml"
-        path.write_bytes(content)
-        return path
-    msg = "no contract could be fetched: " + "; ".join(problems) + ". Download it, and name the file"
-    raise CodegenError(msg)
+            generate(allowed)
+        except CodegenError as error:
+            fresh = [each for each in error.proposals if each.text not in written]
+            if not fresh:
+                raise
+            write_proposals(fresh, OVERRIDES)
+            written += [each.text for each in fresh]
+        else:
+            return written
+    generate(allowed)
+    return written
 
 
 def _check_whole(new: Json, old: Json) -> None:
@@ -130,25 +125,6 @@ def _check_whole(new: Json, old: Json) -> None:
                 "download it again"
             )
             raise CodegenError(msg, ("paths",) if what == "operations" else ("definitions",))
-
-
-def _propose(published: Json) -> None:
-    """Add to the semantics what a new contract needs decided, in the careful way; a person may decide otherwise."""
-    from codegen import names
-
-    path = OVERRIDES / "semantics.yaml"
-    text = path.read_text(encoding="utf-8")
-    known = set(
-        re.findall(r"^  (PUT \S+):", text.partition("\nrepeatable:")[2].split("\n\n")[0], re.MULTILINE)
-    )
-    lines: list[str] = []
-    for where, item in lower(published)["paths"].items():
-        last = names.segments(where)[-1]
-        if "put" in item and not names.is_placeholder(last) and f"PUT {where}" not in known:
-            lines.append(f"  PUT {where}: false # new: repeated only when it was certainly not carried out\n")
-    if lines:
-        text = text.replace("\nrepeatable:\n", "\nrepeatable:\n" + "".join(lines), 1)
-        path.write_text(text, encoding="utf-8")
 
 
 def _log(changes: list[Change]) -> None:
@@ -185,7 +161,7 @@ def _run(what: str, command: list[str]) -> None:
 @contextmanager
 def _restoring() -> Generator[None]:
     """Put back everything that an update writes, should it fail."""
-    files = [CONTRACT, SNAPSHOT, CHANGELOG, REPORT, OVERRIDES / "semantics.yaml"]
+    files = [CONTRACT, SNAPSHOT, CHANGELOG, REPORT, OVERRIDES / "semantics.yaml", OVERRIDES / "overlay.yaml"]
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
         saved = Path(folder)
         for name in GENERATED:

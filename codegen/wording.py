@@ -301,12 +301,12 @@ def _of_record(argument: Argument, one: str, noun: str) -> str:
     if name == "ids":
         return f"Ids of the {one} objects"
     if noun.endswith(" ids"):
-        return f"Ids of the {_plural(noun.removesuffix(' ids'))}"
+        return f"Ids of the {names.plural(noun.removesuffix(' ids'))}"
     if noun:
         one_of = re.sub(r"^an? ", "", noun.removesuffix(" id"))
         return f"Id of the {one_of}" if noun.endswith(" id") else noun
     if name.endswith("_ids"):
-        return f"Ids of the {_plural(words.removesuffix(' ids'))}"
+        return f"Ids of the {names.plural(words.removesuffix(' ids'))}"
     if name.endswith("_id"):
         return f"Id of the {words.removesuffix(' id')}"
     if name.endswith(("_in_cents", "_in_subunits")):
@@ -384,9 +384,3 @@ def _words(name: str) -> str:
 def _a(one: str) -> str:
     vowel = one[0] in "aeio" or one.startswith(("um", "un", "up"))
     return f"{'an' if vowel else 'a'} {one}"
-
-
-def _plural(one: str) -> str:
-    if one.endswith("y") and one[-2] not in "aeo":
-        return one[:-1] + "ies"
-    return one + ("es" if one.endswith(("s", "x", "ch")) else "s")

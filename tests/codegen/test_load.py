@@ -76,7 +76,7 @@ def test_refuses_duplicate_keys_in_json(tmp_path: Path) -> None:
 
 
 def test_names_the_line_of_a_duplicate_key(tmp_path: Path) -> None:
-    with pytest.raises(CodegenError, match=r"contract\.yaml:3 can't be read: key 'a' is given twice"):
+    with pytest.raises(CodegenError, match=r"contract\.yaml:3: can't be read: key 'a' is given twice"):
         load_data(write(tmp_path, "a: 1\nb: 2\na: 3\n"))
 
 

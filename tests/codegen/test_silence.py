@@ -248,7 +248,7 @@ def test_refuses_another_address(key: str) -> None:
     [
         ("<!DOCTYPE html><html><body>Sign in</body></html>", "looks like a sign-in page"),
         ("\n  <html>", "looks like a sign-in page"),
-        ("{" * 5000, ":1 can't be read|:1:.*nested too deeply"),
+        ("{" * 5000, ":1: can't be read|:1:.*nested too deeply"),
         ("a: " + "[" * 1000 + "]" * 1000, "nested too deeply"),
         ("a: &a\n  b: *a\n", "contains itself by an alias"),
         (
@@ -259,8 +259,8 @@ def test_refuses_another_address(key: str) -> None:
             "too large once its aliases are expanded",
         ),
         ("[1, 2]", "not a mapping"),
-        ("a: 1\na: 2\n", ":2 can't be read: key 'a' is given twice"),
-        ('{"a": 1,\n"b": }', ":2 can't be read"),
+        ("a: 1\na: 2\n", ":2: can't be read: key 'a' is given twice"),
+        ('{"a": 1,\n"b": }', ":2: can't be read"),
         ("\x00\x01", "can't be read"),
     ],
 )
