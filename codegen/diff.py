@@ -7,6 +7,7 @@ them, with a reason. The version bump follows from the gravest.
 from __future__ import annotations
 
 import json
+import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,6 +15,7 @@ import attrs
 
 from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
+from codegen.names import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -108,6 +110,7 @@ def diff(old: Json, new: Json, severities: Mapping[str, tuple[Severity, str]] | 
         severities: Rule, or `rule: subject` → severity and reason, where people decided otherwise.
     """
     found = [*_operations(old["operations"], new["operations"]), *_models(old["models"], new["models"])]
+    found = _with_new_associations(found, new["operations"])
     decided = severities or {}
     changes: list[Change] = []
     for change in found:
@@ -374,6 +377,40 @@ def _associations(name: str, old: Json, new: Json) -> Iterator[Change]:
             yield _change("association added", subject, subject, new[each])
         elif old[each] != new[each]:
             yield _change("association changed", subject, subject, _from_to(old[each], new[each]))
+
+
+def _with_new_associations(changes: list[Change], operations: Json) -> list[Change]:
+    """A new association as one change: without the values that `include` gains by it, and without the field of its ids."""
+    added = {each.subject: each for each in changes if each.rule == "association added"}
+    calls: dict[str, list[str]] = {subject: [] for subject in added}
+    kept: list[Change] = []
+    for change in changes:
+        if change.rule == "value added" and change.subject.endswith(" include"):
+            operation = operations[change.subject.removesuffix(" include")]
+            values = {each: f"{operation.get('model')}.{each}" for each in change.detail.split(", ")}
+            for subject in values.values():
+                calls.get(subject, []).append(_call(operation))
+            rest = [each for each, subject in values.items() if subject not in added]
+            if rest:
+                kept.append(attrs.evolve(change, detail=", ".join(rest)))
+        elif change.rule == "field added" and _has_ids_of(change, added):
+            continue
+        elif change.rule != "association added":
+            kept.append(change)
+    for subject, change in added.items():
+        where = f", by {', '.join(sorted(calls[subject]))}" if calls[subject] else ""
+        kept.append(attrs.evolve(change, detail=f"{change.detail}{where}"))
+    return kept
+
+
+def _has_ids_of(field: Change, associations: Iterable[str]) -> bool:
+    """Whether a new field has the ids of a new association, and is sent only with it."""
+    model, _, name = field.subject.partition(".")
+    one = re.sub(r"_(?:ids?|ref)$", "", name)
+    named = {f"{model}.{one}", f"{model}.{plural(one)}"}
+    return (
+        one != name and field.detail.endswith("on request by include") and not named.isdisjoint(associations)
+    )
 
 
 # --- renames -------------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
     read: list[OperationNode] = []
     for node in nodes:
         with guarded(*node.place):
+            _check_placeholders(node)
             read.append(read_parameters(node))
     nodes = name_bodies(read, components, semantics)
     nodes = describe_results(nodes, components, semantics)
@@ -140,7 +141,6 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
             if twice := [each for each, times in places.items() if times > 1]:
                 msg = f"{where}: parameter {twice[0]!r} is declared in two places; correct it in overrides/overlay.yaml"
                 raise CodegenError(msg)
-            _check_placeholders(where, path, operation["parameters"])
             if (resource, name) in taken:
                 both = f"{where} and {taken[resource, name]}"
                 msg = f"{both} would both be {resource}.{name}: name one in overrides/semantics.yaml"
@@ -171,15 +171,15 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
     return nodes
 
 
-def _check_placeholders(where: str, path: str, parameters: list[Json]) -> None:
+def _check_placeholders(node: OperationNode) -> None:
     """Refuse a path whose placeholders differ from the declared path parameters."""
-    placeholders = {each.strip("{}") for each in names.segments(path) if names.is_placeholder(each)}
-    declared = {each["name"] for each in parameters if each["in"] == "path"}
+    placeholders = {each.strip("{}") for each in names.segments(node.path) if names.is_placeholder(each)}
+    declared = {each.name for each in node.parameters if each.location == "path"}
     if odd := sorted(placeholders ^ declared):
         what = (
             "is no placeholder of its path" if odd[0] in declared else "is not declared as a path parameter"
         )
-        msg = f"{where}: {odd[0]!r} {what}: correct it in overrides/overlay.yaml"
+        msg = f"{node.id}: {odd[0]!r} {what}: correct it in overrides/overlay.yaml"
         raise CodegenError(msg)
 
 

@@ -34,7 +34,14 @@ _LEAST = 0.7
 """Share of the known operations and definitions below which a contract counts as incomplete."""
 _ROUNDS = 4
 """How often generation is tried: a proposal can uncover the next question."""
-_FAST_TESTS = ("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py")
+_CHECKS = {
+    "the type check": ["basedpyright", "--pythonpath", sys.executable, "kantata_client"],
+    "the fast tests": [
+        *("pytest", "-q", "-x", "-p", "no:cacheprovider"),
+        *("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py"),
+    ],
+}
+"""Modules that are run on the new code, with their arguments."""
 
 
 def update(source: str | None, allowed: list[str], generate: Callable[[list[str]], int]) -> int:
@@ -69,10 +76,7 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
             print("The contract says nothing new for users.")
             return 0
         _log(changes)
-        _run(
-            "check", [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "kantata_client"]
-        )
-        _run("tests", [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *_FAST_TESTS])
+        _run(_CHECKS)
         REPORT.write_text(f"{as_markdown(changes)}\nBump: {bump(changes)}\n", encoding="utf-8")
     print(as_table(changes))
     for each in proposed:
@@ -150,12 +154,30 @@ def _log(changes: list[Change]) -> None:
     CHANGELOG.write_text(text[:start] + section + text[end:], encoding="utf-8")
 
 
-def _run(what: str, command: list[str]) -> None:
-    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603 - our own
-    if ran.returncode:
-        tail = "\n".join((ran.stdout + ran.stderr).strip().splitlines()[-15:])
-        msg = f"{what} failed, and the tree is as it was:\n{tail}"
-        raise CodegenError(msg)
+def _run(checks: dict[str, list[str]]) -> None:
+    """Run checks side by side.
+
+    Raises:
+        CodegenError: Some failed; the message has the end of what each printed.
+    """
+    running = {
+        name: subprocess.Popen(  # noqa: S603 - our own
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, command in checks.items()
+    }
+    failures: list[str] = []
+    for name, process in running.items():
+        printed = process.communicate()[0]
+        if process.returncode:
+            tail = "\n".join(printed.strip().splitlines()[-15:])
+            failures.append(f"{name} failed, and the tree is as it was:\n{tail}")
+    if failures:
+        raise CodegenError("\n".join(failures))
 
 
 @contextmanager

@@ -81,7 +81,10 @@ def dumped(document: Json) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
 
 
-class _Dumper(yaml.SafeDumper):
+_Base = cast("type[yaml.SafeDumper]", getattr(yaml, "CSafeDumper", yaml.SafeDumper))  # libyaml's is faster
+
+
+class _Dumper(_Base):
     """YAML with several lines as a block, and without aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
