@@ -80,6 +80,12 @@ def sync(
         int,
         typer.Option("--slice", min=200, help="Records of a list that are read before they are stored."),
     ] = 50_000,
+    nested: Annotated[
+        str | None,
+        typer.Option(
+            help="Nested fields that get a child table, such as workspaces.task_statuses, separated by commas; or all."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as a line of JSON.")] = False,
 ) -> None:
     """Copy an account into a warehouse: all lists, with updates and deletions.
@@ -98,7 +104,7 @@ def sync(
         begin = parse_moment(since)
         plan = Plan(
             to,
-            tuple(name.strip() for name in resources.split(",") if name.strip()) if resources else None,
+            _names(resources) or None,
             datetime.now(UTC) - begin if isinstance(begin, timedelta) else begin,
             full,
             deletions.value,
@@ -106,6 +112,7 @@ def sync(
             soft_delete,
             rate,
             rows_a_slice,
+            _names(nested),
         )
         pause = None if every is None else _parse_duration("--every", every)
         code = _sync_repeatedly(plan, pause, out, report=report, as_json=as_json)
@@ -120,6 +127,10 @@ def sync(
         out.print("Interrupted. The next sync continues with what was kept.")
         raise typer.Exit(STOPPED) from None
     raise typer.Exit(code)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _sync_repeatedly(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_json: bool) -> int:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION
+from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, KEY, POSITION, VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from kantata_client.sync.catalog import Child, Kind, ListSpec
+    from kantata_client.sync.catalog import Child, Kind, ListSpec, NestedTable
 
 pa: Any = import_module("pyarrow")  # it has no types
 
@@ -95,18 +95,93 @@ def children(child: Child, key: str, rows: list[dict[str, Any]]) -> Any:
     return _table(child.owner, columns)
 
 
-def deletions(spec: ListSpec, ids: Collection[str]) -> list[tuple[str, Any]]:
+def nested(table: NestedTable, key: str, rows: list[dict[str, Any]]) -> Any:
+    """Convert the objects or values nested in one field of all records to rows of a child table.
+
+    A record with nothing in the field gets one row, marked as deleted, which removes the rows of an earlier sync.
+
+    Returns:
+        The table, or `None` if no record has the field.
+    """
+    owners: list[str] = []
+    positions: list[int] = []
+    keys: list[str | None] = []
+    items: list[dict[str, Any]] = []
+    deleted: list[bool | None] = []
+    for row in rows:
+        if table.field not in row:
+            continue
+        owner = str(row[key])
+        found = _items(table, row[table.field])
+        for position, (name, item) in enumerate(found):
+            owners.append(owner)
+            positions.append(position)
+            keys.append(name)
+            items.append(item)
+            deleted.append(None)
+        if not found:
+            owners.append(owner)
+            positions.append(0)
+            keys.append(None)
+            items.append({})
+            deleted.append(True)
+    if not owners:
+        return None
+    extras: list[dict[str, Any]] = [
+        {name: value for name, value in item.items() if name not in table.columns} for item in items
+    ]
+    columns = {
+        table.owner: pa.array(owners, pa.string()),
+        POSITION: pa.array(positions, pa.int64()),
+        KEY: pa.array(keys, pa.string()),
+    }
+    for name, kind in table.columns.items():
+        columns[_free(name, table)] = _column(name, kind, [item.get(name) for item in items], extras)
+    columns[EXTRA] = pa.array([_json(extra) if extra else None for extra in extras], pa.string())
+    columns[DELETED] = pa.array(deleted, pa.bool_())
+    return _table(table.owner, columns)
+
+
+def nested_columns(table: NestedTable) -> dict[str, Kind]:
+    """Return the columns of a nested table besides the owner's id."""
+    own: dict[str, Kind] = {_free(name, table): kind for name, kind in table.columns.items()}
+    return {POSITION: "bigint", KEY: "text", **own, EXTRA: "json"}
+
+
+def _free(name: str, table: NestedTable) -> str:
+    """Return a column name that is not that of the owner's id."""
+    return f"{name}_" if name == table.owner else name
+
+
+def _items(table: NestedTable, value: Any) -> list[tuple[str | None, dict[str, Any]]]:
+    """Return the nested items with their keys. A value that does not have the contract's shape is one item."""
+    if value is None:
+        return []
+    pairs: list[tuple[str | None, Any]] = [(None, value)]
+    if table.shape == "list" and isinstance(value, list):
+        pairs = [(None, each) for each in cast("list[Any]", value)]
+    elif table.shape == "map" and isinstance(value, dict):
+        pairs = list(cast("dict[str | None, Any]", value).items())
+    return [
+        (key, cast("dict[str, Any]", item) if table.of_objects and isinstance(item, dict) else {VALUE: item})
+        for key, item in pairs
+    ]
+
+
+def deletions(spec: ListSpec, ids: Collection[str], requested: Collection[str] = ()) -> list[tuple[str, Any]]:
     """Make the rows that delete records and their rows in child tables; pairs of table name and table."""
     ordered = sorted(ids)
     flags = pa.array([True] * len(ordered), pa.bool_())
     tables = [(spec.name, _table(spec.key, {spec.key: pa.array(ordered, pa.string()), DELETED: flags}))]
-    for child in spec.children:
+    owners = [(child.table, child.owner) for child in spec.children]
+    owners += [(each.table, each.owner) for each in spec.nested if each.name in requested]
+    for table, owner in owners:
         columns = {
-            child.owner: pa.array(ordered, pa.string()),
+            owner: pa.array(ordered, pa.string()),
             POSITION: pa.array([0] * len(ordered), pa.int64()),
             DELETED: flags,
         }
-        tables.append((child.table, _table(child.owner, columns)))
+        tables.append((table, _table(owner, columns)))
     return tables
 
 

@@ -28,6 +28,10 @@ DELETED_AT = "_deleted_at"
 """Column for soft deletion: when the sync found that the record was deleted."""
 POSITION = "_position"
 """Column of a child table: the item's index in its list, from 0."""
+KEY = "_key"
+"""Column of a child table: the item's key in its map."""
+VALUE = "value"
+"""Column of a child table of texts or numbers."""
 
 _SCALARS: Mapping[str, Kind] = {
     "str": "text",
@@ -74,6 +78,26 @@ class Child:
 
 
 @attrs.frozen
+class NestedTable:
+    """A child table, made on request: one row for each object or value nested in a field of a record."""
+
+    table: str
+    field: str
+    owner: str
+    """Column with the record's id."""
+    shape: Literal["object", "list", "map"]
+    """A map is an object whose keys are data; they go to the column `_key`."""
+    columns: Mapping[str, Kind] = attrs.field(repr=False)
+    """Columns of a nested object; the column `value` of a nested text or number."""
+    of_objects: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name by which the table is requested, such as `"workspaces.permissions"`."""
+        return self.table.replace("__", ".", 1)
+
+
+@attrs.frozen
 class FanOut:
     """How to read a list in parts: one part for each record of a parent list, or for each value of a parameter."""
 
@@ -104,6 +128,8 @@ class ListSpec:
     fan_out: FanOut | None
     query: Mapping[str, object] = attrs.field(repr=False)
     """Parameters of each request: filters that hide nothing, and all associations whose ids come only with `include`."""
+    nested: tuple[NestedTable, ...] = attrs.field(default=(), repr=False)
+    """Child tables for nested objects, if they are requested."""
     log: bool = False
     """Whether the service drops old records of this list by itself."""
 
@@ -189,8 +215,24 @@ def _list(name: str, operation: Operation, operations: list[Operation]) -> ListS
         query["optional_fields"] = list(operation.query["optional_fields"].values)
     since = "created_after" if log else "updated_after" if "updated_after" in operation.query else None
     fan_out = _fan_out(name, operation, operations)
+    nested = [
+        _nested(name, f"{singular}_id", model, field)
+        for field in columns
+        if columns[field] == "json" and field in kinds
+    ]
     return ListSpec(
-        name, operation, model, key, columns, tuple(references), tuple(children), since, fan_out, query, log
+        name,
+        operation,
+        model,
+        key,
+        columns,
+        tuple(references),
+        tuple(children),
+        since,
+        fan_out,
+        query,
+        tuple(each for each in nested if each is not None),
+        log,
     )
 
 
@@ -211,6 +253,49 @@ def _kind(model: type[Model], field: str) -> Kind | Literal["ids", "reference"]:
     if field == "id" or field.endswith("_id"):
         return "text"
     return _SCALARS.get(text, "json")
+
+
+_SHAPES: Mapping[str, Literal["list", "map"]] = {"list[": "list", "dict[str, ": "map"}
+
+
+def _nested(name: str, owner: str, model: type[Model], field: str) -> NestedTable | None:
+    """Return the child table of a field; `None` if the contract does not say what is in it."""
+    text = annotation_of(model, field).removesuffix(" | None")
+    shape: Literal["object", "list", "map"] = "object"
+    for prefix, found in _SHAPES.items():
+        if text.startswith(prefix):
+            shape, text = found, text.removeprefix(prefix).removesuffix("]")
+    nested: type[Model] | None = getattr(models, text, None)
+    table = f"{name}__{field}"
+    if nested is None:
+        kind = _SCALARS.get(text)
+        return (
+            None if kind is None else NestedTable(table, field, owner, shape, {VALUE: kind}, of_objects=False)
+        )
+    kinds: dict[str, Kind] = {}
+    for each in nested.FIELDS:
+        kind = _kind(nested, each)
+        kinds[each] = "json" if kind in ("ids", "reference") else kind
+    return NestedTable(table, field, owner, shape, kinds)
+
+
+def select_nested(names: Iterable[str] | None) -> frozenset[str]:
+    """Check the names of nested tables, such as `"workspaces.permissions"`; `"all"` stands for all of them.
+
+    Raises:
+        UsageError: A name is unknown.
+    """
+    every = {nested.name for spec in lists().values() for nested in spec.nested}
+    names = [names] if isinstance(names, str) else list(names or ())
+    if "all" in names:
+        return frozenset(every)
+    from kantata_client._suggestions import similar
+
+    for name in names:
+        if name not in every:
+            msg = f"nested: unknown table {name!r}{similar(name, every)}"
+            raise UsageError(msg)
+    return frozenset(names)
 
 
 def _fan_out(name: str, operation: Operation, operations: list[Operation]) -> FanOut | None:

@@ -50,6 +50,8 @@ class Plan:
     rate: float | None = None
     """Requests a second; found automatically by default."""
     rows_a_slice: int = ROWS_A_SLICE
+    nested: tuple[str, ...] = ()
+    """Fields with nested objects that get a child table."""
 
     @property
     def file(self) -> Path | None:
@@ -154,6 +156,7 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
                 compare_every=timedelta() if plan.full else plan.compare_every,
                 soft_delete=plan.soft_delete,
                 on_error="skip",
+                nested=plan.nested,
                 throttle=plan.rate,
                 client=client,
                 progress=progress,

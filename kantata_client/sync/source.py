@@ -16,7 +16,7 @@ from kantata_client.client import Kantata
 from kantata_client.errors import KantataError, UsageError
 from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
-from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select
+from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select, select_nested
 from kantata_client.sync.progress import Progress
 from kantata_client.sync.reader import End, Reader, Rows
 from kantata_client.sync.warehouse import Warehouse
@@ -59,6 +59,7 @@ class Options:
     compare_every: timedelta
     soft_delete: bool
     on_error: Literal["raise", "skip"]
+    nested: frozenset[str] = frozenset()
 
 
 def kantata_source(
@@ -72,6 +73,7 @@ def kantata_source(
     compare_every: timedelta = timedelta(days=1),
     soft_delete: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
+    nested: Iterable[str] | None = None,
     base_url: str | None = None,
     throttle: Throttle | float | None = None,
     max_concurrency: int = 32,
@@ -100,6 +102,8 @@ def kantata_source(
         soft_delete: Keep the rows of deleted records, and set `_deleted_at`.
         on_error: What happens when a list fails, for example with a 403: `"skip"` reports it in `progress` and continues
             with the other lists; `"raise"` ends the run.
+        nested: Fields with nested objects or lists that get a child table as well, such as `"workspaces.task_statuses"`;
+            `"all"` for all of them. By default they are only columns with JSON.
         base_url: As for `Kantata`.
         throttle: As for `Kantata`.
         max_concurrency: As for `Kantata`.
@@ -110,7 +114,7 @@ def kantata_source(
         The source, to be passed to `pipeline.run`.
 
     Raises:
-        UsageError: A list is unknown, or `since` has no time zone.
+        UsageError: A list or a nested field is unknown, or `since` has no time zone.
     """
     if since is not None and since.tzinfo is None:
         msg = f"kantata_source(since={since!r}) has no time zone: give one, such as since.replace(tzinfo=UTC)"
@@ -133,7 +137,9 @@ def kantata_source(
             hooks=Hooks(on_response=count_429),
         )
 
-    options = Options(since, full, overlap, deletions, compare_every, soft_delete, on_error)
+    options = Options(
+        since, full, overlap, deletions, compare_every, soft_delete, on_error, select_nested(nested)
+    )
     reader = Reader(client or make_client, counters)
 
     @dlt.source(name="kantata", section="kantata", max_table_nesting=0)
@@ -169,22 +175,30 @@ def _resource(spec: ListSpec, reader: Reader, options: Options) -> DltResource:
     )
     resource.apply_hints(additional_table_hints=hints)
     for child in spec.children:
-        # A variant begins with the hints of the resource: the first call clears them, the second sets its own.
-        resource.apply_hints(
-            table_name=child.table,
-            create_table_variant=True,
-            columns={},
-            primary_key="",
-            merge_key=child.owner,
-        )
         child_columns: dict[str, Any] = {
             child.owner: {"name": child.owner, "data_type": "text", "nullable": False},
             POSITION: {"name": POSITION, "data_type": "bigint", "nullable": True},
             child.item: {"name": child.item, "data_type": "text", "nullable": True},
-            DELETED: {"name": DELETED, "data_type": "bool", "nullable": True, "hard_delete": True},
         }
-        resource.apply_hints(table_name=child.table, create_table_variant=True, columns=child_columns)
+        _add_child_table(resource, child.table, child.owner, child_columns)
+    for each in spec.nested:
+        if each.name in options.nested:
+            kinds = {each.owner: "text", **arrow.nested_columns(each)}
+            nested_columns: dict[str, Any] = {
+                name: {"name": name, "data_type": kind, "nullable": name != each.owner}
+                for name, kind in kinds.items()
+            }
+            _add_child_table(resource, each.table, each.owner, nested_columns)
     return resource
+
+
+def _add_child_table(resource: DltResource, table: str, owner: str, columns: dict[str, Any]) -> None:
+    deleted: Any = {"name": DELETED, "data_type": "bool", "nullable": True, "hard_delete": True}
+    # A variant begins with the hints of the resource: the first call clears them, the second sets its own.
+    resource.apply_hints(
+        table_name=table, create_table_variant=True, columns={}, primary_key="", merge_key=owner
+    )
+    resource.apply_hints(table_name=table, create_table_variant=True, columns={**columns, DELETED: deleted})
 
 
 def _file_format() -> Any:
@@ -288,6 +302,11 @@ class _Run:
             items = arrow.children(child, spec.key, rows)
             if items is not None:
                 yield dlt.mark.with_table_name(items, child.table)
+        for each in spec.nested:
+            if each.name in self._options.nested:
+                nested = arrow.nested(each, spec.key, rows)
+                if nested is not None:
+                    yield dlt.mark.with_table_name(nested, each.table)
 
     # --- deletions ---
 
@@ -389,7 +408,7 @@ class _Run:
                 return
             tables = [(spec.name, arrow.soft_deletions(spec, stored, datetime.now(UTC)))]
         else:
-            tables = arrow.deletions(spec, ids)
+            tables = arrow.deletions(spec, ids, self._options.nested)
         self._reader.progress.for_list(spec.name).deleted += tables[0][1].num_rows
         for name, table in tables:
             yield dlt.mark.with_table_name(table, name)

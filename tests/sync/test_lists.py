@@ -12,7 +12,7 @@ import pytest
 from kantata_client import UsageError
 from kantata_client.operations import OPERATIONS
 from kantata_client.sync import arrow
-from kantata_client.sync.catalog import lists, select
+from kantata_client.sync.catalog import lists, select, select_nested
 
 
 def test_every_list_of_the_contract_has_a_spec() -> None:
@@ -190,3 +190,70 @@ def test_empty_columns_have_types() -> None:
     for each in lists().values():
         empty = arrow.records(each, [{each.key: "1"}])
         assert not any(pa.types.is_null(field.type) for field in empty.schema), each.name
+
+
+def nested_rows(name: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = lists()[name.partition(".")[0]]
+    [table] = [each for each in spec.nested if each.name == name]
+    return arrow.nested(table, spec.key, list(rows)).to_pylist()
+
+
+def test_every_json_field_of_known_shape_can_be_a_table() -> None:
+    tables = {nested.name for spec in lists().values() for nested in spec.nested}
+    fields = {
+        f"{name}.{field}"
+        for name, spec in lists().items()
+        for field, kind in spec.columns.items()
+        if kind == "json" and field in spec.model.FIELDS
+    }
+    assert fields - tables == {"custom_field_values.value"}  # of any type
+
+
+def test_nested_object_becomes_one_row() -> None:
+    [found] = nested_rows(
+        "workspaces.status", {"id": "1", "status": {"key": 305, "message": "Late", "new": [1]}}
+    )
+    assert (found["workspace_id"], found["_position"], found["key"], found["message"]) == (
+        "1",
+        0,
+        "305",
+        "Late",
+    )
+    assert (found["_extra"], found["_deleted"]) == ('{"new":[1]}', None)
+
+
+def test_nested_list_becomes_rows_and_an_empty_one_deletes() -> None:
+    rows = nested_rows(
+        "workspaces.task_statuses",
+        {"id": "1", "task_statuses": ["started", "done"]},
+        {"id": "2", "task_statuses": []},
+        {"id": "3", "task_statuses": None},
+        {"id": "4"},
+    )
+    assert [(row["workspace_id"], row["_position"], row["value"], row["_deleted"]) for row in rows] == [
+        ("1", 0, "started", None),
+        ("1", 1, "done", None),
+        ("2", 0, None, True),
+        ("3", 0, None, True),
+    ]
+
+
+def test_nested_map_becomes_rows_with_keys() -> None:
+    cells = {"USD": {"rate": 100, "new": True}, "EUR": {"rate": 90}, "odd": 5}
+    rows = nested_rows("rate_card_table_rows.cells", {"id": "1:2", "cells": cells})
+    assert [row["_key"] for row in rows] == ["USD", "EUR", "odd"]
+    assert rows[2]["_extra"] == '{"value":5}'
+
+
+@pytest.mark.parametrize("value", ["text", 5, {"a": 1}, [{"a": 1}]])
+def test_nested_value_of_another_shape_is_kept(value: Any) -> None:
+    for spec in lists().values():
+        for table in spec.nested:
+            row = {spec.key: "1", table.field: value}
+            assert arrow.nested(table, spec.key, [row]).num_rows >= 1, table.name
+
+
+def test_unknown_nested_table_raises_with_a_suggestion() -> None:
+    with pytest.raises(UsageError, match=r"unknown table 'workspaces\.task_status'; did you mean"):
+        select_nested(["workspaces.task_status"])
+    assert select_nested("all") >= {"workspaces.status", "rate_card_table_rows.cells"}

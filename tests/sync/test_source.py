@@ -292,3 +292,24 @@ def test_destination_without_sql_gets_files(target: Target, sandbox: Sandbox, tm
     pipeline.run(kantata_source(resources=["users"], client=sandbox.client), loader_file_format="parquet")
     files = list((tmp_path / "lake" / "kantata" / "users").glob("*.parquet"))
     assert files
+
+
+def test_nested_tables_follow_updates_and_deletions(target: Target, sandbox: Sandbox) -> None:
+    store = sandbox.store
+    changed, deleted, *_ = store.all("workspaces")
+    nested = {"nested": ["workspaces.task_statuses", "workspaces.permissions"], **NOW}
+    select = "SELECT value FROM workspaces__task_statuses WHERE workspace_id = '{}' ORDER BY _position"
+    store.change("workspaces", changed["id"], task_statuses=["started", "done"])
+    target.sync(sandbox, "workspaces", **nested)
+    assert target.rows(select.format(changed["id"])) == [("started",), ("done",)]
+    owners = target.rows("SELECT workspace_id FROM workspaces__permissions ORDER BY 1")
+    assert owners == target.rows("SELECT id FROM workspaces WHERE permissions IS NOT NULL ORDER BY 1")
+    assert owners
+
+    store.change("workspaces", changed["id"], task_statuses=["done"])
+    store.remove("workspaces", deleted["id"])
+    target.sync(sandbox, "workspaces", **nested)
+    assert target.rows(select.format(changed["id"])) == [("done",)]
+    for table in ("workspaces", "workspaces__permissions", "workspaces__task_statuses"):
+        column = "id" if table == "workspaces" else "workspace_id"
+        assert target.rows(f"SELECT 1 FROM {table} WHERE {column} = '{deleted['id']}'") == []
