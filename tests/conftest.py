@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run `@pytest.mark.anyio` tests on both event loops, or, with `@pytest.mark.one_loop`, on asyncio alone.
 
-    With `@pytest.mark.lanes(…)`, run tests that use `lane` on each of these lanes ("own", "httpx", "aiohttp") as well, in
-    the combinations that exist.
+    With `@pytest.mark.lanes(…)`, also run tests that use `lane` on each of these lanes ("own",
+    "httpx", "httpx2", "aiohttp"), in the combinations that exist.
     """
     if "anyio_backend" not in metafunc.fixturenames:
         return
@@ -34,7 +35,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if lanes is None or "lane" not in metafunc.fixturenames:
         metafunc.parametrize("anyio_backend", backends, indirect=True)
         return
-    pairs = [(backend, lane) for backend in backends for lane in lanes.args]
+    absent = (
+        () if find_spec("httpx2") else ("httpx2",)
+    )  # it needs newer libraries than the lowest that we take
+    pairs = [(backend, lane) for backend in backends for lane in lanes.args if lane not in absent]
     existing = [pair for pair in pairs if pair != ("trio", "aiohttp")]
     metafunc.parametrize(("anyio_backend", "lane"), existing, indirect=["anyio_backend"])
 

@@ -7,12 +7,12 @@ from os import strerror
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 
 from kantata_client._http.adapters import UnconnectedError
 from kantata_client._http.aiohttp_adapter import aiohttp_failure
 from kantata_client._http.bodies import TooLargeError, UndecodableError
 from kantata_client._http.http11 import BrokenError
+from kantata_client._http.library import httpx
 from kantata_client._http.messages import Failure
 
 if TYPE_CHECKING:

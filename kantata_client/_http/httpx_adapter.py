@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import TYPE_CHECKING, Self, cast
 
-import httpx
-
+from kantata_client._http.library import adapted, httpx
 from kantata_client._http.prepared import Upload
 from kantata_client.errors import UsageError
 
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class HttpxAdapter:
-    """Sends through an async transport of httpx.
+    """Sends through an async transport of httpx or httpx2.
 
     `httpx.AsyncClient` is not used: it would send one user's cookies with the next user's requests, log signed URLs, and
     double the cost.
     """
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self.transport = transport
+        self.transport = adapted(transport)
 
     def limits_total(self, request: PreparedRequest) -> bool:
         """Never: transports of httpx have no such timeout."""

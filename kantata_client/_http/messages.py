@@ -7,7 +7,7 @@ attrs class and ignore its `__repr__`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -17,10 +17,18 @@ from kantata_client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
 
-AsyncTransport: TypeAlias = "httpx.AsyncBaseTransport"
-"""Sends one request; any async transport of httpx."""
+class AsyncTransport(Protocol):
+    """Sends one request: any async transport of httpx or httpx2."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send a request of the transport's library, and return a response of it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
 
 TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport] | Literal['aiohttp']"
 """A value for `Kantata(transport=…)`: a transport, a function that makes one for each event loop, or `"aiohttp"`."""

@@ -6,7 +6,8 @@ import re
 from typing import TypeAlias
 
 import attrs
-import httpx
+
+from kantata_client._http.library import httpx
 
 Origin: TypeAlias = tuple[str, str, int]
 """Scheme, host and port."""

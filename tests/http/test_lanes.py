@@ -29,9 +29,9 @@ from tests.loopback import answer, listening, serving
 
 pytestmark = [
     # httpx leaves generators unfinished when a response breaks off; only trio reports it.
-    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core):ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2?:ResourceWarning"),
     pytest.mark.anyio,
-    pytest.mark.lanes("own", "httpx", "aiohttp"),
+    pytest.mark.lanes("own", "httpx", "httpx2", "aiohttp"),
 ]
 TOKEN = "planted-4711"
 CANCELLATIONS = int(os.environ.get("KANTATA_CANCELLATIONS", "1000"))
@@ -45,6 +45,7 @@ async def connect(lane):
     networks = {
         "own": None,
         "httpx": lambda: httpx.AsyncHTTPTransport(),  # noqa: PLW0108 - a class is refused
+        "httpx2": httpx2_transport,
         "aiohttp": "aiohttp",
     }
     made = []
@@ -58,6 +59,12 @@ async def connect(lane):
     yield make
     for transport in made:
         await transport.aclose()
+
+
+def httpx2_transport():
+    import httpx2
+
+    return httpx2.AsyncHTTPTransport()
 
 
 async def nap(_):
