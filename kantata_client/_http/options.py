@@ -89,8 +89,8 @@ def parse_transport(value: Any) -> TransportOption | None:
     if callable(value) and not isinstance(value, type) and _needs_no_arguments(value):
         return cast("TransportOption", value)
     raise UsageError(
-        f"transport is of type {type(value).__name__}: pass an async transport of httpx, such as "
-        "httpx.AsyncHTTPTransport(…), a function without parameters that returns one, or 'aiohttp'. A client or a "
+        f"transport is of type {type(value).__name__}: pass an async transport of httpx or httpx2, such "
+        "as httpx.AsyncHTTPTransport(…), a function without parameters that returns one, or 'aiohttp'. A client or a "
         "synchronous transport does not work.",
         consequence="",
     )
