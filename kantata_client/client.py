@@ -70,8 +70,8 @@ class Kantata(Resources):
             throttle: How to stay below the rate limit. Default: adaptive. A number is a fixed rate in requests per second.
             max_concurrency: The largest number of requests in progress at once.
             max_response_bytes: The largest response in bytes, decompressed; `None`: no limit. Downloads have none.
-            transport: An async transport of httpx or httpx2 to use instead of the default one, a function that creates one for
-                each event loop, or `"aiohttp"` (`docs/connections.md`).
+            transport: An async transport of httpx or httpx2 to use instead of the default one, a function that creates one
+                for each event loop, or `"aiohttp"` (`docs/connections.md`).
             hooks: Functions to call for requests, responses, retries and throttling.
             on_drift: What to do when objects of the service differ from the contract. `"warn"` checks a sample and logs each
                 difference once, `"raise"` checks all objects and raises `MalformedResponseError`, `"ignore"` checks none.

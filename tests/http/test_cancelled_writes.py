@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from kantata_client import FixedRate, Kantata
+from kantata_client._http import library
 
 if TYPE_CHECKING:
     from anyio.abc import SocketStream
@@ -54,7 +55,7 @@ def test_all_hosts_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> Non
         made.append(create(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(httpx, "create_ssl_context", counted)
+    monkeypatch.setattr(library.httpx, "create_ssl_context", counted)
 
     async def main() -> None:
         import socket

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from kantata_client import FixedRate, Kantata, KantataConnectionError, UnknownOutcomeError, UsageError
+from kantata_client._http import library
 from kantata_client._http.library import adapted
 from kantata_client.sandbox import Sandbox
 
@@ -102,5 +103,5 @@ def test_one_that_keeps_connections_belongs_to_its_event_loop() -> None:
 
 
 def test_transports_of_the_default_library_are_used_directly() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+    transport = library.httpx.MockTransport(lambda request: library.httpx.Response(200))
     assert adapted(transport) is transport

@@ -11,14 +11,18 @@ from tests.http.shared_simulation import EPOCH, FakeStore, simulate_processes
 from tests.http.simulation import Bucket, Limiter, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 WARM_UP = 20.0
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:  # pyright: ignore[reportUnusedFunction]
-    logging.getLogger("kantata_client").setLevel(logging.CRITICAL)
+def _quiet() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    logger = logging.getLogger("kantata_client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize(
