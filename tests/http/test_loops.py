@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import threading
+import tracemalloc
 import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -281,3 +282,42 @@ async def test_waiting_and_cancelling_take_constant_time():
     few = min([await seconds(500) for _ in range(5)])
     many = await seconds(50_000)
     assert many < 30 * few
+
+
+# Many calls
+
+
+@pytest.mark.asyncio
+async def test_queued_calls_cost_the_same_memory_however_many_wait():
+    """And they are answered in their order, and cancelled without a trace."""
+    release, order = asyncio.Event(), []
+
+    async def handle(request):
+        await release.wait()
+        order.append(int(request.url.params["page"]))
+        return httpx.Response(200, content=ME)
+
+    async def grown(number):
+        gc.collect()
+        tracemalloc.start()
+        tasks = [
+            asyncio.ensure_future(kantata.request("GET", "/x", params={"page": n})) for n in range(number)
+        ]
+        await asyncio.sleep(0)
+        size = tracemalloc.get_traced_memory()[0] / number
+        tracemalloc.stop()
+        return tasks, size
+
+    async with Kantata("secret", transport=httpx.MockTransport(handle), max_concurrency=1) as kantata:
+        few, size_of_few = await grown(500)
+        release.set()
+        await asyncio.gather(*few)
+        assert order == list(range(500))
+        release.clear()
+        many, size_of_many = await grown(5_000)
+        assert size_of_many < 1.5 * size_of_few
+        for task in many:
+            task.cancel()
+        await asyncio.gather(*many, return_exceptions=True)
+        slots = kantata._transport._sender()._slots
+        assert (slots._free, len(slots._waiting)) == (1, 0)
