@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from codegen.errors import CodegenError
+from codegen.load import apart
 from codegen.lower import lower
 from codegen.normalise import normalise
 from codegen.resolve import resolve
@@ -149,7 +150,9 @@ def unknown_reference(contract: Json) -> None:
 
 
 def two_methods_of_one_name(contract: Json) -> None:
-    contract["paths"]["/books/lend"] = {"put": contract["paths"]["/books/{id}/lend"]["put"]}
+    lend = apart(contract["paths"]["/books/{id}/lend"]["put"])
+    lend["parameters"] = [each for each in lend["parameters"] if each["in"] != "path"]
+    contract["paths"]["/books/lend"] = {"put": lend}
 
 
 def body_without_properties(contract: Json) -> None:
