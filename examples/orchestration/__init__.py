@@ -1,0 +1,1 @@
+"""Syncs of several accounts by Dagster; see `definitions.py`."""
