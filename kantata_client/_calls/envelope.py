@@ -11,6 +11,8 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
 
+import attrs
+
 from kantata_client import models
 from kantata_client._calls.parsing import parsed
 from kantata_client._calls.reach import (
@@ -226,6 +228,7 @@ def _unpickled(operation: Operation | str, requested: frozenset[str]) -> Envelop
     return Envelope(operation_of(operation), requested, {})
 
 
+@attrs.frozen(eq=False)
 class Decoded(Generic[M]):
     """The objects of one response.
 
@@ -233,31 +236,21 @@ class Decoded(Generic[M]):
     associations reach.
     """
 
-    __slots__ = ("_envelopes", "absent", "count", "identities", "items", "size")
-
-    def __init__(
-        self,
-        items: list[M],
-        identities: list[Any] | None,
-        absent: list[Any],
-        count: int | None,
-        size: int | None,
-        envelope: Envelope | None = None,
-    ) -> None:
-        self.items = items
-        self.identities = identities
-        """The identity of each item: its id, or (key, id) if it is of another type; `None` for a bare array."""
-        self.absent = absent
-        """The identities of the entries of `results` whose object is not in the response."""
-        self.count = count
-        """How many objects the whole query has; `None` if the service does not say."""
-        self.size = size
-        """How many objects a full page has; `None` if the service does not say."""
-        self._envelopes = [] if envelope is None else [envelope]
+    items: list[M]
+    identities: list[Any] | None
+    """The identity of each item: its id, or (key, id) if it is of another type; `None` for a bare array."""
+    absent: list[Any]
+    """The identities of the entries of `results` whose object is not in the response."""
+    count: int | None
+    """How many objects the whole query has; `None` if the service does not say."""
+    size: int | None
+    """How many objects a full page has; `None` if the service does not say."""
+    _envelopes: list[Envelope] = attrs.field(factory=list)
 
     def __del__(self) -> None:
         if self._envelopes:
-            self.items = []  # frees the objects that nobody else holds, before the envelopes look for those still held
+            # Frees the objects that nobody else holds, before the envelopes look for those still held.
+            object.__setattr__(self, "items", [])
             for envelope in self._envelopes:
                 envelope.release()
 
@@ -273,11 +266,12 @@ class Decoded(Generic[M]):
 
     def extend(self, other: Decoded[M]) -> None:
         """Add the objects of the next response."""
-        self.items += other.items
-        self.absent += other.absent
-        self.identities = [*(self.identities or ()), *(other.identities or ())]
-        self._envelopes += other._envelopes
-        other._envelopes = []
+        self.items.extend(other.items)
+        self.absent.extend(other.absent)
+        if self.identities is not None:
+            self.identities.extend(other.identities or ())
+        self._envelopes.extend(other._envelopes)
+        other._envelopes.clear()
 
 
 def decode(content: bytes, operation: Operation, request_id: str | None) -> Any:
@@ -340,7 +334,14 @@ def decode_envelope(
             request_id,
         )
     absent = [_identity(reference, operation) for reference in missing]
-    decoded_page = Decoded(items, identities, absent, count, _natural(sizes.get("page_size")), envelope)
+    decoded_page = Decoded(
+        items,
+        identities,
+        absent,
+        count,
+        _natural(sizes.get("page_size")),
+        [] if envelope is None else [envelope],
+    )
     drift.check(
         received,
         lambda key: class_under(key, operation.keys),

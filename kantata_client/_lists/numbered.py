@@ -6,7 +6,10 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+import attrs
+
 from kantata_client._calls.arguments import items_of
+from kantata_client._calls.envelope import Decoded
 from kantata_client._concurrency import Job, in_order
 from kantata_client._objects.model import Model
 from kantata_client.errors import KantataError, UsageError
@@ -14,7 +17,6 @@ from kantata_client.errors import KantataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from kantata_client._calls.envelope import Decoded
     from kantata_client._concurrency import Ahead
     from kantata_client._contract import Operation
     from kantata_client._http.messages import Response
@@ -26,16 +28,16 @@ _LONGEST_ONLY = 4_000
 """Characters of ids in one request; some proxies reject a longer URL."""
 
 
+@attrs.frozen(eq=False)
 class FetchedPage(Generic[M]):
     """A page that was fetched and decoded."""
 
-    __slots__ = ("decoded", "full", "number")
-
-    def __init__(self, decoded: Decoded[M], number: int, *, full: bool = False) -> None:
-        self.decoded = decoded
-        self.number = number
-        self.full = full
-        """Whether it has as many entries as a page can hold, so that another page may follow."""
+    decoded: Decoded[M]
+    number: int
+    count: int | None
+    """How many objects the whole list has, if that is known."""
+    full: bool = False
+    """Whether it has as many entries as a page can hold, so that another page may follow."""
 
 
 class PageSource(Protocol[M]):
@@ -142,9 +144,11 @@ class NumberedPages(Generic[M]):
             error = problem
         else:
             self._ahead.popleft()
-            fetched = FetchedPage(decoded, self._next)
-            self._next += 1
-            self._update_last(fetched)
+            number, self._next = self._next, self._next + 1
+            full = self._update_last(decoded, number)
+            # The count of a chunk of ids is not that of the list.
+            count = decoded.count if self._complete is None else None
+            fetched = FetchedPage(decoded, number, count, full)
             if ahead is not None:
                 self._fill(min(concurrency, concurrency if needed is None else needed - 1), ahead)
             return [fetched], None
@@ -188,38 +192,37 @@ class NumberedPages(Generic[M]):
             return await self._fetch(self._next)
         return first.result
 
-    def _update_last(self, fetched: FetchedPage[M]) -> None:
-        """Update the number of the last page by what a page says."""
-        decoded = fetched.decoded
+    def _update_last(self, decoded: Decoded[M], number: int) -> bool:
+        """Update the number of the last page by what a page says; returns whether the page is full."""
         if not self._size:
             if self._last is None:
-                self._last = fetched.number
-            return
+                self._last = number
+            return False
         if decoded.entries == 0:
-            self._last = fetched.number
+            self._last = number
             self.close()
-            return
-        self._last = self._last_page(fetched, self._size)
-        fetched.full = decoded.entries >= self._size
+            return False
+        self._last = self._last_page(decoded, number, self._size)
         # The list may have become shorter.
         while self._ahead and self._next + len(self._ahead) - 1 > self._last:
             surplus = self._ahead.pop()
             if isinstance(surplus, Job):
                 surplus.cancel()
+        return decoded.entries >= self._size
 
-    def _last_page(self, newest: FetchedPage[M], size: int) -> int:
+    def _last_page(self, newest: Decoded[M], number: int, size: int) -> int:
         """The number of the last page according to the newest one: the list may have grown or shrunk."""
-        count, entries = newest.decoded.count, newest.decoded.entries
+        count, entries = newest.count, newest.entries
         # The service may return smaller pages than requested, without saying so.
-        stated = newest.decoded.size
-        if stated is None and newest.number == 1 and entries < size and (count is None or entries < count):
+        stated = newest.size
+        if stated is None and number == 1 and entries < size and (count is None or entries < count):
             stated = entries
         size = self._size = min(size, stated or size)
         if count is None:
-            return newest.number + (entries >= size)
+            return number + (entries >= size)
         # A full page beyond the count shows that the count is too small.
-        too_small = entries >= size and count < newest.number * size
-        return newest.number + 1 if too_small else max(-(-count // size), newest.number)
+        too_small = entries >= size and count < number * size
+        return number + 1 if too_small else max(-(-count // size), number)
 
     async def _check_size(self, decoded: Decoded[M]) -> None:
         """Refuse to start in the middle of a list whose pages are smaller than requested: records would be skipped."""
@@ -237,7 +240,8 @@ class NumberedPages(Generic[M]):
         """Fetch a page again that had nothing new; see `PageSource.reread`."""
         if not page.full or page.number == self._first or self._size is None:
             return None
-        again = FetchedPage(self._read(await self._fetch(page.number)), page.number)
+        decoded = self._read(await self._fetch(page.number))
+        again = FetchedPage(decoded, page.number, decoded.count)
         if set(again.decoded.all_identities) != set(page.decoded.all_identities):
             return again
         beyond = max(page.number, self._last or 0) + 1_000

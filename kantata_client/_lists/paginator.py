@@ -347,10 +347,10 @@ class Paginator(Generic[M]):
                 )
             known |= more
             decoded.extend(following)
-        decoded.count = None  # of the chunk, not of the list
 
     async def _fetch_window(self, number: int, window: Mapping[str, str]) -> FetchedPage[M]:
-        return FetchedPage(self._read(await self._response(number, window=window)), number)
+        decoded = self._read(await self._response(number, window=window))
+        return FetchedPage(decoded, number, decoded.count)
 
     def _read(self, response: Response) -> Decoded[M]:
         return self._session.read(response, self._operation, self._cls, self._requested)

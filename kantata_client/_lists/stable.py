@@ -18,6 +18,8 @@ from itertools import pairwise
 from math import factorial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+import attrs
+
 from kantata_client._calls.envelope import malformed
 from kantata_client._concurrency import in_order
 from kantata_client._lists.numbered import LARGEST_PAGE
@@ -376,10 +378,8 @@ class TimeWindows(Generic[M]):
 
     def _numbered(self, page: FetchedPage[M]) -> FetchedPage[M]:
         self._number += 1
-        page.number = self._number
-        if self._number != 1:  # it is the count of a window, not of the list
-            page.decoded.count = None
-        return page
+        # Only the first window is the whole list.
+        return attrs.evolve(page, number=self._number, count=page.count if self._number == 1 else None)
 
 
 def _parsed(text: str | None) -> datetime | None:

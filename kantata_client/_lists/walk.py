@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import attrs
+
+from kantata_client._calls.envelope import Decoded
 from kantata_client._concurrency import Ahead
 from kantata_client._lazy import resolvable
 from kantata_client._lists.seen import Seen
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     import anyio
 
-    from kantata_client._calls.envelope import Decoded
     from kantata_client._lists.numbered import FetchedPage, PageSource
     from kantata_client.hooks import Progress
 
@@ -29,24 +31,22 @@ M = TypeVar("M", bound=Model)
 
 
 @resolvable
+@attrs.frozen(repr=False, eq=False)
 class Page(Generic[M]):
     """One page of a list."""
 
-    __slots__ = ("_decoded", "count", "items", "number")
-
-    def __init__(
-        self, items: list[M], number: int, count: int | None, decoded: Decoded[M] | None = None
-    ) -> None:
-        self._decoded = decoded
-        self.items = items
-        """Its objects, in order, without those that an earlier page of the walk had."""
-        self.number = number
-        """Its number, from 1."""
-        self.count = count
-        """How many objects the whole list had when the service made the page; `None` if it does not say."""
+    items: list[M]
+    """Its objects, in order, without those that an earlier page of the walk had."""
+    number: int
+    """Its number, from 1."""
+    count: int | None
+    """How many objects the whole list had when the service made the page; `None` if it does not say."""
+    _decoded: Decoded[M] | None = None
+    """Keeps the envelope of the objects alive."""
 
     def __del__(self) -> None:
-        self.items = []  # frees the objects that nobody else holds, before the envelope looks for those still held
+        # Frees the objects that nobody else holds, before the envelope looks for those still held.
+        object.__setattr__(self, "items", [])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -167,10 +167,10 @@ class Pages(Generic[M]):
             items = items[: self._left]
             self._left -= len(items)
         self.delivered += len(items)
-        if decoded.count is not None:
-            total = max(0, decoded.count - self._skipped)
+        if fetched.count is not None:
+            total = max(0, fetched.count - self._skipped)
             self.total = total if self._limit is None else min(total, self._limit)
-        return Page(items, fetched.number, decoded.count, decoded)
+        return Page(items, fetched.number, fetched.count, decoded)
 
 
 @resolvable
@@ -189,8 +189,7 @@ class Items(Generic[M]):
     async def __anext__(self) -> M:
         while not self._items:
             self._page = page = await anext(self._pages)
-            items, page.items = page.items, []
-            self._items[:0] = items[::-1]  # another task may have put some there meanwhile
+            self._items[:0] = page.items[::-1]  # another task may have put some there meanwhile
         return self._items.pop()
 
     async def __aenter__(self) -> Self:
