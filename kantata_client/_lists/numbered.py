@@ -136,6 +136,12 @@ class NumberedPages(Generic[M]):
         error = None
         try:
             response = await self._arrived()
+            after = min(concurrency, concurrency if needed is None else needed - 1)
+            if ahead is not None and self._last is not None and self._fill(after + 1, ahead):
+                from anyio.lowlevel import checkpoint
+
+                # The next request should leave before decoding, and then the caller, keep the event loop busy.
+                await checkpoint()
             decoded = self._read(response)
             if self._complete is not None:
                 await self._complete(decoded, self._next)
@@ -150,7 +156,7 @@ class NumberedPages(Generic[M]):
             count = decoded.count if self._complete is None else None
             fetched = FetchedPage(decoded, number, count, full)
             if ahead is not None:
-                self._fill(min(concurrency, concurrency if needed is None else needed - 1), ahead)
+                self._fill(after, ahead)
             return [fetched], None
         self.close()
         if (
@@ -163,11 +169,13 @@ class NumberedPages(Generic[M]):
             error.args = (f"{error} {where}", *error.args[1:])
         return [], error
 
-    def _fill(self, most: int, ahead: Ahead) -> None:
-        """Start requests for the next pages that are known to exist."""
+    def _fill(self, most: int, ahead: Ahead) -> bool:
+        """Start requests for the next pages that are known to exist; returns whether there were any."""
+        before = len(self._ahead)
         last = self._next if self._last is None else self._last
         while len(self._ahead) < most and (number := self._next + len(self._ahead)) <= last:
             self._ahead.append(ahead.start(partial(self._fetch, number)))
+        return len(self._ahead) > before
 
     async def _fetch_all(self, most: int) -> None:
         """Fetch the next pages at once, and wait for all of them."""
