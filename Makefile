@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate coverage update-spec bench constraints clean
+.PHONY: help demo test check check-format check-lint check-layers check-types check-generated check-docs generate coverage fuzz update-spec bench constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -45,6 +45,12 @@ generate: $(READY) ## write kantata_client/api and kantata_client/models from op
 
 coverage: $(READY) ## ask the sandbox what it emulates, and write docs/coverage.md
 	@$(BIN)/python -m emulation
+
+fuzz: $(READY) ## let schemathesis send more than 20,000 requests to the sandbox (takes long)
+	@test -x $(VENV)/fuzz/bin/schemathesis || $(BIN)/python -m venv $(VENV)/fuzz
+	@$(VENV)/fuzz/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/fuzz.txt
+	@KANTATA_TEST_SCHEMATHESIS=$(CURDIR)/$(VENV)/fuzz/bin/schemathesis KANTATA_FUZZ_EXAMPLES=60 \
+		$(BIN)/python -m pytest -s -m foreign tests/foreign/test_schemathesis.py
 
 update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss)
 	@$(BIN)/python -m codegen update $(SOURCE) $(if $(ALLOW),--allow '$(ALLOW)')
