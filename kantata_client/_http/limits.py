@@ -1,9 +1,9 @@
-"""What is known of one rate limit: a law that finds it, as pure arithmetic on times. Nothing here waits.
+"""The model of one rate limit, which finds the limit from its 429s. It is pure arithmetic on times; nothing here waits.
 
-The service names no limits, so requests leave freely until a 429, and from then on at a pace. Refusals come in runs: a run
-ends with the first success of a request that left after it began. What was accepted between the ends of two runs is what
-the limit allowed, whether it is a bucket of tokens or a count per window. From run to run the pace approaches that, stays
-just below it for most of the time, and then asks for more, as TCP's CUBIC does with a line.
+The service publishes no limits, so requests are sent freely until a 429, and from then on at a pace. 429s come in runs: one
+ends with the first success of a request that was sent after the run began. What was accepted between the ends of two runs
+is what the limit allowed, whether it is a token bucket or a fixed window. From run to run the pace approaches the limit,
+stays slightly below it for most of the time (the calm), and then increases, like TCP's congestion control CUBIC.
 """
 
 from __future__ import annotations
@@ -15,26 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BELOW = 0.04
-"""By how much the pace begins below the limit, as a share."""
-_QUIET = 70
-"""Requests, and"""
+"""How far below the limit the pace begins after a run of 429s, as a share."""
+_QUIET = 75
+"""The calm has at least this many requests, and"""
 _CALM = 8.0
-"""seconds at least for which the pace stays below the limit, before it asks for more."""
+"""lasts at least this many seconds."""
+_LONGEST_CALM = 14.0
+"""Longest calm in seconds, unless windows or a low limit need a longer one. A raised limit has to be found within 20 s."""
+_REFUSALS = 0.012
+"""The share of requests that may get a 429: the more 429s a run has, the longer the calm lasts."""
 _DOUBLING = 2.0
-"""Seconds in which the pace doubles once it has passed the limit that was known."""
+"""Seconds in which the pace doubles while nothing but the accepted requests is known about the limit."""
+_GROWTH = 3.5
+"""Seconds after the calm in which the pace doubles."""
 _COARSE = 0.12
-"""How long the next probe waits, as a share of the run of refusals so far: a window's end is missed by no more."""
+"""The time until the next probe, as a share of the run's duration. A window's end is missed by no more than that share."""
 LATE = 0.25
-"""Seconds by which a request that waited may leave late without losing its place. Timers and busy event loops are late,
-and the rate would suffer; but after a longer standstill, not everything may leave at once."""
+"""Seconds by which a waiting request may be late without losing its turn. Timers and busy event loops are late, which would
+lower the rate; but after a longer standstill, the requests must not all be sent at once."""
 _CATCH_UP = 0.97
-"""The shortest time between two requests after one left late, as a share of the usual one."""
+"""The shortest time between two requests after a late one, as a share of the usual time."""
 _IDLE = 10.0
-"""Seconds without a request after which what was accepted before no longer counts."""
+"""Seconds without a request after which earlier accepted requests no longer count."""
 
 
 class Pace:
-    """A fixed rate; `burst` requests may leave together."""
+    """A fixed rate; `burst` requests may be sent at once."""
 
     __slots__ = ("asked", "burst", "next", "rate")
 
@@ -42,17 +48,22 @@ class Pace:
         self.rate = rate
         self.burst = burst
         self.next = 0.0
-        """When the next request may leave."""
+        """When the next request may be sent."""
         self.asked = -math.inf
-        """Until when the service asked to wait."""
+        """The end of the pause that the service asked for."""
 
     @property
     def free(self) -> bool:
-        """Whether requests may leave without asking."""
+        """Whether requests may be sent without waiting for a turn."""
         return False
 
     def left(self, now: float, late: float) -> float:
-        """Seconds until a request may leave; if it may now, its place is taken."""
+        """Seconds until a request may be sent; if it may be now, this uses the turn.
+
+        Args:
+            now: The time in seconds.
+            late: Seconds by which a request may be late without losing its turn.
+        """
         interval = 1 / self.rate
         start = max(self.next, now - (self.burst - 1) * interval - late)
         if start <= now:
@@ -60,56 +71,60 @@ class Pace:
         return start - now
 
     def leaves(self, now: float, *, waited: bool) -> None:
-        """A request leaves."""
+        """Record that a request is sent."""
 
     def hold(self, until: float) -> None:
-        """Let nothing leave before `until`, whatever waits already."""
+        """Send nothing before `until`, including requests that already wait."""
         self.next = max(self.next, until)
 
     def obey(self, until: float) -> None:
-        """Hold, because the service asks for it."""
+        """Pause until `until`, because the service asks for it."""
         self.asked = max(self.asked, until)
         self.hold(until)
 
 
 class Limit(Pace):
-    """A limit that is found by its refusals."""
+    """A limit that is found from its 429s."""
 
     def __init__(self, slowest: float) -> None:
         super().__init__(math.inf, 1)
         self.slowest = slowest
         self.known = False
-        """Whether there was a 429, so that requests leave at a pace."""
-        self._trip = 0.1  # seconds that an answer takes
-        self._last = -math.inf  # when the last request left
-        # The count of what was accepted.
+        """Whether there was a 429, so that requests are sent at a pace."""
+        self._trip = 0.1  # seconds until a response
+        self._last = -math.inf  # when the last request was sent
+        # Counting accepted requests.
         self._accepted = 0
-        self._since = 0.0  # beginning of the count
-        self._counted = 0  # accepted by then
+        self._since = 0.0  # when counting began
+        self._counted = 0  # how many were accepted before
         self._departed = 0
         self._began = False
         # The approach to the limit.
-        self._ceiling = math.inf  # the limit as it is known
-        self._floor = math.inf  # the pace with which the approach began
+        self._ceiling = math.inf  # the present estimate of the limit
+        self._floor = math.inf  # the pace at the beginning of the approach
         self._grown = 0.0  # seconds of the approach in which requests waited
-        self._searching = False  # nothing is known of the limit but what was accepted so far
-        self._raised = False  # the ceiling was last raised above what was accepted
-        self._steady = False  # the last refusal came after the calm
+        self._cost = 0.0  # average number of 429s per cycle
+        self._spent = 0  # 429s of the present cycle in earlier runs
+        self._run = 0  # 429s of the present run
+        self._searching = False  # nothing is known about the limit except what was accepted so far
+        self._raised = False  # the last run raised the ceiling above what was accepted
+        self._low = False  # more was accepted in the last cycle than the ceiling allows
+        self._steady = False  # the last run began after the calm
         self._proven = 0.0  # the ceiling before it was raised
-        self._trust = 0.25  # how far the ceiling follows a pace that was refused in the end, as an exponent
-        # The run of refusals.
+        self._trust = 0.25  # how far the ceiling follows a pace that ended in a 429, as an exponent
+        # The run of 429s.
         self._refused: float | None = None  # when it began
-        self._denied = 0.0  # when the last refused request of it left
-        self._first_denied = 0.0  # when its first refused request left
-        self._resume = 0.0  # when the next probe may leave
-        self._probed: float | None = None  # when the probe left whose answer is awaited
+        self._denied = 0.0  # when its last refused request was sent
+        self._first_denied = 0.0  # when its first refused request was sent
+        self._resume = 0.0  # when the next probe may be sent
+        self._probed: float | None = None  # when the pending probe was sent
         self._probes = 0
         self._recovered = -math.inf  # when the last run ended
-        # The service's window, if it seems to count per window: its length and its last beginning, each between two bounds.
+        # The service's window, if it seems to have one: bounds of its length and of its last beginning.
         self._window: tuple[float, float] | None = None
         self._turned = (0.0, 0.0)
         self._next_turn = math.inf
-        self._in_window = 0  # accepted before the present window
+        self._in_window = 0  # how many were accepted before the present window
 
     @property
     def free(self) -> bool:
@@ -117,7 +132,7 @@ class Limit(Pace):
 
     @classmethod
     def starting_at(cls, rate: float, slowest: float, now: float) -> Limit:
-        """Make a limit whose pace is known from the start, and doubles until the first refusal."""
+        """Make a limit whose pace is known from the start, and doubles until the first 429."""
         limit = cls(slowest)
         limit.known = limit._began = limit._searching = True
         limit.rate = limit._ceiling = limit._floor = rate
@@ -138,26 +153,26 @@ class Limit(Pace):
 
     @property
     def searching(self) -> bool:
-        """Whether the pace doubles until the next refusal."""
+        """Whether the pace doubles until the next 429."""
         return self._searching
 
     @property
     def last_sent(self) -> float:
-        """When the last request left."""
+        """When the last request was sent."""
         return self._last
 
     @property
     def refusing(self) -> bool:
-        """Whether the last request that counts was refused, so that only probes may leave."""
+        """Whether a run of 429s lasts, so that only probes may be sent."""
         return self._refused is not None
 
     @property
     def refused_last(self) -> float:
-        """When the service last refused a request, as far as that counts for the limit."""
+        """When the last run of 429s began, if it lasts, or ended."""
         return self._recovered if self._refused is None else self._refused
 
     def pause(self, now: float) -> float:
-        """Seconds until the next probe may leave."""
+        """Seconds until the next probe may be sent."""
         return max(0.0, self._resume - now, self.asked - now)
 
     def left(self, now: float, late: float) -> float:
@@ -167,13 +182,13 @@ class Limit(Pace):
             self.rate = self._paced()
             seconds = super().left(now, late)
             if seconds <= 0:
-                # What left late is made up for little by little: a bucket without a burst refuses two that leave together.
+                # Delays are caught up slowly, because a bucket without a burst refuses two requests at once.
                 self.next = max(self.next, now + _CATCH_UP / self.rate)
             return seconds
         if self.asked > now:
             return self.asked - now
         if self._probed is not None:
-            lost = self._probed + max(1.0, 4 * self._trip)  # a cancelled request has no answer
+            lost = self._probed + max(1.0, 4 * self._trip)  # a cancelled request gets no response
             if now < lost:
                 return min(lost - now, max(self._trip / 4, 0.005))
         if now < self._resume:
@@ -186,13 +201,13 @@ class Limit(Pace):
             self._began = True
             self._since, self._counted, self._departed = now, self._accepted, 0
         elif waited and self._refused is None:
-            # Only a request that waited shows that more could leave.
+            # Only a request that waited shows that more requests could be sent.
             self._grown += min(now - self._last, 3 / self.rate)
         self._departed += 1
         self._last = now
 
     def succeeded(self, now: float, left: float | None) -> bool:
-        """A request that left at `left` (unknown if None) was accepted; returns whether that ends a run of refusals."""
+        """Record that a request sent at `left` (None if unknown) was accepted; returns whether that ends a run of 429s."""
         if self._window:
             while now >= self._next_turn:
                 self._next_turn += sum(self._window) / 2
@@ -204,8 +219,9 @@ class Limit(Pace):
         return ends
 
     def limited(self, now: float, left: float) -> bool:
-        """A request that left at `left` was refused; returns whether that begins a run of refusals."""
+        """Record that a request sent at `left` got a 429; returns whether that begins a run."""
         if self._refused is not None:
+            self._run += 1
             self._denied = max(self._denied, left)
             if self._probed is not None and left >= self._probed - 1e-6:
                 self._probed = None
@@ -213,7 +229,8 @@ class Limit(Pace):
                 self._resume = now + self._patience(now)
             return False
         if left <= self._recovered + 1e-6:
-            return False  # it left before the last run ended
+            self._spent += 1
+            return False  # it was sent before the last run ended
         self._trip += 0.3 * (now - left - self._trip)
         if not self.known:
             self.known = True
@@ -221,13 +238,16 @@ class Limit(Pace):
             self._ceiling = self._floor = self.rate
             self._searching = True
         self._refused, self._first_denied, self._denied = now, left, left
-        self._last = min(self._last, now)  # places that were reserved for later are void
+        self._last = min(self._last, now)  # turns that were reserved for later are void
+        self._run = 1
         self._probes, self._probed = 0, None
-        self._resume = now + self._patience(now)
+        # A bucket without a burst would refuse a probe that closely follows a request in flight.
+        spaced = self._last + 1 / min(self.rate, _CATCH_UP * self._ceiling)
+        self._resume = max(now + self._patience(now), min(spaced, now + 1))
         return True
 
     def forget(self) -> None:
-        """Let requests leave freely again."""
+        """Forget the limit, so that requests are sent freely again."""
         self.known = self._began = False
         self._refused = self._probed = self._window = None
         self._next_turn = math.inf
@@ -241,23 +261,26 @@ class Limit(Pace):
             passed = max(1, math.ceil((self._first_denied - self._turned[1]) / longest))
             turn = self._turned[0] + passed * shortest
             if now < turn:
-                # Half-way, in case that the window is shorter than it seemed.
+                # Half-way, in case the window is shorter than it seemed.
                 return max(step, (turn - now) / 2 if self._probes == 1 else turn - now)
             spread = passed * (longest - shortest) + 0.02 * longest
             return max(step, spread / 4, _COARSE * (now - max(turn, self._first_denied)))
         return max(step, _COARSE * gone)
 
     def _observed(self, now: float) -> float:
-        """Requests a second that left before the first refusal."""
+        """Requests a second that were sent before the first 429."""
         return self._departed / max(now - self._since, 0.05)
 
     def _calm(self) -> float:
-        """Seconds for which the pace stays below the limit."""
+        """Seconds for which the pace stays below the limit before it increases."""
         calm = max(_CALM, _QUIET / self._ceiling)
+        affordable = self._cost / (
+            _REFUSALS * self._ceiling
+        )  # seconds in which few enough requests get a 429
         if not self._window:
-            return calm
+            return calm if self._low else max(calm, min(affordable, _LONGEST_CALM))
         window = self._window[1]
-        return max(calm, 2 * window, min(240 / self._ceiling, 8 * window))
+        return max(calm, 0.8 * window, min(affordable, 8 * window))
 
     def _paced(self) -> float:
         window = self._window[1] if self._window else 0.0
@@ -266,16 +289,24 @@ class Limit(Pace):
         calm, grown = self._calm(), self._grown
         if grown <= calm:
             return self._ceiling - (self._ceiling - self._floor) * (1 - grown / calm) ** 3
-        return self._ceiling * 2 ** min(((grown - calm) / max(_DOUBLING, window / 2)) ** 1.5, 60.0)
+        return self._ceiling * 2 ** min(((grown - calm) / max(_GROWTH, 0.8 * window)) ** 2.5, 60.0)
 
     def _recover(self, left: float, now: float) -> None:
-        """A run of refusals has ended with a request that left at `left`."""
+        """End a run of 429s, because a request sent at `left` was accepted."""
         paced, ceiling = self.rate, self._ceiling
         counted = self._accepted - self._counted
         allowed = max(max(counted, 1) / max(left - self._since, 1e-3), self.slowest)
         calm = self._grown < self._calm()
         few = counted < 8 or left - self._since < 0.5
         fall = self._raised and self._grown < self._calm() / 2
+        low = self._low = not calm and allowed > 1.01 * ceiling
+        cycle = self._grown >= self._calm() / 2  # and not another run soon after the last one
+        self._spent += self._run
+        if self._searching or math.isinf(self._recovered):
+            self._spent = 0
+        elif cycle:
+            self._cost = self._spent if not self._cost else self._cost + 0.5 * (self._spent - self._cost)
+            self._spent = 0
         if self._raised:
             self._trust = 0.4 * self._trust if fall else min(1.5 * self._trust, 0.6)
         self._raised = brief = False
@@ -284,11 +315,11 @@ class Limit(Pace):
             if fall:
                 ceiling = max(ceiling, self._proven)
             elif calm and self._window and not self._searching:
-                # The limit was exceeded by no more than what was refused for certain.
+                # The limit was exceeded by no more than the requests that were certainly refused.
                 certain = min(1.0, 1.5 * (self._denied - self._first_denied) / self._window[1])
                 ceiling = max(ceiling, min(paced, self._ceiling) * (1 - certain))
         elif self._searching:
-            ceiling = max(allowed, min(0.85 * paced, 2 * allowed)) if counted >= 3 else allowed
+            ceiling = max(allowed, min(0.85 * paced, 3 * allowed)) if counted >= 3 else allowed
             brief = counted < 5
         elif fall:
             ceiling = self._proven
@@ -300,15 +331,15 @@ class Limit(Pace):
             else:  # even the slowest pace since the count began was too fast
                 ceiling = min(paced, (counted + 1) / (left - self._since))
         elif counted - ceiling * (left - self._since) > 2 * ceiling:
-            ceiling = 0.9 * paced  # more was accepted than tokens can have been left
+            ceiling = 0.9 * paced  # more was accepted than a bucket can have held
         else:
-            self._raised, self._proven = self._trust > 0.15, ceiling
-            # A refusal is a small share of many requests, so a busy limit is felt for in larger steps.
-            step = 1 + min(0.03, 6e-5 * self._calm() * ceiling)
+            self._raised, self._proven = self._trust > 0.15, max(ceiling, 0.99 * allowed)
+            # One 429 is a small share of many requests, so a high limit is approached in larger steps.
+            step = 1 + (0.03 if low else min(0.03, 6e-5 * self._calm() * ceiling))
             further = (paced / ceiling) ** self._trust if self._raised else step if self._steady else 1.0
-            ceiling = max(0.98 * allowed, ceiling * further)
+            ceiling = max(0.99 * allowed, ceiling * further)
         self._steady = not calm
-        # After a leap the pace doubles until the next refusal, which tells more.
+        # After a leap the pace keeps doubling until the next 429.
         leap = math.isinf(self._recovered) or ceiling > 1.5 * self._ceiling
         self._searching = leap and (self._window is not None) != math.isinf(self._recovered)
         self._ceiling = max(ceiling, self.slowest)
@@ -322,9 +353,10 @@ class Limit(Pace):
         self.next = max(now, self._last + 1 / self.rate)
 
     def _turn(self, left: float, allowed: float) -> float:
-        """A window had to end before a request that left at `left` was accepted; returns what the limit seems to be."""
+        """Note that a window ended before a request sent at `left` was accepted; returns the estimated limit."""
         turned = (self._denied, left)
         if self._window is None:
+            self._cost = max(self._cost, 4.0)  # until it is measured
             shortest, longest = self._denied - self._since, left - self._since
             ceiling = (self._accepted - self._counted) / shortest
         else:

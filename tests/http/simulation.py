@@ -1,4 +1,4 @@
-"""A service with a rate limit and tasks that keep it busy, on a clock that jumps from one event to the next."""
+"""Simulate a service with a rate limit, and tasks that keep it busy, on a clock that jumps from event to event."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class _Jump(selectors.SelectSelector):
-    """Lets time pass instead of waiting."""
+    """Advances the clock instead of waiting."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
-            raise RuntimeError("The simulation waits for ever.")
+            raise RuntimeError("Nothing would ever wake up the simulation.")
         self.now += timeout
         return []
 
@@ -39,7 +39,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Like `asyncio.run`, without waiting. The clock begins at 0."""
+    """Run a coroutine like `asyncio.run`, without waiting. The clock starts at 0."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         runner.run(main)
 
@@ -63,7 +63,7 @@ class Bucket:
         return f"Bucket({self.rate:g}, {self.burst:g})"
 
     def accepts(self, now: float) -> bool:
-        # The tolerance keeps requests that leave exactly at the rate from failing by rounding.
+        # The tolerance keeps rounding from refusing requests that are sent exactly at the rate.
         self._tokens = min(self.burst, self._tokens + (now - self._filled) * self.rate + 1e-9)
         self._filled = now
         if self._tokens < 1:
@@ -101,18 +101,18 @@ class Windows:
 
 @attrs.define
 class Seen:
-    """What happened: the times at which answers were sent, and the turns of each task."""
+    """What happened: when requests were accepted or refused, and when each task got a success."""
 
     accepted: list[float] = attrs.field(factory=list)
     refused: list[float] = attrs.field(factory=list)
     turns: list[list[float]] = attrs.field(factory=list)
 
     def share(self, begin: float, end: float, rate: float) -> float:
-        """Accepted requests between two times, as a share of what a limit of `rate` a second allows."""
+        """How many requests were accepted between two times, as a share of `rate` a second."""
         return sum(begin <= time < end for time in self.accepted) / (rate * (end - begin))
 
     def refusals(self, begin: float, end: float) -> float:
-        """The share of 429s among the answers between two times."""
+        """The share of 429s among the responses between two times."""
         refused = sum(begin <= time < end for time in self.refused)
         return refused / max(1, refused + sum(begin <= time < end for time in self.accepted))
 
@@ -128,17 +128,17 @@ def simulate(
     throttle: Throttle | None = None,
     seed: int = 1,
 ) -> Seen:
-    """Keep `tasks` tasks sending for `seconds`; each repeats what is refused.
+    """Keep `tasks` tasks sending for `seconds`. Each repeats refused requests.
 
     Args:
         limiter: The service's limit.
-        tasks: How many tasks send, one request after the other each.
+        tasks: How many tasks send, each one request after the other.
         seconds: How long, on the simulated clock.
-        latency: Seconds from sending to the answer; the service decides after half of them.
-        jitter: The most by which a latency is longer, as a share of it.
-        changes: By which factors the limit changes, and when.
-        throttle: What to use instead of an `AdaptiveThrottle`.
-        seed: Of the jitter.
+        latency: Seconds from sending to the response; the service decides after half of them.
+        jitter: Random part of the latency, as a share of it.
+        changes: Times in seconds, and the factors by which the limit changes then.
+        throttle: The throttle to test. Default: an `AdaptiveThrottle`.
+        seed: Seed of the jitter.
     """
     seen = Seen(turns=[[] for _ in range(tasks)])
     chance = Random(seed)
