@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _LOCAL_NAMES = frozenset({"localhost", "localdomain", "ip6-localhost", "ip6-loopback"})
 _EMBEDDING = frozenset({0, 0x0064_FF9B << 64})
@@ -47,23 +51,24 @@ def inward(url: str, base_url: str) -> str | None:
     A remote API has no reason to store files on this machine or its local link, and services there may trust every request
     that comes from this machine.
     """
-    host, base = _host_of(url), _host_of(base_url)
-    if not _local(host) or _local(base):
+    host, base = host_of(url), host_of(base_url)
+    if not is_local(host) or is_local(base):
         return None
     return f"{host} is this machine or its own network, but the API is at {base}"
 
 
-def _host_of(url: str) -> str:
+def host_of(url: str) -> str:
+    """The host in a URL; empty if there is none or it can't be read."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether a host is this machine or on its local link, in any notation that resolvers accept."""
     import socket
-    from ipaddress import IPv4Address, IPv6Address, ip_address
+    from ipaddress import IPv4Address, ip_address
 
     name = unicodedata.normalize("NFKC", unquote(host)).rstrip(".").lower()
     if name in _LOCAL_NAMES or name.endswith((".localhost", ".localdomain")):
@@ -75,12 +80,26 @@ def _local(host: str) -> bool:
             address = IPv4Address(socket.inet_aton(name))  # such as 127.1, 2130706433 or 0x7f000001
         except (OSError, ValueError):
             return False
-    if isinstance(address, IPv6Address):
-        embedded = address.ipv4_mapped or address.sixtofour
-        if embedded is None and int(address) >> 32 in _EMBEDDING:
-            embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
-        address = embedded if embedded is not None and int(address) > 1 else address
+    address = _without_embedding(address)
     return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def is_private(address: str) -> bool:
+    """Whether an IP address is not routed on the Internet."""
+    from ipaddress import ip_address
+
+    return _without_embedding(ip_address(address.partition("%")[0])).is_private
+
+
+def _without_embedding(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 address embeds, or else the address itself."""
+    if address.version == 4 or int(address) <= 1:
+        return address
+    if int(address) >> 32 in _EMBEDDING:
+        from ipaddress import IPv4Address
+
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def misleading(path: str) -> str | None:

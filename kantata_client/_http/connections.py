@@ -20,6 +20,7 @@ from kantata_client._http.httpx_adapter import HttpxAdapter, through_proxy, tls_
 from kantata_client._http.messages import Failure, Response
 from kantata_client._http.pool import Pool
 from kantata_client._http.prepared import Preparer, Upload
+from kantata_client._http.storage_guard import StorageGuard
 from kantata_client.errors import KantataError, UsageError
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ class Connections:
         self._use_aiohttp = aiohttp
         self._aiohttp: AiohttpAdapter | None = None
         self._trust = trust
-        self.pool = Pool(keep, self._tls)
+        self.pool = Pool(keep, self._tls, StorageGuard.for_api(base_url))
         self._own = HTTP11Adapter(self.pool)
         self._proxied: dict[Origin, tuple[Adapter | None, Proxy | None]] = {}
-        self._keep = keep
         self._largest = largest
         self._use_proxies = use_proxies
 
@@ -220,7 +220,7 @@ class Connections:
         route = self._proxied.get(origin)
         if route is None:
             proxy = proxy_for(*origin)
-            adapter = None if proxy is None else through_proxy(proxy, self._tls(), self._keep)
+            adapter = None if proxy is None else through_proxy(proxy, self._tls())
             route = self._proxied[origin] = adapter, proxy
         adapter, proxy = route
         return adapter or self._direct(origin), proxy

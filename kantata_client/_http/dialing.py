@@ -9,10 +9,14 @@ import asyncio
 import socket
 from ipaddress import ip_address
 from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
 
 import anyio
 
 from kantata_client._loops import on_asyncio
+
+if TYPE_CHECKING:
+    from kantata_client._http.storage_guard import StorageGuard
 
 _ATTEMPT_DELAY = 0.25
 """Seconds after which the next address is tried as well, while the earlier ones are still being tried."""
@@ -21,13 +25,16 @@ Address = tuple[int, tuple[str | int, ...]]
 """Address family and socket address."""
 
 
-async def dial(host: str, port: int) -> socket.socket:
-    """Connect a non-blocking socket to a host.
+async def dial(host: str, port: int, guard: StorageGuard | None) -> socket.socket:
+    """Connect a non-blocking socket to a host, if `guard` allows its addresses.
 
     Raises:
+        UsageError: The guard refuses an address.
         OSError: The host has no address, or no address can be reached.
     """
     addresses = await _addresses(host, port)
+    if guard is not None:
+        await guard.check(host, [str(target[0]) for _, target in addresses])
     return await (_connected(addresses[0]) if len(addresses) == 1 else _race(addresses))
 
 

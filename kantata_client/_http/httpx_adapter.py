@@ -41,13 +41,14 @@ class HttpxAdapter:
         await self.transport.aclose()
 
 
-def through_proxy(proxy: Proxy, tls: ssl.SSLContext, keep: int) -> HttpxAdapter:
-    """An adapter that sends through a proxy and keeps `keep` idle connections.
+def through_proxy(proxy: Proxy, tls: ssl.SSLContext) -> HttpxAdapter:
+    """An adapter that sends through a proxy, over a new connection for each request.
 
     Raises:
         UsageError: The proxy's URL is invalid.
     """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=keep)
+    # httpx would reuse a connection with bytes left over from an earlier response, so none is kept.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     try:
         return HttpxAdapter(httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=httpx.Proxy(proxy.url)))
     except Exception:  # noqa: BLE001 - its text may repeat a password

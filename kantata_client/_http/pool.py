@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from kantata_client._http.storage_guard import StorageGuard
     from kantata_client._http.urls import Origin
 
 _KEEPALIVE_EXPIRY = 5.0
@@ -26,15 +27,19 @@ _KEEPALIVE_EXPIRY = 5.0
 class Pool:
     """The idle connections of one client in one event loop."""
 
-    def __init__(self, keep: int, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self, keep: int, tls: Callable[[], ssl.SSLContext], guard: StorageGuard | None = None
+    ) -> None:
         """Make an empty pool.
 
         Args:
             keep: Most idle connections of an origin.
             tls: Returns the TLS context; called only for origins over HTTPS.
+            guard: Checks the addresses of new connections.
         """
         self._keep = keep
         self._tls = tls
+        self._guard = guard
         self._idle: dict[Origin, deque[Connection]] = {}
         self._busy: set[Connection] = set()
 
@@ -46,7 +51,7 @@ class Pool:
         """Return an idle connection, or a new one.
 
         Raises:
-            UsageError: TLS can't be set up.
+            UsageError: TLS can't be set up, or the guard refuses an address of the host.
             TimeoutError: Connecting took longer than `timeout` seconds.
             OSError: Connecting failed.
         """
@@ -59,7 +64,7 @@ class Pool:
             connection.abort()
         scheme, host, port = origin
         tls = self._tls() if scheme == "https" else None
-        connection = Connection(await connect(host, port, tls, timeout))
+        connection = Connection(await connect(host, port, tls, timeout, self._guard))
         self._busy.add(connection)
         return connection
 

@@ -29,6 +29,9 @@ _ELSEWHERE = frozenset({307, 308})
 """Redirects that keep the method and the body."""
 
 
+_DEADLINE = 300.0
+
+
 @attrs.frozen
 class RetryPolicy:
     """When a request is repeated, how often, and for how long.
@@ -42,7 +45,7 @@ class RetryPolicy:
     """Longest wait in seconds after the first failed attempt. It doubles after each further one."""
     maximum: float = 30.0
     """Longest wait in seconds, unless the service asks for a longer one (`Retry-After`)."""
-    deadline: float = 300.0
+    deadline: float = _DEADLINE
     """Seconds after the first attempt in which it is repeated. If the service asks for a pause that ends later, the request
     fails at once. Waiting before the first attempt does not count."""
     statuses: frozenset[int] = frozenset({429, 502, 503, 504})
@@ -91,6 +94,11 @@ class RetryPolicy:
     def pause(self, retry_after: float | None) -> float:
         """The part of a `Retry-After` that is respected, in seconds."""
         return min(retry_after or 0.0, self.longest_pause)
+
+
+def response_deadline(policy: RetryPolicy) -> float | None:
+    """Seconds after the first attempt until which a response may arrive: the deadline, unless it is the default."""
+    return None if policy.deadline in (0, _DEADLINE) else policy.deadline
 
 
 def may_be_done(outcome: Outcome) -> bool:

@@ -17,7 +17,7 @@ from kantata_client._http.endings import at_the_end
 from kantata_client._http.environment import Trust
 from kantata_client._http.messages import Failure, Request, Timeouts, TransportOption
 from kantata_client._http.options import make_transport
-from kantata_client._http.retry import RetryPolicy, decide, may_be_done
+from kantata_client._http.retry import RetryPolicy, decide, may_be_done, response_deadline
 from kantata_client._http.throttle import Throttle
 from kantata_client._http.tokens import current, replaced
 from kantata_client._loops import PerLoop, Slots, running_loop, user
@@ -50,9 +50,6 @@ class Settings:
     hooks: Hooks
     timeouts: Timeouts
     retries: RetryPolicy
-    patience: float | None
-    """Seconds after the first attempt was sent until which a response may still arrive: the retry policy's deadline, if the
-    user set one."""
     max_concurrency: int
     max_response_bytes: int | None
     transport: TransportOption | None
@@ -257,7 +254,7 @@ class Sender:
             reports.throttled(hooks, request, path, waited)
         reports.leaving(hooks, request, path, attempt)
         start = settings.clock()
-        limit = settings.patience
+        limit = response_deadline(request.retries or settings.retries)
         if limit is not None and started is not None:
             limit = max(limit - (start - started), _LEAST)
         outcome = await self.connections.exchange(prepared, stream=stream, limit=limit)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import trio
 
+    from kantata_client._http.storage_guard import StorageGuard
+
 CHUNK = 65_536
 """Most bytes that one read returns, on trio."""
 
@@ -57,18 +59,21 @@ class Stream(Protocol):
         ...
 
 
-async def connect(host: str, port: int, tls: SSLContext | None, timeout: float | None) -> Stream:
+async def connect(
+    host: str, port: int, tls: SSLContext | None, timeout: float | None, guard: StorageGuard | None = None
+) -> Stream:
     """Connect to a host.
 
     Raises:
+        UsageError: The guard refuses an address of the host.
         TimeoutError: Connecting, including the TLS handshake, took longer than `timeout` seconds.
         OSError: Connecting failed.
     """
     if not on_asyncio():
         with anyio.fail_after(timeout):
-            return await _on_trio(host, port, tls)
+            return await _on_trio(host, port, tls, guard)
     async with asyncio.timeout(timeout):
-        sock = await dial(host, port)
+        sock = await dial(host, port, guard)
         try:
             _, stream = await asyncio.get_running_loop().create_connection(
                 _AsyncioStream, sock=sock, ssl=tls, server_hostname=host if tls else None
@@ -192,8 +197,8 @@ def _as_os_error(error: BaseException) -> BaseException:
     return error if isinstance(error, OSError) else ConnectionError(str(error) or type(error).__name__)
 
 
-async def _on_trio(host: str, port: int, tls: SSLContext | None) -> Stream:
-    sock = await dial(host, port)
+async def _on_trio(host: str, port: int, tls: SSLContext | None, guard: StorageGuard | None) -> Stream:
+    sock = await dial(host, port, guard)
     try:
         import trio
 

@@ -111,7 +111,6 @@ class Transport:
         self._hooks = parse_hooks(hooks)
         self._timeouts = parse_timeout(timeout)
         self._retries = parse_retries(retries)
-        self._default_deadline = self._retries is None or isinstance(retries, int)
         self._max_concurrency = parse_max_concurrency(max_concurrency)
         self._max_response_bytes = parse_max_response_bytes(max_response_bytes)
         self._transport: TransportOption | None = parse_transport(transport)
@@ -257,7 +256,6 @@ class Transport:
                 hooks=self._hooks or Hooks(),
                 timeouts=self._timeouts or Timeouts(),
                 retries=self.retries,
-                patience=None if self._default_deadline else self.retries.deadline or None,
                 max_concurrency=self._max_concurrency,
                 max_response_bytes=self._max_response_bytes,
                 transport=self._transport,

@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 
 import anyio
+import attrs
 import httpx
 import pytest
 
@@ -230,21 +231,38 @@ TRICKLES = {
 
 
 @pytest.mark.lanes("own", "httpx", "aiohttp")
-@pytest.mark.parametrize("bound", ["total", "deadline"])
+@pytest.mark.parametrize("bound", ["total", "deadline", "deadline of the call"])
 @pytest.mark.parametrize("kind", TRICKLES)
 async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind):
     head, drop = TRICKLES[kind]
     options = {"timeout": Timeouts(total=0.3), "retries": ONCE}
     if bound == "deadline":
         options = {"retries": RetryPolicy(retries=0, deadline=0.3)}
+    call = {} if bound != "deadline of the call" else {"retries": RetryPolicy(retries=0, deadline=0.3)}
+    if call:
+        options = {"retries": 3}
     async with listening(lambda stream: trickle(stream, head, drop, 10)) as port:
         network = {"own": None, "httpx": lambda: httpx.AsyncHTTPTransport(), "aiohttp": "aiohttp"}[lane]  # noqa: PLW0108
         transport = Transport(base_url=f"http://127.0.0.1:{port}", transport=network, **options)
         with anyio.fail_after(5):
             with pytest.raises(KantataTimeoutError, match=r"no complete answer within 0\.3 s"):
-                await transport.send(get(transport))
+                await transport.send(attrs.evolve(get(transport), **call))
             with pytest.raises(UnknownOutcomeError, match=r"no complete answer within 0\.3 s"):
-                await transport.send(post(transport))
+                await transport.send(attrs.evolve(post(transport), **call))
+        await transport.aclose()
+
+
+async def test_a_deadline_of_a_call_replaces_that_of_the_client():
+    head, drop = TRICKLES["a byte at a time"]
+    async with listening(lambda stream: trickle(stream, head, drop, 1)) as port:
+        transport = Transport(
+            base_url=f"http://127.0.0.1:{port}", retries=RetryPolicy(retries=0, deadline=0.2)
+        )
+        patient = attrs.evolve(get(transport), retries=RetryPolicy(retries=0))
+        with pytest.raises(
+            KantataConnectionError, match="cut off"
+        ):  # when the server ends it, after a second
+            await transport.send(patient)
         await transport.aclose()
 
 

@@ -360,6 +360,29 @@ async def test_a_proxy_with_a_password_is_used(monkeypatch, authority, secured):
 
 
 @pytest.mark.anyio
+async def test_no_leftover_response_reaches_the_next_request_through_a_proxy(monkeypatch, authority):
+    """The server sends a second response to each request, which belongs to somebody else."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority)
+
+    def answer_twice(peer):
+        with context.wrap_socket(peer, server_side=True) as tls:
+            data = b""
+            while more := tls.recv(65536):
+                data += more
+                if b"\r\n\r\n" in data:
+                    tls.sendall(ME + ME.replace(b'"1"', b'"2"'))
+                    data = b""
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(answer_twice) as server, Threaded(http_proxy("p")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:p@127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url=f"https://localhost:{server.port}") as kantata:
+            assert [(await kantata.users.me()).id for _ in range(3)] == ["1"] * 3
+        assert proxy.connections == 3
+
+
+@pytest.mark.anyio
 async def test_a_rejected_proxy_password_raises_a_usage_error_without_retries(
     monkeypatch, authority, secured
 ):
