@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import signal
 from datetime import UTC, datetime
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import anyio
 import typer
 
 from kantata_client._http.addresses import loopback
+from kantata_client.cli._request_table import console, watch
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
-    from kantata_client.sandbox import RecordedRequest, Sandbox
+    from kantata_client.sandbox import RecordedRequest, Sandbox, Server
 
 _LOG_SECONDS = 0.2
 _STATUSES = ("429", "500", "502", "503", "504")
@@ -52,6 +53,25 @@ def sandbox(
             help="A fault and its probability (default 0.1): reset, timeout, cut, 429, 500, 502, 503 or 504. Repeatable.",
         ),
     ] = None,
+    entries: Annotated[
+        int | None, typer.Option(help="Time entries in the demo account, 20,000 to 1,000,000.")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests per second; others are answered with 429. Default: no limit."),
+    ] = None,
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Serve https:// with a certificate of a new authority (extra `tls`)."),
+    ] = False,
+    tls_name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="A further host name of the certificate. Repeatable."),
+    ] = None,
+    ca_file: Annotated[
+        Path, typer.Option(help="Where --tls writes the certificate of the authority.")
+    ] = Path("kantata-sandbox-ca.pem"),
+    live: Annotated[bool, typer.Option("--live", help="Show a table of the latest requests.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Print a line for each request.")] = False,
     control: Annotated[
         bool,
@@ -67,13 +87,26 @@ def sandbox(
     """
     faults = [_fault(text) for text in fault or ()]
     try:
-        opened = _open(seed, token, lenient=lenient, persist=persist, clock=_clock(now or clock))
+        opened = _open(
+            seed, token, lenient=lenient, persist=persist, clock=_clock(now or clock), entries=entries
+        )
         if clock is not None:
             opened.clock.set(clock)
         if latency:
             opened.faults.latency(latency)
         _break(opened, faults)
-        anyio.run(_serve, opened, host, port, log, control)
+        if rate is not None:
+            opened.limits.general(rate)
+        server = opened.serve(
+            host=host,
+            port=port,
+            control=True if control else None,
+            tls=tls,
+            names=tls_name or (),
+            authority=ca_file if tls else None,
+        )
+        show = watch if live and console().is_terminal else _log if live or log else None
+        anyio.run(_serve, opened, server, host, control, show)
     except (ModuleNotFoundError, UsageError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -123,20 +156,44 @@ def _clock(now: datetime | None) -> Callable[[], datetime]:
 
 
 def _open(
-    seed: str, token: str, *, lenient: bool, persist: Path | None, clock: Callable[[], datetime]
+    seed: str,
+    token: str,
+    *,
+    lenient: bool,
+    persist: Path | None,
+    clock: Callable[[], datetime],
+    entries: int | None,
 ) -> Sandbox:
     from kantata_client.sandbox import Sandbox, seeds
 
     if seed in {"demo", "empty"}:
-        return Sandbox(cast("Any", seed), token=token, strict=not lenient, persist=persist, clock=clock)
-    return Sandbox(records=seeds.read(seed), token=token, strict=not lenient, persist=persist, clock=clock)
+        return Sandbox(
+            cast("Any", seed),
+            entries=entries,
+            token=token,
+            strict=not lenient,
+            persist=persist,
+            clock=clock,
+        )
+    records = seeds.read(seed)
+    return Sandbox(
+        records=records, entries=entries, token=token, strict=not lenient, persist=persist, clock=clock
+    )
 
 
-async def _serve(opened: Sandbox, host: str, port: int, log: bool, control: bool) -> None:
-    async with opened.serve(host=host, port=port, control=True if control else None) as server:
+async def _serve(
+    opened: Sandbox,
+    server: Server,
+    host: str,
+    control: bool,
+    show: Callable[[Sandbox], Coroutine[Any, Any, None]] | None,
+) -> None:
+    async with server:
         typer.echo(f"export KANTATA_BASE_URL={server.url}")
         typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
-        open_to_all = warning(host)
+        if server.authority is not None:
+            typer.echo(f"export SSL_CERT_FILE={server.authority}")
+        open_to_all = warning(host, tls=server.authority is not None)
         if open_to_all:
             typer.echo(open_to_all, err=True)
         if control or loopback(host):
@@ -144,8 +201,8 @@ async def _serve(opened: Sandbox, host: str, port: int, log: bool, control: bool
         typer.echo("Serving until Ctrl-C.", err=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_until_terminated, tasks.cancel_scope)
-            if log:
-                tasks.start_soon(_log, opened)
+            if show is not None:
+                tasks.start_soon(show, opened)
             await anyio.sleep_forever()
 
 
@@ -175,11 +232,9 @@ async def _log(opened: Sandbox) -> None:
         await anyio.sleep(_LOG_SECONDS)
 
 
-def warning(host: str) -> str | None:
+def warning(host: str, *, tls: bool = False) -> str | None:
     """The warning for an address that other machines can reach; None for loopback."""
     if loopback(host):
         return None
-    return (
-        f"Listening at {host}: anybody who can reach this machine and knows the token can use the sandbox. On other "
-        "machines, kantata_client rejects plain http://, so put an https:// proxy in front of it."
-    )
+    text = f"Listening at {host}: anybody who can reach this machine and knows the token can use the sandbox."
+    return text if tls else f"{text} On other machines, kantata_client rejects plain http://: add --tls."

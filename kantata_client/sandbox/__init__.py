@@ -23,6 +23,7 @@ from kantata_client.sandbox.clock import Clock
 from kantata_client.sandbox.facade import Sandbox
 from kantata_client.sandbox.faults import Fault, Faults
 from kantata_client.sandbox.gaps import Gaps
+from kantata_client.sandbox.rate_limits import RateLimits
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
 
@@ -32,6 +33,7 @@ __all__ = [
     "Faults",
     "Gaps",
     "OAuthServer",
+    "RateLimits",
     "RecordedRequest",
     "RegisteredApp",
     "Sandbox",

@@ -16,7 +16,7 @@ import kantata_client.sandbox.resources  # noqa: F401 - declares them  # pyright
 from kantata_client.sandbox import forms, schema
 from kantata_client.sandbox import query as queries
 from kantata_client.sandbox.call import Document
-from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, unauthorized
+from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, too_many_requests, unauthorized
 from kantata_client.sandbox.routes.dispatch import perform
 from kantata_client.sandbox.scope import Scope
 from kantata_client.sandbox.tolerance import tolerate
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kantata_client._contract import Operation
     from kantata_client.sandbox.authorization import OAuthServer
     from kantata_client.sandbox.gaps import Gaps
+    from kantata_client.sandbox.rate_limits import RateLimits
     from kantata_client.sandbox.store import Store
 
 
@@ -57,7 +58,14 @@ class API:
     """The routes of the contract, below the base path."""
 
     def __init__(
-        self, store: Store, oauth: OAuthServer, log: deque[RecordedRequest], gaps: Gaps, *, strict: bool
+        self,
+        store: Store,
+        oauth: OAuthServer,
+        log: deque[RecordedRequest],
+        gaps: Gaps,
+        limits: RateLimits,
+        *,
+        strict: bool,
     ) -> None:
         """Serve a store.
 
@@ -66,9 +74,11 @@ class API:
             oauth: Maps tokens to users.
             log: Receives every answered request.
             gaps: Records what a lenient sandbox ignores.
+            limits: The rate limits.
             strict: Whether to refuse what the contract does not describe.
         """
         self._gaps = gaps
+        self._limits = limits
         self._strict = strict
         self._store = store
         self._oauth = oauth
@@ -98,6 +108,8 @@ class API:
                 methods = ", ".join(schema.methods_of(path))
                 hint = f"The path takes {methods}." if methods else "The contract has no such path."
                 raise not_found(f"No route {request.method} {path}. {hint}")
+            if not self._limits.admit(route.operation):
+                raise too_many_requests()
             pairs: list[tuple[str, str]] = request.query_params.multi_items()
             sent, default_filters = _decoded(request, body, route.operation), True
             if not self._strict:
@@ -136,6 +148,7 @@ def make_app(
     oauth: OAuthServer,
     log: deque[RecordedRequest],
     gaps: Gaps,
+    limits: RateLimits,
     *,
     strict: bool,
     control: Iterable[Route] = (),
@@ -143,7 +156,7 @@ def make_app(
     """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
         routes=[
-            Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, strict=strict)),
+            Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, limits, strict=strict)),
             *oauth.routes(),
             *store.files.routes(),
             *control,

@@ -54,6 +54,7 @@ class _Control:
             "/seed": {"POST": self.seed},
             "/requests": {"GET": self.requests, "DELETE": self.forget_requests},
             "/faults": {"GET": self.faults, "POST": self.add_fault, "DELETE": self.clear_faults},
+            "/limits": {"GET": self.limits, "POST": self.set_limits, "DELETE": self.clear_limits},
             "/clock": {"GET": self.clock, "POST": self.set_clock},
             "/gaps": {"GET": self.gaps, "DELETE": self.clear_gaps},
         }
@@ -139,6 +140,23 @@ class _Control:
     def clear_faults(self, request: Request, body: Any) -> None:
         """Remove all faults."""
         self._sandbox.faults.clear()
+
+    def limits(self, request: Request, body: Any) -> dict[str, Any]:
+        """The number of requests that a rate limit refused."""
+        return {"refused": self._sandbox.limits.refused}
+
+    def set_limits(self, request: Request, body: Any) -> dict[str, Any]:
+        """Set rate limits: `{"general": {"requests": 100, "seconds": 60, "kind": "window"}, "own": {…}}`."""
+        given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        if not given or given.keys() - {"general", "own"}:
+            raise _Wrong("The body takes `general` and `own`, each with `requests`, `seconds` and `kind`.")
+        for name, limit in given.items():
+            getattr(self._sandbox.limits, name)(**limit)
+        return self.limits(request, None)
+
+    def clear_limits(self, request: Request, body: Any) -> None:
+        """Remove the rate limits."""
+        self._sandbox.limits.clear()
 
     def clock(self, request: Request, body: Any) -> dict[str, Any]:
         """The time of the sandbox."""

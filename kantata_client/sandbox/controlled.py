@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.clock import Clock
     from kantata_client.sandbox.faults import Faults
     from kantata_client.sandbox.gaps import Gaps
+    from kantata_client.sandbox.rate_limits import RateLimits
     from kantata_client.sandbox.store import Store
 
 
@@ -20,6 +21,7 @@ class Controlled(Protocol):
     store: Store
     requests: deque[RecordedRequest]
     faults: Faults
+    limits: RateLimits
     clock: Clock
     gaps: Gaps
 

@@ -51,11 +51,17 @@ def envelope(
     sideloads: dict[tuple[str, str], None] = {}
     found_ids: list[str] = []
     own = maps[key]
+    simple = None if query.optional else _simple(key, references)
     for identity in ids:
         record = scope.store.get(key, identity) or scope.store.deleted(key, identity)
         if record is None:
             continue
         found_ids.append(identity)
+        targets = None if simple is None else _targets(scope, record, simple)
+        if targets is not None and scope.store.get(key, identity) is not None:
+            sideloads.update(targets)
+            own[identity] = scope.store.encoded(key, identity, tuple(simple or ()))
+            continue
         shown: dict[str, Any] = {field: _optional(scope, key, record, field) for field in query.optional}
         for reference in references:
             pairs = referred(scope, key, record, reference)
@@ -83,6 +89,32 @@ def envelope(
         "results": [{"key": key, "id": identity} for identity in found_ids],
         **maps,
     }
+
+
+def _simple(key: str, references: Sequence[schema.Reference]) -> dict[str, str] | None:
+    """Field → envelope key of the references, if all of them are stored references to one record."""
+    derived = registry.resource(key).derived
+    simple: dict[str, str] = {}
+    for reference in references:
+        field = reference.ids
+        if reference.key is None or reference.many or field.endswith("_ids") or field in derived:
+            return None
+        simple[field] = reference.key
+    return simple
+
+
+def _targets(scope: Scope, record: Record, fields: dict[str, str]) -> dict[tuple[str, str], None] | None:
+    """The (envelope key, id) that a record refers to; None if one of them does not exist."""
+    targets: dict[tuple[str, str], None] = {}
+    for field, key in fields.items():
+        if field not in record:
+            return None
+        if record[field] is not None:
+            target = key, str(record[field])
+            if scope.store.get(*target) is None:
+                return None
+            targets[target] = None
+    return targets
 
 
 def _optional(scope: Scope, key: str, record: Record, field: str) -> Any:

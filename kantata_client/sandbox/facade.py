@@ -17,6 +17,7 @@ from kantata_client.sandbox.faults import Faults, FaultyTransport
 from kantata_client.sandbox.feed import Feed
 from kantata_client.sandbox.gaps import Gaps
 from kantata_client.sandbox.persistence import Database
+from kantata_client.sandbox.rate_limits import RateLimits
 from kantata_client.sandbox.relations import blank
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
@@ -61,6 +62,8 @@ class Sandbox:
     """The time of writes and tokens: `sandbox.clock.set(…)` stops it, `advance(seconds)` moves it."""
     gaps: Gaps
     """What a lenient sandbox ignored: one line per unknown parameter, property and so on."""
+    limits: RateLimits
+    """Rate limits, such as `sandbox.limits.general(100, seconds=60)`; none at first."""
     faults: Faults
     """Faults to inject, such as `sandbox.faults.reset(committed=True, method="POST")`."""
 
@@ -121,6 +124,7 @@ class Sandbox:
         self.oauth = OAuthServer(self.store, token, owner, self.clock)
         self.faults = Faults(self.requests)
         self.gaps = Gaps()
+        self.limits = RateLimits()
         self._strict = strict
         self._warm_up(owner)
         self.app = self._app(control=True)
@@ -132,7 +136,15 @@ class Sandbox:
         from kantata_client.sandbox import control as controls
 
         routes = controls.routes(self) if control else ()
-        api = make_app(self.store, self.oauth, self.requests, self.gaps, strict=self._strict, control=routes)
+        api = make_app(
+            self.store,
+            self.oauth,
+            self.requests,
+            self.gaps,
+            self.limits,
+            strict=self._strict,
+            control=routes,
+        )
         api.state.control_from_anywhere = from_anywhere
         return self.faults.around(api)
 
@@ -187,7 +199,7 @@ class Sandbox:
         seed: Literal["demo", "empty"] | None = None,
         records: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     ) -> None:
-        """Restore the initial records, or load others; clear requests, faults and gaps.
+        """Restore the initial records, or load others; clear requests, faults, limits and gaps.
 
         Args:
             seed: A different seed than the initial one.
@@ -201,6 +213,7 @@ class Sandbox:
             self.feed.clear()
             self.requests.clear()
             self.faults.clear()
+            self.limits.clear()
             self.gaps.clear()
 
     def dump(self) -> dict[str, list[Record]]:
@@ -247,7 +260,16 @@ class Sandbox:
             on_drift=on_drift,
         )
 
-    def serve(self, *, host: str = "127.0.0.1", port: int = 0, control: bool | None = None) -> Server:
+    def serve(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control: bool | None = None,
+        tls: bool = False,
+        names: Iterable[str] = (),
+        authority: str | Path | None = None,
+    ) -> Server:
         """Serve the sandbox on a socket, inside `async with`; `server.url` and `server.token` are for the client.
 
         Args:
@@ -255,11 +277,23 @@ class Sandbox:
             port: The port; 0 takes a free one.
             control: Whether to serve `/__sandbox__/…` and the page at `/`, which give full control of the sandbox to
                 anybody who can reach the address. Default: on loopback only.
+            tls: Whether to serve https://, with a certificate of a new authority. Clients trust `server.authority`, for
+                example by the variable SSL_CERT_FILE. Needs the extra `tls`.
+            names: Further host names of the certificate, such as that of a container.
+            authority: Where to write the certificate of the authority. Default: a temporary file.
+
+        Raises:
+            UsageError: The extra `tls` is missing, or the file can't be written.
         """
         here = loopback(host)
         controlled = here if control is None else control
         app = self.app if here and controlled else self._app(control=controlled, from_anywhere=controlled)
-        return Server(app, self.token, host, port)
+        certificates = None
+        if tls:
+            from kantata_client.sandbox.certificates import issue
+
+            certificates = issue((*names, host), authority)
+        return Server(app, self.token, host, port, certificates)
 
 
 def _check_record(key: str, record: Record) -> None:

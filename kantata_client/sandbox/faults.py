@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from kantata_client.errors import UsageError
+from kantata_client.sandbox.refusals import RATE_LIMITED
 from kantata_client.sandbox.schema import BASE_PATH, CONTROL_PATH
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Kind = Literal["reset", "timeout", "cut", "status", "refuse", "latency"]
 
 _SAID = {
-    429: "You have exceeded the rate limit. Wait a little and try again.",
+    429: RATE_LIMITED,
     500: "Something went wrong.",
     503: "The service is unavailable.",
 }

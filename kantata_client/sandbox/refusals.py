@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+RATE_LIMITED = "You have exceeded the rate limit. Wait a little and try again."
+
 
 class Refusal(Exception):  # noqa: N818 - a response of the API, not an error of the program
     """An error response: HTTP status and the entries of the `errors` array in its body."""
@@ -32,6 +34,11 @@ def unauthorized() -> Refusal:
 def not_found(message: str) -> Refusal:
     """404: no such route or record, or a record that a default filter hides."""
     return system(404, message)
+
+
+def too_many_requests() -> Refusal:
+    """429: a rate limit is exceeded."""
+    return system(429, RATE_LIMITED)
 
 
 def not_emulated(message: str) -> Refusal:

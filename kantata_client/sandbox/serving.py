@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from kantata_client.sandbox.certificates import Certificates
+
 START_SECONDS = 10.0
 
 
 class Server:
     """A sandbox that listens on a socket inside `async with`."""
 
-    def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, host: str, port: int, certificates: Certificates | None = None
+    ) -> None:
         """Prepare to serve `app`; nothing listens yet."""
         self.token = token
         """The token that the API accepts."""
+        self.authority = None if certificates is None else certificates.authority
+        """The certificate authority that clients have to trust; None without TLS."""
+        self._certificates = certificates
         self._app = app
         self._host = host
         self._port = port
@@ -46,7 +53,8 @@ class Server:
             )
         host = _reached_at(self._host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self._port}{BASE_PATH}"
+        scheme = "http" if self._certificates is None else "https"
+        return f"{scheme}://{host}:{self._port}{BASE_PATH}"
 
     async def __aenter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -63,6 +71,7 @@ class Server:
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,
+                ssl_certfile=None if self._certificates is None else self._certificates.chain,
             )
         )
         thread = threading.Thread(
@@ -89,6 +98,8 @@ class Server:
             await anyio.to_thread.run_sync(thread.join)
         listener.close()
         self._running = None
+        if self._certificates is not None:
+            self._certificates.directory.cleanup()
 
 
 def _reached_at(host: str) -> str:

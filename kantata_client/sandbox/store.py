@@ -41,8 +41,8 @@ MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
 """Maximum number of listings, and of ids in all of them together."""
 
 
-MOST_ENCODED = 50_000
-"""Maximum number of records per envelope key whose JSON is cached."""
+MOST_ENCODED, MOST_VERSIONS = 50_000, 4
+"""Maximum number of records per envelope key whose JSON is cached, and of versions of each."""
 
 
 class _Collection:
@@ -53,7 +53,7 @@ class _Collection:
     def __init__(self) -> None:
         self.records: MutableMapping[str, Record] = {}
         self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
-        self.encoded: dict[str, msgspec.Raw] = {}
+        self.encoded: dict[str, dict[tuple[str, ...], msgspec.Raw]] = {}
 
     def put(self, record: Record) -> None:
         identity = record["id"]
@@ -386,15 +386,22 @@ class Store:
         }
         return shown | {"id": int(record["id"])} if model.numbered else shown
 
-    def encoded(self, key: str, identity: str) -> msgspec.Raw:
-        """`shown` as JSON, cached until the record is written."""
+    def encoded(self, key: str, identity: str, also: tuple[str, ...] = ()) -> msgspec.Raw:
+        """`shown` as JSON, with some hidden fields as well; cached until the record is written."""
         collection = self._collection(key)
-        raw = collection.encoded.get(identity)
+        versions = collection.encoded.get(identity)
+        raw = None if versions is None else versions.get(also)
         if raw is None:
-            raw = msgspec.Raw(msgspec.json.encode(self.shown(key, collection.records[identity])))
-            if len(collection.encoded) >= MOST_ENCODED:
-                del collection.encoded[next(iter(collection.encoded))]
-            collection.encoded[identity] = raw
+            record = collection.records[identity]
+            shown = self.shown(key, record) | {field: record.get(field) for field in also}
+            raw = msgspec.Raw(msgspec.json.encode(shown))
+            if versions is None:
+                if len(collection.encoded) >= MOST_ENCODED:
+                    del collection.encoded[next(iter(collection.encoded))]
+                versions = collection.encoded[identity] = {}
+            if len(versions) >= MOST_VERSIONS:
+                versions.clear()
+            versions[also] = raw
         return raw
 
     def remembered(self, query: object, search: Search) -> Sequence[str]:

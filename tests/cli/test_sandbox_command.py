@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import typer
+from rich.console import Console
 
-from kantata_client import Kantata
+from kantata_client import Kantata, NotFoundError
+from kantata_client.cli._request_table import table
 from kantata_client.cli._sandbox import _clock, _fault, warning
 
 if TYPE_CHECKING:
@@ -193,3 +199,45 @@ def test_now_sets_a_running_clock() -> None:
     clock = _clock(datetime(2027, 3, 4, 5, 6))  # noqa: DTZ001 - as typer gives it
     assert timedelta() <= clock() - datetime(2027, 3, 4, 5, 6, tzinfo=UTC) < timedelta(minutes=1)
     assert clock() <= clock()
+
+
+@pytest.mark.asyncio
+async def test_the_table_shows_the_latest_requests(kantata_sandbox) -> None:
+    async with kantata_sandbox.client() as kantata:
+        await kantata.users.me()
+        with suppress(NotFoundError):
+            await kantata.stories.get(1)
+    screen = Console(file=StringIO(), width=120)
+    screen.print(table(kantata_sandbox))
+    text = screen.file.getvalue()
+    assert "2 requests, 1 failed" in text
+    assert re.search(r"GET +│ /stories/1 +│ +│ 404", text)
+    assert kantata_sandbox.token not in text
+
+
+def test_tls_and_rate_are_options_of_the_command(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    options = ["--tls", "--ca-file", str(authority), "--rate", "1", "--seed", "empty", "--live"]
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, "sandbox", "--port", "0", *options]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().strip().partition("=")[2] for _ in range(3)]
+            url, token, file = lines
+            assert (url[:8], file) == ("https://", str(authority))
+            context = ssl.create_default_context(cafile=file)
+            headers = {"authorization": f"Bearer {token}"}
+            with httpx.Client(verify=context, headers=headers) as client:
+                statuses = [client.get(f"{url}/users/me").status_code for _ in range(4)]
+            assert statuses[0] == 200
+            assert 429 in statuses
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "429 GET /users/me" in errors  # without a terminal, --live prints lines
+    assert "Warning" not in errors
