@@ -73,6 +73,19 @@ def sandbox(
     ] = Path("kantata-sandbox-ca.pem"),
     live: Annotated[bool, typer.Option("--live", help="Show a table of the latest requests.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Print a line for each request.")] = False,
+    record: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Forward requests to this API instead, record them, and report where it differs from the sandbox.",
+        ),
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Answer from the file of --cassette instead of emulating.")
+    ] = False,
+    cassette: Annotated[Path, typer.Option(help="File of --record and --replay.")] = Path(
+        "kantata-cassette.jsonl"
+    ),
     control: Annotated[
         bool,
         typer.Option(
@@ -87,6 +100,9 @@ def sandbox(
     """
     faults = [_fault(text) for text in fault or ()]
     try:
+        if record is not None or replay:
+            anyio.run(_record, record, cassette, host, port)
+            return
         opened = _open(
             seed, token, lenient=lenient, persist=persist, clock=_clock(now or clock), entries=entries
         )
@@ -204,6 +220,25 @@ async def _serve(
             if show is not None:
                 tasks.start_soon(show, opened)
             await anyio.sleep_forever()
+
+
+async def _record(target: str | None, cassette: Path, host: str, port: int) -> None:
+    """Serve a recorder of `target`, or a replay of the cassette if there is no target."""
+    from kantata_client.sandbox import Sandbox, Server
+    from kantata_client.sandbox.recording import Recorder, Replay, load
+
+    recorder = None if target is None else Recorder(target, cassette, compare=Sandbox("empty"))
+    async with Server(recorder or Replay(load(cassette)), "", host, port) as server:
+        typer.echo(f"export KANTATA_BASE_URL={server.url}")
+        action = f"Recording {target} in" if recorder else "Replaying"
+        typer.echo(f"{action} {cassette} until Ctrl-C.", err=True)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_terminated, tasks.cancel_scope)
+                await anyio.sleep_forever()
+        finally:
+            for line in recorder.differences if recorder else ():
+                typer.echo(line, err=True)
 
 
 async def _until_terminated(scope: anyio.CancelScope) -> None:

@@ -132,6 +132,11 @@ def _fields(key: str) -> frozenset[str]:
     return frozenset({"id", *model.kinds, *model.optional, *references, *others})
 
 
+def known(key: str, field: str) -> bool:
+    """Whether the records under an envelope key may have a field."""
+    return field in _fields(key)
+
+
 def _unknown_fields(key: str, record: Mapping[str, Any], label: str) -> list[str]:
     allowed = _fields(key)
     errors: list[str] = []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import typer
+from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from kantata_client import Kantata, NotFoundError
@@ -207,9 +208,9 @@ async def test_the_table_shows_the_latest_requests(kantata_sandbox) -> None:
         await kantata.users.me()
         with suppress(NotFoundError):
             await kantata.stories.get(1)
-    screen = Console(file=StringIO(), width=120)
-    screen.print(table(kantata_sandbox))
-    text = screen.file.getvalue()
+    output = StringIO()
+    Console(file=output, width=120).print(table(kantata_sandbox))
+    text = output.getvalue()
     assert "2 requests, 1 failed" in text
     assert re.search(r"GET +│ /stories/1 +│ +│ 404", text)
     assert kantata_sandbox.token not in text
@@ -241,3 +242,40 @@ def test_tls_and_rate_are_options_of_the_command(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "429 GET /users/me" in errors  # without a terminal, --live prints lines
     assert "Warning" not in errors
+
+
+def test_a_service_is_recorded_and_replayed(kantata_sandbox, tmp_path: Path) -> None:
+    cassette = tmp_path / "cassette.jsonl"
+    program = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        PROGRAM,
+        "sandbox",
+        "--port",
+        "0",
+        "--cassette",
+        str(cassette),
+    ]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(kantata_sandbox.serve()) as service,
+    ):
+        for options, token in (["--record", service.url], service.token), (["--replay"], "another-token"):
+            command = [*program, *options]
+            with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+                try:
+                    assert process.stdout is not None
+                    url = process.stdout.readline().strip().partition("=")[2]
+                    assert asyncio.run(workspaces(url, token)) == 40
+                    process.send_signal(signal.SIGTERM)
+                    _, errors = process.communicate(timeout=20)
+                finally:
+                    process.kill()
+            assert process.returncode == 0, errors
+            assert "Warning" not in errors
+        assert service.token not in cassette.read_text()
+    assert len(kantata_sandbox.requests) == 1
