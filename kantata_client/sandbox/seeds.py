@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client import models
 from kantata_client.errors import UsageError
-from kantata_client.sandbox import schema
+from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.relations import blank, singular
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ _FREE = frozenset({"settings"})
 
 @cache
 def keys() -> frozenset[str]:
-    """The envelope keys of the contract."""
+    """The envelope keys of the contract, and the resources of which it has plain objects."""
     operations = schema.OPERATIONS.values()
-    return frozenset({*models.KEYS, *(operation.key for operation in operations if operation.key)})
+    plain = {resource.key for resource in registry.declared()}
+    return frozenset({*models.KEYS, *(operation.key for operation in operations if operation.key), *plain})
 
 
 def read(path: str | Path) -> dict[str, list[dict[str, Any]]]:
