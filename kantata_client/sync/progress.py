@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import attrs
@@ -64,6 +65,8 @@ class Progress:
             rows: Records of a list after which a run leaves the rest to the next run, if the list can be continued; `None`
                 reads all lists to their end.
         """
+        self.began = datetime.now(UTC)
+        """Start of the sync, by this machine's clock."""
         self.lists: dict[str, ListProgress] = {}
         self.drift = ""
         """Differences between the service and the contract, as a table in text."""

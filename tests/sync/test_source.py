@@ -13,7 +13,8 @@ from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress, kantata_source
 from kantata_client.sync.catalog import lists
-from tests.sync.account import Target, change_entries, differences, shorten
+from kantata_client.sync.job import Plan, pipeline_of, run
+from tests.sync.account import Target, change_entries, differences, differences_in, shorten, table_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,6 +240,21 @@ def test_stopped_run_keeps_rows_and_the_next_run_continues(target: Target, sandb
     assert second.for_list("time_entries").rows <= ENTRIES - saved + 8 * 400
     assert not differences(target, sandbox, "time_entries", ENTRY)
     assert not differences(target, sandbox, "stories", STORY)
+
+
+def test_sync_that_continues_another_has_the_changes_in_between(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Records that the first sync read, and that changed before the second one began."""
+    plan = Plan(str(tmp_path / "account.duckdb"), resources=("time_entries",))
+    first = Progress(rows=600)
+    pipeline_of(plan).run(
+        kantata_source(resources=["time_entries"], client=sandbox.client, progress=first, **NOW)
+    )
+    assert first.for_list("time_entries").status == "partial"
+    read = table_in(tmp_path / "account.duckdb", "main", "time_entries")
+    for identity in list(read)[::7]:
+        sandbox.store.change("time_entries", identity, notes=f"changed {identity}")
+    assert run(plan, Progress(), sandbox.client).status == "done"
+    assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "time_entries", ENTRY)
 
 
 def test_lists_read_by_parent_and_by_type(target: Target, sandbox: Sandbox) -> None:
