@@ -24,6 +24,8 @@ _LONGEST_CALM = 14.0
 """Longest calm in seconds, unless windows or a low limit need a longer one. A raised limit has to be found within 20 s."""
 _REFUSALS = 0.012
 """The share of requests that may get a 429: the more 429s a run has, the longer the calm lasts."""
+_LONG_WINDOW = 30.0
+"""Seconds from which on the number of 429s no longer lengthens the calm."""
 _DOUBLING = 2.0
 """Seconds in which the pace doubles while nothing but the accepted requests is known about the limit."""
 _GROWTH = 3.5
@@ -280,7 +282,9 @@ class Limit(Pace):
         if not self._window:
             return calm if self._low else max(calm, min(affordable, _LONGEST_CALM))
         window = self._window[1]
-        return max(calm, 0.8 * window, min(affordable, 8 * window))
+        # A raised limit has to be found within two windows. Of a long window a few 429s are a small share anyway.
+        longest = 8 * window if window < _LONG_WINDOW else 0.0
+        return max(calm, 0.8 * window, min(affordable, longest))
 
     def _paced(self) -> float:
         window = self._window[1] if self._window else 0.0
