@@ -39,3 +39,12 @@ def test_contributing_names_files_that_exist() -> None:
     named = [part for part in parts if part.split("/")[0] in {path.name for path in ROOT.iterdir()}]
     assert len(named) > 20
     assert [part for part in named if not (ROOT / part).exists() and part != "benchmarks/out/"] == []
+
+
+def test_readme_lists_every_extra_and_every_page() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    assert [extra for extra in extras if f"| `{extra}` |" not in text] == []
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert [page for page in pages if f"docs/{page}" not in text] == []
