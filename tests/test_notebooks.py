@@ -45,9 +45,15 @@ ARGUMENTS = {"kantata", "kantata_sandbox"}
 
 
 def cells(page: Path) -> Iterator[str]:
-    """The blocks of a page, with `await` instead of `asyncio.run`, and calls of the functions that they define."""
+    """The blocks of a page, with `await` instead of `asyncio.run`, and calls of the functions that they define.
+
+    A block whose functions call `asyncio.run` themselves runs in a thread, where no event loop is running.
+    """
     for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-        code = re.sub(r"asyncio\.run\((\w+\([^()]*\))\)", r"await \1", block[1])
+        code = re.sub(r"^asyncio\.run\((\w+\([^()]*\))\)", r"await \1", block[1], flags=re.MULTILINE)
+        if "asyncio.run(" in code:
+            yield f"import asyncio\nawait asyncio.to_thread(exec, {code!r}, {{}})"
+            continue
         yield code
         if "await main(" not in code and ".run(" not in code:
             for node in ast.parse(code).body:
