@@ -316,7 +316,7 @@ def drop_association(contract: Json, chance: random.Random) -> Mutation:
     lines = include["description"].split("\n")
     lines.pop(chance.randrange(1, len(lines)))
     include["description"] = "\n".join(lines)
-    return _mutation(where, "value removed")
+    return _mutation(where, "association removed", "value removed")
 
 
 def add_association(contract: Json, chance: random.Random) -> Mutation:
@@ -327,7 +327,7 @@ def add_association(contract: Json, chance: random.Random) -> Mutation:
     include["description"] += f"\n- `{name}` ({kind})" + chance.choice(
         ["", ".", " - the reader. Referenced by `reader_id`.", ". Found in the `users` top-level key."]
     )
-    return _mutation(name, "value added")
+    return _mutation(name, "association added", "value added")
 
 
 def formal_include(contract: Json, chance: random.Random) -> Mutation:
