@@ -195,6 +195,15 @@ async def test_the_lines_of_an_invoice_are_replaced(api: API) -> None:
     await api.put(path, {"invoice": {"time_entry_ids": [int(taken["id"])]}}, status=422)
 
 
+async def test_lines_written_back_leave_the_balance_of_a_paid_invoice(api: API) -> None:
+    store = api.sandbox.store
+    paid = next(row for row in store.all("invoices") if row["status"] == "accepted payment")
+    lines = [int(identity) for identity in store.find("time_entries", "invoice_id", paid["id"])]
+    assert lines
+    await api.put(f"/invoices/{paid['id']}", {"invoice": {"time_entry_ids": lines}})
+    assert (store.get("invoices", paid["id"]) or {})["balance_in_cents"] == 0
+
+
 async def test_answers_choose_among_the_choices_of_their_question(api: API) -> None:
     choices = [{"label": "Good"}, {"label": "Bad"}]
     question = {"text": "How was it?", "question_type": "single", "choices": choices}

@@ -58,7 +58,10 @@ def _relist(key: str, field: str) -> Act:
                 raise Refusal(422, invalid(field, f"names no record of {key}: {line}."))
             if row.get("invoice_id") not in (None, identity):
                 raise Refusal(422, invalid(field, f"is on an invoice already: {line}."))
-        for row in store.where(key, "invoice_id", identity):
+        present = list(store.where(key, "invoice_id", identity))
+        if {row["id"] for row in present} == set(named):
+            return  # the balance, from which payments have been deducted, stays as it is
+        for row in present:
             if row["id"] not in named:
                 store.change(key, row["id"], invoice_id=None, is_invoiced=False)
         for line in named:
