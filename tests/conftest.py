@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import loopback
+from tests.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_httpx import HTTPXMock
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,3 +70,9 @@ def shared() -> Iterator[loopback.Shared]:
     server = loopback.Shared()
     with loopback.served(server) as server.url:
         yield server
+
+
+@pytest.fixture
+def recorder(httpx_mock: HTTPXMock) -> Recorder:
+    """A service that records the requests of `recorder.client()`."""
+    return Recorder(httpx_mock)

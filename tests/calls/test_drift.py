@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
 
 from kantata_client import Kantata, MalformedResponseError, Model, Operation, UsageError, models
 from tests.contract.contract import class_name, contract
+
+if TYPE_CHECKING:
+    from tests.recorder import Recorder
 
 CLASSES: dict[str, type[Model]] = {name: getattr(models, name) for name in models.MODULES}
 OnDrift = Literal["warn", "raise", "ignore"]
@@ -277,10 +280,9 @@ async def test_samples_find_drift_that_begins_later() -> None:
 
 
 @pytest.mark.asyncio
-async def test_plain_object_is_checked_in_every_response() -> None:
-    body = {"download_url": "https://cdn.invalid/1", "unheard_of": 1}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
-    kantata = Kantata("secret", transport=transport, on_drift="warn")
+async def test_plain_object_is_checked_in_every_response(recorder: Recorder) -> None:
+    recorder.answer = {"download_url": "https://cdn.invalid/1", "unheard_of": 1}
+    kantata = recorder.client(on_drift="warn")
     for _ in range(5):
         await kantata.exports.download_url(1)
     (row,) = kantata.drift

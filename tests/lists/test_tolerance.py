@@ -17,6 +17,8 @@ from kantata_client.models import Story
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.recorder import Recorder
+
 pytestmark = pytest.mark.anyio
 
 
@@ -154,27 +156,24 @@ async def test_a_progress_hook_that_fails_is_logged(caplog: pytest.LogCaptureFix
     ] * 2
 
 
-async def test_sideload_that_is_not_a_map_is_drift() -> None:
+async def test_sideload_that_is_not_a_map_is_drift(recorder: Recorder) -> None:
     body = {
         "count": 1,
         "results": [{"key": "stories", "id": "1"}],
         "stories": {"1": {"id": "1", "assignee_ids": ["2"]}},
     }
     for users in (None, [], 7):
-        content = json.dumps({**body, "users": users}).encode()
-        transport = httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content))
-        async with Kantata("secret", transport=transport) as kantata:
+        recorder.answer = {**body, "users": users}
+        async with recorder.client() as kantata:
             (story,) = await kantata.stories.list(include=["assignees"]).collect()
             assert story.assignees == []
             assert [row.field for row in kantata.drift] == ["users"]
 
 
-async def test_on_drift_raise_raises_for_every_response() -> None:
-    content = json.dumps(
-        {"count": 1, "results": [{"key": "stories", "id": "1"}], "stories": {"1": {"id": "1", "title": 7}}}
-    ).encode()
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
-    async with Kantata("secret", transport=transport, on_drift="raise") as kantata:
+async def test_on_drift_raise_raises_for_every_response(recorder: Recorder) -> None:
+    stories = {"1": {"id": "1", "title": 7}}
+    recorder.answer = {"count": 1, "results": [{"key": "stories", "id": "1"}], "stories": stories}
+    async with recorder.client(on_drift="raise") as kantata:
         for client in (kantata, kantata, kantata.with_token("other")):
             with pytest.raises(MalformedResponseError, match=r"Story\.title"):
                 await client.stories.list().collect()
@@ -203,15 +202,14 @@ async def test_values_without_a_json_form_are_rejected(value: Any) -> None:
     assert listing.queries == []
 
 
-async def test_replace_keeps_extra_fields_and_associations() -> None:
-    body = {
+async def test_replace_keeps_extra_fields_and_associations(recorder: Recorder) -> None:
+    recorder.answer = {
         "count": 1,
         "results": [{"key": "stories", "id": "1"}],
         "stories": {"1": {"id": "1", "workspace_id": "2", "new": 1, "due_date": "2026-01-05"}},
         "workspaces": {"2": {"id": "2", "title": "W"}},
     }
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
-    async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
+    async with recorder.client(on_drift="ignore") as kantata:
         story = await kantata.stories.get(1, include=["workspace"])
     changed = story.replace(title="Kick-off", due_date=None)
     assert changed.to_dict() == {
@@ -228,15 +226,14 @@ async def test_replace_keeps_extra_fields_and_associations() -> None:
         story.replace(titel="x")
 
 
-async def test_invalid_counts_are_ignored() -> None:
-    body = {
+async def test_invalid_counts_are_ignored(recorder: Recorder) -> None:
+    recorder.answer = {
         "count": -2_147_483_648,
         "meta": {"page_size": -2_147_483_648},
         "results": [{"key": "stories", "id": "1"}],
         "stories": {"1": {"id": "1"}},
     }
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
-    async with Kantata("secret", transport=transport, on_drift="ignore") as kantata:
+    async with recorder.client(on_drift="ignore") as kantata:
         assert await numbers(kantata.stories.list(page=2)) == [1]
 
 
