@@ -46,15 +46,15 @@ class UnassignedError(MalformedResponseError):
 def in_order(sent: Sequence[Mapping[str, Any]], received: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the received objects can be those of the sent items, one by one.
 
-    Fields that objects repeat are compared. A service may change a value that it stores (round it, shorten it), which is no
-    sign of another order: then the other fields have to tell the items apart.
+    Fields that the objects repeat are compared. A service may change a value when it stores it (round it, shorten it). That
+    alone does not mean another order, so the other fields have to tell the items apart.
 
     Args:
         sent: The items, as they were sent.
         received: As many objects, as they were received.
 
     Returns:
-        False if the order differs, or can't be told.
+        False if the order differs, or cannot be determined.
     """
     changed: list[list[_Value]] = []
     repeated: list[list[_Value]] = []

@@ -251,17 +251,17 @@ class OAuthApp:
         """
         form = Secrets({"token": token.access_token if isinstance(token, Token) else token})
         del token
-        told = decoded(await self._post(self.endpoints.introspect, form), "The introspection endpoint")
-        active = told.get("active")
+        document = decoded(await self._post(self.endpoints.introspect, form), "The introspection endpoint")
+        active = document.get("active")
         if not isinstance(active, bool):
             raise OAuthError(
                 "The introspection endpoint's answer does not say whether the token is active: check the endpoint's address."
             )
-        user = told.get("username") or told.get("sub")
-        client_id, expires = told.get("client_id"), told.get("exp")
+        user = document.get("username") or document.get("sub")
+        client_id, expires = document.get("client_id"), document.get("exp")
         return Introspection(
             active,
-            tuple(str(told.get("scope") or "").split()),
+            tuple(str(document.get("scope") or "").split()),
             None if client_id is None else str(client_id),
             float(expires) if isinstance(expires, (int, float)) else None,
             None if user is None else str(user),
@@ -279,9 +279,9 @@ class OAuthApp:
             KantataConnectionError: The server could not be reached.
         """
         request = Request("GET", secured(url, "discovery document's address"), operation="OAuth")
-        told = decoded(await self._wire(url).send(request), "The discovery document")
+        document = decoded(await self._wire(url).send(request), "The discovery document")
         names = ("authorization_endpoint", "token_endpoint", "revocation_endpoint", "introspection_endpoint")
-        found = [told.get(name) for name in names]
+        found = [document.get(name) for name in names]
         if not all(isinstance(endpoint, str) for endpoint in found[:2]):
             raise OAuthError(
                 "The discovery document lacks the authorization or token endpoint: check its address."
@@ -290,7 +290,7 @@ class OAuthApp:
             address if isinstance(address, str) else known
             for address, known in zip(found, attrs.astuple(self.endpoints), strict=True)
         )
-        endpoints, issuer = Endpoints(*addresses), told.get("issuer")
+        endpoints, issuer = Endpoints(*addresses), document.get("issuer")
         _check(endpoints)
         _check_origins(url, endpoints, issuer)
         self.endpoints = endpoints
@@ -430,12 +430,16 @@ def _code(
 
 def _token(response: Response, asked: tuple[str, ...]) -> Token:
     """The token in an answer of the token endpoint."""
-    told = decoded(response, "The token endpoint")
-    access, refresh, kind = told.secret("access_token"), told.secret("refresh_token"), told.get("token_type")
+    document = decoded(response, "The token endpoint")
+    access, refresh, kind = (
+        document.secret("access_token"),
+        document.secret("refresh_token"),
+        document.get("token_type"),
+    )
     if access is None:
-        if told.get("error"):
-            raise refusal(str(told.get("error")), None)
-        names = ", ".join(told.names())[:200] or "nothing"
+        if document.get("error"):
+            raise refusal(str(document.get("error")), None)
+        names = ", ".join(document.names())[:200] or "nothing"
         raise OAuthError(
             f"The token endpoint's answer has no access_token, only {names}: check the endpoint's address."
         )
@@ -444,7 +448,7 @@ def _token(response: Response, asked: tuple[str, ...]) -> Token:
             "The token endpoint issued a token whose type is not bearer, which Kantata's API requires: check the "
             "endpoint's address."
         )
-    scope, lasts, now = told.get("scope"), told.get("expires_in"), time.time()
+    scope, lasts, now = document.get("scope"), document.get("expires_in"), time.time()
     try:
         seconds = 0.0 if lasts is None else float(lasts)
     except (TypeError, ValueError, OverflowError):

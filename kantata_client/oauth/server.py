@@ -79,11 +79,11 @@ class Wire(Transport):
             )
         content = _redacted(outcome.content, request)
         path = request.path_below(self.base_url)
-        told = error_from_response(outcome.status, outcome.headers, content, request.method, path)
+        refused = error_from_response(outcome.status, outcome.headers, content, request.method, path)
         code = _code(content)
         if code is None and outcome.status not in (400, 401, 403):
-            return OAuthError(str(told))
-        what = "; ".join(str(detail) for detail in told.errors) or "no explanation was given"
+            return OAuthError(str(refused))
+        what = "; ".join(str(detail) for detail in refused.errors) or "no explanation was given"
         named = f", {visible(code[:80])}" if code else ""
         message = f"{request.method} {path} was refused ({outcome.status}{named}): "
         advice = _ADVICE.get(code or "", "Check the application's id, secret and redirect URI.")
@@ -109,8 +109,10 @@ def decoded(response: Response, what: str) -> Secrets:
 def refusal(code: str, description: str | None) -> OAuthError:
     """The error for a refusal that the callback reports, such as `access_denied`."""
     advice = _ADVICE.get(code, "Start the sign-in again, or check how the application is registered.")
-    told = f": {visible(description[:300]).rstrip('.')}" if description else ""
-    return OAuthError(f"The authorization server refused ({visible(code[:80])}){told}. {advice}", error=code)
+    explanation = f": {visible(description[:300]).rstrip('.')}" if description else ""
+    return OAuthError(
+        f"The authorization server refused ({visible(code[:80])}){explanation}. {advice}", error=code
+    )
 
 
 def secured(url: str, what: str) -> str:

@@ -42,7 +42,7 @@ def offline() -> OAuthApp:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("code=c&state=other", "does not belong to this sign-in"),
         ("code=c", "does not belong to this sign-in"),
@@ -56,13 +56,13 @@ def offline() -> OAuthApp:
         ("", "does not belong to this sign-in"),
     ],
 )
-async def test_invalid_callbacks_are_rejected(query: str, told: str) -> None:
+async def test_invalid_callbacks_are_rejected(query: str, expected: str) -> None:
     app = offline()
     request = app.authorization_url()
     error = await stored_after(app, f"{REDIRECT}?{query.format(state=request.state)}", request)
-    assert told in str(error)
+    assert expected in str(error)
     assert request.state not in str(error)
-    assert error.error == ("access_denied" if "No thanks" in told else None)
+    assert error.error == ("access_denied" if "No thanks" in expected else None)
 
 
 @pytest.mark.anyio
@@ -95,7 +95,7 @@ async def test_a_callback_without_a_query_and_an_empty_code_are_rejected() -> No
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("status", "kind", "body", "told"),
+    ("status", "kind", "body", "expected"),
     [
         (200, "text/html", "<title>Please log in</title>", "text/html instead of a JSON object"),
         (200, "application/json", '["access_token"]', "instead of a JSON object"),
@@ -115,7 +115,7 @@ async def test_a_callback_without_a_query_and_an_empty_code_are_rejected() -> No
     ],
 )
 async def test_invalid_responses_of_the_token_endpoint_are_rejected(
-    shared: Shared, status: int, kind: str, body: str, told: str
+    shared: Shared, status: int, kind: str, body: str, expected: str
 ) -> None:
     seen: list[bytes] = []
 
@@ -127,7 +127,7 @@ async def test_invalid_responses_of_the_token_endpoint_are_rejected(
     async with OAuthApp("app-1", "planted", REDIRECT, endpoints=Endpoints.at(shared.url)) as app:
         request = app.authorization_url()
         error = await stored_after(app, f"{REDIRECT}?code=c&state={request.state}", request)
-    assert told in str(error)
+    assert expected in str(error)
     assert len(seen) == 1  # a code is good for one attempt
 
 
@@ -137,8 +137,8 @@ async def test_secrets_that_a_server_repeats_are_redacted(shared: Shared) -> Non
 
     async def token(request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
-        told = f"{secret} {form['code']} {form['code_verifier']} {request.headers.get('authorization')}"
-        return Response(json.dumps({"error": "invalid_grant", "error_description": told}), 400)
+        echoed = f"{secret} {form['code']} {form['code_verifier']} {request.headers.get('authorization')}"
+        return Response(json.dumps({"error": "invalid_grant", "error_description": echoed}), 400)
 
     shared.app = Starlette(routes=[Route("/oauth/token", token, methods=["POST"])])
     async with OAuthApp("app-1", secret, REDIRECT, endpoints=Endpoints.at(shared.url)) as app:

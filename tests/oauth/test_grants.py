@@ -67,10 +67,10 @@ async def test_sign_in_use_refresh_introspect_and_revoke(place: Place, authentic
 
         async with Kantata(token.access_token, base_url=f"{place.url}/api/v1") as kantata:
             assert (await kantata.users.me()).full_name
-        told = await app.introspect(token)
-        assert told.active
-        assert told.client_id == place.client
-        assert told.scopes == SCOPES
+        introspection = await app.introspect(token)
+        assert introspection.active
+        assert introspection.client_id == place.client
+        assert introspection.scopes == SCOPES
 
         fresh = await app.refresh(token)
         assert fresh.access_token != token.access_token

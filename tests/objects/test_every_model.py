@@ -178,10 +178,10 @@ async def test_evolve_changes_a_copy() -> None:
 
 @pytest.mark.anyio
 async def test_asdict_has_the_converted_values() -> None:
-    told = attrs.asdict(await story())
-    assert told["due_date"] == date(2026, 3, 4)
-    assert told["weight"] is told["position"] is None
-    assert tuple(told) == models.Story.FIELDS
+    received = attrs.asdict(await story())
+    assert received["due_date"] == date(2026, 3, 4)
+    assert received["weight"] is received["position"] is None
+    assert tuple(received) == models.Story.FIELDS
 
 
 @pytest.mark.anyio

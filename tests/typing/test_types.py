@@ -33,12 +33,12 @@ def diagnostics() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_unexpected(name: str) -> None:
-    told = [
+    reported = [
         f"{name}:{each['range']['start']['line'] + 1}: {each['message']} ({each.get('rule')})"
         for each in diagnostics()
         if Path(each["file"]).name == name and each["severity"] in ("error", "warning")
     ]
-    assert not told, "\n".join(told)
+    assert not reported, "\n".join(reported)
 
 
 def test_every_wrong_call_says_what_it_hides() -> None:
