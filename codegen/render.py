@@ -166,14 +166,14 @@ def check(text: str) -> None:
         for node, name in bound:
             if name in seen:
                 line = text.splitlines()[node.lineno - 1]
-                raise SyntaxError(f"{name!r} is there a second time", ("", node.lineno, None, line))
+                raise SyntaxError(f"{name!r} is defined twice", ("", node.lineno, None, line))
             seen.add(name)
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
     match statement:
         case ast.FunctionDef(decorator_list=[ast.Name(id="overload")]):
-            pass  # more signatures of the function below
+            return  # another signature of the function that follows, which yields the name
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
         case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):

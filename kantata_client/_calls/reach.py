@@ -79,7 +79,7 @@ class Requested:
 
     def is_result(self, model: Model) -> bool:
         """Whether the object is one of the results, not sideloaded."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: `Envelope` and `Reach` define it
 
 
 class Cell:

@@ -53,7 +53,7 @@ class Association(_Property):
 
     def _reader(self, ids: str, key: str | None) -> Callable[[Model], Any]:
         """The function that reads the association of an object, given the arguments of `__init__`."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: `One`, `Many` and `Polymorphic` define it
 
     def _requested(self, model: Model) -> bool:
         """Whether the request included it, or the object's own field says that there is no such object."""

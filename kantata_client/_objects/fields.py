@@ -86,7 +86,7 @@ class ConvertedField:
 
     def _read(self, value: Any, model: Model) -> Any:
         """The value converted to the field's type, or unchanged if it has an unexpected form."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind of field defines it
 
 
 class _Moment(ConvertedField):

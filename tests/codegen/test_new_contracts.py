@@ -532,11 +532,11 @@ def test_names_the_line_of_a_mistake_in_a_template(
     ("text", "message"),
     [
         ("def f(a, a): pass", "duplicate argument"),
-        ("class A:\n    def f(self): pass\n    async def f(self): pass", "'f' is there a second time"),
-        ("from m import Book\nBook = 1", "'Book' is there a second time"),
-        ("if X:\n    from m import Book\nclass Book: pass", "'Book' is there a second time"),
-        ("class A:\n    x: int = 1\n    x: str = ''", "'x' is there a second time"),
-        ("X = {'a': 1, 'a': 2}", "'a' is there a second time"),
+        ("class A:\n    def f(self): pass\n    async def f(self): pass", "'f' is defined twice"),
+        ("from m import Book\nBook = 1", "'Book' is defined twice"),
+        ("if X:\n    from m import Book\nclass Book: pass", "'Book' is defined twice"),
+        ("class A:\n    x: int = 1\n    x: str = ''", "'x' is defined twice"),
+        ("X = {'a': 1, 'a': 2}", "'a' is defined twice"),
         ("def f(:", "invalid syntax"),
     ],
 )
