@@ -339,7 +339,6 @@ class SharedThrottle:
                 budget.share = limit.rate / max(entry.members, 1)
                 return result
         budget.entry = None
-        budget.events.extendleft(reversed(events))
         raise StoreUnavailableError("too many processes change the budget at once")
 
     def _replay(self, limit: Limit, event: _Event, now: float) -> None:

@@ -22,7 +22,7 @@ EPOCH = 1_800_000_000.0
 
 @attrs.define
 class FakeStore:
-    """Does in memory what Redis does; `races` is the share of writes before which another process wins."""
+    """Does in memory what Redis does."""
 
     clock: Callable[[], float]
     state: dict[str, tuple[str, str]] = attrs.field(factory=dict)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
+from kantata_client._http.shared_throttle import Entry, SharedThrottle
 from tests.http.shared_simulation import EPOCH, FakeStore, simulate_processes
 from tests.http.simulation import Bucket, Limiter, Windows
 
@@ -118,3 +121,34 @@ def test_state_of_an_unknown_version_is_replaced_only_by_its_reader() -> None:
     assert (first.now, first.written, first.members) == (EPOCH + 5.0, True, 1)
     late = store.exchange("general", "b", "", "b:1", "[]")
     assert (late.written, late.version, late.state, late.members) == (False, "a:1", "{}", 2)
+
+
+@attrs.define
+class ContendedStore(FakeStore):
+    """A store in which another process is faster `lost` times."""
+
+    lost: int = 0
+
+    def exchange(self, key: str, member: str, expected: str | None, version: str, state: str) -> Entry:
+        if self.lost and expected is not None:
+            self.lost -= 1
+            expected = "another version"
+        return super().exchange(key, member, expected, version, state)
+
+
+def test_event_is_kept_once_when_every_update_is_lost() -> None:
+    throttle = SharedThrottle(
+        ContendedStore(lambda: 5.0, lost=1_000),
+        "test",
+        first=20.0,
+        slowest=0.05,
+        fastest=1e9,
+        memory=600.0,
+        clock=lambda: 5.0,
+        sleep=asyncio.sleep,
+        in_thread=asyncio.to_thread,
+        submit=lambda function: function(),
+    )
+    throttle.limited("GET /stories", False, None, 0.1)
+    budget = throttle._budget("GET /stories", False)  # pyright: ignore[reportPrivateUsage]
+    assert [event.accepted for event in budget.events] == [False]
