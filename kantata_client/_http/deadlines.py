@@ -9,7 +9,7 @@ _RESOLUTION = 0.005
 
 
 class Deadline:
-    """The time limit of one task: wait for something `within` it, and `end` it."""
+    """The time limit of one task: `renew` it for each piece of an answer, and `end` it."""
 
     __slots__ = ("_cancelling", "_deadlines", "_late", "_read", "_task", "_total", "at", "expired", "renewed")
 

@@ -177,10 +177,10 @@ class Recorder:
             answer.status_code,
             _decoded(answer.content),
         )
+        self._write(exchange)
         if self._compare is not None:
             for line in await differences(exchange, self._compare):
                 self.differences.note(line)
-        self._write(exchange)
         kept = {
             name: answer.headers[name] for name in ("content-type", "x-request-id") if name in answer.headers
         }
@@ -302,8 +302,7 @@ def _learn(sandbox: Sandbox, answer: Mapping[str, Any]) -> None:
 def _compared(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[str]:
     yield from _keys("the envelope", theirs, ours)
     yield from _keys("`meta`", _object(theirs.get("meta")), _object(ours.get("meta")))
-    rows: list[list[Any]] = [answer.get("results") or [] for answer in (theirs, ours)]
-    results = [[f"{row['key']} {row['id']}" for row in part] for part in rows]
+    results = [_references(answer.get("results")) for answer in (theirs, ours)]
     common = set(results[0]) & set(results[1])
     if [row for row in results[0] if row in common] != [row for row in results[1] if row in common]:
         yield "the results are in a different order."
@@ -312,6 +311,12 @@ def _compared(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[str]:
         for identity in one.keys() & other.keys():
             yield from _keys(f"an object in `{key}`", _object(one[identity]), _object(other[identity]))
             yield from _types(key, _object(one[identity]), _object(other[identity]))
+
+
+def _references(results: Any) -> list[str]:
+    """The key and the id of each result; what is not a reference is left out."""
+    rows = cast("list[Any]", results) if isinstance(results, list) else []
+    return [f"{row['key']} {row['id']}" for row in map(_object, rows) if {"key", "id"} <= row.keys()]
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -75,6 +75,20 @@ def client(app: Any, token: str) -> Kantata:
     )
 
 
+@pytest.mark.parametrize("results", [[7, {"id": "1"}, None], {"stories": []}, None, "none"])
+async def test_a_malformed_envelope_is_forwarded_and_recorded(tmp_path: Path, results: Any) -> None:
+    def malformed(answer: dict[str, Any]) -> None:
+        answer["results"] = results
+
+    cassette = tmp_path / "service.jsonl"
+    record = recorder(Service(malformed), cassette)
+    headers = {"authorization": f"Bearer {SECRET}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=record), headers=headers) as http:
+        response = await http.get("http://127.0.0.1/api/v1/stories", params={"per_page": 2})
+    assert response.json()["results"] == results
+    assert [exchange.answer["results"] for exchange in load(cassette)] == [results]
+
+
 async def test_a_recording_is_redacted_and_replays(tmp_path: Path) -> None:
     service, cassette = Service(unchanged), tmp_path / "service.jsonl"
     record = recorder(service, cassette)
