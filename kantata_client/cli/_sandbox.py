@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -15,7 +17,8 @@ from kantata_client.cli._request_table import console, watch
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterable, Callable, Coroutine
+    from contextlib import AbstractContextManager
 
     from kantata_client.sandbox import RecordedRequest, Sandbox, Server
 
@@ -204,22 +207,23 @@ async def _serve(
     control: bool,
     show: Callable[[Sandbox], Coroutine[Any, Any, None]] | None,
 ) -> None:
-    async with server:
-        typer.echo(f"export KANTATA_BASE_URL={server.url}")
-        typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
-        if server.authority is not None:
-            typer.echo(f"export SSL_CERT_FILE={server.authority}")
-        open_to_all = warning(host, tls=server.authority is not None)
-        if open_to_all:
-            typer.echo(open_to_all, err=True)
-        if control or loopback(host):
-            typer.echo(f"Records and requests: {server.url.removesuffix('/api/v1')}/", err=True)
-        typer.echo("Serving until Ctrl-C.", err=True)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_terminated, tasks.cancel_scope)
-            if show is not None:
-                tasks.start_soon(show, opened)
-            await anyio.sleep_forever()
+    with _terminations() as terminations:
+        async with server:
+            typer.echo(f"export KANTATA_BASE_URL={server.url}")
+            typer.echo(f"export KANTATA_ACCESS_TOKEN={server.token}")
+            if server.authority is not None:
+                typer.echo(f"export SSL_CERT_FILE={server.authority}")
+            open_to_all = warning(host, tls=server.authority is not None)
+            if open_to_all:
+                typer.echo(open_to_all, err=True)
+            if control or loopback(host):
+                typer.echo(f"Records and requests: {server.url.removesuffix('/api/v1')}/", err=True)
+            typer.echo("Serving until Ctrl-C.", err=True)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_terminated, terminations, tasks.cancel_scope)
+                if show is not None:
+                    tasks.start_soon(show, opened)
+                await anyio.sleep_forever()
 
 
 async def _record(target: str | None, cassette: Path, host: str, port: int) -> None:
@@ -228,27 +232,35 @@ async def _record(target: str | None, cassette: Path, host: str, port: int) -> N
     from kantata_client.sandbox.recording import Recorder, Replay, load
 
     recorder = None if target is None else Recorder(target, cassette, compare=Sandbox("empty"))
-    async with Server(recorder or Replay(load(cassette)), "", host, port) as server:
-        typer.echo(f"export KANTATA_BASE_URL={server.url}")
-        action = f"Recording {target} in" if recorder else "Replaying"
-        typer.echo(f"{action} {cassette} until Ctrl-C.", err=True)
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_until_terminated, tasks.cancel_scope)
-                await anyio.sleep_forever()
-        finally:
-            for line in recorder.differences if recorder else ():
-                typer.echo(line, err=True)
+    with _terminations() as terminations:
+        async with Server(recorder or Replay(load(cassette)), "", host, port) as server:
+            typer.echo(f"export KANTATA_BASE_URL={server.url}")
+            action = f"Recording {target} in" if recorder else "Replaying"
+            typer.echo(f"{action} {cassette} until Ctrl-C.", err=True)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_until_terminated, terminations, tasks.cancel_scope)
+                    await anyio.sleep_forever()
+            finally:
+                for line in recorder.differences if recorder else ():
+                    typer.echo(line, err=True)
 
 
-async def _until_terminated(scope: anyio.CancelScope) -> None:
-    """Stop on SIGTERM, which containers get, as on Ctrl-C."""
-    if not hasattr(signal, "SIGTERM"):
+def _terminations() -> AbstractContextManager[AsyncIterable[object] | None]:
+    """Receive SIGTERM, which containers get. `None` on Windows, where no event loop receives signals.
+
+    Entered before the server listens: who has read its address may stop it at once.
+    """
+    return nullcontext() if sys.platform == "win32" else anyio.open_signal_receiver(signal.SIGTERM)
+
+
+async def _until_terminated(terminations: AsyncIterable[object] | None, scope: anyio.CancelScope) -> None:
+    """Stop on SIGTERM as on Ctrl-C."""
+    if terminations is None:
         return
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        async for _ in signals:
-            typer.echo("Stopped.", err=True)
-            scope.cancel()
+    async for _ in terminations:
+        typer.echo("Stopped.", err=True)
+        scope.cancel()
 
 
 async def _log(opened: Sandbox) -> None:

@@ -279,3 +279,33 @@ def test_a_service_is_recorded_and_replayed(kantata_sandbox, tmp_path: Path) -> 
             assert "Warning" not in errors
         assert service.token not in cassette.read_text()
     assert len(kantata_sandbox.requests) == 1
+
+
+TERMINATED_WHEN_IT_PRINTS_ITS_ADDRESS = f"""
+import os, signal, typer
+echo = typer.echo
+def terminate(text, **options):
+    echo(text, **options)
+    if text.startswith("export KANTATA_BASE_URL"):
+        os.kill(os.getpid(), signal.SIGTERM)
+typer.echo = terminate
+{PROGRAM}
+"""
+
+
+@pytest.mark.parametrize("options", [["--seed", "empty"], ["--record", "http://127.0.0.1:9/api/v1"]])
+def test_sigterm_stops_the_sandbox_as_soon_as_its_address_is_known(
+    options: list[str], tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        TERMINATED_WHEN_IT_PRINTS_ITS_ADDRESS,
+        "sandbox",
+        "--port",
+        "0",
+        *options,
+    ]
+    cassette = ["--cassette", str(tmp_path / "cassette.jsonl")] if "--record" in options else []
+    done = subprocess.run([*command, *cassette], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "Stopped.")
