@@ -93,9 +93,9 @@ def _lines(measured: Rounds) -> list[Line]:
 
     return [
         line("json.loads", "json.loads", "json.loads", None, to="json.loads"),
-        line("decode: all objects", "objects", "json.loads", 0.6, to="json.loads"),
+        line("decode: all results", "objects", "json.loads", 0.6, to="json.loads"),
         line("decode + every association", "associations", "json.loads", 0.75, to="json.loads"),
-        line("decode, keep all objects", "kept", "json.loads", None, to="json.loads"),
+        line("decode, keep all results", "kept", "json.loads", None, to="json.loads"),
         line("decode + associations + every date", "dates", "json.loads", 2.0, to="json.loads"),
         line("the same", "dates", "pydantic", 1.0, to="pydantic 2, validating"),
         line("pydantic 2, validating", "pydantic", "json.loads", None, to="json.loads"),

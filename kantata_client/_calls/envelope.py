@@ -18,12 +18,12 @@ from kantata_client._calls.parsing import parsed
 from kantata_client._calls.reach import (
     Cell,
     Reach,
+    Reachable,
     Requested,
     class_under,
     neighbours,
     operation_of,
     portable,
-    reached,
 )
 from kantata_client._objects.model import Model, wrap
 from kantata_client.errors import MalformedResponseError
@@ -65,7 +65,7 @@ class NotJSONError(MalformedResponseError):
 class Envelope(Requested):
     """The objects of one response by type and id."""
 
-    __slots__ = ("_alive", "_cells", "_keys", "_received", "_results", "models")
+    __slots__ = ("_alive", "_cells", "_in_use", "_keys", "_received", "_results", "models")
 
     def __init__(
         self, operation: Operation, requested: frozenset[str], received: Mapping[str, Mapping[str, Any]]
@@ -73,7 +73,8 @@ class Envelope(Requested):
         super().__init__(operation, requested)
         self._received = received
         self.models: dict[str, dict[str, Model]] = {}
-        """Envelope key → id → object, while the page is in use."""
+        """Envelope key → id → object, while the page is in use; without the keys of which no object was read yet."""
+        self._in_use = True
         self._results: frozenset[str] | Sequence[str] | None = None
         """The ids in `results`; `None` if the response has no sideloads."""
         self._cells: dict[tuple[str, str], Cell] = {}
@@ -85,20 +86,18 @@ class Envelope(Requested):
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (portable(self._operation), self._requested)
 
-    def make_models(self, cls: type[Model]) -> None:
-        """Make a model of each object of the response; those under the operation's own key get the class `cls`."""
-        operation = self._operation
-        for key, received in self._received.items():
-            model_class = cls if key == operation.key else class_under(key, operation.keys)
-            new = model_class.__new__
-            models_of_key = self.models[key] = {}
-            # This is `wrap`, without a function call for each object.
-            for identifier, own in received.items():
-                if type(own) is dict:
-                    model = new(model_class)
-                    model.__dict__ = own
-                    model.__envelope__ = self
-                    models_of_key[identifier] = model
+    def make_models(self, key: str, cls: type[Model]) -> dict[str, Model]:
+        """Make a model of each object under an envelope key: of the results at once, of sideloads when one is first read."""
+        models_of_key: dict[str, Model] = {}
+        new = cls.__new__
+        # This is `wrap`, without a function call for each object.
+        for identifier, own in self._received.get(key, _NOTHING).items():
+            if type(own) is dict:
+                model = new(cls)
+                model.__dict__ = own
+                model.__envelope__ = self
+                models_of_key[identifier] = model
+        return self.models.setdefault(key, models_of_key)  # another thread may have been first
 
     def set_results(self, ids: Sequence[str]) -> None:
         """Set the ids in `results`, by which results are told from sideloads."""
@@ -124,11 +123,16 @@ class Envelope(Requested):
     def find_all(self, key: str, identifiers: Iterable[Any]) -> list[Model]:
         """The objects with that envelope key and these ids; missing ones are left out."""
         found: list[Model] = []
-        models_of_key: Mapping[str, Model] = self.models.get(key, _NOTHING)
+        models_of_key: Mapping[str, Model] | None = self.models.get(key)
+        if models_of_key is None:
+            in_use = self._in_use and key in self._received
+            models_of_key = (
+                self.make_models(key, class_under(key, self._operation.keys)) if in_use else _NOTHING
+            )
         for identifier in identifiers:
             identifier = identifier if type(identifier) is str else str(identifier)
             model = models_of_key.get(identifier)
-            if model is None and not self.models:  # for a nested object whose page was garbage-collected
+            if model is None and not self._in_use:  # for a nested object whose page was garbage-collected
                 own = self._received.get(key, _NOTHING).get(identifier)
                 if type(own) is dict:
                     model_class = class_under(key, self._operation.keys)
@@ -145,21 +149,12 @@ class Envelope(Requested):
 
     def detached(self, model: Model) -> Envelope | Reach:
         """The envelope for an object, or a copy of it, that may outlive the page: with what its associations reach."""
-        return self._detached(model, {})
+        return self._detached(model, Reachable(self._neighbours_of))
 
-    def _detached(self, model: Model, known: dict[int, list[Neighbour]]) -> Envelope | Reach:
-        """As `detached`; `known` collects the neighbours of each object by the `id()` of what was received."""
+    def _detached(self, model: Model, reachable: Reachable) -> Envelope | Reach:
         if self._results is None:
             return self
-
-        def neighbours_of(cls: type[Model], received: dict[str, Any]) -> list[Neighbour]:
-            found = known.get(id(received))
-            if found is None:
-                found = neighbours(cls, received, self._received, self._operation.keys, self._cell)
-                known[id(received)] = found
-            return found
-
-        cells = reached(model, neighbours_of)
+        cells = reachable.of(model)
         is_result = self.is_result(model)
         ids = cast("frozenset[str]", self._results)  # `is_result` has converted it
         results = {each for each in cells.get(str(self._operation.key), ()) if each in ids}
@@ -169,19 +164,23 @@ class Envelope(Requested):
         own = None if key is None else self._cell(*key)
         return Reach(self._operation, self._requested, cells, frozenset(results), own)
 
+    def _neighbours_of(self, cls: type[Model], received: dict[str, Any]) -> list[Neighbour]:
+        return neighbours(cls, received, self._received, self._operation.keys, self._cell)
+
     def adopt(self, model: Model) -> None:
         """Do nothing: without sideloads, nothing refers to the unpickled object."""
 
     def release(self) -> None:
         """Drop all objects. Those that are still referenced elsewhere keep what their associations reach."""
-        if not self.models:
+        if not self._in_use:
             return
+        self._in_use = False
         alive = _referenced(self.models, _UNREFERENCED)
         self.models = {}
         self._alive = {id(model.__dict__): ref(model) for model in alive}
-        known: dict[int, list[Neighbour]] = {}
+        reachable = Reachable(self._neighbours_of)
         for model in alive:
-            model.__envelope__ = self._detached(model, known)
+            model.__envelope__ = self._detached(model, reachable)
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
         """The cell of an object, always the same one."""
@@ -190,7 +189,7 @@ class Envelope(Requested):
             received: Any = self._received.get(key, _NOTHING).get(identifier)
             if type(received) is not dict:
                 return None
-            model = self.models.get(key, _NOTHING).get(identifier)
+            model = self.find(key, identifier) if self._in_use else None
             weak = self._alive.get(id(cast("object", received))) if model is None else ref(model)
             cell = self._cells[key, identifier] = Cell(cast("dict[str, Any]", received), weak)
         return cell
@@ -385,10 +384,9 @@ def _results(
             except KeyError:
                 pass
         envelope = Envelope(operation, requested, received)
-    envelope.make_models(cls)
+    models_of_key = envelope.make_models(own_key, cls)
     envelope.set_results(ids)
     if keys == {own_key}:
-        models_of_key = envelope.models.get(own_key, _NOTHING)
         try:
             return [models_of_key[each] for each in ids], ids, [], envelope
         except KeyError:
@@ -397,7 +395,7 @@ def _results(
     identities: list[Any] = []
     missing: list[Any] = []
     for reference, identifier in zip(references, ids, strict=True):
-        model = envelope.models.get(reference["key"], _NOTHING).get(identifier)
+        model = envelope.find(reference["key"], identifier)
         if model is None:
             missing.append(reference)
         else:

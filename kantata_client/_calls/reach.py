@@ -144,7 +144,7 @@ class Reach(Requested):
         if model is None:
             model = wrap(class_under(key, self._operation.keys), cell.received, None)
             cell.model = ref(model)
-            cells = reached(model, self._neighbours_of)
+            cells = Reachable(self._neighbours_of).of(model)
             model.__envelope__ = Reach(self._operation, self._requested, cells, self._results, cell)
         return model
 
@@ -221,26 +221,63 @@ def _references(model_class: type[Model], received: Mapping[str, Any]) -> Iterat
             yield association.key, value
 
 
-def reached(
-    model: Model, neighbours_of: Callable[[type[Model], dict[str, Any]], list[Neighbour]]
-) -> dict[str, dict[str, Cell]]:
-    """The cells of all objects that an object's associations lead to, by envelope key and id.
+class Reachable:
+    """Finds what the associations of objects of one response lead to."""
 
-    Args:
-        model: The object to start from. It is included only if one of the others refers to it.
-        neighbours_of: The neighbours of an object, by its class and what was received.
-    """
-    found: dict[str, dict[str, Cell]] = {}
-    waiting: list[tuple[type[Model], dict[str, Any]]] = [(type(model), model.__dict__)]
-    while waiting:
-        for key, identifier, cell, cls in neighbours_of(*waiting.pop()):
-            cells = found.get(key)
-            if cells is None:
-                cells = found[key] = {}
-            if identifier not in cells:
+    __slots__ = ("_found", "_neighbours", "_neighbours_of")
+
+    def __init__(self, neighbours_of: Callable[[type[Model], dict[str, Any]], list[Neighbour]]) -> None:
+        self._neighbours_of = neighbours_of
+        """Returns the neighbours of an object, by its class and what was received."""
+        self._neighbours: dict[int, list[Neighbour]] = {}
+        """`id()` of a received object → its neighbours."""
+        self._found: dict[int, dict[str, dict[str, Cell]]] = {}
+        """`id()` of a received object → what `of` has returned for it."""
+
+    def of(self, model: Model) -> dict[str, dict[str, Cell]]:
+        """The cells of all objects that an object's associations lead to, by envelope key and id.
+
+        The object itself is included only if one of the others refers to it. Objects that lead to each other, such as a
+        story and its sub-stories, share the result.
+        """
+        own = model.__dict__
+        found: dict[str, dict[str, Cell]] = {}
+        waiting: list[tuple[type[Model], dict[str, Any]]] = [(type(model), own)]
+        while waiting:
+            for key, identifier, cell, cls in self._near(*waiting.pop()):
+                cells = found.get(key)
+                if cells is None:
+                    cells = found[key] = {}
+                if identifier in cells:
+                    continue
                 cells[identifier] = cell
-                waiting.append((cls, cell.received))
-    return found
+                further = self._found.get(id(cell.received))
+                if further is None:
+                    waiting.append((cls, cell.received))
+                elif _contains(further, own):
+                    found = further
+                    waiting.clear()
+                    break
+                else:
+                    for key_further, cells_further in further.items():
+                        found.setdefault(key_further, {}).update(cells_further)
+        self._found[id(own)] = found
+        return found
+
+    def _near(self, cls: type[Model], received: dict[str, Any]) -> list[Neighbour]:
+        near = self._neighbours.get(id(received))
+        if near is None:
+            near = self._neighbours[id(received)] = self._neighbours_of(cls, received)
+        return near
+
+
+def _contains(cells: Mapping[str, Mapping[str, Cell]], received: Mapping[str, Any]) -> bool:
+    """Whether one of the cells is that of an object."""
+    identifier = str(received.get("id"))
+    return any(
+        (cell := of_key.get(identifier)) is not None and cell.received is received
+        for of_key in cells.values()
+    )
 
 
 def portable(operation: Operation) -> Operation | str:

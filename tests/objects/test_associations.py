@@ -6,6 +6,7 @@ import copy
 import gc
 import logging
 import pickle
+import random
 import re
 import weakref
 from typing import Any
@@ -357,3 +358,67 @@ async def test_page_is_freed_with_its_last_object() -> None:
     gc.collect()
     assert envelope() is None
     assert workspace.creator is not None
+
+
+async def one_page(content: Any, include: Any) -> Any:
+    async with client(content) as kantata:
+        return await kantata.stories.list(include=include).pages().__anext__()
+
+
+@pytest.mark.anyio
+async def test_copy_shares_the_objects_of_its_page_whichever_is_read_first() -> None:
+    page = await one_page(ENVELOPE, EVERYTHING)
+    leaf = page.items[0]
+    copied = copy.copy(leaf)
+    assert copied.workspace is leaf.workspace
+
+
+def random_stories(seed: int) -> dict[str, Any]:
+    """Stories in trees, in circles, and in both; some are sideloads, some are missing."""
+    chance = random.Random(seed)
+    identifiers = [str(each) for each in range(1, 31)]
+    stories = {
+        each: {
+            "id": each,
+            "parent_id": chance.choice([None, chance.choice(identifiers)]),
+            "sub_story_ids": chance.sample(identifiers, chance.choice([0, 0, 1, 3])),
+            "workspace_id": chance.choice(["90", "91"]),
+        }
+        for each in identifiers
+    }
+    results = chance.sample(identifiers, 25)
+    for each in chance.sample(identifiers, 3):
+        del stories[each]
+    workspaces = {"90": {"id": "90"}, "91": {"id": "91"}}
+    references = [{"key": "stories", "id": each} for each in results]
+    return {"count": 25, "results": references, "stories": stories, "workspaces": workspaces}
+
+
+def reach_in(content: dict[str, Any], identifier: str) -> set[str]:
+    """The ids of the objects that a story leads to."""
+    found: set[str] = set()
+    waiting = [identifier]
+    while waiting:
+        story = content["stories"].get(waiting.pop())
+        if story is None:
+            continue
+        near = {story["parent_id"], *story["sub_story_ids"]} & content["stories"].keys()
+        found |= {story["workspace_id"]}
+        waiting += near - found
+        found |= near
+    return found
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seed", range(20))
+async def test_kept_stories_keep_what_they_lead_to_and_nothing_else(seed: int) -> None:
+    content = random_stories(seed)
+    kept = await stories(["parent", "sub_stories", "workspace"], content)
+    assert len(kept) == sum(each["id"] in content["stories"] for each in content["results"])
+    for story in [*kept, *pickle.loads(pickle.dumps(kept))]:
+        envelope: Any = story.__envelope__
+        found = {identifier for cells in envelope._cells.values() for identifier in cells}
+        assert found == reach_in(content, story.id), story.id
+        assert [each.id for each in story.sub_stories] == [
+            each for each in story.sub_story_ids if each in content["stories"]
+        ]
