@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,13 @@ from tests.sync.account import differences_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from anyio.from_thread import BlockingPortal
+
 KILLS = int(os.environ.get("KANTATA_KILLS", "8"))
-"""The full test sets KANTATA_KILLS=50 and KANTATA_ENTRIES=200000."""
+"""The full test sets KANTATA_KILLS=50, KANTATA_ENTRIES=200000 and KANTATA_STEPS=1500."""
 ENTRIES = int(os.environ.get("KANTATA_ENTRIES", "20000"))
+STEPS = int(os.environ.get("KANTATA_STEPS", "160"))
+"""Steps after which a sync is killed at the latest; a step is a request, or a change of a file."""
 
 # Processes in the background of a shell ignore Ctrl-C unless they reset the handler.
 PROGRAM = (
@@ -41,8 +45,9 @@ ENTRY = ("notes", "time_in_minutes", "date_performed", "workspace_id", "updated_
 class Account:
     """A sandbox behind a socket, and the command that syncs it."""
 
-    def __init__(self, sandbox: Sandbox, url: str, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, url: str, folder: Path, portal: BlockingPortal) -> None:
         self.sandbox = sandbox
+        self.portal = portal  # what changes the store runs here, between two requests
         self.folder = folder
         self.file = (
             folder / "kantata.duckdb"
@@ -61,7 +66,7 @@ class Account:
 
     def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=300)
         assert process.returncode == code, out + err
         return out, err
 
@@ -76,7 +81,7 @@ def serve(sandbox: Sandbox, folder: Path) -> Iterator[Account]:
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(sandbox.serve(port=0)) as server,
     ):
-        yield Account(sandbox, server.url, folder)
+        yield Account(sandbox, server.url, folder, portal)
 
 
 @pytest.fixture
@@ -136,14 +141,14 @@ def test_failed_list_is_reported_and_other_lists_sync(account: Account) -> None:
 
 
 def test_ctrl_c_keeps_rows_and_the_next_sync_continues(account: Account) -> None:
-    account.sandbox.faults.latency(0.1, path="/time_entries")
+    account.sandbox.faults.latency(1, path="/time_entries", after=30)
     with account.start("--resources", "time_entries") as process:
         requests = len(account.sandbox.requests)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while len(account.sandbox.requests) < requests + 30 and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130, out + err
     stored = account.rows("SELECT count(*) FROM time_entries")[0][0]
     assert 0 < stored < 20_000
@@ -190,9 +195,29 @@ def change(sandbox: Sandbox, draw: random.Random) -> None:
         store.put("time_entries", row)
 
 
-# Takes more than a minute, and the moments of its kills depend on the machine; `pytest -m measured tests/sync` runs it.
-@pytest.mark.measured
+def files(folder: Path) -> frozenset[tuple[str, str, int]]:
+    """The files in a folder and below, with their sizes; some may be deleted meanwhile."""
+    found: set[tuple[str, str, int]] = set()
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found.add((root, name, Path(root, name).stat().st_size))
+    return frozenset(found)
+
+
+def steps(account: Account, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Yield when the process has sent a request, or has changed a file of the warehouse or of its state; end with it."""
+    before = None
+    while process.poll() is None:
+        now = len(account.sandbox.requests), files(account.folder)
+        if now != before:
+            before = now
+            yield
+        time.sleep(0.005)
+
+
 def test_kill_at_any_time_loses_nothing(account: Account) -> None:
+    """A sync is killed after a random number of steps: while it starts, reads, packs, stores or commits."""
     draw = random.Random(int(os.environ.get("KANTATA_SEED", "5")))
     store = account.sandbox.store
     template = store.all("time_entries")[0]
@@ -205,15 +230,23 @@ def test_kill_at_any_time_loses_nothing(account: Account) -> None:
             {**template, "id": None, "notes": str(number), "created_at": day, "updated_at": day},
         )
     arguments = ("--resources", "time_entries,users", "--compare", "0s", "--slice", "4000", "--no-report")
-    for _ in range(KILLS):
+    killed = 0
+    for _ in range(5 * KILLS):  # a sync that has ended before its last step does not count
+        account.sandbox.requests.clear()  # it remembers a limited number of them
+        last = draw.randrange(1, STEPS)
         with account.start(*arguments) as process:
-            end = time.monotonic() + draw.uniform(1.0, 5.0)
-            while time.monotonic() < end and process.poll() is None:
-                change(account.sandbox, draw)
-                time.sleep(0.2)
-            process.kill()
+            for step, _ in enumerate(steps(account, process)):
+                if step % 4 == 0:
+                    account.portal.call(change, account.sandbox, draw)
+                if step == last:
+                    process.kill()
+                    killed += 1
+                    break
             process.communicate()
-    change(account.sandbox, draw)
+        if killed == KILLS:
+            break
+    assert killed == KILLS
+    account.portal.call(change, account.sandbox, draw)
     account.run(*arguments)  # stores what the killed sync left, then reads the rest
     assert differences_in(account.file, "main", account.sandbox, "time_entries", ENTRY) == []
     account.run(*arguments)
