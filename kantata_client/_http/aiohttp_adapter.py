@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Self
 
 import h11
@@ -16,20 +15,18 @@ from kantata_client._loops import on_asyncio
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ssl import SSLContext
 
     from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, TCPConnector
-    from aiohttp.connector import Connection
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.tracing import Trace
 
     from kantata_client._http.deadlines import Deadline
-    from kantata_client._http.prepared import PreparedRequest
+    from kantata_client._http.prepared import PreparedRequest, RawHeaders
 
 _UNSENT = frozenset({"ClientConnectorError", "ConnectionTimeoutError"})
 """Names of the exceptions that aiohttp raises while it connects."""
-
-_running: ContextVar[Deadline | None] = ContextVar("kantata_client: deadline", default=None)
-"""The deadline of the running task's request."""
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 
@@ -41,8 +38,13 @@ class AiohttpAdapter:
     response of httpx is built.
     """
 
-    def __init__(self, tls: SSLContext | None) -> None:
+    def __init__(self, base: str, headers: RawHeaders, tls: SSLContext | None) -> None:
         """Open a session in the running event loop.
+
+        Args:
+            base: Scheme and host of all requests.
+            headers: Those that requests usually have, including `host`. They are merged once, and not for each request.
+            tls: For https.
 
         Raises:
             UsageError: aiohttp is not installed, or the event loop is not asyncio's.
@@ -58,16 +60,19 @@ class AiohttpAdapter:
             self._url = URL
             self._timeout = aiohttp.ClientTimeout
             self._timeouts: dict[tuple[float | None, float | None], ClientTimeout] = {}
+            self._base = base
+            self._usual = frozenset(headers)
+            self._deadlines = Deadlines()
             self._session: ClientSession = aiohttp.ClientSession(
-                connector=_connector(tls),
+                connector=_connector(tls, self._deadlines),
+                # aiohttp adds no header of its own, because these have all that it knows.
+                headers=_as_text(headers),
                 # One user's cookies must not go out with the next user's requests.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
             )
             # aiohttp would repeat a PUT itself. Which requests may be repeated is decided per operation, by the sender.
             self._session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
-            self._deadlines = Deadlines()
             return
         raise UsageError(missing)
 
@@ -77,20 +82,17 @@ class AiohttpAdapter:
 
     async def send(self, request: PreparedRequest, total: float | None) -> AiohttpAnswer:
         """Send a request; see `Adapter`."""
-        raw = request.headers
         if request.custom or request.method not in _METHODS:
             _check(request)
         body = request.body
-        headers = {name.decode("ascii"): value.decode("ascii") for name, value in raw}
+        usual = self._usual
+        headers = _as_text(header for header in request.headers if header not in usual)
         if isinstance(body, Upload):
             headers.pop("transfer-encoding", None)  # aiohttp sets it itself
-        url = self._url(
-            f"{request.origin[0]}://{headers['host']}{request.path.decode('ascii')}", encoded=True
-        )
+        url = self._url(self._base + request.path.decode("ascii"), encoded=True)
         times = request.timeouts
         deadline = None if total is None else self._deadlines.start(times.read, total)
         read = times.read if deadline is None else None
-        _running.set(deadline)
         try:
             response = await self._session.request(
                 request.method,
@@ -107,7 +109,7 @@ class AiohttpAdapter:
             if not isinstance(error, CancelledError):
                 raise
             raised = deadline.error(error)
-            if isinstance(raised, TimeoutError) and not deadline.renewed:
+            if isinstance(raised, TimeoutError) and deadline.connecting:
                 raise UnconnectedError from raised
             raise raised from None
         return AiohttpAnswer(response, deadline)
@@ -128,43 +130,56 @@ class AiohttpAdapter:
         return limits
 
 
-def _connector(tls: SSLContext | None) -> TCPConnector:
-    """Connections without a limit, since the sender has one. They tell a deadline when they are made."""
+def _connector(tls: SSLContext | None, deadlines: Deadlines) -> TCPConnector:
+    """Connections without a limit, since the sender has one. A deadline knows while one is being made."""
     from aiohttp import TCPConnector
 
     class Connector(TCPConnector):
-        async def connect(
+        async def _create_connection(
             self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
-        ) -> Connection:
-            connection = await super().connect(req, traces, timeout)
-            deadline = _running.get()
-            if deadline is not None:
-                deadline.renew()
-            return connection
+        ) -> ResponseHandler:
+            deadline = deadlines.running()
+            if deadline is None:
+                return await super()._create_connection(req, traces, timeout)
+            deadline.connect()
+            protocol = await super()._create_connection(req, traces, timeout)
+            deadline.renew()
+            return protocol
 
     return Connector(limit=0, ssl=tls or True, keepalive_timeout=5.0)
+
+
+def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("ascii"): value.decode("ascii") for name, value in headers}
 
 
 class AiohttpAnswer:
     """A response of aiohttp."""
 
-    __slots__ = ("_deadline", "_ended", "_response", "content", "headers", "status")
+    __slots__ = ("_deadline", "_ended", "_response", "arrived", "content", "headers", "status")
 
     def __init__(self, response: ClientResponse, deadline: Deadline | None) -> None:
         self.status = response.status
         self.headers = Headers(response.raw_headers)
         self.content: bytes | None = None
+        self.arrived: bytes | None = None
         self._response = response
         self._deadline = deadline
         self._ended = False
+        body = response.content
+        if body.is_eof() and body.exception() is None:
+            self.arrived = body.read_nowait()  # aiohttp has its connection back
+            self._ended = True
+            if deadline is not None:
+                deadline.end()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         deadline, body = self._deadline, self._response.content
-        piece = b""
-        if body.at_eof():
+        piece, self.arrived = self.arrived or b"", None
+        if piece or body.at_eof():
             pass
         elif deadline is None:
             piece = await body.readany()

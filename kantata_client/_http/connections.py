@@ -199,13 +199,16 @@ class Connections:
         """Read a response to its end."""
         if answer.content is not None:
             return Response(answer.status, answer.headers, answer.content)
-        headers = answer.headers
+        headers, arrived, largest = answer.headers, answer.arrived, self._largest
+        encoding = headers.get("content-encoding")
+        if arrived is not None and encoding is None and (largest is None or len(arrived) <= largest):
+            return Response(answer.status, headers, arrived)
         try:
-            body = Body(headers.get("content-encoding", ""), self._largest)
+            body = Body(encoding or "", largest)
         except UndecodableError:
             if 200 <= answer.status < 300:
                 raise
-            body = Body("", self._largest)  # the status of an error says enough without its body
+            body = Body("", largest)  # the status of an error says enough without its body
         async for piece in answer:
             body.add(piece)
         await answer.aclose()
@@ -230,7 +233,9 @@ class Connections:
         if not self._use_aiohttp or origin != self._origin:
             return self._own
         if self._aiohttp is None:
-            self._aiohttp = AiohttpAdapter(self._tls() if origin[0] == "https" else None)
+            base = f"{origin[0]}://{self._preparer.base.target.host.decode('ascii')}"
+            tls = self._tls() if origin[0] == "https" else None
+            self._aiohttp = AiohttpAdapter(base, self._preparer.headers, tls)
         return self._aiohttp
 
     def _tls(self) -> ssl.SSLContext:

@@ -15,6 +15,17 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, received: Iterable[tuple[bytes, bytes]]) -> None:
         """Decode names and values: as UTF-8, and what is not UTF-8 as Latin-1."""
+        received = tuple(received)
+        try:
+            values = {name.decode().lower(): value.decode() for name, value in received}
+        except UnicodeDecodeError:
+            values = {}
+        # Nearly always that is all.
+        self._values = values if len(values) == len(received) else self._joined(received)
+
+    @staticmethod
+    def _joined(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        """The same if names repeat, or if something is not UTF-8."""
         values: dict[str, str] = {}
         for pair in received:
             try:
@@ -23,7 +34,7 @@ class Headers(Mapping[str, str]):
                 name, value = (each.decode("latin-1") for each in pair)
                 name = name.lower()
             values[name] = f"{values[name]}, {value}" if name in values else value
-        self._values = values
+        return values
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]

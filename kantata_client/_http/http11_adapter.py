@@ -85,7 +85,7 @@ async def _exchanged(
 class HTTP11Answer:
     """A response; its connection returns to the pool at the end of the body."""
 
-    __slots__ = ("_connection", "_origin", "_pool", "content", "headers", "status")
+    __slots__ = ("_connection", "_origin", "_pool", "arrived", "content", "headers", "status")
 
     def __init__(
         self, status: int, headers: Headers, connection: Connection, pool: Pool, origin: Origin
@@ -93,6 +93,7 @@ class HTTP11Answer:
         self.status = status
         self.headers = headers
         self.content: bytes | None = None
+        self.arrived: bytes | None = None
         self._connection: Connection | None = connection
         self._pool = pool
         self._origin = origin

@@ -127,6 +127,7 @@ class HttpxAnswer:
         self.headers = raw.headers
         # A transport that returns its whole body at once, as in tests: httpx has read and decompressed it.
         self.content = raw.content if raw.is_stream_consumed else None
+        self.arrived: bytes | None = None
         self._stream = cast("httpx.AsyncByteStream", raw.stream)
         self._pieces: AsyncIterator[bytes] | None = None if self.content is None else _Once(self.content)
 

@@ -130,7 +130,8 @@ class Preparer:
         else:
             self._timeouts = timeouts
             self._headers = dict(headers)
-            self._plain = self._encoded(self.base.target.host, self._headers)
+            self.headers = self._encoded(self.base.target.host, self._headers)
+            """Of a request to the API without a body and without headers of its own."""
             return
         raise UsageError(problem)
 
@@ -168,7 +169,7 @@ class Preparer:
             elif headers is not None or host is not self.base.target.host:
                 raw = self._encoded(host, headers or self._headers)
             else:
-                raw = self._plain
+                raw = self.headers
         except InvalidURLError as error:
             problem = f"has an invalid address: {error}"
         except (UnicodeError, AttributeError, TypeError, ValueError) as error:
