@@ -122,9 +122,10 @@ def resolvable(cls: C) -> C:
     if type(own.get("__annotations__")) is dict:
         cls.__annotations__ = Annotations(own["__annotations__"], cls.__module__)
     for value in own.values():
-        function = value.fget if type(value) is property else getattr(value, "__wrapped__", value)
-        if type(function) is FunctionType and function.__annotations__:
-            function.__annotations__ = Annotations(function.__annotations__, function.__module__)
+        outer = value.fget if type(value) is property else getattr(value, "__func__", value)
+        for function in (outer, getattr(outer, "__wrapped__", None)):  # a decorator shares the annotations
+            if type(function) is FunctionType and function.__annotations__:
+                function.__annotations__ = Annotations(function.__annotations__, function.__module__)
     return cls
 
 

@@ -6,16 +6,13 @@ attrs class and ignore its `__repr__`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
 from kantata_client._http.retry import RetryPolicy
 from kantata_client.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class AsyncTransport(Protocol):
@@ -30,7 +27,7 @@ class AsyncTransport(Protocol):
         ...
 
 
-TransportOption: TypeAlias = "AsyncTransport | Callable[[], AsyncTransport] | Literal['aiohttp']"
+TransportOption: TypeAlias = AsyncTransport | Callable[[], AsyncTransport] | Literal["aiohttp"]
 """A value for `Kantata(transport=…)`: a transport, a function that makes one for each event loop, or `"aiohttp"`."""
 
 

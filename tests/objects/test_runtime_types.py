@@ -41,8 +41,10 @@ WITH_FILES = {"CreateAttachment", "ImportCsvProjectAccountingRecord", "UpdatePro
 
 
 def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for name, value in inspect.getmembers(cls, inspect.isfunction):
-        if not name.startswith("_"):
+    for name, value in inspect.getmembers(
+        cls, lambda each: inspect.isfunction(each) or inspect.ismethod(each)
+    ):
+        if not name.startswith("_") or name == "__init__":
             yield f"{cls.__name__}.{name}", value
 
 
