@@ -10,6 +10,7 @@ from kantata_client._calls.session import Session
 from kantata_client._http.tokens import as_provider
 from kantata_client._http.transport import BASE_URL, LARGEST, Transport
 from kantata_client._lazy import resolvable
+from kantata_client._resources.base import explained_as
 from kantata_client.api import Resources
 from kantata_client.errors import UsageError
 
@@ -43,6 +44,7 @@ class Kantata(Resources):
 
     __slots__ = ("_app", "_original", "_transport")
 
+    @explained_as("Kantata")
     def __init__(
         self,
         token: str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider | None = None,
@@ -111,6 +113,7 @@ class Kantata(Resources):
         return other
 
     @classmethod
+    @explained_as("Kantata.from_profile")
     def from_profile(
         cls,
         name: str | None = None,
@@ -198,6 +201,7 @@ class Kantata(Resources):
         tokens = as_provider(given.pop())
         return self._with_session(Session(self._transport, tokens, self.drift, self._session.options))
 
+    @explained_as("Kantata.with_options")
     def with_options(
         self,
         *,
@@ -230,6 +234,7 @@ class Kantata(Resources):
         """`request` with its response: `(await kantata.with_response.request("GET", "/users/me")).headers`."""
         return KantataWithResponse(self)
 
+    @explained_as("Kantata.request")
     async def request(
         self,
         method: str,
@@ -278,6 +283,7 @@ class Kantata(Resources):
             headers=headers,
         )
 
+    @explained_as("Kantata.stream")
     def stream(
         self,
         method: str,
@@ -348,3 +354,10 @@ class KantataWithResponse:
         from kantata_client._calls.with_response import with_response  # attrs: not at start-up
 
         self.request = with_response(kantata.request)
+
+    if not TYPE_CHECKING:  # type checkers should reject other names
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": write kantata.{name}.with_response" if name in Kantata.CLASSES else ""
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(msg)

@@ -20,6 +20,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from kantata_client._bulk.outcomes import BulkResult, Outcome
+from kantata_client._calls.numbers import whole
 from kantata_client._concurrency import plainly
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 from kantata_client.hooks import logged
@@ -84,16 +85,11 @@ class BulkRun(Generic[T]):
     """
 
     def __init__(self, job: Job[T], source: Input, concurrency: int, progress: Progress | None) -> None:
-        given: Any = concurrency
-        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-            raise UsageError(
-                f"{job.name}: concurrency must be a number of simultaneous requests, at least 1, not {given!r}"
-            )
+        self._concurrency = whole(f"{job.name}: concurrency", concurrency)
         if not _is_collection(source):
             raise UsageError(f"{job.name}: expected a collection of items, got {type(source).__name__}")
         self._job = job
         self._source = source
-        self._concurrency = concurrency
         self._progress = logged(progress, job.name)
         self._outcomes: Outcomes[T] | None = None
 

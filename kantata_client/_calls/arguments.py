@@ -22,6 +22,7 @@ from kantata_client._calls.values import (
     query_text,
     shown,
     text_keys,
+    whole_decimal,
 )
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     """
     path = operation.path
     for name, argument in zip(operation.path_parameters, values, strict=True):
-        value = from_libraries(operation, name, argument)
+        value = whole_decimal(from_libraries(operation, name, argument))
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            problem = f"must be a number or text, got {shown(value)}{id_hint(value)}"
+            problem = f"must be a whole number or text, got {shown(value)}{id_hint(value)}"
             raise invalid(operation, name, problem)
         text = plain_text(value).strip()
         if not text:

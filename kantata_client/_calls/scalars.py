@@ -25,11 +25,21 @@ def native(value: Any) -> Any:
     module = kind.__module__.partition(".")[0]
     if module == "numpy" and kind.__name__.startswith(_SCALARS):
         return native(value.item())
-    if module == "numpy" and kind.__name__ == "datetime64" and str(value) == "NaT":
-        raise MissingError("NaT")
+    if module == "numpy" and kind.__name__ == "datetime64":
+        return _of_datetime64(value)
     if module == "pandas":
         if kind.__name__ in ("NaTType", "NAType"):
             raise MissingError(kind.__name__.removesuffix("Type"))
         if kind.__name__ == "Timestamp":
             return value.to_pydatetime(warn=False)
     return value
+
+
+def _of_datetime64(value: Any) -> Any:
+    """A date, or a datetime without a time zone. Years and months are not dates, so they stay as they are."""
+    if str(value) == "NaT":
+        raise MissingError("NaT")
+    unit = value.dtype.str.partition("[")[2].removesuffix("]")
+    if unit == "D":
+        return value.item()
+    return value if unit in ("Y", "M", "W") else value.astype("datetime64[us]").item()

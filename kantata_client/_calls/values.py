@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FIRST_PAGE = 1
 NO_ZONE = "has no time zone: add one, e.g. datetime.now(UTC) or value.astimezone()"
 _INTEGER = re.compile(r"-?[0-9]{1,40}")
+_ORDER = re.compile(r"([+-]?)(\w+)(?:[\s:.]+(asc|desc)\w*)?")
+"""A field and a direction, as other APIs write them."""
 _EXPECTED = {
     "string": "text",
     "integer": "a whole number",
@@ -55,7 +57,10 @@ def checked(operation: Operation, name: str, parameter: Parameter, value: Any) -
         value = value.value
     if parameter.values and not (isinstance(value, (str, int)) and value in parameter.values):
         text = str(value)
-        hint = similar(text, parameter.values) or f"; known values: {', '.join(parameter.values)}"
+        hint = (
+            similar(_as_order(text, parameter.values), parameter.values)
+            or f"; known values: {', '.join(parameter.values)}"
+        )
         raise invalid(operation, name, f"unknown value {text!r}{hint}")
     kind = parameter.kind
     if kind == "any":
@@ -63,6 +68,18 @@ def checked(operation: Operation, name: str, parameter: Parameter, value: Any) -
     if isinstance(value, bool) and kind != "boolean":
         raise _type_error(operation, name, kind, value)
     return _CONVERTERS[kind](operation, name, parameter, value)
+
+
+def _as_order(text: str, values: Sequence[str]) -> str:
+    """`-due_date`, `due_date desc` and the like as `due_date:desc`, if the values are orders; otherwise the text itself.
+
+    Without it, the most similar value might have the opposite direction.
+    """
+    found = _ORDER.fullmatch(text.strip().lower())
+    if found is None or not any(value.endswith(":desc") for value in values):
+        return text
+    sign, field, direction = found.groups()
+    return f"{field}:{direction or ('desc' if sign == '-' else 'asc')}"
 
 
 def properties(
@@ -122,8 +139,7 @@ def _string(operation: Operation, name: str, parameter: Parameter, value: Any) -
 
 
 def _integer(operation: Operation, name: str, parameter: Parameter, value: Any) -> int:
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        value = int(value)
+    value = whole_decimal(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         value = int(value)
     if not isinstance(value, int):
@@ -132,6 +148,13 @@ def _integer(operation: Operation, name: str, parameter: Parameter, value: Any) 
         raise invalid(operation, name, f"must be at most {parameter.maximum}, got {value}")
     if name in ("page", "per_page") and value < FIRST_PAGE:
         raise invalid(operation, name, f"must be at least {FIRST_PAGE}, got {value}")
+    return value
+
+
+def whole_decimal(value: Any) -> Any:
+    """A `Decimal` without a fraction as an integer; other values unchanged."""
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
     return value
 
 

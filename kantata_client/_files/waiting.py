@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kantata_client.errors import BadRequestError, NotFoundError, UsageError, ValidationError
+from kantata_client._calls.numbers import seconds
+from kantata_client.errors import BadRequestError, NotFoundError, ValidationError
 
 if TYPE_CHECKING:
     from kantata_client._calls.session import Session
@@ -36,8 +37,16 @@ class Pauses:
         return True
 
 
-def check_pauses(where: str, interval: float, timeout: float) -> None:
-    if not (interval > 0 and timeout >= 0):
-        raise UsageError(
-            f"{where}: interval={interval!r}, timeout={timeout!r}: interval must be above 0 seconds, and timeout at least 0"
-        )
+def check_pauses(where: str, interval: object, timeout: object) -> None:
+    """Check the arguments `interval` and `timeout`, in seconds.
+
+    Args:
+        where: The method, for errors.
+        interval: Above 0.
+        timeout: At least 0.
+
+    Raises:
+        UsageError: One of them is not such a number.
+    """
+    seconds(f"{where}: interval", interval, above_zero=True)
+    seconds(f"{where}: timeout", timeout)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from kantata_client._calls.arguments import path_of, query_of
 from kantata_client._calls.envelope import malformed
+from kantata_client._calls.numbers import whole
 from kantata_client._calls.session import requested_by
 from kantata_client._lazy import resolvable
 from kantata_client._lists.numbered import LARGEST_PAGE, FetchedPage, NumberedPages, chunks_of_only
@@ -91,7 +92,7 @@ class Paginator(Generic[M]):
         """Every object, in order, each id once."""
         return self.items()
 
-    if not TYPE_CHECKING:  # type checkers should report these two as errors
+    if not TYPE_CHECKING:  # type checkers should report these as errors
 
         def __await__(self) -> Generator[Any, None, Any]:
             msg = (
@@ -105,6 +106,11 @@ class Paginator(Generic[M]):
             msg = f"{name} is asynchronous: write `async for item in {name}`, or `items = await {name}.collect()`"
             raise TypeError(msg)
 
+        def __getitem__(self, key: object) -> Any:
+            name = f"{self._operation.resource}.{self._operation.name}()"
+            msg = f"{name} is not fetched yet, so it has no items: write `(await {name}.collect())[{key!r}]`"
+            raise TypeError(msg)
+
     # --- other walks over the same list ---
 
     def skip(self, count: int) -> Paginator[M]:
@@ -113,9 +119,10 @@ class Paginator(Generic[M]):
         Raises:
             UsageError: The number is negative, or the walk can't be resumed so.
         """
-        if count < 0 or self._stable or self._first_page != 1:
+        count = whole("skip: the number of objects", count, least=0)
+        if self._stable or self._first_page != 1:
             raise UsageError(
-                f"skip({count}): a walk from its first page on can skip 0 or more objects; a stable one can't"
+                f"skip({count}): only a walk that starts at its first page, and is not stable, can skip objects"
             )
         other = self._copy()
         other._skipped += count
@@ -157,12 +164,10 @@ class Paginator(Generic[M]):
             progress: Called after each page with the number of objects delivered so far and in all.
 
         Raises:
-            UsageError: A number is too small.
+            UsageError: A number is too small, or not a whole number.
         """
-        if concurrency < 1:
-            raise UsageError(f"concurrency must be at least 1, not {concurrency}")
-        if limit is not None and limit < 1:
-            raise UsageError(f"limit must be at least 1, not {limit}")
+        concurrency = whole("concurrency", concurrency)
+        limit = None if limit is None else whole("limit", limit)
         size = self._page_size
         by_page = size and not self._chunks
         return Pages(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -12,7 +13,7 @@ from kantata_client._suggestions import similar
 from kantata_client.errors import KantataError, NotIncludedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 ArrowTable: TypeAlias = Any
 """A `pyarrow.Table`. The library has no type information, and is optional."""
@@ -54,8 +55,17 @@ def table(
         UsageError: pyarrow is not installed, a field does not exist, or the objects are of several classes.
         NotIncludedError: The request did not ask for a field or an association.
     """
+    given: Any = objects
+    if isinstance(given, (Model, Mapping, str)) or not isinstance(given, Iterable):
+        raise UsageError(f"table: expected a collection of objects, got {type(cast('Any', given)).__name__}")
+    rows: list[Any] = list(cast("Any", given))
+    if other := next((each for each in rows if not isinstance(each, Model)), None):
+        raise UsageError(
+            f"table: expected objects of a model such as Story, got {type(other).__name__}: for dictionaries, use "
+            "pyarrow.Table.from_pylist"
+        )
     builder = TableBuilder(None, fields, associations)
-    builder.add(list(objects))
+    builder.add(rows)
     return builder.table()
 
 

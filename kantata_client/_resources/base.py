@@ -6,7 +6,7 @@ from functools import wraps
 from importlib import import_module
 from inspect import iscoroutinefunction
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from kantata_client._calls.extras import with_extras
 from kantata_client._lazy import resolvable
@@ -15,7 +15,7 @@ from kantata_client._suggestions import similar
 from kantata_client.errors import UnexpectedArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -26,7 +26,40 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Model)
 
+F = TypeVar("F", bound="Callable[..., Any]")
+
 _NOTHING: Mapping[str, Any] = {}
+
+_METHODS = {
+    "find": "get",
+    "fetch": "get",
+    "read": "get",
+    "retrieve": "get",
+    "show": "get",
+    "all": "list",
+    "filter": "list",
+    "index": "list",
+    "query": "list",
+    "search": "list",
+    "where": "list",
+    "add": "create",
+    "insert": "create",
+    "new": "create",
+    "post": "create",
+    "edit": "update",
+    "modify": "update",
+    "patch": "update",
+    "put": "update",
+    "save": "update",
+    "destroy": "delete",
+    "remove": "delete",
+    "bulk_create": "create_many",
+    "bulk_update": "update_many",
+    "bulk_delete": "delete_many",
+    "current": "me",
+    "whoami": "me",
+}
+"""Method of other clients → the method here."""
 
 
 @resolvable
@@ -39,7 +72,8 @@ class Resource:
         resolvable(cls)
         for name, value in list(vars(cls).items()):
             if type(value) is FunctionType and not name.startswith("_"):
-                setattr(cls, name, _explained(value))
+                where = f"{value.__module__.rpartition('.')[2]}.{name}"
+                setattr(cls, name, _explained(value, where))
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -49,6 +83,20 @@ class Resource:
 
     def _with_session(self, session: Session) -> Self:
         return type(self)(session)
+
+    if not TYPE_CHECKING:  # type checkers should report these as errors
+
+        def __getattr__(self, name: str) -> Any:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                msg += _method_hint(type(self), name)
+            raise AttributeError(msg)
+
+        def __aiter__(self) -> Any:
+            raise TypeError(_not_a_list(type(self)))
+
+        def __iter__(self) -> Any:
+            raise TypeError(_not_a_list(type(self)))
 
     def _page(
         self,
@@ -212,17 +260,46 @@ class Resource:
         )
 
 
-def _explained(method: Any) -> Any:
-    """The method, whose error for an argument that does not exist says which one was probably meant."""
+def _method_hint(cls: type[Resource], name: str) -> str:
+    """What to call instead of a method that a resource does not have."""
+    known = [each for each in dir(cls) if not each.startswith("_")]
+    meant = _METHODS.get(name)
+    if meant in known:
+        return f"; did you mean {meant!r}?"
+    if "list" in known:
+        from kantata_client._lists.paginator import Paginator
 
+        if name in vars(Paginator):
+            return f"; a list has it: list(…).{name}"
+    return similar(name, known)
+
+
+def _not_a_list(cls: type[Resource]) -> str:
+    resource = f"kantata.{cls.__module__.rpartition('.')[2]}"
+    advice = f": write `async for item in {resource}.list()`" if hasattr(cls, "list") else ""
+    return f"{resource} is not a list{advice}"
+
+
+def explained_as(where: str) -> Callable[[F], F]:
+    """A decorator for a method, whose error for an argument that does not exist then says which one was probably meant.
+
+    Args:
+        where: The method's name in the error.
+    """
+    return lambda method: cast("F", _explained(method, where))
+
+
+def _explained(method: Any, where: str) -> Any:
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             return method(*arguments, **named)
         except TypeError as error:
             # Raised by the call itself, not further inside.
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                _refuse_unknown(method, named, error)
+                _refuse_unknown(method, where, list(named), error)
             raise
+        finally:
+            del arguments, named  # a traceback may show local variables, and one of these may be a token
 
     async def call_async(*arguments: Any, **named: Any) -> Any:
         return await call(*arguments, **named)
@@ -230,13 +307,12 @@ def _explained(method: Any) -> Any:
     return wraps(method)(call_async if iscoroutinefunction(method) else call)
 
 
-def _refuse_unknown(method: Any, named: Mapping[str, Any], error: TypeError) -> None:
+def _refuse_unknown(method: Any, where: str, named: Iterable[str], error: TypeError) -> None:
     code = method.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     unknown = next((name for name in named if name not in known), None)
     if unknown is None:
         return
-    where = f"{method.__module__.rpartition('.')[2]}.{method.__name__}"
     extra = "extra_query or extra_body" if "extra_body" in known else "extra_query"
     hint = similar(unknown, known) or (
         f"; what the contract lacks goes into {extra}" if "extra_query" in known else ""

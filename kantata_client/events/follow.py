@@ -10,6 +10,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
+from kantata_client._calls.numbers import seconds
 from kantata_client.errors import (
     EventsExpiredError,
     KantataConnectionError,
@@ -249,7 +250,7 @@ class Follow:
         return until
 
 
-def check_arguments(since: object, interval: float, overlap: timedelta) -> None:
+def check_arguments(since: object, interval: object, overlap: object) -> None:
     """Check the arguments of `follow`.
 
     Raises:
@@ -264,6 +265,6 @@ def check_arguments(since: object, interval: float, overlap: timedelta) -> None:
     if isinstance(since, timedelta) and since < timedelta():
         msg = f"follow(since={since!r}) is in the future: give a timedelta of at least 0"
         raise UsageError(msg)
-    if interval <= 0 or overlap < timedelta():
-        msg = f"follow(interval={interval!r}, overlap={overlap!r}): the interval must be above 0, the overlap at least 0"
-        raise UsageError(msg)
+    seconds("follow: interval", interval, above_zero=True)
+    if not isinstance(overlap, timedelta) or overlap < timedelta():
+        raise UsageError(f"follow(overlap={overlap!r}): give a timedelta of at least 0")

@@ -90,12 +90,16 @@ class Profile:
             name: The profile's name. Default: the environment variable `KANTATA_PROFILE`, or else `default`.
 
         Raises:
-            OAuthError: Nobody is signed in under that name, or other users can change the profile's file.
+            OAuthError: Nobody is signed in under that name, no profile can have it, or other users can change the profile's
+                file.
         """
-        name = name or os.environ.get(PROFILE) or "default"
-        profile = cls.load(name) if valid(name) else None
+        if name is None:
+            name = os.environ.get(PROFILE) or "default"
+        if not valid(name):
+            raise OAuthError(f"A profile's name may contain only letters, digits, - and _, got {name!r}.")
+        profile = cls.load(name)
         if profile is None:
-            option = "" if name == "default" else f" --profile {name}" if valid(name) else ""
+            option = "" if name == "default" else f" --profile {name}"
             raise OAuthError(f"Nobody is signed in as profile {name!r}: run kantata login{option}.")
         return profile
 

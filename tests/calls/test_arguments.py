@@ -144,14 +144,17 @@ INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
         "stories.get: id is empty; a record has no id until it is created.",
     ),
     "blank id": (lambda k: k.stories.delete("  "), "id is empty"),
-    "None as an id": (lambda k: k.stories.get(None), "id must be a number or text, got None (NoneType)"),
+    "None as an id": (
+        lambda k: k.stories.get(None),
+        "id must be a whole number or text, got None (NoneType)",
+    ),
     "bool as an id": (
         lambda k: k.stories.update(True, title="x"),
-        "id must be a number or text, got True (bool)",
+        "id must be a whole number or text, got True (bool)",
     ),
     "model as an id": (
         lambda k: k.stories.get(models.Story(id="7")),
-        "stories.get: id must be a number or text, got Story(id='7') (Story); pass its id, story.id.",
+        "stories.get: id must be a whole number or text, got Story(id='7') (Story); pass its id, story.id.",
     ),
     "model as the id of an update": (
         lambda k: k.time_entries.update(models.TimeEntry(id="7"), notes="x"),
@@ -252,11 +255,62 @@ INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "concurrency of 0": (
         lambda k: k.stories.create_many([REQUIRED], concurrency=0),
-        "concurrency must be a number of simultaneous requests, at least 1, not 0",
+        "stories.create_many: concurrency must be at least 1, not 0",
     ),
     "concurrency of 0 pages": (
         lambda k: k.stories.list().pages(concurrency=0),
         "concurrency must be at least 1, not 0",
+    ),
+    "concurrency as text": (
+        lambda k: k.stories.create_many([REQUIRED], concurrency="4"),
+        "stories.create_many: concurrency must be a whole number, not '4'",
+    ),
+    "concurrency of pages as a boolean": (
+        lambda k: k.stories.list().pages(concurrency=True),
+        "concurrency must be a whole number, not True",
+    ),
+    "limit as text": (lambda k: k.stories.list().items(limit="5"), "limit must be a whole number, not '5'"),
+    "limit as a fraction": (lambda k: k.stories.list().collect(2.5), "limit must be a whole number, not 2.5"),
+    "limit of a table": (
+        lambda k: k.stories.list().to_arrow(limit=float("nan")),
+        "limit must be a whole number, not nan",
+    ),
+    "negative limit": (lambda k: k.stories.list().dicts(limit=-1), "limit must be at least 1, not -1"),
+    "number to skip as text": (
+        lambda k: k.stories.list().skip("5"),
+        "skip: the number of objects must be a whole number, not '5'",
+    ),
+    "negative number to skip": (
+        lambda k: k.stories.list().skip(-1),
+        "skip: the number of objects must be at least 0, not -1",
+    ),
+    "interval as a timedelta": (
+        lambda k: k.exports.download(1, to="x", interval=timedelta(seconds=2)),
+        "exports.download: interval must be a number of seconds, not datetime.timedelta(seconds=2)",
+    ),
+    "interval of 0": (
+        lambda k: k.exports.download(1, to="x", interval=0),
+        "exports.download: interval must be above 0 seconds",
+    ),
+    "timeout as text": (
+        lambda k: k.insights_report_exports.download_latest(1, to="x", timeout="60"),
+        "timeout must be a number of seconds, at least 0, not '60'",
+    ),
+    "timeout that is not a number": (
+        lambda k: k.insights_report_exports.download_latest(1, to="x", timeout=float("nan")),
+        "timeout must be a number of seconds, at least 0, not nan",
+    ),
+    "descending order with a sign": (
+        lambda k: k.stories.list(order="-updated_at"),
+        "order: unknown value '-updated_at'; did you mean 'updated_at:desc'?",
+    ),
+    "descending order as in SQL": (
+        lambda k: k.stories.list(order="updatd_at DESC"),
+        "order: unknown value 'updatd_at DESC'; did you mean 'updated_at:desc'?",
+    ),
+    "order without a direction": (
+        lambda k: k.stories.list(order="due_date"),
+        "order: unknown value 'due_date'; did you mean 'due_date:asc'?",
     ),
     # --- kantata.request
     "path without a slash": (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import traceback
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -133,6 +136,101 @@ async def test_suggestion_for_an_argument_of_a_coroutine_method(kantata: Kantata
         TypeError, match=r"users\.me got an unexpected keyword argument 'includes'; did you mean 'include'"
     ):
         await kantata.users.me(includes="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("access_token", "token"),
+        ("api_key", "token"),
+        ("max_retries", "retries"),
+        ("url", "base_url"),
+        ("rate_limit", "throttle"),
+        ("proxy", "transport"),
+        ("timout", "timeout"),
+    ],
+)
+def test_suggestion_for_an_option(name: str, meant: str) -> None:
+    message = f"Kantata got an unexpected keyword argument '{name}'; did you mean '{meant}'"
+    with pytest.raises(UnexpectedArgumentError, match=message):
+        Kantata(**{name: "planted-4711"})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'zzzzzzzz'"):
+        Kantata("secret", zzzzzzzz=1)
+
+
+def test_misspelt_option_shows_no_token_in_local_variables() -> None:
+    try:
+        Kantata("planted-4711", api_key="planted-4712", timout=3)
+    except UnexpectedArgumentError as caught:
+        error: BaseException | None = caught
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                assert "planted" not in repr(frame.f_locals)
+        error = error.__cause__
+
+
+@pytest.mark.anyio
+async def test_suggestion_for_an_argument_of_the_client(kantata: Kantata) -> None:
+    with pytest.raises(UsageError, match=r"Kantata\.with_options got .* 'retry'; did you mean 'retries'"):
+        kantata.with_options(retry=0)
+    with pytest.raises(UsageError, match=r"Kantata\.from_profile got .* 'profile'; did you mean 'name'"):
+        Kantata.from_profile(profile="work")
+    with pytest.raises(UsageError, match=r"Kantata\.request got .* 'body'; did you mean 'json'"):
+        await kantata.request("GET", "/users/me", body={})
+    with pytest.raises(UsageError, match=r"Kantata\.stream got .* 'param'; did you mean 'params'"):
+        kantata.stream("GET", "/users/me", param={})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("retrieve", "did you mean 'get'"),
+        ("all", "did you mean 'list'"),
+        ("patch", "did you mean 'update'"),
+        ("remove", "did you mean 'delete'"),
+        ("bulk_create", "did you mean 'create_many'"),
+        ("crete", "did you mean 'create'"),
+        ("pages", r"a list has it: list\(…\)\.pages"),
+        ("to_pandas", r"a list has it: list\(…\)\.to_pandas"),
+    ],
+)
+def test_suggestion_for_a_method(kantata: Kantata, name: str, meant: str) -> None:
+    with pytest.raises(AttributeError, match=f"'Stories' object has no attribute '{name}'; {meant}"):
+        getattr(kantata.stories, name)
+
+
+def test_suggested_methods_exist(kantata: Kantata) -> None:
+    for resource in kantata.CLASSES:
+        for name in ("retrieve", "filter", "bulk_delete", "current"):
+            with pytest.raises(AttributeError) as caught:
+                getattr(getattr(kantata, resource), name)
+            if found := re.search(r"did you mean '(\w+)'", str(caught.value)):
+                assert callable(getattr(getattr(kantata, resource), found[1]))
+
+
+def test_copying_a_resource_asks_for_no_private_name(kantata: Kantata) -> None:
+    assert copy.copy(kantata.stories)._session is kantata.stories._session
+    assert not hasattr(kantata.stories, "_zzz")
+
+
+def test_resource_of_with_response(kantata: Kantata) -> None:
+    with pytest.raises(AttributeError, match=r"write kantata\.stories\.with_response$"):
+        kantata.with_response.stories  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'zzz'$"):
+        kantata.with_response.zzz  # noqa: B018
+
+
+@pytest.mark.anyio
+async def test_resource_is_not_a_list(kantata: Kantata) -> None:
+    message = r"kantata\.stories is not a list: write `async for item in kantata\.stories\.list\(\)`"
+    with pytest.raises(TypeError, match=message):
+        list(kantata.stories)
+    with pytest.raises(TypeError, match=message):
+        async for _ in kantata.stories:
+            pass
+    with pytest.raises(TypeError, match=r"stories\.list\(\) is not fetched yet.*collect\(\)\)\[0\]"):
+        kantata.stories.list()[0]
 
 
 def test_argument_without_a_suggestion_points_to_extra_query(kantata: Kantata) -> None:

@@ -38,6 +38,11 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "number as text": ({"title": np.int32(5)}, {"title": "5"}),
     "bool_": ({"archived": np.bool_(True)}, {"archived": True}),
     "decimal": ({"time_estimate_in_minutes": Decimal("90.0")}, {"time_estimate_in_minutes": 90}),
+    "datetime64 as date": ({"due_date": np.datetime64("2026-03-01")}, {"due_date": "2026-03-01"}),
+    "datetime64 of a column as date": (
+        {"due_date": pd.Series([STAMP.tz_localize(None)]).to_numpy()[0]},
+        {"due_date": "2026-03-01"},
+    ),
     "timestamp as date": ({"due_date": STAMP}, {"due_date": "2026-03-01"}),
     "null": ({"due_date": None}, {"due_date": None}),
     "in an inner object": (
@@ -64,8 +69,11 @@ async def test_values_in_bodies(recorder: Recorder, name: str) -> None:
 
 
 async def test_values_in_paths_and_queries(recorder: Recorder) -> None:
-    path, _, _ = await sent(recorder, lambda k: k.stories.get(np.int64(7)))
-    assert path == "/stories/7"
+    for seven in (np.int64(7), Decimal(7), Decimal("7.0"), np.str_("7")):
+        path, _, _ = await sent(recorder, lambda k, seven=seven: k.stories.get(seven))
+        assert path == "/stories/7"
+    _, query, _ = await sent(recorder, lambda k: k.stories.list().items(limit=np.int64(3)).__anext__())
+    assert query["per_page"] == "3"
     ids = pd.Series([1, 2, 3])
     for given in (ids, ids.to_numpy(), pd.Index(ids)):
         _, query, _ = await sent(recorder, lambda k, given=given: k.stories.list(only=given).first())
@@ -125,7 +133,7 @@ INVALID: dict[str, tuple[Any, str]] = {
         lambda k: k.stories.create(**{**REQUIRED, "story_type": np.array(["task", "x"])}),
         "unknown value",
     ),
-    "bool as id": (lambda k: k.stories.get(np.bool_(True)), "id must be a number or text"),
+    "bool as id": (lambda k: k.stories.get(np.bool_(True)), "id must be a whole number or text"),
     "missing id": (lambda k: k.stories.get(NAT), "is NaT, a missing value"),
     "missing id in a bulk": (lambda k: k.time_entries.delete_many([NA]), "must be an id, not NA"),
     "missing value in extra_body": (

@@ -262,6 +262,12 @@ def test_invalid_arguments_raise() -> None:
         follow(since="yesterday")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="interval must be above 0"):
         follow(interval=0)
+    for interval in ("60", float("nan"), timedelta(minutes=1), None):
+        with pytest.raises(UsageError, match="interval must be a number of seconds"):
+            follow(interval=interval)  # type: ignore[arg-type]
+    for overlap in (600, -HOUR, None):
+        with pytest.raises(UsageError, match=r"follow\(overlap=.*give a timedelta of at least 0"):
+            follow(overlap=overlap)  # type: ignore[arg-type]
 
 
 @pytest.mark.anyio

@@ -121,6 +121,13 @@ def test_table_of_given_objects() -> None:
     assert made.to_pydict()["due_date"] == [date(2026, 1, 2), None]
     with pytest.raises(UsageError, match="objects of one class only: Story, but not TimeEntry"):
         table([Story(id="1"), TimeEntry(id="2")])
+    for given, message in {
+        "one object": (Story(id="1"), "expected a collection of objects, got Story"),
+        "dictionaries": ([{"id": "1"}], "expected objects of a model such as Story, got dict: .*from_pylist"),
+        "nothing": (None, "expected a collection of objects, got NoneType"),
+    }.values():
+        with pytest.raises(UsageError, match=message):
+            table(given)  # type: ignore[arg-type]
 
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
