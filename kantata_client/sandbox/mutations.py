@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema, validation
+from kantata_client.sandbox.pointers import pointers
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
 from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, invalid, not_found
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client._contract import Operation
+    from kantata_client.sandbox.pointers import Pointer
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
     from kantata_client.sandbox.store import Store
@@ -151,7 +153,7 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
             delete_one(scope, target, belonging, whole=True)
     for target, field in resource.owned:
         if style is None:
-            store.forget(target, field, identity)
+            _forget(store, target, field, identity)
         for belonging in store.where(target, field, identity):
             if style == "aside" and target in resource.deleted_keeps:
                 store.put_aside(target, belonging["id"])
@@ -159,6 +161,8 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
                 delete_one(scope, target, belonging, whole=style is None or target != key)
     if style != "marked":
         _release(scope, key, identity)
+    if style is None:
+        _release_aside(store, key, identity)
     if style == "aside":
         store.put_aside(key, identity, deleted_at=store.now())
     elif style == "marked":
@@ -172,33 +176,72 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
 def _in_use(store: Store, key: str, identity: str) -> bool:
     """Whether another record refers to this one."""
     return any(
-        store.number(other, reference.ids, identity)
+        store.number(other, pointer.field, identity)
         for other in store.filled()
-        for reference in schema.model(other).references.values()
-        if reference.key == key and reference.ids not in registry.resource(other).derived
+        for pointer in pointers(other)
+        if pointer.key == key
     )
 
 
 def _release(scope: Scope, key: str, identity: str) -> None:
     """Remove all references to a record about to be removed, and the records that require them."""
+    for other in scope.store.filled():
+        for pointer in pointers(other):
+            if pointer.key in (key, None):
+                for row in _pointing(scope, other, pointer, key, identity):
+                    _let_go(scope, other, pointer, row, identity)
+
+
+def _forget(store: Store, key: str, field: str, identity: str) -> None:
+    """Drop the kept deleted records whose field refers to a removed record, and what was kept because of them."""
+    for forgotten in store.forget(key, field, identity):
+        for target, link in registry.resource(key).owned:
+            _forget(store, target, link, forgotten)
+        _release_aside(store, key, forgotten)
+
+
+def _release_aside(store: Store, key: str, identity: str) -> None:
+    """Remove all references of kept deleted records to a record about to be removed for good."""
+    for other in store.aside_keys():
+        for pointer in pointers(other):
+            for row in store.aside(other) if pointer.key == key else ():
+                held: Any = row.get(pointer.field)
+                if identity in map(str, listed(held)):
+                    store.change_aside(other, row["id"], **{pointer.field: _without(held, identity)})
+
+
+def _pointing(scope: Scope, other: str, pointer: Pointer, key: str, identity: str) -> list[Record]:
+    """The records under `other` whose field refers to a record."""
     store = scope.store
-    for other in store.filled():
-        for reference in schema.model(other).references.values():
-            field = reference.ids
-            if reference.key not in (key, None) or field in registry.resource(other).derived:
-                continue
-            for found in store.find(
-                other, field, subject(key, identity) if reference.key is None else identity
-            ):
-                row = store.get(other, found)
-                if row is None or (other == key and found == identity):
-                    continue
-                if reference.key is None or _needed(other, field):
-                    delete_one(scope, other, row, whole=True)
-                    continue
-                held: Any = row.get(field)
-                rest = [item for item in listed(held) if str(item) != identity]
-                store.change(other, found, **{field: rest if isinstance(held, list) else None})
+    value = subject(key, identity) if pointer.key is None and pointer.type_field is None else identity
+    rows = (store.get(other, found) for found in store.find(other, pointer.field, value))
+    return [
+        row
+        for row in rows
+        if row is not None
+        and (other, row["id"]) != (key, identity)
+        and (pointer.type_field is None or _is_type(key, row.get(pointer.type_field)))
+    ]
+
+
+def _let_go(scope: Scope, key: str, pointer: Pointer, row: Record, identity: str) -> None:
+    """Remove a reference from a record, or the record if it requires the reference."""
+    if scope.store.get(key, row["id"]) is None:
+        return  # it was a dependant of another one
+    if (pointer.key is None and pointer.type_field is None) or _needed(key, pointer.field):
+        delete_one(scope, key, row, whole=True)
+        return
+    scope.store.change(key, row["id"], **{pointer.field: _without(row.get(pointer.field), identity)})
+
+
+def _without(held: Any, identity: str) -> Any:
+    """The value of a field that refers to a record, without that reference."""
+    return [item for item in listed(held) if str(item) != identity] if isinstance(held, list) else None
+
+
+def _is_type(key: str, name: Any) -> bool:
+    """Whether a type such as `Workspace` or `workspace` is that of an envelope key."""
+    return str(name).casefold() == schema.model(key).name.casefold()
 
 
 @cache

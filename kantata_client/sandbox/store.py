@@ -247,6 +247,20 @@ class Store:
                 if self._journal is None:
                     self._save()
 
+    def change_aside(self, key: str, identity: str, **changes: Any) -> None:
+        """Write some fields of a deleted record that was kept."""
+        with self.lock:
+            self._aside[key][identity] = {**self._aside[key][identity], **changes}
+            if self._database is not None:
+                self._dirty.add((key, identity))
+                if self._journal is None:
+                    self._save()
+
+    def aside_keys(self) -> list[str]:
+        """The envelope keys that have kept deleted records."""
+        with self.lock:
+            return [key for key, rows in self._aside.items() if rows]
+
     def aside(self, key: str) -> list[Record]:
         """The deleted records that were kept under an envelope key."""
         with self.lock:
@@ -256,12 +270,15 @@ class Store:
         """One of the deleted records that were kept."""
         return self._aside.get(key, {}).get(identity)
 
-    def forget(self, key: str, field: str, value: str) -> None:
-        """Drop the kept deleted records whose `field` is `value`."""
+    def forget(self, key: str, field: str, value: str) -> list[str]:
+        """Drop the kept deleted records whose `field` is `value`; returns their ids."""
         with self.lock:
-            for record in self.aside(key):
-                if str(record.get(field)) == value:
-                    del self._aside[key][record["id"]]
+            found = [row["id"] for row in self.aside(key) if str(row.get(field)) == value]
+            for identity in found:
+                del self._aside[key][identity]
+                if self._database is not None:
+                    self._dirty.add((key, identity))
+            return found
 
     def _write(self, key: str, identity: str, new: Record | None) -> None:
         collection = self._collection(key)

@@ -9,6 +9,7 @@ import attrs
 
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.pointers import plain
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import singular
@@ -218,7 +219,7 @@ def _is_a(value: Any, kind: str) -> bool:
 def _dangling(scope: Scope, model: schema.Model, name: str, value: Any) -> str | None:
     """Why a reference is invalid: the record does not exist."""
     reference = model.reference_of(name)
-    target = REFERENCES.get(name) if reference is None else reference.key
+    target = plain(model.key, name) or REFERENCES.get(name) if reference is None else reference.key
     if target is None or value is None:
         return None
     if not scope.store.count(target) and f"POST /{target}" not in OPERATIONS:

@@ -10,6 +10,7 @@ import pytest
 
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.pointers import plain
 
 if TYPE_CHECKING:
     from kantata_client._contract import Operation, Parameter
@@ -188,6 +189,7 @@ async def _prerequisites(api: API, operation: Operation, fields: dict[str, Any])
     made: dict[str, Any] = {}
     model = schema.model(operation.key or "")
     targets = {name: reference.key for name in fields if (reference := model.reference_of(name)) is not None}
+    targets |= {name: key for name in fields if (key := plain(model.key, name)) is not None}
     targets |= {"line_item_ids": "time_entries" if operation.key == "timesheet_submissions" else "expenses"}
     for name, value in fields.items():
         target = targets.get(name)

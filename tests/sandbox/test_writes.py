@@ -225,7 +225,7 @@ async def test_bodies_of_the_wrong_shape_are_refused(api: API, body: Any) -> Non
 
 
 async def test_properties_that_are_not_emulated_are_501(api: API) -> None:
-    body = {"workspace": {"title": "From an estimate", "estimate_scenario_id": 1}}
+    body = {"workspace": {"title": "From an estimate", "estimate_scenario_id": 82301}}
     answer = await api.post("/workspaces", body, status=501)
     assert "estimate_scenario_id" in answer["errors"][0]["message"]
 

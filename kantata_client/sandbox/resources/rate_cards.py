@@ -102,7 +102,10 @@ declare(
         filters={
             "effective_on_date": lambda scope, value: where(lambda row: _effective(scope, row["id"], value))
         },
-        owned=(("rate_card_versions", "rate_card_set_version_id"),),
+        owned=(
+            ("rate_card_versions", "rate_card_set_version_id"),
+            ("rate_card_table_rows", "rate_card_set_version_id"),
+        ),
         routes={
             "GET /account_rate_cards_activations": rates.activation,
             "POST /account_rate_cards_activations": rates.activation,
