@@ -29,6 +29,9 @@ from kantata_client.cli._sandbox import _clock, _fault, warning
 if TYPE_CHECKING:
     from pathlib import Path
 
+INTERPRETER = (sys.executable, "-W", os.environ.get("KANTATA_TEST_WARNINGS", "error"), "-c")
+"""A warning ends the program, except where dependencies are older or newer than those of constraints.txt (`.ci/lowest`)."""
+
 # A shell's background jobs, and what they start, ignore Ctrl-C.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -99,7 +102,7 @@ def test_seed_file_log_and_shutdown(tmp_path: Path, ending: signal.Signals) -> N
         "--clock",
         "2026-05-01",
     ]
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "sandbox", "--port", "0", *options]
+    command = [*INTERPRETER, PROGRAM, "sandbox", "--port", "0", *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
@@ -219,7 +222,7 @@ async def test_the_table_shows_the_latest_requests(kantata_sandbox) -> None:
 def test_tls_and_rate_are_options_of_the_command(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     options = ["--tls", "--ca-file", str(authority), "--rate", "1", "--seed", "empty", "--live"]
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "sandbox", "--port", "0", *options]
+    command = [*INTERPRETER, PROGRAM, "sandbox", "--port", "0", *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
@@ -247,10 +250,7 @@ def test_tls_and_rate_are_options_of_the_command(tmp_path: Path) -> None:
 def test_a_service_is_recorded_and_replayed(kantata_sandbox, tmp_path: Path) -> None:
     cassette = tmp_path / "cassette.jsonl"
     program = [
-        sys.executable,
-        "-W",
-        "error",
-        "-c",
+        *INTERPRETER,
         PROGRAM,
         "sandbox",
         "--port",
