@@ -11,4 +11,6 @@ def main() -> None:
         raise SystemExit(
             f"The command kantata needs {error.name}, which is not installed: pip install 'kantata-client[cli]'"
         ) from None
+    except KeyboardInterrupt:  # Ctrl-C while modules are imported
+        raise SystemExit(130) from None
     app()

@@ -118,7 +118,11 @@ def parse_moment(text: str | None) -> datetime | timedelta | None:
         return None
     duration = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if duration:
-        return timedelta(**{_UNITS[duration[2]]: float(duration[1])})
+        try:
+            return timedelta(**{_UNITS[duration[2]]: float(duration[1])})
+        except OverflowError:
+            msg = f"{text!r} is longer than any duration in Python: give a time instead"
+            raise UsageError(msg) from None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

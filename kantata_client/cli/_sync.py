@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,8 +23,9 @@ from kantata_client.cli._events import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
-    from kantata_client.sync.job import Summary
+    from kantata_client.sync.job import Plan, Summary
     from kantata_client.sync.progress import ListProgress, Progress
 
 SOME_FAILED, ALL_FAILED, STOPPED = 3, 4, 130
@@ -86,7 +89,9 @@ def sync(
             help="Nested fields that get a child table, such as workspaces.task_statuses, separated by commas; or all."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as a line of JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary, or why there is none, as a line of JSON.")
+    ] = False,
 ) -> None:
     """Copy an account into a warehouse: all lists, with updates and deletions.
 
@@ -95,80 +100,166 @@ def sync(
     the network.
 
     Exit codes: 0 all lists were synced, 1 the sync could not start or store, 2 wrong options, 3 some lists failed, 4 all
-    lists failed, 130 stopped by Ctrl-C.
+    lists failed, 130 stopped by Ctrl-C or SIGTERM.
     """
     out = Console(stderr=as_json, highlight=False)
+    output = _Output(to, out, report=report, as_json=as_json)
+    stop = threading.Event()
     try:
-        from kantata_client.sync.job import Plan
+        with _set_on_signals(stop):
+            from kantata_client.sync.job import Plan
 
-        begin = parse_moment(since)
-        plan = Plan(
-            to,
-            _names(resources) or None,
-            datetime.now(UTC) - begin if isinstance(begin, timedelta) else begin,
-            full,
-            deletions.value,
-            _parse_duration("--compare", compare),
-            soft_delete,
-            rate,
-            rows_a_slice,
-            _names(nested),
-        )
-        pause = None if every is None else _parse_duration("--every", every)
-        code = _sync_repeatedly(plan, pause, out, report=report, as_json=as_json)
+            plan = Plan(
+                to,
+                _parse_names("--resources", resources) or None,
+                _parse_since(since),
+                full,
+                deletions.value,
+                _parse_duration("--compare", compare),
+                soft_delete,
+                rate,
+                rows_a_slice,
+                _parse_names("--nested", nested),
+            )
+            pause = None if every is None else _parse_duration("--every", every)
+            if pause is not None and pause < timedelta(seconds=1):
+                msg = f"--every {every}: give at least 1s"
+                raise UsageError(msg)
+            code = _sync_repeatedly(plan, pause, output, stop)
     except KantataError as error:
-        out.print(str(error), markup=False, soft_wrap=True)
+        output.fail("error", str(error))
         raise typer.Exit(1) from None
     except ModuleNotFoundError as error:
         missing = f"kantata sync needs {error.name}, which is not installed"
-        out.print(f"{missing}: pip install 'kantata-client[sync]'", markup=False)
+        output.fail("error", f"{missing}: pip install 'kantata-client[sync]'")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        out.print("Interrupted. The next sync continues with what was kept.")
+        output.fail("interrupted", "Interrupted. The next sync continues with what was kept.")
         raise typer.Exit(STOPPED) from None
     raise typer.Exit(code)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+class _Output:
+    """Where messages, summaries and the lines of --json go."""
+
+    def __init__(self, to: str, out: Console, *, report: bool, as_json: bool) -> None:
+        self.to = to
+        self.out = out
+        self.report = report
+        self._as_json = as_json
+
+    def fail(self, status: Literal["error", "interrupted"], message: str) -> None:
+        """Print why there is no summary."""
+        self.out.print(message, markup=False, soft_wrap=True)
+        self._print_json({"to": self.to, "status": status, "error": message})
+
+    def finish(self, summary: Summary) -> None:
+        """Print the summary, and write the report."""
+        self._print_json(summary.to_dict())
+        _print_summary(summary, self.out)
+        file = summary.plan.file
+        if file is not None:
+            self._write_report(summary, file)
+
+    def _write_report(self, summary: Summary, file: Path) -> None:
+        from duckdb import Error
+
+        from kantata_client.sync.job import record_run
+        from kantata_client.sync.report import write
+
+        try:
+            record_run(summary, file)
+            if self.report:
+                self.out.print(f"Report: {write(summary, file)}", markup=False, soft_wrap=True)
+        except (OSError, Error) as error:
+            self.out.print(f"The report could not be written: {error}", markup=False, soft_wrap=True)
+
+    def _print_json(self, values: dict[str, Any]) -> None:
+        if self._as_json:
+            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.flush()
 
 
-def _sync_repeatedly(plan: Any, pause: timedelta | None, out: Console, *, report: bool, as_json: bool) -> int:
-    from dlt.pipeline.exceptions import PipelineStepFailed
+@contextmanager
+def _set_on_signals(stop: threading.Event) -> Generator[None]:
+    """Set the event on the first Ctrl-C or SIGTERM; end the program on the second. Only the main thread receives signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    former = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+
+def _sync_repeatedly(plan: Plan, pause: timedelta | None, output: _Output, stop: threading.Event) -> int:
+    """Sync once, or until `stop` is set; with a pause, a sync that can't store is repeated like any other.
+
+    Returns:
+        The exit code of the last sync.
+    """
+    from dlt.common.exceptions import DltException
 
     from kantata_client.sync import job
     from kantata_client.sync.progress import Progress
-    from kantata_client.sync.report import write
 
+    is_first = True
     while True:
-        progress = Progress(rows=plan.rows_a_slice)
-        with job.stop_on_signals(progress):
-            try:
-                with _live_table(progress, out):
-                    summary = job.run(plan, progress)
-            except PipelineStepFailed as error:
-                out.print(f"{plan.to} could not be written: {error.__cause__}", markup=False, soft_wrap=True)
-                out.print("The records that were read are kept; the next sync stores them.")
-                return 1
-            if plan.file is not None:
-                job.record_run(summary, plan.file)
-                if report:
-                    write(summary, plan.file)
-            if as_json:
-                sys.stdout.write(json.dumps(summary.to_dict()) + "\n")
-                sys.stdout.flush()
-            _print_summary(summary, out, report=report)
-            code = {"done": 0, "stopped": STOPPED, "some failed": SOME_FAILED, "all failed": ALL_FAILED}[
-                summary.status
-            ]
-            if pause is None or summary.status == "stopped":
-                return code
-            out.print(f"Next sync in {_format_duration(pause.total_seconds())}; press Ctrl-C to end.")
-            until = time.monotonic() + pause.total_seconds()
-            while time.monotonic() < until:
-                if progress.stopping:
-                    return code
-                time.sleep(0.2)
+        progress = Progress(rows=plan.rows_a_slice, stop=stop)
+        try:
+            with _live_table(progress, output.out):
+                summary = job.run(plan, progress)
+        except (KeyboardInterrupt, KantataError, DltException, OSError) as error:
+            cause = job.root_cause(error)
+            if isinstance(cause, KeyboardInterrupt):
+                output.fail("interrupted", f"Interrupted. {_describe_kept(plan, progress)}")
+                return STOPPED
+            if isinstance(cause, KantataError):
+                if is_first or pause is None:
+                    raise cause from None
+                output.fail("error", str(cause))
+            else:
+                reason = " ".join(str(cause).split()) or type(cause).__name__
+                kept = _describe_kept(plan, progress)
+                output.fail("error", f"{plan.to} could not be written: {reason}\n{kept}")
+            code = 1
+        else:
+            output.finish(summary)
+            codes = {"done": 0, "stopped": STOPPED, "some failed": SOME_FAILED, "all failed": ALL_FAILED}
+            code = codes[summary.status]
+        is_first = False
+        if pause is None or stop.is_set():
+            return code
+        output.out.print(f"Next sync in {_format_duration(pause.total_seconds())}; press Ctrl-C to end.")
+        if _wait(stop, pause.total_seconds()):
+            return code
+
+
+def _describe_kept(plan: Plan, progress: Progress) -> str:
+    """Say which records are kept of a sync that ended early."""
+    from kantata_client.sync import job
+
+    text = f"{progress.stored:,} records of this sync are stored"
+    read = sum(each.rows for each in progress.lists.values())
+    if read > progress.stored and job.has_pending_rows(plan):
+        text += f", and the next sync stores {read - progress.stored:,} more that were read"
+    return f"{text}; the same command continues there."
+
+
+def _wait(stop: threading.Event, seconds: float) -> bool:
+    """Wait until the time is over, or a signal sets the event; return whether it is set."""
+    until = time.monotonic() + seconds
+    while not stop.is_set() and time.monotonic() < until:
+        time.sleep(min(0.2, seconds))
+    return stop.is_set()
 
 
 @contextmanager
@@ -240,7 +331,7 @@ def _progress_cells(each: ListProgress) -> list[str]:
     ]
 
 
-def _print_summary(summary: Summary, out: Console, *, report: bool) -> None:
+def _print_summary(summary: Summary, out: Console) -> None:
     """Print the summary as text."""
     done = [each for each in summary.lists if each.status == "done"]
     rows, deleted = f"{summary.rows:,} records", f"{summary.deleted:,} deleted"
@@ -266,11 +357,31 @@ def _print_summary(summary: Summary, out: Console, *, report: bool) -> None:
         if len(unfinished) > 6:
             names += f" and {len(unfinished) - 6} more"
         out.print(f"Stopped. {rows} are kept; the same command continues with {names}.", markup=False)
-    file = summary.plan.file
-    if report and file is not None:
-        from kantata_client.sync.report import report_path
 
-        out.print(f"Report: {report_path(file)}", markup=False, soft_wrap=True)
+
+def _parse_names(option: str, text: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        msg = (
+            f"{option} {text!r}: expected names, separated by commas; without the option the default applies"
+        )
+        raise UsageError(msg)
+    return names
+
+
+def _parse_since(text: str | None) -> datetime | None:
+    now = datetime.now(UTC)
+    begin = parse_moment(text)
+    if isinstance(begin, timedelta):
+        try:
+            begin = now - begin
+        except OverflowError:
+            msg = f"--since {text}: that is before the year 1"
+            raise UsageError(msg) from None
+    if begin is not None and begin > now:
+        msg = f"--since {text} is in the future: no record was updated since then"
+        raise UsageError(msg)
+    return begin
 
 
 def _parse_duration(option: str, text: str) -> timedelta:

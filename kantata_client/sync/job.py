@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from kantata_client.errors import UsageError
+from kantata_client.errors import KantataError, UsageError
 from kantata_client.sync.catalog import select
 from kantata_client.sync.progress import ListProgress, Progress
 
@@ -30,7 +29,7 @@ DATASET = "main"
 _SETTINGS = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "ERROR",
-    "RUNTIME__INTERCEPT_SIGNALS": "false",  # stop_on_signals handles Ctrl-C
+    "RUNTIME__INTERCEPT_SIGNALS": "false",  # the command handles Ctrl-C
 }
 """Settings of dlt that the environment can override."""
 
@@ -166,13 +165,13 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
             unfinished = {name for name in unfinished if progress.for_list(name).status == "partial"}
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
-    status = (
-        ("all failed" if len(failed) == len(lists) else "some failed")
-        if failed
-        else "stopped"
-        if any(each.status != "done" for each in lists)
-        else "done"
-    )
+    status: Literal["done", "some failed", "all failed", "stopped"]
+    if any(each.status in ("waiting", "partial") for each in lists):
+        status = "stopped"
+    elif failed:
+        status = "all failed" if len(failed) == len(lists) else "some failed"
+    else:
+        status = "done"
     return Summary(plan, status, started, time.monotonic() - began, lists, progress.drift)
 
 
@@ -211,30 +210,34 @@ def past_runs(file: Path) -> list[dict[str, Any]]:
     path = state_folder(file) / "runs.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[-100:]]
+    found: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-100:]:
+        with suppress(ValueError):  # a kill or a full disk may have cut a line off
+            found.append(json.loads(line))
+    return found
 
 
 def record_run(summary: Summary, file: Path) -> None:
     """Add the summary of a sync to those of the file."""
-    with (state_folder(file) / "runs.jsonl").open("a", encoding="utf-8") as runs:
-        runs.write(json.dumps(summary.to_dict()) + "\n")
+    path = state_folder(file) / "runs.jsonl"
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as runs:
+        runs.write(("\n" if torn else "") + json.dumps(summary.to_dict()) + "\n")
 
 
-@contextmanager
-def stop_on_signals(progress: Progress) -> Generator[None]:
-    """Stop the sync at the next page on the first Ctrl-C or SIGTERM; end the program on the second."""
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that dlt has wrapped, perhaps several times."""
+    while not isinstance(error, KantataError):
+        inner = getattr(error, "inner_exc", None) or error.__cause__
+        if inner is None:
+            break
+        error = inner
+    return error
 
-    def stop(number: int, frame: object) -> None:
-        if progress.stopping:
-            raise KeyboardInterrupt
-        progress.stop()
 
-    former = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in former.items():
-            signal.signal(each, handler)
+def has_pending_rows(plan: Plan) -> bool:
+    """Whether an earlier sync has read rows that are not stored; the next sync stores them first."""
+    return pipeline_of(plan).has_pending_data
 
 
 @contextmanager

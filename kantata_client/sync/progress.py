@@ -58,21 +58,24 @@ class ListProgress:
 class Progress:
     """Counters of a sync. `stop()` ends the sync at the next page."""
 
-    def __init__(self, *, rows: int | None = None) -> None:
+    def __init__(self, *, rows: int | None = None, stop: threading.Event | None = None) -> None:
         """Start at zero.
 
         Args:
             rows: Records of a list after which a run leaves the rest to the next run, if the list can be continued; `None`
                 reads all lists to their end.
+            stop: Ends the sync at the next page when it is set, as `stop()` does.
         """
         self.began = datetime.now(UTC)
         """Start of the sync, by this machine's clock."""
         self.lists: dict[str, ListProgress] = {}
         self.drift = ""
         """Differences between the service and the contract, as a table in text."""
+        self.stored = 0
+        """Records that are in the warehouse. Those of the current run are added when it has ended."""
         self._rows = rows
         self._rows_in_slice: dict[str, int] = {}
-        self._stopped = threading.Event()
+        self._stopped = stop or threading.Event()
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +88,8 @@ class Progress:
         self._stopped.set()
 
     def next_slice(self) -> None:
-        """Start counting the rows of another run."""
+        """Start counting the rows of another run; those of the run before are stored."""
+        self.stored = sum(each.rows for each in self.lists.values())
         self._rows_in_slice.clear()
 
     def slice_full(self, name: str) -> bool:

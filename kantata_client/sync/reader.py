@@ -88,12 +88,17 @@ class Reader:
         self._lock = threading.Lock()
         self._users = 0
         self._shared: dict[str, Future[Any]] = {}
+        self._failure: Exception | None = None
         self._closing: asyncio.Event
         self._slots: asyncio.Semaphore
         self.kantata: Kantata
 
     def open(self) -> None:
-        """Start the thread if it is not running. Each `open` needs a `close`."""
+        """Start the thread if it is not running. Each `open` that succeeds needs a `close`.
+
+        Raises:
+            KantataError: The client can't be made, for example without a token.
+        """
         with self._lock:
             self._users += 1
             if self._thread is None:
@@ -103,6 +108,12 @@ class Reader:
                 )
                 self._thread.start()
                 ready.wait()
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                self._users -= 1
+                self._thread.join()
+                self._thread = self._loop = None
+                raise failure
 
     def close(self) -> None:
         """End the thread when its last user closes it."""
@@ -222,5 +233,9 @@ class Reader:
 
         try:
             asyncio.run(main())
+        except Exception as error:
+            if ready.is_set():
+                raise
+            self._failure = error  # `open` raises it in the thread that waits
         finally:
             ready.set()

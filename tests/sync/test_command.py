@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 
 from kantata_client.cli._commands import app
 from kantata_client.sandbox import Sandbox
+from kantata_client.sync.job import Plan, Summary, past_runs, record_run, state_folder
 from tests.sync.account import differences_in
 
 if TYPE_CHECKING:
@@ -166,18 +168,86 @@ def test_ctrl_c_keeps_rows_and_the_next_sync_continues(account: Account) -> None
         (["--every", "2026-01-01"], "--every 2026-01-01: expected a duration"),
         (["--compare", "often"], "neither a time such as"),
         (["--since", "often"], "neither a time such as"),
+        (["--since", "9999999999d"], "longer than any duration"),
+        (["--since", "900000d"], "before the year 1"),
+        (["--since", "2999-01-01"], "is in the future"),
+        (["--every", "0s"], "give at least 1s"),
+        (["--resources", " , "], "--resources ' , ': expected names"),
+        (["--nested", ""], "--nested '': expected names"),
     ],
-    ids=["list", "every", "compare", "since"],
+    ids=["list", "every", "compare", "since", "long", "early", "future", "no pause", "no list", "no nested"],
 )
 def test_invalid_argument_exits_with_1(tmp_path: Path, arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(app, ["sync", "--to", str(tmp_path / "a.duckdb"), *arguments])
     assert result.exit_code == 1
     assert message in result.output
+    result = CliRunner().invoke(app, ["sync", "--json", "--to", str(tmp_path / "a.duckdb"), *arguments])
+    line = json.loads(result.stdout)
+    assert line["status"] == "error"
+    assert message in line["error"]
 
 
 def test_unreachable_service_fails_all_lists(account: Account) -> None:
     account.environment["KANTATA_BASE_URL"] = "http://127.0.0.1:9/api/v1"
     assert "currencies failed" in account.run("--resources", "currencies", code=4)[0]
+
+
+def test_empty_token_is_named(account: Account) -> None:
+    account.environment["KANTATA_ACCESS_TOKEN"] = ""
+    out, err = account.run("--resources", "currencies", "--json", code=1)
+    assert json.loads(out)["error"] == (
+        "The access token is empty: check where it is read from. Nothing was sent."
+    )
+    assert "Traceback" not in err
+
+
+def test_second_signal_ends_the_sync_at_once(account: Account) -> None:
+    account.sandbox.faults.latency(20, path="/time_entries", after=12)
+    with account.start("--resources", "time_entries", "--json") as process:
+        while len(account.sandbox.requests) < 12 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # another signal, since two of the same may arrive as one
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 130, out + err
+    assert json.loads(out)["status"] == "interrupted"
+    assert "Interrupted. 0 records of this sync are stored; the same command continues there." in err
+
+
+def test_repeated_sync_outlives_a_locked_file(account: Account) -> None:
+    with (
+        duckdb.connect(str(account.file)) as lock,
+        account.start("--resources", "currencies", "--every", "1s", "--json") as process,
+    ):
+        assert process.stdout is not None
+        summary = json.loads(process.stdout.readline())
+        assert summary["status"] == "error"
+        assert "Could not set lock" in summary["error"]
+        lock.close()
+        while summary["status"] == "error":
+            summary = json.loads(process.stdout.readline())
+        assert summary["status"] == "done"
+        process.terminate()  # while it waits, or in the middle of another sync
+        process.communicate(timeout=300)
+    assert process.returncode in (0, 130)
+
+
+def test_history_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "a.duckdb"
+    state_folder(file).mkdir()
+    summary = Summary(Plan(str(file)), "done", datetime(2026, 3, 2, tzinfo=UTC), 1.0, (), "")
+    record_run(summary, file)
+    path = state_folder(file) / "runs.jsonl"
+    path.write_text(path.read_text() + '{"to": "a.du')
+    record_run(summary, file)
+    assert past_runs(file) == [summary.to_dict()] * 2
+
+
+def test_report_that_cannot_be_written_fails_no_sync(account: Account) -> None:
+    (account.folder / "kantata.report.html").mkdir()
+    out, _ = account.run("--resources", "currencies")
+    assert "1 of 1 lists" in out
+    assert "The report could not be written: " in out
 
 
 def change(sandbox: Sandbox, draw: random.Random) -> None:
