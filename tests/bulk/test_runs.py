@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -45,6 +45,19 @@ async def until(true: Callable[[], bool]) -> None:
         await anyio.sleep(0.001)
 
 
+@asynccontextmanager
+async def cancelled_when(true: Callable[[], bool]) -> AsyncGenerator[anyio.CancelScope]:
+    """Cancel the block as soon as something is true."""
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            await until(true)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        yield tasks.cancel_scope
+
+
 # --- cancelling ---
 
 
@@ -54,7 +67,7 @@ async def test_cancelled_run_reports_known_outcomes(place: Place) -> None:
     run = place.kantata.time_entries.create_many(
         place.rows(1_000), concurrency=1, progress=lambda done, total: told.append(done)
     )
-    with anyio.move_on_after(1) as scope:
+    async with cancelled_when(lambda: place.faults.hits["latency"] == 1) as scope:
         await run
     assert scope.cancelled_caught
     result = run.result
@@ -70,8 +83,7 @@ async def test_cancelled_task_reports_known_outcomes(place: Place) -> None:
     place.faults.latency(30, method="POST", after=6)
     run = place.kantata.time_entries.create_many(place.rows(1_000), concurrency=1)
     task = asyncio.ensure_future(run)
-    await until(lambda: len(run.result.outcomes) == 600)
-    await anyio.sleep(0.05)  # the next chunk leaves
+    await until(lambda: len(run.result.outcomes) == 600 and place.faults.hits["latency"] == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -88,7 +100,7 @@ async def test_cancelled_stream_delivers_known_outcomes(place: Place, kind: str)
         place.kantata.time_entries.create_many(rows if kind == "list" else given(rows), concurrency=2)
     )
     statuses: list[str] = []
-    with anyio.move_on_after(1):
+    async with cancelled_when(lambda: len(place.sent()) == place.faults.hits["latency"] == 2):
         async for outcome in outcomes:
             statuses.append(outcome.status)  # noqa: PERF401 - it does not come to its end
     statuses += [outcome.status async for outcome in outcomes]
