@@ -14,7 +14,7 @@ from kantata_client._http.adapters import Answer
 from kantata_client._http.aiohttp_adapter import AiohttpAdapter
 from kantata_client._http.bodies import Body, UndecodableError
 from kantata_client._http.environment import Trust, proxy_for
-from kantata_client._http.failures import failure_of, refused_by_proxy
+from kantata_client._http.failures import failure_of
 from kantata_client._http.http11_adapter import HTTP11Adapter
 from kantata_client._http.httpx_adapter import HttpxAdapter, through_proxy, tls_context
 from kantata_client._http.messages import Failure, Response
@@ -165,17 +165,15 @@ class Connections:
                 if theirs is error:
                     raise
                 raise theirs from None
-            if proxy is not None and refused_by_proxy(error):
-                failure, problem = None, proxy.advice
-            else:
-                failure, problem = prepared.redacted(failure_of(error, answer)), ""
+            problem = None if proxy is None else proxy.mistake(error)
+            failure = None if problem else prepared.redacted(failure_of(error, answer))
         except BaseException as error:  # noqa: BLE001 - raised again
             if answer is not None:
                 await answer.aclose()
             # Mostly a cancellation. The frames below hold the headers, and so the token, in their local variables.
             raise error.with_traceback(None) from None
         if failure is None:
-            raise UsageError(problem)
+            raise UsageError(str(problem))
         if answer is None:
             return failure
         await answer.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +30,22 @@ class Proxy:
     """May hold a password."""
     variable: str
 
-    @property
-    def advice(self) -> str:
-        """What to do when the proxy rejects its user name or password."""
-        return f"The proxy refused to connect (407): check the user name and password in {self.variable}."
+    def mistake(self, error: Exception) -> str | None:
+        """What to correct in the variable if a proxy's answer shows a mistake in it; None for other failures.
+
+        Args:
+            error: What httpx raised.
+        """
+        text = str(error)
+        if type(error).__module__.partition(".")[0] == "socksio":
+            return f"The proxy does not speak SOCKS5: correct its scheme, host or port in {self.variable}."
+        if type(error).__name__ != "ProxyError":
+            return None
+        if text.startswith("407"):
+            return f"The proxy refused to connect (407): check the user name and password in {self.variable}."
+        if text.startswith(("Invalid username/password", "Requested ")):
+            return f"The SOCKS proxy refused to connect: check the user name and password in {self.variable}."
+        return None
 
 
 class Trust:
@@ -51,8 +64,8 @@ class Trust:
             variable = next(
                 (name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None
             )
-            if variable == "SSL_CERT_DIR" and not Path(os.environ[variable]).is_dir():
-                raise UsageError(f"{variable} is {os.environ[variable]!r}, which is not a directory")
+            if variable == "SSL_CERT_DIR" and (defect := _defect_of_directories(os.environ[variable])):
+                raise UsageError(f"{variable} is {os.environ[variable]!r}, which {defect}")
             try:
                 self._context = make()
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -66,13 +79,25 @@ class Trust:
 
 def _certificate_error(error: Exception, variable: str | None) -> UsageError:
     key_log = os.environ.get("SSLKEYLOGFILE")
-    if key_log and not os.access(Path(key_log).parent, os.W_OK):
+    if key_log and (Path(key_log).is_dir() or not os.access(Path(key_log).parent, os.W_OK)):
         return UsageError(f"SSLKEYLOGFILE is {key_log!r}, which can't be written: correct or unset it")
     if variable is None:
         return UsageError(f"TLS can't be set up on this machine ({error})")
     path = os.environ[variable]
     defect = "can't be read" if not os.access(path, os.R_OK) else "has no certificates in PEM format"
     return UsageError(f"{variable} is {path!r}, which {defect}: correct or unset it")
+
+
+def _defect_of_directories(listed: str) -> str | None:
+    """What is wrong with `SSL_CERT_DIR`: a directory, or several separated as in `PATH`."""
+    directories = [Path(each) for each in listed.split(os.pathsep) if each]
+    if not any(each.is_dir() for each in directories):
+        return "is not a directory"
+    # OpenSSL finds a certificate by the hash in its file's name.
+    hashed = (path for each in directories if each.is_dir() for path in each.glob("????????.[0-9]*"))
+    if next(hashed, None) is None:
+        return "has no certificates whose file names are hashes: run `openssl rehash` on it, or use SSL_CERT_FILE"
+    return None
 
 
 def proxy_for(scheme: str, host: str, port: int | None) -> Proxy | None:
@@ -125,40 +150,61 @@ def _defect(url: str) -> str | None:
 def _bypassed(host: str, port: int, listed: str) -> bool:
     """Whether `NO_PROXY` excludes a host from proxying.
 
-    An entry is `*`, a name (which includes its subdomains), `.name`, `*.name`, an address or a network (CIDR). A port after
-    it limits it to that port.
+    Entries are separated by commas or blanks. An entry is `*`, a name (which includes its subdomains), `.name`, `*.name`, an
+    address, the beginning of one (`10.*`), or a network (CIDR). A port after it limits it to that port.
     """
-    return any(
-        _covers(entry.strip().lower(), host.lower().strip("[]").rstrip("."), port)
-        for entry in listed.split(",")
-    ) or bool(proxy_bypass(host) and not listed)
+    name = _ascii(host.lower().strip("[]").rstrip("."))
+    entries = re.split(r"[,\s]+", listed.lower())
+    return any(_covers(entry, name, port) for entry in entries) or bool(proxy_bypass(host) and not listed)
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    if entry in ("", "*"):
-        return entry == "*"
-    if "/" in entry:
-        try:
-            return ip_address(host) in ip_network(entry, strict=False)
-        except ValueError:
-            return False
-    name, only_port = _split(entry)
+    entry = entry.partition("://")[2] or entry
+    network, only_port = _split(entry.rstrip("/"))
     if only_port is not None and only_port != port:
         return False
+    if network in ("", "*"):
+        return network == "*"
     try:
-        return ip_address(host) == ip_address(name)
+        return ip_address(host) in ip_network(network, strict=False)
     except ValueError:
         pass
-    name = name.removeprefix("*").lstrip(".").rstrip(".")
+    parts = network.split(".")
+    if len(parts) > 1 and parts[0].isdecimal() and parts[-1] == "*":
+        while parts[-1] == "*":
+            parts.pop()
+        return host.split(".")[: len(parts)] == parts and _is_address(host)
+    name = _ascii(network.removeprefix("*").strip("."))
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _ascii(name: str) -> str:
+    """A name as DNS has it."""
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name
+
+
 def _split(entry: str) -> tuple[str, int | None]:
-    """The host and port of an entry such as `name:443` or `[::1]:443`. An IPv6 address without a port needs no brackets."""
+    """The host or network of an entry, and its port. An IPv6 address without a port needs no brackets."""
     if entry.startswith("["):
         address, _, rest = entry[1:].partition("]")
-        return address, int(rest[1:]) if rest[1:].isdecimal() else None
+        length, colon, port = rest.rpartition(":")
+        if not colon:
+            length, port = rest, ""
+        return address + length, int(port) if port.isdecimal() else None
     name, colon, port = entry.rpartition(":")
-    if colon and port.isdecimal() and ":" not in name:
-        return name, int(port)
+    if colon and ":" not in name and (port.isdecimal() or not port):
+        return name, int(port) if port else None
     return entry, None

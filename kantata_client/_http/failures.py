@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from errno import EMFILE
 from os import strerror
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ _BROKEN: tuple[type[Exception], ...] = (
 """What is raised when an exchange fails. httpx does not translate all exceptions of anyio and ssl."""
 
 _UNTRUSTED = "This machine does not trust the server's certificate."
+_FORBIDDEN = re.compile(r"4(?!08|29)\d\d")
+"""Statuses of a proxy that will not change by themselves."""
+_DENIED = "Check that the proxy allows this host, or exclude the host with NO_PROXY."
 _FILES = "Each connection is an open file: allow more (`ulimit -n`), or lower max_concurrency."
 _LARGER = "Ask for less at once (per_page, includes, a narrower filter), or set max_response_bytes higher."
 _ENCODING = "Check base_url and the proxies on the way."
@@ -61,17 +65,14 @@ def failure_of(error: Exception, answer: Answer | None) -> Failure:
         return Failure("no connection became free in time", unsent=True, timeout=True)
     if isinstance(error, httpx.ConnectTimeout):
         return Failure("no connection in time", unsent=True, timeout=True)
+    if isinstance(error, httpx.ProxyError) and _FORBIDDEN.match(reason):
+        return Failure(f"no connection (the proxy: {reason})", unsent=True, hopeless=True, advice=_DENIED)
     if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
         return _unconnected(reason)
     if not isinstance(error, _BROKEN):
         # A defect of a transport. How far the request got is unknown, and another attempt would hardly go better.
         return Failure(f"the transport failed with {type(error).__name__}: {error}", hopeless=True)
     return Failure(reason, timeout=timeout)
-
-
-def refused_by_proxy(error: Exception) -> bool:
-    """Whether a proxy refused user name and password."""
-    return isinstance(error, httpx.ProxyError) and str(error).startswith("407")
 
 
 def _cut_off(error: Exception, reason: str, answer: Answer, *, timeout: bool) -> Failure:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING, Self, cast
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self, cast
 
+import anyio
+
+from kantata_client._http.adapters import UnconnectedError
 from kantata_client._http.library import adapted, httpx
 from kantata_client._http.prepared import Upload
 from kantata_client.errors import UsageError
@@ -24,8 +28,10 @@ class HttpxAdapter:
     double the cost.
     """
 
-    def __init__(self, transport: AsyncTransport) -> None:
+    def __init__(self, transport: AsyncTransport, *, traced: bool = False) -> None:
+        """Send through a transport; `traced` if it is httpx's own, which reports how far a request got."""
         self.transport = adapted(transport)
+        self._traced = traced
 
     def limits_total(self, request: PreparedRequest) -> bool:
         """Never: transports of httpx have no such timeout."""
@@ -33,12 +39,55 @@ class HttpxAdapter:
 
     async def send(self, request: PreparedRequest, total: float | None) -> HttpxAnswer:
         """Send a request; see `Adapter`. The exceptions are those of the transport."""
-        raw = await self.transport.handle_async_request(_in_httpx(request))
-        return HttpxAnswer(raw)
+        sent = _in_httpx(request)
+        if not self._traced:
+            return HttpxAnswer(await self.transport.handle_async_request(sent))
+        progress = _Progress()
+        sent.extensions["trace"] = progress
+        try:
+            return HttpxAnswer(await self.transport.handle_async_request(sent))
+        except BaseException as error:
+            if not progress.unsent:
+                raise
+            await progress.aclose()
+            # Errors of a proxy and of connecting say by their class that nothing was sent.
+            told = isinstance(error, (httpx.ProxyError, httpx.ConnectError, httpx.ConnectTimeout))
+            if told or not isinstance(error, Exception) or type(error).__module__.startswith("socksio"):
+                raise
+            if isinstance(error, httpx.TimeoutException):
+                raise UnconnectedError from TimeoutError()
+            raise UnconnectedError(f"through the proxy: {str(error) or type(error).__name__}") from None
 
     async def aclose(self) -> None:
         """Close the transport."""
         await self.transport.aclose()
+
+
+class _Progress:
+    """Follows a request by the events of httpcore: a tunnel through a proxy is made before anything of it is sent."""
+
+    def __init__(self) -> None:
+        self._connecting = False
+        self._sending = False
+        self._stream: Any = None
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        self._connecting = True
+        if event.endswith("connect_tcp.complete"):
+            self._stream = info.get("return_value")
+        elif event.endswith("send_request_headers.started"):
+            self._sending = self._sending or getattr(info.get("request"), "method", None) != b"CONNECT"
+
+    @property
+    def unsent(self) -> bool:
+        """Whether no byte of the request left; False if nothing is known."""
+        return self._connecting and not self._sending
+
+    async def aclose(self) -> None:
+        """Close the connection to the proxy, which httpcore leaves open if SOCKS fails."""
+        if self._stream is not None:
+            with anyio.CancelScope(shield=True), suppress(Exception):
+                await self._stream.aclose()
 
 
 def through_proxy(proxy: Proxy, tls: ssl.SSLContext) -> HttpxAdapter:
@@ -50,7 +99,8 @@ def through_proxy(proxy: Proxy, tls: ssl.SSLContext) -> HttpxAdapter:
     # httpx would reuse a connection with bytes left over from an earlier response, so none is kept.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     try:
-        return HttpxAdapter(httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=httpx.Proxy(proxy.url)))
+        transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=httpx.Proxy(proxy.url))
+        return HttpxAdapter(transport, traced=True)
     except Exception:  # noqa: BLE001 - its text may repeat a password
         problem = f"{proxy.variable} is not the address of a proxy"
     raise UsageError(problem)

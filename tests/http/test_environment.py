@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import socket
 import ssl
 import threading
@@ -17,7 +18,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kantata_client import Kantata, KantataConnectionError, UsageError
+from kantata_client import (
+    Kantata,
+    KantataConnectionError,
+    KantataTimeoutError,
+    RetryPolicy,
+    Timeouts,
+    UnknownOutcomeError,
+    UsageError,
+)
 from kantata_client._http import library
 from kantata_client._http.environment import Trust, proxy_for
 from tests.loopback import answer
@@ -55,7 +64,10 @@ WRONG = {
     "SSL_CERT_FILE is a directory": ("SSL_CERT_FILE", "/"),
     "SSL_CERT_DIR is missing": ("SSL_CERT_DIR", "/nowhere"),
     "SSL_CERT_DIR is a file": ("SSL_CERT_DIR", "pyproject.toml"),
+    "SSL_CERT_DIR has no directory": ("SSL_CERT_DIR", f"/nowhere{os.pathsep}pyproject.toml"),
+    "SSL_CERT_DIR has no certificates": ("SSL_CERT_DIR", "docs"),
     "SSLKEYLOGFILE can't be written": ("SSLKEYLOGFILE", "/nowhere/keys"),
+    "SSLKEYLOGFILE is a directory": ("SSLKEYLOGFILE", "docs"),
     "unknown scheme": ("HTTPS_PROXY", f"ftp://user:{SECRET}@x"),
     "old SOCKS": ("ALL_PROXY", f"socks4://user:{SECRET}@x:1080"),
     "no host": ("HTTPS_PROXY", "http://:3128"),
@@ -152,6 +164,16 @@ BYPASSED = [
     ("[::1]:8443", "::1", 8443),
     ("0:0:0:0:0:0:0:1", "::1", None),
     ("fd00::/8", "fd00::1", None),
+    ("[fd00::]/8", "fd00::1", None),
+    ("[fd00::/8]:443", "fd00::1", None),
+    ("10.0.0.0/8:443", "10.1.2.3", None),
+    ("10.*", "10.1.2.3", None),
+    ("10.1.*.*", "10.1.2.3", None),
+    ("localhost example.com\tother", "api.example.com", None),
+    ("https://api.example.com/", "api.example.com", None),
+    ("api.example.com:", "api.example.com", None),
+    ("*:8443", "api.example.com", 8443),
+    ("bücher.example", "www.xn--bcher-kva.example", None),
 ]
 PROXIED = [
     ("", "api.example.com", None),
@@ -168,6 +190,13 @@ PROXIED = [
     ("[", "api.example.com", None),
     ("*.", "api.example.com", None),
     (".", "api.example.com", None),
+    ("10.*", "110.1.2.3", None),
+    ("10.*", "10.example.com", None),
+    ("10.1.*", "10.11.2.3", None),
+    ("api.*", "api.example.com", None),
+    ("*:8443", "api.example.com", None),
+    ("10.0.0.0/8:8443", "10.1.2.3", None),
+    ("api.example.com;other", "api.example.com", None),
 ]
 
 
@@ -284,6 +313,13 @@ async def test_an_untrusted_certificate_is_not_retried(secured):
             await kantata.users.me()
     assert caught.value.unsent
     assert secured.connections == 1
+
+
+def test_ssl_cert_dir_may_name_several_directories(monkeypatch, tmp_path):
+    (tmp_path / "0a1b2c3d.0").write_text("a certificate")
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{tmp_path}")
+    context = ssl.create_default_context()
+    assert Trust().context(lambda: context) is context
 
 
 def test_certificates_are_loaded_once_for_all_hosts_and_loops(monkeypatch, secured, authority):
@@ -403,6 +439,122 @@ async def test_a_rejected_proxy_password_raises_a_usage_error_without_retries(
                     await call()
                 assert SECRET not in str(caught.value)
         assert (proxy.connections, secured.connections) == (2, 0)
+
+
+def create(kantata):
+    return kantata.stories.create(workspace_id=1, title="x", story_type="task")
+
+
+def head_of(peer):
+    head = b""
+    while b"\r\n\r\n" not in head and (data := peer.recv(65536)):
+        head += data
+
+
+def refusing(status):
+    def handle(peer):
+        head_of(peer)
+        peer.sendall(b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % status)
+
+    return handle
+
+
+def tunnel_to_nowhere(peer):
+    """The tunnel is made, but it breaks before the TLS handshake."""
+    head_of(peer)
+    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+def not_http(peer):
+    head_of(peer)
+    peer.sendall(b"220 mail.example.com ESMTP\r\n")
+
+
+@pytest.mark.parametrize("handle", [head_of, tunnel_to_nowhere, not_http, refusing(502)])
+@pytest.mark.anyio
+async def test_a_tunnel_that_fails_leaves_a_post_unsent(monkeypatch, authority, handle):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(handle) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        policy = RetryPolicy(retries=2, initial=0, maximum=0)
+        async with Kantata("x", base_url="https://localhost:1", retries=policy) as kantata:
+            with pytest.raises(KantataConnectionError, match="Nothing was carried out") as caught:
+                await create(kantata)
+            assert caught.value.unsent
+        assert proxy.connections == 3
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_does_not_answer_leaves_a_post_unsent(monkeypatch, authority):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(lambda peer: (head_of(peer), peer.recv(1))) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        timeout = Timeouts(read=0.05)
+        async with Kantata("x", base_url="https://localhost:1", retries=0, timeout=timeout) as kantata:
+            with pytest.raises(KantataTimeoutError, match="Nothing was carried out") as caught:
+                await create(kantata)
+    assert caught.value.unsent
+
+
+@pytest.mark.anyio
+async def test_a_post_lost_behind_a_proxy_has_an_unknown_outcome(monkeypatch, authority):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority)
+
+    def take_and_close(peer):
+        with context.wrap_socket(peer, server_side=True) as tls:
+            head_of(tls)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(take_and_close) as server, Threaded(http_proxy("p")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:p@127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url=f"https://localhost:{server.port}") as kantata:
+            with pytest.raises(UnknownOutcomeError):
+                await create(kantata)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+@pytest.mark.anyio
+async def test_a_host_that_the_proxy_forbids_is_not_retried(monkeypatch, authority, status):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(refusing(status)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url="https://localhost:1") as kantata:
+            with pytest.raises(KantataConnectionError, match=rf"the proxy: {status}.*NO_PROXY") as caught:
+                await create(kantata)
+        assert caught.value.unsent
+        assert proxy.connections == 1
+
+
+def without_a_method(peer):
+    peer.recv(257)
+    peer.sendall(b"\x05\xff")
+
+
+def rejecting_the_password(peer):
+    peer.recv(257)
+    peer.sendall(b"\x05\x02")
+    peer.recv(513)
+    peer.sendall(b"\x01\x01")
+
+
+def http_instead_of_socks(peer):
+    peer.recv(257)
+    peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("handle", [without_a_method, rejecting_the_password, http_instead_of_socks])
+@pytest.mark.anyio
+async def test_a_socks_proxy_that_is_set_wrongly_raises_a_usage_error(monkeypatch, authority, handle):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with Threaded(handle) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://user:{SECRET}@127.0.0.1:{proxy.port}")
+        async with Kantata("x", base_url="https://localhost:1") as kantata:
+            with pytest.raises(UsageError, match=r"in ALL_PROXY\. Nothing was sent") as caught:
+                await create(kantata)
+        assert SECRET not in str(caught.value)
+        assert proxy.connections == 1
 
 
 @pytest.mark.anyio
