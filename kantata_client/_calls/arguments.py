@@ -33,6 +33,11 @@ _ID = re.compile(r"[0-9]+|[0-9A-Za-z_-]+(?::[0-9A-Za-z_-]+)+")
 """A simple or a composite id. Other characters could lead to another record: some proxies decode `%2F`."""
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id. A service could take any other for the number at its beginning."""
+    return _ID.fullmatch(text) is not None
+
+
 def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
     """The path below the base URL, with its placeholders filled in.
 
@@ -45,10 +50,10 @@ def path_of(operation: Operation, values: tuple[int | str, ...]) -> str:
         if isinstance(value, bool) or not isinstance(value, (int, str)):
             problem = f"must be a whole number or text, got {shown(value)}{id_hint(value)}"
             raise invalid(operation, name, problem)
-        text = plain_text(value).strip()
+        text = plain_text(value).strip(" ")
         if not text:
             raise invalid(operation, name, "is empty; a record has no id until it is created")
-        if not _ID.fullmatch(text):
+        if not is_id(text):
             raise invalid(operation, name, f"must be an id such as 7 or '7:12', got {shown(value)}")
         path = path.replace(f"{{{name}}}", text)
     return path

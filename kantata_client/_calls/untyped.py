@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from kantata_client._calls.arguments import untyped_body, untyped_query
+from kantata_client._calls.arguments import is_id, untyped_body, untyped_query
 from kantata_client._calls.call_options import headers_of
 from kantata_client._calls.envelope import NotJSONError, decode
 from kantata_client._contract import Operation
@@ -99,11 +99,11 @@ def _is_action(method: str, path: str) -> bool:
         parts = known.removeprefix("PUT ").split("/")
         if len(parts) == len(segments) and known.startswith("PUT ") and all(map(_matches, parts, segments)):
             return OPERATIONS[known].action
-    return not segments[-1][:1].isdecimal()
+    return not is_id(segments[-1])
 
 
 def _matches(part: str, segment: str) -> bool:
-    return part == segment or (part.startswith("{") and segment[:1].isdecimal())
+    return part == segment or (part.startswith("{") and is_id(segment))
 
 
 def _form(operation: Operation, data: object, files: object) -> Form | None:

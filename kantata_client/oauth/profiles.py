@@ -79,7 +79,7 @@ class Profile:
         text = read_private(_path(name))
         try:
             return None if text is None else cls(**json.loads(text.reveal()))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None  # damaged: treated as signed out
 
     @classmethod

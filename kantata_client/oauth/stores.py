@@ -202,7 +202,7 @@ class KeyringStore:
 def _parsed(text: Secret) -> Token:
     try:
         values = json.loads(text.reveal())
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     kept = Secrets(cast("dict[str, Any]", values) if isinstance(values, dict) else {})
     del values

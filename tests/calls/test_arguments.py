@@ -12,7 +12,7 @@ import pytest
 from kantata_client import File, Kantata, KantataError, UsageError, models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.recorder import Recorder
 
@@ -607,17 +607,35 @@ async def test_ids_in_every_accepted_form(
             "7:",
             "7::8",
             "7,8",
+            "7\n",
+            "\t7",
+            "7\xa0",
+            "+7",
+            "7e1",
         ),
     ],
     ids=ascii,
 )
-@pytest.mark.parametrize("method", ["get", "delete", "update"])
-async def test_ids_that_could_change_the_path_are_rejected(
+@pytest.mark.parametrize(
+    "method",
+    ["get", "delete", "update", "delete_many", "update_many", "time_entries.delete_many", "approve_many"],
+)
+async def test_texts_that_could_name_another_record_are_rejected_as_ids(
     method: str, given: str, kantata: Kantata, recorder: Recorder
 ) -> None:
-    values = {"title": "T"} if method == "update" else {}
-    with pytest.raises(UsageError, match=f"stories.{method}: id must be an id such as 7"):
-        await getattr(kantata.stories, method)(given, **values)
+    stories, values = kantata.stories, {"title": "T"}
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "get": lambda: stories.get(given),
+        "delete": lambda: stories.delete(given),
+        "update": lambda: stories.update(given, **values),
+        "delete_many": lambda: stories.delete_many([7, given]),
+        "update_many": lambda: stories.update_many([(7, values), (given, values)]),
+        # A service may take the number at the beginning of a text: "7.json" or "7e1" for 7.
+        "time_entries.delete_many": lambda: kantata.time_entries.delete_many([7, given]),
+        "approve_many": lambda: kantata.timesheet_submissions.approve_many([7, given]),
+    }
+    with pytest.raises(UsageError, match="must be an id"):
+        await calls[method]()
     assert recorder.requests == []
 
 
