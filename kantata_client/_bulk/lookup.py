@@ -1,7 +1,7 @@
 """Looking up objects by external reference, so carefully that a missing object is proof that it does not exist.
 
-What such a search finds decides what is created. So an answer that contradicts itself, or that has an object that nobody
-asked for, is an error, never "not there": the service may compare references differently than this client does.
+What such a search finds decides what is created. So an object that nobody asked for is an error, too: the service may
+compare references differently than this client does.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
+from kantata_client._bulk.searching import ContradictionError, contradiction, search
 from kantata_client._objects.model import Model
-from kantata_client.errors import MalformedResponseError, NotIncludedError
+from kantata_client.errors import NotIncludedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kantata_client._bulk.reference_key import ExternalReferenceKey
-    from kantata_client._calls.envelope import Decoded
     from kantata_client._calls.session import Session
     from kantata_client._contract import Operation
 
@@ -31,12 +31,8 @@ MOST_REFS = 200
 LONGEST_REFS = 6_000
 """How many characters of references one search has: they are part of the URL, which servers limit (mostly to 8 KB)."""
 
-_PAGE = 200
+_SO = "Nothing more is created, since that could make duplicates."
 _SEARCH = "the answer to the search by external reference"
-
-
-class ContradictionError(MalformedResponseError):
-    """A search by external reference contradicts itself or what was asked, so nothing can be concluded from it."""
 
 
 class Lookup(Generic[M]):
@@ -50,7 +46,6 @@ class Lookup(Generic[M]):
         self._operation = operation
         self._cls = cls
         self._key = key
-        self._widest = dict(operation.widest)
 
     async def find(self, refs: Sequence[str]) -> dict[str, M]:
         """The objects that have these references, by reference.
@@ -87,41 +82,14 @@ class Lookup(Generic[M]):
         ]
 
     async def _search(self, portion: list[str]) -> list[M]:
-        """All objects that a search for some references brings, from as many pages as it takes."""
-        objects: dict[Any, M] = {}
-        page = 1
-        while True:
-            decoded = await self._page(portion, page)
-            if decoded.absent:
-                raise self.contradiction(
-                    f"{_SEARCH} names {len(decoded.absent)} objects that it does not contain"
-                )
-            before = len(objects)
-            objects.update(zip(decoded.identities or (), decoded.items, strict=True))
-            if decoded.count is not None and len(objects) >= decoded.count:
-                break
-            if len(objects) == before:  # the end, or the same page again
-                if decoded.count is not None:
-                    raise self.contradiction(
-                        f"{_SEARCH} counts {decoded.count} objects but contains {len(objects)}"
-                    )
-                break
-            page += 1
-        return list(objects.values())
-
-    async def _page(self, portion: list[str], page: int) -> Decoded[M]:
+        """All objects that a search for some references brings."""
         query: dict[str, Any] = {
-            **self._widest,
             "external_reference_service_name": self._key.service_name,
             "external_reference_service_model": self._key.service_model,
             "external_reference_service_model_refs": portion,
             "include": ["external_references"],
-            "per_page": _PAGE,
         }
-        if page > 1:
-            query["page"] = page
-        response, asked = await self._session.perform(self._operation, (), query)
-        return self._session.read(response, self._operation, self._cls, asked)
+        return await search(self._session, self._operation, self._cls, query, what=_SEARCH, so=_SO)
 
     def _checked(self, model: M, wanted: frozenset[str]) -> list[str]:
         """The references of an object that was found, at least one of which must be wanted."""
@@ -148,12 +116,7 @@ class Lookup(Generic[M]):
 
     def contradiction(self, problem: str) -> ContradictionError:
         """The error for an answer that can't be trusted."""
-        stop = "" if problem.endswith((".", "?")) else "."
-        return ContradictionError(
-            f"{self._operation.resource}: {problem}{stop} Nothing more is created, since that could make duplicates.",
-            method="GET",
-            path=self._operation.path,
-        )
+        return contradiction(self._operation, problem, _SO)
 
 
 def _portions(refs: Sequence[str]) -> Iterator[list[str]]:

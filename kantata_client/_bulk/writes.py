@@ -10,11 +10,11 @@ from kantata_client._bulk.matching import UnassignedError, in_order
 from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
-from kantata_client._calls.arguments import body_of, item_of, path_of, query_of
+from kantata_client._calls.arguments import body_of, is_id, item_of, path_of, query_of
 from kantata_client._calls.extras import Extra, with_extras
 from kantata_client._calls.scalars import MissingError, native
 from kantata_client._calls.session import requested_by
-from kantata_client._calls.values import shown
+from kantata_client._calls.values import plain_text, shown
 from kantata_client._objects.model import Model, changes_of
 from kantata_client.errors import (
     APIError,
@@ -49,6 +49,8 @@ _TARGETS = {
 }
 """Path of a decision → the status of what was decided on."""
 
+_SEARCH = "the answer to the search by id"
+_SO = "So what became of the items is unknown: look them up before you send them again."
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -353,17 +355,11 @@ class _Deletion:
         if not refusal.answer_was_lost and (self._atomic or len(part) == 1):
             return []
         named: set[int] = set() if refusal.answer_was_lost else set(blamed(refusal, part, by_id=True))
-        from kantata_client import models
-        from kantata_client._lists.paginator import Paginator
-        from kantata_client.operations import OPERATIONS
-
-        listing = OPERATIONS[f"GET /{self._operation.path.strip('/').split('/')[0]}"]
-        query = {**listing.widest, "only": [item.ready for item in part]}
-        cls: type[Any] = getattr(models, str(listing.model))
         try:
-            left = {str(each.id) async for each in Paginator(self._session, listing, cls, (), query)}
-        except KantataError:
-            return [Outcome(item.index, item.given, "unknown", error=refusal) for item in part]
+            left = await _present(self._session, f"/{self._operation.path.strip('/').split('/')[0]}", part)
+        except KantataError as error:
+            error.__cause__ = refusal
+            return [Outcome(item.index, item.given, "unknown", error=error) for item in part]
         return [
             Outcome(item.index, item.given, "done")
             for place, item in enumerate(part)
@@ -400,24 +396,16 @@ class _Decision:
 
     async def _after_refusal(self, part: list[Item], refusal: KantataError) -> list[Outcome[Any]]:
         """Which items of a refused part were decided on nevertheless, by their status."""
-        from kantata_client import models
-        from kantata_client._lists.paginator import Paginator
-        from kantata_client.operations import OPERATIONS
-
         if len(part) == 1 and not refusal.answer_was_lost:
             return []
-        listing = OPERATIONS[f"GET /{self.name.partition('.')[0]}"]
-        query = {**listing.widest, "only": [item.ready for item in part]}
-        cls: type[Any] = getattr(models, str(listing.model))
         try:
-            status = {
-                str(each.id): each.status async for each in Paginator(self._session, listing, cls, (), query)
-            }
+            present = await _present(self._session, f"/{self.name.partition('.')[0]}", part)
         except KantataError as error:
             error.__cause__ = refusal
             return [Outcome(item.index, item.given, "unknown", error=error) for item in part]
         target = _TARGETS[self._operation.path]
-        return [Outcome(item.index, item.given, "done") for item in part if status.get(item.ready) == target]
+        decided = {key for key, each in present.items() if getattr(each, "status", None) == target}
+        return [Outcome(item.index, item.given, "done") for item in part if item.ready in decided]
 
     async def _write(self, part: list[Item]) -> Sequence[Any]:
         from kantata_client import models
@@ -430,6 +418,27 @@ class _Decision:
             msg = f"{self._operation.id}: the answer has no resolution for a submission, so its state is unknown."
             raise MalformedResponseError(msg, method=self._operation.method, path=self._operation.path)
         return [made[item.ready] for item in part]
+
+
+async def _present(session: Session, path: str, part: list[Item]) -> dict[str, Model]:
+    """The objects of a collection that have the ids of some items, by id.
+
+    Raises:
+        ContradictionError: The answer can't be trusted.
+        KantataError: The search failed.
+    """
+    from kantata_client import models
+    from kantata_client._bulk.searching import contradiction, search
+    from kantata_client.operations import OPERATIONS
+
+    listing = OPERATIONS[f"GET {path}"]
+    cls: type[Model] = getattr(models, str(listing.model))
+    wanted = {item.ready for item in part}
+    found = await search(session, listing, cls, {"only": sorted(wanted)}, what=_SEARCH, so=_SO)
+    present = {str(each.to_dict().get("id")): each for each in found}
+    if not present.keys() <= wanted:
+        raise contradiction(listing, f"{_SEARCH} has objects that were not asked for", _SO)
+    return present
 
 
 async def _write_array(
@@ -544,11 +553,7 @@ def _id(given: object, where: str) -> str:
         given = native(given)
     except MissingError as missing:
         raise UsageError(f"{where} must be an id, not {missing}") from None
-    if (
-        isinstance(given, bool)
-        or not isinstance(given, (int, str))
-        or not str(given).strip()
-        or "," in str(given)
-    ):
-        raise UsageError(f"{where} must be an id, not {given!r}")
-    return str(given).strip()
+    text = plain_text(given).strip(" ") if isinstance(given, (int, str)) else ""
+    if isinstance(given, bool) or not is_id(text):
+        raise UsageError(f"{where} must be an id, not {shown(given)}")
+    return text

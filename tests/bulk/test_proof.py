@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import httpx
     from conftest import Place
 
+    from kantata_client.sandbox import Sandbox
+
 KEY = ExternalReferenceKey("erp", "line", ref="erp_id", patience=0.0)
 
 
@@ -322,6 +324,46 @@ def unreferenced(body: dict[str, Any]) -> None:
     body.pop("external_references", None)
 
 
+def unnamed(body: dict[str, Any]) -> None:
+    """The objects are there, but neither named nor counted."""
+    body["results"] = []
+    body["count"] = body["meta"]["count"] = 0
+
+
+def undercounted(body: dict[str, Any]) -> None:
+    body["count"] = body["meta"]["count"] = 1
+
+
+def counted_differently(body: dict[str, Any]) -> None:
+    emptied(body)
+    body["time_entries"] = {}
+    body["count"] = 0
+
+
+def miscounted(body: dict[str, Any]) -> None:
+    body["count"] = body["meta"]["count"] = -1
+
+
+def failing(body: dict[str, Any]) -> None:
+    """An empty list, as some services send it if their search is down."""
+    body |= {"count": 0, "results": [], "time_entries": {}, "errors": [{"message": "timeout"}]}
+    body.pop("meta")
+
+
+def paged_without_a_count(body: dict[str, Any]) -> None:
+    body |= {"results": [], "time_entries": {}, "meta": {"page_count": 3}}
+    body.pop("count")
+
+
+def repeating_a_page_without_a_count(body: dict[str, Any]) -> None:
+    """Ten objects, whichever page is asked for."""
+    body["results"] = body["results"][:10]
+    named = {each["id"] for each in body["results"]}
+    body["time_entries"] = {key: each for key, each in body["time_entries"].items() if key in named}
+    body.pop("count")
+    body.pop("meta")
+
+
 CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
     each.__name__: each
     for each in (
@@ -333,20 +375,55 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
         unmapped,
         partly_unmapped,
         unreferenced,
+        unnamed,
+        undercounted,
+        counted_differently,
+        miscounted,
+        failing,
+        paged_without_a_count,
+        repeating_a_page_without_a_count,
     )
 }
+
+
+SMALL_PAGES = {"repeating_a_page_without_a_count": {"page": "1"}}
+"""What the service makes of the query."""
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 @pytest.mark.anyio
 async def test_contradictory_search_creates_nothing(place: Place, name: str) -> None:
     await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
-    async with client(place, AlteredSearch(place.sandbox, CONTRADICTIONS[name])) as kantata:
+    service = AlteredSearch(place.sandbox, CONTRADICTIONS[name], **SMALL_PAGES.get(name, {}))
+    async with client(place, service) as kantata:
         result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
     assert len(result.failed) == 30
     assert len(place.notes()) == 30
     assert isinstance(result.failed[0].error, ContradictionError)
     assert "Nothing more is created" in str(result.failed[0].error)
+
+
+@pytest.mark.parametrize("status", [203, 206])
+@pytest.mark.anyio
+async def test_search_with_a_partial_answer_creates_nothing(place: Place, status: int) -> None:
+    import httpx
+
+    await place.kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+
+    class Partial(AlteredSearch):
+        async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+            answer = await super().answer(request, body)
+            return httpx.Response(status, json=answer.json()) if request.method == "GET" else answer
+
+    def emptied_consistently(body: dict[str, Any]) -> None:
+        unnamed(body)
+        body["time_entries"] = {}
+
+    async with client(place, Partial(place.sandbox, emptied_consistently)) as kantata:
+        result = await kantata.time_entries.create_many(keyed(place, 30), key=KEY)
+    assert len(result.failed) == 30
+    assert f"status {status}" in str(result.failed[0].error)
+    assert len(place.notes()) == 30
 
 
 @pytest.mark.anyio
@@ -409,6 +486,80 @@ async def test_changed_references_in_the_answer_end_the_run(place: Place) -> Non
     assert len(result.done) == 100, "the search still finds them"
     assert len(result.failed) == 200
     assert len(place.notes()) == 100
+
+
+def forgetful(body: dict[str, Any]) -> None:
+    """The look-up counts its objects, but has none."""
+    body["results"] = []
+
+
+def unasked(body: dict[str, Any]) -> None:
+    """The look-up ignores its filter: it has another object than those asked for."""
+    key = body["results"][0]["key"]
+    body["results"] = [{"key": key, "id": "4711"}]
+    body[key] = {"4711": {"id": "4711", "status": "pending"}}
+    body["count"] = body["meta"]["count"] = 1
+
+
+class Refusing(NonconformingService):
+    """Carries a request out, and refuses it nevertheless; its look-ups are changed."""
+
+    def __init__(self, sandbox: Sandbox, change: Callable[[dict[str, Any]], object]) -> None:
+        super().__init__(sandbox)
+        self.change = change
+        self.writes = 0
+
+    async def answer(self, request: httpx.Request, body: Any) -> httpx.Response:
+        import httpx
+
+        answer = await self.forward(request, body)
+        if request.method == "GET":
+            return changed(answer, self.change)
+        self.writes += 1
+        return httpx.Response(422, json={"errors": [{"type": "validation", "message": "is wrong"}]})
+
+
+@pytest.mark.parametrize("change", [forgetful, unasked])
+@pytest.mark.anyio
+async def test_decisions_are_unknown_if_the_look_up_contradicts_itself(
+    place: Place, change: Callable[[dict[str, Any]], object]
+) -> None:
+    for number in range(500, 510):
+        row = {"status": "pending", "user_id": "1001", "workspace_id": str(place.workspace)}
+        row |= {"id": str(number), "created_at": "2026-01-01T00:00:00Z", "updated_at": ""}
+        place.store.put("timesheet_submissions", row)
+    service = Refusing(place.sandbox, change)
+    async with client(place, service) as kantata:
+        result = await kantata.timesheet_submissions.approve_many(range(500, 510))
+    assert len(result.unknown) == 10
+    assert isinstance(result.unknown[0].error, ContradictionError)
+    assert service.writes == 1
+
+
+@pytest.mark.parametrize("change", [forgetful, unasked])
+@pytest.mark.anyio
+async def test_soft_deletions_are_unknown_if_the_look_up_contradicts_itself(
+    place: Place, change: Callable[[dict[str, Any]], object]
+) -> None:
+    for number in range(800, 806):
+        place.store.put("project_accounting_records", {"id": str(number), "deleted_at": None})
+
+    class Idle(Refusing):
+        """Deletes nothing."""
+
+        async def forward(self, request: httpx.Request, body: Any, **params: Any) -> httpx.Response:
+            if request.method != "GET":
+                import httpx
+
+                request = httpx.Request("GET", request.url, headers=request.headers)
+            return await super().forward(request, None, **params)
+
+    service = Idle(place.sandbox, change)
+    async with client(place, service) as kantata:
+        result = await kantata.project_accounting_records.delete_many(range(800, 806))
+    assert len(result.unknown) == 6
+    assert isinstance(result.unknown[0].error, ContradictionError)
+    assert service.writes == 1
 
 
 # --- include ---
