@@ -12,8 +12,9 @@ from codegen import names
 from codegen.arguments import by_name
 from codegen.errors import CodegenError, Proposal, action, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
+from codegen.markup import plain
 from codegen.nodes import AssociationNode
-from codegen.prose import BOUND, captured, plain, sent_on_request
+from codegen.prose import BOUND, captured, sent_on_request
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from codegen import names
 from codegen.bodies import name_bodies
 from codegen.dialect import operations, to_openapi_3
 from codegen.errors import CodegenError, Proposal, guarded, outdated, parameter_place
+from codegen.markup import plain
 from codegen.nodes import COMPONENTS, BodyNode, ComponentNode, Contract, OperationNode, ParameterNode
-from codegen.prose import DEPRECATED, RATE, bulk_limit, plain, read_parameters, says
+from codegen.prose import DEPRECATED, bulk_limit, has_own_rate_limit, read_parameters, says
 from codegen.references import inline
 from codegen.relax import relax
 from codegen.results import describe_results
@@ -156,7 +157,7 @@ def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode
                     summary=operation.get("summary", "").strip(),
                     description=prose,
                     bulk_limit=bulk_limit(prose),
-                    own_rate_limit=says(RATE, prose),
+                    own_rate_limit=has_own_rate_limit(prose),
                     tags=tuple(operation.get("tags", ())),
                     parameters=tuple(
                         _parameter(each, (*place, "parameters", parameter_place(each)))

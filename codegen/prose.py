@@ -6,18 +6,18 @@ sentences and our own in `openapi/specification.yaml`, and find the same facts i
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from codegen.errors import CodegenError
+from codegen.markup import plain
 from codegen.nodes import AssociationNode
 from codegen.schemas import objects_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from codegen.nodes import OperationNode, ParameterNode, Place
 
@@ -28,141 +28,222 @@ def _family(*patterns: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(each, re.IGNORECASE) for each in patterns)
 
 
-_DONE = r"(?:given|supplied|specified|provided|passed|sent|listed|requested|used)"
-_MANY = r"(?:one or more|multiple|several|any number of|many)"
-_COMMAS = r"(?:csv|comma[- ](?:separated|delimited))"
+_DONE = r"(?:given|supplied|specified|provided|passed|sent|listed|requested|used|allowed|accepted|combined)"
+_MANY = r"(?:one or more|one or several|multiple|several|any number of|many)"
+_COMMAS = r"(?:csvs?|comma[-\s]*(?:separated|delimited))"
+_SPLIT = r"(?:separat|delimit|split|join)\w*"
 
 LISTS = _family(
     rf"\b{_COMMAS}\b",
-    r"\b(?:separated|delimited|split|joined) (?:by|with|using) (?:a )?commas?\b",
-    r"\bcommas? (?:between|to separate)\b",
-    rf"\b(?:give|supply|specify|provide|pass|enter|send|accepts?|supports?|takes?|allows?) {_MANY}\b",
-    rf"\b{_MANY} (?:[\w-]+ ){{0,4}}(?:can|may) be {_DONE}\b",
+    rf"\b{_SPLIT} (?:by|with|using) (?:a |an? `?,`? ?)?(?:commas?\b|[`\"']?,[`\"']?(?=\W|$))",
+    r"\bseparate (?:them|(?:[\w-]+ ){1,6})(?:by|with|using) (?:a )?commas?\b",
+    r"\bcommas? (?:between|to (?:separate|delimit))\b",
+    r"\b(?:give|supply|specify|provide|pass|enter|send|name|list|accepts?|supports?|takes?|allows?|"
+    rf"filter(?:s|ed)? (?:by|for|on)) {_MANY}\b",
+    rf"\b{_MANY} (?:[\w-]+ ){{0,4}}(?:can|may|could) be {_DONE}\b",
+    rf"\bmore than one (?:[\w-]+ ){{0,2}}(?:can|may|could) be {_DONE}\b",
+    rf"\b{_MANY} values?\b",
     rf"\brequest {_MANY}\b",
     r"\blist of (?:[\w-]+ ){0,4}ids\b",
 )
 """A text parameter that takes several values, separated by commas."""
 NOT_LISTS = _family(
-    rf"\b{_COMMAS} (?:values? )?file\b",
+    rf"\b{_COMMAS} (?:values? )?files?\b",
     r"\bcollectionformat\b",
     rf"\b(?:two|three|both) {_COMMAS}\b",
     rf"\b{_COMMAS}[^.]*;[^.]*\b{_COMMAS}\b",
+    r"\bsemi-?colons?\b|`;`",
+    r"\bmin(?:imum)?(?: and |, ?)max(?:imum)?\b",
 )
 """The same words with another meaning: a file, a fixed number of values, a list of lists."""
 
+_MOST = (
+    r"(?:up to(?: an? max(?:imum)?(?: of)?)?|at most|max(?:imum)?(?: of|:| is)?|no more than|not more than|(?:as )?many as|"
+    r"fewer than or equal to|less than or equal to|limit(?:ed)?(?: to| of| is|:)|restricted to|capped at|"
+    r"(?:can ?not|can't|may not|must not|should not|do not|don't|not) exceed(?:ing)?|only the first)"
+)
+_NUMBER = r"(\d{1,3}(?:,\d{3})+|\d+)"
+_LARGEST_OF = (
+    r"\bmax(?:imum)?(?: allowed| permitted)? ?(?:number|count|amount|length|size|quantity|limit|batch size)?"
+    r"(?: of (?:[\w-]+ ){1,8}?| allowed| permitted| per request)* ?(?:is|are|:|=|of) ?"
+)
 MAXIMA = _family(
-    r"\b(?:up to|at most|max(?:imum)?(?: of|:| is)?|no more than|not more than|limit(?:ed)?(?: to| of|:)|limit is) (\d+)\b",
-    r"\b(\d+) (?:at most|or fewer|max(?:imum)?)\b",
-    r"\b(\d+) (?:[\w-]+ )?(?:at most|or fewer|max(?:imum)?)\b",
+    rf"\b{_MOST} {_NUMBER}\b",
+    rf"{_LARGEST_OF}{_NUMBER}\b",
+    rf"\b{_NUMBER} (?:[\w-]+ )?(?:at most|or fewer|or less|max(?:imum)?)\b",
+    rf"\blimit (?:of|is|:) ?{_NUMBER}\b",
 )
 """The most values that a list takes."""
 _OF_SOMETHING_ELSE = re.compile(
     r"(?:days?|minutes?|hours?|seconds?|weeks?|months?|years?|characters?|chars|letters|digits|[kmg]b|bytes|percent|%)",
     re.IGNORECASE,
 )
+_NOT_OBJECTS = re.compile(rf"{_OF_SOMETHING_ELSE.pattern}|requests?|calls?|times", re.IGNORECASE)
 
-_NOUNS = r"(?:values?|options?|choices?|types?|status(?:es)?|formats?|orders?|entries)"
+_NOUNS = (
+    r"(?:values?|options?|choices?|types?|status(?:es)?|formats?|(?:sort )?orders?|entries|inputs?|arguments?|keys?|"
+    r"filters?|settings?|fields|sorts|strings?|literals?|states?|names?)"
+)
+_PLURALS = r"(?:values|options|choices|types|statuses|formats|strings|orders)"
+_FIT = r"(?:valid|allowed|possible|accepted|acceptable|supported|permitted|available|legal|known|recogni[sz]ed|expected)"
+_OPEN = r"(?=[`\"'(\[{])"
 VALUES = _family(
-    rf"\b(?:valid|allowed|possible|accepted|acceptable|supported|permitted|available|legal) {_NOUNS}"
-    r"(?: for \w+)?(?: (?:are|is|include|includes))?(?: one of)?(?: the following)?\s*[:=]?\s*",
-    r"\b(?:can|may|must|should|has to|needs to|will) (?:only )?be (?:set to )?(?:one|any|either)(?: of)?(?: the following)?"
-    rf"(?: {_NOUNS})?\s*:?\s*",
-    rf"\b(?:one|any) of(?: the following)?(?: {_NOUNS})?\s*:?\s*",
-    r"\b(?:options|values|choices|enum)\s*(?:are)?\s*:\s*",
-    r"\baccepts(?: only)?\s*:?\s*(?=[`\"'])",
+    rf"\b{_FIT} {_NOUNS}(?: \([^()]*\))?(?: (?:for|of) (?:(?:this|the) )?(?:`?\w+`?)(?: \w+)?)?(?: \([^()]*\))?"
+    r"(?: (?:are|is|include|includes|can be))?(?: any)?(?: one of)?(?: the following)?\s*[:=]?\s*",
+    r"\b(?:can|may|must|should|could|has to|have to|needs to|will) (?:only )?be (?:set to )?(?:one|any|either)(?: of)?"
+    rf"(?: the following| these)?(?: {_PLURALS})?\s*:?\s*",
+    rf"\b(?:the )?following {_NOUNS} (?:are|is|can be) (?:{_FIT}|used)\s*:?\s*",
+    rf"\b(?:the )?following are (?:the )?(?:{_FIT} )?{_NOUNS}\s*:?\s*",
+    rf"\b(?:one|any) of(?: the following)?(?: {_PLURALS})?\s*:?\s*",
+    r"\b(?:options|values|choices|enum|one of)\s*(?:are|include)?\s*:\s*",
+    rf"\b{_FIT}\s*:\s*{_OPEN}",
+    rf"\baccepts(?: only)?(?: the (?:values?|following))?\s*:?\s*{_OPEN}",
 )
 """What stands before the values that a text may have."""
+LOOSE_VALUES = _family(
+    rf"\b(?:can|may|must|should|could) (?:only )?be (?:set to )?{_OPEN}",
+    rf"\b(?:either|values (?:are|can be)|options are|use|choose(?: from| between| one of)?|select|specify|supports|takes|"
+    rf"accepts|set (?:(?:this|it) )?to)(?: (?:the )?(?:values?|options?))?\s*{_OPEN}",
+)
+"""The same, if several values follow and the sentence ends after them."""
 
+_NAME = r"[`\"']?(\w+)[`\"']?"
+_CODE = r"[`\"'](\w+)[`\"']"
+_INCLUDED = r"(?:included|requested|sideloaded|loaded|specified|asked for|named|given|listed)"
 BOUND = _family(
-    r"`?include`? names `(\w+)`",
-    r"\bif `?(\w+)`? is (?:in|on|part of) the (?:list of )?(?:included|requested|sideloaded) associations",
-    r"\b(?:when|if|once|unless) (?:the )?`(\w+)`(?: association)? (?:is|was|has been|gets) "
-    r"(?:included|requested|sideloaded|loaded)",
-    r"\b(?:when|if) (?:the )?(?:`?include`? )?(?:list|parameter|param) (?:has|contains|includes|names|lists) "
-    r"(?:the )?`(\w+)`",
+    rf"`?include`? names {_CODE}",
+    rf"\b(?:if|when|unless) {_NAME} is (?:in|on|part of|one of|among) the (?:list of )?"
+    r"(?:included|requested|sideloaded) associations",
+    rf"\b(?:when|if|once|unless) (?:the )?(?:association )?{_CODE}(?: association)? (?:is|was|has been|gets) {_INCLUDED}",
+    rf"\b(?:when|if) (?:the )?(?:`?include=?`? )?(?:list |parameter |param )?(?:has|contains|includes|names|lists) "
+    rf"(?:the )?{_CODE}",
     r"`?include=(\w+)\b",
-    r"\b(?:when|if) (?:you )?(?:include|including|requesting|request)(?: the)? `(\w+)`",
-    r"\bneeds (?:the )?`(\w+)` (?:association )?(?:to be )?included\b",
+    rf"\b(?:when|if) (?:you )?(?:include|including|requesting|request)(?: the)? {_CODE}",
+    rf"\b(?:needs|requires) (?:the )?{_CODE} (?:association )?(?:to be )?included\b",
 )
 """A field that the service sends only when an association is included."""
-OPTIONAL = _family(r"\boptional[_ ]fields?\b")
+OPTIONAL = _family(r"\boptional[-_ ]fields?\b")
 """A field that the service sends only when `optional_fields` names it."""
 
 _OBJECTS = r"(?:[\w-]+ ){0,6}"
 _TOGETHER = (
-    r"(?:at once|at a time|at the same time|together|per request|"
-    r"(?:in|with|per) (?:one|a|a single|each|every) (?:request|call|go))"
+    r"(?:at once|at a time|at the same time|together|in bulk|per (?:\w+ )?(?:request|call|batch)|"
+    r"(?:in|with|per) (?:one|a|a single|each|every|the same) (?:\w+ )?(?:request|call|go|batch))"
 )
+_WRITTEN = r"(?:creat|updat|upsert|delet|sen[dt]|submitt|add|import|insert|sav|remov)\w*"
 BULK = _family(
-    r"\bbulk[- ](?:creat|updat|upsert|delet|edit)\w*(?: (?:or|and) \w+)?(?: of)?(?: up to| at most|:)? (\d+)\b",
-    rf"\b(?:up to|at most|a maximum of|max(?:imum)?(?: of)?|no more than) (\d+) {_OBJECTS}(?:can|may) be (?:bulk )?"
-    r"(?:creat|updat|upsert|delet|sen[dt]|submitt|add)\w*",
-    rf"\b(?:creates?|updates?|deletes?|takes?|accepts?|supports?|upserts?) (?:up to |at most |a maximum of )?(\d+) "
-    rf"{_OBJECTS}{_TOGETHER}",
-    rf"\b(?:up to|at most|a maximum of|no more than|limited to|limit of) (\d+) {_OBJECTS}{_TOGETHER}",
-    r"\b(?:maximum|limit) (?:batch|bulk) (?:size|request)? ?(?:is|of|:)? ?(\d+)\b",
+    rf"\b(?:bulk|batch)(?:es)?(?:[- ][\w-]+){{0,7}} ?[(:,]? ?{_MOST} {_NUMBER}\b",
+    rf"\bbulk[- ](?:creat|updat|upsert|delet|edit)\w*(?: (?:or|and) \w+)?(?: of)?:? {_NUMBER}\b",
+    rf"\b(?:bulk|batch) (?:request )?(?:limit|size|maximum)(?: is| of|:| -)? {_NUMBER}\b",
+    rf"\b{_MOST} {_NUMBER} {_OBJECTS}(?:can|may) be (?:bulk )?{_WRITTEN}",
+    rf"\b(?:{_WRITTEN}|takes?|accepts?|supports?|allows?) (?:{_MOST} )?{_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\b{_MOST} {_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\b{_MANY} (?:[\w-]+ ){{1,4}}(?:\([^()\d]*{_MOST} {_NUMBER}\) )(?:can|may) be {_WRITTEN}",
+    rf"\b(?:can|may) be {_WRITTEN} {_TOGETHER}[,;:]?(?: \w+){{0,4}}? \(?(?:{_MOST}|{_LARGEST_OF}) ?{_NUMBER}\b",
+    rf"\barrays? of (?:{_MOST} )?{_NUMBER}\b",
+    rf"\brequests? (?:are|is) limited to {_NUMBER} ",
+    rf"\b{_TOGETHER} (?:is|are) {_MOST} {_NUMBER}\b",
+    rf"{_LARGEST_OF}{_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\bmax(?:imum)? (?:number|count) of {_OBJECTS}{_TOGETHER} (?:is|:) ?{_NUMBER}\b",
 )
 """The most objects in one request."""
+_OWN = (
+    r"(?:own|separate(?:ly)?|dedicated|individual(?:ly)?|specific(?:ally)?|strict(?:er)?|lower|custom|additional|special|unique|"
+    r"different|independent(?:ly)?|another|extra|further|distinct|endpoint-specific|tighter)"
+)
+_RATES = r"(?:rate[- ]limit\w*|throttl\w+|limits? (?:on|of|for) the request rate|request limits?)"
 RATE = _family(
-    r"\b(?:its|an?|their) own rate[- ]limits?\b",
-    r"\brate[- ]limits? of its own\b",
-    r"\b(?:separate|dedicated|individual|specific|stricter)(?:ly)? rate[- ]limit",
-    r"\brate[- ]limited separately\b",
+    rf"\b{_OWN}(?: \w+){{0,2}} {_RATES}",
+    rf"\b{_RATES}(?:[ :*]+[\w-]+){{0,8}} {_OWN}\b",
+    r"\b(?:in addition to|besides|on top of|apart from|as well as) the (?:general|usual|global|overall|account's) "
+    r"(?:rate[- ])?limits?\b",
+    r"\b(?:this|the) (?:endpoint|route|operation|request|call|action|method) is (?:also )?rate[- ]limited\b",
+    r"\b(?:to|for|on) this (?:endpoint|route|operation|request|call) (?:is|are) (?:also )?rate[- ]limited\b",
+    r"\brate[- ]limit(?:s|ing)? (?:also )?appl(?:y|ies) to this\b",
+    rf"\brequests?\b[^.]*\b{_OWN} limits?\b",
+    rf"\b{_RATES}[^.]*\b(?:has|have) (?:one|limits?) of its own\b|\bof its own\b[^.]*\b{_RATES}",
 )
 """An operation with a rate limit of its own."""
+NO_RATE = _family(
+    rf"\b(?:no|not (?:have|subject to)|without|never) (?:(?:an?|any|its) )?(?:{_OWN} )?(?:rate[- ]limit|throttl)"
+)
+"""The same words with the opposite meaning."""
+_VALUE = r"[`\"']?(true|false|\d+|\w+(?::\w+)?)[`\"']?"
+_GIVEN = r"(?:given|specified|provided|set|present|sent|supplied|passed)"
+_ABSENT = rf"(?:omitted|absent|missing|left out|unset|blank|empty|not {_GIVEN})"
+_ENDS = rf"(?=\s*(?:[.,;)|]|$|(?:if|when) (?:it is )?{_ABSENT}|unless (?:it is )?{_GIVEN}))"
 DEFAULTS = _family(
-    r"\bdefault(?:s to| is| value is|:| =| value:)? `?(true|false|\d+|\w+(?::\w+)?)`?(?=\s*(?:[.,;)]|$))",
-    r"\bby default,? (?:it is )?`?(true|false)`?(?=\s*(?:[.,;)]|$))",
+    rf"\bdefault(?:s to| is| value is|:| =| value:)? {_VALUE}{_ENDS}",
+    rf"\bby default,? (?:(?:it|this|the value) )?(?:is )?(?:set to )?[`\"']?(true|false|\d+|\w+:\w+)[`\"']?{_ENDS}",
+    rf"\bby default,? (?:(?:it|this|the value) )?(?:is )?(?:set to )?[`\"'](\w+)[`\"']{_ENDS}",
     r"[`\"'](\w+(?::\w+)?)[`\"'] (?:\((?:the )?default\)|by default|is (?:the )?default)",
+    r"\b(true|false|\d+) (?:\((?:the )?default\)|by default|is (?:the )?default)",
+    rf"\b(?:when|if) (?:it is |this is )?{_ABSENT},? (?:it is |this is |the default is )?{_VALUE}"
+    rf"(?: is (?:used|assumed|applied|the default))?{_ENDS}",
+    rf"\b(?:assumed|taken|considered) to be {_VALUE}{_ENDS}",
 )
 """What the service assumes when a parameter is not sent."""
 DEPRECATED = _family(
     r"^\W*deprecated\b",
+    r"(?:^|[.!?:;\n(\[>@]|\u26a0)\s*deprecated\b(?=\s*(?:$|[.,;:!)\]\n\u2013\u2014-]|since|in favou?r|as of|and|use|by|"
+    r"from|with|please|now|instead|after|because|will|API)\b|\s*(?:$|[.,;:!)\]\n\u2013\u2014-]))",
     r"\bdeprecated\s*[.:;!)\]]",
-    r"\b(?:is|are|has been|was) (?:now )?deprecated\b",
+    r"\b(?:is|are|has been|have been|was|now) (?:now |officially |being )?deprecated\b",
     r"\(deprecated\b",
 )
 
+_TYPE = r"(?P<type>[^()\[\]\n]+?)"
 _ASSOCIATION = re.compile(
-    r"^\s*[-*•+]\s+`?(?P<name>\w+)`?\s*\(\s*`?(?P<type>[\w:. ]+?)`?\s*\)\s*(?P<text>.*)$", re.DOTALL
+    rf"^\s*[-*•+]\s+[`\"']?(?P<name>\w+)[`\"']?\s*(?:\(\s*`?{_TYPE}`?\s*\)|\[\s*`?(?P<inside>[^()\[\]\n]+?)`?\s*\]"
+    r"|:\s*`?(?P<after>(?:[A-Z]\w*(?:::\w+)*|[Pp]olymorphic))`?(?=\s*(?:[-.,;(\u2013\u2014]|$)))"
+    r"\s*(?P<text>.*)$",
+    re.DOTALL,
 )
 _BULLET = re.compile(r"^\s*[-*•+]\s+")
+_UNMARKED = re.compile(r"\s*[`\"']?\w+[`\"']?\s*\(\s*`?(?:[A-Z][\w:]*|polymorphic)\b[^()]*\)")
+"""An association without a bullet before it."""
+_BEGUN = re.compile(r"[`\"']?\w+[`\"']?\s*(?:[:(\[\u2013\u2014-])")
+"""What looks like one, and can't be read."""
+_UNFINISHED = re.compile(r"[)\]]\W+\w.*[^.!?:]$", re.DOTALL)
+"""An association whose text goes on in the next line."""
+_REMARK = re.compile(r"[A-Z][\w'-]*(?:[ ,;]+[\w'-]+){3,}\.")
+"""A sentence after the list that can't be an association."""
+_WITHIN = re.compile(r"`\w+`\s*\(\s*`?(?:[A-Z][\w:]*|polymorphic)\b[^()]*\)")
+"""An association in a sentence."""
+_NOT_TYPES = re.compile(
+    r"(?:[Oo]ptional|[Nn]ullable|[Rr]equired|may be \w+|can be \w+|[Aa]rray|[Ll]ist|type|an?|the|of|single|one|many|"
+    r"collection|object|model|to)"
+)
+_IDS = re.compile(r"_(?:ids?|ref)$")
+"""The end of the name of a field with ids, which no envelope key has."""
+_TOP = r"(?:top[- ]level|json|envelope|response)"
 KEYS = _family(
-    r"\b(?:in|under|at|by) (?:the )?`(\w+)`(?: (?:top[- ]level|json|envelope|response))* (?:key|map|object|collection)\b",
-    r"\b(?:top[- ]level|envelope|response) key (?:is |named |called )?`(\w+)`",
-    r"\b(?:found|returned|listed|sideloaded|included|available) (?:under|in|at) (?:the )?`(\w+)`",
+    rf"\b(?:in|under|at|by|into) (?:the )?{_CODE}(?: {_TOP})* (?:key|map|object|collection|hash)\b",
+    rf"\b(?:in|under|at|by|into) (?:the )?(?!the\b){_NAME}(?: {_TOP})+ (?:key|map|object|collection|hash)\b",
+    rf"\b{_TOP} {_CODE} (?:key|map|object|collection|hash)\b",
+    rf"\b(?:top[- ]level|envelope|response) (?:json )?(?:key|map|object|hash) ?(?:is |named |called |: ?)?{_CODE}",
+    rf"{_CODE} {_TOP} (?:key|map|object|collection|hash)\b",
+    rf"\b(?:found|returned|listed|sideloaded|included|available|keyed|placed|appear\w*|present|located|sent|nested) "
+    rf"(?:under|in|at|into|below) (?:the )?{_CODE}",
 )
 """The envelope key of an association's objects."""
 FIELDS = _family(
-    r"\b(?:referenced|referred to|identified|linked|named) (?:by|in|through|via) (?:the )?`(\w+)`",
+    rf"\b(?:referenced|referred to|identified|linked|named) (?:by|in|through|via) (?:the )?(?:field )?{_CODE}",
     r"\b(?:through|via|by way of) (?:the )?`(\w+_(?:ids?|ref))`",
-    r"\b(?:foreign key|field|ids?)(?: is| are|:)? (?:in )?`(\w+_(?:ids?|ref))`",
+    r"\b(?:foreign keys?|fields?|ids?)(?: is| are|:)? (?:in )?`(\w+_(?:ids?|ref))`",
+    rf"\bforeign key(?: is|:)? (?:in )?{_CODE}",
+    r"\bids?(?: of \w+(?: \w+)?)? (?:is|are) (?:given |listed |found |held |sent |kept )?(?:in|by|under) (?:the )?"
+    rf"(?:field )?{_CODE}",
+    rf"{_CODE} (?:field|attribute|property|column)\b",
+    rf"\bfields? {_CODE}",
+    rf"(?:^|[.;,(-]\s*)(?:via|through) (?:the )?{_CODE}",
+    rf"\b(?:use|see|compare|match) (?:the )?{_CODE} to (?:look|find|match|identify|join)",
     r"^\W*`(\w+_(?:ids?|ref))`(?=\W|$)",
 )
 """The field that holds the ids of an association."""
 
 
-_TAG = re.compile(
-    r"</?(?:a|b|big|blockquote|em|font|h[1-6]|hr|i|img|kbd|pre|q|s|samp|small|span|strong|sub|sup|table|t[dhr]|tbody|thead|u|var)"
-    r"(?:\s[^<>]*)?/?>",
-    re.IGNORECASE,
-)
-"""HTML that publishers write; `<custom_field_id>` is a placeholder, not a tag."""
-
-
 # --- reading text --------------------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """Text without HTML, links and emphasis; list items are lines that begin with a hyphen, code is in backticks."""
-    if "<" in text or "&" in text:
-        text = re.sub(r"</?code>|</?tt>", "`", text)
-        text = re.sub(r"<li[^>]*>\s*", "\n- ", text)
-        text = re.sub(r"<br\s*/?>|</?(?:p|ul|ol|div|dl|dt|dd)(?:\s[^<>]*)?>|</li>", "\n", text)
-        text = html.unescape(_TAG.sub("", text))
-    text = re.sub(r"\[([^\[\]]+)\]\((?:https?:)?[^()\s]*\)", r"\1", text)
-    text = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
-    return re.sub(r"[ \t]+\n", "\n", text).strip()
 
 
 def says(family: Iterable[re.Pattern[str]], text: str) -> bool:
@@ -172,8 +253,14 @@ def says(family: Iterable[re.Pattern[str]], text: str) -> bool:
 
 def captured(family: Iterable[re.Pattern[str]], text: str) -> str | None:
     """The captured group of the first phrase of a family in a text."""
-    found = [match for each in family if (match := each.search(text))]
-    return min(found, key=lambda match: match.start())[1] if found else None
+    return next(_every(family, text), None)
+
+
+def _every(family: Iterable[re.Pattern[str]], text: str) -> Iterator[str]:
+    """The captured groups of all phrases of a family, in the order of the text."""
+    found = [match for each in family for match in each.finditer(text)]
+    for match in sorted(found, key=lambda match: match.start()):
+        yield next(group for group in match.groups() if group is not None)
 
 
 def is_list(name: str, text: str) -> bool:
@@ -186,30 +273,54 @@ def is_list(name: str, text: str) -> bool:
 
 def most(text: str) -> int | None:
     """The most values that a list takes."""
-    flat = " ".join(text.split())
-    for each in MAXIMA:
-        for match in each.finditer(flat):
-            if not _OF_SOMETHING_ELSE.match(flat[match.end() :].lstrip()):
-                return int(match[1])
-    return None
+    return _limit(MAXIMA, text, _OF_SOMETHING_ELSE)
 
 
 def bulk_limit(text: str) -> int | None:
     """The most objects in one request, as an operation's description says it."""
-    found = captured(BULK, " ".join(text.split()))
-    return int(found) if found else None
+    return _limit(BULK, text, _NOT_OBJECTS)
+
+
+def _limit(family: Iterable[re.Pattern[str]], text: str, others: re.Pattern[str]) -> int | None:
+    flat = _with_digits(" ".join(text.split()))
+    for each in family:
+        for match in each.finditer(flat):
+            number = next(place for place, group in enumerate(match.groups(), 1) if group)
+            if not others.match(flat[match.end(number) :].lstrip()):
+                return int(match[number].replace(",", ""))
+    return None
+
+
+_HUNDREDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def _with_digits(text: str) -> str:
+    """The text with numbers out of backticks, and in digits: `two hundred` as `200`."""
+    text = re.sub(r"`(\d[\d,]*)`", r"\1", text)
+    for number, word in enumerate(_HUNDREDS, 1):
+        text = re.sub(rf"\b{word}[- ]hundred\b", str(number * 100), text, flags=re.IGNORECASE)
+    return re.sub(
+        r"\b(?:a|one) thousand\b", "1000", re.sub(r"\ba hundred\b", "100", re.sub(r"\bfifty\b", "50", text))
+    )
+
+
+def has_own_rate_limit(text: str) -> bool:
+    """Whether an operation's description says that it has a rate limit of its own."""
+    flat = " ".join(text.split())
+    return any(says(RATE, each) and not says(NO_RATE, each) for each in re.split(r"(?<=[.!?])\s+", flat))
 
 
 def default_of(kind: str | None, values: Iterable[str], text: str) -> str | int | bool | None:
     """What the service assumes, if the text says so in a value of that kind."""
-    found = captured(DEFAULTS, " ".join(text.split()))
-    if found is None:
-        return None
-    if kind == "boolean":
-        return {"true": True, "false": False}.get(found.lower())
-    if kind == "integer":
-        return int(found) if found.isdecimal() else None
-    return found if found in values else None
+    known = list(values)
+    for found in _every(DEFAULTS, " ".join(text.split())):
+        if kind == "boolean" and found.lower() in ("true", "false"):
+            return found.lower() == "true"
+        if kind == "integer" and found.isdecimal():
+            return int(found)
+        if found in known:
+            return found
+    return None
 
 
 # --- values --------------------------------------------------------------------------------------------------------
@@ -218,7 +329,8 @@ _QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|'([^'\n]+)'")
 _AFTER_ITEM = re.compile(r"\s*\([^()]*\)")
 _EXPLANATION = re.compile(r"\s*(?:[-\u2013\u2014:=]|means)\s+[^\n`]*(?=\n|$)")
 _SEPARATOR = re.compile(r"\s*(?:[,;|/]|\n\s*[-*•+]?|\b(?:or|and|as well as)\b|&)\s*", re.IGNORECASE)
-_START = re.compile(r"\s*(?:[-*•+]\s+)?")
+_START = re.compile(r"\s*(?:[-*•+]\s+)?[(\[{]?\s*")
+_STOP = re.compile(r"\s*[)\]}]?\s*(?:[.;]|$|\n)")
 _BARE = re.compile(r"[A-Za-z_][\w+:/]*(?:-\w+)*(?: [A-Z]\w*){0,3}")
 
 
@@ -228,13 +340,14 @@ def values_in(text: str) -> tuple[tuple[str, ...], str]:
     Values are in backticks or quotes, or bare words, after one of the phrases in `VALUES`, with commas between or one a
     line.
     """
-    for family in VALUES:
+    for family in (*VALUES, *LOOSE_VALUES):
         for match in family.finditer(text):
             for read in (_quoted_values, _bare_values):
                 values, end = read(text, match.end())
-                if values:
-                    rest = text[: match.start()].rstrip() + " " + text[end:].lstrip(". \n")
-                    return values, rest.strip()
+                if not values or (family in LOOSE_VALUES and (len(values) < 2 or not _STOP.match(text, end))):
+                    continue
+                rest = text[: match.start()].rstrip() + " " + text[end:].lstrip(")]}. \n")
+                return values, rest.strip()
     return (), text
 
 
@@ -386,27 +499,45 @@ def read_associations(where: str, prose: str, place: Place) -> tuple[Association
         CodegenError: A line after the first association does not describe one.
     """
     entries: list[str] = []
+    apart = False
     for line in plain(prose).split("\n"):
         if _BULLET.match(line):
             entries.append(line)
-        elif entries and line.startswith((" ", "\t")) and line.strip():
+        elif entries and _UNMARKED.match(line):
+            entries.append(f"- {line.strip()}")
+        elif entries and line.strip() and (line[0] in " \t" or (not apart and _goes_on(entries[-1], line))):
             entries[-1] += " " + line.strip()
-        elif entries and line.strip():
+        elif entries and line.strip() and not (apart and _REMARK.fullmatch(line.strip())):
             msg = (
                 f"{where}: line {line.strip()!r} of the include parameter does not describe an association: write it as "
                 '"- `name` (Type). Text", or remove it in overrides/overlay.yaml'
             )
             raise CodegenError(msg, place)
+        apart = not line.strip()
+    if not entries:
+        entries = _in_sentences(plain(prose))
     return tuple(_association(where, each, place) for each in entries)
+
+
+def _goes_on(entry: str, line: str) -> bool:
+    """Whether the text of an association goes on in the next line, up to a full stop."""
+    return bool(_UNFINISHED.search(entry)) and line.rstrip().endswith((".", "!")) and not _BEGUN.match(line)
+
+
+def _in_sentences(text: str) -> list[str]:
+    """Associations that a text lists one after the other, as lines."""
+    starts = [match.start() for match in _WITHIN.finditer(text)]
+    ends = [*starts[1:], len(text)]
+    return [f"- {text[start:end].strip(' ,;')}" for start, end in zip(starts, ends, strict=True)]
 
 
 def _association(where: str, line: str, place: Place) -> AssociationNode:
     entry = _ASSOCIATION.match(line)
-    if entry is None:
+    kinds = _types(entry["type"] or entry["inside"] or entry["after"]) if entry else []
+    if entry is None or not kinds:
         msg = f'{where}: association {line!r} can\'t be read: write it as "- `name` (Type). Text" in overrides/overlay.yaml'
         raise CodegenError(msg, place)
-    text = entry["text"].strip().lstrip(".-\u2013\u2014:; ").strip()
-    kind = entry["type"].strip()
+    text = entry["text"].strip().lstrip(".-\u2013\u2014:;, ").strip()
     notes = [
         part.strip(" .;,")
         for part in re.split(r"(?<=[.!?])\s+(?=[A-Z`])|;\s*|,\s*(?=found under)", text)
@@ -414,20 +545,46 @@ def _association(where: str, line: str, place: Place) -> AssociationNode:
     ]
     return AssociationNode(
         name=entry["name"],
-        type="polymorphic" if kind.lower().startswith("polymorphic") else kind.split()[-1].replace(".", "::"),
+        type=kinds[0] if len(kinds) == 1 else "polymorphic",
         field=captured(FIELDS, text),
-        key=captured(KEYS, text),
+        key=_key(text),
         note="; ".join(notes),
         place=place,
     )
 
 
+def _key(text: str) -> str | None:
+    """The envelope key that the text of an association names, and not the field with its ids."""
+    for each in FIELDS:
+        text = each.sub("", text)
+    return next((each for each in _every(KEYS, text) if not _IDS.search(each)), None)
+
+
+def _types(text: str) -> list[str]:
+    """The definitions that the type of an association names; `polymorphic` for any."""
+    if re.search(r"\bpolymorphic\b", text, re.IGNORECASE):
+        return ["polymorphic"]
+    found: list[str] = []
+    for part in re.split(r"\s*(?:[,;|/]|:\s|\bor\b|\band\b)\s*", text):
+        words = part.replace("`", "").split()
+        while words and _NOT_TYPES.fullmatch(words[0]):
+            words = words[1:]
+        if words and not _NOT_TYPES.fullmatch(" ".join(words)):
+            found.append(words[-1].replace(".", "::"))
+    return list(dict.fromkeys(found))
+
+
 # --- fields of models ---------------------------------------------------------------------------------------------
 
-_ONLY_ON_REQUEST = re.compile(
-    r"\b(?:only|present|unless)\b[^.]*\binclude|\binclude[ds]?\b[^.]*\b(?:only|if|when)\b", re.IGNORECASE
+_ON_CONDITION = re.compile(
+    r"\b(?:only|present|unless|when|if|require[sd]?|needs?|needed|must|to (?:get|receive|see|obtain)|receive|with|via|"
+    r"through|add|request(?:ed)?|provided|use)\b",
+    re.IGNORECASE,
 )
-_NAMED = re.compile(r"`(\w+)`")
+_INCLUDING = re.compile(
+    r"\b(?:include[sd]?|including|inclusion|associations?|side-?load\w*)\b", re.IGNORECASE
+)
+_NAMED = re.compile(r"[`\"'](\w+)[`\"']")
 
 
 def sent_on_request(
@@ -443,12 +600,12 @@ def sent_on_request(
         The parameter and the association (empty for `optional_fields`, which takes the field's own name); `None` for a
         field that is always sent.
     """
-    for sentence in re.split(r"(?<=\.)\s+", plain(prose)):
+    for sentence in re.split(r"(?<=[.!?])\s+", " ".join(values_in(plain(prose))[1].split())):
         if says(OPTIONAL, sentence):
             return "optional_fields", ""
-        if bound := captured(BOUND, sentence):
+        if (bound := captured(BOUND, sentence)) and bound not in ("include", *fields):
             return "include", bound
-        if _ONLY_ON_REQUEST.search(sentence):
+        if _ON_CONDITION.search(sentence) and _INCLUDING.search(sentence):
             named = [name for name in _NAMED.findall(sentence) if name != "include" and name not in fields]
             if named:
                 return "include", named[-1]

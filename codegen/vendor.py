@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from codegen.lower import lower
+from codegen.markup import plain
 from codegen.names import METHODS
 from codegen.prose import (
-    BOUND,
     DEPRECATED,
-    OPTIONAL,
-    RATE,
     bulk_limit,
-    captured,
     default_of,
+    has_own_rate_limit,
     is_list,
     most,
-    plain,
     read_associations,
     says,
+    sent_on_request,
     values_in,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from codegen.nodes import AssociationNode
 
 Json = dict[str, Any]
@@ -138,12 +138,12 @@ def _description(operation: Json, own: Json) -> str:
     text, ours = plain(operation.get("description") or ""), own.get("description") or ""
 
     def facts(prose: str) -> tuple[object, ...]:
-        return bulk_limit(prose), says(RATE, prose), says(DEPRECATED, prose)
+        return bulk_limit(prose), has_own_rate_limit(prose), says(DEPRECATED, prose)
 
     if ours and facts(ours) == facts(text):
         return ours
     parts = [
-        *(["Has its own rate limit."] if says(RATE, text) else []),
+        *(["Has its own rate limit."] if has_own_rate_limit(text) else []),
         *([f"Takes up to {limit} objects in one request."] if (limit := bulk_limit(text)) else []),
         *(["Deprecated."] if says(DEPRECATED, text) and not operation.get("deprecated") else []),
     ]
@@ -197,8 +197,14 @@ def _include(where: str, parameter: Json, own: Json) -> str:
     return "\n".join(lines)
 
 
-def _schema(schema: Any, own: Any) -> Any:
-    """A schema with our sentences; `own` is the one in the same place of the vendored contract."""
+def _schema(schema: Any, own: Any, beside: Collection[str] = ()) -> Any:
+    """A schema with our sentences.
+
+    Args:
+        schema: As published.
+        own: The one in the same place of the vendored contract.
+        beside: For a property, the names of all properties of its object.
+    """
     if not isinstance(schema, dict):
         return schema
     given, ours = cast("Json", schema), cast("Json", own) if isinstance(own, dict) else {}
@@ -206,7 +212,8 @@ def _schema(schema: Any, own: Any) -> Any:
     for key, value in given.items():
         if key == "properties" and isinstance(value, dict):
             known = cast("Json", ours.get("properties") or {})
-            found[key] = {name: _schema(each, known.get(name)) for name, each in cast("Json", value).items()}
+            named = cast("Json", value)
+            found[key] = {name: _schema(each, known.get(name), named) for name, each in named.items()}
         elif key in ("items", "additionalProperties"):
             found[key] = _schema(value, ours.get(key))
         elif key in ("allOf", "oneOf", "anyOf") and isinstance(value, list):
@@ -215,17 +222,17 @@ def _schema(schema: Any, own: Any) -> Any:
             found[key] = ours.get("title") or plain(value)
         elif key != "description" or not isinstance(value, str):
             found[key] = value
-    text = _sentence(given, ours)
+    text = _sentence(given, ours, beside)
     return {**found, "description": text} if text else found
 
 
-def _sentence(schema: Json, own: Json) -> str:
+def _sentence(schema: Json, own: Json, beside: Collection[str] = ()) -> str:
     """What a description states of a type, as a sentence of ours."""
     text = plain(schema.get("description") or "") if isinstance(schema.get("description"), str) else ""
     ours = own.get("description") or "" if isinstance(own.get("description"), str) else ""
-    if ours and _stated(schema, ours) == _stated(schema, text):
+    if ours and _stated(schema, ours, beside) == _stated(schema, text, beside):
         return ours
-    many, limit, values, default, bound, optional, deprecated = _stated(schema, text)
+    many, limit, values, default, bound, optional, deprecated = _stated(schema, text, beside)
     name = str(schema.get("name", "")).replace("_", " ")
     noun = re.sub(r"^(with|by|for|in|not|without) ", "", name)
     parts = [
@@ -248,7 +255,7 @@ def _sentence(schema: Json, own: Json) -> str:
 
 
 def _stated(
-    schema: Json, text: str
+    schema: Json, text: str, beside: Collection[str] = ()
 ) -> tuple[bool, int | None, tuple[str, ...], str | int | bool | None, str | None, bool, bool]:
     """(list, maximum, values, default, association, optional, deprecated) that a text states of a type."""
     kind, query = schema.get("type"), schema.get("in") == "query"
@@ -258,13 +265,14 @@ def _stated(
     many = query and kind == "string" and "format" not in schema and is_list(str(schema.get("name")), rest)
     limit = most(rest) if many or (query and kind == "array" and "maxItems" not in schema) else None
     default = default_of(item.get("type"), values, text) if query and "default" not in schema else None
+    request = None if query else sent_on_request(text, beside)
     named = schema.get("name") in ("only", "ids") or str(schema.get("name")).endswith("_ids")
     return (
         many and not named,
         limit,
         values,
         default,
-        captured(BOUND, text) if not query else None,
-        says(OPTIONAL, text) and not query,
+        request[1] if request and request[0] == "include" else None,
+        request is not None and request[0] == "optional_fields",
         says(DEPRECATED, text) and not schema.get("deprecated"),
     )

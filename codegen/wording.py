@@ -175,7 +175,7 @@ def load_wording(path: Path, facts: Facts) -> Wording:
                     # Notes are keyed by the publisher's sentences, which a new wording may lack.
                     if section in known and name not in known[section]:
                         msg = f"{section}: the contract has no {name!r}; delete the line, or correct it"
-                        outdated(msg, (section, name))
+                        outdated(msg, (section, name), facts=True)
     return Wording(**{section: data.get(section, {}) for section in sections})
 
 

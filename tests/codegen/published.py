@@ -1,4 +1,4 @@
-"""A rendering of our contract in the published style: each fact in prose is worded in several ways, in turn.
+"""Renderings of our contract in the published style: each fact in prose is worded in one of many ways, by chance.
 
 For tests only. The sentences are ours, after the known patterns of the service's file.
 """
@@ -6,68 +6,34 @@ For tests only. The sentences are ours, after the known patterns of the service'
 from __future__ import annotations
 
 import copy
+import random
 import re
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.codegen.phrases import (
+    ASSOCIATIONS,
+    BOUND,
+    BULK,
+    DEFAULTS,
+    DEPRECATED,
+    FIELDS,
+    INTROS,
+    KEYS,
+    LISTS,
+    MAXIMA,
+    OPTIONAL,
+    POLYMORPHIC,
+    RATE,
+    VALUES,
+)
 
 Json = dict[str, Any]
 
-INTROS = (
-    "You can add any of these to the response by naming them in `include`, as in `include=one,another`.\n",
-    "The associations below may be sideloaded.\n\n",
-    "<p>Associated objects are sent along when <code>include</code> names them:</p>\n",
-)
-LISTS = (
-    "A comma separated list of {what}.",
-    "Give multiple {what} by separating them with commas.",
-    "One or more {what} can be given, comma-separated.",
-    "{What}, separated by commas.",
-    "Supports multiple {what}; put commas between them.",
-)
-MAXIMA = (
-    "Up to {n}.",
-    "No more than {n} are accepted.",
-    "The maximum is {n}.",
-    "Limited to {n}.",
-    "{n} or fewer.",
-)
-VALUES = (
-    "Can be one of {ticked}.",
-    "Valid values: {ticked}.",
-    "Allowed values: {ticked}.",
-    "Must be one of the following: {ticked}.",
-    "Possible values are:\n{bullets}",
-    "One of {ticked}",
-    "Supported values: {quoted}.",
-)
-BOUND = (
-    "`{field}` will only be included in the response if `{name}` is in the list of included associations.",
-    "Only present when the `{name}` association is included.",
-    "This is sent only if `{name}` is requested through `include`.",
-)
-OPTIONAL = (
-    "Only returned when requested through the optional_fields param.",
-    "Not part of the response unless `optional_fields` asks for it.",
-)
-BULK = (
-    "This endpoint supports bulk creating up to {n} objects. Wrap an array in the plural key.",
-    "Up to {n} objects can be created or updated at once.",
-    "No more than {n} records can be created in one request.",
-)
-RATE = ("This endpoint has its own rate limit.", "A separate rate limit applies here.")
-KEYS = (
-    "Included objects are in the `{key}` top-level key.",
-    "They are returned under the `{key}` key.",
-)
 
-
-def published(contract: Json) -> Json:
+def published(contract: Json, seed: int = 0) -> Json:
     """The contract with every description in a publisher's words; facts that only a description has are kept."""
     document = copy.deepcopy(contract)
-    words = _Words()
+    words = _Words(seed)
     for name, definition in document.get("definitions", {}).items():
         if "description" in definition:
             definition["description"] = f"<b>{name}</b> objects, as the account sees them."
@@ -79,14 +45,22 @@ def published(contract: Json) -> Json:
 
 
 class _Words:
-    """Each family's wordings in turn."""
+    """A wording of each family, by chance."""
 
-    def __init__(self) -> None:
-        self._cycles: dict[tuple[str, ...], Iterator[str]] = {}
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
 
     def of(self, family: tuple[str, ...], **facts: object) -> str:
-        wording = next(self._cycles.setdefault(family, cycle(family)))
-        return wording.format(**facts)
+        return self.chance.choice(family).format(**facts)
+
+    def joined(self, said: list[str]) -> str:
+        """Sentences as a paragraph, and lists as paragraphs of their own."""
+        text = ""
+        for each in filter(None, said):
+            apart = "\n" in each or "\n" in text.rpartition("\n\n")[2]
+            stopped = text.endswith((".", "!", ">", ":"))
+            text += ("\n\n" if apart else " " if stopped else ". ") * bool(text) + each
+        return text
 
 
 def _reword_operation(operation: Json, words: _Words) -> None:
@@ -95,10 +69,11 @@ def _reword_operation(operation: Json, words: _Words) -> None:
         "This endpoint returns structured objects, indexed by id below their <b>top-level</b> key."
     ]
     if match := re.search(r"(?:Takes|Deletes|Updates) up to (\d+) objects in one request", text):
-        said.append(words.of(BULK, n=match[1]))
+        said.append(words.of(BULK, n=match[1], res="records"))
     if "own rate limit" in text:
         said.append(words.of(RATE))
-    operation["description"] = "\n\n".join(said)
+    words.chance.shuffle(said)
+    operation["description"] = words.joined(said)
     operation["operationId"] = f"{operation['operationId']} "
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "query":
@@ -122,42 +97,101 @@ def _reword_parameter(parameter: Json, words: _Words) -> None:
     said: list[str] = []
     what = name.replace("_", " ")
     if many:
-        said.append(words.of(LISTS, what=what, What=what.capitalize()))
+        said.append(words.of(LISTS, what=what))
     if (many or name.endswith("ids")) and (most := re.search(r"(?:at most|max) (\d+)", text)):
-        said.append(words.of(MAXIMA, n=most[1]))
+        said.append(words.of(MAXIMA, n=most[1], what="ids"))
     if values := re.search(r"Valid values: ((?:`[^`]+`[^`.;]*)+)", text):
-        said.append(_values(re.findall(r"`([^`]+)`", values[1]), words))
+        said.append(_values(name, re.findall(r"`([^`]+)`", values[1]), words))
     if default := re.search(r"default (true|false)\.", text):
-        said.append(f"Defaults to `{default[1]}`.")
+        said.append(words.of(DEFAULTS, d=default[1]))
     if "Deprecated." in text:
-        said.append("This parameter is deprecated.")
-    parameter["description"] = " ".join(said) or f"Restricts the result by {what}."
+        said.append(words.of(DEPRECATED))
+    parameter["description"] = words.joined(said) or f"Restricts the result by {what}."
 
 
 def _include(text: str, words: _Words) -> str:
+    """Associations in one style, as a publisher writes all of one operation."""
+    style, key_style, field_style, polymorphic = (
+        words.chance.choice(family) for family in (ASSOCIATIONS, KEYS, FIELDS, POLYMORPHIC)
+    )
     lines = [words.of(INTROS)]
     for entry in text.split("\n")[1:]:
         match = re.match(r"- `(\w+)` \(([\w:]+)\)(?: - (.*))?", entry)
         assert match, entry
         name, kind, rest = match[1], match[2], match[3] or ""
-        line = f"- `{name}` ({kind})."
-        if field := re.search(r"referenced by `(\w+)`", rest):
-            line += f" The ids are in the field `{field[1]}`."
-        if key := re.search(r"found under `(\w+)`", rest):
-            line += f" {words.of(KEYS, key=key[1])}"
-        lines.append(line + "\n")
+        line = style.format(
+            a=name, t=polymorphic if kind == "polymorphic" else kind, w=name.replace("_", " ")
+        )
+        field, key = re.search(r"referenced by `(\w+)`", rest), re.search(r"found under `(\w+)`", rest)
+        more = [
+            *([field_style.format(f=field[1])] if field else []),
+            *([key_style.format(key=key[1])] if key else []),
+        ]
+        inside = line.removesuffix("</li>")
+        ending = "\n" if inside == line else "</li>"
+        if more:
+            apart = " " if inside.rstrip().endswith((".", ">", "-")) else ". "
+            inside = inside.rstrip() + apart + " ".join(more)
+        lines.append(inside + ending)
     return "".join(lines)
 
 
-def _values(values: list[str], words: _Words) -> str:
+def _values(name: str, values: list[str], words: _Words) -> str:
+    family = VALUES if len(values) > 1 else tuple(each for each in VALUES if each.startswith("Valid values"))
+    return words.of(family, name=name, **listed(values))
+
+
+def listed(values: list[str]) -> dict[str, str]:
+    """Values in the forms that the wordings in `VALUES` have blanks for."""
     ticked = [f"`{each}`" for each in values]
-    sentence = ", ".join(ticked[:-1]) + f", or {ticked[-1]}" if len(ticked) > 1 else ticked[0]
-    return words.of(
-        VALUES,
-        ticked=sentence,
-        bullets="\n".join(f"- {each}" for each in ticked),
-        quoted=", ".join(f'"{each}"' for each in values),
-    )
+    simple = len(values) > 1 and all(re.fullmatch(r"[A-Za-z_]\w*(:\w+)?", each) for each in values)
+    bare = values if simple else ticked
+    code = [f"<code>{each}</code>" for each in values]
+    single = ticked if any("'" in each for each in values) else [f"'{each}'" for each in values]
+
+    def sentence(items: list[str], word: str) -> str:
+        return (
+            f"{', '.join(items[:-1])}{',' * (len(items) > 2)} {word} {items[-1]}"
+            if len(items) > 1
+            else items[0]
+        )
+
+    def lines(form: str) -> str:
+        return "\n".join(form.format(each, number=number) for number, each in enumerate(ticked, 1))
+
+    return {
+        "or_": sentence(ticked, "or"),
+        "and_": sentence(ticked, "and"),
+        "comma": ", ".join(ticked),
+        "slash": "/".join(ticked),
+        "pipe": " | ".join(ticked),
+        "semi": "; ".join(ticked),
+        "bullets": lines("- {}"),
+        "stars": lines("* {}"),
+        "plus": lines("+ {}"),
+        "numbered": lines("{number}. {}"),
+        "dots": lines("\u2022 {}"),
+        "brs": "<br>".join(ticked),
+        "codes": ", ".join(code),
+        "lis": "".join(f"<li>{each}</li>" for each in code),
+        "lis_nl": "\n".join(f"  <li>{each}</li>" for each in ticked),
+        "comma_plain": ", ".join(bare),
+        "table": lines("| {} | Some meaning. |"),
+        "table1": lines("|{}|"),
+        "trs": "".join(f"<tr><td>{each}</td></tr>" for each in code),
+        "plain_comma": ", ".join(bare),
+        "plain_and": sentence(bare, "and"),
+        "plain_or": sentence(bare, "or"),
+        "dq": ", ".join(f'"{each}"' for each in values),
+        "sq": ", ".join(single),
+        "smart": ", ".join(f"\u201c{each}\u201d" for each in values),
+        "dq_or": sentence([f'"{each}"' for each in values], "or"),
+        "bold_or": sentence([f"**{each}**" for each in values] if simple else ticked, "or"),
+        "bullets_expl": lines("- {} - the meaning of it"),
+        "bullets_colon": lines("- {}: Some meaning of it."),
+        "parens": f"({', '.join(ticked)})",
+        "expl_paren": ", ".join(f"{each} (a meaning)" for each in ticked),
+    }
 
 
 def _reword_properties(schema: Any, words: _Words) -> None:
@@ -181,9 +215,11 @@ def _reword_properties(schema: Any, words: _Words) -> None:
 def _property(name: str, text: str, words: _Words) -> str:
     said = [f"The {name.replace('_', ' ')} of it."]
     if bound := re.search(r"`include` names `(\w+)`", text):
-        said.append(words.of(BOUND, field=name, name=bound[1]))
+        said.append(words.of(BOUND, f=name, a=bound[1]))
     if "optional_fields" in text:
         said.append(words.of(OPTIONAL))
     if values := re.search(r"Valid values: ((?:`[^`]+`[^`.;]*)+)", text):
-        said.append(_values(re.findall(r"`([^`]+)`", values[1]), words))
-    return " ".join(said)
+        said.append(_values(name, re.findall(r"`([^`]+)`", values[1]), words))
+    if "Deprecated." in text:
+        said.append(words.of(DEPRECATED))
+    return words.joined(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codegen.errors import CodegenError
+from codegen.markup import plain
 from codegen.prose import (
     BOUND,
     DEPRECATED,
@@ -13,13 +14,16 @@ from codegen.prose import (
     bulk_limit,
     captured,
     default_of,
+    has_own_rate_limit,
     is_list,
     most,
-    plain,
     read_associations,
     says,
+    sent_on_request,
     values_in,
 )
+from tests.codegen import phrases
+from tests.codegen.published import listed
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,8 @@ def test_lists(text: str) -> None:
         "Two csv numbers, min,max.",
         "Csv geography ids;csv department ids.",
         "Matches titles, descriptions and tags.",
+        "A comma-separated list of geography ids, a semicolon, and a comma-separated list of department ids.",
+        "Minimum and maximum, separated by a comma.",
         "",
     ],
 )
@@ -101,6 +107,10 @@ def test_maxima(text: str, number: int | None) -> None:
         ("Must be one of your projects, or blank.", ()),
         ("The value is free text.", ()),
         ("Can be `true`.", ()),
+        ("Use `other` instead.", ()),
+        ("Use `start_date` and `end_date` to narrow it.", ()),
+        ("Must be given with `start_date` or `end_date`.", ()),
+        ("Either of them.", ()),
     ],
 )
 def test_values(text: str, values: tuple[str, ...]) -> None:
@@ -139,6 +149,28 @@ def test_associations(line: str, expected: tuple[str, str | None, str | None, st
         assert (found.type, found.field, found.key, found.note) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Any of `a` (A), `b` (B).",
+        "- `a` (A) - the\nfirst of them.\n`b` (B)\n\nNot all of them are always there.",
+        "| Name | Type | Description |\n| --- | :-: | --- |\n| `a` | A | The first. |\n| **b** | `B` | |\n",
+        "<table><tr><th>Name</th><th>Type</th></tr><tr><td>a</td><td>A</td></tr><tr><td>b</td><td>B</td></tr></table>",
+        "1. `a` (A)\n2. `b` [B]",
+        "* *a*: `A`\n* _b_: B - the other",
+        "- `a` (A, optional)\r\n- `b` (list of B; may be null)\r\n",
+    ],
+)
+def test_associations_in_other_forms(text: str) -> None:
+    found = read_associations("GET /x", text, ())
+    assert [(each.name, each.type) for each in found] == [("a", "A"), ("b", "B")]
+
+
+def test_several_types_are_polymorphic() -> None:
+    (found,) = read_associations("GET /x", "- `a` (User or Story)", ())
+    assert found.type == "polymorphic"
+
+
 def test_associations_as_html() -> None:
     text = "<p>Any of:</p><ul><li><code>a</code> (A). First.</li><li><code>b</code> (B)</li></ul>"
     assert [(each.name, each.type) for each in read_associations("GET /x", text, ())] == [
@@ -147,7 +179,18 @@ def test_associations_as_html() -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["- `user`", "- user: User", "and others"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- `user`",
+        "- user - User",
+        "user: User",
+        "- user: the creator",
+        "and others",
+        "\nand others",
+        "\nAll `users`.",
+    ],
+)
 def test_refuses_unreadable_associations(line: str) -> None:
     with pytest.raises(CodegenError, match=r"GET /x: .*(can't be read|does not describe)"):
         read_associations("GET /x", f"Any of:\n- `a` (A)\n{line}", ("paths", "/x", "get"))
@@ -188,6 +231,106 @@ def test_optional_fields() -> None:
 )
 def test_bulk_limits(text: str, number: int | None) -> None:
     assert bulk_limit(text) == number
+
+
+@pytest.mark.parametrize("wording", phrases.LISTS)
+def test_wordings_of_lists(wording: str) -> None:
+    assert is_list("things", plain(wording.format(what="things")))
+
+
+@pytest.mark.parametrize("wording", phrases.MAXIMA)
+def test_wordings_of_maxima(wording: str) -> None:
+    assert most(plain(wording.format(n=200, what="ids"))) == 200
+    assert most(plain(wording.format(n="1,500", what="ids"))) == 1500
+    if "`" not in wording:
+        assert most(plain(wording.format(n="two hundred", what="ids"))) == 200
+
+
+@pytest.mark.parametrize("wording", phrases.VALUES)
+@pytest.mark.parametrize(
+    "values", [("low", "high"), ("a:asc", "a:desc", "b:asc"), ("not started", "won't fix", "x<y>")]
+)
+def test_wordings_of_values(wording: str, values: tuple[str, ...]) -> None:
+    said = wording.format(name="order", **listed(list(values)))
+    assert values_in(plain(f"Some text.\n\n{said}"))[0] == values
+
+
+@pytest.mark.parametrize("wording", phrases.BOUND)
+def test_wordings_of_bound_fields(wording: str) -> None:
+    said = f"The one who made it. {wording.format(f='creator_id', a='creator')}"
+    assert sent_on_request(said, {"id", "creator_id"}) == ("include", "creator")
+
+
+@pytest.mark.parametrize("wording", phrases.OPTIONAL)
+def test_wordings_of_optional_fields(wording: str) -> None:
+    assert sent_on_request(f"How it looks. {wording}", {"id"}) == ("optional_fields", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Valid values include `needs info` and `completed`.",
+        "Whether associations are shown.",
+        "The total, including `tax`, of the invoice.",
+        "Use `title` instead.",
+    ],
+)
+def test_fields_that_are_always_sent(text: str) -> None:
+    assert sent_on_request(text, {"id", "tax"}) is None
+
+
+@pytest.mark.parametrize("wording", phrases.BULK)
+def test_wordings_of_bulk_limits(wording: str) -> None:
+    assert bulk_limit(plain(f"Needs an administrator. {wording.format(n=100, res='cost rates')}")) == 100
+
+
+@pytest.mark.parametrize("wording", phrases.RATE)
+def test_wordings_of_rate_limits(wording: str) -> None:
+    assert has_own_rate_limit(plain(f"Needs an administrator. {wording}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The general rate limits apply.",
+        "It has no rate limit of its own.",
+        "There is no separate rate limit.",
+        "Its own record.",
+    ],
+)
+def test_texts_without_a_rate_limit(text: str) -> None:
+    assert not has_own_rate_limit(text)
+
+
+@pytest.mark.parametrize("wording", phrases.DEFAULTS)
+def test_wordings_of_defaults(wording: str) -> None:
+    assert default_of("boolean", (), plain(f"Leaves them out. {wording.format(d='false')}")) is False
+
+
+@pytest.mark.parametrize("wording", phrases.DEPRECATED)
+def test_wordings_of_deprecations(wording: str) -> None:
+    assert says(DEPRECATED, plain(f"Leaves them out. {wording}"))
+
+
+@pytest.mark.parametrize("wording", phrases.KEYS)
+def test_wordings_of_envelope_keys(wording: str) -> None:
+    (found,) = read_associations("GET /x", f"- `user` (User) - The one. {wording.format(key='people')}", ())
+    assert found.key == "people"
+
+
+@pytest.mark.parametrize("wording", phrases.FIELDS)
+def test_wordings_of_fields_with_ids(wording: str) -> None:
+    line = f"- `user` (User) - The one. {wording.format(f='owner_id')}"
+    assert read_associations("GET /x", line, ())[0].field == "owner_id"
+
+
+@pytest.mark.parametrize("wording", phrases.ASSOCIATIONS)
+@pytest.mark.parametrize("kind", ["User", "Users::Base", *phrases.POLYMORPHIC])
+def test_wordings_of_associations(wording: str, kind: str) -> None:
+    lines = "\n".join(wording.format(a=name, t=kind, w="thing") for name in ("user", "time_entry"))
+    expected = kind if kind[0] == "U" else "polymorphic"
+    found = read_associations("GET /x", f"Any of these:\n\n{lines}", ())
+    assert [(each.name, each.type) for each in found] == [("user", expected), ("time_entry", expected)]
 
 
 def test_rate_limits() -> None:

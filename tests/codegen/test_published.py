@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 VENDORED = load(CONTRACT)
+SEEDS = range(1, 1 + int(os.environ.get("KANTATA_TEST_RENDERINGS", "2")))
+"""Renderings besides the first, each with wordings by chance."""
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +57,9 @@ def _without_words(node: Any) -> Any:
         openapi_3_0,
         openapi_3_1,
         lambda contract: openapi_3_1(published(contract)),
+        *(partial(published, seed=seed) for seed in SEEDS),
     ],
-    ids=["3.0", "3.1", "published as 3.1"],
+    ids=["3.0", "3.1", "published as 3.1", *(f"published with other words {seed}" for seed in SEEDS)],
 )
 def test_every_dialect_gives_the_same_facts(
     tmp_path: Path, expected: Any, render: Callable[[Json], Json]
