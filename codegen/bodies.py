@@ -50,7 +50,9 @@ def name_bodies(
             name = node.body.component
             if name in components:
                 msg = f"{node.id}: its body would be named {name}, which exists: name it in overrides/semantics.yaml"
-                raise CodegenError(msg, node.place)
+                safe = f"{node.method.lower()}_{node.name}"
+                proposal = Proposal("names", node.id, safe, "how should the method be called?")
+                raise CodegenError(msg, node.place, proposals=[proposal])
             components[name] = ComponentNode(name, node.body.schema, is_input=True, place=node.body.place)
     return unwrapped
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.errors import CodegenError, action, parameter_place, reading
 from codegen.load import apart
+from codegen.lower import FORM, JSON, URLENCODED
 from codegen.names import METHODS
 from codegen.nodes import COMPONENTS
 from codegen.schemas import mappings
@@ -122,18 +123,14 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
                 at, f"methods can't send it in {place!r}; does the service need it?", remove=True
             )
             raise CodegenError(msg, at, proposals=[proposal])
+    if consumes[0] == URLENCODED and (body is not None or form["properties"]):
+        raise _urlencoded(where, operation, JSON if body is not None else FORM)
     if body is not None:
         converted["requestBody"] = {"required": required, "content": {consumes[0]: {"schema": body}}}
-    elif form["properties"] and consumes[0] == "application/x-www-form-urlencoded":
-        msg = (
-            f"{where}: its form is `{consumes[0]}`, which the client does not send: declare JSON or multipart/form-data in "
-            "overrides/overlay.yaml, if the service takes that too"
-        )
-        raise CodegenError(msg)
     elif form["properties"]:
         converted["requestBody"] = {
             "required": "required" in form,
-            "content": {"multipart/form-data": {"schema": form}},
+            "content": {FORM: {"schema": form}},
         }
     converted["parameters"], converted["responses"] = parameters, {}
     produces = operation.get("produces") or contract.get("produces") or ["application/json"]
@@ -143,6 +140,22 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
             answer["content"] = {produces[0]: {"schema": response["schema"]}}
         converted["responses"][status] = answer
     return converted
+
+
+def _urlencoded(where: str, operation: Json, instead: str) -> CodegenError:
+    """The refusal of a form that the client does not send, with a proposal to send another one."""
+    msg = (
+        f"{where}: its body is `{URLENCODED}`, which the client does not send: declare {instead} in overrides/overlay.yaml, "
+        "if the service takes that too"
+    )
+    method, path = where.split(" ", 1)
+    at, reason = ("paths", path, method.lower()), f"does the service take {instead} too?"
+    if "consumes" in operation:
+        at = (*at, "consumes")
+        proposal = action(at, reason, x_was=operation["consumes"], x_replace=[instead])
+    else:
+        proposal = action(at, reason, update={"consumes": [instead]})
+    return CodegenError(msg, at, proposals=[proposal])
 
 
 def _parameter_schema(parameter: Json) -> Json:

@@ -54,6 +54,7 @@ RULES: Mapping[str, tuple[Severity, str]] = {
     "maximum lowered": ("breaking", "fewer values, or smaller ones, are accepted"),
     "maximum raised": ("additive", "more values, or larger ones, are accepted"),
     "maximum removed": ("additive", "any number is accepted"),
+    "parameter restored": ("cosmetic", "no longer deprecated"),
     "parameter deprecated": ("risky", "the service may remove it"),
     "bulk limit lowered": ("cosmetic", "the client sends smaller chunks by itself"),
     "bulk limit raised": ("cosmetic", "the client sends larger chunks by itself"),
@@ -71,10 +72,12 @@ RULES: Mapping[str, tuple[Severity, str]] = {
     "field added": ("additive", "a new attribute"),
     "field type changed": ("breaking", "the attribute has another type"),
     "field now on request": ("breaking", "reading it needs `include` or `optional_fields`"),
+    "field needs another association": ("breaking", "reading it needs another `include`"),
     "field always sent": ("additive", "reading it needs nothing"),
     "association removed": ("breaking", "it can't be included"),
     "association added": ("additive", "one more can be included"),
     "association changed": ("breaking", "it leads to another class, or to one instead of many"),
+    "association moved": ("risky", "its ids are in another field, or its objects under another key"),
     "envelope key changed": ("cosmetic", "the client finds the objects by itself"),
 }
 """Rule → (what it means for users, why)."""
@@ -297,8 +300,8 @@ def _argument(old: Json, new: Json) -> Iterator[tuple[str, str]]:
         yield "parameter became a list" if new.get("many") else "parameter became single", ""
     if bool(old.get("required")) != bool(new.get("required")):
         yield "parameter became required" if new.get("required") else "parameter became optional", ""
-    if new.get("deprecated") and not old.get("deprecated"):
-        yield "parameter deprecated", ""
+    if bool(old.get("deprecated")) != bool(new.get("deprecated")):
+        yield "parameter deprecated" if new.get("deprecated") else "parameter restored", ""
     if old.get("default") != new.get("default"):
         gone, fresh = new.get("default") is None, old.get("default") is None
         rule = "default removed" if gone else "default added" if fresh else "default changed"
@@ -360,6 +363,11 @@ def _model(name: str, old: Json, new: Json) -> Iterator[Change]:
         if each in after and before[each] != after[each]:
             yield _field(f"{name}.{each}", before[each], after[each])
     yield from _associations(name, old.get("associations", {}), new.get("associations", {}))
+    for key, rule in (("conditions", "field needs another association"), ("references", "association moved")):
+        known, fresh = old.get(key, {}), new.get(key, {})
+        for each in known:
+            if each in fresh and known[each] != fresh[each]:
+                yield _change(rule, f"{name}.{each}", f"{name}.{each}", _from_to(known[each], fresh[each]))
 
 
 def _field(subject: str, old: str, new: str) -> Change:

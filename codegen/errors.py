@@ -136,6 +136,7 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
             raise
         if error.located and not error.facts and str(error) not in collection.messages:
             collection.messages.append(str(error))
+            collection.proposals += error.proposals
     finally:
         _COLLECTION.reset(token)
     if collection.messages:

@@ -12,9 +12,8 @@ from codegen import names
 from codegen.arguments import by_name
 from codegen.errors import CodegenError, Proposal, action, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
-from codegen.markup import plain
 from codegen.nodes import AssociationNode
-from codegen.prose import BOUND, captured, sent_on_request
+from codegen.prose import sent_on_request
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ def _association(
     bound = [
         field_name
         for field_name, value in properties.items()
-        if captured(BOUND, plain(value.get("description", ""))) == name
+        if sent_on_request(value.get("description", ""), properties) == ("include", name)
         and field_name.endswith(("_id", "_ids", "_ref"))
     ]
     by_rule = [f"{name}_ref"] if polymorphic else [f"{name}_id", f"{names.singular(name)}_ids"]

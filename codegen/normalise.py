@@ -6,6 +6,7 @@ may be missing or null, and the envelope around every answer is described once, 
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections import Counter
@@ -43,7 +44,7 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
     """
     document = to_openapi_3(contract)
     inline(document)
-    components = _name_definitions(document)
+    components = _name_definitions(document, semantics)
     nodes = _name_operations(document, semantics)
     read: list[OperationNode] = []
     for node in nodes:
@@ -57,18 +58,21 @@ def normalise(contract: Json, semantics: Semantics) -> Contract:
     return Contract(document["info"], servers, tuple(nodes), components)
 
 
-def _name_definitions(document: Json) -> dict[str, ComponentNode]:
+def _name_definitions(document: Json, semantics: Semantics) -> dict[str, ComponentNode]:
     """Components by class name; titles are dropped, since the parser would prefer them, and they collide."""
     schemas: Json = document["components"]["schemas"]
-    renamed = {name: names.class_name(name) for name in schemas}
+    renamed = {name: semantics.classes.get(name, names.class_name(name)) for name in schemas}
     for name, times in Counter(renamed.values()).items():
         if times > 1:
             clashing = sorted(old for old, new in renamed.items() if new == name)
-            msg = f"definitions {', '.join(clashing)} would all be the class {name}: distinguish them in codegen/names.py"
-            raise CodegenError(msg, ("definitions", clashing[0]))
+            msg = (
+                f"definitions {', '.join(clashing)} would all be the class {name}: name them under `classes` in "
+                "overrides/semantics.yaml"
+            )
+            raise CodegenError(msg, ("definitions", clashing[0]), proposals=_classes(clashing, renamed))
     for (old, cls), module in zip(renamed.items(), map(names.snake, renamed.values()), strict=True):
         with guarded("definitions", old):
-            _check_class(old, cls, module, [each for each in renamed.values() if names.snake(each) == module])
+            _check_class(old, cls, module, renamed)
     for each in mappings([schemas, document["paths"]]):
         if isinstance(reference := each.get("$ref"), str) and reference.startswith(COMPONENTS):
             old = reference.removeprefix(COMPONENTS)
@@ -116,17 +120,44 @@ _LONGEST = 100
 """Letters of a name; files are named after it."""
 
 
-def _check_class(definition: str, cls: str, module: str, sharing: list[str]) -> None:
-    way_out = "rename the definition in overrides/overlay.yaml, or teach codegen/names.py"
+def _classes(clashing: list[str], renamed: dict[str, str]) -> list[Proposal]:
+    """Proposed classes for all but one of the definitions that clash; the one that is spelled like a class keeps its own."""
+
+    def unusual(definition: str) -> tuple[bool, bool, str]:
+        cls = renamed[definition]
+        return names.pascal(names.snake(cls)) != cls, definition != cls, definition
+
+    return [_class(each, renamed) for each in sorted(clashing, key=unusual)[1:]]
+
+
+def _class(definition: str, renamed: dict[str, str]) -> Proposal:
+    """A proposed class for a definition."""
+    words = [word[0].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", definition) if word]
+    spelled = "".join(words)[: _LONGEST // 2]
+    spelled = spelled if spelled.isidentifier() else f"Definition{spelled}"
+    modules = {names.snake(each) for each in (*renamed.values(), *_TAKEN)} | {"inputs"}
+    candidates = (spelled, f"{spelled}Record", *(f"{spelled}Record{number}" for number in range(2, 1000)))
+    new = next(each for each in candidates if names.snake(each) not in modules)
+    return Proposal("classes", json.dumps(definition), new, "how should its class be called?")
+
+
+def _check_class(definition: str, cls: str, module: str, renamed: dict[str, str]) -> None:
+    way_out = "name its class under `classes` in overrides/semantics.yaml"
+    sharing = [each for each in renamed.values() if names.snake(each) == module]
+    proposals: list[Proposal] = []
     if len(sharing) > 1:
+        clashing = sorted(old for old, new in renamed.items() if new in sharing)
+        proposals = _classes(clashing, renamed)
         msg = f"definitions {', '.join(sorted(set(sharing)))} would all be in the module {module}: {way_out}"
     elif cls in _TAKEN or module in ("inputs", "__init__") or keyword.iskeyword(module):
         msg = f"definition {definition}: generated modules use the name {cls!r} for something else: {way_out}"
+        proposals = [_class(definition, renamed)]
     elif not cls.isidentifier() or len(cls) > _LONGEST:
         msg = f"definition {definition!r}: {cls!r} can't be the name of a class: {way_out}"
+        proposals = [_class(definition, renamed)]
     else:
         return
-    raise CodegenError(msg)
+    raise CodegenError(msg, proposals=proposals)
 
 
 def _name_operations(document: Json, semantics: Semantics) -> list[OperationNode]:

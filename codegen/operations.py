@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import attrs
@@ -42,6 +43,7 @@ def resources(
         with guarded(*node.place):
             found.append(_operation(node, parsed, keys, reader, contract, semantics))
             _check_arguments(found[-1])
+            _check_class(found[-1], contract)
             _check_bulk(found[-1], semantics)
     grouped = _grouped(_link_external_references(found))
     return tuple(_deciding(grouped, semantics).values())
@@ -167,6 +169,21 @@ def _check_arguments(operation: OperationFacts) -> None:
                 msg,
                 ("paths", operation.path, operation.method.lower(), "parameters", f"query {argument.name}"),
             )
+
+
+def _check_class(operation: OperationFacts, contract: Contract) -> None:
+    """Refuse a result whose class has the name of the resource's class, since both are in one module."""
+    name = names.pascal(operation.resource)
+    if name in (operation.model, *operation.keys.values()):
+        definition = next((old for old, new in contract.classes.items() if new == name), name)
+        msg = (
+            f"{operation.id}: the class of the resource {operation.resource!r} and that of definition {definition!r} would "
+            f"both be {name}: name the latter under `classes` in overrides/semantics.yaml"
+        )
+        proposal = Proposal(
+            "classes", json.dumps(definition), f"{name}Record", "how should its class be called?"
+        )
+        raise CodegenError(msg, proposals=[proposal])
 
 
 def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:

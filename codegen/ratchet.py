@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LOSSES = {
     "operation removed": "operations gone",
     "operation renamed": "operations renamed",
+    "operation restored": "deprecations of operations gone",
     "method renamed": "methods renamed",
     "parameter removed": "parameters gone",
     "parameter renamed": "parameters renamed",
@@ -25,6 +26,7 @@ LOSSES = {
     "values free": "lists of values gone",
     "maximum removed": "maxima gone",
     "default removed": "defaults gone",
+    "parameter restored": "deprecations of parameters gone",
     "bulk removed": "bulk operations gone",
     "rate limit removed": "own rate limits gone",
     "stable walk lost": "stable walks gone",
@@ -35,8 +37,10 @@ LOSSES = {
     "field renamed": "fields renamed",
     "field type changed": "field types changed",
     "field always sent": "conditions of fields gone",
+    "field needs another association": "conditions of fields changed",
     "association removed": "associations gone",
     "association changed": "associations changed",
+    "association moved": "ids or envelope keys of associations changed",
 }
 """Rules of `codegen.diff` that mean a loss → what the message calls several of them."""
 _NAMED = 12

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from codegen import names
-from codegen.errors import CodegenError, guarded
+from codegen.errors import CodegenError, action, guarded
 from codegen.nodes import COMPONENTS, ComponentNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from codegen.errors import Proposal
     from codegen.nodes import OperationNode, Place
 
 Json = dict[str, Any]
+
+_COMPOSED = ("allOf", "oneOf", "anyOf")
 
 
 def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) -> None:
@@ -24,6 +27,7 @@ def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) 
     Raises:
         CodegenError: A schema is composed of others, or an object inside one would get the name of a definition.
     """
+    proposals = _flattenings(components)
     in_envelopes = {model for node in nodes for model in node.envelope.values()}
     for component in [each for each in components.values() if not each.is_input]:
         done = False
@@ -32,6 +36,7 @@ def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) 
             identified = component.name in in_envelopes or component.definition is not None
             if identified and "Error" not in component.name and "id" not in properties:
                 component.schema["properties"] = {"id": {"type": "string"}, **properties}
+            _refuse_composed(component, proposals.get(component.name, ()))
             _relax(component.name, component.schema, components, component.place)
             done = True
         if not done:
@@ -39,8 +44,70 @@ def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) 
             components[component.name] = attrs.evolve(component, schema=schema, faulty=True)
 
 
+def _refuse_composed(component: ComponentNode, proposals: Sequence[Proposal]) -> None:
+    if composed := [key for key in _COMPOSED if key in component.schema]:
+        msg = (
+            f"{component.name}: no class is made of what `{composed[0]}` composes: list its properties in "
+            "overrides/overlay.yaml"
+        )
+        raise CodegenError(msg, component.place, proposals=proposals)
+
+
+def _flattenings(components: dict[str, ComponentNode]) -> dict[str, list[Proposal]]:
+    """For each composed definition, actions that list its properties instead; every field may be missing anyway."""
+    found: dict[str, list[Proposal]] = {}
+    definitions = {COMPONENTS + name: each.definition for name, each in components.items()}
+    for name, component in components.items():
+        composed = [key for key in _COMPOSED if key in component.schema]
+        if not composed or component.definition is None:
+            continue
+        properties = _properties(component.schema, components, frozenset({name}))
+        if properties is None:
+            continue
+        at = ("definitions", component.definition)
+        flat = _with_definitions({"type": "object", "properties": properties}, definitions)
+        reason = f"are these the fields that `{composed[0]}` composes?"
+        found[name] = [
+            *(action((*at, key), f"{reason} (1)", remove=True) for key in composed),
+            action(at, f"{reason} (2)", update=flat),
+        ]
+    return found
+
+
+def _properties(schema: Json, components: dict[str, ComponentNode], seen: frozenset[str]) -> Json | None:
+    """The properties that a schema composes; `None` if one has two types, or something composes itself."""
+    target = str(schema.get("$ref", "")).removeprefix(COMPONENTS)
+    if target:
+        inner = components.get(target)
+        return (
+            None
+            if inner is None or target in seen
+            else _properties(inner.schema, components, seen | {target})
+        )
+    found: Json = dict(schema.get("properties", {}))
+    for part in [each for key in _COMPOSED for each in schema.get(key, ())]:
+        inner = _properties(part, components, seen)
+        if inner is None or any(found.get(name, value) != value for name, value in inner.items()):
+            return None
+        found |= inner
+    return found or None
+
+
+def _with_definitions(node: Any, definitions: dict[str, str | None]) -> Any:
+    """A copy whose references are spelled as in the contract."""
+    if isinstance(node, dict):
+        copied = {key: _with_definitions(value, definitions) for key, value in cast("Json", node).items()}
+        target = copied.get("$ref")
+        return {**copied, "$ref": f"#/definitions/{definitions[target]}"} if target in definitions else copied
+    return (
+        [_with_definitions(each, definitions) for each in cast("list[Any]", node)]
+        if isinstance(node, list)
+        else node
+    )
+
+
 def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> None:
-    if composed := [key for key in ("allOf", "oneOf", "anyOf") if key in schema]:
+    if composed := [key for key in _COMPOSED if key in schema]:
         msg = f"{owner}: no class is made of what `{composed[0]}` composes: list its properties in overrides/overlay.yaml"
         raise CodegenError(msg, place)
     schema.pop("required", None)

@@ -50,6 +50,8 @@ def _described(
         return attrs.evolve(node, result=decided)
     owner = names.pascal(names.singular(node.resource))
     standard = node.name in ("list", "get", "create", "update")
+    if owner == names.pascal(node.resource):  # the class of the resource itself is called so
+        standard = False
     plain = owner if standard else f"{owner}{names.pascal(node.name)}Result"
     place = (*node.place, "responses", status)
     fitting: tuple[str, ...] = ()
@@ -129,15 +131,16 @@ def _with_envelope(
     if not envelope:
         msg = f"{node.id}: its envelope holds no objects"
         raise CodegenError(msg, place)
-    key = _key(node, envelope)
+    classes = {each.definition: name for name, each in components.items() if each.definition is not None}
+    key = _key(node, envelope, classes)
     return attrs.evolve(node, envelope=envelope, key=key, model=envelope[key])
 
 
-def _key(node: OperationNode, envelope: dict[str, str]) -> str:
+def _key(node: OperationNode, envelope: dict[str, str], classes: dict[str, str]) -> str:
     """The key of the results: the resource, or else the one key that no association brings."""
     if node.resource in envelope:
         return node.resource
-    associated = {names.class_name(each.type) for each in node.associations}
+    associated = {classes.get(each.type, names.class_name(each.type)) for each in node.associations}
     own = [key for key, model in envelope.items() if model not in associated]
     return next(iter(own or envelope))
 

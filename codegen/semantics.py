@@ -11,7 +11,7 @@ import attrs
 
 from codegen.errors import CodegenError, guarded, of_file, outdated, reading
 from codegen.load import load_data
-from codegen.names import METHODS
+from codegen.names import METHODS, class_name
 from kantata_client._contract import Result
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Semantics:
     """Operation → the key of its body that wraps the properties; None: no key does, each property is its own."""
     ids: frozenset[str]
     """Integer parameters that take an id, although their name does not say so."""
+    classes: Mapping[str, str]
+    """Definition → its class, where the rule makes one name of two."""
 
     def bulk_stated(self, operation: str) -> int | None:
         """The number that is written down for an operation, if it is listed with one."""
@@ -102,6 +104,7 @@ def load_semantics(path: Path, contract: Mapping[str, Any]) -> Semantics:
         return _Reader(contract).read(data)
 
 
+_OPTIONAL = frozenset({"classes"})
 _SECTIONS = frozenset(each.name for each in attrs.fields(Semantics))
 
 
@@ -126,7 +129,7 @@ class _Reader:
         )
 
     def read(self, data: Mapping[str, Any]) -> Semantics:
-        self._keys("the file", data, required=[each.name for each in attrs.fields(Semantics)])
+        self._keys("the file", data, required=[*_SECTIONS - _OPTIONAL], optional=[*_OPTIONAL])
         return Semantics(
             names=self._names(data["names"]),
             results=self._results(data["results"]),
@@ -146,6 +149,7 @@ class _Reader:
             types=self._types(data["types"]),
             wrappers=self._wrappers(data["wrappers"]),
             ids=self._ids(data["ids"]),
+            classes=self._classes(data.get("classes", {})),
         )
 
     def _names(self, data: Any) -> Mapping[str, str]:
@@ -245,7 +249,8 @@ class _Reader:
                 self._place = "associations", definition, name
                 with guarded(*self._place):
                     self._keys(where, facts, required=[], optional=["type", "field", "key"])
-                    if "field" in facts and str(facts["field"]) not in properties:
+                    listed = self._definitions[definition].keys().isdisjoint(("allOf", "oneOf", "anyOf"))
+                    if listed and "field" in facts and str(facts["field"]) not in properties:
                         self._fail(f"{where}: {definition} has no field {facts['field']!r}")
                     if facts.get("type", "polymorphic") != "polymorphic":
                         self._definition(where, facts["type"])
@@ -281,6 +286,22 @@ class _Reader:
                     f"ids: no operation has a parameter {name!r}; delete the line, or correct it", ("ids",)
                 )
         return frozenset(listed)
+
+    def _classes(self, data: Any) -> Mapping[str, str]:
+        classes = self._mapping("classes", data)
+        for definition, name in classes.items():
+            self._place = "classes", definition
+            with guarded(*self._place):
+                if not isinstance(name, str) or not _is_name(name):
+                    self._fail(f"classes: {definition}: {name!r} can't be the name of a class")
+                if definition not in self._definitions or name == class_name(definition):
+                    why = (
+                        "it is so without this line"
+                        if definition in self._definitions
+                        else "there is no such definition"
+                    )
+                    outdated(f"classes: {definition}: {why}; delete the line, or correct it", self._place)
+        return MappingProxyType(classes)
 
     # --- checks ---
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from codegen.errors import ROOT
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SNAPSHOT = ROOT / "openapi" / "facts.json"
+_INCLUDED = re.compile(r"includ(?:ed\(|e=)\"(\w+)\"")
+"""The association that a field needs, in its class attribute."""
 _NOTHING: tuple[Any, ...] = (None, False, (), [], {}, "")
 
 
@@ -99,6 +102,12 @@ def _model(model: ModelFacts) -> Json:
             "associations": {
                 each.name: f"{'list of ' if each.many else ''}{each.model or 'any'}"
                 for each in model.associations
+            },
+            "conditions": {
+                each.name: found[1] for each in model.fields if (found := _INCLUDED.search(each.default))
+            },
+            "references": {
+                each.name: each.ids + (f" in {each.key}" if each.key else "") for each in model.associations
             },
         }
     )

@@ -32,7 +32,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 REPORT = ROOT / "openapi" / "changes.md"
 _LEAST = 0.7
 """Share of the known operations and definitions below which a contract counts as incomplete."""
-_ROUNDS = 4
+_ROUNDS = 8
 """How often generation is tried: a proposal can uncover the next question."""
 _CHECKS = {
     "the type check": ["basedpyright", "--pythonpath", sys.executable, "kantata_client"],
@@ -99,7 +99,7 @@ def _generate(allowed: list[str], generate: Callable[[list[str]], int]) -> list[
         try:
             generate(allowed)
         except CodegenError as error:
-            fresh = [each for each in error.proposals if each.text not in written]
+            fresh = list({each.text: each for each in error.proposals if each.text not in written}.values())
             if not fresh:
                 raise
             write_proposals(fresh, OVERRIDES)

@@ -112,6 +112,26 @@ CHANGES: dict[str, tuple[Callable[[Json], Any], str, str]] = {
         "association removed",
         "major",
     ),
+    "condition": (
+        lambda f: f["models"]["Story"]["conditions"].update(assignee_ids="creator"),
+        "field needs another association",
+        "major",
+    ),
+    "field with ids": (
+        lambda f: f["models"]["Story"]["references"].update(workspace="project_id in workspaces"),
+        "association moved",
+        "minor",
+    ),
+    "envelope key": (
+        lambda f: f["models"]["Story"]["references"].update(workspace="workspace_id in users"),
+        "association moved",
+        "minor",
+    ),
+    "no longer deprecated": (
+        lambda f: query(f, "GET /workspaces")["created_at"].pop("deprecated"),
+        "parameter restored",
+        "patch",
+    ),
     "model": (lambda f: f["models"].pop("Story"), "model removed", "major"),
 }
 

@@ -13,6 +13,7 @@ from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.errors import CodegenError, Proposal
 from codegen.load import apart, load
 from codegen.proposals import MARK, write_proposals
+from codegen.render import check, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,21 @@ def undecided(contract: Json) -> None:
         "itself": {"$ref": "#/definitions/Skill"},
     }
     include = next(each for each in paths["/skills/{id}"]["get"]["parameters"] if each["name"] == "include")
+    definitions["Post"] = {
+        "allOf": [
+            definitions["Post"],
+            {"$ref": "#/definitions/Signed"},
+            {"properties": {"hue": {"type": "string"}}},
+        ]
+    }
+    definitions["Signed"] = {"type": "object", "properties": {"signer": {"$ref": "#/definitions/User"}}}
+    definitions["Shape"] = {
+        "oneOf": [{"properties": {"x": {"type": "string"}}}, {"$ref": "#/definitions/Signed"}]
+    }
+    for name in ("Other::Skill", "STORY", "Inputs", "9Lives"):
+        definitions[name] = {"type": "object", "properties": {"x": {"type": "string"}}}
+    for path in ("/posts", "/attachments"):
+        paths[path]["post"]["consumes"] = ["application/x-www-form-urlencoded"]
     include["description"] += "\n- `mentor` (User)\n- `tools` (Tool) - referenced by `tool_ids`."
 
 
@@ -86,6 +102,13 @@ def test_every_question_is_settled_by_a_proposal(
         "['Skill']['properties']['itself']",
         "which field has the ids of mentor?",
         "Tool is named as an association only",
+        "$['definitions']['Post']['allOf']",
+        "$['definitions']['Shape']['oneOf']",
+        'classes: "Other::Skill"',
+        'classes: "STORY"',
+        'classes: "Inputs"',
+        'classes: "9Lives"',
+        "$['paths']['/posts']['post']['consumes']: does the service take application/json too?",
     ):
         assert part in said, part
     text = (overrides / "semantics.yaml").read_text()
@@ -95,6 +118,46 @@ def test_every_question_is_settled_by_a_proposal(
     skills = next(each for each in facts.resources if each.name == "skills")
     assert {"get_list", "get_9lives", "polish"} <= {each.name for each in skills.operations}
     assert next(each for each in skills.operations if each.name == "polish").action
+    models = {each.name: each for each in facts.models}
+    assert {"Story", "Skill"} <= models.keys()
+    assert {"hue", "signer", "subject_ref"} <= {each.name for each in models["Post"].fields}
+
+
+def test_classes_of_definitions_are_checked(overrides: Path) -> None:
+    found = mistakes(
+        lambda text: text.replace(
+            "classes: {}", "classes:\n  Story: Story\n  Nothing: Something\n  Skill: a-b\n  Post: Skill\n"
+        ),
+        overrides,
+    )
+    said = "\n".join(found)
+    for part in (
+        "Story: it is so without this line",
+        "Nothing: there is no such definition",
+        "'a-b' can't be",
+    ):
+        assert part in said, (part, said)
+
+
+def test_a_result_with_the_class_of_its_resource_is_settled(tmp_path: Path, overrides: Path) -> None:
+    contract = apart(VENDORED)
+    contract["definitions"]["Skills"] = {"type": "object", "properties": {"x": {"type": "string"}}}
+    answer = contract["paths"]["/skills/{id}"]["get"]["responses"]["200"]["schema"]
+    answer["properties"]["skills"]["additionalProperties"]["$ref"] = "#/definitions/Skills"
+    contract["paths"]["/timesheet_cancellations_v2"] = contract["paths"].pop("/timesheet_cancellations")
+    path = tmp_path / "specification.json"
+    path.write_text(json.dumps(contract, indent=1))
+    with pytest.raises(
+        CodegenError, match=r"specification\.json:\d+: GET /skills/\{id\}: the class of the resource"
+    ) as caught:
+        understand(path, overrides, stale=[])
+    assert "_v2" not in str(caught.value)
+    write_proposals(caught.value.proposals, overrides)
+    facts = understand(path, overrides, stale=[])
+    assert "SkillsRecord" in {each.name for each in facts.models}
+    render(facts, OVERRIDES / "templates", tmp_path)
+    for module in tmp_path.rglob("*.py"):
+        check(module.read_text(encoding="utf-8"))
 
 
 def test_an_error_without_a_proposal_is_raised(overrides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
