@@ -78,10 +78,16 @@ class Slots:
         self._free = number
         self._waiting: OrderedDict[object, OrderedDict[Future[None] | Event, None]] = OrderedDict()
 
-    async def __aenter__(self) -> None:
-        if self._free:
-            self._free -= 1
-        elif on_asyncio():
+    def take(self) -> bool:
+        """Take a slot if one is free, and return whether it was; then `release` it. This costs less than `async with`."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a slot, and take it; then `release` it."""
+        if on_asyncio():
             turn, owner = get_running_loop().create_future(), user.get()
             self._waiting.setdefault(owner, OrderedDict())[turn] = None
             try:
@@ -100,18 +106,23 @@ class Slots:
                 self._leave(owner, event, granted=event.is_set())
                 raise
 
+    async def __aenter__(self) -> None:
+        if not self.take():
+            await self.wait()
+
     async def __aexit__(self, *error: object) -> None:
-        self._pass_on()
+        self.release()
 
     def _leave(self, owner: object, turn: Future[None] | Event, *, granted: bool) -> None:
         if granted:
-            self._pass_on()
+            self.release()
         elif queue := self._waiting.get(owner):
             queue.pop(turn, None)
             if not queue:
                 del self._waiting[owner]
 
-    def _pass_on(self) -> None:
+    def release(self) -> None:
+        """Pass a slot on to the next request that waits."""
         while self._waiting:
             owner, queue = self._waiting.popitem(last=False)
             turn, _ = queue.popitem(last=False)

@@ -321,7 +321,8 @@ def decode_envelope(
     if count is None:
         count = _natural(sizes.get("count"))
     unmapped = {key: value for key, value in received.items() if type(value) is not dict}
-    received.update(dict.fromkeys(unmapped, _NOTHING))
+    if unmapped:
+        received.update(dict.fromkeys(unmapped, _NOTHING))
     try:
         if unmapped and any(reference["key"] in unmapped for reference in references):
             raise TypeError(unmapped)
@@ -347,7 +348,7 @@ def decode_envelope(
         operation,
         request_id,
         items=items,
-        requested=_requested_fields(cls, requested),
+        requested=_requested_fields(cls, requested) if requested else (),
         missing=missing,
         unmapped=unmapped,
     )
@@ -366,7 +367,6 @@ def _results(
     Returns:
         The objects; their identities; the references without an object; and the envelope, if there are sideloads.
     """
-    envelope = Envelope(operation, requested, received)
     own_key: Any = operation.key
     own: Any = received.get(own_key, _NOTHING)
     keys = {reference["key"] for reference in references}
@@ -383,7 +383,7 @@ def _results(
                 return [wrap(cls, _object(own[each]), envelope) for each in ids], ids, [], None
             except KeyError:
                 pass
-        envelope = Envelope(operation, requested, received)
+    envelope = Envelope(operation, requested, received)
     models_of_key = envelope.make_models(own_key, cls)
     envelope.set_results(ids)
     if keys == {own_key}:

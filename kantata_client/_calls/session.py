@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kantata_client._calls.arguments import bare_body_of, body_of, form_of, path_of, query_of, wrapped
@@ -10,6 +11,7 @@ from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from types import ModuleType
 
     from kantata_client._calls.call_options import CallOptions
     from kantata_client._calls.drift import Drift
@@ -135,9 +137,7 @@ class Session:
         form: Form | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        from kantata_client._http.messages import Request  # attrs: not at start-up
-
-        request = Request(
+        request = _request_class()(
             operation.method,
             self.base_url + path,
             query=query,
@@ -160,23 +160,26 @@ class Session:
         body: Mapping[str, Any] | None,
     ) -> M:
         """Perform an operation that returns one object."""
-        from kantata_client._calls.envelope import NotJSONError, decode_object, malformed
-
+        envelope = _envelope()
         response, requested = await self.perform(operation, path, query, body)
         try:
             if operation.alternative and body and body.get(operation.alternative[0]):
                 from kantata_client import models
 
                 cls = getattr(models, operation.alternative[1])
-                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+                return envelope.decode_object(
+                    response.content, cls, operation, response.request_id, self.drift
+                )
             if operation.result in ("object", "keyed"):
-                return decode_object(response.content, cls, operation, response.request_id, self.drift)
+                return envelope.decode_object(
+                    response.content, cls, operation, response.request_id, self.drift
+                )
             found = self.read(response, operation, cls, requested).items
             if not found:
-                malformed(
+                envelope.malformed(
                     "one result was expected, but the response has none", operation, response.request_id
                 )
-        except NotJSONError as error:
+        except envelope.NotJSONError as error:
             raise _located(error.of(response), operation, path) from None
         except MalformedResponseError as error:
             raise _located(error, operation, path) from None
@@ -212,16 +215,32 @@ class Session:
         self, response: Response, operation: Operation, cls: type[M], requested: frozenset[str]
     ) -> Decoded[M]:
         """Decode the objects of a response."""
-        from kantata_client._calls.envelope import NotJSONError, decode_array, decode_envelope
-
+        envelope, request_id = _envelope(), response.request_id
         try:
             if operation.result == "array":
-                return decode_array(response.content, cls, operation, response.request_id, self.drift)
-            return decode_envelope(
-                response.content, cls, operation, requested, response.request_id, self.drift
+                return envelope.decode_array(response.content, cls, operation, request_id, self.drift)
+            return envelope.decode_envelope(
+                response.content, cls, operation, requested, request_id, self.drift
             )
-        except NotJSONError as error:
+        except envelope.NotJSONError as error:
             raise error.of(response) from None
+
+
+# Imported by the first call and not at start-up. An import statement that is executed for each call would cost it more.
+
+
+@cache
+def _request_class() -> type[Request]:
+    from kantata_client._http.messages import Request
+
+    return Request
+
+
+@cache
+def _envelope() -> ModuleType:
+    from kantata_client._calls import envelope
+
+    return envelope
 
 
 def _encoded(body: object) -> bytes:

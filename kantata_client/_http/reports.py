@@ -32,6 +32,11 @@ def leaving(hooks: Hooks, request: Request, path: str, attempt: int) -> None:
         _call(hooks.on_request, RequestEvent(request.operation, request.method, path, attempt, request.page))
 
 
+def wanted(hooks: Hooks) -> bool:
+    """Whether `ended` would report anything."""
+    return hooks.on_response is not None or logger.isEnabledFor(logging.DEBUG)
+
+
 def ended(
     hooks: Hooks, request: Request, path: str, attempt: int, outcome: Response | Failure, seconds: float
 ) -> None:

@@ -114,8 +114,8 @@ class Sender:
         settings = self._settings
         admit(request, settings.base_url, auth)
         prepared = self.connections.prepare(request)
-        ours = request.is_below(settings.base_url)
-        if ours and not (prepared.path.partition(b"?")[0] + b"/").startswith(self._below):
+        ours, path = request.is_below(settings.base_url), prepared.path
+        if ours and not (path.startswith(self._below) or path.partition(b"?")[0] + b"/" == self._below):
             raise UsageError(
                 f"{request!r} is not below {settings.base_url}, and the token must not be sent anywhere else."
             )
@@ -127,8 +127,12 @@ class Sender:
                 if auth is not None:
                     secret = await current(auth)
                     prepared.authorize(secret)
-                user.set(id(auth))  # after the provider ran, because it may send requests too
-                left, outcome, held = await self._attempt(request, prepared, attempt, started, stream=stream)
+                if user.get() != id(auth):
+                    user.set(id(auth))  # after the provider ran, because it may send requests too
+                send = self._attempt_in_turn if ours and request.own_limit else self._attempt
+                left, outcome, held = await send(
+                    request, prepared, attempt, started, ours=ours, stream=stream
+                )
                 started = left if started is None else started
                 if isinstance(outcome, Failure):
                     wish, ending = None, "unsent" if outcome.unsent else "lost"
@@ -184,89 +188,107 @@ class Sender:
             await self.connections.aclose(for_good=True)
         self._end.release()
 
+    async def _attempt_in_turn(
+        self,
+        request: Request,
+        prepared: PreparedRequest,
+        attempt: int,
+        started: float | None,
+        *,
+        ours: bool,
+        stream: bool,
+    ) -> tuple[float, Response | Failure, bool]:
+        """Make an attempt of an operation that has a rate limit of its own; see `_attempt`."""
+        self._check_open()
+        settings = self._settings
+        async with self._slots_of(request.operation):
+            begun, patience = settings.clock(), (request.retries or settings.retries).deadline
+            if pause := await settings.throttle.acquire(request.operation, True, patience):
+                raise self._paused(request, pause, patience, "this operation")
+            waited = settings.clock() - begun
+            return await self._attempt(request, prepared, attempt, started, waited, ours=ours, stream=stream)
+
     async def _attempt(
         self,
         request: Request,
         prepared: PreparedRequest,
         attempt: int,
         started: float | None,
+        waited: float = 0.0,
         *,
+        ours: bool,
         stream: bool,
     ) -> tuple[float, Response | Failure, bool]:
-        """Returns when the attempt was sent, its outcome, and whether the throttle delays the next attempt."""
+        """Make an attempt. All of it is in one function, because each further coroutine costs every request some CPU.
+
+        Args:
+            request: What to send.
+            prepared: The same, as it is sent.
+            attempt: Its number, 1 for the first.
+            started: When the first attempt was sent; `None` for the first.
+            waited: For how many seconds the operation's own limit has delayed it.
+            ours: Whether it goes to the API, so that slots and throttle apply.
+            stream: Return a success before its body is read.
+
+        Returns:
+            When the attempt was sent, its outcome, and whether the throttle delays the next attempt.
+        """
+        self._check_open()
+        settings, slots = self._settings, self._slots
+        hooks, throttle, clock = settings.hooks, settings.throttle, settings.clock
+        policy = request.retries or settings.retries
+        if ours and not slots.take():
+            await slots.wait()
+        try:
+            if ours:
+                # It waits for the throttle while it occupies a slot, so that a 429 also holds back those that wait for one.
+                begun = clock()
+                if pause := await throttle.acquire(request.operation, False, policy.deadline):
+                    raise self._paused(request, pause, policy.deadline, "all requests")
+                waited += clock() - begun
+                if waited > _NOTICEABLE:
+                    reports.throttled(hooks, request, request.path_below(settings.base_url), waited)
+            if hooks.on_request is not None:
+                reports.leaving(hooks, request, request.path_below(settings.base_url), attempt)
+            start = clock()
+            limit = response_deadline(policy)
+            if limit is not None and started is not None:
+                limit = max(limit - (start - started), _LEAST)
+            outcome = await self.connections.exchange(prepared, stream=stream, limit=limit)
+            seconds, held = clock() - start, False
+            if ours and not isinstance(outcome, Failure):
+                if outcome.status == 429:
+                    asked = retry_after(outcome.headers)
+                    held = bool(throttle.limited(request.operation, request.own_limit, asked, seconds))
+                else:
+                    throttle.succeeded(request.operation, request.own_limit)
+            if reports.wanted(hooks):
+                path = request.path_below(settings.base_url)
+                reports.ended(hooks, request, path, attempt, outcome, seconds)
+            return start, outcome, held
+        finally:
+            if ours:
+                slots.release()
+
+    def _check_open(self) -> None:
         if self._settings.closed:
             raise UsageError(
                 "The client was closed while this request waited to be sent.",
                 consequence="It was not sent.",
             )
-        if not request.is_below(self._settings.base_url):
-            return await self._once(request, prepared, attempt, started, stream=stream)
-        if not request.own_limit:
-            async with self._slots:
-                waited = await self._wait(request, own_limit=False)
-                return await self._once(request, prepared, attempt, started, waited, stream=stream)
-        async with self._slots_of(request.operation):
-            waited = await self._wait(request, own_limit=True)
-            async with self._slots:
-                waited += await self._wait(request, own_limit=False)
-                return await self._once(request, prepared, attempt, started, waited, stream=stream)
 
-    async def _wait(self, request: Request, *, own_limit: bool) -> float:
-        """Wait for the throttle, and return how many seconds that took.
-
-        A request waits for the general limit while it occupies a slot, so that a 429 also holds back requests that wait for
-        a slot.
-        """
-        settings = self._settings
-        start, longest = settings.clock(), (request.retries or settings.retries).deadline
-        pause = await settings.throttle.acquire(request.operation, own_limit, longest)
-        if not pause:
-            return settings.clock() - start
-        path, scope = request.path_below(settings.base_url), "this operation" if own_limit else "all requests"
+    def _paused(self, request: Request, pause: float, patience: float, scope: str) -> RateLimitedError:
+        """The error of a request that cannot wait for the end of a pause; times are in seconds."""
+        path = request.path_below(self._settings.base_url)
         error = RateLimitedError(
             f"{request.method} {path} was not sent: after a 429 the service asked to pause {scope}, for {pause:.0f} s more, "
-            f"and the deadline for retries is {longest:g} s. Try again after the pause.",
+            f"and the deadline for retries is {patience:g} s. Try again after the pause.",
             status=429,
             method=request.method,
             path=path,
         )
         error.retry_after = pause
-        raise error
-
-    async def _once(
-        self,
-        request: Request,
-        prepared: PreparedRequest,
-        attempt: int,
-        started: float | None,
-        waited: float | None = None,
-        *,
-        stream: bool,
-    ) -> tuple[float, Response | Failure, bool]:
-        """Send one attempt.
-
-        `started` is when the first attempt was sent. `waited` is how long the throttle delayed this one, or None if it does
-        not apply to the request.
-        """
-        settings = self._settings
-        hooks, throttle, path = settings.hooks, settings.throttle, request.path_below(settings.base_url)
-        if waited is not None and waited > _NOTICEABLE:
-            reports.throttled(hooks, request, path, waited)
-        reports.leaving(hooks, request, path, attempt)
-        start = settings.clock()
-        limit = response_deadline(request.retries or settings.retries)
-        if limit is not None and started is not None:
-            limit = max(limit - (start - started), _LEAST)
-        outcome = await self.connections.exchange(prepared, stream=stream, limit=limit)
-        seconds, held = settings.clock() - start, False
-        if waited is not None and not isinstance(outcome, Failure):
-            if outcome.status == 429:
-                asked = retry_after(outcome.headers)
-                held = bool(throttle.limited(request.operation, request.own_limit, asked, seconds))
-            else:
-                throttle.succeeded(request.operation, request.own_limit)
-        reports.ended(hooks, request, path, attempt, outcome, seconds)
-        return start, outcome, held
+        return error
 
     def _slots_of(self, operation: str) -> Slots:
         """The slots for an operation with a rate limit of its own: half as many as all, which leaves the rest for others."""

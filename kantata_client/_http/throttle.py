@@ -95,8 +95,7 @@ class _Gate:
         """Wait for a turn; or return the rest of a pause that the service asked for, if that is longer than `patience`."""
         pace, now = self.pace, self._clock()
         if pace.free:
-            self._record_sent(now, waited=False)
-            return None
+            return self.pass_freely()
         if pace.asked - now > patience:
             return pace.asked - now
         line = self._line()
@@ -116,6 +115,10 @@ class _Gate:
         finally:
             line.leave(turn, self._clock())
         return None
+
+    def pass_freely(self) -> None:
+        """Let a request pass that has to wait for nothing."""
+        self._record_sent(self._clock(), waited=False)
 
     def obey(self, seconds: float, longest: float, operation: str, scope: str) -> None:
         """Pause for as long as the service asks, up to `longest` seconds."""
@@ -244,7 +247,7 @@ class AdaptiveThrottle:
         gate, limit = self._of(operation, own_limit)
         if limit.known and self._clock() - max(limit.refused_last, limit.asked) > self._memory:
             limit.forget()
-        return await gate.wait(patience)
+        return await gate.wait(patience) if limit.known else gate.pass_freely()
 
     def succeeded(self, operation: str, own_limit: bool) -> None:
         """Record an accepted request."""

@@ -73,14 +73,14 @@ class Secret:
 class StaticToken:
     """A token that is not renewed."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("secret",)
 
     def __init__(self, secret: Secret) -> None:
-        self._secret = secret
+        self.secret = secret
 
     async def token(self) -> str:
         """Return the token."""
-        return self._secret.reveal()
+        return self.secret.reveal()
 
     async def refused(self, token: str) -> bool:
         """Return False, because there is no other token."""
@@ -145,6 +145,8 @@ def as_provider(
 
 async def current(provider: TokenProvider) -> Secret:
     """Get the provider's token and check it: a line break would begin another header."""
+    if type(provider) is StaticToken:
+        return provider.secret  # `as_provider` has checked it
     try:
         token = await provider.token()
     except BaseException as error:

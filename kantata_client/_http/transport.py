@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Self
+from weakref import ref
 
 from kantata_client._concurrency import Ahead
 from kantata_client._http.options import (
@@ -22,6 +24,7 @@ from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from types import ModuleType
 
     from kantata_client._http.connections import Download
     from kantata_client._http.messages import Failure, Request, Response, Timeouts, TransportOption
@@ -106,6 +109,8 @@ class Transport:
         """
         self.base_url, self._closed = "", False  # for repr and del, if an option is refused
         self._shared: Settings | None = None
+        self._here: tuple[ref[object], ref[Sender]] | None = None
+        """The event loop that asked last, and its sender."""
         self.base_url = base_url if base_url == BASE_URL else parse_base_url(base_url)
         self._throttle = parse_throttle(throttle)
         self._hooks = parse_hooks(hooks)
@@ -186,7 +191,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. Nothing can be sent afterwards. Further calls do nothing."""
-        self._closed = True
+        self._closed, self._here = True, None
         await self.ahead.aclose()
         if self._shared is None:
             return  # nothing was sent yet
@@ -236,12 +241,15 @@ class Transport:
     def _sender(self) -> Sender:
         if self._closed:
             raise UsageError("The client is closed: create a new one, or send inside its `async with` block.")
-        from kantata_client._http.sender import SENDERS, Sender
-
-        senders = SENDERS.running()
+        sending = _sending()
+        loop, here = sending.running_loop(), self._here
+        if here is not None and here[0]() is loop and (sender := here[1]()) is not None:
+            return sender
+        senders = sending.SENDERS.running()
         sender = senders.get(self)
         if sender is None:
-            sender = senders[self] = Sender(self._settings())
+            sender = senders[self] = sending.Sender(self._settings())
+        self._here = ref(loop), ref(sender)
         return sender
 
     def _settings(self) -> Settings:
@@ -263,6 +271,14 @@ class Transport:
                 rest=_rest if self._sleep is None else self._sleep,
             )
         return self._shared
+
+
+@cache
+def _sending() -> ModuleType:
+    """The module that sends, which is imported by the first request."""
+    from kantata_client._http import sender
+
+    return sender
 
 
 async def _rest(seconds: float) -> None:

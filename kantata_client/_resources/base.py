@@ -15,7 +15,7 @@ from kantata_client._suggestions import similar
 from kantata_client.errors import UnexpectedArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 
     from kantata_client._bulk.reference_key import ExternalReferenceKey
     from kantata_client._bulk.run import BulkRun
@@ -112,7 +112,7 @@ class Resource:
 
         return Paginator(self._session, operation, cls, path, query)
 
-    async def _one(
+    def _one(
         self,
         operation: Operation,
         cls: type[M],
@@ -122,11 +122,11 @@ class Resource:
         body: Mapping[str, Any] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
-    ) -> M:
+    ) -> Awaitable[M]:
         query, body = with_extras(operation, query, body, extra_query, extra_body)
-        return await self._session.one(operation, cls, path, query, body)
+        return self._session.one(operation, cls, path, query, body)
 
-    async def _many(
+    def _many(
         self,
         operation: Operation,
         cls: type[M],
@@ -136,9 +136,9 @@ class Resource:
         body: Mapping[str, Any] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Mapping[str, object] | None = None,
-    ) -> list[M]:
+    ) -> Awaitable[list[M]]:
         query, body = with_extras(operation, query, body, extra_query, extra_body)
-        return await self._session.many(operation, cls, path, query, body)
+        return self._session.many(operation, cls, path, query, body)
 
     async def _none(
         self,
@@ -302,7 +302,14 @@ def _explained(method: Any, where: str) -> Any:
             del arguments, named  # a traceback may show local variables, and one of these may be a token
 
     async def call_async(*arguments: Any, **named: Any) -> Any:
-        return await call(*arguments, **named)
+        try:
+            coroutine = method(*arguments, **named)
+        except TypeError as error:
+            _refuse_unknown(method, where, list(named), error)
+            raise
+        finally:
+            del arguments, named  # as above
+        return await coroutine
 
     return wraps(method)(call_async if iscoroutinefunction(method) else call)
 
