@@ -15,7 +15,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from benchmarks import server
-from benchmarks.concurrency import LATENCY, more_files, serving
+from benchmarks.concurrency import JITTER, LATENCY, more_files, serving
 from benchmarks.data import STORIES
 from benchmarks.measure import Line, by_turns, in_new_process
 
@@ -82,7 +82,11 @@ async def _connections(url: str, number: int) -> float:
 
 
 def wall_over_ideal(url: str) -> float:
-    """Wall time of 4,000 requests at 1,000 in flight, over their CPU time plus four times the latency."""
+    """Wall time of 4,000 requests at 1,000 in flight, over their CPU time plus four times the latency.
+
+    Both are from the same run, in a process of its own. Jitter leaves the average latency as it is, but the last responses
+    of a run come later.
+    """
     requests, in_flight = 4_000, 1_000
     cost = in_new_process("concurrency", "kantata", url, str(requests), str(in_flight))
     return cost["wall"] / (cost["cpu"] / 1e6 * requests + requests / in_flight * LATENCY)
@@ -92,12 +96,14 @@ def lines(rounds: int, report: Report | None = None) -> list[Line]:
     """Measure everything, in alternation."""
     with (
         serving(LATENCY, 0) as even,
+        serving(LATENCY, JITTER) as uneven,
         serving(60, 0) as slow,
         server.serving(1) as one_page,
         server.serving(WALKS) as pages,
     ):
         things: dict[str, Callable[[], float]] = {
             "wall time": lambda: wall_over_ideal(even),
+            "wall time with jitter": lambda: wall_over_ideal(uneven),
             "CPU and latency": lambda: 1.0,
             "walks": lambda: in_new_process("at_once", "walks", one_page, str(WALKS)),
             "one walk": lambda: in_new_process("at_once", "walks", pages, "1"),
@@ -119,6 +125,13 @@ def lines(rounds: int, report: Report | None = None) -> list[Line]:
     few, many = (f"{calls} queued" for calls in QUEUED)
     return [
         line("users.me: wall time at 1000", "wall time", "of ideal", "CPU and latency", 1.1),
+        line(
+            "users.me: wall time at 1000, jittered latency",
+            "wall time with jitter",
+            "of ideal",
+            "CPU and latency",
+            1.1,
+        ),
         line(f"{WALKS} walks at once, a page each", "walks", "s CPU", "one walk", 1.1),
         line(f"memory of a call, {many}", many, "bytes", few, 1.1),
         line("memory of a connection", "connections", "bytes", many, None),
