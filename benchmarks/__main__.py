@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import at_once, concurrency, decoding, starting, walking
+from benchmarks import at_once, concurrency, decoding, starting, transports, walking
 from benchmarks.measure import ROOT
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("decoding", "starting", "walking", "concurrency", "at once"),
+        choices=("decoding", "starting", "walking", "concurrency", "at once", "transports"),
         help="measure only this",
     )
     options = parser.parse_args()
@@ -49,6 +49,7 @@ def main() -> None:
         "walking": lambda report: walking.lines(7, drawn, report),
         "concurrency": lambda report: concurrency.lines(3, drawn.with_name("concurrency.svg"), report),
         "at once": lambda report: at_once.lines(3, report),
+        "transports": lambda report: transports.lines(3, report),
     }
     for group in options.only or groups:
         with console.status(group) as status:
