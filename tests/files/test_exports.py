@@ -125,7 +125,7 @@ async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_
         (lambda: run(["users"], to=tmp_path / "a"), "expected a mapping of data set keys"),
         (lambda: run({"users": "id"}, to=tmp_path / "a"), "not the string 'id'"),
         (lambda: run({"users": []}, to=tmp_path / "a"), "the list of columns is empty"),
-        (lambda: run(good, to=tmp_path / "a", interval=0), "interval=0"),
+        (lambda: run(good, to=tmp_path / "a", interval=0), "interval must be above 0 seconds"),
         (lambda: latest(7, to=tmp_path / "a", newer_than=datetime(2026, 1, 1)), "no time zone"),  # noqa: DTZ001
         (lambda: records.upload_csv(many), r"5,001 records.* line 5002"),
         (lambda: records.upload_csv(b""), "the file is empty"),

@@ -74,7 +74,7 @@ async def test_killed_download_leaves_no_file(tmp_path: Path) -> None:
         script = str(Path(__file__).with_name("transfer.py"))
         command = [sys.executable, script, "download", server.url, server.token, str(path), str(small)]
         async with await anyio.open_process([*command, "asyncio"]) as process:
-            with anyio.fail_after(20):
+            with anyio.fail_after(120):
                 while not any(part.stat().st_size for part in unfinished(tmp_path)):  # noqa: ASYNC110
                     await anyio.sleep(0.05)
             process.kill()
