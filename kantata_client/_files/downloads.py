@@ -220,7 +220,7 @@ class _Transfer:
     def _inspect(self, piece: bytes, response: StreamedResponse) -> None:
         inspector = self._inspector
         inspector.take(piece, thorough=self._thorough)
-        if (instead := inspector.foreign(self._content_type)) is not None:
+        if (instead := inspector.foreign(self._content_type, compressed=self.target.gunzip)) is not None:
             shown = readable_text(inspector.beginning)
             kind = self._content_type.partition(";")[0].strip()[:80]
             raise self._unusable(

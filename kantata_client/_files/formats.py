@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 import zlib
 from typing import Literal, TypeAlias
 
@@ -12,7 +14,10 @@ GZIP = 31
 """zlib's code for a gzip header and the largest window."""
 
 _MAGIC = b"\x1f\x8b"
-_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b"<body")
+_MARKUP = re.compile(rb"<[!?a-z]", re.IGNORECASE)
+_JSON = re.compile(rb"""[{\[]\s*["{}\]]""")
+_WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_BINARY = {_MAGIC: "a gzip file", b"PK\x03\x04": "a zip file", b"%PDF-": "a PDF file"}
 _PAGES = ("text/html", "application/xhtml+xml")
 _LONGEST_LINE = 1 << 20
 """Bytes of a line of CSV that are kept to count its fields."""
@@ -37,12 +42,24 @@ class Inspector:
         if thorough and data:
             (self._unpack if self._expected == "gzip" else self._count)(data)
 
-    def foreign(self, content_type: str) -> str | None:
-        """What the content is instead of the file; `None` if it can be the file."""
-        start = self.beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-        if content_type.partition(";")[0].strip().lower() in _PAGES or start.startswith(_MARKUP):
+    def foreign(self, content_type: str, *, compressed: bool) -> str | None:
+        """What the content is instead of the file; `None` if it can be the file.
+
+        Args:
+            content_type: The header of the response.
+            compressed: The file arrives as gzip.
+        """
+        kind = content_type.partition(";")[0].strip().lower()
+        wide = _WIDE.get(self.beginning[:2])
+        start = self.beginning if wide is None else self.beginning.decode(wide, "replace").encode()
+        start = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if kind in _PAGES or _MARKUP.match(start):
             return "a web page"
-        return None
+        if kind == "application/json" or kind.endswith("+json") or _JSON.match(start):
+            return "JSON"
+        if compressed or self._expected == "gzip":
+            return None
+        return next((name for magic, name in _BINARY.items() if start.startswith(magic)), None)
 
     def incomplete(self) -> str | None:
         """Why the content is only the beginning of a file; `None` if nothing shows that."""

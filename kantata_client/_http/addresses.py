@@ -70,7 +70,7 @@ def is_local(host: str) -> bool:
     import socket
     from ipaddress import IPv4Address, ip_address
 
-    name = unicodedata.normalize("NFKC", unquote(host)).rstrip(".").lower()
+    name = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").rstrip(".").lower()
     if name in _LOCAL_NAMES or name.endswith((".localhost", ".localdomain")):
         return True
     try:

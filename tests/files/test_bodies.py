@@ -85,6 +85,8 @@ async def fetched(storage: Storage, what: str, to: Path) -> bytes:
         ("csv", GZ, {"content-encoding": "gzip"}, CSV),
         ("csv", CSV[:-1], {}, CSV[:-1]),  # no line break at the end
         ("csv", b"id\n", {}, b"id\n"),
+        ("csv", b"[x],{y}\n1,2\n", {}, b"[x],{y}\n1,2\n"),
+        ("csv", "\ufeffid\n1\n".encode("utf-16-le"), {}, "\ufeffid\n1\n".encode("utf-16-le")),
         ("csv", b"", {}, b""),
         ("csv", CSV[:5_005], CHUNKED, CSV[:5_005]),  # its end was sent
         ("csv", b'id,html\n1,"<html>"\n', {"content-type": "application/octet-stream"}, b'id,html\n1,"<html>"\n'),
@@ -108,6 +110,21 @@ async def test_complete_files_are_saved(
         ("csv", b"\xef\xbb\xbf\n <HTML><body>Down</body>", {"content-type": "text/csv"}, "a web page"),
         ("csv", b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>", {}, "a web page"),
         ("csv", b"", HTML, "a web page"),
+        ("csv", b"<!-- down --><title>Down</title>", {"content-type": "text/csv"}, "a web page"),
+        ("csv", "\ufeff<html>".encode("utf-16-le"), {}, "a web page"),
+        (
+            "csv",
+            b'{"errors": [{"message": "The export is gone"}]}',
+            {"content-type": "text/csv"},
+            "JSON .*The export is gone",
+        ),
+        ("csv", b"[ {}]", {}, "JSON"),
+        ("csv", b"queued", {"content-type": "application/problem+json"}, "JSON"),
+        ("csv", GZ, {}, "a gzip file"),
+        ("csv", b"PK\x03\x04\x14\x00", {}, "a zip file"),
+        ("csv", b"%PDF-1.7", {"content-type": "application/pdf"}, "a PDF file"),
+        ("csv", CSV, {"content-encoding": "gzip"}, "damaged"),
+        ("gz", b'{"errors": []}', {}, "JSON"),
         ("gz", PAGE, HTML, "a web page"),
         ("gunzipped", PAGE, HTML, "a web page"),
         ("csv", CSV, {"content-encoding": "br"}, "compressed as 'br'"),
@@ -151,7 +168,12 @@ async def test_truncated_file_without_a_length_is_not_saved(
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1:9000", "169.254.169.254", "localhost", "[::1]", "127.1", "0x7f.1"]
+    "host",
+    [
+        *("127.0.0.1:9000", "169.254.169.254", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "0x7f.1"),
+        *("2130706433", "0177.0.0.1", "127\u30020\u30020\u30021", "127\uff610\uff610\uff611"),
+    ],
+    ids=ascii,
 )
 @pytest.mark.anyio
 async def test_remote_api_can_not_refer_to_loopback_files(host: str, tmp_path: Path) -> None:
