@@ -6,7 +6,7 @@ diff [OLD [NEW]]              what changed for users: files or git revisions; de
 [--markdown | --json]
 vendor FILE [--output PATH]   a published contract in our own words, as openapi/specification.yaml holds it
 update [FILE | URL]           fetch, vendor, generate, diff, changelog and checks; a failure restores the tree
-[--allow LOSS …]
+[--allow LOSS …]              --restore puts back what a killed update wrote
 drift REPORT.json             turn the drift report of a running client into overlay actions
 """
 
@@ -46,6 +46,9 @@ def main(arguments: list[str]) -> int:
     except CodegenError as error:
         print(f"codegen: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("codegen: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "source", nargs="?", help="a file or an address; default: where the service publishes it"
     )
+    one.add_argument("--restore", action="store_true", help="put back what a killed update wrote")
     one.set_defaults(run=_update)
     one = commands.add_parser("drift", help="what a running client saw, as actions of the overlay")
     one.add_argument("report", type=Path)
@@ -101,8 +105,10 @@ def _vendor(options: argparse.Namespace) -> int:
 
 
 def _update(options: argparse.Namespace) -> int:
-    from codegen.update import update
+    from codegen.update import restore, update
 
+    if options.restore:
+        return restore()
     return update(options.source, options.allow, generate)
 
 
@@ -197,9 +203,14 @@ def _replace(committed: Path, fresh: Path) -> None:
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     shutil.copytree(fresh, new, ignore=shutil.ignore_patterns("__pycache__"))
-    if committed.exists():
-        committed.rename(old)
-    new.rename(committed)
+    try:
+        if committed.exists():
+            committed.rename(old)
+        new.rename(committed)
+    except BaseException:
+        if not committed.exists() and old.exists():
+            old.rename(committed)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ Json = dict[str, Any]
 
 CHANGELOG = ROOT / "CHANGELOG.md"
 REPORT = ROOT / "openapi" / "changes.md"
+SAVED = ROOT / ".codegen-update"
+"""What an update writes, as it was before; git ignores it."""
 _LEAST = 0.7
 """Share of the known operations and definitions below which a contract counts as incomplete."""
 _ROUNDS = 8
@@ -39,6 +43,8 @@ _CHECKS = {
     "the fast tests": [
         *("pytest", "-q", "-x", "-p", "no:cacheprovider"),
         *("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py"),
+        "--deselect=tests/contract/test_actions.py::test_refuses_an_undecided_put",  # these generate once more
+        "--deselect=tests/contract/test_actions.py::test_refuses_a_decision_that_changes_nothing",
     ],
 }
 """Modules that are run on the new code, with their arguments."""
@@ -56,8 +62,14 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
         0 when the tree holds the new contract, or already did.
 
     Raises:
-        CodegenError: It can't be taken over; the tree is as it was.
+        CodegenError: It can't be taken over; the tree is as it was. Or an earlier update was killed.
     """
+    if SAVED.exists():
+        msg = (
+            f"{SAVED.name}:1: an earlier update was killed: `python -m codegen update --restore` puts back what it wrote; "
+            "or delete this folder to keep the tree as it is"
+        )
+        raise CodegenError(msg, located=True)
     before = committed()
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
         path, published = fetch(source, Path(folder))
@@ -160,44 +172,119 @@ def _run(checks: dict[str, list[str]]) -> None:
     Raises:
         CodegenError: Some failed; the message has the end of what each printed.
     """
-    running = {
-        name: subprocess.Popen(  # noqa: S603 - our own
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name, command in checks.items()
-    }
+    running: dict[str, subprocess.Popen[str]] = {}
     failures: list[str] = []
-    for name, process in running.items():
-        printed = process.communicate()[0]
-        if process.returncode:
-            tail = "\n".join(printed.strip().splitlines()[-15:])
-            failures.append(f"{name} failed, and the tree is as it was:\n{tail}")
+    try:
+        for name, command in checks.items():
+            running[name] = subprocess.Popen(  # noqa: S603 - our own
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        for name, process in running.items():
+            printed = process.communicate()[0]
+            if process.returncode:
+                tail = "\n".join(printed.strip().splitlines()[-15:])
+                failures.append(f"{name} failed, and the tree is as it was:\n{tail}")
+    finally:
+        for process in running.values():  # none is left behind by an interrupt
+            process.kill()
+            process.wait()
     if failures:
         raise CodegenError("\n".join(failures))
 
 
 @contextmanager
+def _interruptible() -> Generator[None]:
+    """Turn SIGTERM into `KeyboardInterrupt`, so that it too ends with the tree as it was."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Ignore SIGINT and SIGTERM."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    handlers = {each: signal.signal(each, signal.SIG_IGN) for each in numbers}
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
 def _restoring() -> Generator[None]:
-    """Put back everything that an update writes, should it fail."""
-    files = [CONTRACT, SNAPSHOT, CHANGELOG, REPORT, OVERRIDES / "semantics.yaml", OVERRIDES / "overlay.yaml"]
-    with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
-        saved = Path(folder)
-        for name in GENERATED:
-            shutil.copytree(PACKAGE / name, saved / name, ignore=shutil.ignore_patterns("__pycache__"))
-        contents = {path: path.read_bytes() if path.is_file() else None for path in files}
-        try:
+    """Put back everything that an update writes, should it fail; after a kill, `restore` does."""
+    _save()
+    try:
+        with _interruptible():
             yield
-        except BaseException:
-            for path, content in contents.items():
-                if content is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    path.write_bytes(content)
-            for name in GENERATED:
-                shutil.rmtree(PACKAGE / name)
-                shutil.copytree(saved / name, PACKAGE / name)
-            raise
+    except BaseException:
+        with _uninterrupted():
+            _restore()
+        raise
+    _forget()
+
+
+def _written() -> list[Path]:
+    """The files, besides the generated folders, that an update writes."""
+    return [CONTRACT, SNAPSHOT, CHANGELOG, REPORT, OVERRIDES / "semantics.yaml", OVERRIDES / "overlay.yaml"]
+
+
+def _save() -> None:
+    partial = SAVED.with_name(f"{SAVED.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name in GENERATED:
+        shutil.copytree(PACKAGE / name, partial / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for number, path in enumerate(_written()):
+        if path.is_file():
+            shutil.copyfile(path, partial / str(number))
+    partial.rename(SAVED)  # complete from here on
+
+
+def restore() -> int:
+    """Put back what an update wrote that was killed; returns 0.
+
+    Raises:
+        CodegenError: There is nothing to put back.
+    """
+    if not SAVED.exists():
+        msg = f"{SAVED.name}:1: no update was killed, so that there is nothing to put back"
+        raise CodegenError(msg, located=True)
+    _restore()
+    print("The tree is as it was before the update.")
+    return 0
+
+
+def _forget() -> None:
+    partial = SAVED.with_name(f"{SAVED.name}.partial")
+    SAVED.rename(partial)  # not complete from here on
+    shutil.rmtree(partial)
+
+
+def _restore() -> None:
+    for number, path in enumerate(_written()):
+        if (SAVED / str(number)).is_file():
+            shutil.copyfile(SAVED / str(number), path)
+        else:
+            path.unlink(missing_ok=True)
+    for name in GENERATED:
+        for folder in (PACKAGE / name, PACKAGE / f"{name}.new", PACKAGE / f"{name}.old"):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(SAVED / name, PACKAGE / name)
+    _forget()

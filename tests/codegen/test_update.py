@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from codegen.compile import CONTRACT, ROOT
@@ -48,6 +50,54 @@ def with_four_additions(contract: Json) -> Json:
     include["description"] += "\n- `inventor` (User)"
     new["paths"]["/skills/{id}/rarest"] = {"get": apart(new["paths"]["/skills/{id}"]["get"])}
     return new
+
+
+def state(tree: Path) -> dict[str, bytes]:
+    names = ("kantata_client", "openapi", "overrides", "CHANGELOG.md", ".codegen-update")
+    files = [each for name in names for each in (tree / name, *(tree / name).rglob("*")) if each.is_file()]
+    return {
+        each.relative_to(tree).as_posix(): each.read_bytes()
+        for each in files
+        if "__pycache__" not in each.parts
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
+def test_an_update_that_is_interrupted_leaves_the_tree_as_it_was(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    tree = copied(tmp_path / "tree")
+    source = tmp_path / "new.json"
+    source.write_text(json.dumps(with_four_additions(load(CONTRACT))))
+    before = state(tree)
+    command = [sys.executable, "-m", "codegen", "update", str(source)]
+    with subprocess.Popen(
+        command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        deadline = time.monotonic() + SECONDS
+        while (tree / "openapi" / "specification.yaml").read_bytes() == before["openapi/specification.yaml"]:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate(timeout=SECONDS)
+        assert process.returncode != 0
+    if number is signal.SIGKILL:
+        for argument, said in (
+            (str(source), "was killed"),
+            ("--restore", "as it was before"),
+            ("--restore", "nothing"),
+        ):
+            ran = subprocess.run(
+                [*command[:-1], argument],
+                cwd=tree,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
+            assert said in ran.stdout + ran.stderr
+    assert state(tree) == before
 
 
 def test_four_additions_need_no_edit_by_hand(tmp_path: Path, record_property: Any) -> None:
