@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kantata_client import models
 from kantata_client.operations import OPERATIONS
+from kantata_client.sandbox.pointers import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,9 @@ _TARGETS: Mapping[str, str] = {
     "assignee": "users",
     "backup_approver": "users",
     "creator": "users",
+    "department": "organizations",
     "follower": "users",
+    "geography": "organizations",
     "manager": "users",
     "maven": "users",
     "member": "users",
@@ -87,6 +90,8 @@ class Known:
         for association in cls.ASSOCIATIONS.values() if cls else ():
             if association.ids in {name, bare} and association.key:
                 return association.key
+        if (pointed := plain(key or "", bare)) is not None:
+            return pointed
         match = re.fullmatch(r"(?:.*?_)??(\w+?)_ids?", bare)
         words = bare.removesuffix("_ids").removesuffix("_id").split("_")
         for start in range(len(words)):
@@ -151,6 +156,7 @@ _NAMED: Mapping[str, tuple[Any, ...]] = {
     "target_currency": ("USD",),
     "csv_file": ("effective_date,source_currency,target_currency,exchange_rate\n2026-07-01,EUR,USD,1.1\n",),
     "photo": ("me.png",),
+    "show_project_names": (0, 1),
 }
 """Values of parameters and properties that take a form of their own."""
 

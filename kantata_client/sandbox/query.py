@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -122,13 +122,13 @@ def _fits(value: str, kind: str) -> bool:
     try:
         match kind:
             case "integer":
-                int(value)
+                return schema.is_integer(value)
             case "number":
-                float(value)
+                return schema.is_number(value)
             case "boolean":
                 return value in BOOLEANS
             case "date":
-                date.fromisoformat(value[:10])
+                return schema.is_date(value)
             case "datetime":
                 datetime.fromisoformat(value)
             case _:
@@ -142,7 +142,7 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
     """Page number, offset and page size. A size above 200 is refused with 400."""
     try:
         numbers = {
-            name: int(values[name]) for name in ("page", "per_page", "limit", "offset") if name in values
+            name: _whole(values[name]) for name in ("page", "per_page", "limit", "offset") if name in values
         }
     except ValueError as error:
         raise bad_request("page, per_page, limit and offset are whole numbers.") from error
@@ -155,6 +155,12 @@ def _window(values: Mapping[str, str]) -> tuple[int, int, int]:
     if not 1 <= size <= LARGEST_PAGE or number < 1 or offset < 0:
         raise bad_request(f"A page has 1 to {LARGEST_PAGE} records; pages count from 1, offsets from 0.")
     return number, offset, size
+
+
+def _whole(value: str) -> int:
+    if not schema.is_integer(value):
+        raise ValueError(value)
+    return int(value)
 
 
 def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -73,6 +75,38 @@ class Model:
     def reference_of(self, field: str) -> Reference | None:
         """The association whose ids are in `field`."""
         return next((reference for reference in self.references.values() if reference.ids == field), None)
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?")
+_LARGEST = 2**63
+"""The service stores whole numbers in 64 bits."""
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a JSON value is a whole number that fits into 64 bits, or the digits of one."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        return _INTEGER.fullmatch(value) is not None and is_integer(int(value))
+    return isinstance(value, (int, float)) and -_LARGEST <= value < _LARGEST and value == int(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number, or the digits of one."""
+    if isinstance(value, str):
+        return _DECIMAL.fullmatch(value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def is_date(value: Any) -> bool:
+    """Whether a JSON value is a date such as `2026-07-01`, or a time that starts with one."""
+    try:
+        return (
+            isinstance(value, str) and value[4:5] == value[7:8] == "-" and bool(datetime.fromisoformat(value))
+        )
+    except ValueError:
+        return False
 
 
 def typed(kind: str, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -11,6 +11,7 @@ from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.pointers import plain
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
+from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import singular
 from kantata_client.sandbox.tolerance import tolerate_properties
@@ -142,17 +143,34 @@ def _check_item(
         if partial and value in (None, "") and name in _NEVER_BLANK:
             errors.append(invalid(name, "can't be blank.", index))
             continue
-        problem = wrong(name, value, parameter) or _dangling(scope, model, name, value)
+        problem = (
+            wrong(name, value, parameter)
+            or _dangling(scope, model, name, value)
+            or _dangling_inside(scope, name, value, parameter)
+        )
         if problem is not None:
             errors.append(invalid(name, problem, index))
         elif name in resource.properties or name in resource.composed or name in COMMON_PROPERTIES:
             others[name] = value
         elif name in model.kinds or name in schema.UNSHOWN.get(key, ()):
             spelt = resource.spellings.get(name, {}).get(value, value) if isinstance(value, str) else value
-            fields[name] = schema.typed(model.kinds.get(name, "Any"), spelt)
+            kind = model.kinds.get(name, "Any")
+            unfit = _unfit(kind, spelt)
+            if unfit is not None:
+                errors.append(invalid(name, unfit, index))
+            fields[name] = bool(spelt) if kind == "bool" and spelt is not None else schema.typed(kind, spelt)
         elif name not in resource.without_effect and value is not None:
             scope.lacks(f"the property `{name}` in the body of {operation.id}")
     return Checked(fields, others)
+
+
+def _unfit(kind: str, value: Any) -> str | None:
+    """Why a valid value does not fit the field of the record, whose type is narrower in a few types; None if it fits."""
+    if kind == "bool" and not isinstance(value, bool) and value not in (0, 1, None):
+        return "has to be 0 or 1."
+    if kind == "int" and isinstance(value, (int, float, str)) and not schema.is_integer(value):
+        return "has to be a whole number."
+    return None
 
 
 def wrong(name: str, value: Any, parameter: Parameter) -> str | None:
@@ -197,15 +215,15 @@ def _is_a(value: Any, kind: str) -> bool:
     try:
         match kind:
             case "integer":
-                return not isinstance(value, bool) and float(value) == int(value)
+                return schema.is_integer(value)
             case "number":
-                return not isinstance(value, bool) and isinstance(float(value), float)
+                return schema.is_number(value)
             case "boolean":
                 return isinstance(value, bool)
             case "string":
                 return isinstance(value, (str, int, float)) and not isinstance(value, bool)
             case "date":
-                return isinstance(value, str) and bool(date.fromisoformat(value[:10]))
+                return schema.is_date(value)
             case "datetime":
                 return isinstance(value, str) and bool(datetime.fromisoformat(value))
             case "object":
@@ -220,7 +238,31 @@ def _dangling(scope: Scope, model: schema.Model, name: str, value: Any) -> str |
     """Why a reference is invalid: the record does not exist."""
     reference = model.reference_of(name)
     target = plain(model.key, name) or REFERENCES.get(name) if reference is None else reference.key
-    if target is None or value is None:
+    return None if target is None else _missing(scope, target, value)
+
+
+_INNER: Mapping[tuple[str, str], str] = {
+    ("organizations", "department_id"): "organizations",
+    ("organizations", "geography_id"): "organizations",
+    ("project_template_assignment_mappings", "resource_id"): "project_template_assignments",
+}
+"""(property, field of its objects) → the envelope key of the record with that id."""
+
+
+def _dangling_inside(scope: Scope, name: str, value: Any, parameter: Parameter) -> str | None:
+    """Why a reference in an object, or in one of an array of objects, is invalid: the record does not exist."""
+    for row in listed(value) if parameter.fields else ():
+        for inner, identity in cast("dict[str, Any]", row).items():
+            target = _INNER.get((name, inner)) or plain(name, inner)
+            problem = _missing(scope, target, identity) if target is not None else None
+            if problem is not None:
+                return f"is wrong: {inner} {problem}"
+    return None
+
+
+def _missing(scope: Scope, target: str, value: Any) -> str | None:
+    """Why ids under an envelope key are invalid: the records do not exist."""
+    if value is None:
         return None
     if not scope.store.count(target) and f"POST /{target}" not in OPERATIONS:
         return None  # such records can't be made through the API

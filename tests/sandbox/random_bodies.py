@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 _WORDS = ("Audit", "naïve", "日本", 'a "b"', "c,d", "<i>", "x" * 60, "0", " e ", "R&D", "line\nline", "100%")
 _REDRAWN, _DRAWN = 5, 60
 """How often a property is drawn again before it is left out, and a body before it counts as refused."""
-_TARGETS = {("POST /workspaces", "project_tracker_template_id"): "project_templates"}
+_TARGETS = {
+    "department_id": "organizations",
+    "geography_id": "organizations",
+    "project_tracker_template_id": "project_templates",
+}
 _ALIASES = {"change_orders": "change_orders_enabled", "workspace_id": "workspace_ids"}
 """Property → another one that sets the same field."""
 
@@ -137,6 +141,6 @@ class Bodies:
         if not name.endswith(("_id", "_ids")):
             return None
         key = str(operation.key)
-        target = _TARGETS.get((operation.id, name)) or plain(key, name) or self._known.target(name, key)
+        target = _TARGETS.get(name) or plain(key, name) or self._known.target(name, key)
         ids = self.server.sandbox.store.ids(target) if target else []
         return self.random.choice(ids) if ids else None

@@ -406,3 +406,50 @@ async def test_an_empty_account_can_be_filled(empty: API) -> None:
     await empty.post("/time_entries", {"time_entry": body})
     answer = await empty.get("/time_entries", include="story,workspace,user")
     assert answer["count"] == len(answer["stories"]) == len(answer["workspaces"]) == len(answer["users"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(
+            ("weight", value)
+            for value in (2**63, -(2**63) - 1, 1e30, 0.5, "1_000", "٣", " 5", "1e3", "", "9" * 30)
+        ),
+        *(("start_date", value) for value in ("20260701", "2026-W27-3", "2026-07-01 or so", "2026-13-01", 5)),
+    ],
+)
+async def test_numbers_and_dates_have_the_form_of_the_contract(api: API, field: str, value: Any) -> None:
+    answer = await api.put("/stories/20551", {"story": {field: value}}, status=422)
+    assert [error["field"] for error in answer["errors"]] == [field]
+
+
+async def test_a_value_of_a_wider_type_has_to_fit_the_record(api: API) -> None:
+    """The body takes an integer where the record has a boolean, or a decimal number where it has an integer."""
+    path = f"/client_invoice_defaults/{api.sandbox.store.ids('client_invoice_defaults')[0]}"
+    for value, shown in ((0, False), (1, True)):
+        changed = await api.put(path, {"client_invoice_default": {"show_project_names": value}})
+        assert only(changed)["show_project_names"] is shown
+    await api.put(path, {"client_invoice_default": {"show_project_names": 2}}, status=422)
+    path = f"/project_template_expense_budgets/{api.sandbox.store.ids('project_template_expense_budgets')[0]}"
+    await api.put(path, {"project_template_expense_budget": {"markup_percentage": 12.5}}, status=422)
+    changed = await api.put(path, {"project_template_expense_budget": {"markup_percentage": 12.0}})
+    assert only(changed)["markup_percentage"] == 12
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/workspaces", {"workspace": {"title": "P", "organizations": [{"department_id": 10002}]}}),
+        ("/workspaces", {"workspace": {"title": "P", "organizations": [{"geography_id": 1}]}}),
+        ("/workspaces", {"workspace": {"title": "P", "rate_card_id": 1}}),
+        (
+            "/estimates",
+            {"estimate": {"estimate_scenario": {"name": "S", "start_date": "2026-07-01", "rate_card_id": 1}}},
+        ),
+        ("/organization_memberships", {"organization_membership": {"department_id": 1}}),
+        ("/custom_task_statuses", {"custom_task_status": {"status_set_id": 10002, "status": "S"}}),
+    ],
+)
+async def test_every_id_in_a_body_has_to_be_that_of_a_record(api: API, path: str, body: Any) -> None:
+    answer = await api.post(path, body, status=422)
+    assert any("names no record of" in error["message"] for error in answer["errors"])
