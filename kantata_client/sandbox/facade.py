@@ -164,13 +164,15 @@ class Sandbox:
             )
 
     def _warm_up(self, owner: str) -> None:
-        """Search a large list beforehand, so that its first page takes no longer than the others."""
+        """Sort and index a large list beforehand, so that its first pages take no longer than the others."""
         from kantata_client.operations.time_entries import LIST
-        from kantata_client.sandbox.query import Query, select
+        from kantata_client.sandbox.query import prepare
         from kantata_client.sandbox.scope import Scope
 
         if self._entries is not None:
-            select(Scope(self.store, owner), LIST, "time_entries", Query())
+            prepare(Scope(self.store, owner), LIST, "time_entries")
+            for field in ("workspace_id", "user_id"):
+                self.store.number("time_entries", field, None)
 
     def _start(self) -> Mapping[str, Rows]:
         """The initial records."""
@@ -215,6 +217,7 @@ class Sandbox:
             self.faults.clear()
             self.limits.clear()
             self.gaps.clear()
+            self._warm_up(self._owner())
 
     def dump(self) -> dict[str, list[Record]]:
         """All records by envelope key, in the form of the parameter `records`."""

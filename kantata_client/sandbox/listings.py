@@ -24,18 +24,31 @@ def by_id(record: Mapping[str, Any]) -> tuple[int, str]:
     return _id_rank(record["id"])
 
 
-def in_order(ranked: Iterable[tuple[Any, str]], descending: bool) -> list[str]:
-    """The ids of records, sorted by rank and, within a rank, by id.
+Groups: TypeAlias = "dict[Any, list[str]]"
+"""The ids of records by rank."""
+
+
+def grouped(ranked: Iterable[tuple[Any, str]]) -> Groups:
+    """The ids of records by rank, sorted within each rank.
 
     Args:
         ranked: The rank of each record (all None: without order) and its id.
+    """
+    groups: Groups = {}
+    for rank, identity in ranked:
+        groups.setdefault(rank, []).append(identity)
+    return {rank: _sorted_ids(ids) if len(ids) > 1 else ids for rank, ids in groups.items()}
+
+
+def in_order(groups: Groups, descending: bool) -> list[str]:
+    """The ids of records, sorted by rank and, within a rank, by id.
+
+    Args:
+        groups: The ids by rank.
         descending: Whether the highest rank comes first.
     """
-    ranks: dict[Any, list[str]] = {}
-    for rank, identity in ranked:
-        ranks.setdefault(rank, []).append(identity)
-    values = sorted(ranks, reverse=descending) if len(ranks) > 1 else list(ranks)
-    return [identity for value in values for identity in _sorted_ids(ranks[value])]
+    values = sorted(groups, reverse=descending) if len(groups) > 1 else list(groups)
+    return [identity for value in values for identity in groups[value]]
 
 
 def _sorted_ids(ids: list[str]) -> list[str]:

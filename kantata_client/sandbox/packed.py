@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kantata_client.sandbox.records import Record
 
@@ -58,60 +58,99 @@ class PackedRecords(MutableMapping[str, "Record"]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def evaluate(self, function: Callable[[Record], _Result]) -> Iterator[tuple[str, _Result]]:
-        """The id of each record with the result of a function, called once for what records share if that decides."""
-        shared: dict[int, _Result] = {}
-        own: set[int] = set()
-        for identity, row in self._rows.items():
+    def evaluate(
+        self,
+        function: Callable[[Record], _Result],
+        test: Callable[[Record], bool] | None = None,
+        ids: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, _Result]]:
+        """The id of each record (of `ids`, or all) that passes a test with the result of a function.
+
+        Each is called once for what records share if that decides.
+        """
+        value = _Shared(self._templates, function)
+        passes = None if test is None else _Shared(self._templates, test)
+        rows = self._rows
+        chosen = rows.items() if ids is None else ((each, rows[each]) for each in ids if each in rows)
+        for identity, row in chosen:
             if not isinstance(row, tuple):
-                yield identity, function(row)
-            elif row[1] in shared:
-                yield identity, shared[row[1]]
-            elif row[1] in own:
-                yield identity, function(self._unpacked(identity, row))
+                if test is None or test(row):
+                    yield identity, function(row)
+            elif passes is None or passes(identity, row):
+                yield identity, value(identity, row)
+
+
+class _Shared(Generic[_Result]):
+    """A function of packed records that is called again only if it reads a field that they do not share."""
+
+    __slots__ = ("_function", "_known", "_own", "_templates", "_view")
+
+    def __init__(self, templates: Sequence[Record], function: Callable[[Record], _Result]) -> None:
+        self._templates = templates
+        self._function = function
+        self._known: dict[int, _Result] = {}
+        self._own: set[int] = set()
+        self._view = _View()
+
+    def __call__(self, identity: str, row: Row) -> _Result:
+        """The result for one record."""
+        created, template = row
+        if template in self._known:
+            return self._known[template]
+        view = self._view
+        view.identity, view.created, view.shared, view.own = (
+            identity,
+            created,
+            self._templates[template],
+            False,
+        )
+        result = self._function(view)
+        if template not in self._own:
+            if view.own:
+                self._own.add(template)
             else:
-                watched = _Watched(self._unpacked(identity, row))
-                result = function(watched)
-                if watched.own:
-                    own.add(row[1])
-                else:
-                    shared[row[1]] = result
-                yield identity, result
+                self._known[template] = result
+        return result
 
 
-class _Watched(Mapping[str, Any]):
-    """A record that notes whether a field is read that packed records do not share."""
+class _View(Mapping[str, Any]):
+    """A packed record as it is read, for one call; it notes whether a field is read that such records do not share."""
 
-    __slots__ = ("_record", "own")
+    __slots__ = ("created", "identity", "own", "shared")
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self.own = False
-
-    def __getitem__(self, field: str) -> Any:
-        self.own = self.own or field in _OWN
-        return self._record[field]
+    identity: str
+    created: str
+    shared: Record
+    own: bool
 
     def get(self, field: str, default: Any = None) -> Any:
         """See `dict.get`."""
-        self.own = self.own or field in _OWN
-        return self._record.get(field, default)
+        if field in _OWN:
+            self.own = True
+            return self.identity if field == "id" else self.created
+        return self.shared.get(field, default)
+
+    def __getitem__(self, field: str) -> Any:
+        return self.get(field) if field in _OWN else self.shared[field]
 
     def __contains__(self, field: object) -> bool:
-        return field in self._record
+        return field in _OWN or field in self.shared
 
     def __iter__(self) -> Iterator[str]:
-        self.own = True
-        return iter(self._record)
+        return iter({**self.shared, **dict.fromkeys(_OWN)})
 
     def __len__(self) -> int:
-        return len(self._record)
+        return len({**self.shared, **dict.fromkeys(_OWN)})
 
 
 def evaluate(
-    records: Mapping[str, Record], function: Callable[[Record], _Result]
+    records: Mapping[str, Record],
+    function: Callable[[Record], _Result],
+    test: Callable[[Record], bool] | None = None,
+    ids: Iterable[str] | None = None,
 ) -> Iterator[tuple[str, _Result]]:
-    """The id of each record with the result of a function."""
+    """The id of each record (of `ids`, or all) that passes a test with the result of a function."""
     if isinstance(records, PackedRecords):
-        return records.evaluate(function)
-    return ((identity, function(record)) for identity, record in records.items())
+        return records.evaluate(function, test, ids)
+    chosen = records.items() if ids is None else ((each, records[each]) for each in ids if each in records)
+    return ((identity, function(record)) for identity, record in chosen if test is None or test(record))

@@ -37,7 +37,7 @@ Rows: TypeAlias = "Iterable[Record] | PackedRecords"
 _Result = TypeVar("_Result")
 
 FIRST_NEW_ID = 9_000_001
-MOST_LISTINGS, MOST_LISTED = 64, 4_000_000
+MOST_LISTINGS, MOST_LISTED = 64, 12_000_000
 """Maximum number of listings, and of ids in all of them together."""
 
 
@@ -159,9 +159,18 @@ class Store:
         with self.lock:
             return list(self._collection(key).records.values())
 
-    def evaluate(self, key: str, function: Callable[[Record], _Result]) -> Iterator[tuple[str, _Result]]:
-        """The id of each record with the result of a function; nothing may be written during the iteration."""
-        return evaluate(self._collection(key).records, function)
+    def evaluate(
+        self,
+        key: str,
+        function: Callable[[Record], _Result],
+        test: Callable[[Record], bool] | None = None,
+        ids: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, _Result]]:
+        """The id of each record (of `ids`, or all) that passes a test with the result of a function.
+
+        Nothing may be written during the iteration, and the functions must not keep a record.
+        """
+        return evaluate(self._collection(key).records, function, test, ids)
 
     def get(self, key: str, identity: object) -> Record | None:
         """One record, by id (number or string)."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Sandbox
+from kantata_client.sandbox.filters import selection
 
 from .conftest import NOW, connected, only
 
@@ -161,3 +163,41 @@ async def test_packed_records_are_listed_like_others() -> None:
             for query in PACKED_QUERIES:
                 pages = [await api.get("/time_entries", **query, per_page=200) for api in (one, other)]
                 assert pages[0] == pages[1], query
+
+
+@pytest.fixture(scope="module")
+def large() -> Sandbox:
+    """An account whose time entries are packed, and sorted in advance."""
+    return Sandbox(entries=20_500, clock=lambda: NOW)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"workspace_id": 10002},
+    {"with_user_ids": "1002,1003", "updated_after": "2026-03-01T12:00:00Z"},
+    {"billable": True, "date_performed_between": "2026-05-01:2026-05-31"},
+]
+
+
+@pytest.mark.parametrize("order", OPERATIONS["GET /time_entries"].query["order"].values)
+async def test_a_large_account_lists_what_its_plain_records_would(large: Sandbox, order: str) -> None:
+    plain = Sandbox(records=None, clock=lambda: NOW)
+    plain.store.reset({key: large.store.all(key) for key in large.store.counts()})
+    async with connected(large) as ours, connected(plain) as theirs:
+        for query in FILTERS:
+            asked = {**query, "order": order, "per_page": 200, "page": 2}
+            found, expected = [await each.get("/time_entries", **asked) for each in (ours, theirs)]
+            assert found["results"] == expected["results"] != []
+            assert found["count"] == expected["count"]
+
+
+async def test_a_large_account_has_sorted_its_entries_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = Sandbox(entries=20_000, clock=lambda: NOW)
+    searched: list[str] = []
+    monkeypatch.setattr(selection, "select", lambda *args, **options: searched.append("x") or iter(()))
+    async with connected(sandbox) as api:
+        for order in OPERATIONS["GET /time_entries"].query["order"].values:
+            assert len(await api.ids("/time_entries", order=order)) == 20
+        assert searched == []
+        await api.ids("/time_entries", billable=True)
+        assert searched == ["x"]

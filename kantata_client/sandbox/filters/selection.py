@@ -61,18 +61,21 @@ def select(
     allowed = [match.ids for match in matches if match.ids is not None]
     tests = [match.keep for match in matches if match.keep is not None]
 
-    def ranked(record: Record) -> tuple[Any] | None:
-        return (rank(record),) if all(test(record) for test in tests) else None
+    def passes(record: Record) -> bool:
+        return all(test(record) for test in tests)
 
+    ids: Iterable[str] | None = None
+    aside = [record for record in store.aside(key) if passes(record)] if deleted else []
     if allowed:
         smallest = min(allowed, key=len)
-        ids = (identity for identity in smallest if all(identity in others for others in allowed))
-        records = (store.get(key, i) or (store.deleted(key, i) if deleted else None) for i in ids)
-        found = ((record["id"], ranked(record)) for record in records if record is not None)
-    else:
-        aside = store.aside(key) if deleted else ()
-        found = chain(store.evaluate(key, ranked), ((record["id"], ranked(record)) for record in aside))
-    return ((result[0], identity) for identity, result in found if result is not None)
+        others = [each for each in allowed if each is not smallest]
+        ids = (each for each in smallest if all(each in other for other in others))
+        aside = [record for record in aside if all(record["id"] in each for each in allowed)]
+    found = chain(
+        store.evaluate(key, rank, passes if tests else None, ids),
+        ((record["id"], rank(record)) for record in aside),
+    )
+    return ((value, identity) for identity, value in found)
 
 
 def includes_deleted(values: Mapping[str, str]) -> bool:
