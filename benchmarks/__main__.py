@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import at_once, concurrency, decoding, starting, transports, walking
+from benchmarks import at_once, concurrency, decoding, sandbox, starting, transports, walking
 from benchmarks.measure import ROOT
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("decoding", "starting", "walking", "concurrency", "at once", "transports"),
+        choices=("decoding", "starting", "walking", "concurrency", "at once", "transports", "sandbox"),
         help="measure only this",
     )
     options = parser.parse_args()
@@ -50,6 +50,7 @@ def main() -> None:
         "concurrency": lambda report: concurrency.lines(3, drawn.with_name("concurrency.svg"), report),
         "at once": lambda report: at_once.lines(3, report),
         "transports": lambda report: transports.lines(3, report),
+        "sandbox": lambda report: sandbox.lines(3, report),
     }
     for group in options.only or groups:
         with console.status(group) as status:

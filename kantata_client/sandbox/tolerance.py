@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PAGING = ("page", "per_page", "limit", "offset")
 _DEFAULT_FILTERS = "apply_default_filters"
+_FURTHEST, _DIGITS = 10**12, 100
+"""A page or an offset beyond which no list reaches, and the number of digits that are read at most."""
 _OTHER_NAMES = {"maven": "consultant", "buyer": "client", "consultant": "maven", "client": "buyer"}
 """Old and new names of the two sides of a project; the service uses both."""
 
@@ -128,7 +130,11 @@ def _number(text: str) -> int:
     text = text.strip()
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
     length = next((i for i, char in enumerate(digits) if char not in "0123456789"), len(digits))
-    return sign * int(digits[:length]) if length else 0
+    return (
+        sign * min(int(digits[:length]), _FURTHEST)
+        if 0 < length < _DIGITS
+        else sign * _FURTHEST * bool(length)
+    )
 
 
 def _page(values: dict[str, str]) -> None:

@@ -238,6 +238,9 @@ async def test_a_lenient_sandbox_interprets_sloppy_requests_as_the_library_does(
     assert len(await ids("/stories", per_page=5000)) == 200
     assert await ids("/stories", page=-3, per_page="7x") == default[:7]
     assert await ids("/stories", only="") == default
+    for digits in (12, 25, 5_000):
+        assert await ids("/stories", page="9" * digits) == []
+        assert await ids("/stories", limit=1, offset="9" * digits) == []
     shown = (await get("/stories", show_archived="TRUE", show_from_archived_workspaces="1"))["count"]
     assert (
         (await get("/stories", apply_default_filters="false"))["count"]
