@@ -1,7 +1,7 @@
 """The base class of all models. An instance wraps a decoded JSON object without copying it.
 
 `obj.__dict__` *is* the received object. So `to_dict()` and fields that the contract does not know cost nothing, values of an
-unexpected type are preserved, and the class answers for missing fields. Descriptors convert dates and nested objects when
+unexpected type are preserved, and the class knows what is missing. Descriptors convert dates and nested objects when
 they are read. What attrs needs to know of a class (`attrs.fields`, `attrs.evolve`, `attrs.asdict`) is computed on demand,
 because importing attrs and letting it build a class takes longer than decoding a page.
 """

@@ -75,7 +75,7 @@ class AttachmentsMethods(Resource):
             UsageError: An argument is invalid, or the file does not exist; nothing was sent.
             UploadError: The attachment was created, but has no file; `attachment_id` identifies it.
             APIError: The service refused the upload; see `kantata_client.errors`.
-            UnknownOutcomeError: The creation of the attachment was not answered.
+            UnknownOutcomeError: No response to the creation came.
 
         Source: POST /attachments, PUT /attachments/{id}/sync
         """
@@ -209,7 +209,7 @@ class _Direct:
         return ticket
 
     async def _post(self, ticket: DirectUpload) -> bool:
-        """Send the file; returns whether the answer has the status that the signed fields promise."""
+        """Send the file; returns whether the response has the status that the signed fields promise."""
         from kantata_client._http.messages import File, Form, Request
 
         signed = {name: str(value) for name, value in (ticket.fields or {}).items() if value is not None}

@@ -47,7 +47,7 @@ class InsightsReportExportsMethods(Resource):
             gunzip: Write the CSV itself instead of the `.gz`.
             interval: Seconds between the first two requests; the pauses grow to 15 seconds.
             timeout: Seconds to wait for a report.
-            on_wait: Called before each pause with the answer, or with `None` if no report exists yet.
+            on_wait: Called before each pause with the response, or with `None` if no report exists yet.
             progress: Called with the bytes received, before decompression, and their total, or `None` if that is unknown.
 
         Returns:

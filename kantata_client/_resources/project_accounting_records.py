@@ -85,7 +85,7 @@ class ProjectAccountingRecordsMethods(Resource):
         Raises:
             UsageError: The file is not valid; nothing was sent.
             APIError: The service refused the import; see `kantata_client.errors`.
-            UnknownOutcomeError: No answer came. Check what was imported before you send the file again.
+            UnknownOutcomeError: No response came. Check what was imported before you send the file again.
 
         Source: POST /project_accounting_records/import_csv
         """
