@@ -10,7 +10,7 @@ from kantata_client._calls.arguments import bare_body_of, body_of, form_of, path
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
     from types import ModuleType
 
     from kantata_client._calls.call_options import CallOptions
@@ -73,7 +73,7 @@ class Session:
             response = await self.send(operation, below, sent, wrapped(operation, body_of(operation, body)))
         return response, requested_by(sent)
 
-    async def send(
+    def send(
         self,
         operation: Operation,
         path: str,
@@ -83,7 +83,7 @@ class Session:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send a request whose parts are ready.
 
         Args:
@@ -104,8 +104,12 @@ class Session:
             headers=headers,
         )
         if self.options is None:
-            return await self.transport.send(request, self.tokens)
-        async with self.options.limit():
+            return self.transport.send(request, self.tokens)
+        return self._send_within(self.options, request)
+
+    async def _send_within(self, options: CallOptions, request: Request) -> Response:
+        """Send a request within the concurrency that the options allow."""
+        async with options.limit():
             return await self.transport.send(request, self.tokens)
 
     @asynccontextmanager

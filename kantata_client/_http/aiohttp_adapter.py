@@ -61,7 +61,7 @@ class AiohttpAdapter:
             self._timeout = aiohttp.ClientTimeout
             self._timeouts: dict[tuple[float | None, float | None], ClientTimeout] = {}
             self._base = base
-            self._usual = frozenset(headers)
+            self._usual = headers
             self._deadlines = Deadlines()
             self._session: ClientSession = aiohttp.ClientSession(
                 connector=_connector(tls, self._deadlines),
@@ -85,8 +85,7 @@ class AiohttpAdapter:
         if request.custom or request.method not in _METHODS:
             _check(request)
         body = request.body
-        usual = self._usual
-        headers = _as_text(header for header in request.headers if header not in usual)
+        headers = _as_text(request.headers_besides(self._usual))
         if isinstance(body, Upload):
             headers.pop("transfer-encoding", None)  # aiohttp sets it itself
         url = self._url(self._base + request.path.decode("ascii"), encoded=True)

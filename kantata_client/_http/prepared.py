@@ -92,6 +92,12 @@ class PreparedRequest:
             headers = [header for header in headers if header[0] != b"authorization"]
         return [*headers, (b"authorization", self._authorization)]
 
+    def headers_besides(self, usual: RawHeaders) -> RawHeaders:
+        """The headers without those that `usual` has with the same values."""
+        if self._headers is usual:  # nearly always; nothing has to be compared then
+            return [] if self._authorization is None else [(b"authorization", self._authorization)]
+        return [header for header in self.headers if header not in usual]
+
     def redacted(self, failure: Failure) -> Failure:
         """The failure without the token, which a server may repeat where a status line is expected."""
         if self._secret is None:

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 from kantata_client._concurrency import Ahead
@@ -23,7 +23,7 @@ from kantata_client._http.options import (
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
     from types import ModuleType
 
     from kantata_client._http.connections import Download
@@ -124,7 +124,7 @@ class Transport:
         self.ahead = Ahead()
         """Background requests of a client that was entered with `async with`."""
 
-    async def send(self, request: Request, auth: TokenProvider | None = None) -> Response:
+    def send(self, request: Request, auth: TokenProvider | None = None) -> Coroutine[Any, Any, Response]:
         """Send a request, repeat it as the retry policy says, and return the successful (2xx) response.
 
         Raises:
@@ -135,7 +135,7 @@ class Transport:
             UnknownOutcomeError: The request may have been carried out, and must not be repeated.
             KantataError: The token provider raised it.
         """
-        return await self._sender().perform(request, auth, self._problem, stream=False)
+        return self._sender().perform(request, auth, self._problem, stream=False)
 
     @asynccontextmanager
     async def stream(
