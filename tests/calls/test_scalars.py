@@ -107,8 +107,12 @@ INVALID: dict[str, tuple[Any, str]] = {
         lambda k: k.stories.create(**REQUIRED, due_date=np.datetime64("NaT")),
         "due_date is NaT, a missing value",
     ),
-    "datetime64": (
-        lambda k: k.stories.create(**REQUIRED, due_date=np.datetime64("2026-01-01")),
+    "datetime64 of a month": (
+        lambda k: k.stories.create(**REQUIRED, due_date=np.datetime64("2026-01")),
+        "must be a date",
+    ),
+    "datetime64 of a week": (
+        lambda k: k.stories.create(**REQUIRED, due_date=np.datetime64("2026-01-01", "W")),
         "must be a date",
     ),
     "datetime64 as a number": (
