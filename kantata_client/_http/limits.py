@@ -37,6 +37,8 @@ LATE = 0.25
 lower the rate; but after a longer standstill, the requests must not all be sent at once."""
 _CATCH_UP = 0.97
 """The shortest time between two requests after a late one, as a share of the usual time."""
+_EVERY_SECOND = 0.45
+"""The accepted share of a pace above which the limit may be anywhere between the accepted requests and the pace."""
 _IDLE = 10.0
 """Seconds without a request after which earlier accepted requests no longer count."""
 
@@ -334,6 +336,9 @@ class Limit(Pace):
                 ceiling, brief = max(allowed, 0.93 * paced), True
             else:  # even the slowest pace since the count began was too fast
                 ceiling = min(paced, (counted + 1) / (left - self._since))
+                if ceiling > _EVERY_SECOND * paced:
+                    # A bucket without a burst refuses every second request of any pace up to twice its limit.
+                    ceiling, brief = max(ceiling, 0.93 * paced), True
         elif counted - ceiling * (left - self._since) > 2 * ceiling:
             ceiling = 0.9 * paced  # more was accepted than a bucket can have held
         else:
