@@ -187,7 +187,7 @@ def _decoded(request: Request, body: bytes, operation: Operation) -> Any:
         return body
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise bad_request(f"The body is not JSON: {error}.") from error
 
 

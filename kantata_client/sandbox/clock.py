@@ -6,8 +6,20 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kantata_client.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_FIRST_YEAR, _LAST_YEAR = 1900, 2999
+_MOST_SECONDS = 10**10
+
+
+def _check(now: datetime) -> None:
+    if not _FIRST_YEAR <= now.year <= _LAST_YEAR:
+        message = f"The clock runs from {_FIRST_YEAR} to {_LAST_YEAR}, got {now.isoformat()}."
+        raise UsageError(message, consequence="")
 
 
 class Clock:
@@ -29,14 +41,29 @@ class Clock:
             return (self._stopped or self._source()).astimezone(UTC) + self._ahead
 
     def set(self, now: datetime) -> None:
-        """Stop the clock at a time; a naive datetime is taken as UTC."""
+        """Stop the clock at a time; a naive datetime is taken as UTC.
+
+        Raises:
+            UsageError: The time is before 1900 or after 2999.
+        """
+        stopped = now if now.tzinfo else now.replace(tzinfo=UTC)
+        _check(stopped)
         with self._lock:
-            self._stopped = (now if now.tzinfo else now.replace(tzinfo=UTC)).astimezone(UTC)
-            self._ahead = timedelta()
+            self._stopped, self._ahead = stopped.astimezone(UTC), timedelta()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by some seconds, whether it is stopped or not."""
+        """Move the clock forward by some seconds, whether it is stopped or not.
+
+        Raises:
+            UsageError: The new time is before 1900 or after 2999.
+        """
         with self._lock:
+            now = (self._stopped or self._source()).astimezone(UTC) + self._ahead
+            if not abs(seconds) < _MOST_SECONDS:
+                raise UsageError(
+                    f"`seconds` must be less than {_MOST_SECONDS:,}, got {seconds}.", consequence=""
+                )
+            _check(now + timedelta(seconds=seconds))
             self._ahead += timedelta(seconds=seconds)
 
     def run(self) -> None:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from kantata_client._http.addresses import loopback
 from kantata_client.errors import UsageError
+from kantata_client.sandbox import seeds
 from kantata_client.sandbox.pages import overview
 from kantata_client.sandbox.schema import CONTROL_PATH
 
@@ -81,7 +82,11 @@ class _Control:
 
     def reset(self, request: Request, body: Any) -> dict[str, Any]:
         """Restore the initial records, or load those in the body; clear faults, requests and gaps."""
+        if not isinstance(body, dict | None):
+            raise _Wrong("The body takes `seed` or `records`.")
         given = cast("dict[str, Any]", body or {})
+        if given.keys() - {"seed", "records"}:
+            raise _Wrong(f"The body takes `seed` or `records`, got {', '.join(map(str, given))}.")
         self._sandbox.reset(seed=given.get("seed"), records=given.get("records"))
         return {"counts": self._sandbox.store.counts()}
 
@@ -89,10 +94,10 @@ class _Control:
         """Add records: `{envelope key: [record, …]}`."""
         if not isinstance(body, dict):
             raise _Wrong('The body must be records by envelope key, such as {"users": [{"full_name": "…"}]}.')
-        rows = cast("dict[str, Any]", body)
-        made = {
-            key: [self._sandbox.store.put(key, row)["id"] for row in given] for key, given in rows.items()
-        }
+        store, rows = self._sandbox.store, cast("dict[str, Any]", body)
+        seeds.check_all(rows)
+        with store.all_or_nothing():
+            made = {key: [store.put(key, row)["id"] for row in given] for key, given in rows.items()}
         return {"ids": made}
 
     def requests(self, request: Request, body: Any) -> list[dict[str, Any]]:
@@ -151,6 +156,8 @@ class _Control:
         if not given or given.keys() - {"general", "own"}:
             raise _Wrong("The body takes `general` and `own`, each with `requests`, `seconds` and `kind`.")
         for name, limit in given.items():
+            if not isinstance(limit, dict):
+                raise _Wrong(f"`{name}` must be an object with `requests`, `seconds` and `kind`.")
             getattr(self._sandbox.limits, name)(**limit)
         return self.limits(request, None)
 
@@ -207,7 +214,10 @@ def _answering(perform: Callable[[Request, Any], Any]) -> Callable[[Request], Aw
         body = await request.body()
         try:
             answer = perform(request, msgspec.json.decode(body) if body else None)
-        except (_Wrong, UsageError, msgspec.DecodeError, ValueError, TypeError) as error:
+        except (
+            *(_Wrong, UsageError, msgspec.DecodeError, RecursionError),
+            *(ValueError, TypeError, OverflowError),
+        ) as error:
             return _json(400, {"error": str(error)})
         return Response(status_code=204) if answer is None else _json(200, answer)
 

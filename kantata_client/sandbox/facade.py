@@ -207,9 +207,14 @@ class Sandbox:
             seed: A different seed than the initial one.
             records: Different records, by envelope key.
         """
+        former = self._seed
         if seed is not None or records is not None:
             self._seed = seed, records
-        initial = self._start()
+        try:
+            initial = self._start()
+        except BaseException:
+            self._seed = former
+            raise
         with self.store.lock:
             self.store.reset(initial)
             self.feed.clear()

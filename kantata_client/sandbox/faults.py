@@ -22,7 +22,7 @@ from kantata_client.sandbox.schema import BASE_PATH, CONTROL_PATH
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,6 +54,19 @@ class When(TypedDict, total=False):
     """Probability that a matching request fails, drawn from the seeded generator."""
 
 
+_SETTINGS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
+    "committed": ((bool,), lambda value: True, "true or false"),
+    "code": ((int,), lambda value: value == 0 or 400 <= value <= 599, "a status from 400 to 599"),
+    "seconds": ((int, float), lambda value: 0 <= value <= 1e6, "a number of seconds"),
+    "method": ((str, type(None)), lambda value: True, "an HTTP method"),
+    "path": ((str,), lambda value: True, "a path"),
+    "times": ((int, type(None)), lambda value: value is None or value >= 0, "a number of requests, or None"),
+    "after": ((int,), lambda value: value >= 0, "a number of requests"),
+    "chance": ((int, float), lambda value: 0 <= value <= 1, "from 0 to 1"),
+}
+"""Setting → its types, whether a value of these types is valid, and how to describe a valid one."""
+
+
 @attrs.define(eq=False)
 class Fault:
     """An injected fault."""
@@ -75,6 +88,11 @@ class Fault:
     """How many requests it has hit."""
 
     def __attrs_post_init__(self) -> None:
+        for name, (kinds, holds, words) in _SETTINGS.items():
+            value = getattr(self, name)
+            fits = isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds)
+            if not fits or not holds(value):
+                raise UsageError(f"`{name}` must be {words}, got {value!r}.", consequence="")
         if self.method is not None:
             self.method = self.method.upper()
         if not self.path.startswith("/") or self.path.startswith(BASE_PATH):

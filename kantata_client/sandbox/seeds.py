@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,6 @@ from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.relations import blank, singular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from kantata_client.sandbox.records import Record
 
 _SHOWN_ERRORS = 10
@@ -79,6 +78,7 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
     Raises:
         UsageError: An unknown key or field, a value of the wrong type, a duplicate id, or a dangling reference.
     """
+    _shape(records)
     errors: list[str] = []
     made: dict[str, dict[str, Record]] = {}
     for key, rows in records.items():
@@ -115,6 +115,37 @@ def check(key: str, record: Mapping[str, Any]) -> None:
     errors = [_unknown_key(key)] if key not in keys() else _unknown_fields(key, record, singular(key))
     if errors:
         raise UsageError(f"The record does not fit the contract: {'; '.join(errors)}.", consequence="")
+
+
+def check_all(records: Any) -> None:
+    """Check the shape of records by envelope key, and the names of their keys and fields.
+
+    Raises:
+        UsageError: The records have another shape, or a key or a field is unknown.
+    """
+    _shape(records)
+    for key, rows in records.items():
+        for row in rows:
+            check(key, row)
+
+
+def _shape(records: Any) -> None:
+    """Check that records are lists of objects by envelope key, with ids that are numbers or text."""
+    if not isinstance(records, Mapping):
+        raise UsageError(_SHAPE, consequence="")
+    for given in cast("Mapping[str, Any]", records).values():
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            raise UsageError(_SHAPE, consequence="")
+        for row in cast("Iterable[Any]", given):
+            if not isinstance(row, Mapping) or not isinstance(
+                cast("Mapping[str, Any]", row).get("id"), str | int | None
+            ):
+                raise UsageError(_SHAPE, consequence="")
+
+
+_SHAPE = (
+    'Records must be lists of objects by envelope key, such as {"users": [{"id": 1, "full_name": "Ada"}]}.'
+)
 
 
 def _unknown_key(key: str) -> str:

@@ -267,3 +267,54 @@ async def test_records_persist_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database, but long enough to look like one " * 20)
     with pytest.raises(UsageError, match="can't be kept"):
         Sandbox(persist=tmp_path / "text")
+
+
+NASTY: tuple[str, ...] = (
+    *(
+        "{",
+        "[]",
+        "null",
+        '"x"',
+        "5",
+        "[" * 5_000,
+        '{"seed": 5}',
+        '{"records": 5}',
+        '{"records": {"users": 5}}',
+    ),
+    *('{"records": {"users": [5]}}', '{"records": {"users": [{"id": {}}]}}', '{"vendors": [5]}'),
+    *('{"vendors": {"name": "x"}}', '{"vendors": [{"name": "x"}, {"nofield": 1}]}', '{"kind": 5}'),
+    *('{"kind": "status"}', '{"kind": "status", "code": "x"}', '{"kind": "status", "code": 99999}'),
+    *(
+        '{"kind": "latency", "seconds": -1}',
+        '{"kind": "latency", "seconds": "x"}',
+        '{"kind": "cut", "path": 5}',
+    ),
+    *('{"kind": "reset", "chance": 9}', '{"kind": "reset", "times": -1}', '{"kind": "reset", "method": 5}'),
+    *('{"kind": "reset", "committed": 1}', '{"kind": "reset", "after": "x"}', '{"now": 5}', '{"now": "x"}'),
+    *('{"now": "9999-12-31T23:59:59-12:00"}', '{"advance": "x"}', '{"advance": 1e300}', '{"advance": -1e10}'),
+    *('{"general": 5}', '{"general": {"requests": 0, "seconds": 1}}', '{"own": {"requests": "x"}}'),
+)
+
+
+@pytest.mark.parametrize("path", ["reset", "seed", "faults", "limits", "clock"])
+async def test_nasty_control_requests_are_refused_and_change_nothing(
+    sandbox: Sandbox, outside: httpx.AsyncClient, path: str
+) -> None:
+    before = sandbox.dump()
+    for content in NASTY:
+        if path == "reset" and content == "null":
+            continue  # a reset without settings is valid
+        response = await outside.post(f"/__sandbox__/{path}", content=content)
+        assert response.status_code == 400, (content, response.text)
+        assert response.json()["error"]
+    assert sandbox.dump() == before
+    async with api(sandbox) as client:
+        assert (await client.get("users/me")).status_code == 200
+    assert (await outside.post("/__sandbox__/reset")).json()["counts"] == sandbox.store.counts()
+    assert sandbox.dump() == before
+
+
+async def test_a_deeply_nested_body_is_refused(sandbox: Sandbox) -> None:
+    async with api(sandbox) as client:
+        response = await client.post("stories", content="[" * 5_000)
+    assert response.status_code == 400
