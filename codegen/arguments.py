@@ -72,7 +72,7 @@ def parse(contract: Contract, output: Path) -> tuple[GeneratorData, Config]:
     )
     data = GeneratorData.from_dict(contract.as_openapi(), config=config)
     if not isinstance(data, GeneratorData):
-        msg = f"the generator refuses the contract: {data.header} {data.detail}"
+        msg = f"the generator refuses the contract: {data.header} {' '.join(str(data.detail).split())}"
         raise CodegenError(msg)
     return data, config
 

@@ -78,6 +78,11 @@ def _spread_path_parameters(item: Json) -> Json:
 
 def _operation_from_swagger(method: str, path: str, operation: Json, contract: Json) -> Json:
     with reading("paths", path, method):
+        if not path.startswith("/") or "//" in path:
+            msg = (
+                f"{method.upper()} {path}: a path must begin with one slash, and its words must not be empty"
+            )
+            raise CodegenError(msg)
         return _converted(f"{method.upper()} {path}", operation, contract)
 
 
@@ -123,6 +128,10 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
                 at, f"methods can't send it in {place!r}; does the service need it?", remove=True
             )
             raise CodegenError(msg, at, proposals=[proposal])
+    declared = [each["in"] for each in operation.get("parameters", []) if each["in"] in ("body", "formData")]
+    if "body" in declared and len(declared) > 1:
+        msg = f"{where}: it has two bodies, or a body beside a form: leave one in overrides/overlay.yaml"
+        raise CodegenError(msg)
     if consumes[0] == URLENCODED and (body is not None or form["properties"]):
         raise _urlencoded(where, operation, JSON if body is not None else FORM)
     if body is not None:

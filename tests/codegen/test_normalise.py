@@ -174,6 +174,14 @@ def two_objects_of_one_name(contract: Json) -> None:
     contract["paths"]["/books/{id}"]["get"]["responses"] = {"200": {"description": "One.", "schema": schema}}
 
 
+def second_body(contract: Json) -> None:
+    contract["paths"]["/books"]["post"]["parameters"] += [{"in": "formData", "name": "cover", "type": "file"}]
+
+
+def path_without_a_slash(contract: Json) -> None:
+    contract["paths"]["books"] = contract["paths"].pop("/books")
+
+
 STOPS: dict[Callable[[Json], None], tuple[str, ...]] = {
     two_successes: ("GET /books", "2 success responses"),
     no_success: ("GET /books", "0 success responses"),
@@ -187,6 +195,8 @@ STOPS: dict[Callable[[Json], None], tuple[str, ...]] = {
     body_without_properties: ("POST /books", "no properties"),
     body_named_like_a_definition: ("POST /books", "CreateBook"),
     parameter_in_an_unknown_place: ("GET /books", "'session'", "'cookie'"),
+    second_body: ("POST /books", "two bodies"),
+    path_without_a_slash: ("GET books", "slash"),
     two_objects_of_one_name: ("GET /books/{id}", "Book"),
 }
 
