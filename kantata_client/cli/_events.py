@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import typer
 
-from kantata_client import Kantata, KantataError, UsageError
+from kantata_client import EventsExpiredError, Kantata, KantataError, UsageError
 from kantata_client.events import FileCheckpoint, SQLiteCheckpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
     from kantata_client.events import Event
 
 events = typer.Typer(no_args_is_help=True, help="Read the account's change feed.")
@@ -51,19 +57,51 @@ def follow(
     ] = None,
     once: Annotated[bool, typer.Option(help="Print the events up to now, and end.")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two polls.")] = 60,
+    skip_expired: Annotated[
+        bool,
+        typer.Option(
+            "--skip-expired",
+            help="Continue after more than 9 days without a poll, although the oldest events are lost.",
+        ),
+    ] = False,
 ) -> None:
     """Print each event of the change feed once, as a line of JSON, and wait for new ones.
 
-    Needs an account administrator's access token in KANTATA_ACCESS_TOKEN.
+    Needs an account administrator's access token in KANTATA_ACCESS_TOKEN. Ctrl-C or SIGTERM ends it; with a checkpoint, the
+    next run continues with the event after the last one that was printed.
     """
     try:
         begin = parse_moment(since)
-        anyio.run(_follow, begin, types, checkpoint, once, interval)
+        with _terminated_like_interrupted():
+            anyio.run(_follow, begin, types, checkpoint, once, interval, skip_expired)
+    except EventsExpiredError as error:
+        typer.echo(f"{error} On the command line that is --skip-expired.", err=True)
+        raise typer.Exit(1) from None
     except KantataError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Generator[None]:
+    """Handle SIGTERM as Ctrl-C: the event loop cancels the program, which then closes the checkpoint."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # a process in the background of a shell ignores Ctrl-C
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 async def _follow(
@@ -72,6 +110,7 @@ async def _follow(
     checkpoint: Path | None,
     once: bool,
     interval: float,
+    skip_expired: bool,
 ) -> None:
     store = None
     if checkpoint is not None:
@@ -80,7 +119,12 @@ async def _follow(
     async with (
         Kantata() as kantata,
         kantata.subscribed_events.follow(
-            since=since, types=types or None, checkpoint=store, wait=not once, interval=interval
+            since=since,
+            types=types or None,
+            checkpoint=store,
+            wait=not once,
+            interval=interval,
+            skip_expired=skip_expired,
         ) as feed,
     ):
         async for event in feed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
@@ -20,7 +20,10 @@ from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Generator
 
+_FIRST = '{"until": "'
+"""How the first line of a file begins."""
 _MAX_OBSOLETE_LINES = 20_000
 """Obsolete lines after which a file is rewritten."""
 
@@ -76,20 +79,29 @@ class FileCheckpoint:
         """Return the position in the file; `None` if there is no file.
 
         Raises:
-            UsageError: The file is not a checkpoint.
+            UsageError: The file is not a checkpoint, or can't be read.
         """
-        self._read()
+        with _explaining(self.path, "read"):
+            self._read()
         if self._until is None or self._floor is None:
             return None
         return Position(self._until, self._floor, dict(self._delivered))
 
     async def deliver(self, fingerprint: str, written_at: datetime) -> None:
-        """Add a line for the event."""
+        """Add a line for the event.
+
+        Raises:
+            UsageError: The file can't be written. The next run delivers the event again.
+        """
         self._delivered[fingerprint] = written_at
         self._append({"delivered": fingerprint, "at": written_at.isoformat()})
 
     async def advance(self, until: datetime, floor: datetime) -> None:
-        """Add a line for the position. The file is rewritten when most of its lines are obsolete."""
+        """Add a line for the position. The file is rewritten when most of its lines are obsolete.
+
+        Raises:
+            UsageError: The file can't be written.
+        """
         self._until, self._floor = until, floor
         self._delivered = {key: at for key, at in self._delivered.items() if at >= floor}
         entry = {"until": until.isoformat(), "floor": floor.isoformat()}
@@ -100,24 +112,27 @@ class FileCheckpoint:
 
     async def aclose(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # a full disk was reported by the write, and closing would write again
+                file.close()
 
     def _read(self) -> None:
         self._until, self._floor, self._delivered, self._lines = None, None, {}, 0
+        text = ""
         with suppress(FileNotFoundError):
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            for line in text.splitlines():
                 self._lines += 1
                 # A kill may have cut off the last line; its event is delivered again.
                 with suppress(ValueError, KeyError, TypeError):
                     entry = cast("dict[str, str]", json.loads(line))
                     if "until" in entry:
-                        until, floor = map(datetime.fromisoformat, (entry["until"], entry["floor"]))
-                        self._until, self._floor = until, floor
+                        self._until, self._floor = _time(entry["until"]), _time(entry["floor"])
                     else:
-                        self._delivered[entry["delivered"]] = datetime.fromisoformat(entry["at"])
-        if self._until is None and self._lines > 1:
+                        self._delivered[entry["delivered"]] = _time(entry["at"])
+        is_cut_off = "\n" not in text and text[: len(_FIRST)] == _FIRST[: len(text)]
+        if self._until is None and not is_cut_off:
             msg = f"{self.path} is not a checkpoint of the change feed: choose another file, or delete it"
             raise UsageError(msg)
         if self._floor is not None:
@@ -125,12 +140,13 @@ class FileCheckpoint:
             self._delivered = {key: at for key, at in self._delivered.items() if at >= floor}
 
     def _append(self, entry: dict[str, Any]) -> None:
-        if self._file is None:
-            torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
-            self._file = self.path.open("a", encoding="utf-8", buffering=1)
-            if torn and self._file.tell():
-                self._file.write("\n")
-        self._file.write(json.dumps(entry) + "\n")
+        with _explaining(self.path, "written"):
+            if self._file is None:
+                torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+                self._file = self.path.open("a", encoding="utf-8", buffering=1)
+                if torn and self._file.tell():
+                    self._file.write("\n")
+            self._file.write(json.dumps(entry) + "\n")
         self._lines += 1
 
     def _rewrite(self, position: dict[str, str]) -> None:
@@ -139,12 +155,13 @@ class FileCheckpoint:
             self._file = None
         entries = [position]
         entries += [{"delivered": key, "at": at.isoformat()} for key, at in self._delivered.items()]
-        unfinished = Unfinished(self.path)
-        try:
-            unfinished.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
-            unfinished.commit()
-        finally:
-            unfinished.discard()
+        with _explaining(self.path, "written"):
+            unfinished = Unfinished(self.path)
+            try:
+                unfinished.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
+                unfinished.commit()
+            finally:
+                unfinished.discard()
         self._lines = len(entries)
 
     def __repr__(self) -> str:
@@ -164,39 +181,56 @@ class SQLiteCheckpoint:
         """Return the position in the database; `None` in the first run.
 
         Raises:
-            UsageError: The file is not a SQLite database.
+            UsageError: The file is not a SQLite database, or can't be read.
         """
-        connection = self._connect()
-        row = connection.execute(
-            "SELECT until, floor FROM kantata_positions WHERE name = ?", (self.name,)
-        ).fetchone()
-        if row is None:
-            return None
-        rows = connection.execute(
-            "SELECT fingerprint, written_at FROM kantata_delivered WHERE name = ?", (self.name,)
-        )
-        delivered = {fingerprint: datetime.fromisoformat(at) for fingerprint, at in rows}
-        return Position(datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1]), delivered)
+        with _explaining(self.path, "used as a checkpoint"):
+            connection = self._connect()
+            row = connection.execute(
+                "SELECT until, floor FROM kantata_positions WHERE name = ?", (self.name,)
+            ).fetchone()
+            if row is None:
+                return None
+            rows = connection.execute(
+                "SELECT fingerprint, written_at FROM kantata_delivered WHERE name = ?", (self.name,)
+            )
+            delivered = {fingerprint: _time(at) for fingerprint, at in rows}
+            return Position(_time(row[0]), _time(row[1]), delivered)
 
     async def deliver(self, fingerprint: str, written_at: datetime) -> None:
-        """Insert the event."""
-        self._connect().execute(
-            "INSERT OR REPLACE INTO kantata_delivered VALUES (?, ?, ?)",
-            (self.name, fingerprint, _sort_key(written_at)),
-        )
+        """Insert the event.
+
+        Raises:
+            UsageError: The database can't be written. The next run delivers the event again.
+        """
+        with _explaining(self.path, "written"):
+            self._connect().execute(
+                "INSERT OR REPLACE INTO kantata_delivered VALUES (?, ?, ?)",
+                (self.name, fingerprint, _sort_key(written_at)),
+            )
 
     async def advance(self, until: datetime, floor: datetime) -> None:
-        """Update the position, and delete fingerprints that are no longer needed."""
-        connection = self._connect()
-        connection.execute("BEGIN")
-        connection.execute(
-            "INSERT OR REPLACE INTO kantata_positions VALUES (?, ?, ?)",
-            (self.name, until.isoformat(), floor.isoformat()),
-        )
-        connection.execute(
-            "DELETE FROM kantata_delivered WHERE name = ? AND written_at < ?", (self.name, _sort_key(floor))
-        )
-        connection.execute("COMMIT")
+        """Update the position, and delete fingerprints that are no longer needed.
+
+        Raises:
+            UsageError: The database can't be written.
+        """
+        with _explaining(self.path, "written"):
+            connection = self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute(
+                    "INSERT OR REPLACE INTO kantata_positions VALUES (?, ?, ?)",
+                    (self.name, until.isoformat(), floor.isoformat()),
+                )
+                connection.execute(
+                    "DELETE FROM kantata_delivered WHERE name = ? AND written_at < ?",
+                    (self.name, _sort_key(floor)),
+                )
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some errors
+                    connection.execute("ROLLBACK")
+                raise
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -218,15 +252,36 @@ class SQLiteCheckpoint:
                     "CREATE TABLE IF NOT EXISTS kantata_delivered "
                     "(name TEXT, fingerprint TEXT, written_at TEXT NOT NULL, PRIMARY KEY (name, fingerprint))"
                 )
-            except sqlite3.DatabaseError as error:
+            except sqlite3.Error:
                 connection.close()
-                msg = f"{self.path} can't be used as a checkpoint ({error}): choose a SQLite database or a new file"
-                raise UsageError(msg) from None
+                raise
             self._connection = connection
         return self._connection
 
     def __repr__(self) -> str:
         return f"<SQLiteCheckpoint {self.name!r} in {self.path}>"
+
+
+@contextmanager
+def _explaining(path: Path, purpose: str) -> Generator[None]:
+    """Turn errors of the file system and of SQLite into `UsageError`."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        msg = f"{path} can't be {purpose} ({reason}): correct that, or choose another file for the checkpoint"
+        raise UsageError(msg, consequence="") from error
+
+
+def _time(text: str) -> datetime:
+    """Parse a time with a zone."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        msg = f"{text!r} has no time zone"
+        raise ValueError(msg)
+    return at
 
 
 def _sort_key(moment: datetime) -> str:

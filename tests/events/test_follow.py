@@ -6,8 +6,11 @@ import json
 import logging
 import os
 import random
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,8 +22,6 @@ from kantata_client.events import FileCheckpoint, SQLiteCheckpoint
 from tests.events.feed import EPOCH, Feed, kind_of, written
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kantata_client.events import Checkpoint
 
 HOUR = timedelta(hours=1)
@@ -302,3 +303,69 @@ async def test_checkpoint_file_is_compacted(tmp_path: Path) -> None:
     position = await FileCheckpoint(tmp_path / "feed").load()
     assert position is not None
     assert 3_600 <= len(position.delivered) <= 3_900
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not a checkpoint",
+        '{"a": 1}',
+        '{"until": "2026-03-02T00:00:00", "floor": "2026-03-02T00:00:00"}\n',
+        "5\n",
+    ],
+    ids=["text", "json", "no zone", "number"],
+)
+async def test_one_line_of_another_kind_raises_and_is_kept(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "feed"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="not a checkpoint"):
+        await FileCheckpoint(path).load()
+    assert path.read_text() == text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("cut", range(0, 71, 7))
+async def test_first_line_cut_off_by_a_kill_is_no_position(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "feed"
+    checkpoint = FileCheckpoint(path)
+    await checkpoint.advance(EPOCH, EPOCH)
+    await checkpoint.aclose()
+    path.write_text(path.read_text()[:cut])
+    assert await FileCheckpoint(path).load() is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [FileCheckpoint, SQLiteCheckpoint])
+async def test_path_that_cannot_be_used_raises(tmp_path: Path, kind: type[Checkpoint]) -> None:
+    for path in (tmp_path, tmp_path / "missing" / "feed"):
+        checkpoint = kind(path)  # type: ignore[call-arg]
+        with pytest.raises(UsageError, match="choose another file"):
+            await checkpoint.advance(EPOCH, EPOCH)
+        with pytest.raises(UsageError, match="choose another file"):
+            await checkpoint.deliver("1", EPOCH)
+        await checkpoint.aclose()
+
+
+@pytest.mark.anyio
+async def test_database_of_another_program_raises(tmp_path: Path) -> None:
+    path = tmp_path / "feed.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kantata_positions (x)")
+        connection.execute("CREATE TABLE kantata_delivered (x)")
+        connection.commit()
+    checkpoint = SQLiteCheckpoint(path)
+    with pytest.raises(UsageError, match="no such column"):
+        await checkpoint.load()
+    with pytest.raises(UsageError, match="can't be written"):
+        await checkpoint.advance(EPOCH, EPOCH)
+    await checkpoint.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+async def test_full_disk_is_named() -> None:
+    checkpoint = FileCheckpoint("/dev/full")
+    with pytest.raises(UsageError, match="No space left on device"):
+        await checkpoint.deliver("1", EPOCH)
+    await checkpoint.aclose()
