@@ -27,14 +27,15 @@ _STYLE = """
   :root { --ink: #e3e8ee; --dim: #93a0ad; --line: #37424d; --bar: #63a6cf; --bad: #ee8079; --ground: #161c22; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 2rem auto;
   max-width: 68rem; padding: 0 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
+h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 p, .dim { color: var(--dim); margin: .2rem 0; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.4rem 0; }
 .numbers b { display: block; font-size: 1.6rem; font-weight: 600; } .numbers span { color: var(--dim); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--dim); font-size: .85rem; }
 th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
-.n { text-align: right; white-space: nowrap; } .bad { color: var(--bad); } tr.bad td:first-child { font-weight: 600; }
+.wide { overflow-x: auto; } .wide th, .wide td { white-space: nowrap; } pre { overflow-x: auto; }
+.n { text-align: right; } .bad { color: var(--bad); } tr.bad td:first-child { font-weight: 600; }
 svg { display: block; } rect { fill: var(--bar); } rect.bad { fill: var(--bad); }
 """
 
@@ -141,7 +142,7 @@ def render(summary: Summary, stored: Sequence[Table], runs: Sequence[dict[str, A
             f"<div class=numbers>{figures}</div>",
             f"<h2>Problems</h2><table>{problems}</table>" if problems else "",
             f"<h2>Syncs</h2>{_runs_chart(runs)}",
-            f"<h2>Lists</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>",
+            f"<h2>Lists</h2><div class=wide><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>",
             f"<h2>Drift</h2><pre>{escape(summary.drift)}</pre>" if summary.drift else "",
             "</html>",
         ]
@@ -186,7 +187,7 @@ def _runs_chart(runs: Sequence[dict[str, Any]]) -> str:
         bad=[run["status"] in ("some failed", "all failed") for run in recent],
     )
     longest = max((run["seconds"] for run in recent), default=0)
-    return f"{bars}<p>Duration of the last {len(recent)} syncs; the longest took {longest:,.1f} s.</p>"
+    return f"<div class=wide>{bars}</div><p>Duration of the last {len(recent)} syncs; the longest took {longest:,.1f} s.</p>"
 
 
 def _bar_chart(

@@ -98,6 +98,20 @@ class Browser:
         """What a script returns."""
         return self._call("POST", f"{self._session}/execute/sync", {"script": code, "args": []})
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a size in pixels, as a window or a telephone would."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._devtools("Emulation.setDeviceMetricsOverride", metrics)
+
+    def prefer(self, scheme: str) -> None:
+        """Prefer the color scheme `light` or `dark`."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        """Send a command of the DevTools protocol."""
+        self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def screenshot(self, path: Path) -> None:
         """Write what is seen as a PNG."""
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
