@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import at_once, concurrency, decoding, sandbox, starting, transports, walking
+from benchmarks import at_once, concurrency, decoding, sandbox, starting, syncing, transports, walking
 from benchmarks.measure import ROOT
 
 if TYPE_CHECKING:
@@ -34,7 +34,16 @@ def main() -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("decoding", "starting", "walking", "concurrency", "at once", "transports", "sandbox"),
+        choices=(
+            "decoding",
+            "starting",
+            "walking",
+            "concurrency",
+            "at once",
+            "transports",
+            "sandbox",
+            "syncing",
+        ),
         help="measure only this",
     )
     options = parser.parse_args()
@@ -51,6 +60,7 @@ def main() -> None:
         "at once": lambda report: at_once.lines(3, report),
         "transports": lambda report: transports.lines(3, report),
         "sandbox": lambda report: sandbox.lines(3, report),
+        "syncing": syncing.lines,
     }
     for group in options.only or groups:
         with console.status(group) as status:

@@ -1,0 +1,210 @@
+"""Syncing an account into DuckDB from a sandbox in another process.
+
+`python -m benchmarks.syncing million` measures the memory of a sync of 1,000,000 records; it takes some minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from benchmarks.measure import ROOT, Line, in_new_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.measure import Report
+
+LATENCY = 0.05
+"""Seconds that each request waits."""
+LIMIT = 100
+"""Requests that the service accepts in a second."""
+STREAMS = (
+    "account_memberships",
+    "assignments",
+    "custom_field_values",
+    "custom_fields",
+    "estimate_scenario_resources",
+    "estimate_scenarios",
+    "estimates",
+    "expense_categories",
+    "expenses",
+    "invoices",
+    "posts",
+    "stories",
+    "time_entries",
+    "users",
+    "workspace_allocations",
+    "workspace_groups",
+    "workspaces",
+)
+"""The lists that the Singer tap reads."""
+ROWS, MORE_ROWS = 20_000, 60_000
+MILLION = 1_000_000
+TAP = "KANTATA_TEST_TAP"
+"""Environment variable with the interpreter of an environment that has the Singer tap, see `.ci/peers`."""
+
+
+@attrs.frozen
+class Service:
+    """A sandbox in another process."""
+
+    url: str
+    token: str
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[Service]:
+    """Start `kantata sandbox` with options on a free port; it ends with the block."""
+    command = [sys.executable, "-u", "-m", "kantata_client.cli", "sandbox", "--port", "0", *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+            yield Service(url, token)
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def lines(report: Report) -> list[Line]:
+    """The time of a sync compared with the limit, the tap and reading alone, and its memory."""
+    steps = {"limit": _limit, "tap": _tap, "storing": _storing, "memory": _memory}
+    found: list[Line] = []
+    for done, (name, measure) in enumerate(steps.items()):
+        report(name, done, len(steps))
+        found += measure()
+    return found
+
+
+def _limit() -> list[Line]:
+    with serving("--latency", str(LATENCY), "--rate", str(LIMIT)) as service:
+        costs = _run("sync", service, "all", rate=LIMIT)
+    ideal = costs["requests"] / LIMIT
+    name = f"sync of all lists, {LIMIT} requests/s allowed"
+    ratio = costs["seconds"] / ideal
+    return [Line(name, costs["seconds"], "s", f"{costs['requests']} requests ÷ limit", ratio, 1.15)]
+
+
+def _tap() -> list[Line]:
+    interpreter = os.environ.get(TAP)
+    if interpreter is None:
+        print(
+            f"The Singer tap is not compared: {TAP} does not name an environment that has it, see .ci/peers."
+        )
+        return []
+    with serving("--latency", str(LATENCY)) as service:
+        costs = _run("sync", service, ",".join(STREAMS))
+        seconds = _run_tap(interpreter, service)
+    name = f"sync of {len(STREAMS)} lists, compared with a Singer tap"
+    return [Line(name, costs["seconds"], "s", "tap ÷ sync", seconds / costs["seconds"], 6, at_least=True)]
+
+
+def _run_tap(interpreter: str, service: Service) -> float:
+    """Return the seconds that the tap takes for all its streams."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings, catalog = Path(folder, "settings.json"), Path(folder, "catalog.json")
+        settings.write_text(json.dumps({"token": service.token}), encoding="utf-8")
+        script = str(ROOT / "tests" / "foreign" / "tap.py")
+        command = [interpreter, script, service.url, "--config", str(settings)]
+        found = subprocess.run([*command, "--discover"], capture_output=True, check=True, timeout=300)
+        discovered: dict[str, Any] = json.loads(found.stdout)
+        for stream in discovered["streams"]:
+            for each in stream["metadata"]:
+                if not each["breadcrumb"]:
+                    each["metadata"]["selected"] = True
+        catalog.write_text(json.dumps(discovered), encoding="utf-8")
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, "--catalog", str(catalog)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            timeout=900,
+        )
+        return time.perf_counter() - start
+
+
+def _storing() -> list[Line]:
+    with serving("--entries", str(MORE_ROWS)) as service:
+        read = _run("read", service, "time_entries")
+        stored = _run("sync", service, "time_entries")
+    ratio = stored["seconds"] / read["seconds"]
+    value = stored["rows"] / stored["seconds"]
+    return [Line(f"records a second into DuckDB, of {MORE_ROWS:,}", value, "/s", "reading alone", ratio, 2)]
+
+
+def _memory(few: int = ROWS, many: int = MORE_ROWS) -> list[Line]:
+    peaks: list[float] = []
+    for rows in (few, many):
+        with serving("--entries", str(rows)) as service:
+            peaks.append(_run("sync", service, "time_entries")["peak"])
+    name = f"memory of a sync of {many:,} records"
+    return [Line(name, peaks[1], "MB", f"sync of {few:,}", peaks[1] / peaks[0], 1.25)]
+
+
+def _run(what: str, service: Service, names: str, *, rate: int = 0) -> Mapping[str, float]:
+    """Sync or only read in a new process, and return seconds, requests, rows and the peak of memory."""
+    costs = in_new_process("syncing", what, service.url, service.token, names, str(rate))
+    if costs["failed"]:
+        msg = f"{what} failed: {costs['failed']}"
+        raise RuntimeError(msg)
+    return costs
+
+
+def _sync(names: str, rate: int) -> dict[str, Any]:
+    from kantata_client.sync.job import Plan, run
+    from kantata_client.sync.progress import Progress
+
+    resources = None if names == "all" else tuple(names.split(","))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(str(Path(folder, "account.duckdb")), resources, rate=rate or None)
+        summary = run(plan, Progress(rows=plan.rows_a_slice))
+    failed = [f"{each.name}: {each.error}" for each in summary.lists if each.status != "done"]
+    requests = summary.requests + summary.limited
+    return {"seconds": summary.seconds, "requests": requests, "rows": summary.rows, "failed": failed}
+
+
+async def _read(name: str) -> dict[str, Any]:
+    from kantata_client import Kantata
+    from kantata_client.sync.catalog import lists
+    from kantata_client.sync.extract import Walk
+    from kantata_client.sync.progress import Progress
+
+    async def drop(rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
+        del rows, state
+
+    progress, start = Progress(), time.perf_counter()
+    async with Kantata() as kantata:
+        await Walk(kantata, lists()[name], None, None, progress, drop).run()
+    seconds, counters = time.perf_counter() - start, progress.for_list(name)
+    return {"seconds": seconds, "requests": counters.requests, "rows": counters.rows, "failed": []}
+
+
+def main() -> None:
+    what, *arguments = sys.argv[1:]
+    if what == "million":
+        [line] = _memory(100_000, MILLION)
+        print(f"{line.name}: {line.value:.0f} MB, {line.ratio:.2f} times that of a {line.reference}")
+        sys.exit(0 if line.holds else 1)
+    url, token, names, rate = arguments
+    os.environ["KANTATA_BASE_URL"], os.environ["KANTATA_ACCESS_TOKEN"] = url, token
+    costs = asyncio.run(_read(names)) if what == "read" else _sync(names, int(rate))
+    costs["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(costs))
+
+
+if __name__ == "__main__":
+    main()
