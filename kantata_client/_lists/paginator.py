@@ -119,7 +119,7 @@ class Paginator(Generic[M]):
         Raises:
             UsageError: The number is negative, or the walk can't be resumed so.
         """
-        count = whole("skip: the number of objects", count, least=0)
+        count = whole(f"skip({count!r}): the number of objects", count, least=0)
         if self._stable or self._first_page != 1:
             raise UsageError(
                 f"skip({count}): only a walk that starts at its first page, and is not stable, can skip objects"

@@ -278,11 +278,11 @@ INVALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     "negative limit": (lambda k: k.stories.list().dicts(limit=-1), "limit must be at least 1, not -1"),
     "number to skip as text": (
         lambda k: k.stories.list().skip("5"),
-        "skip: the number of objects must be a whole number, not '5'",
+        "skip('5'): the number of objects must be a whole number, not '5'",
     ),
     "negative number to skip": (
         lambda k: k.stories.list().skip(-1),
-        "skip: the number of objects must be at least 0, not -1",
+        "skip(-1): the number of objects must be at least 0, not -1",
     ),
     "interval as a timedelta": (
         lambda k: k.exports.download(1, to="x", interval=timedelta(seconds=2)),
