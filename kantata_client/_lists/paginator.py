@@ -122,7 +122,7 @@ class Paginator(Generic[M]):
         count = whole(f"skip({count!r}): the number of objects", count, least=0)
         if self._stable or self._first_page != 1:
             raise UsageError(
-                f"skip({count}): only a walk that starts at its first page, and is not stable, can skip objects"
+                f"skip({count}): a walk from its first page on can skip 0 or more objects; a stable one can't"
             )
         other = self._copy()
         other._skipped += count
