@@ -348,9 +348,10 @@ def relay(first, second):
         try:
             while data := source.recv(65536):
                 target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
 
     thread = threading.Thread(target=one_way, args=(first, second), daemon=True)
     thread.start()
