@@ -142,7 +142,7 @@ def _class(definition: str, renamed: dict[str, str]) -> Proposal:
 
 
 def _check_class(definition: str, cls: str, module: str, renamed: dict[str, str]) -> None:
-    way_out = "name its class under `classes` in overrides/semantics.yaml"
+    way_out = "rename its class under `classes` in overrides/semantics.yaml"
     sharing = [each for each in renamed.values() if names.snake(each) == module]
     proposals: list[Proposal] = []
     if len(sharing) > 1:
