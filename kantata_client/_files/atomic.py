@@ -73,6 +73,18 @@ def _sweep(path: Path) -> None:
                 _delete_abandoned(left)
 
 
+def ends_within_a_line(path: Path) -> bool:
+    """Whether the last line of a file is cut off, as a kill or a full disk may leave it.
+
+    Only the end of a regular file is read: a device such as `/dev/full` may have no end.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
 def _delete_abandoned(left: Path) -> None:
     found = left.lstat()
     if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime <= _STALE:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 import attrs
 
-from kantata_client._files.atomic import Unfinished
+from kantata_client._files.atomic import Unfinished, ends_within_a_line
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,6 +120,9 @@ class FileCheckpoint:
     def _read(self) -> None:
         self._until, self._floor, self._delivered, self._lines = None, None, {}, 0
         text = ""
+        if self.path.exists() and not self.path.is_file():
+            msg = f"{self.path} is not a regular file: choose another file for the checkpoint"
+            raise UsageError(msg)
         with suppress(FileNotFoundError):
             text = self.path.read_text(encoding="utf-8", errors="replace")
             for line in text.splitlines():
@@ -142,9 +145,9 @@ class FileCheckpoint:
     def _append(self, entry: dict[str, Any]) -> None:
         with _explaining(self.path, "written"):
             if self._file is None:
-                torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+                torn = ends_within_a_line(self.path)
                 self._file = self.path.open("a", encoding="utf-8", buffering=1)
-                if torn and self._file.tell():
+                if torn:
                     self._file.write("\n")
             self._file.write(json.dumps(entry) + "\n")
         self._lines += 1

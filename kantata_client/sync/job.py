@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from kantata_client._files.atomic import ends_within_a_line
 from kantata_client.errors import KantataError, UsageError
 from kantata_client.sync.catalog import select
 from kantata_client.sync.progress import ListProgress, Progress
@@ -220,7 +221,7 @@ def past_runs(file: Path) -> list[dict[str, Any]]:
 def record_run(summary: Summary, file: Path) -> None:
     """Add the summary of a sync to those of the file."""
     path = state_folder(file) / "runs.jsonl"
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    torn = ends_within_a_line(path)
     with path.open("a", encoding="utf-8") as runs:
         runs.write(("\n" if torn else "") + json.dumps(summary.to_dict()) + "\n")
 

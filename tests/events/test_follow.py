@@ -369,3 +369,11 @@ async def test_full_disk_is_named() -> None:
     with pytest.raises(UsageError, match="No space left on device"):
         await checkpoint.deliver("1", EPOCH)
     await checkpoint.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="only Unix has a file without an end")
+async def test_checkpoint_that_is_no_file_is_refused_and_not_read(tmp_path: Path) -> None:
+    for path in (Path("/dev/zero"), tmp_path):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            await FileCheckpoint(path).load()
