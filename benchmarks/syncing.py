@@ -13,16 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from benchmarks.measure import ROOT, Line, in_new_process
+from tests.foreign.running import Running, running
+from tests.foreign.streams import KEYS, STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from benchmarks.measure import Report
 
@@ -30,53 +29,12 @@ LATENCY = 0.05
 """Seconds that each request waits."""
 LIMIT = 100
 """Requests that the service accepts in a second."""
-STREAMS = (
-    "account_memberships",
-    "assignments",
-    "custom_field_values",
-    "custom_fields",
-    "estimate_scenario_resources",
-    "estimate_scenarios",
-    "estimates",
-    "expense_categories",
-    "expenses",
-    "invoices",
-    "posts",
-    "stories",
-    "time_entries",
-    "users",
-    "workspace_allocations",
-    "workspace_groups",
-    "workspaces",
-)
+LISTS = sorted(KEYS.get(stream, stream) for stream in STREAMS)
 """The lists that the Singer tap reads."""
 ROWS, MORE_ROWS = 20_000, 60_000
 MILLION = 1_000_000
 TAP = "KANTATA_TEST_TAP"
 """Environment variable with the interpreter of an environment that has the Singer tap, see `.ci/peers`."""
-
-
-@attrs.frozen
-class Service:
-    """A sandbox in another process."""
-
-    url: str
-    token: str
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[Service]:
-    """Start `kantata sandbox` with options on a free port; it ends with the block."""
-    command = [sys.executable, "-u", "-m", "kantata_client.cli", "sandbox", "--port", "0", *options]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
-            yield Service(url, token)
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
 
 
 def lines(report: Report) -> list[Line]:
@@ -90,7 +48,7 @@ def lines(report: Report) -> list[Line]:
 
 
 def _limit() -> list[Line]:
-    with serving("--latency", str(LATENCY), "--rate", str(LIMIT)) as service:
+    with running("--latency", str(LATENCY), "--rate", str(LIMIT)) as service:
         costs = _run("sync", service, "all", rate=LIMIT)
     ideal = costs["requests"] / LIMIT
     name = f"sync of all lists, {LIMIT} requests/s allowed"
@@ -105,14 +63,14 @@ def _tap() -> list[Line]:
             f"The Singer tap is not compared: {TAP} does not name an environment that has it, see .ci/peers."
         )
         return []
-    with serving("--latency", str(LATENCY)) as service:
-        costs = _run("sync", service, ",".join(STREAMS))
+    with running("--latency", str(LATENCY)) as service:
+        costs = _run("sync", service, ",".join(LISTS))
         seconds = _run_tap(interpreter, service)
-    name = f"sync of {len(STREAMS)} lists, compared with a Singer tap"
+    name = f"sync of {len(LISTS)} lists, compared with a Singer tap"
     return [Line(name, costs["seconds"], "s", "tap ÷ sync", seconds / costs["seconds"], 6, at_least=True)]
 
 
-def _run_tap(interpreter: str, service: Service) -> float:
+def _run_tap(interpreter: str, service: Running) -> float:
     """Return the seconds that the tap takes for all its streams."""
     with tempfile.TemporaryDirectory() as folder:
         settings, catalog = Path(folder, "settings.json"), Path(folder, "catalog.json")
@@ -138,7 +96,7 @@ def _run_tap(interpreter: str, service: Service) -> float:
 
 
 def _storing() -> list[Line]:
-    with serving("--entries", str(MORE_ROWS)) as service:
+    with running("--entries", str(MORE_ROWS)) as service:
         read = _run("read", service, "time_entries")
         stored = _run("sync", service, "time_entries")
     ratio = stored["seconds"] / read["seconds"]
@@ -149,13 +107,13 @@ def _storing() -> list[Line]:
 def _memory(few: int = ROWS, many: int = MORE_ROWS) -> list[Line]:
     peaks: list[float] = []
     for rows in (few, many):
-        with serving("--entries", str(rows)) as service:
+        with running("--entries", str(rows)) as service:
             peaks.append(_run("sync", service, "time_entries")["peak"])
     name = f"memory of a sync of {many:,} records"
     return [Line(name, peaks[1], "MB", f"sync of {few:,}", peaks[1] / peaks[0], 1.25)]
 
 
-def _run(what: str, service: Service, names: str, *, rate: int = 0) -> Mapping[str, float]:
+def _run(what: str, service: Running, names: str, *, rate: int = 0) -> Mapping[str, float]:
     """Sync or only read in a new process, and return seconds, requests, rows and the peak of memory."""
     costs = in_new_process("syncing", what, service.url, service.token, names, str(rate))
     if costs["failed"]:

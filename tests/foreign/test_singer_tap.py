@@ -15,33 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.foreign.running import Running, running
+from tests.foreign.streams import KEYS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.foreign
 
-STREAMS = {
-    "account_memberships",
-    "assignments",
-    "custom_fields",
-    "estimate_scenario_resources",
-    "estimate_scenarios",
-    "estimates",
-    "expense_categories",
-    "expenses",
-    "invoices",
-    "posts",
-    "stories",
-    "time_entries",
-    "users",
-    "workspace_allocations",
-    "workspace_custom_field_values",
-    "workspace_groups",
-    "workspaces",
-}
-KEYS = {"workspace_custom_field_values": "custom_field_values"}
-"""Stream → envelope key, where they differ."""
 HIDDEN = {"account_memberships": {"2061"}, "users": {"1061"}}
 """Stream → the records that the documentation hides: the member who has left."""
 INCLUDED = {
