@@ -48,7 +48,7 @@ def lines(report: Report) -> list[Line]:
 
 
 def _limit() -> list[Line]:
-    with running("--latency", str(LATENCY), "--rate", str(LIMIT)) as service:
+    with running("--latency", str(LATENCY), "--rate", str(LIMIT), quiet=True) as service:
         costs = _run("sync", service, "all", rate=LIMIT)
     ideal = costs["requests"] / LIMIT
     name = f"sync of all lists, {LIMIT} requests/s allowed"
@@ -63,7 +63,7 @@ def _tap() -> list[Line]:
             f"The Singer tap is not compared: {TAP} does not name an environment that has it, see .ci/peers."
         )
         return []
-    with running("--latency", str(LATENCY)) as service:
+    with running("--latency", str(LATENCY), quiet=True) as service:
         costs = _run("sync", service, ",".join(LISTS))
         seconds = _run_tap(interpreter, service)
     name = f"sync of {len(LISTS)} lists, compared with a Singer tap"
@@ -96,7 +96,7 @@ def _run_tap(interpreter: str, service: Running) -> float:
 
 
 def _storing() -> list[Line]:
-    with running("--entries", str(MORE_ROWS)) as service:
+    with running("--entries", str(MORE_ROWS), quiet=True) as service:
         read = _run("read", service, "time_entries")
         stored = _run("sync", service, "time_entries")
     ratio = stored["seconds"] / read["seconds"]
@@ -107,7 +107,7 @@ def _storing() -> list[Line]:
 def _memory(few: int = ROWS, many: int = MORE_ROWS) -> list[Line]:
     peaks: list[float] = []
     for rows in (few, many):
-        with running("--entries", str(rows)) as service:
+        with running("--entries", str(rows), quiet=True) as service:
             peaks.append(_run("sync", service, "time_entries")["peak"])
     name = f"memory of a sync of {many:,} records"
     return [Line(name, peaks[1], "MB", f"sync of {few:,}", peaks[1] / peaks[0], 1.25)]

@@ -37,11 +37,14 @@ class Running:
 
 
 @contextmanager
-def running(*options: str) -> Iterator[Running]:
-    """Start `kantata sandbox` with options on a free port; it ends with the block."""
+def running(*options: str, quiet: bool = False) -> Iterator[Running]:
+    """Start `kantata sandbox` with options on a free port; it ends with the block. `quiet` drops what it says on stderr."""
     command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    errors = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
