@@ -13,7 +13,7 @@ from kantata_client._suggestions import similar
 if TYPE_CHECKING:
     from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 
-C = TypeVar("C", bound=type)
+D = TypeVar("D", bound="type | Callable[..., Any]")
 T = TypeVar("T")
 
 
@@ -116,17 +116,24 @@ _completed: set[str] = set()
 """Modules whose imports for type checkers have been run."""
 
 
-def resolvable(cls: C) -> C:
-    """Let `typing.get_type_hints` work on a class and on its methods; a class decorator."""
-    own = vars(cls)
-    if type(own.get("__annotations__")) is dict:
-        cls.__annotations__ = Annotations(own["__annotations__"], cls.__module__)
-    for value in own.values():
-        outer = value.fget if type(value) is property else getattr(value, "__func__", value)
-        for function in (outer, getattr(outer, "__wrapped__", None)):  # a decorator shares the annotations
-            if type(function) is FunctionType and function.__annotations__:
-                function.__annotations__ = Annotations(function.__annotations__, function.__module__)
-    return cls
+def resolvable(value: D) -> D:
+    """Let `typing.get_type_hints` work on a function, or on a class and its methods; a decorator."""
+    functions: list[Any] = [value]
+    if type(value) is not FunctionType:
+        own = vars(cast("type", value))
+        _resolve(value, own.get("__annotations__"))
+        for member in own.values():
+            outer = member.fget if type(member) is property else getattr(member, "__func__", member)
+            functions += [outer, getattr(outer, "__wrapped__", None)]  # a decorator shares the annotations
+    for function in functions:
+        if type(function) is FunctionType:
+            _resolve(function, function.__annotations__)
+    return value
+
+
+def _resolve(value: Any, annotations: Any) -> None:
+    if type(annotations) is dict and annotations:
+        value.__annotations__ = Annotations(cast("dict[str, Any]", annotations), value.__module__)
 
 
 def _import_for_types(namespace: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 from kantata_client._bulk.outcomes import BulkResult, Outcome
 from kantata_client._calls.numbers import whole
 from kantata_client._concurrency import plainly
+from kantata_client._lazy import resolvable
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 from kantata_client.hooks import logged
 
@@ -77,6 +78,7 @@ class Job(Protocol[T]):
         ...
 
 
+@resolvable
 class BulkRun(Generic[T]):
     """A bulk write that has not started: `await` it for a `BulkResult`, or iterate it for each `Outcome`, once.
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kantata_client._http.shared_throttle import Entry, SharedThrottle, StoreUnavailableError
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ return {now, written, found[1] or '', found[2] or '', redis.call('ZCARD', member
 """Replaces the state if its version is the expected one, and says what there is. A process counts for 30 seconds."""
 
 
+@resolvable
 class RedisThrottle(SharedThrottle):
     """A throttle that several processes or hosts share through Redis.
 

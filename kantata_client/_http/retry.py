@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _ELSEWHERE = frozenset({307, 308})
 _DEADLINE = 300.0
 
 
+@resolvable
 @attrs.frozen
 class RetryPolicy:
     """When a request is repeated, how often, and for how long.

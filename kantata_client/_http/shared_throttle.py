@@ -26,6 +26,7 @@ import attrs
 from kantata_client._http.limits import LATE, Limit
 from kantata_client._http.throttle import LONGEST_PAUSE, FixedRate
 from kantata_client._http.turns import Line, Turn
+from kantata_client._lazy import resolvable
 from kantata_client._loops import PerLoop
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def take(limit: Limit, now: float, most: int, fastest: float, *, waited: bool) -
     return _Turns(tuple(at), wait, max(0.0, limit.asked - now), epoch)
 
 
+@resolvable
 class SharedThrottle:
     """A throttle whose limits are in a store."""
 

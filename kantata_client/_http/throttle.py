@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kantata_client._http.limits import LATE, Limit, Pace
 from kantata_client._http.turns import Line, Turn
+from kantata_client._lazy import resolvable
 from kantata_client._loops import PerLoop
 from kantata_client.errors import UsageError
 
@@ -148,6 +149,7 @@ class _Gate:
 _lines: PerLoop[_Gate, Line] = PerLoop()
 
 
+@resolvable
 class FixedRate:
     """A fixed rate, for programs that know their share of the account's limit."""
 
@@ -196,6 +198,7 @@ class FixedRate:
         return False
 
 
+@resolvable
 class AdaptiveThrottle:
     """Finds the service's rate limits, whether they are token buckets or fixed windows.
 

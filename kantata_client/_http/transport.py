@@ -20,6 +20,7 @@ from kantata_client._http.options import (
     parse_timeout,
     parse_transport,
 )
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ LARGEST = 256 * 2**20
 """Default maximum size of a response in bytes. A page of 200 records has about half a million."""
 
 
+@resolvable
 class StreamedResponse:
     """A successful response whose body is read chunk by chunk: `async for chunk in response`."""
 

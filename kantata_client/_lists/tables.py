@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from kantata_client._lazy import resolvable
 from kantata_client._objects.model import Model, annotation_of
 from kantata_client._suggestions import similar
 from kantata_client.errors import KantataError, NotIncludedError, UsageError
@@ -35,6 +36,7 @@ _SCALARS: dict[str, tuple[type, ...]] = {
 }
 
 
+@resolvable
 def table(
     objects: Iterable[Model], *, fields: Sequence[str] | None = None, associations: Sequence[str] = ()
 ) -> ArrowTable:

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kantata_client._lazy import lazy_attributes
+from kantata_client._lazy import lazy_attributes, resolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +63,7 @@ def _restore(kind: type[KantataError], args: tuple[Any, ...], state: dict[str, A
     return error
 
 
+@resolvable
 class UsageError(KantataError, ValueError):
     """The call or the configuration is invalid.
 
@@ -91,6 +92,7 @@ class UnexpectedArgumentError(UsageError, TypeError):
     """A method was called with an argument that it does not have."""
 
 
+@resolvable
 class APIError(KantataError):
     """The service responded with an error, and did not carry out the request.
 
@@ -244,6 +246,7 @@ class UnstableListError(KantataError):
     """A list kept changing, so a stable walk could not continue without losing records."""
 
 
+@resolvable
 class EventsExpiredError(KantataError):
     """The change feed was not read for more than 9 days, and events that were not delivered are gone."""
 

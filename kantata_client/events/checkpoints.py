@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 import attrs
 
 from kantata_client._files.atomic import Unfinished, ends_within_a_line
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Checkpoint(Protocol):
         ...
 
 
+@resolvable
 class FileCheckpoint:
     """A position in a file; each event adds a line.
 
@@ -171,6 +173,7 @@ class FileCheckpoint:
         return f"<FileCheckpoint {self.path}>"
 
 
+@resolvable
 class SQLiteCheckpoint:
     """A named position in a SQLite database. Several followers can share a database, each under its own name."""
 

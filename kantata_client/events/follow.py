@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from kantata_client._calls.numbers import seconds
+from kantata_client._lazy import resolvable
 from kantata_client.errors import (
     EventsExpiredError,
     KantataConnectionError,
@@ -45,6 +46,7 @@ _CLOCK_SKEW = timedelta(minutes=10)
 """How far this machine's clock may be ahead of the service's."""
 
 
+@resolvable
 class Follow:
     """An async iterator over the events of an account, made by `kantata.subscribed_events.follow`.
 

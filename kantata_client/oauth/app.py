@@ -21,6 +21,7 @@ import attrs
 
 from kantata_client._http.messages import Request
 from kantata_client._http.tokens import Secret
+from kantata_client._lazy import resolvable
 from kantata_client.errors import OAuthError
 from kantata_client.oauth.server import Wire, decoded, origin, refusal, secured
 from kantata_client.oauth.tokens import AuthorizationRequest, Introspection, Secrets, Token
@@ -41,6 +42,7 @@ _OTHER_SIGN_IN = (
 DISCOVERY_URL = "https://api.mavenlink.com/.well-known/openid-configuration"
 
 
+@resolvable
 @attrs.frozen
 class Endpoints:
     """The addresses of an authorization server. The defaults are Kantata's."""
@@ -58,6 +60,7 @@ class Endpoints:
         return cls(**{name: server + urlsplit(url).path for name, url in kantata.items()})
 
 
+@resolvable
 class OAuthApp:
     """An application registered with Kantata.
 

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from kantata_client._concurrency import to_the_end
 from kantata_client._http.tokens import Secret
+from kantata_client._lazy import resolvable
 from kantata_client._loops import PerLoop
 from kantata_client.errors import AuthenticationError, KantataError, OAuthError, UsageError
 
@@ -28,6 +29,7 @@ LONGEST = 120.0
 """Seconds that a renewal may take, even after the task that began it was cancelled."""
 
 
+@resolvable
 class TokenStore(Protocol):
     """Keeps one token per key. A key names a user, by an id or an e-mail address for example."""
 
@@ -44,6 +46,7 @@ class TokenStore(Protocol):
         ...
 
 
+@resolvable
 @runtime_checkable
 class LockingStore(Protocol):
     """A store that several processes share.
@@ -57,6 +60,7 @@ class LockingStore(Protocol):
         ...
 
 
+@resolvable
 class StoredToken:
     """The token under a key of a store, for `Kantata(token=…)` and `kantata.with_token(…)`.
 

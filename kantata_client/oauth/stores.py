@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client._http.tokens import Secret
+from kantata_client._lazy import resolvable
 from kantata_client.errors import OAuthError, UsageError
 from kantata_client.oauth.private_files import (
     config_directory,
@@ -57,6 +58,7 @@ class MemoryStore:
         return f"<MemoryStore of {len(self._tokens)} tokens>"
 
 
+@resolvable
 class FileStore:
     """Keeps each token in a file that only its owner can read. Several processes can share a directory.
 
@@ -124,6 +126,7 @@ class FileStore:
         return f"<FileStore {getattr(self, 'directory', 'without a directory')}>"
 
 
+@resolvable
 class KeyringStore:
     """Keeps tokens in the desktop's keyring, through the package keyring (`pip install 'kantata-client[keyring]'`)."""
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import attrs
 
 from kantata_client._http.tokens import Secret
+from kantata_client._lazy import resolvable
 from kantata_client.errors import OAuthError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _SHARE = 0.1
 """A token that lasts for a short time counts as expired when this share of its lifetime is left."""
 
 
+@resolvable
 class Token:
     """An access token and, if the server issued one, its refresh token. Neither shows in `repr` or `str`.
 
@@ -152,6 +154,7 @@ class Introspection:
     """The token's user: `username`, or else `sub`."""
 
 
+@resolvable
 class AuthorizationRequest:
     """A sign-in that has begun: send the user's browser to `url`, and keep this object until the browser returns.
 

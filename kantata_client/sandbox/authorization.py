@@ -13,6 +13,7 @@ import attrs
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 from kantata_client.oauth.tokens import Token
 from kantata_client.sandbox.consent import consent_page, problem_page
@@ -63,6 +64,7 @@ class _Refusal(Exception):  # noqa: N818 - a response of the protocol
         self.error, self.description, self.status = error, description, status
 
 
+@resolvable
 class OAuthServer:
     """Issues tokens for the API of the sandbox.
 

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def _check(now: datetime) -> None:
         raise UsageError(message, consequence="")
 
 
+@resolvable
 class Clock:
     """A clock that tests can stop, advance and restart. Calling it returns the time in UTC."""
 

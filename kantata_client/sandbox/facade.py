@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kantata_client._http.addresses import loopback
 from kantata_client._http.transport import LARGEST
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.asgi import RecordedRequest, make_app
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 REMEMBERED_REQUESTS = 10_000
 
 
+@resolvable
 class Sandbox:
     """An emulated Kantata account.
 

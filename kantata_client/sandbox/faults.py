@@ -16,6 +16,7 @@ import attrs
 import httpx
 import msgspec
 
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 from kantata_client.sandbox.refusals import RATE_LIMITED
 from kantata_client.sandbox.schema import BASE_PATH, CONTROL_PATH
@@ -126,6 +127,7 @@ class Broken(Exception):  # noqa: N818 - not an error of the program
         self.body = body
 
 
+@resolvable
 class Faults:
     """The faults of a sandbox, which has none at first.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._lazy import resolvable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_LINES = 10_000
 
 
+@resolvable
 class Gaps:
     """Distinct lines about what was ignored, oldest first."""
 

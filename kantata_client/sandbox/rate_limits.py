@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
 from kantata_client.operations import OPERATIONS
 
@@ -50,6 +51,7 @@ class _Window:
         self._taken += 1
 
 
+@resolvable
 class RateLimits:
     """The rate limits of a sandbox, which has none at first.
 

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import uvicorn
 
+from kantata_client._lazy import resolvable
 from kantata_client.sandbox.schema import BASE_PATH
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 START_SECONDS = 10.0
 
 
+@resolvable
 class Server:
     """A sandbox that listens on a socket inside `async with`."""
 

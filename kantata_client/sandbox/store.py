@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from kantata_client._lazy import resolvable
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
 from kantata_client.sandbox.listings import Listing, Reads, Search, WatchedStore
 from kantata_client.sandbox.packed import PackedRecords, evaluate
+from kantata_client.sandbox.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
         Container,
         Generator,
-        Iterable,
         Iterator,
         Mapping,
         MutableMapping,
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
     )
 
     from kantata_client.sandbox.persistence import Database
-    from kantata_client.sandbox.records import Record
 
-Rows: TypeAlias = "Iterable[Record] | PackedRecords"
+Rows: TypeAlias = Iterable[Record] | PackedRecords
 """The records to start with, of one envelope key."""
 
 _Result = TypeVar("_Result")
@@ -86,6 +87,7 @@ class _Collection:
         return index
 
 
+@resolvable
 class Store:
     """All records of a sandbox. Tests may read them, and write with `put`, `change` and `remove`.
 

@@ -12,6 +12,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 
 from kantata_client import models
+from kantata_client._lazy import resolvable
 from kantata_client.client import Kantata
 from kantata_client.errors import KantataError, UsageError
 from kantata_client.hooks import Hooks
@@ -62,6 +63,7 @@ class Options:
     nested: frozenset[str] = frozenset()
 
 
+@resolvable
 def kantata_source(
     token: str | None = None,
     *,

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import typing
 from datetime import UTC, date, datetime
+from importlib import import_module
+from types import FunctionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
@@ -131,6 +133,38 @@ def test_hints_of_paginators_and_walks_resolve() -> None:
             assert all(_is_resolved(each) for each in get_type_hints(method).values()), method_name
     hints = get_type_hints(Kantata("secret").stories.list)
     assert get_args(hints["return"]) == (Story,)
+
+
+def public_names() -> list[str]:
+    """The names of the public modules that `docs/types.md` promises type hints for."""
+    found = [f"kantata_client.{name}" for name in kantata_client.__all__]
+    for module in ("errors", "events", "hooks", "oauth", "pytest_plugin", "sandbox", "stores", "sync"):
+        namespace = import_module(f"kantata_client.{module}")
+        names = getattr(namespace, "__all__", None) or [name for name in dir(namespace) if name[0] != "_"]
+        found += [
+            f"{namespace.__name__}.{name}"
+            for name in names
+            if getattr(getattr(namespace, name), "__module__", "").startswith("kantata_client")
+        ]
+    return found
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_hints_of_every_public_name_resolve(name: str) -> None:
+    """In a module of its own each, these are what FastAPI's dependencies, pydantic and containers read."""
+    module, _, last = name.rpartition(".")
+    value = getattr(import_module(module), last)
+    checked = [value] if inspect.isclass(value) or inspect.isfunction(value) else []
+    for cls in inspect.getmro(value) if inspect.isclass(value) else ():
+        if cls.__module__.startswith("kantata_client"):
+            checked += [
+                each.fget if isinstance(each, property) else getattr(each, "__func__", each)
+                for each in vars(cls).values()
+                if isinstance(each, (FunctionType, classmethod, staticmethod, property))
+            ]
+    for each in checked:
+        hints = get_type_hints(each)
+        assert all(_is_resolved(hint) for hint in hints.values()), each
 
 
 def test_annotations_are_readable_before_they_are_resolved() -> None:
