@@ -7,6 +7,8 @@ The objects of a response without sideloads share an envelope that holds nothing
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import repeat
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import ref
@@ -25,7 +27,7 @@ from kantata_client._calls.reach import (
     operation_of,
     portable,
 )
-from kantata_client._objects.model import Model, wrap
+from kantata_client._objects.model import Model, set_envelope, set_received, wrap
 from kantata_client.errors import MalformedResponseError
 
 if TYPE_CHECKING:
@@ -88,15 +90,16 @@ class Envelope(Requested):
 
     def make_models(self, key: str, cls: type[Model]) -> dict[str, Model]:
         """Make a model of each object under an envelope key: of the results at once, of sideloads when one is first read."""
-        models_of_key: dict[str, Model] = {}
-        new = cls.__new__
-        # This is `wrap`, without a function call for each object.
-        for identifier, own in self._received.get(key, _NOTHING).items():
-            if type(own) is dict:
-                model = new(cls)
-                model.__dict__ = own
-                model.__envelope__ = self
-                models_of_key[identifier] = model
+        received: dict[str, Any] = {
+            identifier: own
+            for identifier, own in self._received.get(key, _NOTHING).items()
+            if type(own) is dict
+        }
+        # This is `wrap` in loops that run in C.
+        made = list(map(cls.__new__, repeat(cls, len(received))))
+        deque(map(set_received, made, received.values()), 0)
+        deque(map(set_envelope, made, repeat(self)), 0)
+        models_of_key = dict(zip(received, made, strict=True))
         return self.models.setdefault(key, models_of_key)  # another thread may have been first
 
     def set_results(self, ids: Sequence[str]) -> None:
@@ -180,7 +183,7 @@ class Envelope(Requested):
         self._alive = {id(model.__dict__): ref(model) for model in alive}
         reachable = Reachable(self._neighbours_of)
         for model in alive:
-            model.__envelope__ = self._detached(model, reachable)
+            set_envelope(model, self._detached(model, reachable))
 
     def _cell(self, key: str, identifier: str) -> Cell | None:
         """The cell of an object, always the same one."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
 from kantata_client import models
-from kantata_client._objects.model import Model, wrap
+from kantata_client._objects.model import Model, set_envelope, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -145,7 +145,7 @@ class Reach(Requested):
             model = wrap(class_under(key, self._operation.keys), cell.received, None)
             cell.model = ref(model)
             cells = Reachable(self._neighbours_of).of(model)
-            model.__envelope__ = Reach(self._operation, self._requested, cells, self._results, cell)
+            set_envelope(model, Reach(self._operation, self._requested, cells, self._results, cell))
         return model
 
     def _cell(self, key: str, identifier: str) -> Cell | None:

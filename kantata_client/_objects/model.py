@@ -218,6 +218,13 @@ class Model:
             msg = f"{cls.__name__!r} object has no attribute {name!r}{similar(name, known)}"
             raise AttributeError(msg)
 
+        def __setattr__(self, name: str, value: Any) -> None:
+            cls = type(self)
+            if name not in cls.FIELDS and name not in self.__dict__ and not _has_setter(cls, name):
+                msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
+                raise AttributeError(msg)
+            object.__setattr__(self, name, value)
+
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
@@ -247,6 +254,17 @@ class Model:
         if more := len(present) - len(shown):
             shown.append(f"+{more} fields" if more > 1 else "+1 field")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+set_received: Callable[[Model, Any], None] = vars(Model)["__dict__"].__set__
+"""Set the received object that a model wraps, faster than an assignment, which checks the name."""
+set_envelope: Callable[[Model, Envelope | None], None] = vars(Model)["__envelope__"].__set__
+"""Set the envelope of a model, faster than an assignment."""
+
+
+def _has_setter(cls: type[Model], name: str) -> bool:
+    """Whether the class defines what an assignment to a name does: for associations and methods, it says why it fails."""
+    return hasattr(vars(cls).get(name, vars(Model).get(name)), "__set__")
 
 
 def annotation_of(cls: type[Model], name: str) -> str:
@@ -338,6 +356,6 @@ def _unpickled(
 def wrap(cls: type[M], received: dict[str, Any], envelope: Envelope | None) -> M:
     """Wrap a received object, which becomes the `__dict__` of the instance."""
     model = cls.__new__(cls)
-    model.__dict__ = received
-    model.__envelope__ = envelope
+    set_received(model, received)
+    set_envelope(model, envelope)
     return model

@@ -234,6 +234,36 @@ def test_assignment_and_deletion() -> None:
     assert made.to_dict() == {"id": "7"}
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_unknown_attribute_can_not_be_assigned(name: str) -> None:
+    cls = CLASSES[name]
+    made = cls()
+    for unknown in ("titel_", "KEY", "FIELDS"):
+        with pytest.raises(AttributeError, match=f"{cls.__name__} has no field '{unknown}'"):
+            setattr(made, unknown, 1)
+    for association in cls.ASSOCIATIONS.keys() - set(cls.FIELDS):
+        with pytest.raises(AttributeError, match=f"{cls.__name__}.{association} can't be set; set "):
+            setattr(made, association, made)
+    assert made.to_dict() == {}
+    for field in cls.FIELDS:
+        setattr(made, field, None)
+    assert list(made.to_dict()) == list(cls.FIELDS)
+
+
+@pytest.mark.anyio
+async def test_misspelt_assignment_has_a_suggestion() -> None:
+    found = await story()
+    with pytest.raises(AttributeError, match=r"Story has no field 'titel'; did you mean 'title'\?"):
+        found.titel = "Hand-over"  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"Story.replace is a method"):
+        found.replace = 1  # type: ignore[method-assign,assignment]
+    assert found.to_dict() == STORY
+    newer = models.Story()
+    newer.to_dict()["newer"] = 1  # as received
+    newer.newer = 2  # type: ignore[attr-defined]
+    assert newer.extra == {"newer": 2}
+
+
 def test_nested_objects_are_models() -> None:
     workspace = models.Workspace(id="10")
     workspace.to_dict()["external_link"] = {"url": "https://example.com", "unknown": 1}
