@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
+
 MADE = "MADE"
 """In a path or a value: the id of the record that the last request of `before` made."""
 
@@ -38,7 +40,11 @@ class Trial:
 _ALLOCATIONS = {
     "data": [{"hard": False, "occurrence": {"type": "anytime"}, "resource_ids": [15001]}],
 }
-_EXPORT = ("POST", "/exports", {"export": {"export_definition": {"users": {"columns": ["id"]}}}})
+_EXPORT = (
+    "POST",
+    "/exports",
+    {"export": {"export_definition": {dataset_key("users"): {"columns": [column_key("users", "id")]}}}},
+)
 _REPORT = (
     "POST",
     "/scheduled_jobs/insights_report_exports",
@@ -103,7 +109,9 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "POST /expense_report_submissions": Sample(body={"workspace_id": 10002, "line_item_ids": [60158]}),
     "POST /timesheet_submissions": Sample(body={"workspace_id": 10002, "line_item_ids": [119999]}),
-    "POST /exports": Sample(body={"export_definition": {"users": {"columns": ["id"]}}}),
+    "POST /exports": Sample(
+        body={"export_definition": {dataset_key("users"): {"columns": [column_key("users", "id")]}}}
+    ),
     "GET /expense_report_submissions/{id}": Sample(query={"all_on_account": True}),
     "GET /exports/{id}/download_url": Sample(
         path=(MADE,), before=(_EXPORT, *(("GET", f"/exports/{MADE}", None),) * 4)

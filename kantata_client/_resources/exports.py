@@ -48,8 +48,9 @@ class ExportsMethods(Resource):
         """Export data sets to a CSV file: create the export, wait for it, download it.
 
         Args:
-            datasets: Data set key → column keys, such as `{"time_entries": ["id", "date_performed"]}`; or
-                `{"columns": […], "filters": {"start_date": …}}`; or `None` for all columns of the data set.
+            datasets: Data set key → column keys, such as `{"8ebff9db413b3115": ["4eb02f5e2601433d"]}`, as
+                `available_datasets` lists them; or `{"columns": […], "filters": {"start_date": …}}`; or `None` for all
+                columns of the data set.
             to: The file; an existing one is replaced once the download is complete.
             interval: Seconds between the first two status requests; the pauses grow to 15 seconds.
             timeout: Seconds to wait for the export to become ready.
@@ -106,7 +107,7 @@ class ExportsMethods(Resource):
     async def _definition(self, datasets: Mapping[str, Columns]) -> dict[str, dict[str, Any]]:
         if not isinstance(datasets, Mapping) or not datasets:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
-                'exports.run: expected a mapping of data set keys, such as {"time_entries": ["id"]}; '
+                'exports.run: expected a mapping of data set keys, such as {"8ebff9db413b3115": None}; '
                 "`await exports.available_datasets()` lists them"
             )
         definition: dict[str, dict[str, Any]] = {}
@@ -129,16 +130,16 @@ class ExportsMethods(Resource):
 
     async def _fill(self, definition: dict[str, dict[str, Any]]) -> None:
         """Fill in all columns of the data sets that were given as `None`."""
-        from kantata_client._suggestions import similar
         from kantata_client.models.export_available_datasets_result import ExportAvailableDatasetsResult
         from kantata_client.operations.exports import AVAILABLE_DATASETS
 
         found = await self._session.one(AVAILABLE_DATASETS, ExportAvailableDatasetsResult, (), {}, None)
         known = found.datasets or {}
+        keys = ", ".join(f"{key} ({dataset.display_name})" for key, dataset in known.items())
         for key, entry in definition.items():
             if key not in known:
                 raise UsageError(
-                    f"exports.run: the service has no data set {key!r}{similar(key, known)}",
+                    f"exports.run: there is no data set with the key {key!r}. The keys are {keys}",
                     consequence="Nothing was created.",
                 )
             if not entry["columns"]:

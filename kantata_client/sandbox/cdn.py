@@ -106,6 +106,11 @@ class Files:
             kept.clear()
         self.received.clear()
 
+    def look(self, what: str) -> bool:
+        """Count a poll of an export or report; returns whether there were enough of them."""
+        self.looks[what] = self.looks.get(what, 0) + 1
+        return self.looks[what] > self.polls
+
     def ticket(self, key: str) -> tuple[str, dict[str, str]]:
         """The URL to upload a file to, and the form fields to send before it."""
         expires = self._clock() + timedelta(seconds=self.form_seconds)

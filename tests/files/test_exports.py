@@ -32,6 +32,7 @@ from kantata_client import (
 )
 from kantata_client._files.atomic import Unfinished
 from kantata_client.sandbox.cdn import Blob
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,6 +47,7 @@ pytestmark = [
 ]
 
 FAST: dict[str, Any] = {"interval": 0.01}
+USERS, USER_ID = dataset_key("users"), column_key("users", "id")
 
 
 def report(world: World, content: bytes, *, packed: bool = True) -> int:
@@ -67,18 +69,22 @@ async def test_export_is_downloaded(worlds: Any, tmp_path: Path) -> None:
         told: list[tuple[int, int | None]] = []
         entries = world.sandbox.store.all("time_entries")
         found = await world.kantata.exports.run(
-            {"time_entries": ["id", "time_in_minutes"]},
+            {
+                dataset_key("time_entries"): [
+                    column_key("time_entries", name) for name in ("id", "time_in_minutes")
+                ]
+            },
             to=str(path),
             on_status=lambda export: statuses.append(export.status),
             progress=lambda *args: told.append(args),
             **FAST,
         )
         assert found == path
-        assert statuses == ["Queued", "Processing", "Processing", "Completed"]
+        assert statuses == ["Queued", "Generating", "Generating", "Complete"]
         assert told[-1] == (path.stat().st_size, path.stat().st_size)
         rows = list(csv.DictReader(path.read_text().splitlines()))
         assert len(rows) == len(entries)
-        assert rows[0] == {"id": entries[0]["id"], "time_in_minutes": str(entries[0]["time_in_minutes"])}
+        assert rows[0] == {"Id": entries[0]["id"], "Time In Minutes": str(entries[0]["time_in_minutes"])}
         assert names(tmp_path) == ["entries.csv"]
         assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
         [received] = world.files.received
@@ -94,17 +100,19 @@ def _umask() -> int:
 
 async def test_all_columns_and_filters(worlds: Any, tmp_path: Path) -> None:
     async with worlds("demo") as world:
-        path = await world.kantata.exports.run({"users": None}, to=tmp_path / "a.csv", **FAST)
+        path = await world.kantata.exports.run({USERS: None}, to=tmp_path / "a.csv", **FAST)
         known = (await world.kantata.exports.available_datasets()).datasets
-        assert path.read_text().splitlines()[0].split(",") == [each.key for each in known["users"].columns]
-        definition: Any = {"users": {"columns": ["id"], "filters": {"start_date": "2100-01-01"}}}
+        assert path.read_text().splitlines()[0].split(",") == [
+            each.display_name for each in known[USERS].columns
+        ]
+        definition: Any = {USERS: {"columns": [USER_ID], "filters": {"start_date": "2100-01-01"}}}
         path = await world.kantata.exports.run(definition, to=path, **FAST)
-        assert path.read_bytes() == b"id\r\n"
-        with pytest.raises(UsageError, match="did you mean 'users'"):
-            await world.kantata.exports.run({"user": None}, to=path)
+        assert path.read_bytes() == b"Id\r\n"
+        with pytest.raises(UsageError, match=f"key 'users'.*{USERS} .User."):
+            await world.kantata.exports.run({"users": None}, to=path)
         with pytest.raises(ValidationError):
-            await world.kantata.exports.run({"users": ["none"]}, to=path)
-        assert path.read_bytes() == b"id\r\n"
+            await world.kantata.exports.run({USERS: ["id"]}, to=path)
+        assert path.read_bytes() == b"Id\r\n"
 
 
 async def test_wrong_input_is_refused_before_anything_is_sent(world: World, tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ async def test_failed_export_raises(world: World, tmp_path: Path) -> None:
         world.sandbox.store.change("exports", export.id, status="Failed")
 
     with pytest.raises(ExportError, match=r"'Failed'\. Create a new one") as caught:
-        await world.kantata.exports.run({"users": ["id"]}, to=tmp_path / "a", on_status=cancel, **FAST)
+        await world.kantata.exports.run({USERS: [USER_ID]}, to=tmp_path / "a", on_status=cancel, **FAST)
     assert caught.value.status == "Failed"
     assert names(tmp_path) == []
 
@@ -163,11 +171,11 @@ async def test_failed_export_raises(world: World, tmp_path: Path) -> None:
 async def test_export_that_takes_too_long_can_be_resumed(world: World, tmp_path: Path) -> None:
     world.files.polls = 10**6
     with pytest.raises(ExportError, match=r"exports\.download\(\d+, to=…\)") as caught:
-        await world.kantata.exports.run({"users": ["id"]}, to=tmp_path / "a", timeout=0.1, **FAST)
+        await world.kantata.exports.run({USERS: [USER_ID]}, to=tmp_path / "a", timeout=0.1, **FAST)
     assert names(tmp_path) == []
     world.files.polls = 3
     path = await world.kantata.exports.download(caught.value.export_id, to=tmp_path / "a", **FAST)
-    assert path.read_bytes().startswith(b"id\r\n")
+    assert path.read_bytes().startswith(b"Id\r\n")
 
 
 async def test_unknown_export_status(world: World, tmp_path: Path) -> None:
@@ -178,10 +186,10 @@ async def test_unknown_export_status(world: World, tmp_path: Path) -> None:
         nonlocal looks
         looks += 1
         if looks == 3:
-            world.sandbox.store.change("exports", export.id, status="Completed")
+            world.sandbox.store.change("exports", export.id, status="Complete")
         export.to_dict()["status"] = "Being made"
 
-    path = await world.kantata.exports.run({"users": ["id"]}, to=tmp_path / "a", on_status=odd, **FAST)
+    path = await world.kantata.exports.run({USERS: [USER_ID]}, to=tmp_path / "a", on_status=odd, **FAST)
     assert path.exists()
     assert looks == 3
 
@@ -308,8 +316,8 @@ async def test_error_of_a_token_provider_is_raised_unchanged(
     world: World, tmp_path: Path, kind: type[Exception]
 ) -> None:
     """Only errors of the file itself are reported as such."""
-    export = await world.kantata.exports.create(export_definition={"users": {"columns": ["id"]}})
-    world.sandbox.store.change("exports", export.id, status="Completed")
+    export = await world.kantata.exports.create(export_definition={USERS: {"columns": [USER_ID]}})
+    world.sandbox.store.change("exports", export.id, status="Complete")
     calls = 0
 
     async def token() -> str:
@@ -350,7 +358,7 @@ async def with_cdn(answer: Callable[[], httpx.Response]) -> AsyncIterator[Kantat
             return answer()
         if request.url.path.endswith("download_url"):
             return httpx.Response(200, json={"download_url": "https://cdn.example/x"})
-        export = {"id": "1", "status": "Completed"}
+        export = {"id": "1", "status": "Complete"}
         body = {"count": 1, "results": [{"key": "exports", "id": "1"}], "exports": {"1": export}}
         return httpx.Response(200, json=body)
 

@@ -16,13 +16,14 @@ import pytest
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.relations import singular
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
 from tests.foreign.running import Running, running
 
 pytestmark = pytest.mark.foreign
 
 TITLES = ("title", "name", "notes", "description", "message")
 SERVICE_CHANGES = {"updated_at", "last_viewed_at"}
-EXPORT = {"users": {"columns": ["id", "full_name"]}}
+EXPORT = {dataset_key("users"): {"columns": [column_key("users", "id"), column_key("users", "full_name")]}}
 
 
 def ids_field(name: str, *, many: bool) -> str:

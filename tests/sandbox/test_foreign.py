@@ -11,6 +11,7 @@ import pytest
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Gaps
 from kantata_client.sandbox.forms import nested
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
 
 from .conftest import only
 
@@ -291,7 +292,11 @@ def _updates() -> list[str]:
 
 RATES = [{"currency": "USD", "rate": 200}]
 FIRST: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "exports": ("POST", "/exports", {"export": {"export_definition": {"users": {"columns": ["id"]}}}}),
+    "exports": (
+        "POST",
+        "/exports",
+        {"export": {"export_definition": {dataset_key("users"): {"columns": [column_key("users", "id")]}}}},
+    ),
     "rate_card_table_rows": (
         "PUT",
         "/rate_card_set_versions/85901/rate_card_table_rows/3001",

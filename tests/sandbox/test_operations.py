@@ -11,6 +11,7 @@ import pytest
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.pointers import plain
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
 
 if TYPE_CHECKING:
     from kantata_client._contract import Operation, Parameter
@@ -129,7 +130,9 @@ async def test_created_records_can_be_read_updated_and_deleted(api: API, operati
     """A created record can be read, updated and deleted if the contract has these operations."""
     fields = _required(operation.body.fields if operation.body else {})
     if operation.id == "POST /exports":
-        fields["export_definition"] = {"users": {"columns": ["id", "full_name"]}}
+        fields["export_definition"] = {
+            dataset_key("users"): {"columns": [column_key("users", "id"), column_key("users", "full_name")]}
+        }
     if operation.id == "POST /assignments":
         fields["assignee_id"] = 1005
     if operation.id == "POST /invoices":

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kantata_client.sandbox.routes.exports import column_key, dataset_key
+
 from .conftest import only
 
 if TYPE_CHECKING:
@@ -296,7 +298,7 @@ async def test_deleted_accounting_records_are_listed_only_with_show_deleted(api:
     "filters", [{"updated_after": "2026-01-01"}, {"start_date": "soon"}, {"start_date": 7}, ["start_date"]]
 )
 async def test_exports_refuse_invalid_filters(api: API, filters: Any) -> None:
-    definition = {"users": {"columns": ["id"], "filters": filters}}
+    definition = {dataset_key("users"): {"columns": [column_key("users", "id")], "filters": filters}}
     await api.post("/exports", {"export": {"export_definition": definition}}, status=422)
 
 

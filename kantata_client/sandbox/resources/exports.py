@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.routes import files, jobs
+from kantata_client.sandbox.routes import exports, files, jobs
 
 declare(
     Resource(
         key="exports",
         routes={
-            "POST /exports": files.create_export,
-            "GET /exports/available_datasets": files.datasets,
-            "GET /exports/{id}": files.get_export,
-            "PUT /exports/{id}": files.cancel_export,
-            "GET /exports/{id}/download_url": files.export_url,
+            "POST /exports": exports.create,
+            "GET /exports/available_datasets": exports.datasets,
+            "GET /exports/{id}": exports.get,
+            "PUT /exports/{id}": exports.cancel,
+            "GET /exports/{id}/download_url": exports.download_url,
         },
     )
 )

@@ -1,4 +1,4 @@
-"""Operations on files: attachments, photos, data exports, Insights reports, CSV of accounting records."""
+"""Operations on files: attachments, photos, Insights reports, CSV of accounting records."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ import csv
 import gzip
 import io
 import re
-from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import mutations, schema
+from kantata_client.sandbox import mutations
 from kantata_client.sandbox.call import Document
 from kantata_client.sandbox.cdn import Blob
 from kantata_client.sandbox.forms import Part
-from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_emulated, not_found
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid, not_found
 from kantata_client.sandbox.relations import fresh
+from kantata_client.sandbox.routes.exports import as_csv, shown_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from kantata_client.sandbox.call import Call
-    from kantata_client.sandbox.records import Record
 
 LARGEST_ATTACHMENT = 10_000_000
 """In bytes; a file uploaded to the server itself must be smaller."""
 LARGEST_IMPORT = 5_000
 """Maximum number of records in a CSV import."""
-DATASETS = ("expenses", "stories", "time_entries", "users", "workspaces")
-_ATTACHMENTS, _EXPORTS, _RECORDS = "attachments", "exports", "project_accounting_records"
-_FILTERS = frozenset({"start_date", "end_date"})
-_STATUSES = ("Queued", "Processing", "Completed")
+_ATTACHMENTS, _RECORDS = "attachments", "project_accounting_records"
 _COLUMNS = {
     "project id": "workspace_id",
     "story id": "story_id",
@@ -119,117 +115,6 @@ def reset_photo(call: Call) -> None:
     call.scope.store.files.blobs.pop(f"photos/{call.identity}", None)
 
 
-# Data exports
-
-
-def datasets(call: Call) -> dict[str, Any]:
-    """List the data sets with their columns."""
-    return {"datasets": {key: {**_named(key), "columns": _columns(key)} for key in DATASETS}}
-
-
-def create_export(call: Call) -> dict[str, Any]:
-    """Queue an export."""
-    requested: Any = call.item().get("export_definition")
-    if not isinstance(requested, dict) or not requested:
-        raise Refusal(422, invalid("export_definition", "can't be blank."))
-    definition = {key: _entry(key, entry) for key, entry in cast("dict[str, Any]", requested).items()}
-    if len(definition) > 1:
-        raise not_emulated("an export of several data sets: how they share one file is not documented")
-    record = fresh(
-        call.scope, _EXPORTS, status=_STATUSES[0], export_definition=definition, user_id=call.scope.viewer
-    )
-    return call.envelope([str(call.scope.store.put(_EXPORTS, record)["id"])])
-
-
-def _entry(key: str, requested: Any) -> dict[str, Any]:
-    if key not in DATASETS:
-        raise Refusal(422, invalid("export_definition", f"has no data set {key}."))
-    entry = cast("dict[str, Any]", requested if isinstance(requested, dict) else {})
-    available = {column["key"]: column for column in _columns(key)}
-    columns: Any = entry.get("columns")
-    names = cast("list[Any]", columns) if isinstance(columns, list) else []
-    if not names or any(not isinstance(name, str) or name not in available for name in names):
-        raise Refusal(422, invalid("export_definition", f"{key} takes a list of column keys as its columns."))
-    given: Any = entry.get("filters") or {}
-    rows = cast("dict[str, Any]", given).items() if isinstance(given, dict) else [("", given)]
-    filters = {name: _date(value) for name, value in rows}
-    if None in filters.values() or not _FILTERS.issuperset(filters):
-        message = f"{key} takes the filters start_date and end_date, each a date."
-        raise Refusal(422, invalid("export_definition", message))
-    return {**_named(key), "columns": [available[name] for name in names], "filters": filters}
-
-
-def _date(value: Any) -> str | None:
-    try:
-        return date.fromisoformat(value).isoformat()
-    except (TypeError, ValueError):
-        return None
-
-
-def get_export(call: Call) -> dict[str, Any]:
-    """Get an export; polling advances it."""
-    record = mutations.existing(call.scope, _EXPORTS, call.identity)
-    if record["status"] in _STATUSES[:-1]:
-        status = _STATUSES[-1] if _looked(call, f"export {call.identity}") else _STATUSES[1]
-        call.scope.store.put(_EXPORTS, {**record, "status": status})
-    return call.envelope([call.identity])
-
-
-def _looked(call: Call, what: str) -> bool:
-    """Count a poll; returns whether there were enough of them."""
-    files = call.scope.store.files
-    files.looks[what] = files.looks.get(what, 0) + 1
-    return files.looks[what] > files.polls
-
-
-def cancel_export(call: Call) -> dict[str, Any]:
-    """Cancel a queued export."""
-    record = mutations.existing(call.scope, _EXPORTS, call.identity)
-    if not call.fields().get("canceled"):
-        return call.envelope([call.identity])
-    if record["status"] != _STATUSES[0]:
-        raise Refusal(422, invalid("canceled", f"is too late: the export is {record['status']}."))
-    return call.change(status="Canceled")
-
-
-def export_url(call: Call) -> dict[str, Any]:
-    """Get the URL of an export, valid for a minute."""
-    call.parameter("include")
-    record = mutations.existing(call.scope, _EXPORTS, call.identity)
-    if record["status"] != _STATUSES[-1]:
-        raise Refusal(422, invalid("status", f"is {record['status']}: there is nothing to download."))
-    files = call.scope.store.files
-    key = f"exports/{call.identity}.csv"
-    if key not in files.blobs:
-        [(dataset, entry)] = record["export_definition"].items()
-        names = [column["key"] for column in entry["columns"]]
-        rows = _filtered(call.scope.store.all(dataset), entry["filters"])
-        files.blobs[key] = Blob.of(
-            _csv(names, ([row.get(name) for name in names] for row in rows)), "text/csv"
-        )
-    return {"download_url": files.link(key)}
-
-
-def _filtered(rows: Iterable[Record], filters: Mapping[str, str]) -> list[Record]:
-    start, end = filters.get("start_date", ""), filters.get("end_date", "9999")
-    return (
-        [row for row in rows if start <= str(row.get("created_at") or "")[:10] <= end]
-        if filters
-        else list(rows)
-    )
-
-
-def _named(key: str) -> dict[str, str]:
-    return {"key": key, "display_name": key.replace("_", " ").title()}
-
-
-def _columns(key: str) -> list[dict[str, str]]:
-    model = schema.model(key)
-    kinds = {"id": "str", **{name: kind for name, kind in model.kinds.items() if kind in schema.SCALARS}}
-    shown = [name for name in kinds if name not in model.lists and name not in model.hidden]
-    return [{**_named(name), "description": "", "type": kinds[name]} for name in shown]
-
-
 # Insights reports
 
 
@@ -237,13 +122,13 @@ def latest_report(call: Call) -> dict[str, Any]:
     """Get the URL of the latest report, valid for a minute, as soon as it is ready."""
     jobs, store = "insights_report_exports", call.scope.store
     mutations.existing(call.scope, jobs, call.identity)
-    if not _looked(call, f"report {call.identity}"):
+    if not store.files.look(f"report {call.identity}"):
         raise not_found("There is no successful export of this report yet.")
     key = f"reports/{call.identity}.csv.gz"
     if key not in store.files.blobs:
-        names = [column["key"] for column in _columns("time_entries")]
+        names = list(shown_fields("time_entries"))
         rows = ([row.get(name) for name in names] for row in store.all("time_entries")[:1_000])
-        made = Blob.of(gzip.compress(_csv(names, rows), mtime=0), "application/gzip")
+        made = Blob.of(gzip.compress(as_csv(names, rows), mtime=0), "application/gzip")
         store.files.blobs[key] = store.files.reports.get(call.identity, made)
     return {"latest_success": {"url": store.files.link(key), "created_at": store.now()}}
 
@@ -257,7 +142,7 @@ def export_records(call: Call) -> Document:
     fields = [name for name in _record_fields() if name != "external_reference"]
     header = [_column(name) for name in fields]
     rows = ([row.get(name) for name in fields] for row in call.scope.store.all(_RECORDS))
-    return Document(_csv(header, rows), "text/csv")
+    return Document(as_csv(header, rows), "text/csv")
 
 
 def import_records(call: Call) -> dict[str, Any]:
@@ -313,14 +198,6 @@ def _typed(kind: str, text: str) -> Any:
         return {"integer": int, "number": float}.get(kind, str)(text)
     except ValueError:
         return text  # refused with the others that are wrong
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _sent(call: Call, *path: str) -> Any:
