@@ -42,6 +42,13 @@ def sandbox(
             "--lenient", help="Ignore what the contract does not describe, as the service's library does."
         ),
     ] = False,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Zone of the times in responses: a name (America/Denver) or an offset (-07:00). Default: UTC.",
+        ),
+    ] = None,
     persist: Annotated[Path | None, typer.Option(help="SQLite file to keep the records in.")] = None,
     clock: Annotated[datetime | None, typer.Option(help="Stop the clock at this time (UTC).")] = None,
     latency: Annotated[float, typer.Option(min=0, help="Seconds that every request waits.")] = 0,
@@ -107,7 +114,13 @@ def sandbox(
             anyio.run(_record, record, cassette, host, port)
             return
         opened = _open(
-            seed, token, lenient=lenient, persist=persist, clock=_clock(now or clock), entries=entries
+            seed,
+            entries=entries,
+            token=token,
+            strict=not lenient,
+            persist=persist,
+            clock=_clock(now or clock),
+            time_zone=time_zone,
         )
         if clock is not None:
             opened.clock.set(clock)
@@ -174,30 +187,12 @@ def _clock(now: datetime | None) -> Callable[[], datetime]:
     return lambda: datetime.now(UTC) + moved
 
 
-def _open(
-    seed: str,
-    token: str,
-    *,
-    lenient: bool,
-    persist: Path | None,
-    clock: Callable[[], datetime],
-    entries: int | None,
-) -> Sandbox:
+def _open(seed: str, **options: Any) -> Sandbox:
     from kantata_client.sandbox import Sandbox, seeds
 
     if seed in {"demo", "empty"}:
-        return Sandbox(
-            cast("Any", seed),
-            entries=entries,
-            token=token,
-            strict=not lenient,
-            persist=persist,
-            clock=clock,
-        )
-    records = seeds.read(seed)
-    return Sandbox(
-        records=records, entries=entries, token=token, strict=not lenient, persist=persist, clock=clock
-    )
+        return Sandbox(cast("Any", seed), **options)
+    return Sandbox(records=seeds.read(seed), **options)
 
 
 async def _serve(

@@ -19,11 +19,13 @@ from kantata_client.sandbox.call import Document
 from kantata_client.sandbox.refusals import Refusal, bad_request, not_found, too_many_requests, unauthorized
 from kantata_client.sandbox.routes.dispatch import perform
 from kantata_client.sandbox.scope import Scope
+from kantata_client.sandbox.time_zones import writer
 from kantata_client.sandbox.tolerance import tolerate
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Iterable
+    from datetime import tzinfo
 
     from starlette.routing import Route
     from starlette.types import Receive, Send
@@ -66,6 +68,7 @@ class API:
         limits: RateLimits,
         *,
         strict: bool,
+        zone: tzinfo | None = None,
     ) -> None:
         """Serve a store.
 
@@ -76,7 +79,9 @@ class API:
             gaps: Records what a lenient sandbox ignores.
             limits: The rate limits.
             strict: Whether to refuse what the contract does not describe.
+            zone: The zone of the times in responses; None for UTC.
         """
+        self._written = None if zone is None else writer(zone)
         self._gaps = gaps
         self._limits = limits
         self._strict = strict
@@ -133,7 +138,10 @@ class API:
             self._store.author = None
         if isinstance(answer, Document):
             return Response(answer.content, 200, media_type=answer.media_type)
-        return Response(status_code=204) if answer is None else _json(200, answer)
+        if answer is None:
+            return Response(status_code=204)
+        content = msgspec.json.encode(answer)
+        return _response(200, content if self._written is None else self._written(content))
 
     def _viewer(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -151,12 +159,13 @@ def make_app(
     limits: RateLimits,
     *,
     strict: bool,
+    zone: tzinfo | None = None,
     control: Iterable[Route] = (),
 ) -> Starlette:
     """The whole application: the API under its base path, the authorization server, and the CDN."""
     return Starlette(
         routes=[
-            Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, limits, strict=strict)),
+            Mount(schema.BASE_PATH, app=API(store, oauth, log, gaps, limits, strict=strict, zone=zone)),
             *oauth.routes(),
             *store.files.routes(),
             *control,
@@ -192,4 +201,8 @@ def _decoded(request: Request, body: bytes, operation: Operation) -> Any:
 
 
 def _json(status: int, content: Any) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
+    return _response(status, msgspec.json.encode(content))
+
+
+def _response(status: int, content: bytes) -> Response:
+    return Response(content, status, media_type="application/json")

@@ -23,6 +23,7 @@ from kantata_client.sandbox.relations import blank
 from kantata_client.sandbox.schema import BASE_PATH
 from kantata_client.sandbox.serving import Server
 from kantata_client.sandbox.store import Store
+from kantata_client.sandbox.time_zones import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -80,6 +81,7 @@ class Sandbox:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         strict: bool = True,
         references: Literal["documented", "always"] | None = None,
+        time_zone: str | None = None,
     ) -> None:
         """Create an account.
 
@@ -101,11 +103,14 @@ class Sandbox:
             references: When an object shows the ids of other objects. `documented` follows the contract: only when
                 `include` names them. `always` always shows references to a single object, as the server library
                 does. A program that works with the first works with both. Default: `documented` if strict, else `always`.
+            time_zone: The zone of the times in responses, such as `America/Denver`, or an offset such as `-07:00`: the
+                service writes times with offsets, too. Default: UTC, written with `Z`.
 
         Raises:
-            UsageError: `seed` is unknown, the records violate the contract, or the file can't be used.
+            UsageError: `seed` or `time_zone` is unknown, the records violate the contract, or the file can't be used.
         """
         self.clock = Clock(clock)
+        self._zone = None if time_zone is None else zone_of(time_zone)
         self._seed = seed, records
         self._entries = entries
         self._last_day = self.clock().date() - timedelta(days=1)
@@ -145,6 +150,7 @@ class Sandbox:
             self.gaps,
             self.limits,
             strict=self._strict,
+            zone=self._zone,
             control=routes,
         )
         api.state.control_from_anywhere = from_anywhere

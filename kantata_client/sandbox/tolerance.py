@@ -220,14 +220,19 @@ def _inner(value: Any, fields: Mapping[str, Any] | None) -> Any:
 
 
 def _same(stored: Any, sent: Any) -> bool:
-    """Whether a value equals the stored one; a number equals its string, and a time its milliseconds, as in brainstem-js."""
+    """Whether a value equals the stored one.
+
+    A number equals its string, and a time equals itself in another zone and its milliseconds, as in brainstem-js.
+    """
     if isinstance(stored, list) and isinstance(sent, list):
         ours, theirs = cast("list[Any]", stored), cast("list[Any]", sent)
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     if isinstance(stored, (str, int, float)) and isinstance(sent, (str, int, float)):
         if stored == sent or (not isinstance(stored, bool) and str(stored) == str(sent)):
             return True
-        return isinstance(stored, str) and not isinstance(sent, str) and _milliseconds(stored) == sent
+        if not isinstance(stored, str) or (moment := _milliseconds(stored)) is None:
+            return False
+        return moment == (_milliseconds(sent) if isinstance(sent, str) else sent)
     return bool(stored == sent)
 
 

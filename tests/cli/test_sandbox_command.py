@@ -25,6 +25,7 @@ from rich.console import Console
 from kantata_client import Kantata, NotFoundError
 from kantata_client.cli._request_table import table
 from kantata_client.cli._sandbox import _clock, _fault, warning
+from tests.foreign.running import running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,6 +192,14 @@ def test_options_for_clock_latency_and_faults() -> None:
             assert answer.elapsed.total_seconds() >= 0.2
         finally:
             process.kill()
+
+
+def test_times_have_the_offset_of_the_zone() -> None:
+    with running("--seed", "demo", "--time-zone", "-07:00", quiet=True) as sandbox, sandbox.client as client:
+        assert client.get("/stories", params={"per_page": 1}, timeout=60).text.count('-07:00"') >= 2
+    command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--time-zone", "Mars"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (finished.returncode, "`time_zone` must be" in finished.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("fault", ["flood", "503:2", "503:x", "reset:0", ""])
