@@ -34,6 +34,10 @@ pytestmark = [
 RETRIES = RetryPolicy(initial=0.01, retries=5)
 
 
+UPLOADS = 100
+"""About 30 of them succeed; the order of the requests, and with it the number, differs from run to run."""
+
+
 async def test_uploads_through_faults() -> None:
     logging.getLogger("uvicorn.error").disabled = True
     sandbox = Sandbox("empty")
@@ -70,9 +74,9 @@ async def test_uploads_through_faults() -> None:
     ):
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
-                for number in range(40):
+                for number in range(UPLOADS):
                     tasks.start_soon(one, kantata, number)
-    assert len(done) + len(empty) + unknown == 40
+    assert len(done) + len(empty) + unknown == UPLOADS
     assert len(done) >= 10
     assert unknown >= 5
     assert sum(sandbox.faults.hits.values()) >= 20
