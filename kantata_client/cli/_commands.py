@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import threading
 import webbrowser
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import anyio
 import typer
@@ -25,9 +26,10 @@ from kantata_client.oauth.profiles import PROFILE, SECRET, Profile, valid
 from kantata_client.oauth.profiles import secret as secret_of_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 PORT = 8484
+Shell: TypeAlias = Literal["sh", "fish", "powershell"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -145,24 +147,59 @@ def whoami(context: typer.Context, profile: ProfileName = "default") -> None:
 def token(profile: ProfileName = "default") -> None:
     """Print the access token, for other programs: KANTATA_ACCESS_TOKEN=$(kantata token)."""
     with _errors_printed():
-        found = anyio.run(_token, Profile.signed_in(profile))
+        stored = Profile.signed_in(profile)
+        found = anyio.run(_token, stored)
+    if stored.server:
+        _errors.print(
+            f"This token is for {stored.base_url}, not for Kantata: set KANTATA_BASE_URL as well, or use kantata env.",
+            markup=False,
+            soft_wrap=True,
+        )
     sys.stdout.write(f"{found.reveal()}\n")
 
 
 @app.command()
-def env(profile: ProfileName = "default") -> None:
+def env(
+    profile: ProfileName = "default",
+    shell: Annotated[
+        Shell,
+        typer.Option(
+            help="Syntax to print: sh (also bash and zsh), fish, as in `kantata env --shell fish | source`, or powershell, "
+            "as in `kantata env --shell powershell | Out-String | Invoke-Expression`."
+        ),
+    ] = "sh",
+) -> None:
     """Print the variables for other programs, with token and server: eval "$(kantata env)"."""
     with _errors_printed():
         stored = Profile.signed_in(profile)
         found = anyio.run(_token, stored)
-    sys.stdout.write(f"export {ENVIRONMENT_VARIABLE}={shlex.quote(found.reveal())}\n")
-    sys.stdout.write(f"export KANTATA_BASE_URL={shlex.quote(stored.base_url)}\n")
+    assign = _ASSIGNMENTS[shell]
+    sys.stdout.write(f"{assign(ENVIRONMENT_VARIABLE, found.reveal())}\n")
+    sys.stdout.write(f"{assign('KANTATA_BASE_URL', stored.base_url)}\n")
+
+
+def _sh(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _fish(name: str, value: str) -> str:
+    quoted = value.replace("\\", r"\\").replace("'", r"\'")
+    return f"set -gx {name} '{quoted}'"
+
+
+def _powershell(name: str, value: str) -> str:
+    quoted = re.sub("(['\\u2018-\\u201b])", r"\1\1", value)  # PowerShell ends text at typographic quotes, too
+    return f"$env:{name} = '{quoted}'"
+
+
+_ASSIGNMENTS: dict[Shell, Callable[[str, str], str]] = {"sh": _sh, "fish": _fish, "powershell": _powershell}
 
 
 async def _login(
     profile: Profile, secret: Secret | None, scopes: list[str], port: int, browser: bool, timeout: float
 ) -> str:
     redirect_uri = f"http://127.0.0.1:{port}/callback"
+    await profile.check_keyring()
     async with profile.app(secret.reveal() if secret else None, redirect_uri, scopes) as oauth:
         request = oauth.authorization_url()
         with CallbackServer(request, redirect_uri, starts=browser) as callback:
@@ -179,8 +216,7 @@ async def _login(
                 returned = await anyio.to_thread.run_sync(callback.wait, timeout, abandon_on_cancel=True)
                 stored = await oauth.exchange(returned.reveal(), request)
                 name = await _name_of(profile, stored.access_token)
-                await profile.store.save(profile.name, stored)
-                profile.save()
+                await profile.replace(Profile.load(profile.name), stored)
             except KantataError as error:
                 callback.show(ok=False, text=str(error))
                 raise
@@ -193,7 +229,7 @@ async def _login(
 async def _logout(profile: Profile) -> str | None:
     problem = None
     store = profile.store
-    stored = await store.load(profile.name)
+    stored = await store.load(profile.key)
     if stored is not None:
         secret = _secret(ask=False)
         async with profile.app(secret.reveal() if secret else None) as oauth:
@@ -201,7 +237,7 @@ async def _logout(profile: Profile) -> str | None:
                 await oauth.revoke(stored)
             except KantataError as error:
                 problem = f"{error} Set {SECRET}, or revoke it in Kantata's own settings."
-    await store.delete(profile.name)
+    await store.delete(profile.key)
     profile.delete()
     return problem
 

@@ -52,7 +52,7 @@ def read_private(path: Path) -> Secret | None:
         mode = os.fstat(handle).st_mode
         if os.name == "posix" and mode & _OTHERS:
             raise OAuthError(
-                f"{path} holds a token, but other users of this machine can read or change it (mode "
+                f"{path} is for tokens and profiles, but other users of this machine can read or change it (mode "
                 f"{mode & 0o777:04o}): revoke the token and sign in again, or, if nobody else uses this machine, "
                 f"run chmod 600 on the file."
             )

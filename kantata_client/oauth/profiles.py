@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
 from kantata_client._http.tokens import Secret
 from kantata_client._http.transport import BASE_URL
-from kantata_client.errors import OAuthError
+from kantata_client.errors import KantataError, OAuthError
 from kantata_client.oauth.app import Endpoints, OAuthApp
 from kantata_client.oauth.private_files import config_directory, read_private, write_private
 from kantata_client.oauth.stores import FileStore, KeyringStore, StoredToken
+from kantata_client.oauth.tokens import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +44,15 @@ class Profile:
         return f"{self.server}/api/v1" if self.server else BASE_URL
 
     @property
+    def key(self) -> str:
+        """The key of the token in the store.
+
+        It contains the server: a program that still runs with the profile of another server, under the same name, must not
+        find this token and send it there.
+        """
+        return f"{self.name} at {self.server}" if self.server else self.name
+
+    @property
     def store(self) -> TokenStore:
         """The store that has the token."""
         return KeyringStore() if self.keyring else FileStore()
@@ -55,7 +66,37 @@ class Profile:
 
     def token(self, app: OAuthApp) -> StoredToken:
         """The stored token, which `app` renews."""
-        return StoredToken(self.store, self.name, app=app)
+        return StoredToken(self.store, self.key, app=app)
+
+    async def check_keyring(self) -> None:
+        """If the token is to be kept in the keyring, store one for trial, before somebody signs in for nothing.
+
+        Raises:
+            OAuthError: The keyring does not work.
+            UsageError: The package keyring is not installed.
+        """
+        if not self.keyring:
+            return
+        key = f"{self.key} (trial)"
+        await self.store.save(key, Token("trial"))
+        kept = await self.store.load(key)
+        await self.store.delete(key)
+        if kept is None:
+            raise OAuthError(
+                "The keyring stores nothing: install a backend for it, or sign in without --keyring to use a file."
+            )
+
+    async def replace(self, previous: Profile | None, token: Token) -> None:
+        """Store the token and the profile, and delete the token of the profile that had the name before.
+
+        Raises:
+            OAuthError: They can't be stored.
+        """
+        await self.store.save(self.key, token)
+        self.save()
+        if previous is not None and (previous.key, previous.keyring) != (self.key, self.keyring):
+            with suppress(KantataError):  # such as a keyring that is locked
+                await previous.store.delete(previous.key)
 
     def save(self) -> None:
         """Write the profile's file.

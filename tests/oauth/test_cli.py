@@ -254,6 +254,53 @@ def test_env_prints_both_variables_for_a_shell(terminal: Terminal) -> None:
     assert terminal.run("env", "--profile", "nobody").returncode == 1
 
 
+HOSTILE = "a'b\"c$d`e\\f \u2018g\u2019; exit"
+
+
+def test_env_prints_the_syntax_of_other_shells(terminal: Terminal) -> None:
+    from kantata_client.cli._commands import _ASSIGNMENTS
+
+    assert terminal.run("login").returncode == 0
+    token = terminal.run("token").stdout.strip()
+    api = f"{terminal.server.url}/api/v1"
+    fish = terminal.run("env", "--shell", "fish").stdout
+    assert fish == f"set -gx KANTATA_ACCESS_TOKEN '{token}'\nset -gx KANTATA_BASE_URL '{api}'\n"
+    powershell = terminal.run("env", "--shell", "powershell").stdout
+    assert powershell == f"$env:KANTATA_ACCESS_TOKEN = '{token}'\n$env:KANTATA_BASE_URL = '{api}'\n"
+    assert "'sh', 'fish', 'powershell'" in terminal.run("env", "--shell", "tcl").stderr
+
+    assert _ASSIGNMENTS["fish"]("X", HOSTILE) == "set -gx X 'a\\'b\"c$d`e\\\\f \u2018g\u2019; exit'"
+    assert _ASSIGNMENTS["powershell"]("X", HOSTILE) == (
+        "$env:X = 'a''b\"c$d`e\\f \u2018\u2018g\u2019\u2019; exit'"
+    )
+    assigned = subprocess.run(
+        ["sh", "-c", f'{_ASSIGNMENTS["sh"]("X", HOSTILE)}\nprintf %s "$X"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert assigned.stdout == HOSTILE
+
+
+def test_token_says_which_server_it_is_for(terminal: Terminal) -> None:
+    assert terminal.run("login").returncode == 0
+    done = terminal.run("token")
+    assert done.stdout.strip() in terminal.server.validator.access
+    assert f"This token is for {terminal.server.url}/api/v1, not for Kantata" in done.stderr
+
+
+def test_a_keyring_that_stores_nothing_is_reported_before_the_sign_in(terminal: Terminal) -> None:
+    for backend, problem in (
+        ("keyring.backends.null.Keyring", "The keyring stores nothing"),
+        ("keyring.backends.fail.Keyring", "The keyring failed (NoKeyringError)"),
+    ):
+        done = terminal.run("login", "--keyring", PYTHON_KEYRING_BACKEND=backend)
+        assert done.returncode == 1
+        assert problem in done.stderr
+        assert "/oauth/authorize" not in done.stderr
+    assert not terminal.server.validator.access
+
+
 def test_the_version_and_running_the_package_as_a_module(terminal: Terminal) -> None:
     shown = [
         subprocess.run(
@@ -309,6 +356,29 @@ async def test_a_token_of_a_profile_is_sent_only_to_its_own_server(
         assert (await kantata.users.me()).full_name == "alice"
     with pytest.raises(TypeError):
         Kantata.from_profile(base_url="https://elsewhere.example")  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.anyio
+async def test_a_running_program_never_sends_the_token_of_a_later_login_to_its_own_server(
+    signed_in: Terminal,
+) -> None:
+    """The profile is signed in at another server, under the same name, while a program uses it."""
+    from kantata_client.oauth.profiles import Profile
+    from kantata_client.oauth.tokens import Token
+
+    server, before = signed_in.server, Profile.signed_in()
+    async with Kantata.from_profile() as kantata:
+        assert (await kantata.users.me()).full_name == "alice"
+        elsewhere = Profile("default", CLIENT, "http://127.0.0.1:1")
+        await elsewhere.replace(before, Token("token-of-another-server"))
+        server.validator.access.clear()
+        with pytest.raises(OAuthError, match="No token is stored under 'default at http://127"):
+            await kantata.users.me()
+    assert Profile.signed_in() == elsewhere
+    stored = await elsewhere.store.load(elsewhere.key)
+    assert stored is not None
+    assert stored.access_token == "token-of-another-server"
+    assert len(list((signed_in.home / "kantata-client" / "tokens").glob("*.json"))) == 1
 
 
 @pytest.mark.usefixtures("signed_in")
