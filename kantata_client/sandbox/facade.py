@@ -179,8 +179,6 @@ class Sandbox:
 
         if self._entries is not None:
             prepare(Scope(self.store, owner), LIST, "time_entries")
-            for field in ("workspace_id", "user_id"):
-                self.store.number("time_entries", field, None)
 
     def _start(self) -> Mapping[str, Rows]:
         """The initial records."""

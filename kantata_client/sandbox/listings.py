@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, overload
 
 import attrs
 
+from kantata_client.sandbox.columns import Bits, Columns, numbered
+from kantata_client.sandbox.records import Record
+
 if TYPE_CHECKING:
-    from kantata_client.sandbox.records import Record
+    from kantata_client.sandbox.columns import Numbers
 
 Rank: TypeAlias = "tuple[Any, tuple[int, str]]"
 """The sort key of a record: its value, then its id."""
@@ -243,6 +246,12 @@ class Listing:
     """Whether the query selects a record."""
     rank: Callable[[Mapping[str, Any]], Rank]
     """The sort key of a record."""
+    usable = True
+
+    @property
+    def weight(self) -> int:
+        """The number of ids."""
+        return len(self.ids)
 
     def _position(self, record: Record, records: Mapping[str, Record]) -> int:
         rank = cast("Any", self.rank)
@@ -264,6 +273,93 @@ class Listing:
             self.ids.insert(self._position(record, records), record["id"])
 
 
+class Page(Sequence[str]):
+    """The ids of a set of positions, in an order; only what is read is sorted."""
+
+    __slots__ = ("_bits", "_columns", "_count", "_descending", "_numbers")
+
+    def __init__(
+        self, columns: Columns, bits: Bits, count: int, numbers: Numbers | None, *, descending: bool
+    ) -> None:
+        self._columns = columns
+        self._bits = bits
+        self._count = count
+        self._numbers = numbers
+        self._descending = descending
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, int):
+            return self[range(self._count)[index] :][0]
+        start, stop, step = index.indices(self._count)
+        if self._numbers is None:
+            found = numbered(self._bits, start, stop) if start < stop else []
+        else:
+            found = self._numbers.window(self._bits, self._count, start, stop, descending=self._descending)
+        return self._columns.identities(found[::step])
+
+
+@attrs.define(eq=False)
+class ColumnListing:
+    """What a query selects from a large collection, as a set of positions."""
+
+    key: str
+    columns: Columns
+    bits: Bits
+    order: str | None
+    """The field to sort by; None for the id."""
+    descending: bool
+    reads: Reads
+    belongs: Callable[[Mapping[str, Any]], bool]
+    """Whether the query selects a record."""
+    records: Mapping[str, Record]
+    _written: set[str] = attrs.field(factory=set[str], init=False)
+    _count: int | None = attrs.field(default=None, init=False)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the columns still answer the query."""
+        return not self.columns.lost and (self.order is None or self.columns.numbers(self.order) is not None)
+
+    @property
+    def weight(self) -> int:
+        """The memory it takes, in ids of a list."""
+        return len(self.columns) // 64
+
+    @property
+    def ids(self) -> Page:
+        """The ids in order."""
+        numbers = None if self.order is None else self.columns.numbers(self.order)
+        if self._written:
+            before = self.columns.positions(self._written) & self.bits
+            after = self.columns.positions(
+                identity
+                for identity in self._written
+                if (record := self.records.get(identity)) is not None and self.belongs(record)
+            )
+            self.bits ^= before ^ after
+            self._written.clear()
+            self._count = None
+        if self._count is None:
+            self._count = self.bits.bit_count()
+        return Page(self.columns, self.bits, self._count, numbers, descending=self.descending)
+
+    def take_out(self, record: Record, records: Mapping[str, Record]) -> bool:
+        """Take note that a record will be written or removed."""
+        self._written.add(record["id"])
+        return True
+
+    def put_in(self, record: Record, records: Mapping[str, Record]) -> None:
+        """Take note that a record was written."""
+        self._written.add(record["id"])
+
+
 class Search(Protocol):
     """A search for the ids that a query selects."""
 
@@ -271,6 +367,6 @@ class Search(Protocol):
         """Run the search without keeping the listing."""
         ...
 
-    def listing(self, store: Any, reads: Reads) -> Listing:
+    def listing(self, store: Any, reads: Reads) -> Listing | ColumnListing:
         """Run the search as a listing: `store` is read, and `reads` records what was read."""
         ...

@@ -79,6 +79,16 @@ class PackedRecords(MutableMapping[str, "Record"]):
             elif passes is None or passes(identity, row):
                 yield identity, value(identity, row)
 
+    def column(self, field: str) -> list[Any]:
+        """The values of a field, in the order of the records."""
+        rows = self._rows.values()
+        if field == "id":
+            return list(self._rows)
+        if field in _OWN:
+            return [row[0] if isinstance(row, tuple) else row.get(field) for row in rows]
+        shared = [template.get(field) for template in self._templates]
+        return [shared[row[1]] if isinstance(row, tuple) else row.get(field) for row in rows]
+
 
 class _Shared(Generic[_Result]):
     """A function of packed records that is called again only if it reads a field that they do not share."""
@@ -154,3 +164,10 @@ def evaluate(
         return records.evaluate(function, test, ids)
     chosen = records.items() if ids is None else ((each, records[each]) for each in ids if each in records)
     return ((identity, function(record)) for identity, record in chosen if test is None or test(record))
+
+
+def column(records: Mapping[str, Record], field: str) -> list[Any]:
+    """The values of a field (None where it is missing), in the order of the records."""
+    if isinstance(records, PackedRecords):
+        return records.column(field)
+    return [record.get(field) for record in records.values()]

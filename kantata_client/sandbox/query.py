@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,16 +14,23 @@ from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.makers import BOOLEANS
 from kantata_client.sandbox.filters.search import score, words
-from kantata_client.sandbox.listings import Descending, Groups, Listing, Reads, by_id, grouped, in_order
-from kantata_client.sandbox.records import listed
+from kantata_client.sandbox.listings import (
+    ColumnListing,
+    Descending,
+    Listing,
+    Reads,
+    by_id,
+    grouped,
+    in_order,
+)
+from kantata_client.sandbox.records import Record, listed
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.listings import Rank
-    from kantata_client.sandbox.records import Record
 
 LARGEST_PAGE = 200
 """Maximum number of records on a page."""
@@ -165,25 +173,33 @@ def _whole(value: str) -> int:
 
 def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequence[str]:
     """The ids of all records that match the query, in its order."""
+    search = Search(scope, operation, key, query)
     if query.only is not None:
-        return _listing(scope, operation, key, query, Reads()).ids
-    return _remembered(scope, operation, key, query, None)
-
-
-def _remembered(
-    scope: Scope, operation: Operation, key: str, query: Query, known: dict[str, Groups] | None
-) -> Sequence[str]:
+        return search()
     what = (operation.id, key, scope.viewer, query.order, query.filters, query.default_filters)
-    return scope.store.remembered(what, Search(scope, operation, key, query, known))
+    return scope.store.remembered(what, search)
 
 
 def prepare(scope: Scope, operation: Operation, key: str) -> None:
-    """Search a list beforehand in each order of its contract, so that the first page takes no longer than others."""
+    """Make the columns of a large list beforehand, so that the first page of a query takes no longer than others."""
     order = operation.query.get("order")
-    known: dict[str, Groups] = {}
     for value in order.values if order is not None else ():
-        _remembered(scope, operation, key, Query(order=value), known)
-    _remembered(scope, operation, key, Query(), known)
+        Search(scope, operation, key, Query(order=value))()
+    for name, parameter in operation.query.items():
+        if name not in SHAPING:
+            Search(scope, operation, key, Query(filters=((name, SAMPLES[parameter.kind]),)))()
+
+
+SAMPLES: Mapping[str, str] = {
+    "boolean": "true",
+    "integer": "0",
+    "number": "0",
+    "date": "2026-01-01",
+    "datetime": "2026-01-01T00:00:00Z",
+    "string": "2026-01-01:2026-01-01",
+    "any": "0",
+}
+"""Kind of a parameter → a value that it takes; of a string, one that a range of dates takes as well."""
 
 
 @attrs.frozen(eq=False)
@@ -194,27 +210,20 @@ class Search:
     operation: Operation
     key: str
     query: Query
-    known: dict[str, Groups] | None = None
-    """Order without direction → the ids by rank, shared by searches that differ in nothing but the order."""
 
     def __call__(self) -> Sequence[str]:
         """The ids of the matching records."""
         return self.listing(self.scope.store, Reads()).ids
 
-    def listing(self, store: Any, reads: Reads) -> Listing:
+    def listing(self, store: Any, reads: Reads) -> Listing | ColumnListing:
         """Run the search as a listing: `store` is read, and `reads` records what was read."""
         scope = attrs.evolve(self.scope, store=store)
-        return _listing(scope, self.operation, self.key, self.query, reads, self.known)
+        return _listing(scope, self.operation, self.key, self.query, reads)
 
 
 def _listing(
-    scope: Scope,
-    operation: Operation,
-    key: str,
-    query: Query,
-    reads: Reads,
-    known: dict[str, Groups] | None = None,
-) -> Listing:
+    scope: Scope, operation: Operation, key: str, query: Query, reads: Reads
+) -> Listing | ColumnListing:
     values = dict(query.filters)
     matches = selection.matches(
         scope, operation, key, values, query.only, default_filters=query.default_filters
@@ -222,19 +231,26 @@ def _listing(
     deleted = selection.includes_deleted(values)
     if deleted:
         reads.whole.add(key)
-    rank, descending = _rank_of(scope, operation, key, query)
-    ranked = selection.select(scope.store.plain, key, matches, rank or (lambda record: None), deleted=deleted)
-    name = (query.order or "").partition(":")[0]
-    groups = known.get(name) if known is not None else None
-    if groups is None:
-        groups = grouped(ranked)
-    if known is not None:
-        known.clear()  # the other direction follows at once
-        known[name] = groups
-    ids = in_order(groups, descending)
+    sorting, descending = _sorting_of(scope, operation, key, query)
+    store = scope.store.plain
 
     def belongs(record: Mapping[str, Any]) -> bool:
         return all(match.allows(record) for match in matches)
+
+    columns = None if deleted or query.only is not None else store.columns(key)
+    if columns is not None and (
+        sorting is None or (sorting.field is not None and columns.numbers(sorting.field) is not None)
+    ):
+        bits = selection.positions(store, key, columns, matches)
+        order = None if sorting is None else sorting.field
+        return ColumnListing(key, columns, bits, order, descending, reads, belongs, store.records(key))
+    rank = None if sorting is None else sorting.rank
+    if columns is not None:
+        ranked = selection.by_columns(store, key, columns, matches, rank or _unranked)
+    else:
+        few = deleted or query.only is not None
+        ranked = selection.select(store, key, matches, rank or _unranked, deleted=deleted, indexed=not few)
+    ids = in_order(grouped(ranked), descending)
 
     def rank_of(record: Mapping[str, Any]) -> Rank:
         value = None if rank is None else rank(record)
@@ -243,9 +259,20 @@ def _listing(
     return Listing(key, ids, reads, belongs, rank_of)
 
 
-def _rank_of(
-    scope: Scope, operation: Operation, key: str, query: Query
-) -> tuple[Callable[[Record], Any] | None, bool]:
+def _unranked(record: Record) -> None:
+    """The rank of all records in an order by id."""
+
+
+@attrs.frozen
+class _Sorting:
+    """The sort key of an order."""
+
+    rank: Callable[[Record], Any]
+    field: str | None = None
+    """The field of which the key is the value, if so."""
+
+
+def _sorting_of(scope: Scope, operation: Operation, key: str, query: Query) -> tuple[_Sorting | None, bool]:
     """The sort key (None: by id), and whether to sort in descending order."""
     order, declared = query.order, operation.query.get("order")
     searched = dict(query.filters).get("search")
@@ -253,20 +280,20 @@ def _rank_of(
         if searched is None:
             return None, False
         terms = words(searched)
-        return (lambda record: score(terms, record)), True
+        return _Sorting(lambda record: score(terms, record)), True
     if order is not None and declared is not None and declared.values and order not in declared.values:
         custom = re.fullmatch(r"custom_field:\d+:(asc|desc)", order) is not None
         if not custom or not any(value.startswith("custom_field:") for value in declared.values):
             raise bad_request(f"`order` does not take {order!r}; it takes {', '.join(declared.values)}.")
     if order is None:
         default = None if declared is None or declared.default is None else str(declared.default)
-        rank = None if default is None else _sorting(scope, key, default)
-        return rank, default is not None and default.lower().endswith(":desc")
-    rank = _sorting(scope, key, order)
-    if rank is None:
+        sorting = None if default is None else _sorting(scope, key, default)
+        return sorting, sorting is not None and default is not None and default.lower().endswith(":desc")
+    sorting = _sorting(scope, key, order)
+    if sorting is None:
         scope.lacks(f"the order {order!r} of {operation.id}")
         return None, False
-    return rank, order.lower().endswith(":desc")
+    return sorting, order.lower().endswith(":desc")
 
 
 _ORDERS: Mapping[str, tuple[str, ...]] = {
@@ -292,34 +319,42 @@ _ORDERS_ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
 _PRIORITIES = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 
 
-def _sorting(scope: Scope, key: str, order: str) -> Callable[[Record], Any] | None:
+def _sorting(scope: Scope, key: str, order: str) -> _Sorting | None:
     """The sort key for an order such as `due_date:asc`, nulls first; None if the order is not emulated."""
     name = order.partition(":")[0].lower()
     declared = registry.resource(key).orders.get(name)
     if declared is not None:
-        return lambda record: _rank(declared(scope, record))
+        return _Sorting(lambda record: _rank(declared(scope, record)))
     if name == "custom_field":
         values = _custom_values(scope, key, order.split(":")[1])
-        return lambda record: _rank(values.get(record["id"]))
+        return _Sorting(lambda record: _rank(values.get(record["id"])))
     kinds = schema.model(key).kinds
     for field in (*_ORDERS.get(name, ()), name, f"{name}_in_cents", f"{name}_date", f"{name}_at"):
         if field == "priority":
-            return lambda record: _PRIORITIES.get(str(record.get("priority")), -1)
+            return _Sorting(lambda record: _PRIORITIES.get(str(record.get("priority")), -1))
         if field == "id":
-            return lambda record: _number(record["id"])
+            return _Sorting(lambda record: _number(record["id"]))
         if (
             field in schema.TIMES
             or (field == "status" and field in kinds)
             or kinds.get(field) in schema.SCALARS
         ):
             if name == "parent_and_position":
-                return lambda record: (_number(record.get("parent_id")), _number(record.get("position")))
-            return lambda record: _rank(record.get(field))
+                return _Sorting(
+                    lambda record: (_number(record.get("parent_id")), _number(record.get("position")))
+                )
+            return _by_field(field)
     if name in _ORDERS_ELSEWHERE:
         link, target, field = _ORDERS_ELSEWHERE[name]
         if link in kinds:
-            return lambda record: _rank((scope.store.get(target, record.get(link)) or {}).get(field))
+            return _Sorting(
+                lambda record: _rank((scope.store.get(target, record.get(link)) or {}).get(field))
+            )
     return None
+
+
+def _by_field(field: str) -> _Sorting:
+    return _Sorting(lambda record: _rank(record.get(field)), field)
 
 
 def _custom_values(scope: Scope, key: str, field: str) -> dict[str, Any]:

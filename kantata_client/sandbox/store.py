@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
@@ -15,7 +15,8 @@ import msgspec
 from kantata_client._lazy import resolvable
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
-from kantata_client.sandbox.listings import Listing, Reads, Search, WatchedStore
+from kantata_client.sandbox.columns import Columns, UnfitError
+from kantata_client.sandbox.listings import ColumnListing, Listing, Reads, Search, WatchedStore
 from kantata_client.sandbox.packed import PackedRecords, evaluate
 from kantata_client.sandbox.records import Record
 
@@ -42,6 +43,9 @@ MOST_LISTINGS, MOST_LISTED = 64, 12_000_000
 """Maximum number of listings, and of ids in all of them together."""
 
 
+LARGE = 5_000
+"""Number of records from which a collection has columns."""
+
 MOST_ENCODED, MOST_VERSIONS = 50_000, 4
 """Maximum number of records per envelope key whose JSON is cached, and of versions of each."""
 
@@ -49,10 +53,11 @@ MOST_ENCODED, MOST_VERSIONS = 50_000, 4
 class _Collection:
     """The records under one envelope key."""
 
-    __slots__ = ("encoded", "indexes", "records")
+    __slots__ = ("columns", "encoded", "indexes", "records")
 
     def __init__(self) -> None:
         self.records: MutableMapping[str, Record] = {}
+        self.columns: Columns | None = None
         self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
         self.encoded: dict[str, dict[tuple[str, ...], msgspec.Raw]] = {}
 
@@ -69,10 +74,14 @@ class _Collection:
                 index.setdefault(value, {}).setdefault(identity)
         self.records[identity] = record
         self.encoded.pop(identity, None)
+        if self.columns is not None:
+            self.columns.note(identity, old)
 
     def remove(self, identity: str) -> None:
         record = self.records.pop(identity)
         self.encoded.pop(identity, None)
+        if self.columns is not None:
+            self.columns.note(identity, record)
         for field, index in self.indexes.items():
             for value in _values(record, field):
                 index.get(value, {}).pop(identity, None)
@@ -123,7 +132,7 @@ class Store:
         self.files = Files(clock)
         """The files on the CDN."""
         self._ids = itertools.count(FIRST_NEW_ID)
-        self._listings: OrderedDict[object, Listing] = OrderedDict()
+        self._listings: OrderedDict[object, Listing | ColumnListing] = OrderedDict()
         self._journal: list[tuple[str, str, Record | None]] | None = None
         self._aside: dict[str, dict[str, Record]] = {}
         self._database: Database | None = None
@@ -441,18 +450,33 @@ class Store:
         """
         with self.lock:
             listing = self._listings.get(query)
-            if listing is None:
+            if listing is None or not listing.usable:
                 reads = Reads()
                 watched = WatchedStore(self, reads, _indexed)
                 listing = self._listings[query] = search.listing(watched, reads)
                 while len(self._listings) > 1 and (
                     len(self._listings) > MOST_LISTINGS
-                    or sum(len(each.ids) for each in self._listings.values()) > MOST_LISTED
+                    or sum(each.weight for each in self._listings.values()) > MOST_LISTED
                 ):
                     self._listings.popitem(last=False)
             else:
                 self._listings.move_to_end(query)
             return listing.ids
+
+    def records(self, key: str) -> Mapping[str, Record]:
+        """The records under an envelope key by id; they change with each write."""
+        return self._collection(key).records
+
+    def columns(self, key: str) -> Columns | None:
+        """The columns of the records under an envelope key; None if the records are few, or their ids are no numbers."""
+        collection = self._collection(key)
+        if collection.columns is None or collection.columns.lost:
+            collection.columns = None
+            if len(collection.records) >= LARGE:
+                kinds = {**dict.fromkeys(schema.TIMES, "datetime"), **schema.model(key).kinds}
+                with suppress(UnfitError):
+                    collection.columns = Columns(collection.records, kinds)
+        return collection.columns
 
     @property
     def plain(self) -> Store:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client.sandbox.filters.conditions import Without
 from kantata_client.sandbox.filters.makers import flag, moment, no_filter, not_own_id, own_id, text
 from kantata_client.sandbox.filters.match import Match
 from kantata_client.sandbox.filters.search import MATCHED, search, starting_with
 from kantata_client.sandbox.refusals import bad_request
-from kantata_client.sandbox.relations import subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kantata_client.sandbox.filters.match import Rule
-    from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
 EXTERNAL = ("external_reference_", "has_external_references", "without_external_reference_")
@@ -39,7 +38,7 @@ COMMON: Mapping[str, Rule] = {
 """Parameter → its rule, unless the resource declares another one."""
 
 
-def external(scope: Scope, key: str, values: Mapping[str, str]) -> Match:
+def external(scope: Scope, key: str, values: Mapping[str, str]) -> list[Match]:
     """The filters by external reference; a single reference must satisfy all of them."""
     store = scope.store
     conditions = {
@@ -68,13 +67,17 @@ def external(scope: Scope, key: str, values: Mapping[str, str]) -> Match:
             if reference["subject_ref"]["key"] == key
             and all(str(reference.get(field)) == value for field, value in conditions.items())
         )
+    found = Match(ids)
     provider = values.get("without_external_reference_service_name")
     has = values.get("has_external_references")
-
-    def keep(record: Record) -> bool:
-        found = store.where("external_references", "subject_ref", subject(key, record["id"]))
-        if has is not None and bool(found) != flag(has):
-            return False
-        return all(reference["service_name"] != provider for reference in found)
-
-    return Match(ids, keep if provider is not None or has is not None else None)
+    if provider is None and has is None:
+        return [found]
+    referring = [row for row in store.all("external_references") if row["subject_ref"]["key"] == key]
+    matches = [found]
+    if has is not None:
+        referred = frozenset(row["subject_ref"]["id"] for row in referring)
+        matches.append(Match(referred) if flag(has) else Match(condition=Without(referred)))
+    if provider is not None:
+        referred = frozenset(row["subject_ref"]["id"] for row in referring if row["service_name"] == provider)
+        matches.append(Match(condition=Without(referred)))
+    return matches

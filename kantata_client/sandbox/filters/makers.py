@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from kantata_client.sandbox.columns import second
+from kantata_client.sandbox.filters.conditions import AnyOf, InRange, OneOf, Without
 from kantata_client.sandbox.filters.match import Match
-from kantata_client.sandbox.records import Record, listed
 from kantata_client.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kantata_client.sandbox.filters.match import DefaultFilter, Rule
+    from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False}
@@ -67,6 +70,11 @@ def when_true(keep: Callable[[Scope, Record], bool]) -> Rule:
     return lambda scope, value: where(lambda record: keep(scope, record)) if flag(value) else EVERYTHING
 
 
+def if_true(rule: Rule) -> Rule:
+    """If true, the records that pass a rule; if false, no filter."""
+    return lambda scope, value: rule(scope, value) if flag(value) else EVERYTHING
+
+
 def either(keep: Callable[[Scope, Record], bool]) -> Rule:
     """If true, the records that pass; if false, the others."""
 
@@ -82,6 +90,11 @@ def always(keep: Callable[[Scope, Record], bool]) -> Rule:
     return lambda scope, value: where(lambda record: keep(scope, record))
 
 
+def any_of(*tests: Callable[[Scope, Record], bool]) -> Rule:
+    """The records that pass one of several tests, whatever the value."""
+    return lambda scope, value: Match(condition=AnyOf(tuple(partial(test, scope) for test in tests)))
+
+
 def no_filter(scope: Scope, value: str) -> Match:
     """A parameter that only lifts a default filter, or concerns what a single account does not have."""
     return EVERYTHING
@@ -94,19 +107,16 @@ def one_of(field: str) -> Rule:
     """The records whose field is one of the values, or whose list has one of them."""
 
     def rule(scope: Scope, value: str) -> Match:
-        expected = csv(value) | {value}
-        return where(lambda record: any(str(item) in expected for item in listed(record.get(field))))
+        return Match(condition=OneOf(field, csv(value) | {value}))
 
     return rule
 
 
-def indexed(key: str, field: str) -> Rule:
+def indexed(field: str) -> Rule:
     """`one_of` for references, using an index."""
 
     def rule(scope: Scope, value: str) -> Match:
-        words = csv(value)
-        ids = frozenset(identity for word in words for identity in scope.store.index(key, field, word))
-        return Match(ids, None, lambda record: any(str(item) in words for item in listed(record.get(field))))
+        return Match(condition=OneOf(field, csv(value), indexed=True))
 
     return rule
 
@@ -118,8 +128,7 @@ def own_id(scope: Scope, value: str) -> Match:
 
 def not_own_id(scope: Scope, value: str) -> Match:
     """The records with none of the ids."""
-    unwanted = csv(value)
-    return where(lambda record: record["id"] not in unwanted)
+    return Match(condition=Without(csv(value)))
 
 
 def text(*fields: str) -> Rule:
@@ -153,7 +162,9 @@ def between(field: str) -> Rule:
 
     def rule(scope: Scope, value: str) -> Match:
         first, last = date_range(value)
-        return where(lambda record: first <= (record.get(field) or "")[:10] <= (last or "9"))
+        return _days(
+            field, first, last, lambda record: first <= (record.get(field) or "")[:10] <= (last or "9")
+        )
 
     return rule
 
@@ -163,7 +174,7 @@ def on_or_after(field: str) -> Rule:
 
     def rule(scope: Scope, value: str) -> Match:
         expected = day(value)
-        return where(lambda record: (record.get(field) or "")[:10] >= expected)
+        return _days(field, expected, "", lambda record: (record.get(field) or "")[:10] >= expected)
 
     return rule
 
@@ -173,7 +184,9 @@ def on_or_before(field: str) -> Rule:
 
     def rule(scope: Scope, value: str) -> Match:
         expected = day(value)
-        return where(lambda record: "" < (record.get(field) or "")[:10] <= expected)
+        return _days(
+            field, _FIRST_DATE, expected, lambda record: "" < (record.get(field) or "")[:10] <= expected
+        )
 
     return rule
 
@@ -183,9 +196,18 @@ def same_day(field: str) -> Rule:
 
     def rule(scope: Scope, value: str) -> Match:
         expected = day(value)
-        return where(lambda record: (record.get(field) or "")[:10] == expected)
+        return _days(field, expected, expected, lambda record: (record.get(field) or "")[:10] == expected)
 
     return rule
+
+
+_FIRST_DATE = date.min.isoformat()
+
+
+def _days(field: str, first: str, last: str, test: Callable[[Record], bool]) -> Match:
+    """The records with a date in a range; an open start includes those without a date."""
+    numbers = [date.fromisoformat(end).toordinal() if end else None for end in (first, last)]
+    return Match(condition=InRange(field, "day", numbers[0], numbers[1], test))
 
 
 def moment(field: str, *, after: bool) -> Rule:
@@ -193,18 +215,28 @@ def moment(field: str, *, after: bool) -> Rule:
 
     def rule(scope: Scope, value: str) -> Match:
         parsed = datetime.fromisoformat(value)
-        parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        parsed = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
         # Stored times are UTC with seconds; a fraction matters for the comparison of strings.
         fraction = ".%f" if parsed.microsecond else ""
-        expected = parsed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
+        expected = parsed.strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
 
         def seconds(record: Record) -> str:
             found: str = record.get(field) or ""
             return found.removesuffix("Z") + ".000000Z" if found and fraction else found
 
+        number = second(parsed)
         if after:
-            return where(lambda record: seconds(record) > expected)
-        return where(lambda record: "" < seconds(record) < expected)
+            test: Callable[[Record], bool] = lambda record: seconds(record) > expected  # noqa: E731
+            return Match(condition=InRange(field, "second", number + 1, None, test))
+        return Match(
+            condition=InRange(
+                field,
+                "second",
+                1,
+                number if fraction else number - 1,
+                lambda record: "" < seconds(record) < expected,
+            )
+        )
 
     return rule
 

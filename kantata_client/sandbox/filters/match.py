@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from kantata_client.sandbox.filters.conditions import Condition
 from kantata_client.sandbox.records import Record
 
 if TYPE_CHECKING:
@@ -15,18 +16,19 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Match:
-    """The records that pass a filter: their ids (None: any), and a test of the record."""
+    """The records that pass a filter: their ids (None: any), a test of the record, and a condition on its fields."""
 
     ids: frozenset[str] | None = None
     keep: Callable[[Record], bool] | None = None
-    holds: Callable[[Record], bool] | None = None
-    """The condition behind `ids` as a test, for records written after the ids were looked up."""
+    condition: Condition | None = None
 
     def allows(self, record: Record) -> bool:
         """Whether a record passes."""
-        if self.holds is not None:
-            return self.holds(record) and (self.keep is None or self.keep(record))
-        return (self.ids is None or record["id"] in self.ids) and (self.keep is None or self.keep(record))
+        return (
+            (self.ids is None or record["id"] in self.ids)
+            and (self.keep is None or self.keep(record))
+            and (self.condition is None or self.condition.holds(record))
+        )
 
 
 Rule: TypeAlias = "Callable[[Scope, str], Match]"

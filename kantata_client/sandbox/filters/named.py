@@ -63,5 +63,5 @@ def _equal(key: str, field: str, kind: str) -> Rule | None:
     if field in registry.resource(key).derived or kind not in schema.SCALARS:
         return None
     if field.endswith(("_id", "_ids")):
-        return indexed(key, field)
+        return indexed(field)
     return one_of(field)

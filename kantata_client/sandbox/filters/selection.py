@@ -6,7 +6,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import registry
+from kantata_client.sandbox.columns import unpacked
 from kantata_client.sandbox.filters.common import EXTERNAL, external
+from kantata_client.sandbox.filters.conditions import decided
 from kantata_client.sandbox.filters.makers import BOOLEANS, EVERYTHING, among
 from kantata_client.sandbox.filters.named import rule_of
 from kantata_client.sandbox.refusals import Refusal, bad_request
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kantata_client._contract import Operation
+    from kantata_client.sandbox.columns import Bits, Columns
     from kantata_client.sandbox.filters.match import Match
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -36,7 +39,7 @@ def matches(
     """
     if "search" in values and only is not None:
         raise bad_request("`search` can't be combined with `only`.")
-    found = [external(scope, key, values)]
+    found = external(scope, key, values)
     for name, value in values.items():
         if not name.startswith(EXTERNAL):
             found.append(_match(scope, operation, key, name, value))
@@ -47,7 +50,13 @@ def matches(
 
 
 def select(
-    store: Store, key: str, matches: Sequence[Match], rank: Callable[[Record], Any], *, deleted: bool
+    store: Store,
+    key: str,
+    matches: Sequence[Match],
+    rank: Callable[[Record], Any],
+    *,
+    deleted: bool,
+    indexed: bool,
 ) -> Iterator[tuple[Any, str]]:
     """The ranks and ids of the records that pass all matches, in any order.
 
@@ -56,10 +65,22 @@ def select(
         key: Their envelope key.
         matches: The results of the filters.
         rank: Returns the rank of a record.
-        deleted: Whether to include deleted records that were kept.
+        deleted: Whether to include deleted records that were kept, which no index has.
+        indexed: Whether to use indexes.
     """
-    allowed = [match.ids for match in matches if match.ids is not None]
-    tests = [match.keep for match in matches if match.keep is not None]
+    allowed: list[frozenset[str]] = []
+    tests: list[Callable[[Record], bool]] = []
+    for match in matches:
+        if match.ids is not None:
+            allowed.append(match.ids)
+        if match.keep is not None:
+            tests.append(match.keep)
+        if match.condition is not None:
+            listed = match.condition.ids(store, key) if indexed else None
+            if listed is None:
+                tests.append(match.condition.holds)
+            else:
+                allowed.append(listed)
 
     def passes(record: Record) -> bool:
         return all(test(record) for test in tests)
@@ -76,6 +97,49 @@ def select(
         ((record["id"], rank(record)) for record in aside),
     )
     return ((value, identity) for identity, value in found)
+
+
+def by_columns(
+    store: Store, key: str, columns: Columns, matches: Sequence[Match], rank: Callable[[Record], Any]
+) -> Iterator[tuple[Any, str]]:
+    """`select` with columns."""
+    ids = columns.identities(unpacked(positions(store, key, columns, matches)))
+    return ((value, identity) for identity, value in store.evaluate(key, rank, None, ids))
+
+
+def positions(store: Store, key: str, columns: Columns, matches: Sequence[Match]) -> Bits:
+    """The positions of the records that pass all matches.
+
+    Args:
+        store: The records.
+        key: Their envelope key.
+        columns: Their columns.
+        matches: The results of the filters. What the columns don't tell is tested last, on the records that are left.
+    """
+    bits = columns.alive
+    parts: list[tuple[Callable[[Record], bool], Bits | None]] = []
+    for match in matches:
+        if match.ids is not None:
+            bits &= columns.positions(match.ids)
+        if match.keep is not None:
+            parts.append((match.keep, decided(columns, match.keep)))
+        if match.condition is not None:
+            parts.append((match.condition.holds, match.condition.bits(columns)))
+    tests: list[Callable[[Record], bool]] = []
+    for test, found in parts:
+        if found is None:
+            tests.append(test)
+        else:
+            bits &= found
+    if tests and bits:
+        passing = store.evaluate(
+            key,
+            lambda record: True,
+            lambda record: all(test(record) for test in tests),
+            columns.identities(unpacked(bits)),
+        )
+        bits = columns.positions(identity for identity, _ in passing)
+    return bits
 
 
 def includes_deleted(values: Mapping[str, str]) -> bool:

@@ -106,15 +106,49 @@ def on_an_invoice(scope: Scope, record: Record) -> str | None:
     return "it is on an invoice" if invoiced(scope, record) else None
 
 
+def _marked_approved(scope: Scope, record: Record) -> bool:
+    return bool(record.get("approved"))
+
+
+def _in_approved_submission(key: str) -> Callable[[Scope, Record], bool]:
+    """Whether a record is in an approved submission (with this envelope key)."""
+
+    def test(scope: Scope, record: Record) -> bool:
+        submission = scope.store.get(key, record.get("active_submission_id")) or {}
+        return submission.get("status") == "approved"
+
+    return test
+
+
+def _needs_no_approval(field: str) -> Callable[[Scope, Record], bool]:
+    """Whether a record's workspace does not require approvals (in this field)."""
+
+    def test(scope: Scope, record: Record) -> bool:
+        workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
+        return not workspace.get(field)
+
+    return test
+
+
+APPROVED_TIME = (
+    _marked_approved,
+    _in_approved_submission("timesheet_submissions"),
+    _needs_no_approval("require_time_approvals"),
+)
+"""The tests of which an approved time entry passes one."""
+
+APPROVED_EXPENSE = (
+    _marked_approved,
+    _in_approved_submission("expense_report_submissions"),
+    _needs_no_approval("require_expense_approvals"),
+)
+"""The tests of which an approved expense passes one."""
+
+
 def approved(scope: Scope, record: Record) -> bool:
     """Whether a time entry or an expense is approved, or needs no approval."""
-    expense = "amount_in_cents" in record
-    submissions = "expense_report_submissions" if expense else "timesheet_submissions"
-    submission = scope.store.get(submissions, record.get("active_submission_id")) or {}
-    if record.get("approved") or submission.get("status") == "approved":
-        return True
-    workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
-    return not workspace.get("require_expense_approvals" if expense else "require_time_approvals")
+    tests = APPROVED_EXPENSE if "amount_in_cents" in record else APPROVED_TIME
+    return any(test(scope, record) for test in tests)
 
 
 def line_total(scope: Scope, invoice: Record) -> int:

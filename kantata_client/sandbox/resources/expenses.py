@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox.filters.makers import (
     always,
+    any_of,
     between,
     denied,
     either,
+    if_true,
     no_filter,
     one_of,
     unless,
@@ -16,8 +18,8 @@ from kantata_client.sandbox.filters.makers import (
 )
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.resources._shared import (
+    APPROVED_EXPENSE,
     OF_LIVE_WORKSPACE,
-    approved,
     currency_of_workspace,
     defaults,
     invoiced,
@@ -45,7 +47,7 @@ declare(
     Resource(
         key="expenses",
         filters={
-            "approved": when_true(approved),
+            "approved": if_true(any_of(*APPROVED_EXPENSE)),
             "created_by": one_of("user_id"),
             "date_expensed_between": between("date"),
             "from_archived_workspaces": no_filter,

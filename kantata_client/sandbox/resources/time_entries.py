@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.sandbox.filters.makers import always, either, no_filter, one_of
+from kantata_client.sandbox.filters.makers import always, any_of, either, no_filter, one_of
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.resources._shared import (
+    APPROVED_TIME,
     OF_LIVE_WORKSPACE,
     approved,
     currency_of_workspace,
@@ -88,7 +89,7 @@ declare(
     Resource(
         key="time_entries",
         filters={
-            "approved": always(approved),
+            "approved": any_of(*APPROVED_TIME),
             "created_by": one_of("user_id"),
             "from_archived_workspaces": no_filter,
             "in_active_invoice_id": one_of("invoice_id"),
