@@ -186,7 +186,7 @@ def schema_of(schema: Any, *, top: bool = False) -> Any:
             found["enum"] = [value]
         elif key == "format" and value not in _FORMATS:
             continue
-        elif key not in _DROPPED:
+        elif key not in _DROPPED and not key.startswith("x-"):
             found[key] = value
     _one_type(found)
     return found if top else _collapsed(found)

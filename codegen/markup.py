@@ -26,6 +26,7 @@ _TYPOGRAPHY = str.maketrans(
     }
 )
 _CODE = re.compile(r"(`+)(?=[^`])(.+?)(?<=[^`])\1(?!`)")
+_QUOTED_CODE = re.compile(r"([\"'])(`[^`\n]+`)\1")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*\n?", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([\\*_{}\[\]()#+\-.!|<>~])")
 _LINK = re.compile(r"!?\[([^\[\]]+)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
@@ -72,7 +73,8 @@ def plain(text: str) -> str:
     if "|" in text:
         text = _without_tables(text)
     text = _BULLET.sub(r"\1- ", text)
-    return re.sub(r"[ \t]+\n", "\n", restore(text)).strip()
+    text = _QUOTED_CODE.sub(r"\2", restore(text))
+    return re.sub(r"[ \t]+\n", "\n", text).strip()
 
 
 def _without_html(text: str) -> str:

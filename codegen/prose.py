@@ -30,19 +30,22 @@ def _family(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 _DONE = r"(?:given|supplied|specified|provided|passed|sent|listed|requested|used|allowed|accepted|combined)"
 _MANY = r"(?:one or more|one or several|multiple|several|any number of|many)"
-_COMMAS = r"(?:csvs?|comma[-\s]*(?:separated|delimited))"
-_SPLIT = r"(?:separat|delimit|split|join)\w*"
+_COMMAS = r"(?:csvs?|comm?a(?: \([`\"']?,[`\"']?\))?[-\s]*(?:sep[ae]rated|delimited))"
+_SPLIT = r"(?:sep[ae]rat|delimit|divid|split|join|combin|concatenat)\w*"
 
 LISTS = _family(
     rf"\b{_COMMAS}\b",
     rf"\b{_SPLIT} (?:by|with|using) (?:a |an? `?,`? ?)?(?:commas?\b|[`\"']?,[`\"']?(?=\W|$))",
-    r"\bseparate (?:them|(?:[\w-]+ ){1,6})(?:by|with|using) (?:a )?commas?\b",
+    rf"\b{_SPLIT} (?:them|(?:[\w-]+ ){{1,6}})(?:by|with|using) (?:a )?commas?\b",
     r"\bcommas? (?:between|to (?:separate|delimit))\b",
     r"\b(?:give|supply|specify|provide|pass|enter|send|name|list|accepts?|supports?|takes?|allows?|"
     rf"filter(?:s|ed)? (?:by|for|on)) {_MANY}\b",
     rf"\b{_MANY} (?:[\w-]+ ){{0,4}}(?:can|may|could) be {_DONE}\b",
     rf"\bmore than one (?:[\w-]+ ){{0,2}}(?:can|may|could) be {_DONE}\b",
     rf"\b{_MANY} values?\b",
+    rf"\b(?:multiple|several) (?:are |is )?{_DONE}\b",
+    rf"\bbe (?:passed|given|supplied|sent) {_MANY}\b",
+    r"\b(?:takes?|accepts?|filters? (?:by|for|on)) a list of\b",
     rf"\brequest {_MANY}\b",
     r"\blist of (?:[\w-]+ ){0,4}ids\b",
 )
@@ -57,20 +60,32 @@ NOT_LISTS = _family(
 )
 """The same words with another meaning: a file, a fixed number of values, a list of lists."""
 
+_MORE = r"(?:more|longer|larger|greater)"
 _MOST = (
-    r"(?:up to(?: an? max(?:imum)?(?: of)?)?|at most|max(?:imum)?(?: of|:| is)?|no more than|not more than|(?:as )?many as|"
-    r"fewer than or equal to|less than or equal to|limit(?:ed)?(?: to| of| is|:)|restricted to|capped at|"
-    r"(?:can ?not|can't|may not|must not|should not|do not|don't|not) exceed(?:ing)?|only the first)"
+    r"(?:up to(?: an? max(?:imum)?(?: of)?)?|at most|max(?:imum|imal|\.)?(?: of|:| is)?|(?:no|not) (?:be )?(?:more|longer|"
+    r"larger) than|"
+    r"(?:as )?many as|fewer than or equal to|less than or equal to|limit(?:ed|s)?(?: to| of| is|:)?|restricted to|capped at|"
+    rf"(?:can ?not|can't|not) (?:contain|be|have|hold|include|list|name|take) {_MORE} than|"
+    r"(?:can ?not|can't|may not|must not|should not|do not|don't|not)(?: to)? exceed(?:ing)?|only the first)"
 )
 _NUMBER = r"(\d{1,3}(?:,\d{3})+|\d+)"
 _LARGEST_OF = (
-    r"\bmax(?:imum)?(?: allowed| permitted)? ?(?:number|count|amount|length|size|quantity|limit|batch size)?"
-    r"(?: of (?:[\w-]+ ){1,8}?| allowed| permitted| per request)* ?(?:is|are|:|=|of) ?"
+    r"\bmax(?:imum|\.)?(?: allowed| permitted)? ?(?:number|count|amount|length|size|quantity|limit|batch size|items|ids|"
+    r"values|entries)?"
+    r"(?: of [\w-]+(?: [\w-]+){0,7}?| allowed| permitted| per request)* ?(?:is|are|:|=|of) ?"
+)
+_REFUSED = (
+    r"(?:refused|rejected|denied|ignored|fail\w*|errors?|invalid|(?:not|n't) (?:be )?(?:allowed|supported|accepted|"
+    r"permitted|possible))"
 )
 MAXIMA = _family(
     rf"\b{_MOST} {_NUMBER}\b",
     rf"{_LARGEST_OF}{_NUMBER}\b",
-    rf"\b{_NUMBER} (?:[\w-]+ )?(?:at most|or fewer|or less|max(?:imum)?)\b",
+    rf"\b{_NUMBER} (?:[\w-]+ ){{0,2}}?(?:at most|or fewer|or less|max(?:imum)?)\b",
+    rf"\b{_NUMBER} (?:[\w-]+ ){{0,3}}?(?:is|are) (?:the (?:maximum|max|limit|most)\b|(?:allowed|accepted|permitted) "
+    rf"at most)",
+    rf"\bonly {_NUMBER} (?:[\w-]+ ){{0,3}}(?:is|are|may be|can be) {_DONE}",
+    rf"\bmore than {_NUMBER}\b(?=[^.]*\b{_REFUSED}\b)",
     rf"\blimit (?:of|is|:) ?{_NUMBER}\b",
 )
 """The most values that a list takes."""
@@ -81,7 +96,8 @@ _OF_SOMETHING_ELSE = re.compile(
 _NOT_OBJECTS = re.compile(rf"{_OF_SOMETHING_ELSE.pattern}|requests?|calls?|times", re.IGNORECASE)
 
 _NOUNS = (
-    r"(?:values?|options?|choices?|types?|status(?:es)?|formats?|(?:sort )?orders?|entries|inputs?|arguments?|keys?|"
+    r"(?:value\(s\)|values?|options?|choices?|types?|status(?:es)?|formats?|(?:sort )?orders?|entries|inputs?|arguments?|"
+    r"keys?|"
     r"filters?|settings?|fields|sorts|strings?|literals?|states?|names?)"
 )
 _PLURALS = r"(?:values|options|choices|types|statuses|formats|strings|orders)"
@@ -89,23 +105,37 @@ _FIT = r"(?:valid|allowed|possible|accepted|acceptable|supported|permitted|avail
 _OPEN = r"(?=[`\"'(\[{])"
 VALUES = _family(
     rf"\b{_FIT} {_NOUNS}(?: \([^()]*\))?(?: (?:for|of) (?:(?:this|the) )?(?:`?\w+`?)(?: \w+)?)?(?: \([^()]*\))?"
-    r"(?: (?:are|is|include|includes|can be))?(?: any)?(?: one of)?(?: the following)?\s*[:=]?\s*",
+    r"(?: (?:are|is|include|includes|can be))?(?: any)?(?: one of)?(?: the following)?\s*(?:[:=]|[\u2013\u2014-](?= ))?\s*",
     r"\b(?:can|may|must|should|could|has to|have to|needs to|will) (?:only )?be (?:set to )?(?:one|any|either)(?: of)?"
     rf"(?: the following| these)?(?: {_PLURALS})?\s*:?\s*",
     rf"\b(?:the )?following {_NOUNS} (?:are|is|can be) (?:{_FIT}|used)\s*:?\s*",
     rf"\b(?:the )?following are (?:the )?(?:{_FIT} )?{_NOUNS}\s*:?\s*",
-    rf"\b(?:one|any) of(?: the following)?(?: {_PLURALS})?\s*:?\s*",
-    r"\b(?:options|values|choices|enum|one of)\s*(?:are|include)?\s*:\s*",
+    rf"\b(?:one|any) of(?: the| these)?(?: following| {_FIT})?(?: {_PLURALS})?\s*:?\s*",
+    r"\b(?:options|values|choices|enum(?:erated|eration)?|one of)\s*(?:are|include)?\s*:\s*",
+    rf"\b(?:can|may|must|should|could) (?:have|take)(?: one of)? (?:the|these)(?: following| {_FIT})? "
+    rf"{_PLURALS}\s*:?\s*{_OPEN}",
     rf"\b{_FIT}\s*:\s*{_OPEN}",
     rf"\baccepts(?: only)?(?: the (?:values?|following))?\s*:?\s*{_OPEN}",
 )
 """What stands before the values that a text may have."""
 LOOSE_VALUES = _family(
     rf"\b(?:can|may|must|should|could) (?:only )?be (?:set to )?{_OPEN}",
-    rf"\b(?:either|values (?:are|can be)|options are|use|choose(?: from| between| one of)?|select|specify|supports|takes|"
+    rf"\b(?:either|values (?:are|can be|include)|(?:options|choices) are|enumeration of|must (?:equal|match)|use|"
+    rf"choose(?: from| between| one of)?|select|specify|supports|takes|"
     rf"accepts|set (?:(?:this|it) )?to)(?: (?:the )?(?:values?|options?))?\s*{_OPEN}",
 )
 """The same, if several values follow and the sentence ends after them."""
+
+_LISTED = r"(?P<values>`[^`\n]+`(?:\s*(?:[,;|/]|\bor\b|\band\b)\s*(?:(?:or|and) )?`[^`\n]+`)+)"
+VALUES_BEFORE = tuple(
+    re.compile(each, re.IGNORECASE)
+    for each in (
+        rf"(?:\bcurrently,? )?{_LISTED} (?:are|is) (?:the (?:only )?)?{_FIT}(?: {_NOUNS})?(?=\s*(?:[.;,)]|$))",
+        rf"\A\s*{_LISTED}\s*\.?\s*\Z",
+        rf"(?<=\n\n){_LISTED}\s*\.?\s*\Z",
+    )
+)
+"""Values that stand before the phrase, or alone."""
 
 _NAME = r"[`\"']?(\w+)[`\"']?"
 _CODE = r"[`\"'](\w+)[`\"']"
@@ -120,17 +150,34 @@ BOUND = _family(
     r"`?include=(\w+)\b",
     rf"\b(?:when|if) (?:you )?(?:include|including|requesting|request)(?: the)? {_CODE}",
     rf"\b(?:needs|requires) (?:the )?{_CODE} (?:association )?(?:to be )?included\b",
+    rf"{_CODE} (?:association )?(?:being|having been|to be) {_INCLUDED}",
+    rf"\b(?:if|when|unless) the (\w+) association (?:is|was|has been) {_INCLUDED}",
 )
 """A field that the service sends only when an association is included."""
 OPTIONAL = _family(r"\boptional[-_ ]fields?\b")
 """A field that the service sends only when `optional_fields` names it."""
+
+_ASKED = (
+    r"(?:it (?:is|was|has been) )?(?:explicitly |specifically |individually )?(?:requested|asked for)\b(?! by (?:an?|"
+    r"the|your)\b)"
+)
+REQUESTED = _family(
+    rf"\bonly (?:\w+ ){{0,3}}?(?:if|when|once) {_ASKED}",
+    rf"\b(?:returned|sent|included|present|given|shown) only (?:if|when|once) {_ASKED}",
+    r"\bonly (?:\w+ ){0,2}on request\b|\bon request only\b",
+    rf"(?:\bnot|n't|\bnever) (?:be )?(?:included|returned|sent|present|given|shown)(?: \w+){{0,3}}? unless {_ASKED}",
+    rf"\b(?:must|has to|have to|needs to) be {_ASKED}",
+)
+"""The same, if the sentence does not speak of an association."""
 
 _OBJECTS = r"(?:[\w-]+ ){0,6}"
 _TOGETHER = (
     r"(?:at once|at a time|at the same time|together|in bulk|per (?:\w+ )?(?:request|call|batch)|"
     r"(?:in|with|per) (?:one|a|a single|each|every|the same) (?:\w+ )?(?:request|call|go|batch))"
 )
-_WRITTEN = r"(?:creat|updat|upsert|delet|sen[dt]|submitt|add|import|insert|sav|remov)\w*"
+_WRITTEN = r"(?:creat|updat|upsert|delet|sen[dt]|submitt|add|import|insert|sav|remov|suppl|pass|provid|process|post)\w*"
+_NOT_ANSWERS = r"(?!return|retriev|fetch|get|answer|respon|list|show|load|yield)"
+_REQUEST = r"(?:request body|request|call|body|payload|array)"
 BULK = _family(
     rf"\b(?:bulk|batch)(?:es)?(?:[- ][\w-]+){{0,7}} ?[(:,]? ?{_MOST} {_NUMBER}\b",
     rf"\bbulk[- ](?:creat|updat|upsert|delet|edit)\w*(?: (?:or|and) \w+)?(?: of)?:? {_NUMBER}\b",
@@ -144,12 +191,22 @@ BULK = _family(
     rf"\brequests? (?:are|is) limited to {_NUMBER} ",
     rf"\b{_TOGETHER} (?:is|are) {_MOST} {_NUMBER}\b",
     rf"{_LARGEST_OF}{_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\b(?:each|every|a|an|one|the|per)(?: single)?(?: bulk)? {_REQUEST}(?: {_NOT_ANSWERS}\w+){{0,4}}? {_MOST} {_NUMBER}\b",
+    rf"\b{_TOGETHER}[,;:]? \(?{_MOST} {_NUMBER}\b",
+    rf"\blimit (?:per|for) (?:\w+ )?(?:requests?|calls?|batch(?:es)?|bulk \w+|creation)(?: is|:)? {_NUMBER}\b",
+    rf"\barrays? (?:of [\w-]+(?: \w+)? )?\(?{_MOST} {_NUMBER}\b",
+    rf"\b{_MOST} {_NUMBER} {_OBJECTS}(?:in|as|with) an array\b",
+    rf"\b{_MOST} {_NUMBER} {_OBJECTS}(?:under|in|below) (?:the|its) plural\b",
+    rf"\bdelet(?:es?|ing) {_MOST} {_NUMBER} (?:ids|{_OBJECTS})",
+    rf"\bmore than {_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\b{_NUMBER} {_OBJECTS}(?:can|may) be {_WRITTEN} {_TOGETHER}",
     rf"\bmax(?:imum)? (?:number|count) of {_OBJECTS}{_TOGETHER} (?:is|:) ?{_NUMBER}\b",
 )
 """The most objects in one request."""
 _OWN = (
-    r"(?:own|separate(?:ly)?|dedicated|individual(?:ly)?|specific(?:ally)?|strict(?:er)?|lower|custom|additional|special|unique|"
-    r"different|independent(?:ly)?|another|extra|further|distinct|endpoint-specific|tighter)"
+    r"(?:own|separate(?:ly)?|dedicated|individual(?:ly)?|specific(?:ally)?|strict(?:er)?|lower|custom|additional|special|"
+    r"unique|"
+    r"different|differs?|independent(?:ly)?|another|extra|further|distinct|endpoint-specific|tighter)"
 )
 _RATES = r"(?:rate[- ]limit\w*|throttl\w+|limits? (?:on|of|for) the request rate|request limits?)"
 RATE = _family(
@@ -161,6 +218,7 @@ RATE = _family(
     r"\b(?:to|for|on) this (?:endpoint|route|operation|request|call) (?:is|are) (?:also )?rate[- ]limited\b",
     r"\brate[- ]limit(?:s|ing)? (?:also )?appl(?:y|ies) to this\b",
     rf"\brequests?\b[^.]*\b{_OWN} limits?\b",
+    rf"\b{_OWN} limits? (?:on|of|for) (?:requests|calls|the request rate)\b",
     rf"\b{_RATES}[^.]*\b(?:has|have) (?:one|limits?) of its own\b|\bof its own\b[^.]*\b{_RATES}",
 )
 """An operation with a rate limit of its own."""
@@ -170,17 +228,29 @@ NO_RATE = _family(
 """The same words with the opposite meaning."""
 _VALUE = r"[`\"']?(true|false|\d+|\w+(?::\w+)?)[`\"']?"
 _GIVEN = r"(?:given|specified|provided|set|present|sent|supplied|passed)"
-_ABSENT = rf"(?:omitted|absent|missing|left out|unset|blank|empty|not {_GIVEN})"
-_ENDS = rf"(?=\s*(?:[.,;)|]|$|(?:if|when) (?:it is )?{_ABSENT}|unless (?:it is )?{_GIVEN}))"
+_OMITTED = rf"(?:omitted|absent|left out|unset|not {_GIVEN})"
+_ABSENT = rf"(?:{_OMITTED}|missing|left blank|blank|empty)"
+_NO = (
+    r"(?:(?:it|this|that|the value) (?:is|was) |(?:it |this )?(?:isn't|wasn't) (?=given|spec|prov|set|pres|sent|supp|"
+    r"pass)|it's )?"
+)
+_ENDS = (
+    rf"(?=\s*(?:[.,;)\]]|$|(?:if|when) (?:{_NO}{_ABSENT}|{_NO}{_GIVEN}|you (?:leave|omit|do|don't))|unless (?:it is "
+    rf")?{_GIVEN}|"
+    r"is (?:used|assumed|applied|the default)))"
+)
 DEFAULTS = _family(
-    rf"\bdefault(?:s to| is| value is|:| =| value:)? {_VALUE}{_ENDS}",
+    rf"\bdefault(?:s to| to| is| value is|:| =| value:| value =| -)? \(?{_VALUE}{_ENDS}",
     rf"\bby default,? (?:(?:it|this|the value) )?(?:is )?(?:set to )?[`\"']?(true|false|\d+|\w+:\w+)[`\"']?{_ENDS}",
     rf"\bby default,? (?:(?:it|this|the value) )?(?:is )?(?:set to )?[`\"'](\w+)[`\"']{_ENDS}",
     r"[`\"'](\w+(?::\w+)?)[`\"'] (?:\((?:the )?default\)|by default|is (?:the )?default)",
     r"\b(true|false|\d+) (?:\((?:the )?default\)|by default|is (?:the )?default)",
-    rf"\b(?:when|if) (?:it is |this is )?{_ABSENT},? (?:it is |this is |the default is )?{_VALUE}"
-    rf"(?: is (?:used|assumed|applied|the default))?{_ENDS}",
-    rf"\b(?:assumed|taken|considered) to be {_VALUE}{_ENDS}",
+    rf"\b(?:(?:when|if) {_NO}(?:{_ABSENT}|(?<=n't ){_GIVEN})|without it|unless (?:it is )?{_GIVEN}),? "
+    rf"(?:it is |this is |the default is |it's )?{_VALUE}(?: is (?:used|assumed|applied|the default))?{_ENDS}",
+    rf"\b(?:(?:assumed|taken|considered) to be|treated as|considered|regarded as) {_VALUE}{_ENDS}",
+    rf"(?:^|[.;,(] ?)[`\"']?(true|false|\d+)[`\"']? (?:if|when) {_NO}{_OMITTED}(?=\s*(?:[.,;)]|$))",
+    rf"(?:^|[.;,(] ?)[`\"']?(true|false|\d+)[`\"']? unless (?:it is )?{_GIVEN}",
+    r"(?:^|[.;,(] ?)[`\"']?(true|false|\d+)[`\"']? is assumed\b",
 )
 """What the service assumes when a parameter is not sent."""
 DEPRECATED = _family(
@@ -189,18 +259,31 @@ DEPRECATED = _family(
     r"from|with|please|now|instead|after|because|will|API)\b|\s*(?:$|[.,;:!)\]\n\u2013\u2014-]))",
     r"\bdeprecated\s*[.:;!)\]]",
     r"\b(?:is|are|has been|have been|was|now) (?:now |officially |being )?deprecated\b",
-    r"\(deprecated\b",
+    r"\(deprecated\b|\bdeprecated \(",
+    r"\bis a deprecated (?:\w+ )?(?:field|filter|parameter|param|attribute|property|option|endpoint|route|operation|"
+    r"value)\b",
+    r"\bdeprecation (?:notice|warning)\b",
 )
 
-_TYPE = r"(?P<type>[^()\[\]\n]+?)"
+_CLASS = r"(?:[A-Z]\w*(?:::\w+)*|polymorphic)"
+_AFTER = (
+    rf"`?(?:(?:an?|array|list|collection|of|one|either)\s+)*`?{_CLASS}`?(?:\s*(?:\||/|,|\bor\b|"
+    rf"\band\b)\s*`?{_CLASS}`?)*"
+)
+"""A type, or several, behind a colon or a dash."""
 _ASSOCIATION = re.compile(
-    rf"^\s*[-*•+]\s+[`\"']?(?P<name>\w+)[`\"']?\s*(?:\(\s*`?{_TYPE}`?\s*\)|\[\s*`?(?P<inside>[^()\[\]\n]+?)`?\s*\]"
-    r"|:\s*`?(?P<after>(?:[A-Z]\w*(?:::\w+)*|[Pp]olymorphic))`?(?=\s*(?:[-.,;(\u2013\u2014]|$)))"
+    r"^\s*[-*•+]\s+[`\"']?(?P<name>\w+)[`\"']?\s*"
+    r"(?:\(\s*(?P<type>[^()\n]+?)\s*\)|\[\s*(?P<inside>[^()\[\]\n]+?)\s*\]"
+    rf"|(?:[:=\u2013\u2014\u2192-]|[-=]>)\s*(?P<after>{_AFTER})(?:\s+(?:objects?|records?))?(?=\s*(?:[-.,;(\u2013\u2014]|$))"
+    rf"|[:=\u2013\u2014-]\s+(?P<before>[^()\n]+?)\s*\(\s*(?P<late>{_AFTER})\s*\)(?=\.?\s*$))"
     r"\s*(?P<text>.*)$",
     re.DOTALL,
 )
 _BULLET = re.compile(r"^\s*[-*•+]\s+")
-_UNMARKED = re.compile(r"\s*[`\"']?\w+[`\"']?\s*\(\s*`?(?:[A-Z][\w:]*|polymorphic)\b[^()]*\)")
+_UNMARKED = re.compile(
+    rf"\s*[`\"']?[a-z]\w*[`\"']?\s*(?:\(\s*(?:one of:?\s+|array of\s+|list of\s+|an?\s+)?`?{_CLASS}\b[^()]*\)|"
+    rf"[:\u2013\u2014-]\s*(?:an?\s+)?`?{_CLASS}`?\s*(?:[-.,;(\u2013\u2014]|$))"
+)
 """An association without a bullet before it."""
 _BEGUN = re.compile(r"[`\"']?\w+[`\"']?\s*(?:[:(\[\u2013\u2014-])")
 """What looks like one, and can't be read."""
@@ -211,8 +294,8 @@ _REMARK = re.compile(r"[A-Z][\w'-]*(?:[ ,;]+[\w'-]+){3,}\.")
 _WITHIN = re.compile(r"`\w+`\s*\(\s*`?(?:[A-Z][\w:]*|polymorphic)\b[^()]*\)")
 """An association in a sentence."""
 _NOT_TYPES = re.compile(
-    r"(?:[Oo]ptional|[Nn]ullable|[Rr]equired|may be \w+|can be \w+|[Aa]rray|[Ll]ist|type|an?|the|of|single|one|many|"
-    r"collection|object|model|to)"
+    r"(?i:optional|nullable|required|may be \w+|can be \w+|array|list|type|the|of|single|one|many|either|any|has|belongs|"
+    r"collection|object|model|class|to)|an?"
 )
 _IDS = re.compile(r"_(?:ids?|ref)$")
 """The end of the name of a field with ids, which no envelope key has."""
@@ -223,7 +306,12 @@ KEYS = _family(
     rf"\b{_TOP} {_CODE} (?:key|map|object|collection|hash)\b",
     rf"\b(?:top[- ]level|envelope|response) (?:json )?(?:key|map|object|hash) ?(?:is |named |called |: ?)?{_CODE}",
     rf"{_CODE} {_TOP} (?:key|map|object|collection|hash)\b",
-    rf"\b(?:found|returned|listed|sideloaded|included|available|keyed|placed|appear\w*|present|located|sent|nested) "
+    rf"\b(?:in|under|at|by|into) (?:the )?{_CODE} section\b",
+    rf"\b(?:objects?|records?|they|these|ones) (?:will be|are|come|go) (?:back )?(?:in|under|into) (?:the )?{_CODE}",
+    rf"\b(?:sideloaded|returned|listed|included) as (?:the )?{_CODE}",
+    rf"\b(?:keyed by|json key:?|key of the (?:objects|records) is|(?:have|has|with) the key) (?:the )?{_CODE}",
+    rf"\bpart of (?:the )?{_CODE} in the (?:response|envelope)\b",
+    rf"\b(?:found|returned|listed|sideloaded|included|available|keyed|placed|stored|appear\w*|present|located|sent|nested) "
     rf"(?:under|in|at|into|below) (?:the )?{_CODE}",
 )
 """The envelope key of an association's objects."""
@@ -239,6 +327,11 @@ FIELDS = _family(
     rf"(?:^|[.;,(-]\s*)(?:via|through) (?:the )?{_CODE}",
     rf"\b(?:use|see|compare|match) (?:the )?{_CODE} to (?:look|find|match|identify|join)",
     r"^\W*`(\w+_(?:ids?|ref))`(?=\W|$)",
+    rf"{_CODE} (?:holds|has|contains|lists|stores|gives) (?:the|its|their) ids?\b",
+    r"`(\w+_(?:ids?|ref))` (?:holds|has|contains|names|lists|refers|points|identifies|references)\b",
+    r"\b(?:reference is|points? to (?:it|them) (?:with|by)|look (?:(?:it|them) )?up (?:by|with|in)?|joined (?:on|by)|"
+    r"found by|matche[sd]|from|"
+    r"by|with) (?:the )?(?:ids? )?(?:in )?`(\w+_(?:ids?|ref))`",
 )
 """The field that holds the ids of an association."""
 
@@ -348,6 +441,11 @@ def values_in(text: str) -> tuple[tuple[str, ...], str]:
                     continue
                 rest = text[: match.start()].rstrip() + " " + text[end:].lstrip(")]}. \n")
                 return values, rest.strip()
+    for pattern in VALUES_BEFORE:
+        for match in pattern.finditer(text):
+            values, end = _quoted_values(text, match.start("values"))
+            if len(values) > 1 and end >= match.end("values"):
+                return values, f"{text[: match.start()].rstrip()} {text[match.end() :].lstrip('. ')}".strip()
     return (), text
 
 
@@ -500,11 +598,13 @@ def read_associations(where: str, prose: str, place: Place) -> tuple[Association
     """
     entries: list[str] = []
     apart = False
-    for line in plain(prose).split("\n"):
+    lines = plain(prose).split("\n")
+    marked = any(map(_BULLET.match, lines))
+    for line in lines:
         if _BULLET.match(line):
-            entries.append(line)
-        elif entries and _UNMARKED.match(line):
-            entries.append(f"- {line.strip()}")
+            entries += _apart(line)
+        elif (entries or not marked) and _UNMARKED.match(line):
+            entries += _apart(f"- {line.strip()}")
         elif entries and line.strip() and (line[0] in " \t" or (not apart and _goes_on(entries[-1], line))):
             entries[-1] += " " + line.strip()
         elif entries and line.strip() and not (apart and _REMARK.fullmatch(line.strip())):
@@ -521,7 +621,16 @@ def read_associations(where: str, prose: str, place: Place) -> tuple[Association
 
 def _goes_on(entry: str, line: str) -> bool:
     """Whether the text of an association goes on in the next line, up to a full stop."""
+    if says((*KEYS, *FIELDS), line):
+        return True
     return bool(_UNFINISHED.search(entry)) and line.rstrip().endswith((".", "!")) and not _BEGUN.match(line)
+
+
+def _apart(line: str) -> list[str]:
+    """The associations of one line, which are several if nothing but commas stands between them."""
+    between = _WITHIN.sub("", _BULLET.sub("", line))
+    several = len(_WITHIN.findall(line)) > 1 and re.fullmatch(r"(?:[\s,;&|/.]|and|or)*", between)
+    return _in_sentences(line) if several else [line]
 
 
 def _in_sentences(text: str) -> list[str]:
@@ -533,11 +642,11 @@ def _in_sentences(text: str) -> list[str]:
 
 def _association(where: str, line: str, place: Place) -> AssociationNode:
     entry = _ASSOCIATION.match(line)
-    kinds = _types(entry["type"] or entry["inside"] or entry["after"]) if entry else []
+    kinds = _types(next(filter(None, entry.group("type", "inside", "after", "late")))) if entry else []
     if entry is None or not kinds:
         msg = f'{where}: association {line!r} can\'t be read: write it as "- `name` (Type). Text" in overrides/overlay.yaml'
         raise CodegenError(msg, place)
-    text = entry["text"].strip().lstrip(".-\u2013\u2014:;, ").strip()
+    text = f"{entry['before'] or ''} {entry['text']}".strip().lstrip(".-\u2013\u2014:;, ").strip()
     notes = [
         part.strip(" .;,")
         for part in re.split(r"(?<=[.!?])\s+(?=[A-Z`])|;\s*|,\s*(?=found under)", text)
@@ -565,13 +674,15 @@ def _types(text: str) -> list[str]:
     if re.search(r"\bpolymorphic\b", text, re.IGNORECASE):
         return ["polymorphic"]
     found: list[str] = []
-    for part in re.split(r"\s*(?:[,;|/]|:\s|\bor\b|\band\b)\s*", text):
+    for part in re.split(r"\s*(?:[,;|/<>\[\]]|:\s|\bor\b|\band\b)\s*", text):
         words = part.replace("`", "").split()
-        while words and _NOT_TYPES.fullmatch(words[0]):
+        while words and (_NOT_TYPES.fullmatch(words[0]) or (words[0] in ("A", "An") and len(words) > 1)):
             words = words[1:]
         if words and not _NOT_TYPES.fullmatch(" ".join(words)):
-            found.append(words[-1].replace(".", "::"))
-    return list(dict.fromkeys(found))
+            titled = all(re.fullmatch(r"[A-Z][a-z]+", each) for each in words)
+            found.append("".join(words) if titled else words[-1].replace(".", "::"))
+    classes = [each for each in found if each[0].isupper()]
+    return list(dict.fromkeys(classes or found))
 
 
 # --- fields of models ---------------------------------------------------------------------------------------------
@@ -609,4 +720,6 @@ def sent_on_request(
             named = [name for name in _NAMED.findall(sentence) if name != "include" and name not in fields]
             if named:
                 return "include", named[-1]
+        if says(REQUESTED, sentence):
+            return "optional_fields", ""
     return None

@@ -32,10 +32,17 @@ def objects_in(schema: Json) -> Iterator[Json]:
             yield from objects_in(schema[key])
 
 
+_SAID = ("description", "title", "pattern")
+"""Keywords with a text that changes no type; a property of the same name has a mapping."""
+_CHECKED = ("readOnly", "minLength", "maxLength", "uniqueItems", "deprecated")
+"""Keywords with a number or a boolean that change no type either."""
+
+
 def structure(schema: Json) -> str:
-    """A schema as text without its descriptions, to compare it with others."""
+    """A schema as text without what changes no type, to compare it with others."""
     bare = copy.deepcopy(schema)
     for each in mappings(bare):
-        if isinstance(each.get("description"), str):
-            del each["description"]
+        for key in (*_SAID, *_CHECKED):
+            if isinstance(each.get(key), str if key in _SAID else int):
+                del each[key]
     return json.dumps(bare, sort_keys=True)

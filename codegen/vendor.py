@@ -42,6 +42,8 @@ _INFO = {
     "title": "Kantata OX API",
     "description": "Facts of the Kantata OX REST API (paths, parameters, bodies, responses), in this project's own words.",
 }
+_UNUSED = ("description", "schema", "example", "examples", "allowEmptyValue")
+"""What a vendored parameter has elsewhere, or does not need."""
 _INTRO = "Associations to sideload, comma-separated:"
 
 
@@ -114,8 +116,11 @@ def _operation(where: str, operation: Json, own: Json) -> Json:
         found["summary"] = summary
     if "operationId" in operation or "operationId" in own:
         found["operationId"] = own.get("operationId") or operation["operationId"].strip()
+    found |= {key: operation[key] for key in ("tags", "deprecated") if key in operation}
     found |= {
-        key: operation[key] for key in ("tags", "deprecated", "consumes", "produces") if key in operation
+        key: operation[key]
+        for key in ("consumes", "produces")
+        if key in operation and operation[key] != ["application/json"]
     }
     if text := _description(operation, own):
         found["description"] = text
@@ -159,7 +164,11 @@ def _response(response: Json, own: Json) -> Json:
 
 
 def _parameter(where: str, parameter: Json, own: Json) -> Json:
-    found = {key: value for key, value in parameter.items() if key not in ("description", "schema")}
+    found = {
+        key: value
+        for key, value in parameter.items()
+        if key not in _UNUSED and not key.startswith("x-") and (key, value) != ("required", False)
+    }
     if parameter.get("in") == "query" and parameter.get("name") == "include":
         text = _include(where, parameter, own)
     else:
@@ -236,11 +245,8 @@ def _sentence(schema: Json, own: Json, beside: Collection[str] = ()) -> str:
     name = str(schema.get("name", "")).replace("_", " ")
     noun = re.sub(r"^(with|by|for|in|not|without) ", "", name)
     parts = [
-        *(
-            [f"Comma-separated {noun}." if not limit else f"Comma-separated {noun}, at most {limit}."]
-            if many
-            else []
-        ),
+        *([f"Comma-separated {noun}{f', at most {limit}' * bool(limit)}."] if many else []),
+        *([f"At most {limit}."] if limit and not many else []),
         *([f"Valid values: {', '.join(f'`{each}`' for each in values)}."] if values else []),
         *(
             [f"Default: `{json.dumps(default) if not isinstance(default, str) else default}`."]

@@ -230,6 +230,31 @@ def test_vendor_replaces_the_publishers_words() -> None:
     assert len(foreign_lines) < 20, foreign_lines[:40]
 
 
+def test_vendor_keeps_every_fact_without_a_present_file_too(tmp_path: Path) -> None:
+    present = load(CONTRACT)
+    path = tmp_path / "specification.json"
+    path.write_text(
+        json.dumps(vendor(published(present, seed=3), {"swagger": "2.0", "paths": {}, "definitions": {}})),
+        encoding="utf-8",
+    )
+    assert facts_of(str(path)) == FACTS
+
+
+def test_vendor_drops_what_says_nothing() -> None:
+    present = load(CONTRACT)
+    noisy = copy.deepcopy(present)
+    noisy["consumes"] = ["application/json", "application/x-www-form-urlencoded"]
+    noisy["x-groups"] = []
+    for item in noisy["paths"].values():
+        for operation in item.values():
+            operation |= {"security": [], "x-samples": [], "externalDocs": {"url": "https://x.example"}}
+            for parameter in operation.get("parameters", ()):
+                parameter |= {"x-example": "1"} | {"required": parameter.get("required", False)}
+    for definition in noisy["definitions"].values():
+        definition["x-model"] = True
+    assert vendor(noisy, present) == present
+
+
 # --- drift -------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,9 @@ def test_maxima(text: str, number: int | None) -> None:
         ("Use `start_date` and `end_date` to narrow it.", ()),
         ("Must be given with `start_date` or `end_date`.", ()),
         ("Either of them.", ()),
+        ("Both `start` and `end` are required.", ()),
+        ("`low` and `high` are supported together with `only`.", ()),
+        ("`low`.", ()),
     ],
 )
 def test_values(text: str, values: tuple[str, ...]) -> None:
@@ -159,6 +162,16 @@ def test_associations(line: str, expected: tuple[str, str | None, str | None, st
         "1. `a` (A)\n2. `b` [B]",
         "* *a*: `A`\n* _b_: B - the other",
         "- `a` (A, optional)\r\n- `b` (list of B; may be null)\r\n",
+        "- `a` - A\n- `b` - B, the other",
+        "- a \u2014 an A\n- b \u2013 `B`. The other.",
+        "a: A\nb: a B",
+        "- `a` = A\n- `b` => B objects.",
+        "- `a` - the first (A)\n- `b` - the other (`B`).",
+        "- `a` ([A])\n- `b` (B[])",
+        "- `a` (Array&lt;A&gt;)\n- `b` (Array of B)",
+        "- `a` (A), `b` (B)",
+        "`a` (A)<br>`b` (list of B)",
+        "- `a` (A)<br>The id is in `a_id`.\n- `b` (B, if any)",
     ],
 )
 def test_associations_in_other_forms(text: str) -> None:
@@ -166,9 +179,23 @@ def test_associations_in_other_forms(text: str) -> None:
     assert [(each.name, each.type) for each in found] == [("a", "A"), ("b", "B")]
 
 
-def test_several_types_are_polymorphic() -> None:
-    (found,) = read_associations("GET /x", "- `a` (User or Story)", ())
+@pytest.mark.parametrize(
+    "line",
+    ["- `a` (User or Story)", "- a: one of User, Story", "- `a` - User | Story", "`a` (one of: User, Story)"],
+)
+def test_several_types_are_polymorphic(line: str) -> None:
+    (found,) = read_associations("GET /x", line, ())
     assert found.type == "polymorphic"
+
+
+def test_titles_name_definitions_too() -> None:
+    (found,) = read_associations("GET /x", "- `a` (a Time Entry)", ())
+    assert found.type == "TimeEntry"
+
+
+def test_code_in_quotes_is_code() -> None:
+    (found,) = read_associations("GET /x", '- `a` (User) - Found in the "`users`" top-level key.', ())
+    assert found.key == "users"
 
 
 def test_associations_as_html() -> None:
@@ -183,8 +210,9 @@ def test_associations_as_html() -> None:
     "line",
     [
         "- `user`",
-        "- user - User",
-        "user: User",
+        "- user - the creator",
+        "- user - the User who made it",
+        "user: the User",
         "- user: the creator",
         "and others",
         "\nand others",
@@ -233,6 +261,20 @@ def test_bulk_limits(text: str, number: int | None) -> None:
     assert bulk_limit(text) == number
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Each request may take up to 30 seconds.",
+        "The request returns up to 200 records.",
+        "Each call answers at most 100 rows.",
+        "A body of up to 10 MB.",
+        "More than 100 rows are split.",
+    ],
+)
+def test_texts_without_a_bulk_limit(text: str) -> None:
+    assert bulk_limit(text) is None
+
+
 @pytest.mark.parametrize("wording", phrases.LISTS)
 def test_wordings_of_lists(wording: str) -> None:
     assert is_list("things", plain(wording.format(what="things")))
@@ -273,6 +315,9 @@ def test_wordings_of_optional_fields(wording: str) -> None:
         "Whether associations are shown.",
         "The total, including `tax`, of the invoice.",
         "Use `title` instead.",
+        "Whether a change was requested.",
+        "Only returned when requested by an administrator.",
+        "Whether it is included.",
     ],
 )
 def test_fields_that_are_always_sent(text: str) -> None:
@@ -355,6 +400,10 @@ def test_rate_limits() -> None:
         ("string", "Defaults to today.", None),
         ("boolean", "Uses the account default.", None),
         ("boolean", "default true if budgeted.", None),
+        ("boolean", "True if empty.", None),
+        ("boolean", "True when missing a rate.", None),
+        ("boolean", "True if left out of the plan.", None),
+        ("boolean", "True unless archived.", None),
     ],
 )
 def test_defaults(kind: str, text: str, value: object) -> None:
