@@ -143,8 +143,8 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
         progress.for_list(name)
     with _file_lock(plan):
         pipeline = pipeline_of(plan)
-        if pipeline.has_pending_data:  # the last sync was killed between reading and storing
-            pipeline.run()
+        with _open_database(plan):
+            pipeline.run()  # restores the state, and stores what the last sync has read if it was killed before
         first = True
         while unfinished and not progress.stopping:
             progress.next_slice()
@@ -161,7 +161,10 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
                 client=client,
                 progress=progress,
             )
-            pipeline.run(source)
+            pipeline.extract(source)
+            pipeline.normalize()
+            with _open_database(plan):
+                pipeline.load()
             first = False
             unfinished = {name for name in unfinished if progress.for_list(name).status == "partial"}
     lists = tuple(each for _, each in sorted(progress.lists.items()))
@@ -239,6 +242,22 @@ def root_cause(error: BaseException) -> BaseException:
 def has_pending_rows(plan: Plan) -> bool:
     """Whether an earlier sync has read rows that are not stored; the next sync stores them first."""
     return pipeline_of(plan).has_pending_data
+
+
+@contextmanager
+def _open_database(plan: Plan) -> Generator[None]:
+    """Keep the DuckDB file open while dlt stores rows.
+
+    dlt opens and closes it for each of hundreds of jobs, which takes more time than the jobs unless it is open already. It is
+    closed while a sync reads, so that other programs can query it.
+    """
+    if plan.file is None:
+        yield
+        return
+    import duckdb
+
+    with duckdb.connect(str(plan.file)):
+        yield
 
 
 @contextmanager
