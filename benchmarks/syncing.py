@@ -142,7 +142,8 @@ async def _read(name: str) -> dict[str, Any]:
     from kantata_client.sync.progress import Progress
 
     async def drop(rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
-        del rows, state
+        del state
+        progress.read(name, len(rows))
 
     progress, start = Progress(), time.perf_counter()
     async with Kantata() as kantata:

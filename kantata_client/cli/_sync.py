@@ -81,7 +81,7 @@ def sync(
     report: Annotated[bool, typer.Option(help="Write an HTML report beside the DuckDB file.")] = True,
     rows_a_slice: Annotated[
         int,
-        typer.Option("--slice", min=200, help="Records of a list that are read before they are stored."),
+        typer.Option("--slice", min=200, help="Records that are read before they are stored."),
     ] = 50_000,
     nested: Annotated[
         str | None,

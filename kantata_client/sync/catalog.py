@@ -146,6 +146,11 @@ class ListSpec:
         return "only" in self.operation.query
 
     @property
+    def saves_position(self) -> bool:
+        """Whether a walk can save its position; a list that is read for each parent has too many parts."""
+        return self.fan_out is None or self.fan_out.parent is None
+
+    @property
     def sorted_by(self) -> str | None:
         """Column with the time of the last change."""
         return next((name for name in ("updated_at", "created_at") if name in self.columns), None)

@@ -87,8 +87,6 @@ class Walk:
             self._parts = [
                 Part(each[0], _from_iso(each[1]), _from_iso(each[2]), each[3]) for each in saved["parts"]
             ]
-        # A list that is read for each parent has too many parts to save the position of each.
-        self._resumable = spec.fan_out is None or spec.fan_out.parent is None
 
     @property
     def latest(self) -> datetime | None:
@@ -141,7 +139,6 @@ class Walk:
         return refused
 
     async def _run(self) -> bool:
-        spec = self._spec
         if self._parts is None:
             self._parts = await self._initial_parts()
         pending = list(self._parts)
@@ -158,7 +155,7 @@ class Walk:
                         group.create_task(read(part))
             except BaseExceptionGroup as errors:
                 raise _first_error(errors) from None
-            if self._progress.stopping or self._progress.slice_full(spec.name):
+            if self._progress.stopping:
                 return not self._parts
             pending = list(self._parts)
         return True
@@ -201,11 +198,11 @@ class Walk:
 
     async def _read(self, part: Part) -> None:
         """Read a part to its end, or until the run stops."""
-        spec, resumable = self._spec, self._resumable
-        if self._progress.stopping or (resumable and self._progress.slice_full(spec.name)):
+        spec = self._spec
+        if self._progress.stopping:
             return
         if spec.stable_by and not part.split:
-            more = await self._split(part) if resumable else []
+            more = await self._split(part) if spec.saves_position else []
             part.split = True
             cast("list[Part]", self._parts).extend(more)
             if more:
@@ -219,10 +216,10 @@ class Walk:
             done = True  # the parent was deleted in the meantime
         if done:
             cast("list[Part]", self._parts).remove(part)
-            await self._emit([], self._state() if resumable else None)
+            await self._emit([], self._state())
 
     async def _read_by_time(self, part: Part) -> bool:
-        spec, resumable = self._spec, self._resumable
+        spec = self._spec
         async for page in self._paginator(part).stable().pages(concurrency=1):
             rows = self._new_rows(page.items)
             if page.items:
@@ -230,8 +227,8 @@ class Walk:
                 if last is not None and (part.after is None or last - _RESOLUTION > part.after):
                     part.after = last - _RESOLUTION
             self._progress.expect(spec.name, page.count if page.number == 1 else None, part.value)
-            await self._deliver(rows, self._state() if resumable else None)
-            if self._progress.stopping or (resumable and self._progress.slice_full(spec.name)):
+            await self._deliver(rows, self._state())
+            if self._progress.stopping:
                 return False
         return True
 
@@ -252,7 +249,7 @@ class Walk:
         return True
 
     async def _deliver(self, rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
-        self._progress.read(self._spec.name, len(rows))
+        self._progress.requested(self._spec.name)
         await self._emit(rows, state)
 
     def _new_rows(self, items: list[Any]) -> list[dict[str, Any]]:
@@ -339,7 +336,9 @@ class Walk:
         operation = self._spec.operation
         return getattr(getattr(self._kantata, operation.resource), operation.name)
 
-    def _state(self) -> Mapping[str, Any]:
+    def _state(self) -> Mapping[str, Any] | None:
+        if not self._spec.saves_position:
+            return None
         return {
             "since": _to_iso(self._since),
             "started": self._started.isoformat(),

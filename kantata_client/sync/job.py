@@ -14,7 +14,7 @@ import attrs
 
 from kantata_client._files.atomic import ends_within_a_line
 from kantata_client.errors import KantataError, UsageError
-from kantata_client.sync.catalog import select
+from kantata_client.sync.catalog import select, select_nested
 from kantata_client.sync.progress import ListProgress, Progress
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from kantata_client.client import Kantata
 
 ROWS_A_SLICE = 50_000
-"""Records of a list that are read before they are stored, together with the position in the list."""
+"""Records that are read before they are stored, together with the positions in the lists."""
+_FIRST_SLICE_SECONDS, _SLICE_SECONDS = 10, 300
+"""Time after which fewer records are stored: in the first slice, and at most. It doubles from slice to slice, because each
+costs time in the destination."""
+_OVERLAP = timedelta(minutes=5)
 DATASET = "main"
 """Schema of the tables in a DuckDB file; queries use it by default."""
 
@@ -131,42 +135,46 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
 
     Raises:
         UsageError: A list or the destination is unknown, or another sync is writing to the file.
+        OSError: The DuckDB file can't be opened, for example because another program has opened it.
         dlt.pipeline.exceptions.PipelineStepFailed: The destination can't be written. The next sync stores what was read.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    from kantata_client.sync.source import kantata_source
+    from kantata_client.sync.reader import Reader
+    from kantata_client.sync.source import ListWalk, Options, counting_client, source_of
 
     started, began = datetime.now(UTC), time.monotonic()
-    unfinished: set[str] = {each.name for each in select(plan.resources)}
-    for name in sorted(unfinished):
+    unfinished = {each.name: each for each in select(plan.resources)}
+    for name in unfinished:
         progress.for_list(name)
-    with _file_lock(plan):
+    options = Options(
+        plan.since,
+        plan.full,
+        _OVERLAP,
+        plan.deletions,
+        timedelta() if plan.full else plan.compare_every,
+        plan.soft_delete,
+        "skip",
+        select_nested(plan.nested),
+    )
+    reader = Reader(client or counting_client(unfinished.values(), progress, throttle=plan.rate), progress)
+    walks: dict[str, ListWalk] = {}
+    seconds = _FIRST_SLICE_SECONDS
+    with _file_lock(plan), reader:
         pipeline = pipeline_of(plan)
         with _open_database(plan):
             pipeline.run()  # restores the state, and stores what the last sync has read if it was killed before
-        first = True
-        while unfinished and not progress.stopping:
-            progress.next_slice()
-            source = kantata_source(
-                resources=sorted(unfinished),
-                since=plan.since,
-                full=plan.full and first,
-                deletions=plan.deletions,
-                compare_every=timedelta() if plan.full else plan.compare_every,
-                soft_delete=plan.soft_delete,
-                on_error="skip",
-                nested=plan.nested,
-                throttle=plan.rate,
-                client=client,
-                progress=progress,
-            )
-            pipeline.extract(source)
+        while unfinished and (walks or not progress.stopping):
+            progress.next_slice(seconds)
+            pipeline.extract(source_of(unfinished.values(), reader, options, walks))
             pipeline.normalize()
             with _open_database(plan):
                 pipeline.load()
-            first = False
-            unfinished = {name for name in unfinished if progress.for_list(name).status == "partial"}
+            seconds = min(2 * seconds, _SLICE_SECONDS)
+            options = attrs.evolve(options, full=False)
+            unfinished = {
+                name: spec for name, spec in unfinished.items() if progress.for_list(name).status == "partial"
+            }
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
     status: Literal["done", "some failed", "all failed", "stopped"]
@@ -248,15 +256,19 @@ def has_pending_rows(plan: Plan) -> bool:
 def _open_database(plan: Plan) -> Generator[None]:
     """Keep the DuckDB file open while dlt stores rows.
 
-    dlt opens and closes it for each of hundreds of jobs, which takes more time than the jobs unless it is open already. It is
-    closed while a sync reads, so that other programs can query it.
+    dlt opens and closes it for each of hundreds of jobs, which takes longer than the jobs unless it is open already. It is
+    closed while nothing is stored, so that other programs can query it.
     """
     if plan.file is None:
         yield
         return
     import duckdb
 
-    with duckdb.connect(str(plan.file)):
+    try:
+        connection = duckdb.connect(str(plan.file))
+    except duckdb.Error as error:
+        raise OSError(str(error)) from None
+    with connection:
         yield
 
 

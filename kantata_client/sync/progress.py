@@ -62,8 +62,8 @@ class Progress:
         """Start at zero.
 
         Args:
-            rows: Records of a list after which a run leaves the rest to the next run, if the list can be continued; `None`
-                reads all lists to their end.
+            rows: Records after which a run leaves the rest of the lists that can be continued to the next run; `None` reads
+                all lists to their end.
             stop: Ends the sync at the next page when it is set, as `stop()` does.
         """
         self.began = datetime.now(UTC)
@@ -74,7 +74,8 @@ class Progress:
         self.stored = 0
         """Records that are in the warehouse. Those of the current run are added when it has ended."""
         self._rows = rows
-        self._rows_in_slice: dict[str, int] = {}
+        self._rows_in_slice = 0
+        self._slice_ends: float | None = None
         self._stopped = stop or threading.Event()
         self._lock = threading.Lock()
 
@@ -87,14 +88,24 @@ class Progress:
         """Stop at the next page. Records that were read are still stored."""
         self._stopped.set()
 
-    def next_slice(self) -> None:
-        """Start counting the rows of another run; those of the run before are stored."""
-        self.stored = sum(each.rows for each in self.lists.values())
-        self._rows_in_slice.clear()
+    def next_slice(self, seconds: float) -> None:
+        """Start counting the rows of another run; those of the run before are stored.
 
-    def slice_full(self, name: str) -> bool:
-        """Whether a list has read its `rows` of this run."""
-        return self._rows is not None and self._rows_in_slice.get(name, 0) >= self._rows
+        Args:
+            seconds: Time after which the run leaves the rest to the next run, if it has read any records.
+        """
+        self.stored = sum(each.rows for each in self.lists.values())
+        self._rows_in_slice = 0
+        self._slice_ends = time.monotonic() + seconds
+
+    @property
+    def slice_full(self) -> bool:
+        """Whether this run leaves the rest to the next run."""
+        if self._rows is not None and self._rows_in_slice >= self._rows:
+            return True
+        return (
+            self._slice_ends is not None and self._rows_in_slice > 0 and time.monotonic() > self._slice_ends
+        )
 
     def for_list(self, name: str) -> ListProgress:
         """Return the counters of a list."""
@@ -115,18 +126,16 @@ class Progress:
         progress.status, progress.error = status, error
 
     def read(self, name: str, rows: int) -> None:
-        """Count a page."""
-        progress = self.for_list(name)
-        progress.rows += rows
-        progress.requests += 1
-        self._rows_in_slice[name] = self._rows_in_slice.get(name, 0) + rows
+        """Count records that are given to the destination."""
+        self.for_list(name).rows += rows
+        self._rows_in_slice += rows
 
     def limited(self, name: str) -> None:
         """Count an answer 429."""
         self.for_list(name).limited += 1
 
     def requested(self, name: str) -> None:
-        """Count a request that returns no records to store."""
+        """Count a request."""
         self.for_list(name).requests += 1
 
     def note(self, name: str, text: str) -> None:

@@ -1,6 +1,6 @@
 """Reads lists in a thread with an event loop, several at once, while dlt stores rows in the main thread.
 
-Each list has a queue of pages. A list whose queue is full pauses until dlt takes a page.
+Each list has a queue of pages. All lists pause when too many pages wait, until dlt takes some.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-QUEUED_PAGES = 16
-"""Pages of a list that may wait to be stored; a full queue pauses the list."""
+QUEUED_PAGES = 160
+"""Pages of all lists that may wait: at 100 pages a second, those that arrive while dlt stores the ones before."""
 CONCURRENT_LISTS = 16
 
 
@@ -61,19 +61,20 @@ class Reading:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._messages: deque[Message] = deque()
-        self._room = asyncio.Semaphore(QUEUED_PAGES)
 
     def poll(self) -> Message | None:
         """Take the next message; `None` if the queue is empty."""
         if not self._messages:
             return None
         message = self._messages.popleft()
-        self._reader.call_soon(self._room.release)
+        if isinstance(message, Rows):
+            self._reader.release()
         return message
 
     async def put(self, message: Message) -> None:
-        """Queue a message; wait while the queue is full."""
-        await self._room.acquire()
+        """Queue a message; rows wait while too many pages are queued."""
+        if isinstance(message, Rows):
+            await self._reader.room.acquire()
         self._messages.append(message)
 
 
@@ -91,6 +92,8 @@ class Reader:
         self._failure: Exception | None = None
         self._closing: asyncio.Event
         self._slots: asyncio.Semaphore
+        self.room: asyncio.Semaphore
+        """Room in the queues. Waiters are served in order, so no position is queued before the rows that lead to it."""
         self.kantata: Kantata
 
     def open(self) -> None:
@@ -126,6 +129,13 @@ class Reader:
             self._thread = self._loop = None
             self._shared.clear()
 
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine in the thread."""
         loop = self._loop
@@ -141,10 +151,10 @@ class Reader:
                 self._shared[name] = self.submit(work())
             return self._shared[name]
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        """Call a function in the thread, without waiting for it."""
+    def release(self) -> None:
+        """Make room for another page in the queues."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(self.room.release)
 
     def read(self, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None) -> Reading:
         """Begin to read a list in the background.
@@ -221,6 +231,7 @@ class Reader:
             self._loop = asyncio.get_running_loop()
             self._closing = asyncio.Event()
             self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
+            self.room = asyncio.Semaphore(QUEUED_PAGES)
             async with self._client() as self.kantata:
                 ready.set()
                 await self._closing.wait()

@@ -19,7 +19,7 @@ from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
 from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select, select_nested
 from kantata_client.sync.progress import Progress
-from kantata_client.sync.reader import End, Reader, Rows
+from kantata_client.sync.reader import End, Reader, Reading, Rows
 from kantata_client.sync.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -124,36 +124,71 @@ def kantata_source(
 
     specs = select(resources)
     counters = progress or Progress()
+    if client is None:
+        client = counting_client(
+            specs,
+            counters,
+            token=token,
+            base_url=base_url,
+            throttle=throttle,
+            max_concurrency=max_concurrency,
+        )
+    options = Options(
+        since, full, overlap, deletions, compare_every, soft_delete, on_error, select_nested(nested)
+    )
+    return source_of(specs, Reader(client, counters), options)
+
+
+def counting_client(
+    specs: Iterable[ListSpec],
+    progress: Progress,
+    *,
+    token: str | None = None,
+    base_url: str | None = None,
+    throttle: Throttle | float | None = None,
+    max_concurrency: int = 32,
+) -> Callable[[], Kantata]:
+    """Return a function that makes a client whose 429s are counted in `progress`."""
     names = {each.operation.id: each.name for each in specs}
 
     def count_429(event: ResponseEvent) -> None:
         if event.status == 429 and event.operation in names:
-            counters.limited(names[event.operation])
+            progress.limited(names[event.operation])
 
-    def make_client() -> Kantata:
-        return Kantata(
-            token,
-            base_url=base_url,
-            throttle=throttle,
-            max_concurrency=max_concurrency,
-            hooks=Hooks(on_response=count_429),
-        )
-
-    options = Options(
-        since, full, overlap, deletions, compare_every, soft_delete, on_error, select_nested(nested)
+    return lambda: Kantata(
+        token,
+        base_url=base_url,
+        throttle=throttle,
+        max_concurrency=max_concurrency,
+        hooks=Hooks(on_response=count_429),
     )
-    reader = Reader(client or make_client, counters)
+
+
+def source_of(
+    specs: Iterable[ListSpec], reader: Reader, options: Options, walks: dict[str, ListWalk] | None = None
+) -> DltSource:
+    """Make a dlt source.
+
+    Args:
+        specs: The lists.
+        reader: What reads them.
+        options: How they are read.
+        walks: Keeps the walks that a run leaves to the next run, by name of the list. The reader goes on with them in
+            between, so it has to stay open.
+    """
 
     @dlt.source(name="kantata", section="kantata", max_table_nesting=0)
     def kantata() -> list[DltResource]:
-        return [_resource(spec, reader, options) for spec in specs]
+        return [_resource(spec, reader, options, walks) for spec in specs]
 
     return kantata()
 
 
-def _resource(spec: ListSpec, reader: Reader, options: Options) -> DltResource:
+def _resource(
+    spec: ListSpec, reader: Reader, options: Options, walks: dict[str, ListWalk] | None
+) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _Run(spec, reader, options).rows()
+        yield from _Run(spec, reader, options, walks).rows()
 
     columns: dict[str, Any] = {
         name: {"name": name, "data_type": kind, "nullable": name != spec.key}
@@ -214,13 +249,32 @@ def _file_format() -> Any:
     return "insert_values" if is_postgres else None
 
 
+@attrs.frozen
+class ListWalk:
+    """A walk over a list, with what was known when it began."""
+
+    pages: Reading
+    began: datetime
+    since: datetime | None
+    compares: bool
+    """Whether the ids in the warehouse are compared with those of the service when it has ended."""
+    events: tuple[set[str], datetime] | None
+    """Deleted ids from the change feed, and the time up to which it was read. It was read before the list, so a record that
+    the list has returned exists."""
+    is_older: bool
+    """Whether an earlier sync began it. A record that changed between the two is left to the next walk."""
+
+
 class _Run:
     """One run of one dlt resource: rows, then deletions, then the state for the next run."""
 
-    def __init__(self, spec: ListSpec, reader: Reader, options: Options) -> None:
+    def __init__(
+        self, spec: ListSpec, reader: Reader, options: Options, walks: dict[str, ListWalk] | None
+    ) -> None:
         self._spec = spec
         self._reader = reader
         self._options = options
+        self._walks = walks
         self._deleted_ids: set[str] = set()
         """Ids that this run has deleted already; both the feed and the comparison may report a record."""
 
@@ -250,21 +304,16 @@ class _Run:
             Whether the warehouse has the list as it was when the sync began; if not, the list has to be read once more.
         """
         spec, options = self._spec, self._options
-        now = datetime.now(UTC)
-        walk = None if options.full else state.get("walk")
-        # A record that an earlier sync read, and that changed before this one began, would be left to the next sync.
-        is_older = walk is not None and datetime.fromisoformat(walk["started"]) < self._reader.progress.began
-        compares = self._compares_ids(state, now)
-        events = yield from self._deletion_events(state)
-        since = None
-        if spec.since is not None and not options.full and not (compares and not spec.filters_ids):
-            since = options.since
-            if "since" in state:
-                since = datetime.fromisoformat(state["since"]) - options.overlap
-        end = yield from self._read(state, since)
-        if events is not None:
-            # The feed was read before the list, so a record that the list returned exists.
-            ids, feed_read_until = events
+        kept = self._walks if self._walks is not None else {}
+        walk = kept.pop(spec.name, None)
+        if walk is None:
+            walk = yield from self._begin(state)
+        end = yield from self._read(walk.pages, state)
+        if end is None:
+            kept[spec.name] = walk
+            return False
+        if walk.events is not None:
+            ids, feed_read_until = walk.events
             yield from self._delete_reported(
                 {each for each in ids if end.seen is None or each not in end.seen}
             )
@@ -274,22 +323,45 @@ class _Run:
         state.pop("walk", None)
         if spec.since is not None and end.latest is not None:
             state["since"] = end.latest.isoformat()
-        if compares and end.seen is not None:
-            yield from self._compare(end.seen, whole=since is None and options.since is None)
-            state["compared"] = now.isoformat()
-        return not is_older
+        if walk.compares and end.seen is not None:
+            yield from self._compare(end.seen, whole=walk.since is None and options.since is None)
+            state["compared"] = walk.began.isoformat()
+        return not walk.is_older
 
-    def _read(self, state: dict[str, Any], since: datetime | None) -> Generator[Any, None, End]:
-        spec = self._spec
-        reading = self._reader.read(spec, since, None if self._options.full else state.get("walk"))
+    def _begin(self, state: dict[str, Any]) -> Generator[Any, None, ListWalk]:
+        """Begin a walk, or continue one that an earlier sync has begun."""
+        spec, options = self._spec, self._options
+        now = datetime.now(UTC)
+        saved = None if options.full else state.get("walk")
+        compares = self._compares_ids(state, now)
+        events = yield from self._deletion_events(state)
+        since = None
+        if spec.since is not None and not options.full and not (compares and not spec.filters_ids):
+            since = options.since
+            if "since" in state:
+                since = datetime.fromisoformat(state["since"]) - options.overlap
+        began = self._reader.progress.began
+        is_older = saved is not None and datetime.fromisoformat(saved["started"]) < began
+        return ListWalk(self._reader.read(spec, since, saved), now, since, compares, events, is_older)
+
+    def _read(self, pages: Reading, state: dict[str, Any]) -> Generator[Any, None, End | None]:
+        """Yield the rows of a walk.
+
+        Returns:
+            Its end, or `None` if the rest is left to the next run.
+        """
+        spec, progress = self._spec, self._reader.progress
+        can_stop = self._walks is not None or (spec.saves_position and spec.stable_by is not None)
         batch: list[dict[str, Any]] = []
         saved: Mapping[str, Any] | None = None
         while True:
-            message = reading.poll()
-            if message is None:
+            is_full = can_stop and progress.slice_full
+            message = None if is_full else pages.poll()
+            if message is None and not is_full:
                 yield None
                 continue
             if isinstance(message, Rows):
+                progress.read(spec.name, len(message.rows))
                 batch += message.rows
                 saved = message.state or saved
                 if len(batch) < _BATCH_ROWS:
@@ -300,8 +372,8 @@ class _Run:
                 state["walk"] = dict(saved)
             if isinstance(message, Exception):
                 raise message
-            if isinstance(message, End):
-                return message
+            if isinstance(message, End) or is_full:
+                return message if isinstance(message, End) else None
 
     def _tables(self, rows: list[dict[str, Any]]) -> Iterator[Any]:
         spec = self._spec

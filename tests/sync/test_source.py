@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +241,70 @@ def test_stopped_run_keeps_rows_and_the_next_run_continues(target: Target, sandb
     assert second.for_list("time_entries").rows <= ENTRIES - saved + 8 * 400
     assert not differences(target, sandbox, "time_entries", ENTRY)
     assert not differences(target, sandbox, "stories", STORY)
+
+
+def test_slices_of_a_sync_read_each_record_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A walk goes on from slice to slice: what an earlier slice has read is neither read nor looked up again."""
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "story_state_changes"), **NOW)
+    slices: list[int] = []
+
+    class Counted(Progress):
+        def next_slice(self, seconds: float) -> None:
+            super().next_slice(seconds)
+            slices.append(self.stored)
+
+    summary = run(plan, Counted(rows=500), sandbox.client)
+    assert summary.status == "done"
+    assert len(slices) >= 4
+    assert slices[1:] == sorted(set(slices[1:]))
+    rows = {each.name: each.rows for each in summary.lists}
+    assert rows == {
+        "time_entries": ENTRIES,
+        "story_state_changes": len(sandbox.store.ids("story_state_changes")),
+    }
+    assert not [each for each in sandbox.requests if "only" in dict(each.query)]
+    for name, fields in (("time_entries", ENTRY), ("story_state_changes", ("story_id", "state"))):
+        assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, name, fields)
+
+
+def test_slices_during_changes_lose_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "stories"), **NOW)
+
+    def act(answers: int) -> None:
+        if answers % 3 == 0:
+            change_entries(sandbox, deleted=3, changed=4, created=3)
+
+    run(plan, Progress(rows=300), hooked(sandbox, act))
+    assert run(plan, Progress(rows=300), sandbox.client).status == "done"
+    assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "time_entries", ENTRY)
+    assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "stories", STORY)
+
+
+def test_stopped_sync_stores_what_waited_in_the_queues(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Once the first slice is stored, nothing is lost of what was read while it was stored."""
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries",), **NOW)
+
+    class Stopping(Progress):
+        def next_slice(self, seconds: float) -> None:
+            super().next_slice(seconds)
+            if self.stored:
+                while not _all_pages_read(sandbox):
+                    time.sleep(0.01)
+                self.stop()
+
+    progress = Stopping(rows=400)
+    summary = run(plan, progress, sandbox.client)
+    [entries] = summary.lists
+    assert entries.rows > 600  # more than a slice
+    assert len(table_in(tmp_path / "account.duckdb", "main", "time_entries")) == entries.rows
+    assert run(plan, Progress(), sandbox.client).status == "done"
+    assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "time_entries", ENTRY)
+
+
+def _all_pages_read(sandbox: Sandbox) -> bool:
+    """Whether the sandbox has returned as many pages as the time entries have."""
+    pages = [each for each in sandbox.requests if dict(each.query).get("per_page") == "200"]
+    return len(pages) >= ENTRIES / 200
 
 
 def test_sync_that_continues_another_has_the_changes_in_between(sandbox: Sandbox, tmp_path: Path) -> None:
