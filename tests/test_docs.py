@@ -75,7 +75,7 @@ def test_the_example_runs(
             for variable in ("HOME", "XDG_CONFIG_HOME"):
                 monkeypatch.setenv(variable, str(tmp_path))
             profile = Profile("default", "sandbox-app", origin)
-            await profile.store.save("default", Token(server.token))
+            await profile.store.save(profile.key, Token(server.token))
             profile.save()
             await asyncio.to_thread(run)
 

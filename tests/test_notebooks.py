@@ -33,7 +33,7 @@ _serving = kantata_sandbox.serve(port=0)
 _server = await _serving.__aenter__()
 os.environ.update(KANTATA_BASE_URL=_server.url, KANTATA_ACCESS_TOKEN=_server.token)
 _profile = Profile("default", "sandbox-app", _server.url.removesuffix("/api/v1"))
-await _profile.store.save("default", Token(_server.token))
+await _profile.store.save(_profile.key, Token(_server.token))
 _profile.save()
 _arguments = {{"kantata": Kantata(), "kantata_sandbox": kantata_sandbox}}
 """
