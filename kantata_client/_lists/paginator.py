@@ -106,9 +106,22 @@ class Paginator(Generic[M]):
             msg = f"{name} is asynchronous: write `async for item in {name}`, or `items = await {name}.collect()`"
             raise TypeError(msg)
 
+        def __len__(self) -> int:
+            name = f"{self._operation.resource}.{self._operation.name}()"
+            msg = f"{name} is not fetched yet, so it has no length: write `await {name}.count()`"
+            raise TypeError(msg)
+
+        def __bool__(self) -> bool:
+            return True  # without asking for the length: it says only that there is a paginator
+
         def __getitem__(self, key: object) -> Any:
             name = f"{self._operation.resource}.{self._operation.name}()"
-            msg = f"{name} is not fetched yet, so it has no items: write `(await {name}.collect())[{key!r}]`"
+            if type(key) is slice and key.start is None and key.step is None and isinstance(key.stop, int):
+                way = f"await {name}.collect(limit={key.stop})"
+            else:
+                shown = "…" if type(key) is slice else repr(key)
+                way = f"(await {name}.collect())[{shown}]"
+            msg = f"{name} is not fetched yet, so it has no items: write `{way}`"
             raise TypeError(msg)
 
     # --- other walks over the same list ---

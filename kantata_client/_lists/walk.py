@@ -55,6 +55,12 @@ class Page(Generic[M]):
         return f"<Page {self.number}: {len(self.items)} of {self.count}>"
 
 
+_ASYNCHRONOUS = (
+    "A walk is asynchronous: write `async for {0} in …`, or `[{0} async for {0} in …]`, in an `async def` or in a cell of a "
+    "notebook"
+)
+
+
 @resolvable
 class Pages(Generic[M]):
     """A walk page by page: an async iterator."""
@@ -94,6 +100,11 @@ class Pages(Generic[M]):
 
     def __aiter__(self) -> Pages[M]:
         return self
+
+    if not TYPE_CHECKING:  # type checkers should report it as an error
+
+        def __iter__(self) -> Any:
+            raise TypeError(_ASYNCHRONOUS.format("page"))
 
     async def __anext__(self) -> Page[M]:
         if self._lock is None:
@@ -186,6 +197,11 @@ class Items(Generic[M]):
     def __aiter__(self) -> AsyncIterator[M]:
         return self
 
+    if not TYPE_CHECKING:  # type checkers should report it as an error
+
+        def __iter__(self) -> Any:
+            raise TypeError(_ASYNCHRONOUS.format("item"))
+
     async def __anext__(self) -> M:
         while not self._items:
             self._page = page = await anext(self._pages)
@@ -215,6 +231,11 @@ class Dicts(Generic[M]):
 
     def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         return self
+
+    if not TYPE_CHECKING:  # type checkers should report it as an error
+
+        def __iter__(self) -> Any:
+            raise TypeError(_ASYNCHRONOUS.format("item"))
 
     async def __anext__(self) -> dict[str, Any]:
         return (await anext(self._items)).__dict__

@@ -30,6 +30,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 _NOTHING: Mapping[str, Any] = {}
 
+_LIMITS = ("limit", "max_results", "count", "first", "top", "take", "size")
+"""What other APIs call the largest number of objects that a list delivers."""
+
 _METHODS = {
     "find": "get",
     "fetch": "get",
@@ -321,9 +324,12 @@ def _refuse_unknown(method: Any, where: str, named: Iterable[str], error: TypeEr
     if unknown is None:
         return
     extra = "extra_query or extra_body" if "extra_body" in known else "extra_query"
-    hint = similar(unknown, known) or (
-        f"; what the contract lacks goes into {extra}" if "extra_query" in known else ""
-    )
+    if unknown in _LIMITS and "per_page" in known:
+        hint = "; to end a walk early, write .items(limit=…) or .collect(limit=…); per_page is the size of a page"
+    else:
+        hint = similar(unknown, known) or (
+            f"; what the contract lacks goes into {extra}" if "extra_query" in known else ""
+        )
     raise UnexpectedArgumentError(f"{where} got an unexpected keyword argument {unknown!r}{hint}") from error
 
 

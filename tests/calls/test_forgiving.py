@@ -231,6 +231,29 @@ async def test_resource_is_not_a_list(kantata: Kantata) -> None:
             pass
     with pytest.raises(TypeError, match=r"stories\.list\(\) is not fetched yet.*collect\(\)\)\[0\]"):
         kantata.stories.list()[0]
+    with pytest.raises(TypeError, match=r"write `await stories\.list\(\)\.collect\(limit=5\)`"):
+        kantata.stories.list()[:5]
+    with pytest.raises(TypeError, match=r"write `\(await stories\.list\(\)\.collect\(\)\)\[…\]`"):
+        kantata.stories.list()[5:]
+    with pytest.raises(TypeError, match=r"write `await stories\.list\(\)\.count\(\)`"):
+        len(kantata.stories.list())
+    assert kantata.stories.list()
+    stories = kantata.stories.list()
+    for walk, item in (
+        (stories.pages(), "page"),
+        (stories.items(limit=3), "item"),
+        (stories.dicts(), "item"),
+    ):
+        with pytest.raises(TypeError, match=f"write `async for {item} in …`"):
+            list(walk)
+
+
+def test_limit_of_a_list_points_to_the_walk(kantata: Kantata) -> None:
+    for name in ("limit", "max_results", "count"):
+        with pytest.raises(
+            UsageError, match=r"to end a walk early, write \.items\(limit=…\) or \.collect\(limit=…\)"
+        ):
+            kantata.stories.list(**{name: 5})
 
 
 def test_argument_without_a_suggestion_points_to_extra_query(kantata: Kantata) -> None:
