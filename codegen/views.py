@@ -156,6 +156,12 @@ EXTRA_BODY = Option(
     "None",
     "What the contract lacks, for each item: a mapping, or a function of the item.",
 )
+EXTRA_PROPERTIES = Option(
+    "extra_body",
+    "Mapping[str, object] | None",
+    "None",
+    "Properties that the contract lacks, for each request.",
+)
 DESCRIPTION = Option("description", "str | None", "None", "A comment on the decision.")
 
 
@@ -336,7 +342,7 @@ class ResourceView(_View):
             else f"Delete many {self.plural}, one request each.",
             described,
             (operation.constant,),
-            (CONCURRENCY, PROGRESS),
+            (CONCURRENCY, PROGRESS, EXTRA_QUERY),
         )
 
     def _decision(self, name: str, operation: str, most: int) -> Bulk:
@@ -351,7 +357,7 @@ class ResourceView(_View):
             f"{verb.capitalize()} many {self.plural}, {most} per request; the results are resolutions.",
             described,
             (repr(operation), repr(f"{self.facts.name}.{name}")),
-            (DESCRIPTION, CONCURRENCY, PROGRESS),
+            (DESCRIPTION, CONCURRENCY, PROGRESS, EXTRA_QUERY, EXTRA_PROPERTIES),
         )
 
     @property

@@ -100,9 +100,10 @@ def delete_many(
     *,
     concurrency: int,
     progress: Progress | None = None,
+    extra_query: Mapping[str, object] | None = None,
 ) -> BulkRun[None]:
     """Delete objects by chunks of ids, or if the service does not support that with one request each."""
-    return BulkRun(_Deletion(session, operation), ids, concurrency, progress)
+    return BulkRun(_Deletion(session, operation, extra_query), ids, concurrency, progress)
 
 
 def decide_many(
@@ -114,9 +115,13 @@ def decide_many(
     description: object,
     concurrency: int,
     progress: Progress | None = None,
+    extra_query: Mapping[str, object] | None = None,
+    extra_body: Mapping[str, object] | None = None,
 ) -> BulkRun[Any]:
     """Decide on submissions by chunks of ids; the results are resolutions."""
-    return BulkRun(_Decision(session, operation, name, description), ids, concurrency, progress)
+    body = {"submission_ids": [1], "description": description}
+    query, body = with_extras(operation, _NOTHING, body, extra_query, extra_body)
+    return BulkRun(_Decision(session, operation, name, query, body or {}), ids, concurrency, progress)
 
 
 class _Creation(Generic[M]):
@@ -307,9 +312,13 @@ class _Update(Generic[M]):
 class _Deletion:
     stopped: KantataError | None = None
 
-    def __init__(self, session: Session, operation: Operation) -> None:
+    def __init__(
+        self, session: Session, operation: Operation, extra_query: Mapping[str, object] | None
+    ) -> None:
         self.name = f"{operation.resource}.delete_many"
         self._by_ids = not operation.path_parameters
+        given = {"ids": ()} if self._by_ids else _NOTHING
+        self._query, _ = with_extras(operation, given, None, extra_query, None)
         self.size = (operation.bulk_limit or MOST_UNLESS_STATED) if self._by_ids else 1
         self._session = session
         self._operation = operation
@@ -335,11 +344,12 @@ class _Deletion:
     async def _write(self, part: list[Item]) -> Sequence[None]:
         ids = [item.ready for item in part]
         if self._by_ids:
-            query = query_of(self._operation, {"ids": list(dict.fromkeys(ids))})
+            query = query_of(self._operation, {**self._query, "ids": list(dict.fromkeys(ids))})
             await self._session.send(self._operation, path_of(self._operation, ()), query)
             return [None] * len(part)
         try:
-            await self._session.send(self._operation, path_of(self._operation, (ids[0],)))
+            query = query_of(self._operation, self._query)
+            await self._session.send(self._operation, path_of(self._operation, (ids[0],)), query)
         except NotFoundError as error:
             # An earlier attempt whose answer was lost has deleted it.
             if not error.answer_was_lost:
@@ -370,16 +380,24 @@ class _Deletion:
 class _Decision:
     stopped: KantataError | None = None
 
-    def __init__(self, session: Session, operation: Operation, name: str, description: object) -> None:
+    def __init__(
+        self,
+        session: Session,
+        operation: Operation,
+        name: str,
+        query: Mapping[str, Any],
+        body: Mapping[str, Any],
+    ) -> None:
         self.name = name
         self.size = operation.bulk_limit or MOST_UNLESS_STATED
         self._session = session
         self._operation = operation
-        self._description = description
+        self._query = query
+        self._body = body
         self._splitter: Splitter[Any] = Splitter(
             _naming(self._write), by_id=True, recheck=self._after_refusal
         )
-        body_of(operation, {"submission_ids": [1], "description": description})
+        body_of(operation, body)
 
     def prepare(self, index: int, given: Any) -> Item:
         where = f"{self.name}: ids[{index}]"
@@ -411,8 +429,8 @@ class _Decision:
         from kantata_client import models
 
         container: type[Any] = getattr(models, str(self._operation.model))
-        body = {"submission_ids": [item.ready for item in part], "description": self._description}
-        answer = await self._session.one(self._operation, container, (), {}, body)
+        body = {**self._body, "submission_ids": [item.ready for item in part]}
+        answer = await self._session.one(self._operation, container, (), self._query, body)
         made = {str(each.target_id): each for each in answer.resolutions or ()}
         if any(item.ready not in made for item in part):
             msg = f"{self._operation.id}: the answer has no resolution for a submission, so its state is unknown."

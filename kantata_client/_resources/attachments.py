@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from kantata_client._calls.extras import with_extras
 from kantata_client._files.uploads import (
     SERVER_LIMIT,
     Content,
@@ -26,6 +27,8 @@ from kantata_client.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client._calls.session import Session
     from kantata_client._files.local import Upload, UploadStream
     from kantata_client.hooks import Progress
@@ -54,6 +57,8 @@ class AttachmentsMethods(Resource):
         content_type: str | None = None,
         direct: bool | None = None,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Attachment:
         """Upload a file in constant memory: through the API if it is below 10 MB, otherwise to the CDN in three steps.
 
@@ -67,6 +72,9 @@ class AttachmentsMethods(Resource):
             content_type: Media type, such as `application/pdf`. By default, guessed from the name.
             direct: True to use the CDN, False to use the API, whatever the size.
             progress: Called with the bytes sent and their total; starts again at 0 when the file is sent again.
+            extra_query: Query parameters that the contract lacks, sent unchecked when the attachment is created.
+            extra_body: Properties that the contract lacks, sent unchecked when the attachment is created, such as
+                `{"attachment[new]": 1}`.
 
         Returns:
             The `Attachment`.
@@ -89,6 +97,7 @@ class AttachmentsMethods(Resource):
             raise UsageError(f"{where}: type must be {' or '.join(map(repr, _TYPES))}, not {type!r}")
         name = checked_name(content, filename, where)
         kind = checked_type(content_type, name, where)
+        query, body = _with_extras(type, extra_query, extra_body)
         try:
             source = await opened(content, size, progress, where)
         except BaseException:
@@ -101,22 +110,37 @@ class AttachmentsMethods(Resource):
                     "Leave out direct=False"
                 )
             if direct or (direct is None and source.size >= SERVER_LIMIT):
-                return await _Direct(self._session, source, type, name, kind).run()
-            return await self._through_the_server(source, type, name, kind)
+                return await _Direct(self._session, source, name, kind, query, body).run()
+            return await self._through_the_server(source, name, kind, query, body)
         finally:
             source.close()
             await ended(content)
 
     async def _through_the_server(
-        self, source: Upload | UploadStream, type_: str, name: str, kind: str
+        self,
+        source: Upload | UploadStream,
+        name: str,
+        kind: str,
+        query: Mapping[str, Any],
+        body: Mapping[str, Any],
     ) -> Attachment:
         from kantata_client._http.messages import File
         from kantata_client.models.attachment import Attachment
         from kantata_client.operations.attachments import CREATE
 
         file = File("", name, source, kind, source.size)
-        body = {"attachment[type]": type_, "attachment[data]": file}
-        return await self._session.one(CREATE, Attachment, (), {}, body)
+        return await self._session.one(CREATE, Attachment, (), query, {**body, "attachment[data]": file})
+
+
+def _with_extras(
+    type_: str, extra_query: Mapping[str, object] | None, extra_body: Mapping[str, object] | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The query and the body of a creation, without the file."""
+    from kantata_client.operations.attachments import CREATE
+
+    of_the_file = {"attachment[data]": b"", "attachment[filename]": "", "direct": False}
+    query, body = with_extras(CREATE, {}, {"attachment[type]": type_, **of_the_file}, extra_query, extra_body)
+    return query, {name: value for name, value in (body or {}).items() if name not in of_the_file}
 
 
 class _Direct:
@@ -126,13 +150,20 @@ class _Direct:
     """
 
     def __init__(
-        self, session: Session, source: Upload | UploadStream, type_: str, name: str, kind: str
+        self,
+        session: Session,
+        source: Upload | UploadStream,
+        name: str,
+        kind: str,
+        query: Mapping[str, Any],
+        body: Mapping[str, Any],
     ) -> None:
         self._session = session
         self._source = source
-        self._type = type_
         self._name = name
         self._kind = kind
+        self._query = query
+        self._body = body
         self._asked = 0.0
         self._empty: DirectUpload | None = None
         """An attachment that was created and has no file yet."""
@@ -194,10 +225,10 @@ class _Direct:
         from kantata_client.models.attachment import Attachment
         from kantata_client.operations.attachments import CREATE
 
-        body = {"attachment[type]": self._type, "attachment[filename]": self._name, "direct": True}
+        body = {**self._body, "attachment[filename]": self._name, "direct": True}
         # The five seconds begin when the service answers, a little later than this.
         self._asked = self._session.transport.clock()
-        found: Any = await self._session.one(CREATE, Attachment, (), {}, body)
+        found: Any = await self._session.one(CREATE, Attachment, (), self._query, body)
         ticket = cast("DirectUpload", found)
         if not ticket.action or not ticket.fields:
             raise UploadError(

@@ -234,10 +234,18 @@ class Resource:
         *,
         concurrency: int,
         progress: Progress | None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         from kantata_client._bulk.writes import delete_many
 
-        return delete_many(self._session, operation, ids, concurrency=concurrency, progress=progress)
+        return delete_many(
+            self._session,
+            operation,
+            ids,
+            concurrency=concurrency,
+            progress=progress,
+            extra_query=extra_query,
+        )
 
     def _decide_many(
         self,
@@ -248,6 +256,8 @@ class Resource:
         description: object,
         concurrency: int,
         progress: Progress | None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BulkRun[Any]:
         from kantata_client._bulk.writes import decide_many
         from kantata_client.operations import OPERATIONS
@@ -260,6 +270,8 @@ class Resource:
             description=description,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
 

@@ -11,6 +11,8 @@ from kantata_client._resources.base import Resource
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client._files.local import StrPath
     from kantata_client.models.exchange_rate import ExchangeRate
 
@@ -31,6 +33,9 @@ class ExchangeTablesMethods(Resource):
         self,
         id: int | str,
         csv: StrPath | bytes,
+        *,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> list[ExchangeRate]:
         """Add or change exchange rates from a CSV file; every line is checked before anything is sent.
 
@@ -40,6 +45,8 @@ class ExchangeTablesMethods(Resource):
             id: Id of the exchange table.
             csv: A `.csv` or `.txt` file, or its content, with the columns `Source Currency`, `Target Currency`,
                 `Exchange Rate` and `Effective Date` (YYYY-MM-DD).
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties that the contract lacks, sent unchecked.
 
         Returns:
             The `ExchangeRate` objects of the response.
@@ -60,7 +67,10 @@ class ExchangeTablesMethods(Resource):
             columns = ", ".join(name.replace("_", " ").title() for name in missing)
             raise UsageError(f"{where}: the header lacks {columns}.")
         rates = [_rate(names, row, line, where) for line, row in rows]
-        return await self._session.many(IMPORT_RATES, ExchangeRate, (id,), {}, {"exchange_rates": rates})
+        body = {"exchange_rates": rates}
+        return await self._many(
+            IMPORT_RATES, ExchangeRate, path=(id,), body=body, extra_query=extra_query, extra_body=extra_body
+        )
 
 
 def _rate(names: list[str | None], row: list[str], line: int, where: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from kantata_client._calls.extras import with_extras
 from kantata_client._files.waiting import NOT_YET, Pauses, check_pauses
 from kantata_client._resources.base import Resource
 from kantata_client.errors import ExportError, MalformedResponseError, UsageError
@@ -44,6 +45,8 @@ class ExportsMethods(Resource):
         timeout: float = 3600.0,
         on_status: Callable[[AccountDataExportResult], object] | None = None,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> Path:
         """Export data sets to a CSV file: create the export, wait for it, download it.
 
@@ -56,6 +59,8 @@ class ExportsMethods(Resource):
             timeout: Seconds to wait for the export to become ready.
             on_status: Called with the export after each status request.
             progress: Called with the bytes received and their total, or `None` if that is unknown.
+            extra_query: Query parameters that the contract lacks, sent unchecked when the export is created.
+            extra_body: Properties that the contract lacks, sent unchecked when the export is created.
 
         Returns:
             The file.
@@ -73,10 +78,10 @@ class ExportsMethods(Resource):
 
         target = checked_target(to, "exports.run")
         check_pauses("exports.run", interval, timeout)
+        query, extra = with_extras(CREATE, {}, {"export_definition": {}}, extra_query, extra_body)
         definition = await self._definition(datasets)
-        export = await self._session.one(
-            CREATE, AccountDataExportResult, (), {}, {"export_definition": definition}
-        )
+        body = {**(extra or {}), "export_definition": definition}
+        export = await self._session.one(CREATE, AccountDataExportResult, (), query, body)
         if on_status is not None:
             on_status(export)
         return await self._fetch(export, target, interval, timeout, on_status, progress)

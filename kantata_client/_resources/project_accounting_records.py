@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kantata_client._calls.extras import with_extras
 from kantata_client._files.csv import csv_content, parsed
 from kantata_client._files.local import checked_target, in_thread
 from kantata_client._resources.base import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from kantata_client._files.downloads import Address
@@ -33,6 +34,7 @@ class ProjectAccountingRecordsMethods(Resource):
         to: StrPath,
         include: Include | Iterable[Include] | None = None,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> Path:
         """Export all project accounting records to a CSV file, in constant memory.
 
@@ -40,6 +42,7 @@ class ProjectAccountingRecordsMethods(Resource):
             to: The file; an existing one is replaced once the download is complete.
             include: Associations to export as well.
             progress: Called with the bytes received and their total, or `None` if that is unknown.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
 
         Returns:
             The file.
@@ -57,7 +60,8 @@ class ProjectAccountingRecordsMethods(Resource):
         from kantata_client.operations.project_accounting_records import EXPORT_TO_CSV
 
         target = checked_target(to, "project_accounting_records.download_csv")
-        query = query_of(EXPORT_TO_CSV, {"include": include})
+        given, _ = with_extras(EXPORT_TO_CSV, {"include": include}, None, extra_query, None)
+        query = query_of(EXPORT_TO_CSV, given)
         url = self._session.base_url + EXPORT_TO_CSV.path
         if query:
             url += f"?{urlencode(query, safe=',')}"
@@ -72,12 +76,16 @@ class ProjectAccountingRecordsMethods(Resource):
         csv: StrPath | bytes,
         *,
         include: Include | Iterable[Include] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> list[ProjectAccountingRecord]:
         """Import accounting records from a CSV file, whose records are counted before it is sent.
 
         Args:
             csv: A `.csv` or `.txt` file, or its content: a header (see `import_csv`) and 1 to 5,000 records.
             include: Associations to load; reading others raises `NotIncludedError`.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties that the contract lacks, sent unchecked.
 
         Returns:
             The `ProjectAccountingRecord` objects of the response.
@@ -97,6 +105,11 @@ class ProjectAccountingRecordsMethods(Resource):
         content = await csv_content(csv, where)
         await in_thread(parsed, content, where, _MOST)
         file = File("csv_file", "records.csv", content, "text/csv")
-        return await self._session.many(
-            IMPORT_CSV, ProjectAccountingRecord, (), {"include": include}, {"csv_file": file}
+        return await self._many(
+            IMPORT_CSV,
+            ProjectAccountingRecord,
+            query={"include": include},
+            body={"csv_file": file},
+            extra_query=extra_query,
+            extra_body=extra_body,
         )

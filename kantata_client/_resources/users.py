@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kantata_client._calls.extras import with_extras
 from kantata_client._files.uploads import SERVER_LIMIT, checked_name, guessed_type, kind_of, opened
 from kantata_client._resources.base import Resource
 from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kantata_client._files.local import StrPath
     from kantata_client.hooks import Progress
@@ -32,6 +33,8 @@ class UsersMethods(Resource):
         include: Include | Iterable[Include] | None = None,
         optional_fields: OptionalField | Iterable[OptionalField] | None = None,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> User:
         """Set a user's profile photo from a file.
 
@@ -43,6 +46,8 @@ class UsersMethods(Resource):
             include: Associations to load; reading others raises `NotIncludedError`.
             optional_fields: Fields that the service sends only when they are named here.
             progress: Called with the bytes sent and their total.
+            extra_query: Query parameters that the contract lacks, sent unchecked.
+            extra_body: Properties that the contract lacks, sent unchecked.
 
         Returns:
             The `User`.
@@ -61,6 +66,9 @@ class UsersMethods(Resource):
         if not isinstance(photo, (bytes, str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"{where}: expected a path or bytes, got {kind_of(photo)}")
         name = checked_name(photo, filename, where)
+        query: Mapping[str, Any] = {"include": include, "optional_fields": optional_fields}
+        body: Mapping[str, Any] | None = {"user[profile_photo_attachment_file]": b""}
+        query, body = with_extras(UPDATE_PROFILE_PHOTO, query, body, extra_query, extra_body)
         kind = guessed_type(name)
         if not kind.startswith("image/"):
             raise UsageError(f"{where}: the name {name} is not that of a picture. Use .png or .jpg")
@@ -70,8 +78,8 @@ class UsersMethods(Resource):
                 raise UsageError(
                     f"{where}: {name} has {source.size:,} bytes; it must have less than {SERVER_LIMIT:,}"
                 )
-            body = {"user[profile_photo_attachment_file]": File("", name, source, kind, source.size)}
-            query = {"include": include, "optional_fields": optional_fields}
-            return await self._session.one(UPDATE_PROFILE_PHOTO, User, (id,), query, body)
+            file = File("", name, source, kind, source.size)
+            sent = {**(body or {}), "user[profile_photo_attachment_file]": file}
+            return await self._session.one(UPDATE_PROFILE_PHOTO, User, (id,), query, sent)
         finally:
             source.close()

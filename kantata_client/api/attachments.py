@@ -223,6 +223,7 @@ class Attachments(AttachmentsMethods):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many attachments, one request each.
 
@@ -230,6 +231,7 @@ class Attachments(AttachmentsMethods):
             ids: Ids of the attachments.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -244,6 +246,7 @@ class Attachments(AttachmentsMethods):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -327,6 +327,7 @@ class ClientInvoiceDefaults(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many client invoice defaults, one request each.
 
@@ -334,6 +335,7 @@ class ClientInvoiceDefaults(Resource):
             ids: Ids of the client invoice defaults, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -348,6 +350,7 @@ class ClientInvoiceDefaults(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

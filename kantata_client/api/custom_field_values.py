@@ -416,6 +416,7 @@ class CustomFieldValues(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many custom field values, 100 per request. If the service refuses a request, its other ids
         are sent again without those at fault.
@@ -424,6 +425,7 @@ class CustomFieldValues(Resource):
             ids: Ids of the custom field values, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -438,6 +440,7 @@ class CustomFieldValues(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

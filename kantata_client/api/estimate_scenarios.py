@@ -440,6 +440,7 @@ class EstimateScenarios(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many estimate scenarios, one request each.
 
@@ -447,6 +448,7 @@ class EstimateScenarios(Resource):
             ids: Ids of the estimate scenarios, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -461,6 +463,7 @@ class EstimateScenarios(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

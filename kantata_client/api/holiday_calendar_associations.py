@@ -188,6 +188,7 @@ class HolidayCalendarAssociations(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many holiday calendar associations, one request each.
 
@@ -195,6 +196,7 @@ class HolidayCalendarAssociations(Resource):
             ids: Ids of the holiday calendar associations, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -209,6 +211,7 @@ class HolidayCalendarAssociations(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -320,6 +320,7 @@ class Holidays(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many holidays, one request each.
 
@@ -327,6 +328,7 @@ class Holidays(Resource):
             ids: Ids of the holidays, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -341,6 +343,7 @@ class Holidays(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

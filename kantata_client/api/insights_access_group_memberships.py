@@ -318,6 +318,7 @@ class InsightsAccessGroupMemberships(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many insights access group memberships, one request each.
 
@@ -325,6 +326,7 @@ class InsightsAccessGroupMemberships(Resource):
             ids: Ids of the insights access group memberships, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -339,6 +341,7 @@ class InsightsAccessGroupMemberships(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

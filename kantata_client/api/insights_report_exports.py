@@ -298,6 +298,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many insights report exports, one request each.
 
@@ -305,6 +306,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
             ids: Ids of the insights report exports, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -319,6 +321,7 @@ class InsightsReportExports(InsightsReportExportsMethods):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -147,6 +147,7 @@ class ProjectTemplateAdditionalTabs(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many project template additional tabs, one request each.
 
@@ -154,6 +155,7 @@ class ProjectTemplateAdditionalTabs(Resource):
             ids: Ids of the project template additional tabs, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -168,6 +170,7 @@ class ProjectTemplateAdditionalTabs(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -304,6 +304,7 @@ class ProjectTemplateAssignments(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many project template assignments, one request each.
 
@@ -311,6 +312,7 @@ class ProjectTemplateAssignments(Resource):
             ids: Ids of the project template assignments, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -325,6 +327,7 @@ class ProjectTemplateAssignments(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

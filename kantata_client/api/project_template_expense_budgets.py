@@ -418,6 +418,7 @@ class ProjectTemplateExpenseBudgets(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many project template expense budgets, one request each.
 
@@ -425,6 +426,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             ids: Ids of the project template expense budgets, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -439,6 +441,7 @@ class ProjectTemplateExpenseBudgets(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -353,6 +353,7 @@ class RateCardSetVersions(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many rate card set versions, one request each.
 
@@ -360,6 +361,7 @@ class RateCardSetVersions(Resource):
             ids: Ids of the rate card set versions, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -374,6 +376,7 @@ class RateCardSetVersions(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

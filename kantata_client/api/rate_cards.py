@@ -445,6 +445,7 @@ class RateCards(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many rate cards, one request each.
 
@@ -452,6 +453,7 @@ class RateCards(Resource):
             ids: Ids of the rate cards, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -466,6 +468,7 @@ class RateCards(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

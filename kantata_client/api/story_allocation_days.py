@@ -468,6 +468,7 @@ class StoryAllocationDays(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many story allocation days, 100 per request. If the service refuses a request, its other
         ids are sent again without those at fault.
@@ -476,6 +477,7 @@ class StoryAllocationDays(Resource):
             ids: Ids of the story allocation days, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -490,6 +492,7 @@ class StoryAllocationDays(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

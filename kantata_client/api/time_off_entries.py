@@ -410,6 +410,7 @@ class TimeOffEntries(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many time off entries, 100 per request. If the service refuses a request, its other ids are
         sent again without those at fault.
@@ -418,6 +419,7 @@ class TimeOffEntries(Resource):
             ids: Ids of the time off entries, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -432,6 +434,7 @@ class TimeOffEntries(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -467,6 +467,8 @@ class TimesheetSubmissions(Resource):
         description: str | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BulkRun[Resolution]:
         """Approve many timesheet submissions, 100 per request; the results are resolutions.
 
@@ -475,6 +477,8 @@ class TimesheetSubmissions(Resource):
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: Properties that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -491,6 +495,8 @@ class TimesheetSubmissions(Resource):
             description=description,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def cancel_many(
@@ -500,6 +506,8 @@ class TimesheetSubmissions(Resource):
         description: str | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BulkRun[Resolution]:
         """Cancel many timesheet submissions, 100 per request; the results are resolutions.
 
@@ -508,6 +516,8 @@ class TimesheetSubmissions(Resource):
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: Properties that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -524,6 +534,8 @@ class TimesheetSubmissions(Resource):
             description=description,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     def reject_many(
@@ -533,6 +545,8 @@ class TimesheetSubmissions(Resource):
         description: str | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Mapping[str, object] | None = None,
     ) -> BulkRun[Resolution]:
         """Reject many timesheet submissions, 100 per request; the results are resolutions.
 
@@ -541,6 +555,8 @@ class TimesheetSubmissions(Resource):
             description: A comment on the decision.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
+            extra_body: Properties that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -557,6 +573,8 @@ class TimesheetSubmissions(Resource):
             description=description,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
+            extra_body=extra_body,
         )
 
     @property

@@ -395,6 +395,7 @@ class WorkweekMemberships(Resource):
         *,
         concurrency: int = 4,
         progress: Progress | None = None,
+        extra_query: Mapping[str, object] | None = None,
     ) -> BulkRun[None]:
         """Delete many workweek memberships, one request each.
 
@@ -402,6 +403,7 @@ class WorkweekMemberships(Resource):
             ids: Ids of the workweek memberships, or the objects themselves.
             concurrency: How many requests may be in flight at once.
             progress: Called with the numbers of finished and of all items (`None` if async).
+            extra_query: Query parameters that the contract lacks, for each request.
 
         Returns:
             A run: `await` it for a `BulkResult`, or iterate over it for each `Outcome`. Nothing is sent until then.
@@ -416,6 +418,7 @@ class WorkweekMemberships(Resource):
             ids,
             concurrency=concurrency,
             progress=progress,
+            extra_query=extra_query,
         )
 
     @property

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kantata_client import Kantata, UsageError
+from kantata_client import ExportError, Kantata, UploadError, UsageError
 from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.recorder import Recorder
 
 ENVELOPE = {
@@ -126,15 +129,90 @@ def test_extra_that_repeats_an_argument_is_rejected(recorder: Recorder) -> None:
         recorder.client().stories.list(order="created_at:asc", extra_query={"order": "rank:asc"})
 
 
-def test_every_generated_method_accepts_extras() -> None:
+WITHOUT_EXTRAS = {
+    "download",  # of an export that exists
+    "download_latest",  # of a scheduled report
+    "follow",  # polls; `subscribed_events.list` takes extras
+}
+
+
+def test_every_method_accepts_extras() -> None:
     import inspect
 
     kantata = Kantata("secret")
-    for operation in OPERATIONS.values():
-        if operation.name == "delete_many":
-            continue  # a bulk method
-        method = getattr(getattr(kantata, operation.resource), operation.name)
-        parameters = inspect.signature(method).parameters
-        assert "extra_query" in parameters, operation.id
-        writes = operation.body is not None or operation.method in ("POST", "PUT")
-        assert ("extra_body" in parameters) == writes, operation.id
+    operations = {(each.resource, each.name): each for each in OPERATIONS.values()}
+    for resource in kantata.CLASSES:
+        for name, method in inspect.getmembers(getattr(kantata, resource), inspect.ismethod):
+            if name.startswith("_") or name in WITHOUT_EXTRAS:
+                continue
+            parameters = inspect.signature(method).parameters
+            assert "extra_query" in parameters, f"{resource}.{name}"
+            operation = operations.get((resource, name))
+            if operation is not None and name != "delete_many":
+                writes = operation.body is not None or operation.method in ("POST", "PUT")
+                assert ("extra_body" in parameters) == writes, operation.id
+
+
+@pytest.mark.anyio
+async def test_extra_parameters_of_bulk_deletions_are_sent_with_every_request(recorder: Recorder) -> None:
+    kantata = recorder.client()
+    recorder.answer = {}
+    result = await kantata.time_entries.delete_many(range(1, 151), extra_query={"quietly": True})
+    assert len(result.done) == 150
+    assert [request.url.params["quietly"] for request in recorder.requests] == ["true"] * 2
+    await kantata.stories.delete_many([7], extra_query={"force": 1})
+    assert recorder.query == {"force": "1"}
+    with pytest.raises(UsageError, match="'ids' is also passed as ids="):
+        kantata.time_entries.delete_many([1], extra_query={"ids": [2]})
+
+
+@pytest.mark.anyio
+async def test_extras_of_decisions(recorder: Recorder) -> None:
+    kantata = recorder.client()
+    recorder.answer = {"resolutions": [{"id": "1", "target_id": "7"}]}
+    result = await kantata.timesheet_submissions.approve_many(
+        [7], description="Thanks", extra_query={"quietly": True}, extra_body={"notify": False}
+    )
+    assert len(result.done) == 1
+    assert recorder.query == {"quietly": "true"}
+    (sent,) = recorder.body.values()
+    assert sent == {"submission_ids": [7], "description": "Thanks", "notify": False}
+    with pytest.raises(UsageError, match="'submission_ids' is also passed"):
+        kantata.timesheet_submissions.reject_many([7], extra_body={"submission_ids": [8]})
+
+
+@pytest.mark.anyio
+async def test_extras_of_files(recorder: Recorder, tmp_path: Path) -> None:
+    kantata = recorder.client()
+    extras: Any = {"extra_query": {"quietly": True}, "extra_body": {"attachment[shared]": True}}
+    await kantata.attachments.upload(b"x", type="receipt", filename="a.txt", **extras)
+    assert recorder.query == {"quietly": "true"}
+    assert b'name="attachment[shared]"\r\n\r\ntrue' in recorder.requests[-1].content
+    recorder.answer = {"id": "1"}
+    with pytest.raises(UploadError):  # the answer does not say where to send the file
+        await kantata.attachments.upload(b"x", type="receipt", filename="a.txt", direct=True, **extras)
+    assert recorder.query == {"quietly": "true"}
+    assert b"shared" in recorder.requests[-1].content
+    for name in ("attachment[type]", "attachment[data]", "attachment[filename]", "direct"):
+        with pytest.raises(UsageError, match=f"'{re.escape(name)}' is also passed"):
+            await kantata.attachments.upload(
+                b"x", type="receipt", filename="a.txt", extra_body={name: "post_attachment"}
+            )
+
+    recorder.answer = None
+    await kantata.users.upload_profile_photo(7, b"x", filename="a.png", extra_body={"user[crop]": 1})
+    assert b'name="user[crop]"\r\n\r\n1' in recorder.requests[-1].content
+    rates = b"Source Currency,Target Currency,Exchange Rate,Effective Date\nUSD,EUR,0.9,2026-03-04\n"
+    await kantata.exchange_tables.upload_rates(7, rates, extra_body={"source": "bank"})
+    assert recorder.body["source"] == "bank"
+    await kantata.project_accounting_records.upload_csv(b"id\n1\n", extra_query={"dry_run": True})
+    assert recorder.query == {"dry_run": "true"}
+    recorder.answer = {
+        "exports": {"7": {"id": "7", "status": "failed"}},
+        "results": [{"key": "exports", "id": "7"}],
+    }
+    with pytest.raises(ExportError):
+        await kantata.exports.run(
+            {"8ebff9db413b3115": ["x"]}, to=tmp_path / "x.csv", extra_body={"notify": False}
+        )
+    assert recorder.body["export"].keys() == {"export_definition", "notify"}
