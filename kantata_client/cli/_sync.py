@@ -51,6 +51,10 @@ def sync(
     resources: Annotated[
         str | None, typer.Option(help="Names of lists, separated by commas. All of them by default.")
     ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(help="Lists that are left out, for example because the account lacks an add-on."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +123,7 @@ def sync(
                 soft_delete,
                 rate,
                 rows_a_slice,
+                _parse_names("--without", without),
                 _parse_names("--nested", nested),
             )
             pause = None if every is None else _parse_duration("--every", every)
@@ -345,9 +350,12 @@ def _print_summary(summary: Summary, out: Console) -> None:
     for each in summary.lists:
         for note in each.notes:
             out.print(f"  {each.name}: {note}", markup=False, soft_wrap=True)
-    for each in summary.lists:
-        if each.status == "failed":
-            out.print(f"  {each.name} failed: {each.error}", markup=False, soft_wrap=True, style="red")
+    failed = [each for each in summary.lists if each.status == "failed"]
+    for each in failed:
+        out.print(f"  {each.name} failed: {each.error}", markup=False, soft_wrap=True, style="red")
+    if summary.status == "some failed":
+        names = ",".join(each.name for each in failed)
+        out.print(f"To leave out lists that the account does not have: --without {names}", soft_wrap=True)
     if summary.drift:
         out.print("The service differs from the contract; unknown fields are in the column _extra:")
         out.print(summary.drift, markup=False, soft_wrap=True)

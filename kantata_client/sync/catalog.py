@@ -170,23 +170,32 @@ def lists() -> Mapping[str, ListSpec]:
     return dict(sorted(found.items()))
 
 
-def select(names: Iterable[str] | None) -> list[ListSpec]:
+def select(names: Iterable[str] | None, without: Iterable[str] | None = None) -> list[ListSpec]:
     """Return the lists with these names, in alphabetical order; by default all lists.
 
+    Args:
+        names: The lists.
+        without: Lists that are left out.
+
     Raises:
-        UsageError: A name is unknown.
+        UsageError: A name is unknown, or no list is left.
     """
-    all_lists = lists()
-    if names is None:
-        return list(all_lists.values())
-    names = [names] if isinstance(names, str) else list(names)
+    wanted = set(lists()) if names is None else _known("resources", names)
+    left = wanted - (set[str]() if without is None else _known("without", without))
+    if wanted and not left:
+        raise UsageError("without: no list is left")
+    return [lists()[name] for name in sorted(left)]
+
+
+def _known(argument: str, names: Iterable[str]) -> set[str]:
+    """Check the names of lists that are given as an argument."""
     from kantata_client._suggestions import similar
 
-    for name in names:
-        if name not in all_lists:
-            msg = f"resources: unknown list {name!r}{similar(name, all_lists)}"
-            raise UsageError(msg)
-    return [all_lists[name] for name in sorted(set(names))]
+    names = {names} if isinstance(names, str) else set(names)
+    for name in sorted(names - set(lists())):
+        msg = f"{argument}: unknown list {name!r}{similar(name, lists())}"
+        raise UsageError(msg)
+    return names
 
 
 def _list(name: str, operation: Operation, operations: list[Operation]) -> ListSpec:

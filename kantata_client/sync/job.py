@@ -54,6 +54,8 @@ class Plan:
     rate: float | None = None
     """Requests a second; found automatically by default."""
     rows_a_slice: int = ROWS_A_SLICE
+    without: tuple[str, ...] = ()
+    """Lists that are left out."""
     nested: tuple[str, ...] = ()
     """Fields with nested objects that get a child table."""
 
@@ -144,7 +146,7 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     from kantata_client.sync.source import ListWalk, Options, counting_client, source_of
 
     started, began = datetime.now(UTC), time.monotonic()
-    unfinished = {each.name: each for each in select(plan.resources)}
+    unfinished = {each.name: each for each in select(plan.resources, plan.without)}
     for name in unfinished:
         progress.for_list(name)
     options = Options(

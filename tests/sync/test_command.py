@@ -133,7 +133,9 @@ def test_failed_list_is_reported_and_other_lists_sync(account: Account) -> None:
     out, _ = account.run("--resources", "users,workspaces", code=3)
     assert "users failed: GET /users failed with 403" in out
     assert "1 of 2 lists" in out
+    assert "--without users" in out
     assert account.rows("SELECT count(*) > 0 FROM workspaces") == [(True,)]
+    account.run("--resources", "users,workspaces", "--without", "users")
     out, _ = account.run("--resources", "users", code=4)
     account.sandbox.faults.clear()
     account.run("--resources", "users")
@@ -165,6 +167,8 @@ def test_ctrl_c_keeps_rows_and_the_next_sync_continues(account: Account) -> None
     ("arguments", "message"),
     [
         (["--resources", "tasks"], "unknown list 'tasks'"),
+        (["--without", "tasks"], "without: unknown list 'tasks'"),
+        (["--resources", "users", "--without", "users"], "without: no list is left"),
         (["--every", "2026-01-01"], "--every 2026-01-01: expected a duration"),
         (["--compare", "often"], "neither a time such as"),
         (["--since", "often"], "neither a time such as"),
@@ -175,7 +179,20 @@ def test_ctrl_c_keeps_rows_and_the_next_sync_continues(account: Account) -> None
         (["--resources", " , "], "--resources ' , ': expected names"),
         (["--nested", ""], "--nested '': expected names"),
     ],
-    ids=["list", "every", "compare", "since", "long", "early", "future", "no pause", "no list", "no nested"],
+    ids=[
+        "list",
+        "other list",
+        "all lists",
+        "every",
+        "compare",
+        "since",
+        "long",
+        "early",
+        "future",
+        "no pause",
+        "no list",
+        "no nested",
+    ],
 )
 def test_invalid_argument_exits_with_1(tmp_path: Path, arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(app, ["sync", "--to", str(tmp_path / "a.duckdb"), *arguments])

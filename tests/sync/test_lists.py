@@ -81,6 +81,7 @@ def test_unknown_list_raises_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match="unknown list 'time_entry'; did you mean 'time_entries'"):
         select(["time_entry"])
     assert [each.name for each in select(["users", "stories", "users"])] == ["stories", "users"]
+    assert len(select(None, ["users", "stories"])) == len(lists()) - 2
 
 
 def row(**fields: Any) -> dict[str, Any]:
