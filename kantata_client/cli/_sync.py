@@ -82,6 +82,12 @@ def sync(
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Requests a second. Found automatically by default.")
     ] = None,
+    retry_for: Annotated[
+        str,
+        typer.Option(
+            help="How long to try again when the network or the service fails in the middle: 10m. 0s does not."
+        ),
+    ] = "10m",
     report: Annotated[bool, typer.Option(help="Write an HTML report beside the DuckDB file.")] = True,
     rows_a_slice: Annotated[
         int,
@@ -123,6 +129,7 @@ def sync(
                 soft_delete,
                 rate,
                 rows_a_slice,
+                _parse_duration("--retry-for", retry_for),
                 _parse_names("--without", without),
                 _parse_names("--nested", nested),
             )
@@ -292,6 +299,9 @@ def progress_table(progress: Progress) -> Table:
         key=lambda each: (each.status != "reading", -each.rows),
     )
     title = "stopping at the next page …" if progress.stopping else None
+    if title is None and progress.resumes is not None:
+        seconds = max(0.0, progress.resumes - time.monotonic())
+        title = f"lists that failed are read again in {_format_duration(seconds)} …"
     rows = Table(
         "list",
         "rows",
@@ -353,9 +363,9 @@ def _print_summary(summary: Summary, out: Console) -> None:
     failed = [each for each in summary.lists if each.status == "failed"]
     for each in failed:
         out.print(f"  {each.name} failed: {each.error}", markup=False, soft_wrap=True, style="red")
-    if summary.status == "some failed":
-        names = ",".join(each.name for each in failed)
-        out.print(f"To leave out lists that the account does not have: --without {names}", soft_wrap=True)
+    denied = ",".join(each.name for each in failed if each.reason == "denied")
+    if summary.status == "some failed" and denied:
+        out.print(f"To leave out lists that the account may not read: --without {denied}", soft_wrap=True)
     if summary.drift:
         out.print("The service differs from the contract; unknown fields are in the column _extra:")
         out.print(summary.drift, markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
     from kantata_client.client import Kantata
 
+logger = logging.getLogger("kantata_client")
+
 ROWS_A_SLICE = 50_000
 """Records that are read before they are stored, together with the positions in the lists."""
 _FIRST_SLICE_SECONDS, _SLICE_SECONDS = 10, 300
 """Time after which fewer records are stored: in the first slice, and at most. It doubles from slice to slice, because each
 costs time in the destination."""
 _OVERLAP = timedelta(minutes=5)
+_FIRST_PAUSE, _LONGEST_PAUSE = 5, 120
+"""Seconds before lists that failed are read again: the first time, and at most. They double each time."""
 DATASET = "main"
 """Schema of the tables in a DuckDB file; queries use it by default."""
 
@@ -54,6 +59,8 @@ class Plan:
     rate: float | None = None
     """Requests a second; found automatically by default."""
     rows_a_slice: int = ROWS_A_SLICE
+    retry_for: timedelta = timedelta(minutes=10)
+    """How long to try again to read lists that failed because of the network or the service, since the last record came."""
     without: tuple[str, ...] = ()
     """Lists that are left out."""
     nested: tuple[str, ...] = ()
@@ -146,8 +153,8 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     from kantata_client.sync.source import ListWalk, Options, counting_client, source_of
 
     started, began = datetime.now(UTC), time.monotonic()
-    unfinished = {each.name: each for each in select(plan.resources, plan.without)}
-    for name in unfinished:
+    specs = {each.name: each for each in select(plan.resources, plan.without)}
+    for name in specs:
         progress.for_list(name)
     options = Options(
         plan.since,
@@ -159,9 +166,11 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
         "skip",
         select_nested(plan.nested),
     )
-    reader = Reader(client or counting_client(unfinished.values(), progress, throttle=plan.rate), progress)
+    reader = Reader(client or counting_client(specs.values(), progress, throttle=plan.rate), progress)
     walks: dict[str, ListWalk] = {}
     seconds = _FIRST_SLICE_SECONDS
+    patience = _Patience(plan.retry_for)
+    unfinished = specs
     with _file_lock(plan), reader:
         pipeline = pipeline_of(plan)
         with _open_database(plan):
@@ -177,6 +186,12 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
             unfinished = {
                 name: spec for name, spec in unfinished.items() if progress.for_list(name).status == "partial"
             }
+            if not unfinished and patience.wait(progress):
+                unfinished = {
+                    name: spec
+                    for name, spec in specs.items()
+                    if progress.for_list(name).reason == "temporary"
+                }
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
     status: Literal["done", "some failed", "all failed", "stopped"]
@@ -187,6 +202,34 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     else:
         status = "done"
     return Summary(plan, status, started, time.monotonic() - began, lists, progress.drift)
+
+
+class _Patience:
+    """Decides whether to read lists again that failed because of the network or the service."""
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._rows = 0
+        self._until = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def wait(self, progress: Progress) -> bool:
+        """Wait before the lists are read again.
+
+        Returns:
+            Whether to read them again: not if none failed for such a reason, if this sync has not read any records, if the
+            last ones came too long ago, or if the sync is stopped.
+        """
+        failed = [each.name for each in progress.failed if each.reason == "temporary"]
+        rows = sum(each.rows for each in progress.lists.values())
+        if rows > self._rows:
+            self._rows, self._until, self._pause = rows, time.monotonic() + self._limit, _FIRST_PAUSE
+        if not failed or time.monotonic() + self._pause > self._until:
+            return False
+        logger.warning("%s failed and will be read again in %d s", ", ".join(failed), self._pause)
+        progress.pause(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return not progress.stopping
 
 
 def pipeline_of(plan: Plan) -> Any:

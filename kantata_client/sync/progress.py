@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 import attrs
 
 Status: TypeAlias = Literal["waiting", "reading", "done", "partial", "failed"]
+Reason: TypeAlias = Literal["denied", "temporary", "other"]
+"""Why a list failed: the account may not read it, the network or the service had a fault, or something else."""
 
 
 @attrs.define
@@ -27,6 +29,8 @@ class ListProgress:
     expected: int | None = None
     """Records to read, if the service returns a count."""
     error: str | None = None
+    reason: Reason | None = None
+    """Why it failed."""
     notes: list[str] = attrs.field(factory=list[str])
     """What is missing from the rows, and the reason."""
     started: float | None = None
@@ -73,6 +77,8 @@ class Progress:
         """Differences between the service and the contract, as a table in text."""
         self.stored = 0
         """Records that are in the warehouse. Those of the current run are added when it has ended."""
+        self.resumes: float | None = None
+        """End of the pause before failed lists are read again, by the monotonic clock."""
         self._rows = rows
         self._rows_in_slice = 0
         self._slice_ends: float | None = None
@@ -119,11 +125,24 @@ class Progress:
         if progress.started is None:
             progress.started = time.monotonic()
 
-    def end(self, name: str, status: Status, error: str | None = None) -> None:
-        """Note that a list was read, or failed."""
+    def end(self, name: str, status: Status) -> None:
+        """Note that a list was read, or that the rest is left to the next run."""
         progress = self.for_list(name)
         progress.seconds = progress.elapsed
-        progress.status, progress.error = status, error
+        progress.status, progress.error, progress.reason = status, None, None
+
+    def fail(self, name: str, error: str, reason: Reason) -> None:
+        """Note that a list failed."""
+        self.end(name, "failed")
+        progress = self.for_list(name)
+        progress.error, progress.reason = error, reason
+
+    def pause(self, seconds: float) -> None:
+        """Wait before failed lists are read again, at most until the sync is stopped."""
+        self.resumes = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < self.resumes:
+            time.sleep(min(0.2, seconds))
+        self.resumes = None
 
     def read(self, name: str, rows: int) -> None:
         """Count records that are given to the destination."""

@@ -14,7 +14,14 @@ from dlt.common.pipeline import PipelineContext
 from kantata_client import models
 from kantata_client._lazy import resolvable
 from kantata_client.client import Kantata
-from kantata_client.errors import KantataError, UsageError
+from kantata_client.errors import (
+    KantataConnectionError,
+    KantataError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UsageError,
+)
 from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
 from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select, select_nested
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from kantata_client.hooks import ResponseEvent
     from kantata_client.sync.catalog import ListSpec
     from kantata_client.sync.extract import Seen
+    from kantata_client.sync.progress import Reason
 
 T = TypeVar("T")
 
@@ -267,6 +275,15 @@ class ListWalk:
     """Whether an earlier sync began it. A record that changed between the two is left to the next walk."""
 
 
+def _reason(error: KantataError) -> Reason:
+    if isinstance(error, PermissionDeniedError):
+        return "denied"
+    is_fault = isinstance(error, ServerError) and error.status != 501
+    return (
+        "temporary" if is_fault or isinstance(error, (KantataConnectionError, RateLimitedError)) else "other"
+    )
+
+
 class _Run:
     """One run of one dlt resource: rows, then deletions, then the state for the next run."""
 
@@ -290,7 +307,7 @@ class _Run:
             try:
                 complete = yield from self._run(state)
             except KantataError as error:
-                progress.end(spec.name, "failed", str(error))
+                progress.fail(spec.name, str(error), _reason(error))
                 if self._options.on_error == "raise":
                     raise
                 logger.warning("%s was not read: %s", spec.name, error)

@@ -307,6 +307,49 @@ def _all_pages_read(sandbox: Sandbox) -> bool:
     return len(pages) >= ENTRIES / 200
 
 
+class Pauses(Progress):
+    """Counters whose pauses take no time."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut", "status"])
+def test_sync_goes_on_after_a_fault_of_the_network_or_the_service(
+    sandbox: Sandbox, tmp_path: Path, fault: str
+) -> None:
+    arguments = (503,) if fault == "status" else ()
+    getattr(sandbox.faults, fault)(*arguments, path="/time_entries", after=14, times=20)
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "users"), **NOW)
+    progress = Pauses()
+    summary = run(plan, progress, lambda: sandbox.client(retries=0))
+    assert summary.status == "done"
+    assert progress.pauses[:2] == [5, 10]
+    [entries] = [each for each in summary.lists if each.name == "time_entries"]
+    assert ENTRIES <= entries.rows < ENTRIES + 200  # times are read again where a part goes on
+    assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "time_entries", ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("status", "after", "minutes"),
+    [(403, 14, 10), (503, 0, 10), (503, 14, 0)],
+    ids=["denied", "from the start", "no patience"],
+)
+def test_sync_does_not_wait_in_vain(
+    sandbox: Sandbox, tmp_path: Path, status: int, after: int, minutes: int
+) -> None:
+    sandbox.faults.status(status, after=after, times=None)
+    limit = timedelta(minutes=minutes)
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries",), retry_for=limit)
+    progress = Pauses()
+    assert run(plan, progress, lambda: sandbox.client(retries=0)).status == "all failed"
+    assert progress.pauses == []
+
+
 def test_sync_that_continues_another_has_the_changes_in_between(sandbox: Sandbox, tmp_path: Path) -> None:
     """Records that the first sync read, and that changed before the second one began."""
     plan = Plan(str(tmp_path / "account.duckdb"), resources=("time_entries",))
