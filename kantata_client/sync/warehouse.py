@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import dlt
+from dlt.common.configuration.container import Container
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.pipeline import PipelineContext
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from kantata_client.sync.catalog import DELETED_AT
@@ -82,7 +83,9 @@ class Warehouse:
     @contextmanager
     def _client(self) -> Generator[Any]:
         """Connect to the destination; `None` if it has no such table."""
-        pipeline: Any = dlt.current.pipeline()
+        pipeline: Any = Container()[
+            PipelineContext
+        ].pipeline()  # dlt.current resolves the configuration each time
         name = self._spec.name
         if not pipeline.default_schema_name or name not in pipeline.default_schema.tables:
             yield None
