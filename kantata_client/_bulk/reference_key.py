@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import attrs
 
-from kantata_client._calls.scalars import MissingError, native
 from kantata_client._objects.model import Model
+from kantata_client._objects.scalars import MissingError, native
 from kantata_client.errors import UsageError
 
 

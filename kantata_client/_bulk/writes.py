@@ -12,10 +12,10 @@ from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
 from kantata_client._calls.arguments import body_of, is_id, item_of, path_of, query_of
 from kantata_client._calls.extras import Extra, with_extras
-from kantata_client._calls.scalars import MissingError, native
 from kantata_client._calls.session import requested_by
 from kantata_client._calls.values import plain_text, shown
 from kantata_client._objects.model import Model, changes_of
+from kantata_client._objects.scalars import MissingError, native
 from kantata_client.errors import (
     APIError,
     KantataError,

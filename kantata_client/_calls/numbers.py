@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
-from kantata_client._calls.scalars import MissingError, native
+from kantata_client._objects.scalars import MissingError, native
 from kantata_client.errors import UsageError
 
 

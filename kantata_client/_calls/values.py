@@ -11,8 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kantata_client._calls.extras import Extra
-from kantata_client._calls.scalars import MissingError, native
 from kantata_client._calls.unset import UNSET
+from kantata_client._objects.scalars import MissingError, native
 from kantata_client._suggestions import similar
 from kantata_client.errors import UsageError
 
@@ -34,6 +34,8 @@ _EXPECTED = {
     "object": "a mapping",
     "file": "bytes or a File",
 }
+_MISSING = frozenset({"nat", "nan", "none", "<na>", "null"})
+"""What a missing value looks like when it has become part of a text."""
 _VERBS = ("is ", "has ", "must ", "cannot ")
 
 
@@ -132,6 +134,10 @@ def _string(operation: Operation, name: str, parameter: Parameter, value: Any) -
     if parameter.range and isinstance(value, (tuple, list)):
         return _range(operation, name, parameter.range, cast("tuple[Any, ...]", value))
     if isinstance(value, str):
+        if parameter.range and not _MISSING.isdisjoint(value.lower().split(":")):
+            raise invalid(
+                operation, name, f"must be a range START:END, or a pair (start, end), got {shown(value)}"
+            )
         return unicode_text(operation, name, value)
     if isinstance(value, int):
         return str(value)
@@ -178,7 +184,7 @@ def _date(operation: Operation, name: str, parameter: Parameter, value: Any) -> 
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, str) and _parses(value, date.fromisoformat):
-        return value
+        return date.fromisoformat(value).isoformat()  # Python also reads 20260304 and 2026-W10-3
     raise _type_error(operation, name, "date", value)
 
 
@@ -189,7 +195,7 @@ def _datetime(operation: Operation, name: str, parameter: Parameter, value: Any)
         return datetime(value.year, value.month, value.day, tzinfo=UTC).isoformat()
     if isinstance(value, str):
         if _parses(value, date.fromisoformat):
-            return value
+            return date.fromisoformat(value).isoformat()
         if _parses(value, datetime.fromisoformat):
             _with_zone(operation, name, datetime.fromisoformat(value))
             return value
@@ -361,6 +367,8 @@ def invalid(operation: Operation, name: str, problem: str) -> UsageError:
 
 def _type_error(operation: Operation, name: str, kind: str, value: object) -> UsageError:
     hint = "; leave it out, or pass None" if isinstance(value, str) and not value else id_hint(value)
+    if kind == "integer" and isinstance(value, float) and value.is_integer():
+        hint = f"; pass {int(value)}. (A column of integers with gaps is one of floats in pandas, unless its type is Int64)"
     return invalid(operation, name, f"must be {_EXPECTED[kind]}, got {shown(value)}{hint}")
 
 

@@ -104,6 +104,9 @@ class _Moment(ConvertedField):
 class _Day(ConvertedField):
     __slots__ = ()
 
+    def __set__(self, model: Model, value: Any) -> None:
+        super().__set__(model, value.date() if isinstance(value, datetime) else value)
+
     def _read(self, value: Any, model: Model) -> Any:
         if type(value) is not str:
             return value

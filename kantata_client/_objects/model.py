@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transf
 from kantata_client._lazy import resolvable
 from kantata_client._objects.associations import Association
 from kantata_client._objects.inclusion import Condition, not_included
+from kantata_client._objects.scalars import MissingError, native
 from kantata_client._suggestions import similar
+from kantata_client.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -223,7 +225,11 @@ class Model:
             if name not in cls.FIELDS and name not in self.__dict__ and not _has_setter(cls, name):
                 msg = f"{cls.__name__} has no field {name!r}{similar(name, cls.FIELDS)}"
                 raise AttributeError(msg)
-            object.__setattr__(self, name, value)
+            try:
+                object.__setattr__(self, name, native(value))
+            except MissingError as missing:
+                problem = f"{cls.__name__}.{name} is {missing}, a missing value: set None"
+                raise UsageError(problem, consequence="") from None
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):

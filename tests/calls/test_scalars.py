@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from kantata_client import ExternalReferenceKey, Kantata, UsageError
+from kantata_client.models import Story
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder
@@ -131,6 +133,19 @@ INVALID: dict[str, tuple[Any, str]] = {
         lambda k: k.stories.create(**REQUIRED, time_estimate_in_minutes=Decimal("1.5")),
         "must be a whole number",
     ),
+    "column of integers with a gap": (
+        lambda k: k.stories.create(**REQUIRED, time_estimate_in_minutes=pd.Series([90, None])[0]),
+        r"must be a whole number, got 90.0 \(float\); pass 90",
+    ),
+    "missing start": (lambda k: k.stories.list(due_between=(NAT, None)), "due_between is NaT"),
+    "missing start in text": (
+        lambda k: k.stories.list(due_between=f"{NAT}:2026-01-01"),
+        "due_between must be a range START:END",
+    ),
+    "missing end in text": (
+        lambda k: k.stories.list(due_between=f"2026-01-01:{float('nan')}"),
+        "due_between must be a range START:END",
+    ),
     "naive": (lambda k: k.stories.list(updated_after=pd.Timestamp("2026-01-01T10:00")), "no time zone"),
     "array": (lambda k: k.stories.create(**{**REQUIRED, "title": np.array([1, 2])}), "must be text"),
     "array of choices": (
@@ -163,3 +178,30 @@ async def test_missing_and_unsuitable_values_are_rejected(recorder: Recorder, na
 
     with pytest.raises(UsageError, match=problem):
         await sent(recorder, finished)
+
+
+async def test_dates_are_sent_in_the_form_of_the_contract(recorder: Recorder) -> None:
+    for day in ("2026-03-04", "20260304", "2026-W10-3"):
+        _, query, body = await sent(recorder, lambda k, day=day: k.stories.create(**REQUIRED, due_date=day))
+        assert body["story"]["due_date"] == "2026-03-04"
+        _, query, _ = await sent(recorder, lambda k, day=day: k.stories.list(updated_after=day).first())
+        assert query["updated_after"] == "2026-03-04"
+
+
+async def test_values_in_models(recorder: Recorder) -> None:
+    story = Story(id="7")
+    naive: Any = STAMP.tz_localize(None)
+    for given in (naive, np.datetime64("2026-03-01"), datetime(2026, 3, 1, 10, tzinfo=UTC), date(2026, 3, 1)):
+        for changed in (story.replace(due_date=given), Story(id="7", due_date=given)):
+            assert changed.due_date == date(2026, 3, 1)
+            assert type(changed.due_date) is date
+            _, _, body = await sent(recorder, lambda k, changed=changed: k.stories.update_many([changed]))
+            assert body == {"story": {"due_date": "2026-03-01"}}
+    minutes: Any = np.int64(90)
+    assert type(story.replace(time_estimate_in_minutes=minutes).time_estimate_in_minutes) is int
+    missing: Any
+    for missing in (NAT, NA, np.datetime64("NaT")):
+        for field in ("due_date", "title", "created_at", "weight"):
+            for change in (story.replace, Story, lambda **fields: setattr(story, *fields.popitem())):
+                with pytest.raises(UsageError, match=rf"Story.{field} is N\w+, a missing value: set None"):
+                    change(**{field: missing})
