@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left
 from datetime import date, datetime
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from kantata_client.sandbox.packed import column
 from kantata_client.sandbox.records import listed
@@ -32,6 +32,7 @@ _FEW = 1_000
 """Number of records that are sorted instead of being split further."""
 _SPARSE = 256
 """A value that fewer than 1/256 of the records have is stored as a list of positions."""
+_MOST_UNIONS = 16
 _SECONDS_PER_DAY = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
 _LARGEST_INTEGER = 2**40
@@ -120,11 +121,19 @@ def _day(value: Any) -> int:
 
 
 def _integer(value: Any) -> int:
+    return _shifted(value, 1)
+
+
+def _signed_integer(value: Any) -> int:
+    return _shifted(value, _LARGEST_INTEGER)
+
+
+def _shifted(value: Any, offset: int) -> int:
     if value is None:
         return 0
     if type(value) is not int or abs(value) >= _LARGEST_INTEGER:
         raise UnfitError
-    return value + _LARGEST_INTEGER
+    return value + offset
 
 
 def _boolean(value: Any) -> int:
@@ -159,7 +168,10 @@ class Numbers:
         self.kind = kind
         self._encode = _ENCODERS[kind]
         try:
-            encoded = {value: self.encoded(value) for value in set(values)}
+            different = set(values)
+            if kind == "int" and any(isinstance(value, int) and value < 0 for value in different):
+                self._encode = _signed_integer
+            encoded = {value: self.encoded(value) for value in different}
         except TypeError as error:
             raise UnfitError from error
         self.values = array("q", map(encoded.__getitem__, values))
@@ -203,6 +215,19 @@ class Numbers:
         for digit, positions in flipped.items():
             self.digits.extend(repeat(0, digit + 1 - len(self.digits)))
             self.digits[digit] ^= _set_of(positions, len(self.values))
+
+    def total(self, bits: Bits) -> int:
+        """The sum of the integers at some positions; null counts as 0."""
+        offset = self.encoded(0)
+        if offset > 1:  # negative values occur
+            numbers = [self.values[position] for position in unpacked(bits)]
+            return sum(number - offset for number in numbers if number)
+        total, filled = 0, 0
+        for place, digit in enumerate(self.digits):
+            ones = bits & digit
+            total += ones.bit_count() << place
+            filled |= ones
+        return total - filled.bit_count()
 
     def between(self, bits: Bits, first: int | None, last: int | None) -> Bits:
         """The positions of a set whose number is in a range, both ends included."""
@@ -282,7 +307,7 @@ class Values:
     An empty list counts as null. The values of a list are stored one by one.
     """
 
-    __slots__ = ("_spelled", "_types", "many", "sets", "size")
+    __slots__ = ("_spelled", "_types", "_unions", "many", "sets", "size")
 
     def __init__(self, values: Sequence[Any], alive: Bits) -> None:
         """Store the values of a field by position.
@@ -300,6 +325,7 @@ class Values:
         """Whether a value is a list."""
         self._types: set[type] = set()
         self._spelled: dict[str, list[Any]] = {}
+        self._unions: dict[tuple[Any, ...], Bits] = {}
         groups: dict[Any, array[int]] = {}
         types: set[type] = set(map(type, values))
         try:
@@ -336,16 +362,34 @@ class Values:
     def bits(self, values: Iterable[Any]) -> Bits:
         """The positions that have one of the values."""
         dense = 0
-        sparse: list[array[int]] = []
+        sparse: list[Any] = []
         for value in values:
             found = self.sets.get(value, 0)
             if isinstance(found, int):
                 dense |= found
             else:
-                sparse.append(found)
-        if sparse:
-            dense |= packed((position for each in sparse for position in each), self.size)
-        return dense
+                sparse.append(value)
+        return dense | self._union(tuple(sparse)) if sparse else dense
+
+    def _union(self, values: tuple[Any, ...]) -> Bits:
+        """The positions of values with few of them; the latest unions are kept, since pages repeat them."""
+        found = self._unions.get(values)
+        if found is None:
+            if len(self._unions) >= _MOST_UNIONS:
+                self._unions.clear()
+            found = packed((position for value in values for position in self._array(value)), self.size)
+            self._unions[values] = found
+        return found
+
+    def _array(self, value: Any) -> array[int]:
+        return cast("array[int]", self.sets[value])
+
+    def find(self, word: str) -> Sequence[int]:
+        """The positions that have a value which is written like a word, ascending."""
+        values = [value for value in self._spelled.get(word, ()) if value is not None]
+        if len(values) == 1 and not isinstance(found := self.sets[values[0]], int):
+            return found
+        return unpacked(self.bits(values))
 
     def spelled(self, words: Iterable[str]) -> Bits:
         """The positions that have a value which is written like one of the words."""
@@ -363,6 +407,7 @@ class Values:
             UnfitError: See `__init__`.
         """
         self.size = max(self.size, max(changes, default=0) + 1)
+        self._unions.clear()
         flips: dict[Any, list[int]] = {}
         try:
             for position, (old, new) in changes.items():
@@ -502,12 +547,15 @@ class Columns:
         now = {position: self._records.get(str(self._ids[position])) for position in pending}
         flipped = [p for p, old in pending.items() if (old is None) != (now[p] is None)]
         self._alive ^= _set_of(flipped, len(self._ids))
+        unfit: list[str] = []
         for field, numbers in self._numbers.items():
             if numbers is not None:
                 try:
                     numbers.change({p: None if new is None else new.get(field) for p, new in now.items()})
                 except UnfitError:
-                    self._numbers[field] = None
+                    unfit.append(field)
+        for field in unfit:  # made again when it is used, if possible
+            del self._numbers[field]
         for field, values in self._values.items():
             if values is not None:
                 try:

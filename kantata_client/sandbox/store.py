@@ -15,7 +15,7 @@ import msgspec
 from kantata_client._lazy import resolvable
 from kantata_client.sandbox import schema
 from kantata_client.sandbox.cdn import Files
-from kantata_client.sandbox.columns import Columns, UnfitError
+from kantata_client.sandbox.columns import Columns, UnfitError, Values
 from kantata_client.sandbox.listings import ColumnListing, Listing, Reads, Search, WatchedStore
 from kantata_client.sandbox.packed import PackedRecords, evaluate
 from kantata_client.sandbox.records import Record
@@ -195,12 +195,24 @@ class Store:
     def find(self, key: str, field: str, value: object) -> list[str]:
         """The ids of the records whose `field` is `value` (or `{key, id}`), or has it in its list."""
         with self.lock:
-            return list(self._collection(key).index(field).get(_indexed(value), ()))
+            values = self._values_of(key, field)
+            if values is None:
+                return list(self._collection(key).index(field).get(_indexed(value), ()))
+            return values[0].identities(values[1].find(str(_indexed(value))))
 
     def number(self, key: str, field: str, value: object) -> int:
         """The number of ids that `find` returns."""
         with self.lock:
-            return len(self._collection(key).index(field).get(_indexed(value), ()))
+            values = self._values_of(key, field)
+            if values is None:
+                return len(self._collection(key).index(field).get(_indexed(value), ()))
+            return len(values[1].find(str(_indexed(value))))
+
+    def _values_of(self, key: str, field: str) -> tuple[Columns, Values] | None:
+        """The column that takes the place of an index in a large collection."""
+        columns = self.columns(key)
+        values = None if columns is None else columns.values(field)
+        return None if columns is None or values is None else (columns, values)
 
     def where(self, key: str, field: str, value: object) -> list[Record]:
         """The records that `find` finds."""

@@ -14,6 +14,7 @@ from kantata_client.sandbox import Sandbox, columns, schema, store
 from kantata_client.sandbox import query as query_module
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.query import SHAPING
+from kantata_client.sandbox.records import listed
 from kantata_client.sandbox.store import Store
 
 from .conftest import NOW, connected, only
@@ -265,15 +266,44 @@ def _random_query(chosen: random.Random, sandbox: Sandbox, key: str) -> dict[str
     operation = schema.list_of(key)
     assert operation is not None
     names = [name for name in operation.query if name not in {*SHAPING, "search"}]
-    query: dict[str, Any] = {"per_page": chosen.choice((20, 200)), "page": chosen.choice((1, 1, 2, 5))}
+    query: dict[str, Any] = {"per_page": chosen.choice((20, 200)), "page": chosen.choice((1, 1, 1, 2))}
     for name in chosen.sample(names, min(len(names), chosen.choice((0, 1, 1, 2, 3)))):
         parameter = operation.query[name]
         value = _random_value(chosen, sandbox, key, name, parameter.kind)
         query[name] = chosen.choice(parameter.values) if parameter.values else value
+    if key == "workspaces" and chosen.random() < 0.5:
+        query["optional_fields"] = (
+            "billable_minutes,non_billable_minutes,minutes_logged,total_minutes_approved"
+        )
     orders = [o for o in (operation.query["order"].values if "order" in operation.query else ()) if ":" in o]
     if orders and chosen.random() < 0.8:
         query["order"] = chosen.choice([order for order in orders if "custom" not in order] or orders)
     return query
+
+
+def _check_a_lookup(records: Store, chosen: random.Random) -> None:
+    """The column of a field finds the records that have one of its values."""
+    key, field = chosen.choice(LOOKED_UP)
+    value = chosen.choice(records.all(key)).get(field)
+    wanted = chosen.choice([*listed(value), None])
+    found = records.find(key, field, wanted)
+    assert len(found) == records.number(key, field, wanted)
+    assert sorted(found) == sorted(
+        row["id"]
+        for row in records.all(key)
+        if wanted is not None and str(wanted) in map(str, listed(row.get(field)))
+    )
+
+
+LOOKED_UP = (
+    ("time_entries", "workspace_id"),
+    ("time_entries", "invoice_id"),
+    ("time_entries", "billable"),
+    ("stories", "ancestor_ids"),
+    ("stories", "parent_id"),
+    ("assignments", "assignee_id"),
+    ("external_references", "service_name"),
+)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("KANTATA_TEST_LISTINGS", "2"))))
@@ -297,4 +327,5 @@ async def test_columns_list_what_a_scan_lists(api: API, seed: int, monkeypatch: 
         assert found == expected, (key, query)
         filled += bool(found.get("results"))
         await _write_at_random(api, chosen, made)
-    assert filled > 10
+        _check_a_lookup(api.sandbox.store, chosen)
+    assert filled > 5

@@ -29,8 +29,8 @@ class Condition(Protocol):
         """The ids of the records under an envelope key that satisfy it, if an index has them."""
         ...
 
-    def bits(self, columns: Columns) -> Bits | None:
-        """The positions of the records that satisfy it; None if the columns don't tell."""
+    def bits(self, columns: Columns, among: Bits) -> Bits | None:
+        """The positions (among some) of the records that satisfy it; None if the columns don't tell."""
         ...
 
 
@@ -53,10 +53,10 @@ class OneOf:
             return None
         return frozenset(identity for word in self.words for identity in store.index(key, self.field, word))
 
-    def bits(self, columns: Columns) -> Bits | None:
+    def bits(self, columns: Columns, among: Bits) -> Bits | None:
         """See `Condition.bits`."""
         values = columns.values(self.field)
-        return None if values is None else values.spelled(self.words)
+        return None if values is None else among & values.spelled(self.words)
 
 
 @attrs.frozen
@@ -73,10 +73,9 @@ class Without:
         """See `Condition.ids`."""
         return None
 
-    def bits(self, columns: Columns) -> Bits | None:
+    def bits(self, columns: Columns, among: Bits) -> Bits | None:
         """See `Condition.bits`."""
-        alive = columns.alive
-        return alive ^ (alive & columns.positions(self.unwanted))
+        return among ^ (among & columns.positions(self.unwanted))
 
 
 @attrs.frozen
@@ -100,7 +99,7 @@ class InRange:
         """See `Condition.ids`."""
         return None
 
-    def bits(self, columns: Columns) -> Bits | None:
+    def bits(self, columns: Columns, among: Bits) -> Bits | None:
         """See `Condition.bits`."""
         numbers = columns.numbers(self.field)
         first, last = self.first, self.last
@@ -110,7 +109,7 @@ class InRange:
             first, last = seconds_of(first, last)
         elif numbers.kind == "date" and self.unit == "second":
             return None
-        return numbers.between(columns.alive, first, last)
+        return numbers.between(among, first, last)
 
 
 @attrs.frozen
@@ -127,15 +126,15 @@ class AnyOf:
         """See `Condition.ids`."""
         return None
 
-    def bits(self, columns: Columns) -> Bits | None:
+    def bits(self, columns: Columns, among: Bits) -> Bits | None:
         """See `Condition.bits`."""
-        found = 0
+        left = among
         for test in self.tests:
-            bits = decided(columns, test)
-            if bits is None:
+            passing = decided(columns, test, left)
+            if passing is None:
                 return None
-            found |= bits
-        return found
+            left ^= passing
+        return among ^ left
 
 
 class _UnknownFieldError(Exception):
@@ -180,15 +179,15 @@ class _Sample(Mapping[str, Any]):
         raise _UndecidableError
 
 
-def decided(columns: Columns, test: Callable[[Record], bool]) -> Bits | None:
-    """The positions of the records that pass a test, which is run for the values of the fields that it reads.
+def decided(columns: Columns, test: Callable[[Record], bool], among: Bits) -> Bits | None:
+    """The positions (among some) of the records that pass a test, run once per value of the fields that it reads.
 
     Returns:
         None if they have too many values, or the test reads more than the values of fields.
     """
     parts = iter(range(_MOST_PARTS))
     try:
-        return _decided(columns, test, {}, columns.alive, parts)
+        return _decided(columns, test, {}, among, parts)
     except _UndecidableError:
         return None
 

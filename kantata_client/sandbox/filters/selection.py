@@ -117,20 +117,22 @@ def positions(store: Store, key: str, columns: Columns, matches: Sequence[Match]
         matches: The results of the filters. What the columns don't tell is tested last, on the records that are left.
     """
     bits = columns.alive
-    parts: list[tuple[Callable[[Record], bool], Bits | None]] = []
+    tests: list[Callable[[Record], bool]] = []
     for match in matches:
         if match.ids is not None:
             bits &= columns.positions(match.ids)
-        if match.keep is not None:
-            parts.append((match.keep, decided(columns, match.keep)))
         if match.condition is not None:
-            parts.append((match.condition.holds, match.condition.bits(columns)))
-    tests: list[Callable[[Record], bool]] = []
-    for test, found in parts:
-        if found is None:
-            tests.append(test)
-        else:
-            bits &= found
+            found = match.condition.bits(columns, bits)
+            if found is None:
+                tests.append(match.condition.holds)
+            else:
+                bits = found
+        if match.keep is not None:
+            found = decided(columns, match.keep, bits)
+            if found is None:
+                tests.append(match.keep)
+            else:
+                bits = found
     if tests and bits:
         passing = store.evaluate(
             key,
@@ -140,6 +142,16 @@ def positions(store: Store, key: str, columns: Columns, matches: Sequence[Match]
         )
         bits = columns.positions(identity for identity, _ in passing)
     return bits
+
+
+def total(store: Store, key: str, matches: Sequence[Match], field: str) -> int:
+    """The sum of an integer field of the records that pass all matches."""
+    columns = store.columns(key)
+    numbers = None if columns is None else columns.numbers(field)
+    if columns is not None and numbers is not None and numbers.kind == "int":
+        return numbers.total(positions(store, key, columns, matches))
+    found = select(store, key, matches, lambda record: record.get(field) or 0, deleted=False, indexed=True)
+    return sum(value for value, _ in found)
 
 
 def includes_deleted(values: Mapping[str, str]) -> bool:

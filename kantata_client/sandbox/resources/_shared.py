@@ -132,15 +132,15 @@ def _needs_no_approval(field: str) -> Callable[[Scope, Record], bool]:
 
 APPROVED_TIME = (
     _marked_approved,
-    _in_approved_submission("timesheet_submissions"),
     _needs_no_approval("require_time_approvals"),
+    _in_approved_submission("timesheet_submissions"),
 )
 """The tests of which an approved time entry passes one."""
 
 APPROVED_EXPENSE = (
     _marked_approved,
-    _in_approved_submission("expense_report_submissions"),
     _needs_no_approval("require_expense_approvals"),
+    _in_approved_submission("expense_report_submissions"),
 )
 """The tests of which an approved expense passes one."""
 

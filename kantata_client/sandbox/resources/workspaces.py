@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from kantata_client.sandbox.filters import selection
+from kantata_client.sandbox.filters.conditions import OneOf
 from kantata_client.sandbox.filters.custom_fields import (
     choices,
     custom_field_filters,
@@ -14,6 +16,7 @@ from kantata_client.sandbox.filters.makers import (
     EVERYTHING,
     always,
     among,
+    any_of,
     csv,
     date_range,
     either,
@@ -29,13 +32,14 @@ from kantata_client.sandbox.filters.makers import (
     when_true,
     where,
 )
+from kantata_client.sandbox.filters.match import Match
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources._organizations import has_organization, shared
 from kantata_client.sandbox.resources._shared import (
+    APPROVED_TIME,
     FINANCIAL,
-    approved,
     approvers,
     fill,
     line_total,
@@ -48,7 +52,7 @@ from kantata_client.sandbox.routes.decisions import toggle
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.filters.match import Rule
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
@@ -143,9 +147,9 @@ def _not_on_story(target: str, field: str) -> Rule:
     return rule
 
 
-def _minutes(scope: Scope, workspace: Record, keep: Callable[[Record], bool]) -> int:
-    rows = scope.store.where("time_entries", "workspace_id", workspace["id"])
-    return sum(row.get("time_in_minutes") or 0 for row in rows if keep(row))
+def _minutes(scope: Scope, workspace: Record, match: Match = EVERYTHING) -> int:
+    of_workspace = Match(condition=OneOf("workspace_id", frozenset({workspace["id"]}), indexed=True))
+    return selection.total(scope.store, "time_entries", [of_workspace, match], "time_in_minutes")
 
 
 def _name(scope: Scope, user: object) -> str | None:
@@ -443,7 +447,7 @@ declare(
         },
         computed={
             "billable_minutes": lambda scope, row: _minutes(
-                scope, row, lambda entry: bool(entry.get("billable"))
+                scope, row, where(lambda entry: bool(entry.get("billable")))
             ),
             "client_lead_name": lambda scope, row: _name(scope, row.get("primary_counterpart_id")),
             "estimated_minutes": lambda scope, row: sum(
@@ -451,14 +455,14 @@ declare(
                 for story in scope.store.where("stories", "workspace_id", row["id"])
             ),
             "incoming_email_address": lambda _, row: f"project-{row['id']}@sandbox.example",
-            "minutes_logged": lambda scope, row: _minutes(scope, row, lambda entry: True),
+            "minutes_logged": _minutes,
             "non_billable_minutes": lambda scope, row: _minutes(
-                scope, row, lambda entry: not entry.get("billable")
+                scope, row, where(lambda entry: not entry.get("billable"))
             ),
             "provider_lead_name": lambda scope, row: _name(scope, row.get("primary_maven_id")),
             "total_invoiced": lambda scope, row: _money(row, _invoiced(scope, row)),
             "total_minutes_approved": lambda scope, row: _minutes(
-                scope, row, lambda entry: approved(scope, entry)
+                scope, row, any_of(*APPROVED_TIME)(scope, "")
             ),
         },
         orders={"amount_paid": _paid},
