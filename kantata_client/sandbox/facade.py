@@ -193,7 +193,7 @@ class Sandbox:
             return demo.empty()
         if self._entries is not None:
             return demo.large(self._last_day, self._entries)
-        return demo.demo(self._last_day)
+        return demo.by_id(self._last_day)
 
     def _owner(self) -> str:
         """The id of the token's user: the demo account's owner, or else the first user."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
@@ -18,13 +17,13 @@ from kantata_client.sandbox.cdn import Files
 from kantata_client.sandbox.columns import Columns, UnfitError, Values
 from kantata_client.sandbox.listings import ColumnListing, Listing, Reads, Search, WatchedStore
 from kantata_client.sandbox.packed import PackedRecords, evaluate
-from kantata_client.sandbox.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
         Container,
         Generator,
+        Iterable,
         Iterator,
         Mapping,
         MutableMapping,
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
     )
 
     from kantata_client.sandbox.persistence import Database
+    from kantata_client.sandbox.records import Record
 
-Rows: TypeAlias = Iterable[Record] | PackedRecords
+Rows: TypeAlias = "Iterable[Record] | dict[str, Record] | PackedRecords"
 """The records to start with, of one envelope key."""
 
 _Result = TypeVar("_Result")
@@ -525,7 +525,11 @@ class Store:
 
 
 def _by_id(rows: Rows) -> MutableMapping[str, Record]:
-    return rows if isinstance(rows, PackedRecords) else {record["id"]: record for record in rows}
+    if isinstance(rows, PackedRecords):
+        return rows
+    if isinstance(rows, dict):
+        return cast("dict[str, Record]", rows).copy()
+    return {record["id"]: record for record in rows}
 
 
 def _values(record: Record, field: str) -> Iterable[Any]:
