@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox.filters.makers import csv, day, linked, one_of, when_true, where
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.relations import fresh
-from kantata_client.sandbox.routes import rates
+from kantata_client.sandbox.resources._shared import fill, nothing_more
+from kantata_client.sandbox.routes import rate_cards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.filters.match import Match
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -50,11 +53,86 @@ def _effective(scope: Scope, identity: object, value: str) -> bool:
     return latest is not None and latest["id"] == version["id"]
 
 
-def _version(scope: Scope, key: str, identity: str, value: Any) -> None:
-    """Give a rate card its version in a version of the set."""
-    row = fresh(scope, "rate_card_versions", rate_card_id=identity, rate_card_set_version_id=str(value))
-    scope.store.put("rate_card_versions", row)
-    scope.store.change(key, identity, effective_rate_card_version_id=row["id"])
+def _prepare_set(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    first = rate_cards.default_set(scope.store) is None
+    fill(record, account_default=first, destroyable=not first)
+
+
+def _rename_cards(scope: Scope, old: Record | None, new: Record | None) -> None:
+    if old and new and old.get("title") != new.get("title"):
+        for card in scope.store.where("rate_cards", "rate_card_set_id", new["id"]):
+            scope.store.change("rate_cards", card["id"], rate_card_set_title=new.get("title"))
+
+
+def _prepare_card(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """A set has one card for a currency, and cards only for currencies of the account's default set."""
+    store, currency = scope.store, record.get("currency")
+    card_set = store.get("rate_card_sets", record.get("rate_card_set_id")) or {}
+    fill(record, rate_card_set_title=card_set.get("title"), removable=True, uses=0)
+    if store.get("rate_cards", record["id"]) is not None and "currency" not in changes:
+        return
+    if (store.get("rate_cards", record["id"]) or record).get("currency") != currency and rate_cards.used(
+        store, record["id"]
+    ):
+        raise Refusal(422, invalid("currency", "can't be changed: a project uses the rate card."))
+    others = store.where("rate_cards", "rate_card_set_id", card_set.get("id"))
+    if any(row.get("currency") == currency and row["id"] != record["id"] for row in others):
+        raise Refusal(422, invalid("currency", f"has a rate card in the set already: {currency}."))
+    default = rate_cards.default_set(store)
+    if default is not None and default["id"] != card_set.get("id"):
+        rows = store.where("rate_cards", "rate_card_set_id", default["id"])
+        if all(row.get("currency") != currency for row in rows):
+            message = f"has to be added to the account's default set first: {currency}."
+            raise Refusal(422, invalid("currency", message))
+
+
+def _versions(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
+    """Give a new card its version in the named version of the set, or the latest one, and in all published ones."""
+    store = scope.store
+    versions = store.where("rate_card_set_versions", "rate_card_set_id", record["rate_card_set_id"])
+    named = body.get("rate_card_set_version_id")
+    if named is not None and all(row["id"] != str(named) for row in versions):
+        raise Refusal(422, invalid("rate_card_set_version_id", f"names a version of another set: {named}."))
+    chosen = str(named) if named is not None else versions[-1]["id"] if versions else None
+    for version in versions:
+        if version["id"] == chosen or version.get("active"):
+            rate_cards.add_version(scope, record["id"], version["id"], None)
+    rate_cards.show_currencies(scope, record["rate_card_set_id"])
+
+
+def _prepare_set_version(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """A published version can't be changed once it is in effect."""
+    fill(record, active=False, effective_date=scope.store.today())
+    old = scope.store.get("rate_card_set_versions", record["id"])
+    if (
+        changes
+        and old is not None
+        and old.get("active")
+        and str(old.get("effective_date")) <= scope.store.today()
+    ):
+        raise Refusal(422, invalid("base", f"Version {old['id']} is published and in effect."))
+
+
+def _prepare_card_version(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    if changes and rate_cards.fixed(scope.store, record["id"]):
+        raise Refusal(422, invalid("base", f"Rate card version {record['id']} is published and in use."))
+
+
+def _prepare_role(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    version = record.get("rate_card_version_id")
+    if changes and rate_cards.fixed(scope.store, version):
+        raise Refusal(422, invalid("base", f"Rate card version {version} is published and in use."))
+
+
+def _set_in_use(scope: Scope, row: Record) -> str | None:
+    if row.get("account_default"):
+        return "it is the account's default set"
+    cards = scope.store.where("rate_cards", "rate_card_set_id", row["id"])
+    return (
+        "a project uses one of its rate cards"
+        if any(rate_cards.used(scope.store, card["id"]) for card in cards)
+        else None
+    )
 
 
 declare(Resource(key="cost_rates", identified_by=("account_membership_id", "currency")))
@@ -66,7 +144,12 @@ declare(
             "currencies": one_of("currency"),
             "matching_title_or_currency": _titled,
         },
-        properties={"rate_card_set_version_id": _version},
+        prepare=(_prepare_card,),
+        created=(_versions,),
+        properties={"rate_card_set_version_id": nothing_more},
+        undeletable=lambda scope, row: (
+            "a project uses it" if rate_cards.used(scope.store, row["id"]) else None
+        ),
         owned=(("rate_card_versions", "rate_card_id"),),
     )
 )
@@ -81,7 +164,11 @@ declare(
             ),
             "workspace_groups": one_of("workspace_group_ids"),
         },
+        prepare=(_prepare_set,),
+        written=(_rename_cards,),
+        undeletable=_set_in_use,
         owned=(("rate_cards", "rate_card_set_id"), ("rate_card_set_versions", "rate_card_set_id")),
+        routes={"GET /rate_card_sets": rate_cards.list_sets, "POST /rate_card_sets": rate_cards.create_set},
     )
 )
 declare(
@@ -93,7 +180,19 @@ declare(
             ),
             "rate_card_set_id": linked("rate_card_id", "rate_cards", one_of("rate_card_set_id")),
         },
+        prepare=(_prepare_card_version,),
         owned=(("rate_card_roles", "rate_card_version_id"),),
+    )
+)
+declare(
+    Resource(
+        key="rate_card_roles",
+        prepare=(_prepare_role,),
+        undeletable=lambda scope, row: (
+            "its rate card version is in use"
+            if rate_cards.fixed(scope.store, row.get("rate_card_version_id"))
+            else None
+        ),
     )
 )
 declare(
@@ -102,17 +201,22 @@ declare(
         filters={
             "effective_on_date": lambda scope, value: where(lambda row: _effective(scope, row["id"], value))
         },
+        prepare=(_prepare_set_version,),
         owned=(
             ("rate_card_versions", "rate_card_set_version_id"),
             ("rate_card_table_rows", "rate_card_set_version_id"),
         ),
         routes={
-            "GET /account_rate_cards_activations": rates.activation,
-            "POST /account_rate_cards_activations": rates.activation,
-            "PUT /rate_card_set_versions/{id}/publish": rates.publish,
-            "GET /rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows": rates.table_rows,
+            "POST /rate_card_set_versions": rate_cards.create_version,
+            "GET /account_rate_cards_activations": rate_cards.activation,
+            "POST /account_rate_cards_activations": rate_cards.activation,
+            "PUT /rate_card_set_versions/{id}/publish": rate_cards.publish,
+            "GET /rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows": rate_cards.table_rows,
             "PUT /rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows/{role_id}": (
-                rates.table_row
+                rate_cards.table_row
+            ),
+            "DELETE /rate_card_set_versions/{rate_card_set_version_id}/rate_card_table_rows/{role_id}": (
+                rate_cards.delete_table_row
             ),
         },
     )

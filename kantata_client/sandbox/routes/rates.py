@@ -1,4 +1,4 @@
-"""Exchange tables and rate cards: their rates, and what publishes and activates them."""
+"""Exchange tables and their rates."""
 
 from __future__ import annotations
 
@@ -14,23 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kantata_client.sandbox.call import Call
-
-
-def activation(call: Call) -> dict[str, Any]:
-    """Get whether rate cards are in use; POST activates them."""
-    settings = call.scope.store.get("settings", "account") or {"id": "account"}
-    if call.operation.method == "POST":
-        mutations.existing(
-            call.scope, "rate_card_set_versions", call.parameter("rate_card_set_version_id") or ""
-        )
-        settings = call.scope.store.put("settings", {**settings, "rate_cards": True})
-    return {"activated": bool(settings.get("rate_cards"))}
-
-
-def publish(call: Call) -> dict[str, Any]:
-    """Make a version of a rate card set the active one."""
-    call.change(active=True)
-    return {"activated": True}
 
 
 def exchange_table(call: Call) -> dict[str, Any]:
@@ -59,7 +42,12 @@ def import_rates(call: Call) -> dict[str, Any]:
     store = call.scope.store
     text = call.parameter("csv_file")
     body: Any = call.body
-    rows: Any = cast("dict[str, Any]", body).get("exchange_rates") if isinstance(body, dict) else None
+    given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    rows: Any = given.get("exchange_rates")
+    for name in given.keys() - {"exchange_rates"}:
+        if call.scope.strict:
+            raise Refusal(422, invalid(name, "is not a property of the body."))
+        call.scope.gaps.note(f"{call.operation.id}: the property `{name}` is unknown and was ignored.")
     if text:
         rows = rates_of(text)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
@@ -100,31 +88,3 @@ def _wrong_rate(
         )
         if problem is not None:
             yield invalid(name, problem, index)
-
-
-def table_rows(call: Call) -> dict[str, Any]:
-    """List the rates of each role in the rate cards of a version."""
-    version = mutations.existing(call.scope, "rate_card_set_versions", call.identity)
-    ids = call.scope.store.find("rate_card_table_rows", "rate_card_set_version_id", version["id"])
-    return call.page("rate_card_table_rows", ids)
-
-
-def table_row(call: Call) -> dict[str, Any]:
-    """Set the rates of a role in the rate cards of a version."""
-    scope = call.scope
-    version = mutations.existing(scope, "rate_card_set_versions", call.parameters["rate_card_set_version_id"])
-    role = mutations.existing(scope, "roles", call.parameters["role_id"])
-    rates: list[dict[str, Any]] = call.fields().get("rates") or []
-    row = scope.store.get(call.key, call.identity) or fresh(
-        scope,
-        call.key,
-        rate_card_set_id=int(version["rate_card_set_id"]),
-        rate_card_set_version_id=int(version["id"]),
-        role_id=int(role["id"]),
-        name=role["name"],
-        removable=True,
-    )
-    cells = dict(row.get("cells") or {})
-    cells |= {rate.get("currency"): {"rate": rate.get("rate")} for rate in rates}
-    scope.store.put(call.key, {**row, "id": call.identity, "cells": cells})
-    return call.envelope([call.identity])
