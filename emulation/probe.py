@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import attrs
 
@@ -14,16 +14,19 @@ from emulation.server import Answer, Server
 from kantata_client.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kantata_client._contract import Operation, Parameter
+
+Encode: TypeAlias = "Callable[[Operation, dict[str, Any]], Any]"
+"""Makes the body of a request from its properties."""
 
 Level: TypeAlias = Literal["yes", "no effect", "501", "unclear"]
 """What the sandbox makes of something: it does it; takes it, and no answer shows it; refuses it; no request was found."""
 
 ASPECTS = ("parameters", "orders", "includes", "optional fields", "properties")
 _ATTEMPTS = 60
-_VALUES = 12
+_VALUES, _FEW = 12, 4
 _LISTS = {"include": "includes", "optional_fields": "optional fields"}
 
 
@@ -59,9 +62,10 @@ class _Request:
 class Probe:
     """Requests to one sandbox with the demo account, which begins again after each write."""
 
-    def __init__(self) -> None:
-        self._server = Server()
+    def __init__(self, *, strict: bool = True) -> None:
+        self._server = Server(strict=strict)
         self._known = Known(self._server)
+        self._bases: dict[str, tuple[_Request | None, Answer]] = {}
         self._made = ""
         self._asked: dict[str, dict[str, Any]] = {}
 
@@ -93,6 +97,31 @@ class Probe:
     def answer(self, operation: Operation) -> Answer:
         """What an operation answers to a request that it carries out."""
         return self._base(operation)[1]
+
+    def again(
+        self,
+        operation: Operation,
+        query: Mapping[str, Any] | None = None,
+        item: Mapping[str, Any] | None = None,
+        *,
+        encode: Encode | None = None,
+    ) -> Answer:
+        """What an operation answers to that request with more parameters or properties, or in another encoding."""
+        if operation.id not in self._bases:
+            self._bases[operation.id] = self._base(operation)
+        base, answer = self._bases[operation.id]
+        return answer if base is None else self._send(operation, base, query, item, encode)
+
+    def accepted(self, operation: Operation) -> dict[str, Any]:
+        """Properties of the body, each with a value that the operation accepts."""
+        fields = operation.body.fields if operation.body else {}
+        found: dict[str, Any] = {}
+        for name, parameter in fields.items():
+            for value in itertools.islice(self._known.candidates(operation, name, parameter), _FEW):
+                if self.again(operation, item={name: value}).ok:
+                    found[name] = value
+                    break
+        return found
 
     def _trial(
         self, operation: Operation, base: _Request, name: str, parameter: Parameter
@@ -155,6 +184,7 @@ class Probe:
         request: _Request,
         query: Mapping[str, Any] | None = None,
         item: Mapping[str, Any] | None = None,
+        encode: Encode | None = None,
     ) -> Answer:
         """Send a request with more parameters or properties, to an account that nothing else was written to."""
         server = self._server
@@ -167,15 +197,21 @@ class Probe:
         return server.send(
             operation.method,
             request.path.replace(MADE, self._made),
-            {name: self._made if value == MADE else value for name, value in asked.items()},
-            _body(
+            {name: self._named(value) for name, value in asked.items()},
+            (encode or _body)(
                 operation,
                 {
-                    name: int(self._made) if value == MADE else value
+                    name: self._named(value, number=True)
                     for name, value in {**request.item, **(item or {})}.items()
                 },
             ),
         )
+
+    def _named(self, value: Any, *, number: bool = False) -> Any:
+        """A value with the id of the record that was made first in the place of `MADE`."""
+        if isinstance(value, list):
+            return [self._named(each, number=number) for each in cast("list[Any]", value)]
+        return (int(self._made) if number else self._made) if value == MADE else value
 
     def _prepare(self, method: str, path: str, body: Any) -> None:
         """Send a request that has to come first."""

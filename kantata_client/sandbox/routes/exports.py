@@ -94,7 +94,7 @@ def datasets(call: Call) -> dict[str, Any]:
 
 def create(call: Call) -> dict[str, Any]:
     """Queue an export."""
-    requested: Any = call.item().get("export_definition")
+    requested: Any = call.fields().get("export_definition")
     if not isinstance(requested, dict) or not requested:
         raise Refusal(422, invalid("export_definition", "can't be blank."))
     definition = {
