@@ -73,6 +73,32 @@ _MILESTONE = (
     "/billing_milestones",
     {"billing_milestone": {"workspace_id": 10002, "title": "Signed", "amount_in_cents": 100}},
 )
+_BUDGET = (
+    "POST",
+    "/expense_budgets",
+    {
+        "expense_budget": {
+            "workspace_id": 10002,
+            "title": "Travel",
+            "fixed_fee": False,
+            "burns_budget": True,
+            "billable": True,
+        }
+    },
+)
+_CARD = ("POST", "/rate_cards", {"rate_card": {"rate_card_set_id": 86001, "currency": "EUR"}})
+_SET_VERSION = ("POST", "/rate_card_set_versions", {"rate_card_set_version": {"rate_card_set_id": 86001}})
+_QUESTION = (
+    "POST",
+    "/survey_questions",
+    {
+        "survey_question": {
+            "text": "Which?",
+            "question_type": "multi",
+            "choices": [{"label": "A"}, {"label": "B"}],
+        }
+    },
+)
 _DRAFT = {"draft": True, "additional_items": [{"notes": "Workshop", "amount": 100}]}
 _STATE = ("PUT", "/stories/20060", {"story": {"state": "started"}})
 _RATES = [{"currency": "USD", "rate": 200}]
@@ -85,6 +111,32 @@ SAMPLES: Mapping[str, Sample] = {
         before=(("POST", "/attachments", {"attachment[type]": "receipt", "attachment[data]": "a file"}),),
     ),
     "DELETE /billing_milestones/{id}": Sample(path=(MADE,), before=(_MILESTONE,)),
+    "PUT /billing_milestones/{id}": Sample(path=(MADE,), before=(_MILESTONE,)),
+    "PUT /expense_budgets/{id}": Sample(path=(MADE,), before=(_BUDGET,)),
+    "DELETE /expense_budgets/{id}": Sample(path=(MADE,), before=(_BUDGET,)),
+    "DELETE /rate_card_sets/{id}": Sample(
+        path=(MADE,), before=(("POST", "/rate_card_sets", {"rate_card_set": {"title": "Set"}}),)
+    ),
+    "PUT /rate_cards/{id}": Sample(path=(MADE,), before=(_CARD,)),
+    "DELETE /rate_cards/{id}": Sample(path=(MADE,), before=(_CARD,)),
+    "DELETE /workspace_resources/{id}": Sample(
+        path=(MADE,),
+        before=(
+            (
+                "POST",
+                "/workspace_resources",
+                {"workspace_resource": {"workspace_id": 10002, "role_id": 3001}},
+            ),
+        ),
+    ),
+    "POST /expense_budgets": Sample(body={"fixed_fee": False, "burns_budget": True, "billable": True}),
+    "POST /holidays": Sample(body={"start_date": "2026-12-24", "end_date": "2026-12-24"}),
+    "PUT /holidays/{id}": Sample(body={"start_date": "2026-12-24", "end_date": "2026-12-24"}),
+    "POST /rate_card_roles": Sample(body={"rate_card_version_id": 86202}),
+    "PUT /rate_card_roles/{id}": Sample(path=("85802",)),
+    "PUT /rate_card_versions/{id}": Sample(path=("86202",)),
+    "PUT /rate_card_set_versions/{id}": Sample(path=("85902",)),
+    "POST /survey_answers": Sample(body={"string_value": "x"}),
     "POST /custom_field_values": Sample(
         body={"custom_field_id": 3803, "subject_id": 10002, "subject_type": "Workspace"}
     ),
@@ -155,6 +207,7 @@ SAMPLES: Mapping[str, Sample] = {
             ),
         ),
     ),
+    "POST /rate_cards": Sample(body={"rate_card_set_id": 86001, "currency": "EUR"}),
     "POST /resource_requests": Sample(body={"approver_ids": [1002], "resource_id": 15001}),
     "GET /story_state_changes": Sample(before=(_STATE,)),
     "GET /subscribed_events": Sample(before=(_STATE,)),
@@ -269,7 +322,36 @@ TRIALS: Mapping[tuple[str, str], Trial] = {
         for kind in ("responses", "templates")
         for name in ("subject_type", "subject_id")
     },
-    ("POST /survey_answers", "choice_values"): Trial(values=(["Survey question choice 1"],)),
+    ("POST /survey_answers", "choice_values"): Trial(
+        Sample(body={"survey_question_id": MADE, "choice_values": ["A"]}, before=(_QUESTION,)), (["B"],)
+    ),
+    **{
+        ("POST /survey_answers", f"{kind}_value"): Trial(Sample(body={f"{kind}_value": first}), (second,))
+        for kind, first, second in (
+            ("date", "2026-07-06", "2026-07-07"),
+            ("decimal", 1.5, 2.5),
+            ("integer", 1, 2),
+            ("string", "x", "y"),
+        )
+    },
+    ("POST /invoices", "billing_milestone_ids"): Trial(
+        Sample(body={**_DRAFT, "workspace_id": 10002}, before=(_MILESTONE,)), ([MADE],)
+    ),
+    ("POST /rate_card_sets", "clone_version_id"): Trial(values=(85901,)),
+    ("POST /rate_cards", "rate_card_set_version_id"): Trial(
+        Sample(body={"rate_card_set_id": 86001, "currency": "EUR"}, before=(_SET_VERSION, _SET_VERSION)),
+        (85901,),
+    ),
+    ("PUT /rate_cards/{id}", "currency"): Trial(Sample(path=(MADE,), before=(_CARD,)), ("GBP",)),
+    **{
+        (f"PUT /{key}/{{id}}", "start_date"): Trial(values=("2020-01-06",))
+        for key in (
+            "backup_approver_associations",
+            "workspace_allocations",
+            "workweek_memberships",
+            "workweeks",
+        )
+    },
     ("PUT /survey_answers/{id}", "choice_values"): Trial(
         Sample(path=("87901",)), (["Survey question choice 1"], [])
     ),
@@ -300,6 +382,7 @@ TRIALS: Mapping[tuple[str, str], Trial] = {
     ("PUT /project_snapshots/{id}", "replace_baseline"): Trial(Sample(path=("85302",)), (True,)),
     ("PUT /skills/{id}", "skill_category_id"): Trial(values=(3102,)),
     ("PUT /stories/{id}", "due_date"): Trial(values=("2030-01-07",)),
+    ("PUT /expenses/{id}", "workspace_id"): Trial(Sample(path=("60158",)), (10002,)),
     ("PUT /time_entries/{id}", "workspace_id"): Trial(Sample(path=(MADE,), before=(_LOOSE,)), (10003,)),
     ("PUT /workspace_resources/{id}", "auto_update_label"): Trial(Sample(body={"role_id": 3003}), (True,)),
 }

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import demo_details, schema
+from kantata_client.sandbox.currencies import SYMBOLS
 from kantata_client.sandbox.packed import PackedRecords
 from kantata_client.sandbox.relations import blank, subject
 
@@ -101,7 +102,6 @@ _NOTES = (
     ),
     *("Review with the team", "Fixed what the review found", "Prepared the next session", ""),
 )
-_SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 _SKILLS = ("Facilitation", "Data modelling", "Python", "Interaction design", "Change management", "Costing")
 
 
@@ -121,6 +121,12 @@ def demo(last_day: date = LAST_DAY) -> Mapping[str, Sequence[Record]]:
         last_day: The last day of the year of work. The same day gives the same records in every process.
     """
     return _Demo(last_day).build()
+
+
+@lru_cache(maxsize=2)
+def by_id(last_day: date) -> Mapping[str, dict[str, Record]]:
+    """`demo` with the records of each envelope key by id, which stores copy."""
+    return {key: {record["id"]: record for record in rows} for key, rows in demo(last_day).items()}
 
 
 def large(last_day: date, entries: int) -> Mapping[str, Rows]:
@@ -355,9 +361,9 @@ class _Demo(_Builder):
             account_color_id=str(3601 + index % 3),
             budgeted=not internal,
             price_in_cents=price,
-            price=f"{_SYMBOLS[currency]}{price // 100:,}",
+            price=f"{SYMBOLS[currency]}{price // 100:,}",
             currency=currency,
-            currency_symbol=_SYMBOLS[currency],
+            currency_symbol=SYMBOLS[currency],
             currency_base_unit=100,
             consultant_role_name="Northlight",
             client_role_name=group,

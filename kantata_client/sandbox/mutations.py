@@ -61,6 +61,7 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
     record |= {field: value for field, value in fields.items() if value is not None}
     for prepare in resource.prepare:
         prepare(scope, record, fields)
+    _check_order(record, fields)
     identity = store.put(key, record)["id"]
     for follow in resource.created:
         follow(scope, record, fields | others)
@@ -68,6 +69,15 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
         follow(scope, None, record)
     _act(scope, key, identity, fields, others)
     return identity
+
+
+def _check_order(record: Record, fields: Mapping[str, Any]) -> None:
+    """Refuse a period that ends before it starts, if the body changes it."""
+    for end in ("due_date", "end_date"):
+        if (end in fields or "start_date" in fields) and (record.get(end) or "9") < (
+            record.get("start_date") or ""
+        ):
+            raise Refusal(422, invalid(end, "is before the start date."))
 
 
 def _same(scope: Scope, key: str, fields: Sequence[str], given: Mapping[str, Any]) -> str | None:
@@ -92,6 +102,7 @@ def _change(scope: Scope, key: str, identity: str, fields: dict[str, Any], other
     record = {**old, **fields}
     for prepare in resource.prepare:
         prepare(scope, record, fields)
+    _check_order(record, fields)
     record["updated_at"] = store.now()
     store.put(key, record)
     for follow in resource.written:

@@ -40,6 +40,7 @@ _PLAIN: Mapping[tuple[str, str], str] = {
     ("*", "workspace_baseline_id"): "workspace_baselines",
     ("*", "workspace_id"): "workspaces",
     ("*", "workspace_invoice_preference_id"): "workspace_invoice_preferences",
+    ("estimate_scenario_resource_allocations", "resource_id"): "estimate_scenario_resources",
     ("organizations", "ancestor_ids"): "organizations",
     ("organizations", "parent_id"): "organizations",
     ("posts", "subject_id"): "posts",

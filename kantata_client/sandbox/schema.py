@@ -35,6 +35,7 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
 
 INTERNAL: Mapping[str, tuple[str, ...]] = {
     "expenses": ("invoice_id",),
+    "users": ("left_account",),
 }
 """Fields that only the sandbox uses."""
 

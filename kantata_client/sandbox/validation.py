@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.currencies import SYMBOLS
 from kantata_client.sandbox.pointers import plain
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
 from kantata_client.sandbox.records import listed
@@ -79,7 +81,10 @@ def items_of(operation: Operation, body: Any) -> tuple[list[dict[str, Any]], boo
 
 
 _NEVER_BLANK = frozenset({"title", "workspace_id"})
-"""Properties that an update can't clear."""
+"""Properties that no update can clear, besides those that a creation requires."""
+_SPANS = frozenset({"duration_days", "hours", "minutes"})
+_OPEN = frozenset({"project_accounting_records"})
+"""Envelope keys of records whose times may be negative, as corrections of others."""
 
 
 def check(
@@ -133,18 +138,20 @@ def _check_item(
     fields: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, parameter in described.items():
-        if not partial and parameter.required and item.get(name) in (None, ""):
+        if not partial and parameter.required and _blank(item.get(name)):
             errors.append(invalid(name, "can't be blank.", index))
     for name, value in item.items():
         parameter = described.get(name)
         if parameter is None:
             errors.append(invalid(name, f"is not a property of {singular(key)}.", index))
             continue
-        if partial and value in (None, "") and name in _NEVER_BLANK:
+        if partial and _blank(value) and (name in _NEVER_BLANK or name in _required(key)):
             errors.append(invalid(name, "can't be blank.", index))
             continue
         problem = (
             wrong(name, value, parameter)
+            or _negative(key, name, value)
+            or _foreign_currency(name, value, parameter)
             or _dangling(scope, model, name, value)
             or _dangling_inside(scope, name, value, parameter)
         )
@@ -162,6 +169,43 @@ def _check_item(
         elif name not in resource.without_effect and value is not None:
             scope.lacks(f"the property `{name}` in the body of {operation.id}")
     return Checked(fields, others)
+
+
+def _blank(value: Any) -> bool:
+    """Whether a value is missing: null, text without a visible character, or an empty list."""
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+@cache
+def _required(key: str) -> frozenset[str]:
+    """The properties that a creation requires, and that no update can clear."""
+    operation = OPERATIONS.get(f"POST /{key}")
+    if operation is None or operation.body is None:
+        return frozenset()
+    return frozenset(name for name, parameter in operation.body.fields.items() if parameter.required)
+
+
+def _negative(key: str, name: str, value: Any) -> str | None:
+    """Why a span of time is invalid: it is negative."""
+    span = name in _SPANS or name.endswith(("_minutes", "_hours", "_duration"))
+    if span and key not in _OPEN and schema.is_number(value) and float(value) < 0:
+        return "is negative."
+    return None
+
+
+def _foreign_currency(name: str, value: Any, parameter: Parameter) -> str | None:
+    """Why a currency is invalid, also inside objects: the account does not have it."""
+    if name == "currency" or name.endswith("_currency"):
+        if isinstance(value, str) and value not in SYMBOLS:
+            return f"is not a currency of the sandbox: {value}; it has {', '.join(SYMBOLS)}."
+        return None
+    fields = parameter.fields or {}
+    for row in listed(value) if fields else ():
+        for inner, described in fields.items():
+            problem = _foreign_currency(inner, cast("dict[str, Any]", row).get(inner), described)
+            if problem is not None:
+                return f"is wrong: {inner} {problem}"
+    return None
 
 
 def _unfit(kind: str, value: Any) -> str | None:

@@ -33,6 +33,7 @@ TRACELESS = {
         "external_reference",
     ),  # lists of references don't take the type of an invitation
     ("POST /attachments", "attachment[type]"),
+    ("PUT /expenses/{id}", "workspace_id"),  # in the contract's body, though it says that this can't change
 }
 """Properties without a trace in what the API shows, besides those that resources declare."""
 

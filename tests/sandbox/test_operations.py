@@ -69,6 +69,7 @@ async def test_every_list_responds_to_each_include_and_order(api: API, operation
 
 
 _VALUES: dict[str, Any] = {
+    "currency": "EUR",
     "workspace_id": 10002,
     "user_id": 1005,
     "story_id": 20060,
@@ -142,6 +143,13 @@ async def test_created_records_can_be_read_updated_and_deleted(api: API, operati
         fields |= {"approver_ids": [1002], "resource_id": 15001}
     if operation.id == "POST /line_item_locks":
         fields["locked_to"] = "2024-01-06"  # a Saturday before all entries
+    if operation.id == "POST /rate_cards":
+        fields |= {
+            "rate_card_set_id": 86001,
+            "currency": "EUR",
+        }  # only the account's default set takes any currency
+    if operation.id == "POST /survey_answers":
+        fields["string_value"] = "x"
     if operation.id == "POST /participations":
         fields["user_id"] = _non_participant(api.sandbox.store)
     references = await _prerequisites(api, operation, fields)
@@ -366,8 +374,7 @@ async def test_results_without_records_conform_to_the_contract(sandbox: Sandbox,
         assert answer == {"deleted": [int(gone)]}
         await kantata.currencies.list().collect()
         await kantata.invoices.next_invoice_number()
-        sandbox.store.put("rate_card_set_versions", {"id": "1"})
-        assert (await kantata.account_rate_cards_activations.create(rate_card_set_version_id=1)).activated
+        assert (await kantata.account_rate_cards_activations.create(rate_card_set_version_id=85901)).activated
         assert (await kantata.account_rate_cards_activations.get()).activated
         await kantata.exports.available_datasets()
         made = await kantata.time_entries.create(

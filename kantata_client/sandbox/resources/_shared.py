@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 INVOICE_ITEMS = {"fixed_fee_items": "fixed_fee_item_ids", "additional_items": "additional_item_ids"}
 """Envelope key of invoice items → the invoice's field with their ids."""
 
+PERMISSIONS = (
+    *("can_edit", "can_post", "can_edit_expense", "can_edit_time", "can_invite"),
+    *("can_schedule_their_hours", "can_schedule_team_hours"),
+)
+"""Fields of a participation that the words in `permissions` switch on."""
+
 CURRENCY = ("currency", "currency_symbol", "currency_base_unit")
 
 
@@ -161,12 +167,16 @@ def line_total(scope: Scope, invoice: Record) -> int:
     spent = sum(
         row.get("amount_in_cents") or 0 for row in store.where("expenses", "invoice_id", invoice["id"])
     )
+    milestones = sum(
+        row.get("amount_in_cents") or 0
+        for row in store.where("billing_milestones", "invoice_id", invoice["id"])
+    )
     items = sum(
         (store.get(key, identity) or {}).get("amount_in_cents") or 0
         for key, field in INVOICE_ITEMS.items()
         for identity in invoice.get(field) or ()
     )
-    return time + spent + items
+    return time + spent + milestones + items
 
 
 def mine(field: str = "user_id") -> Callable[[Scope, Record], bool]:

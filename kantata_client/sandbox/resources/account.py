@@ -20,7 +20,7 @@ from kantata_client.sandbox.filters.makers import (
     where,
 )
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.resources._shared import membership
+from kantata_client.sandbox.resources._shared import PERMISSIONS, membership
 from kantata_client.sandbox.resources._skills import with_skills
 from kantata_client.sandbox.resources.users import possible_managees, possible_managers
 from kantata_client.sandbox.routes import actions, generic, invitations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kantata_client.sandbox.filters.match import Match, Rule
+    from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
 
@@ -77,6 +78,16 @@ def _not_on_version(scope: Scope, value: str) -> Match:
     return where(lambda role: role["id"] not in taken)
 
 
+def _leave(scope: Scope, record: Record) -> None:
+    """Move a removed member to an account of their own; they can only view the projects they take part in."""
+    store, user = scope.store, record["user_id"]
+    if store.get("users", user) is not None:
+        store.change("users", user, left_account=True)
+    for row in store.where("participations", "user_id", user):
+        rights = dict.fromkeys(PERMISSIONS, False)
+        store.change("participations", row["id"], show_as_read_only=True, **rights)
+
+
 declare(
     Resource(
         key="account_colors",
@@ -122,6 +133,7 @@ declare(
             ),
         ),
         undeletable=lambda _, row: "it is the account's owner" if row.get("is_owner") else None,
+        deleting=(_leave,),
         computed={
             "non_participant": lambda scope, row: (
                 not scope.store.find("participations", "user_id", row["user_id"])

@@ -98,7 +98,10 @@ declare(
 
 
 def _within_workday(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse time off beyond the working time of the day."""
+    """Refuse time off beyond the working time of the day; entries for the same day are combined into one."""
+    present = scope.store.get("time_off_entries", record["id"])
+    if present is not None and "requested_date" in changes:
+        record["hours"] = (present.get("hours") or 0) + (record.get("hours") or 0)
     when, hours = record.get("requested_date"), float(record.get("hours") or 0)
     if not when:
         return
@@ -117,6 +120,7 @@ declare(
     Resource(
         key="time_off_entries",
         prepare=(_within_workday,),
+        identified_by=("user_id", "requested_date"),
         filters={
             "start_date": on_or_after("requested_date"),
             "end_date": on_or_before("requested_date"),

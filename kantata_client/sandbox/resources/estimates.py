@@ -22,7 +22,7 @@ def _scenario(scope: Scope, key: str, identity: str, value: Any) -> None:
 def _allocation(scope: Scope, key: str, identity: str, value: Any) -> None:
     """Create the allocation of a resource."""
     target = "estimate_scenario_resource_allocations"
-    row = fresh(scope, target, estimate_scenario_resource_id=identity, **value)
+    row = fresh(scope, target, resource_id=identity, **value)
     scope.store.put(target, row)
     scope.store.change(key, identity, allocation_id=row["id"])
 
@@ -45,5 +45,6 @@ declare(
     Resource(
         key="estimate_scenario_resources",
         properties={"allocation_attributes": _allocation},
+        owned=(("estimate_scenario_resource_allocations", "resource_id"),),
     )
 )

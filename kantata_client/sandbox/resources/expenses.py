@@ -16,6 +16,7 @@ from kantata_client.sandbox.filters.makers import (
     unless,
     when_true,
 )
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.resources._shared import (
     APPROVED_EXPENSE,
@@ -28,6 +29,8 @@ from kantata_client.sandbox.resources._shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.scope import Scope
 
 
@@ -35,6 +38,40 @@ def _billable(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, is_billable=value)
 
 
+def _keep_workspace(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    old = scope.store.get("expenses", record["id"])
+    if old is not None and str(old.get("workspace_id")) != str(record.get("workspace_id")):
+        raise Refusal(422, invalid("workspace_id", "can't be changed."))
+
+
+_BUDGETS: Mapping[tuple[bool, bool, bool], str] = {
+    (True, True, True): "a fixed fee budget",
+    (False, True, True): "an itemized budget",
+    (False, True, False): "a cost-only budget",
+    (False, False, True): "a pass-through budget",
+    (True, False, True): "a pass-through fixed fee budget",
+}
+"""(fixed_fee, burns_budget, billable) → what that is called."""
+
+
+def _kind_of_budget(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    kind = tuple(bool(record.get(field)) for field in ("fixed_fee", "burns_budget", "billable"))
+    if kind not in _BUDGETS and {"fixed_fee", "burns_budget", "billable"} & changes.keys():
+        message = "can't be combined so with `burns_budget` and `billable`."
+        raise Refusal(422, invalid("fixed_fee", message))
+
+
+declare(
+    Resource(
+        key="expense_budgets",
+        prepare=(_kind_of_budget,),
+        undeletable=lambda scope, row: (
+            "expenses are logged to it"
+            if scope.store.find("expenses", "expense_budget_id", row["id"])
+            else None
+        ),
+    )
+)
 declare(
     Resource(
         key="expense_categories",
@@ -68,7 +105,7 @@ declare(
             "with_recent_expense_report_ids": one_of("recent_submission_id"),
         },
         default_filters=(OF_LIVE_WORKSPACE,),
-        prepare=(defaults(is_billable=True, is_invoiced=False), currency_of_workspace),
+        prepare=(_keep_workspace, defaults(is_billable=True, is_invoiced=False), currency_of_workspace),
         properties={"billable": _billable},
         computed={"user_can_edit": lambda scope, row: not invoiced(scope, row)},
         undeletable=on_an_invoice,

@@ -9,8 +9,9 @@ from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources._shared import (
+    CURRENCY,
     INVOICE_ITEMS,
-    currency_of_workspace,
+    fill,
     line_total,
     nothing_more,
 )
@@ -24,18 +25,30 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.scope import Scope
 
 
+_BILLED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "time_entry_ids": ("time_entries", {"is_invoiced": True}),
+    "expense_ids": ("expenses", {"is_invoiced": True}),
+    "billing_milestone_ids": ("billing_milestones", {}),
+}
+"""Property of a body → the envelope key of what it bills, and the fields that say so."""
+
+
 def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
-    """Put time entries and expenses on their invoice, and sum them up."""
+    """Put time entries, expenses and milestones on their invoice, and sum them up."""
     store = scope.store
-    lines = ("time_entry_ids", "expense_ids", "billing_milestone_ids", *INVOICE_ITEMS)
+    lines = (*_BILLED, *INVOICE_ITEMS)
     if not any(body.get(field) for field in lines):
         raise Refusal(422, invalid("base", f"An invoice needs a line item: one of {', '.join(lines)}."))
-    for field, key in (("time_entry_ids", "time_entries"), ("expense_ids", "expenses")):
+    workspace = store.get("workspaces", body.get("workspace_id")) or {}
+    record = {**record, **{field: record.get(field) or workspace.get(field) for field in CURRENCY}}
+    for field, (key, marks) in _BILLED.items():
         for identity in body.get(field) or ():
             row = store.get(key, identity) or {}
             if row.get("invoice_id") is not None:
                 raise Refusal(422, invalid(field, f"is on an invoice already: {identity}."))
-            store.change(key, str(identity), invoice_id=record["id"], is_invoiced=True)
+            store.change(key, str(identity), invoice_id=record["id"], **marks)
+    for row in store.where("billing_milestones", "invoice_id", record["id"]):
+        store.change("billing_milestones", row["id"], invoice_ids=[record["id"]])
     ids = {
         field: [_item(scope, key, given, record) for given in body.get(key) or ()]
         for key, field in INVOICE_ITEMS.items()
@@ -78,6 +91,21 @@ def _item(scope: Scope, key: str, given: Mapping[str, Any], invoice: Record) -> 
     return scope.store.put(key, fresh(scope, key, **fields))["id"]
 
 
+def _not_invoiced(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    workspace = scope.store.get("workspaces", record.get("workspace_id")) or {}
+    fill(record, currency=workspace.get("currency"))
+    old = scope.store.get("billing_milestones", record["id"])
+    reason = _invoiced(scope, old) if old is not None and changes else None
+    if reason is not None:
+        raise Refusal(422, invalid("base", f"Billing milestone {record['id']} can't be changed: {reason}."))
+
+
+def _invoiced(scope: Scope, milestone: Record) -> str | None:
+    rows = scope.store.where("invoices", "billing_milestone_ids", milestone["id"])
+    on_one = milestone.get("invoice_id") or any(row.get("status") != "cancelled" for row in rows)
+    return "it is on an invoice" if on_one else None
+
+
 def _workspace(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, workspace_ids=[str(value)])
 
@@ -95,7 +123,6 @@ declare(
             "time_entry_ids": lambda scope, row: scope.store.find("time_entries", "invoice_id", row["id"]),
             "expense_ids": lambda scope, row: scope.store.find("expenses", "invoice_id", row["id"]),
         },
-        prepare=(currency_of_workspace,),
         created=(_bill,),
         properties={
             "workspace_id": _workspace,
@@ -112,6 +139,40 @@ declare(
         },
     )
 )
+
+
+def _payable(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """A payment for an invoice needs one of a single project that waits for payment, with a balance that covers it."""
+    store = scope.store
+    invoice = store.get("invoices", record.get("invoice_id"))
+    if invoice is None:
+        return
+    if [str(each) for each in invoice.get("workspace_ids") or ()] != [str(record.get("workspace_id"))]:
+        raise Refusal(
+            422, invalid("invoice_id", f"is not an invoice of that project alone: {invoice['id']}.")
+        )
+    old = store.get("external_payments", record["id"]) or {}
+    before = (old.get("amount_in_cents") or 0) if str(old.get("invoice_id")) == invoice["id"] else 0
+    if not before and (invoice.get("draft") or invoice.get("status") != "new"):
+        raise Refusal(422, invalid("invoice_id", f"does not wait for a payment: {invoice['id']}."))
+    due = (invoice.get("balance_in_cents") or 0) + before
+    if (record.get("amount_in_cents") or 0) > due:
+        raise Refusal(
+            422, invalid("amount_in_cents", f"is more than the {due} cents due on invoice {invoice['id']}.")
+        )
+
+
+def _settle(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Deduct a payment from the balance of its invoice, which is paid when nothing is left."""
+    for payment, sign in ((old, 1), (new, -1)):
+        invoice = scope.store.get("invoices", payment.get("invoice_id")) if payment else None
+        if payment and invoice and invoice.get("status") != "cancelled":
+            balance = (invoice.get("balance_in_cents") or 0) + sign * (payment.get("amount_in_cents") or 0)
+            status = "new" if balance > 0 else "accepted payment"
+            scope.store.change("invoices", invoice["id"], balance_in_cents=balance, status=status)
+
+
+declare(Resource(key="external_payments", prepare=(_payable,), written=(_settle,)))
 declare(
     Resource(
         key="client_invoice_defaults",
@@ -123,10 +184,7 @@ declare(
     Resource(
         key="billing_milestones",
         filters={"date_between": between("date_to_invoice")},
-        undeletable=lambda scope, row: (
-            "it is on an invoice"
-            if row.get("invoice_id") or scope.store.find("invoices", "billing_milestone_ids", row["id"])
-            else None
-        ),
+        prepare=(_not_invoiced,),
+        undeletable=_invoiced,
     )
 )

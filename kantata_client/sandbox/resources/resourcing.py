@@ -20,7 +20,7 @@ from kantata_client.sandbox.filters.makers import (
 )
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.registry import Resource, declare
-from kantata_client.sandbox.resources._shared import membership
+from kantata_client.sandbox.resources._shared import fill, membership
 from kantata_client.sandbox.routes import planning, requests
 
 if TYPE_CHECKING:
@@ -34,6 +34,44 @@ if TYPE_CHECKING:
 def _named(scope: Scope, allocation: Record) -> bool:
     resource = scope.store.get("workspace_resources", allocation.get("workspace_resource_id")) or {}
     return resource.get("user_id") is not None
+
+
+def _primary_role(scope: Scope, workspace: object, user: object) -> object:
+    """The role of a user in a project: of the participation, or else of the account membership."""
+    rows = scope.store.where("participations", "workspace_id", str(workspace))
+    roles = (row.get("primary_role_id") for row in rows if row.get("user_id") == str(user))
+    return next(roles, None) or membership(scope, user).get("default_role_id")
+
+
+def _place(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Give a new resource of a user the user's primary role, and a label."""
+    store = scope.store
+    if store.get("workspace_resources", record["id"]) is not None:
+        return
+    user, workspace = record.get("user_id"), record.get("workspace_id")
+    if user is not None:
+        fill(record, role_id=_primary_role(scope, workspace, user))
+        rows = store.where("participations", "workspace_id", str(workspace))
+        fill(record, participation_id=next((row["id"] for row in rows if row["user_id"] == user), None))
+    role = store.get("roles", record.get("role_id")) or {}
+    fill(
+        record,
+        role_name=role.get("name"),
+        label=role.get("name"),
+        full_name=(store.get("users", user) or {}).get("full_name"),
+        workspace_title=(store.get("workspaces", workspace) or {}).get("title"),
+    )
+    fill(record, display_label=record.get("full_name") or record.get("label"))
+
+
+def _last_of_role(scope: Scope, resource: Record) -> str | None:
+    user, role = resource.get("user_id"), resource.get("role_id")
+    primary = None if user is None else _primary_role(scope, resource["workspace_id"], user)
+    if role is None or role != primary:
+        return None
+    rows = scope.store.where("workspace_resources", "workspace_id", resource["workspace_id"])
+    same = [row for row in rows if (row.get("user_id"), row.get("role_id")) == (user, role)]
+    return None if len(same) > 1 else f"it is the last one of user {user} in their primary role"
 
 
 def _provides(scope: Scope, resource: Record) -> bool:
@@ -129,8 +167,11 @@ declare(
                 "cost_rate_in_cents"
             ),
         },
+        prepare=(_place,),
+        undeletable=_last_of_role,
         composed={"auto_update_label": _relabel},
         owned=(
+            ("assignments", "resource_id"),
             ("workspace_allocations", "workspace_resource_id"),
             ("workspace_resource_skills", "workspace_resource_id"),
             ("resource_requests", "resource_id"),

@@ -162,8 +162,6 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         record["ancestor_ids"] = []
     if len(record["ancestor_ids"]) > DEEPEST:
         raise Refusal(422, invalid("parent_id", f"is too deep: tasks have at most {DEEPEST} above them."))
-    if (record.get("due_date") or "9") < (record.get("start_date") or ""):
-        raise Refusal(422, invalid("due_date", "is before the start date."))
     record["root_id"] = record["ancestor_ids"][0] if record["ancestor_ids"] else None
     record["ancestry_depth"] = len(record["ancestor_ids"])
     fill(

@@ -11,14 +11,34 @@ from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources.references import subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kantata_client.sandbox.filters.match import Match
+    from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
 
 _SUBJECT = {"subject_id": one_of("subject_id"), "subject_type": one_of("subject_type")}
 
 
-def _answer(scope: Scope, key: str, identity: str, value: Any) -> None:
-    scope.store.change(key, identity, text=str(value))
+_VALUES = (*(f"{kind}_value" for kind in ("date", "decimal", "integer", "string")), "choice_values")
+
+
+def _answered(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
+    """A new answer has a value."""
+    if all(body.get(name) in (None, "", []) for name in _VALUES):
+        raise Refusal(422, invalid("base", f"An answer needs a value: one of {', '.join(_VALUES)}."))
+
+
+def _answer(scope: Scope, identity: str, body: Mapping[str, Any]) -> None:
+    """Write the one value of an answer."""
+    given = [name for name in _VALUES if body.get(name) is not None]
+    if len(given) > 1:
+        raise Refusal(422, invalid(given[1], f"can't be given beside {given[0]}: an answer has one value."))
+    [name] = given
+    if name == "choice_values":
+        _answer_choices(scope, "survey_answers", identity, body[name])
+    else:
+        scope.store.change("survey_answers", identity, text=str(body[name]))
 
 
 def _on_template(scope: Scope, value: str) -> Match:
@@ -64,7 +84,7 @@ declare(Resource(key="survey_templates", filters=_SUBJECT, prepare=(subject_of,)
 declare(
     Resource(
         key="survey_answers",
-        properties={"choice_values": _answer_choices}
-        | {f"{kind}_value": _answer for kind in ("date", "decimal", "integer", "string")},
+        created=(_answered,),
+        composed=dict.fromkeys(_VALUES, _answer),
     )
 )

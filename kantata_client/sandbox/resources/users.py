@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from kantata_client.sandbox.filters.custom_fields import custom_field_filters
 from kantata_client.sandbox.filters.makers import (
-    EVERYTHING,
     among,
     csv,
     date_range,
@@ -142,6 +141,10 @@ def _without_submission(scope: Scope, value: str) -> Match:
     return among(participants(scope, workspace) - submitted)
 
 
+def _on_account(user: Record) -> bool:
+    return not user.get("left_account")
+
+
 def _member(keep: Callable[[Record], bool]) -> Rule:
     """Users whose account membership passes a test."""
     return when_true(lambda scope, user: keep(membership(scope, user["id"])))
@@ -152,13 +155,14 @@ declare(
         key="users",
         filters={
             **custom_field_filters("users"),
-            "account_id": lambda scope, value: EVERYTHING if value == ACCOUNT else among(frozenset()),
+            "account_id": lambda scope, value: where(_on_account) if value == ACCOUNT else among(frozenset()),
+            "on_my_account": when_true(lambda scope, user: _on_account(user)),
             "all_contacts": no_filter,
             "assignable_to_resource": _on_team_of_resource,
             "belonging_to_orgs": _in_organizations,
             "by_full_name_or_account_role": _named_or_in_role,
             "can_be_approver_in_workspace": lambda scope, value: among(frozenset(approvers(scope, value))),
-            "contacts_on_different_account": when_true(lambda scope, user: False),
+            "contacts_on_different_account": when_true(lambda scope, user: not _on_account(user)),
             "not_assigned_to": _apart_from("assignments", "assignee_id"),
             "not_following": _apart_from("story_follows", "follower_id"),
             "not_on_calendars": _not_on_calendars,

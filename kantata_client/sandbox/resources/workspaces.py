@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from kantata_client.sandbox.currencies import SYMBOLS
 from kantata_client.sandbox.filters import selection
 from kantata_client.sandbox.filters.conditions import OneOf
 from kantata_client.sandbox.filters.custom_fields import (
@@ -33,6 +34,7 @@ from kantata_client.sandbox.filters.makers import (
     where,
 )
 from kantata_client.sandbox.filters.match import Match
+from kantata_client.sandbox.mutations import delete_one
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
@@ -40,6 +42,7 @@ from kantata_client.sandbox.resources._organizations import has_organization, sh
 from kantata_client.sandbox.resources._shared import (
     APPROVED_TIME,
     FINANCIAL,
+    PERMISSIONS,
     approvers,
     fill,
     line_total,
@@ -55,8 +58,6 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.filters.match import Rule
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
-
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 CREATOR_ROLES = {"consultant": "maven", "client": "buyer"}
@@ -251,14 +252,17 @@ def _participants(scope: Scope, key: str, identity: str, value: Any) -> None:
 
 def _default_statuses(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Give a new set the default statuses, one for each state."""
-    ids: list[str] = []
     for position, name in enumerate(("Not Started", "Started", "Needs Info", "Completed"), start=1):
         fields = {"status": name, "category": name.lower(), "position": position}
         fields |= {"task_status_set_id": record["id"], "status_set_id": int(record["id"])}
-        ids.append(
-            scope.store.put("custom_task_statuses", fresh(scope, "custom_task_statuses", **fields))["id"]
-        )
-    scope.store.change("task_status_sets", record["id"], custom_task_status_ids=ids)
+        scope.store.put("custom_task_statuses", fresh(scope, "custom_task_statuses", **fields))
+
+
+def _last_in_set(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """A new status belongs to its set, after the others."""
+    others = scope.store.where("custom_task_statuses", "task_status_set_id", str(record.get("status_set_id")))
+    last = max((row.get("position") or 0 for row in others if row["id"] != record["id"]), default=0)
+    fill(record, task_status_set_id=str(record.get("status_set_id")), position=last + 1)
 
 
 def _organizations(scope: Scope, key: str, identity: str, value: Any) -> None:
@@ -311,16 +315,7 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
         workspace_group_ids=[],
         primary_maven_id=scope.viewer,
     )
-    if record["currency"] not in SYMBOLS:
-        supported = ", ".join(SYMBOLS)
-        raise Refusal(422, invalid("currency", f"is not a currency of the sandbox; it has {supported}."))
-    _in_order(record)
-    fill(record, currency_symbol=SYMBOLS.get(record["currency"], record["currency"]))
-
-
-def _in_order(record: Mapping[str, Any]) -> None:
-    if (record.get("due_date") or "9") < (record.get("start_date") or ""):
-        raise Refusal(422, invalid("due_date", "is before the start date."))
+    fill(record, currency_symbol=SYMBOLS[record["currency"]])
 
 
 def _once(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -328,6 +323,13 @@ def _once(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> N
     rows = scope.store.where("participations", "workspace_id", record.get("workspace_id"))
     if any(row["user_id"] == record.get("user_id") and row["id"] != record["id"] for row in rows):
         raise Refusal(422, invalid("user_id", f"takes part in the project already: {record.get('user_id')}."))
+
+
+def _leave(scope: Scope, participation: Record) -> None:
+    """Remove the participant's resources in the project, with their assignments and allocations."""
+    for row in scope.store.where("workspace_resources", "workspace_id", participation["workspace_id"]):
+        if row.get("user_id") == participation["user_id"]:
+            delete_one(scope, "workspace_resources", row)
 
 
 def _join(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
@@ -342,11 +344,6 @@ def _team_lead(scope: Scope, key: str, identity: str, value: Any) -> None:
     scope.store.change(key, identity, is_team_lead=bool(value))
 
 
-PERMISSIONS = (
-    *("can_edit", "can_post", "can_edit_expense", "can_edit_time", "can_invite"),
-    *("can_schedule_their_hours", "can_schedule_team_hours"),
-)
-"""Fields of a participation that the words in `permissions` switch on."""
 _GROUPED = {"edit": ("can_edit", "can_post"), "view_only": (), "view_and_post": ("can_post",)}
 """Words in `permissions` that stand for several fields."""
 
@@ -525,6 +522,7 @@ declare(
             "permissions_label": _permissions_label,
         },
         prepare=(_once,),
+        deleting=(_leave,),
         spellings={"access_level": invitations.ACCESS_LEVELS},
         properties={"team_lead": _team_lead, "permissions": _permit},
         without_effect=frozenset({"can_edit_todos"}),
@@ -559,6 +557,7 @@ declare(
         routes={"PUT /task_status_sets/{id}/update_account_default": actions.default_statuses},
     )
 )
+declare(Resource(key="custom_task_statuses", prepare=(_last_in_set,)))
 declare(
     Resource(
         key="workspace_task_status_sets",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from kantata_client.sandbox import mutations
+from kantata_client.sandbox.currencies import NAMES, SYMBOLS
 from kantata_client.sandbox.properties import refer_externally
 from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.relations import fresh, key_of_type
@@ -23,16 +24,15 @@ def me(call: Call) -> dict[str, Any]:
 def currencies(call: Call) -> list[dict[str, Any]]:
     """List the currencies as a bare array."""
     text = (call.parameter("matching") or "").casefold()
-    rows = [dict(zip(("iso_code", "name", "symbol"), row, strict=True)) for row in _CURRENCIES]
+    rows = [{"iso_code": code, "name": name, "symbol": SYMBOLS[code]} for code, name in NAMES.items()]
     found = [row for row in rows if text in f"{row['iso_code']} {row['name']}".casefold()]
     return [{**row, "subunit_to_unit": 100} for row in found]
 
 
-_CURRENCIES = (("EUR", "Euro", "€"), ("GBP", "Pound Sterling", "£"), ("USD", "US Dollar", "$"))
-
-
 def disable(call: Call) -> dict[str, Any]:
-    """Disable an account membership."""
+    """Disable an account membership, unless it is the owner's."""
+    if call.existing().get("is_owner"):
+        raise Refusal(422, invalid("base", "The account's owner can't be disabled."))
     return call.change(disabled_at=call.scope.store.now())
 
 
@@ -53,17 +53,23 @@ def next_number(call: Call) -> dict[str, Any]:
 
 
 def cancel_invoice(call: Call) -> dict[str, Any]:
-    """Cancel an invoice, and release its time entries and expenses."""
+    """Cancel an active invoice, and release what it bills."""
+    invoice = call.existing()
+    if invoice.get("draft") or invoice.get("status") == "cancelled":
+        state = "a draft, which can only be deleted" if invoice.get("draft") else "cancelled already"
+        raise Refusal(422, invalid("base", f"Invoice {call.identity} is {state}."))
     answer = call.change(status="cancelled")
     free_invoice(call.scope, call.existing())
     return answer
 
 
 def free_invoice(scope: Scope, invoice: Record) -> None:
-    """Release the time entries and expenses of an invoice, so that they can be invoiced again."""
+    """Release what an invoice bills, so that it can be invoiced again."""
     for key in ("time_entries", "expenses"):
         for row in scope.store.where(key, "invoice_id", invoice["id"]):
             scope.store.change(key, row["id"], invoice_id=None, is_invoiced=False)
+    for row in scope.store.where("billing_milestones", "invoice_id", invoice["id"]):
+        scope.store.change("billing_milestones", row["id"], invoice_id=None, invoice_ids=[])
 
 
 def refer(call: Call) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def create(call: Call) -> dict[str, Any]:
     items, bulk = (
         ([call.item()], False) if call.body is None else validation.items_of(call.operation, call.body)
     )
-    return call.envelope(mutations.create(call.scope, call.operation, call.key, items, bulk=bulk))
+    ids = mutations.create(call.scope, call.operation, call.key, items, bulk=bulk)
+    return call.envelope(list(dict.fromkeys(ids)))
 
 
 def update(call: Call) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def become_member(scope: Scope, record: Record, body: Mapping[str, Any]) -> None
     user = _user(scope, {**record, **body})
     if scope.store.find("account_memberships", "user_id", user):
         return
+    if (scope.store.get("users", user) or {}).get("left_account"):
+        scope.store.change("users", user, left_account=None)
     fields = {
         "user_id": user,
         "permission": body.get("permission") or "collaborator",
