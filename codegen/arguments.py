@@ -27,13 +27,13 @@ from codegen.errors import CodegenError, guarded
 from codegen.facts import Argument
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from openapi_python_client.parser.openapi import Endpoint
     from openapi_python_client.parser.properties.protocol import PropertyProtocol
 
-    from codegen.nodes import Contract, ParameterNode
+    from codegen.nodes import ComponentNode, Contract, ParameterNode, Place
 
 Json = dict[str, Any]
 
@@ -77,22 +77,38 @@ def parse(contract: Contract, output: Path) -> tuple[GeneratorData, Config]:
     return data, config
 
 
-def endpoints(data: GeneratorData) -> dict[str, Endpoint]:
-    """What was parsed of each operation, by `METHOD /path`."""
+def endpoints(data: GeneratorData, components: Mapping[str, ComponentNode]) -> dict[str, Endpoint]:
+    """What was parsed of each operation, by `METHOD /path`.
+
+    Args:
+        data: What the parser read.
+        components: The nodes of the classes; a problem with one is reported at its place.
+    """
     problems = list(data.errors)
     found: dict[str, Endpoint] = {}
     for collection in data.endpoint_collections_by_tag.values():
         problems += collection.parse_errors
         for endpoint in collection.endpoints:
             found[f"{endpoint.method.upper()} {endpoint.path.get_untrusted_value()}"] = endpoint
+    spoilt = any("/components/schemas/" in each.header for each in problems)
     for each in problems:
-        named = re.search(r"([A-Z]+) (/\S*)", each.header)
-        place = ("paths", named[2], named[1].lower()) if named else ()
+        detail, header = (" ".join((part or "").split()) for part in (each.detail, each.header))
+        if spoilt and "Could not find reference" in detail:
+            continue  # to the class whose problem is reported
+        name, place = _place_of(f"{header} {detail}", components)
         with guarded(*place):
-            detail = " ".join((each.detail or "").split())
-            msg = f"{named[0] if named else each.header}: openapi-python-client can't express it: {detail}"
-            raise CodegenError(msg)
+            msg = f"{name or header}: openapi-python-client can't express it: {detail}"
+            raise CodegenError(msg, shape="/components/schemas/" in each.header)
     return found
+
+
+def _place_of(problem: str, components: Mapping[str, ComponentNode]) -> tuple[str, Place]:
+    """(name, place) of the operation or class that a problem of the parser is about."""
+    if named := re.search(r"([A-Z]+) (/\S*)", problem):
+        return named[0], ("paths", named[2], named[1].lower())
+    if (schema := re.search(r"/components/schemas/(\w+)", problem)) and schema[1] in components:
+        return schema[1], components[schema[1]].place
+    return "", ()
 
 
 def text(value: Any) -> str:

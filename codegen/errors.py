@@ -73,6 +73,8 @@ class CodegenError(Exception):
         stale: Whether it is an override that the contract has made unnecessary.
         located: Whether the message begins with file and line already.
         proposals: Lines for `overrides/` that would settle it, in the most careful way.
+        shape: Whether a value of the wrong kind is there; other errors around it may follow from it.
+        vague: Whether it is known only that something could not be read.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class CodegenError(Exception):
         stale: bool = False,
         located: bool = False,
         proposals: Sequence[Proposal] = (),
+        shape: bool = False,
+        vague: bool = False,
     ) -> None:
         super().__init__(message)
         self.place = place
@@ -91,6 +95,8 @@ class CodegenError(Exception):
         self.stale = stale
         self.located = located
         self.proposals = tuple(proposals)
+        self.shape = shape
+        self.vague = vague
 
 
 @attrs.define
@@ -103,8 +109,14 @@ class _Collection:
     path: Path | None = None
     facts: Path | None = None
     proposals: list[Proposal] = attrs.field(factory=list["Proposal"])
+    spoilt: set[Place] = attrs.field(factory=set["Place"])
+    """Operations and definitions with a value of the wrong kind."""
 
     def add(self, error: CodegenError) -> None:
+        if error.shape:
+            self.spoilt.add(_surroundings(error.place))
+        elif self.spoils(error):
+            return
         self.proposals += error.proposals
         message = str(error) if error.located else _located(error, self.path, self.facts)
         if error.stale and self.stale is not None:
@@ -112,6 +124,18 @@ class _Collection:
         elif not (error.facts and self.messages) and message not in self.messages:
             # A fact that does not fit what is left of a faulty contract is not a separate fault.
             self.messages.append(message)
+
+    def spoils(self, error: CodegenError) -> bool:
+        """Whether an error may follow from a value of the wrong kind, which has been reported."""
+        at = _surroundings(error.place)
+        return bool(self.spoilt) and (error.vague or at in self.spoilt or len(at) < 2)
+
+
+def _surroundings(place: Place) -> Place:
+    """The operation or definition around a place."""
+    if place[:2] == ("components", "schemas"):
+        place = ("definitions", *place[2:])
+    return place[: 3 if place[:1] == ("paths",) else 2]
 
 
 _COLLECTION: ContextVar[_Collection | None] = ContextVar("codegen errors", default=None)
@@ -134,7 +158,12 @@ def collecting(stale: list[str] | None = None) -> Generator[None]:
     except CodegenError as error:
         if not collection.messages:
             raise
-        if error.located and not error.facts and str(error) not in collection.messages:
+        if (
+            error.located
+            and not error.facts
+            and not collection.spoils(error)
+            and str(error) not in collection.messages
+        ):
             collection.messages.append(str(error))
             collection.proposals += error.proposals
     finally:
@@ -179,7 +208,7 @@ def reading(*place: str | int) -> Generator[None]:
         raise
     except RecursionError as error:
         msg = f"{_named(place)} can't be read: it is nested too deeply, or contains itself"
-        raise CodegenError(msg, place) from error
+        raise CodegenError(msg, place, vague=True) from error
     except _WRONG_SHAPE as error:
         raised = list(walk_tb(error.__traceback__))[-1]
         at = f"{Path(raised[0].f_code.co_filename).name}:{raised[1]}"
@@ -187,7 +216,7 @@ def reading(*place: str | int) -> Generator[None]:
             f"{_named(place)} can't be read: something in it is missing, null or of the wrong type; look at it, "
             f"and at what overrides/ says about it ({type(error).__name__}: {error}, in {at})"
         )
-        raise CodegenError(msg, place) from error
+        raise CodegenError(msg, place, vague=True) from error
 
 
 @contextmanager
@@ -209,7 +238,14 @@ def of_file(path: Path, facts: Path | None = None) -> Generator[None]:
             raise
         message = _located(error, path, facts)
         raise CodegenError(
-            message, facts=error.facts, stale=error.stale, located=True, proposals=error.proposals
+            message,
+            error.place,
+            facts=error.facts,
+            stale=error.stale,
+            located=True,
+            proposals=error.proposals,
+            shape=error.shape,
+            vague=error.vague,
         ) from error
     finally:
         if collection and before:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import yaml
 
 from codegen.errors import CodegenError, of_file, shown
+from codegen.shape import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -37,7 +38,8 @@ def load(path: Path) -> dict[str, Any]:
     document = load_data(path)
     with of_file(path):
         _check_dialect(document)
-        check_references(document)
+        if check_shape(document):
+            check_references(document)
     return document
 
 
@@ -52,10 +54,10 @@ def _check_dialect(document: dict[str, Any]) -> None:
             else "neither swagger nor openapi"
         )
         msg = f"expected `swagger: '2.0'` or `openapi: 3.0.x or 3.1.x`, but it says {said}"
-        raise CodegenError(msg)
+        raise CodegenError(msg, ("swagger",) if swagger else ("openapi",))
     if not isinstance(document.get("paths"), dict):
         msg = "the contract has no `paths`"
-        raise CodegenError(msg)
+        raise CodegenError(msg, ("paths",))
 
 
 def load_data(path: Path) -> dict[str, Any]:
@@ -64,49 +66,138 @@ def load_data(path: Path) -> dict[str, Any]:
     Raises:
         CodegenError: It can't be read, or gives a key twice.
     """
+    text = _text(path)
+    begins = text.lstrip()[:1]
     try:
-        text = path.read_text(encoding="utf-8")
-        if text.lstrip("\ufeff \t\r\n")[:1] == "<":
-            msg = (
-                f"{shown(path)}:1: this is HTML, not a contract; it looks like a sign-in page: download the file while "
-                "signed in, or take the other address"
-            )
-            raise CodegenError(msg, located=True)
-        is_json = text.lstrip("\ufeff \t\r\n")[:1] == "{"
         # The loader is derived from the safe one.
-        data = json.loads(text, object_pairs_hook=_object) if is_json else yaml.load(text, _Loader)  # noqa: S506
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        line, problem = ":1", str(error)
-        if isinstance(error, json.JSONDecodeError):
-            line, problem = f":{error.lineno}", error.msg
-        if isinstance(error, RecursionError):
-            problem = "it is nested too deeply"
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-            line, problem = f":{error.problem_mark.line + 1}", str(cast("object", error.problem))
-        msg = f"{shown(path)}{line}: can't be read: {problem}"
+        data = json.loads(text, object_pairs_hook=_object) if begins == "{" else yaml.load(text, _Loader)  # noqa: S506
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        line, problem = _fault(text, error)
+        msg = f"{shown(path)}:{line}: can't be read: {problem}"
         raise CodegenError(msg, located=True) from error
     if not isinstance(data, dict):
-        msg = f"{shown(path)}:1: the top of the document is not a mapping"
+        said = "it is empty" if data is None else "the top of the document is not a mapping"
+        looks = "; it looks like a sign-in page" if "<html" in text[:2000].lower() else ""
+        msg = f"{shown(path)}:1: {said}{looks}"
         raise CodegenError(msg, located=True)
     with of_file(path):
         _check_size(cast("Any", data))
     return cast("dict[str, Any]", data)
 
 
+_BINARY = {
+    b"\x1f\x8b": "it is compressed with gzip: unpack it",
+    b"PK\x03\x04": "it is a zip archive: unpack it",
+    b"BZh": "it is compressed with bzip2: unpack it",
+    b"(\xb5/\xfd": "it is compressed with zstd: unpack it",
+    b"%PDF": "it is a PDF file",
+    b"\x89PNG": "it is a picture",
+    b"\xff\xfe": "it is UTF-16: save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16: save it as UTF-8",
+}
+"""How files begin that are not text in UTF-8."""
+
+
+def _text(path: Path) -> str:
+    """A file's text, without a byte order mark.
+
+    Raises:
+        CodegenError: It can't be read, or is not UTF-8 or an HTML page.
+    """
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        msg = f"{shown(path)}:1: can't be read: {problem}"
+        raise CodegenError(msg, located=True) from error
+    known = next((said for begin, said in _BINARY.items() if content.startswith(begin)), None)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        msg = f"{shown(path)}:{1 if known else line}: can't be read: {known or 'it is not UTF-8: save it as UTF-8'}"
+        raise CodegenError(msg, located=True) from error
+    known = known or ("it is UTF-16 or binary: save it as text in UTF-8" if "\0" in text[:1000] else None)
+    if known:
+        msg = f"{shown(path)}:1: can't be read: {known}"
+        raise CodegenError(msg, located=True)
+    start = text.lstrip()[:5].lower()
+    if start[:1] == "<":
+        what = "XML" if start == "<?xml" else "HTML"
+        msg = (
+            f"{shown(path)}:1: this is {what}, not a contract; it looks like a sign-in page: download the file while "
+            "signed in, or take the other address"
+        )
+        raise CodegenError(msg, located=True)
+    return text
+
+
+def _fault(text: str, error: Exception) -> tuple[int, str]:
+    """(line, problem) of an error of a parser."""
+    if isinstance(error, json.JSONDecodeError):
+        comment = re.search(r"^\s*(?://|/\*)|[{,]\s*(?://|/\*)", text)
+        return error.lineno, f"{error.msg} (JSON has no comments)" if comment else error.msg
+    if isinstance(error, RecursionError):
+        return 1, "it is nested too deeply"
+    if isinstance(error, _TwiceError):
+        return _line_of_second(text, error.key), str(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        problem = str(cast("object", error.problem)).replace("but found another", "there is another")
+        return error.problem_mark.line + 1, problem
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, int(cast("Any", error).position)) + 1
+        return line, "it has a control character, which YAML doesn't allow: remove it"
+    if number := _LONG.search(text):
+        return text.count("\n", 0, number.start()) + 1, f"a number has {len(number[0])} digits"
+    return 1, str(error)
+
+
+_LONG = re.compile(r"\d{4000,}")
+
+
+def _line_of_second(text: str, key: str) -> int:
+    """The line of a key that a JSON object gives twice; YAML's parser knows the lines."""
+    try:
+        yaml.load(text, _Loader)  # noqa: S506 - derived from the safe one
+    except yaml.MarkedYAMLError as error:
+        if error.problem_mark and repr(key) in str(cast("object", error.problem)):
+            return error.problem_mark.line + 1
+    except (ValueError, yaml.YAMLError, RecursionError):
+        pass
+    return 1
+
+
+class _TwiceError(ValueError):
+    """A JSON object gives a key twice."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key!r} is given twice in one object")
+        self.key = key
+
+
 _LARGEST = 3_000_000
 """Values in a document, once YAML's aliases are expanded; the contract has some 100,000."""
 _DEEPEST = 200
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""One of the two codes that JSON writes a character above U+FFFF with."""
 
 
 def _check_size(data: Any) -> None:
     """Refuse documents that YAML's aliases make endless or huge.
 
     Raises:
-        CodegenError: An anchor contains itself, or the document is too deep or too large.
+        CodegenError: An anchor contains itself, the document is too deep or too large, or a text can't be written.
     """
     sizes: dict[int, int] = {}
 
+    def check_text(text: str | int, at: tuple[str | int, ...]) -> None:
+        if isinstance(text, str) and _HALF.search(text):
+            msg = f"{place(at)}: {text!r:.60} has half of a character, which UTF-8 can't write: correct it"
+            raise CodegenError(msg, at)
+
     def size(node: Any, above: tuple[int, ...], at: tuple[str | int, ...]) -> int:
+        if isinstance(node, str):
+            check_text(node, at)
         if not isinstance(node, dict | list):
             return 1
         key = id(cast("object", node))
@@ -120,7 +211,10 @@ def _check_size(data: Any) -> None:
                 if isinstance(node, dict)
                 else enumerate(cast("list[Any]", node))
             )
-            sizes[key] = 1 + sum(size(value, (*above, key), (*at, name)) for name, value in inner)
+            sizes[key] = 1
+            for name, value in inner:
+                check_text(name, at)
+                sizes[key] += size(value, (*above, key), (*at, name))
             if sizes[key] > _LARGEST:
                 msg = f"{place(at[:4])} is too large once its aliases are expanded"
                 raise CodegenError(msg, at[:4])
@@ -192,8 +286,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            msg = f"key {key!r} is given twice in one object"
-            raise ValueError(msg)
+            raise _TwiceError(key)
         found[key] = value
     return found
 
@@ -219,3 +312,12 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
     for first, resolvers in _Base.yaml_implicit_resolvers.items()
 }
+
+
+def _not_json(_: _Loader, node: yaml.Node) -> Any:
+    problem = f"JSON has nothing like {str(node.tag).rpartition(':')[2]!r}: write a list, a mapping or a text"
+    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+for _tag in ("set", "omap", "pairs", "binary"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _not_json)

@@ -37,7 +37,7 @@ def resources(
     Raises:
         CodegenError: An operation can't be expressed, or a fact does not fit it.
     """
-    parsed = endpoints(data)
+    parsed = endpoints(data, contract.components)
     found: list[OperationFacts] = []
     for node in contract.operations:
         with guarded(*node.place):
@@ -60,7 +60,7 @@ def _operation(
     where = node.id
     if where not in parsed:
         msg = f"{where}: the generator dropped it"
-        raise CodegenError(msg)
+        raise CodegenError(msg, vague=True)
     endpoint = parsed[where]
     known = {text(each.name): each for each in (*endpoint.path_parameters, *endpoint.query_parameters)}
     if missing := {each.name for each in node.parameters} - known.keys():

@@ -636,7 +636,7 @@ def _apart(line: str) -> list[str]:
 def _in_sentences(text: str) -> list[str]:
     """Associations that a text lists one after the other, as lines."""
     starts = [match.start() for match in _WITHIN.finditer(text)]
-    ends = [*starts[1:], len(text)]
+    ends = [*starts[1:], len(text)] if starts else []
     return [f"- {text[start:end].strip(' ,;')}" for start, end in zip(starts, ends, strict=True)]
 
 

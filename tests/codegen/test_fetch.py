@@ -54,7 +54,7 @@ async def test_redirects_are_followed(tmp_path: Path) -> None:
         ),
         (answer(200, b"openapi: 3.0.1\npaths: [", connection="close"), ":3: can't be read"),
         (answer(200, b"nonsense", connection="close"), ":1: the top of the document is not a mapping"),
-        (answer(200, b"", connection="close"), ":1: the top of the document is not a mapping"),
+        (answer(200, b"", connection="close"), ":1: it is empty"),
         (
             answer(200, CONTENT + b"# " + b"x" * 50 + b"\n" * 9000, connection="close")[:-9000],
             ":1: incomplete: ",

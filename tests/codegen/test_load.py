@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -78,6 +79,52 @@ def test_refuses_duplicate_keys_in_json(tmp_path: Path) -> None:
 def test_names_the_line_of_a_duplicate_key(tmp_path: Path) -> None:
     with pytest.raises(CodegenError, match=r"contract\.yaml:3: can't be read: key 'a' is given twice"):
         load_data(write(tmp_path, "a: 1\nb: 2\na: 3\n"))
+
+
+def test_names_the_line_of_a_duplicate_key_in_json(tmp_path: Path) -> None:
+    text = '{\n "a": {\n  "x": 1,\n  "y": 2,\n  "x": 3\n }\n}'
+    with pytest.raises(CodegenError, match=r"twice\.json:5: can't be read: key 'x' is given twice"):
+        load_data(write(tmp_path, text, "twice.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (b"", 1, "it is empty"),
+        (b"\n \n", 1, "it is empty"),
+        ("a: größe".encode("utf-16"), 1, "UTF-16: save it as UTF-8"),
+        ("a: b".encode("utf-16-le"), 1, "UTF-16 or binary"),
+        ("a: b\nc: größe".encode("latin-1"), 2, "not UTF-8: save it as UTF-8"),
+        (gzip.compress(b"a: b", mtime=0), 1, "compressed with gzip: unpack it"),
+        (b"PK\x03\x04 a: b", 1, "a zip archive: unpack it"),
+        (b"\x89PNG\r\n\x1a\n\x00", 1, "a picture"),
+        (b"a: b\nc: \x07", 2, "control character"),
+        (b"Redirecting ...\n<html><body>Sign in", 1, "looks like a sign-in page"),
+        (b"<?xml version='1.0'?>", 1, "this is XML"),
+        (b'// made by hand\n{"a": 1}', 2, "can't be read"),
+        (b'{"a": 1, // one\n "b": 2}', 1, "JSON has no comments"),
+        (b"a: 1\nb: " + b"9" * 5000, 2, "a number has 5000 digits"),
+        (b"a: 1\nb: !!set {c, d}", 2, "JSON has nothing like 'set'"),
+        (b"a: 1\nb: !!binary aGk=", 2, "JSON has nothing like 'binary'"),
+        (b"a: 1\n---\nb: 1", 2, "another document"),
+        (b"a:\n\tb: 1", 2, "can't be read"),
+        (b'{"a": 1, "b": "\\ud800"}', 1, "half of a character"),
+        (b"swagger: '2.0'\npaths: []", 2, "no `paths`"),
+        (b"info: {}\nswagger: 2.0\npaths: {}", 2, "it says swagger: 2.0"),
+    ],
+)
+def test_names_what_a_file_is_instead(tmp_path: Path, content: bytes, line: int, said: str) -> None:
+    path = tmp_path / "contract.yaml"
+    path.write_bytes(content)
+    with pytest.raises(CodegenError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path.as_posix()}:{line}: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["swagger: '2.0'\npaths: {}", '{"swagger": "2.0", "paths": {}}'])
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path, text: str) -> None:
+    assert load(write(tmp_path, f"\ufeff{text}")) == {"swagger": "2.0", "paths": {}}
 
 
 @pytest.mark.parametrize(
