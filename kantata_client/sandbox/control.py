@@ -13,6 +13,7 @@ from kantata_client._http.addresses import loopback
 from kantata_client.errors import UsageError
 from kantata_client.sandbox import seeds
 from kantata_client.sandbox.pages import overview
+from kantata_client.sandbox.rate_limits import RateLimits
 from kantata_client.sandbox.schema import CONTROL_PATH
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ _FAULTS = {
     "latency": ("seconds",),
 }
 """Kind of fault → its settings, besides those that select requests."""
+_LIMITS = {
+    "general": ("requests", "seconds", "kind"),
+    "own": ("requests", "seconds", "kind", "operation"),
+}
+"""Limit → its settings."""
+_CLOCK = ("now", "advance", "run")
 _WHEN = ("method", "path", "times", "after", "chance")
 
 
@@ -77,7 +84,9 @@ class _Control:
     def state(self, request: Request, body: Any) -> dict[str, Any]:
         """The number of records by envelope key, or the records under one `key`."""
         key = request.query_params.get("key")
-        store = self._sandbox.store
+        store, known = self._sandbox.store, seeds.keys()
+        if key and key not in store.counts() and key not in known:
+            raise _Wrong(f"The contract has no envelope key {key!r}.")
         return {"records": store.all(key)} if key else {"counts": store.counts()}
 
     def reset(self, request: Request, body: Any) -> dict[str, Any]:
@@ -103,6 +112,7 @@ class _Control:
     def requests(self, request: Request, body: Any) -> list[dict[str, Any]]:
         """The latest requests to the API, newest first, filtered by `method` and `path` (a prefix)."""
         method, path = request.query_params.get("method"), request.query_params.get("path", "")
+        method = method and method.upper()
         rows = [
             row
             for row in reversed(tuple(self._sandbox.requests))
@@ -138,6 +148,9 @@ class _Control:
         if unknown:
             settings = ", ".join((*_FAULTS[kind], *_WHEN))
             raise _Wrong(f"A fault `{kind}` has no {', '.join(sorted(unknown))}; it takes {settings}.")
+        for name in ("code", "seconds"):
+            if name in _FAULTS[kind] and name not in given:
+                raise _Wrong(f"A fault `{kind}` needs `{name}`.")
         first = [given.pop(name) for name in ("code", "seconds") if name in given]
         getattr(self._sandbox.faults, kind)(*first, **given)
         return {"added": kind}
@@ -153,12 +166,18 @@ class _Control:
     def set_limits(self, request: Request, body: Any) -> dict[str, Any]:
         """Set rate limits: `{"general": {"requests": 100, "seconds": 60, "kind": "window"}, "own": {…}}`."""
         given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        if not given or given.keys() - {"general", "own"}:
+        if not given or given.keys() - _LIMITS.keys():
             raise _Wrong("The body takes `general` and `own`, each with `requests`, `seconds` and `kind`.")
         for name, limit in given.items():
-            if not isinstance(limit, dict):
-                raise _Wrong(f"`{name}` must be an object with `requests`, `seconds` and `kind`.")
-            getattr(self._sandbox.limits, name)(**limit)
+            takes = ", ".join(f"`{setting}`" for setting in _LIMITS[name])
+            if not isinstance(limit, dict) or "requests" not in limit:
+                raise _Wrong(f"`{name}` must be an object with `requests`; it takes {takes}.")
+            unknown = cast("dict[str, Any]", limit).keys() - set(_LIMITS[name])
+            if unknown:
+                raise _Wrong(f"`{name}` has no {', '.join(sorted(unknown))}; it takes {takes}.")
+        for limits in (RateLimits(), self._sandbox.limits):  # refuse all before changing any
+            for name, limit in given.items():
+                getattr(limits, name)(**limit)
         return self.limits(request, None)
 
     def clear_limits(self, request: Request, body: Any) -> None:
@@ -172,14 +191,20 @@ class _Control:
     def set_clock(self, request: Request, body: Any) -> dict[str, Any]:
         """Stop the clock (`now`), advance it (`advance`, in seconds), or restart it (`run`)."""
         given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        if given.get("run"):
-            self._sandbox.clock.run()
-        if "now" in given:
-            self._sandbox.clock.set(datetime.fromisoformat(str(given["now"])))
-        if "advance" in given:
-            self._sandbox.clock.advance(float(given["advance"]))
-        if not given.keys() & {"run", "now", "advance"}:
-            raise _Wrong("The body takes `now` (ISO 8601), `advance` (seconds) or `run` (true).")
+        if len(given) != 1 or not given.keys() <= set(_CLOCK):
+            raise _Wrong("The body takes one of `now` (ISO 8601), `advance` (seconds) and `run` (true).")
+        [(name, value)] = given.items()
+        clock = self._sandbox.clock
+        if name == "run":
+            if value is not True:
+                raise _Wrong(f"`run` must be true, got {value!r}.")
+            clock.run()
+        elif name == "now":
+            clock.set(_moment(value))
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _Wrong(f"`advance` must be a number of seconds, got {value!r}.")
+        else:
+            clock.advance(value)
         return self.clock(request, None)
 
     def gaps(self, request: Request, body: Any) -> list[str]:
@@ -189,6 +214,13 @@ class _Control:
     def clear_gaps(self, request: Request, body: Any) -> None:
         """Clear the gaps."""
         self._sandbox.gaps.clear()
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _Wrong(f"`now` must be a time such as '2026-05-01T09:00:00Z', got {value!r}.") from None
 
 
 def _guarded(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

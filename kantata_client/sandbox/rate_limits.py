@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kantata_client._lazy import resolvable
 from kantata_client.errors import UsageError
@@ -125,11 +126,15 @@ class RateLimits:
             self.refused += 1
             return False
 
-    def _limit(self, requests: int, seconds: float, kind: str) -> _Bucket | _Window:
-        if requests < 1 or seconds <= 0 or kind not in ("bucket", "window"):
+    def _limit(self, requests: Any, seconds: Any, kind: str) -> _Bucket | _Window:
+        numbers = all(
+            isinstance(each, kinds) and not isinstance(each, bool)
+            for each, kinds in ((requests, int), (seconds, (int, float)))
+        )
+        if not numbers or not (requests >= 1 and 0 < seconds < math.inf) or kind not in ("bucket", "window"):
             raise UsageError(
-                f"A limit of {requests!r} requests in {seconds!r} seconds ({kind!r}) is invalid: both must be positive, "
-                "and the kind 'bucket' or 'window'.",
+                f"A limit of {requests!r} requests in {seconds!r} seconds ({kind!r}) is invalid: both must be positive "
+                "numbers, the first a whole one, and the kind 'bucket' or 'window'.",
                 consequence="",
             )
         return (_Bucket if kind == "bucket" else _Window)(requests, seconds, self._now())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import attrs
 import httpx
@@ -29,14 +30,18 @@ if TYPE_CHECKING:
 
     from kantata_client.sandbox.facade import Sandbox
 
-_FORWARDED = ("authorization", "content-type", "accept")
+_FORWARDED = ("authorization", "content-type", "content-encoding", "accept")
+_RETURNED = ("content-type", "x-request-id", "location", "retry-after")
 _ENVELOPE = frozenset({"count", "meta", "results"})
 _TIMEOUT = 185.0
 """Seconds; the service gives up after 3 minutes."""
 
 _SECRET = re.compile(
-    r"token|secret|password|signature|authorization|api_?key|credential|policy", re.IGNORECASE
+    r"token|secret|password|signature|authorization|api_?key|credential|policy|cookie|session|access_?key|bearer|jwt"
+    r"|(^|\W)(code|assertion|pin|otp)\W*$",
+    re.IGNORECASE,
 )
+_REDACTED = "REDACTED"
 _PERSONAL = frozenset(
     {
         "full_name",
@@ -50,6 +55,8 @@ _PERSONAL = frozenset(
         "website",
     }
 )
+_INNERMOST = re.compile(r"^.*\[(\w+)\](?:\[\])?$")
+"""The innermost name in the name of a form's field, such as `user[email_address]`."""
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 
 
@@ -65,13 +72,17 @@ class Exchange:
     status: int
     answer: Any
     """The decoded JSON; None for any other content."""
+    omitted: bool = False
+    """Whether the response had other content than JSON, which is not kept."""
 
 
 class Redactor:
     """Replaces secrets and personal data. The same value gets the same replacement."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, alike: bool = False) -> None:
+        """With `alike`, all personal data are replaced by the same, as needed to compare a request with a recorded one."""
         self._known: dict[str, str] = {}
+        self._alike = alike
 
     def value(self, value: Any, field: str = "") -> Any:
         """A JSON value without secrets and personal data.
@@ -80,14 +91,21 @@ class Redactor:
             value: The value.
             field: The name of the property that contains it.
         """
+        secret = _SECRET.search(field) is not None
         if isinstance(value, dict):
-            return {name: self.value(inner, name) for name, inner in cast("dict[str, Any]", value).items()}
+            return {
+                name: self.value(inner, field if secret else name)
+                for name, inner in cast("dict[str, Any]", value).items()
+            }
         if isinstance(value, list):
             return [self.value(inner, field) for inner in cast("list[Any]", value)]
-        if not isinstance(value, str) or not value:
+        if value is None or value == "" or isinstance(value, bool):
             return value
-        if _SECRET.search(field):
-            return "REDACTED"
+        if secret:
+            return _REDACTED
+        if not isinstance(value, str):
+            return value
+        field = _INNERMOST.sub(r"\1", field)
         if field in _PERSONAL:
             return self._replacement(
                 value, f"{field} {{}}" if "email" not in field else "person-{}@redacted.example"
@@ -97,6 +115,8 @@ class Redactor:
         return _EMAIL.sub(lambda found: self._replacement(found[0], "person-{}@redacted.example"), value)
 
     def _replacement(self, value: str, form: str) -> str:
+        if self._alike:
+            return form.format(0)
         return self._known.setdefault(value, form.format(len(self._known) + 1))
 
 
@@ -143,6 +163,8 @@ class Recorder:
         self._lock = threading.Lock()
         try:
             self._file.touch(0o600)
+            self._file.chmod(0o600)
+            _drop_unfinished(self._file)
         except OSError as error:
             raise UsageError(f"{cassette} can't be written: {error.strerror}.", consequence="") from error
 
@@ -153,18 +175,22 @@ class Recorder:
             body = await request.body()
         except ClientDisconnect:
             return
+        if not scope["path"].startswith(f"{schema.BASE_PATH}/"):
+            message = f"Nothing is served at {scope['path']}; the API is below {schema.BASE_PATH}."
+            await Response(message, 404)(scope, receive, send)
+            return
         path = "/" + scope["path"].removeprefix(schema.BASE_PATH).strip("/")
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         try:
             async with httpx.AsyncClient(transport=self._transport, timeout=_TIMEOUT) as client:
                 answer = await client.request(
                     request.method,
-                    f"{self._target}{path}",
+                    f"{self._target}{quote(path)}",
                     params=tuple(request.query_params.multi_items()),
                     content=body,
                     headers=headers,
                 )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             await Response(f"The service can't be reached: {type(error).__name__}.", 502)(
                 scope, receive, send
             )
@@ -173,20 +199,27 @@ class Recorder:
             request.method,
             path,
             tuple(request.query_params.multi_items()),
-            _decoded(body),
+            _sent(request.headers.get("content-type"), body),
             answer.status_code,
             _decoded(answer.content),
+            omitted=bool(answer.content.strip()) and not _is_json(answer.content),
         )
-        self._write(exchange)
+        self._write(exchange, request.headers.get("authorization", "").partition(" ")[2].strip())
         if self._compare is not None:
-            for line in await differences(exchange, self._compare):
-                self.differences.note(line)
-        kept = {
-            name: answer.headers[name] for name in ("content-type", "x-request-id") if name in answer.headers
-        }
+            await self._note(exchange, self._compare)
+        kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
         await Response(answer.content, answer.status_code, kept)(scope, receive, send)
 
-    def _write(self, exchange: Exchange) -> None:
+    async def _note(self, exchange: Exchange, sandbox: Sandbox) -> None:
+        """Note where the service differs; an answer that can't be compared must not keep it from the client."""
+        try:
+            lines = await differences(exchange, sandbox)
+        except Exception as error:  # noqa: BLE001 - the service may send anything
+            lines = [f"{exchange.method} {exchange.path}: can't be compared ({type(error).__name__})."]
+        for line in lines:
+            self.differences.note(line)
+
+    def _write(self, exchange: Exchange, token: str) -> None:
         clean = self._redactor.value
         redacted = attrs.evolve(
             exchange,
@@ -194,18 +227,32 @@ class Recorder:
             body=clean(exchange.body),
             answer=clean(exchange.answer),
         )
+        line = msgspec.json.encode(attrs.asdict(redacted))
+        if token:  # wherever it is
+            line = line.replace(msgspec.json.encode(token)[1:-1], _REDACTED.encode())
         with self._lock, self._file.open("ab") as file:
-            file.write(msgspec.json.encode(attrs.asdict(redacted)) + b"\n")
+            file.write(line + b"\n")
+
+
+def _drop_unfinished(cassette: Path) -> None:
+    """Cut off the unfinished last line of a recorder that was killed."""
+    content = cassette.read_bytes()
+    finished = content.rfind(b"\n") + 1
+    if finished < len(content):
+        with cassette.open("r+b") as file:
+            file.truncate(finished)
 
 
 def load(cassette: str | Path) -> list[Exchange]:
-    """The exchanges in a cassette.
+    """The exchanges in a cassette, without the unfinished last line of a recorder that was killed.
 
     Raises:
         UsageError: The file can't be read, or is not a cassette.
     """
     try:
-        lines = Path(cassette).read_bytes().splitlines()
+        *lines, unfinished = Path(cassette).read_bytes().split(b"\n")
+        if unfinished and not lines:
+            lines = [unfinished]
         return [_exchange(msgspec.json.decode(line)) for line in lines]
     except (OSError, ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
         raise UsageError(f"The cassette {cassette} can't be read: {error}.", consequence="") from error
@@ -213,7 +260,8 @@ def load(cassette: str | Path) -> list[Exchange]:
 
 def _exchange(row: dict[str, Any]) -> Exchange:
     query = tuple((str(name), str(value)) for name, value in row["query"])
-    return Exchange(row["method"], row["path"], query, row["body"], row["status"], row["answer"])
+    omitted = bool(row.get("omitted"))
+    return Exchange(row["method"], row["path"], query, row["body"], row["status"], row["answer"], omitted)
 
 
 class Replay:
@@ -230,7 +278,7 @@ class Replay:
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        body = _decoded(await request.body())
+        body = _sent(request.headers.get("content-type"), await request.body())
         path = "/" + scope["path"].removeprefix(schema.BASE_PATH).strip("/")
         key = _key(request.method, path, request.query_params.multi_items(), body)
         with self._lock:
@@ -239,6 +287,11 @@ class Replay:
         if found is None:
             errors = not_emulated(f"{request.method} {path}: the recording has no such request").errors
             found = Exchange(request.method, path, (), None, 501, {"errors": errors})
+        elif found.omitted:
+            errors = not_emulated(
+                f"{request.method} {path}: the recording has no content that is not JSON"
+            ).errors
+            found = attrs.evolve(found, status=501, answer={"errors": errors})
         content = b"" if found.answer is None else msgspec.json.encode(found.answer)
         await Response(content, found.status, media_type="application/json")(scope, receive, send)
 
@@ -351,11 +404,37 @@ def _type(value: Any) -> str | None:
 
 
 def _key(method: str, path: str, query: Iterable[tuple[str, str]], body: Any) -> Any:
-    return method, path, tuple(sorted(query)), msgspec.json.encode(body, order="sorted")
+    """What equal requests have in common, whether they are redacted or not."""
+    clean = Redactor(alike=True).value
+    masked = sorted((name, clean(value, name)) for name, value in query)
+    return method, path, tuple(masked), msgspec.json.encode(clean(body), order="sorted")
+
+
+def _sent(kind: str | None, content: bytes) -> Any:
+    """The body of a request: JSON, the fields of a form, or what identifies any other content."""
+    media = (kind or "").partition(";")[0].strip().lower()
+    if not content or _is_json(content):
+        return _decoded(content)
+    if media == "application/x-www-form-urlencoded":
+        fields: dict[str, list[str]] = {}
+        for name, value in parse_qsl(content.decode(errors="replace"), keep_blank_values=True):
+            fields.setdefault(name, []).append(value)
+        return {"form": fields}
+    if media == "multipart/form-data":
+        return {"multipart": len(content)}  # the boundary differs each time
+    return {"sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _decoded(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content) if content else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

@@ -293,6 +293,14 @@ NASTY: tuple[str, ...] = (
     *('{"kind": "reset", "committed": 1}', '{"kind": "reset", "after": "x"}', '{"now": 5}', '{"now": "x"}'),
     *('{"now": "9999-12-31T23:59:59-12:00"}', '{"advance": "x"}', '{"advance": 1e300}', '{"advance": -1e10}'),
     *('{"general": 5}', '{"general": {"requests": 0, "seconds": 1}}', '{"own": {"requests": "x"}}'),
+    *('{"general": {"requests": true}}', '{"general": {"requests": 1.5}}', '{"general": {}}'),
+    *('{"general": {"requests": 1, "foo": 1}}', '{"own": {"requests": 1, "operation": "GET /zzz"}}'),
+    *(
+        '{"general": {"requests": 1}, "own": {"requests": "x"}}',
+        '{"general": {"requests": 1, "seconds": 1e999}}',
+    ),
+    *('{"now": "2026-05-01T09:00:00Z", "advance": "x"}', '{"run": true, "now": "x"}', '{"run": false}'),
+    *('{"run": true, "foo": 1}', '{"advance": true}', '{"now": null}'),
 )
 
 
@@ -307,11 +315,21 @@ async def test_nasty_control_requests_are_refused_and_change_nothing(
         response = await outside.post(f"/__sandbox__/{path}", content=content)
         assert response.status_code == 400, (content, response.text)
         assert response.json()["error"]
+        for internal in ("argument", "instances", "isoformat", "could not convert", "RateLimits"):
+            assert internal not in response.json()["error"], response.text
     assert sandbox.dump() == before
     async with api(sandbox) as client:
-        assert (await client.get("users/me")).status_code == 200
+        for _ in range(3):  # no limit was set
+            assert (await client.get("users/me")).status_code == 200
+    assert (await outside.get("/__sandbox__/clock")).json()["now"].startswith("2026-07-01T09:30")
     assert (await outside.post("/__sandbox__/reset")).json()["counts"] == sandbox.store.counts()
     assert sandbox.dump() == before
+
+
+async def test_an_unknown_envelope_key_has_no_state(outside: httpx.AsyncClient) -> None:
+    response = await outside.get("/__sandbox__/state", params={"key": "story"})
+    assert (response.status_code, "'story'" in response.json()["error"]) == (400, True)
+    assert (await outside.get("/__sandbox__/state", params={"key": "vendors"})).json()["records"]
 
 
 async def test_a_deeply_nested_body_is_refused(sandbox: Sandbox) -> None:
