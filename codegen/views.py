@@ -452,8 +452,9 @@ class AssociationView(_View):
 
     @property
     def documentation(self) -> str:
-        words, ids = self.facts.name.replace("_", " "), "ids" if self.facts.many else "id"
-        return f"The {words} with the {ids} in `{self.facts.ids}`. {sentence(self.facts.note)}".strip()
+        words, which = self.facts.name.replace("_", " "), "ids are" if self.facts.many else "id is"
+        text = f"The {words} whose {which} in `{self.facts.ids}`, if `include` names `{self.facts.name}`."
+        return f"{text} {sentence(self.facts.note)}".strip()
 
     @property
     def annotation(self) -> str:

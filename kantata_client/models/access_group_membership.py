@@ -48,6 +48,6 @@ class AccessGroupMembership(Model):
         ) -> Self: ...
 
     access_group: ClassVar[One[AccessGroup]] = One("access_group_id", "access_groups")
-    """The access group with the id in `access_group_id`."""
+    """The access group whose id is in `access_group_id`, if `include` names `access_group`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -46,4 +46,4 @@ class AccountInsightsMapping(Model):
         ) -> Self: ...
 
     access_groups: ClassVar[Many[AccessGroup]] = Many("access_group_ids", "access_groups")
-    """The access groups with the ids in `access_group_ids`."""
+    """The access groups whose ids are in `access_group_ids`, if `include` names `access_groups`."""

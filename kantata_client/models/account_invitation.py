@@ -67,8 +67,8 @@ class AccountInvitation(Model):
         ) -> Self: ...
 
     default_role: ClassVar[One[Role]] = One("default_role_id", "roles")
-    """The default role with the id in `default_role_id`."""
+    """The default role whose id is in `default_role_id`, if `include` names `default_role`."""
     invitee: ClassVar[One[User]] = One("invitee_id", "users")
-    """The invitee with the id in `invitee_id`."""
+    """The invitee whose id is in `invitee_id`, if `include` names `invitee`."""
     inviter: ClassVar[One[User]] = One("inviter_id", "users")
-    """The inviter with the id in `inviter_id`."""
+    """The inviter whose id is in `inviter_id`, if `include` names `inviter`."""

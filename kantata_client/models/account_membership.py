@@ -128,26 +128,29 @@ class AccountMembership(Model):
     backup_approver_associations: ClassVar[Many[BackupApproverAssociation]] = Many(
         "backup_approver_association_ids", "backup_approver_associations"
     )
-    """The backup approver associations with the ids in `backup_approver_association_ids`."""
+    """The backup approver associations whose ids are in `backup_approver_association_ids`, if `include`
+    names `backup_approver_associations`."""
     cost_rates: ClassVar[Many[CostRate]] = Many("cost_rate_ids", "cost_rates")
-    """The cost rates with the ids in `cost_rate_ids`."""
+    """The cost rates whose ids are in `cost_rate_ids`, if `include` names `cost_rates`."""
     default_role: ClassVar[One[Role]] = One("default_role_id", "roles")
-    """The default role with the id in `default_role_id`."""
+    """The default role whose id is in `default_role_id`, if `include` names `default_role`."""
     effective_workweek: ClassVar[One[Workweek]] = One("effective_workweek_id", "workweeks")
-    """The effective workweek with the id in `effective_workweek_id`. In effect today."""
+    """The effective workweek whose id is in `effective_workweek_id`, if `include` names
+    `effective_workweek`. In effect today."""
     future_billable_utilizations: ClassVar[Many[BillableUtilization]] = Many(
         "future_billable_utilization_ids", "billable_utilizations"
     )
-    """The future billable utilizations with the ids in `future_billable_utilization_ids`."""
+    """The future billable utilizations whose ids are in `future_billable_utilization_ids`, if `include`
+    names `future_billable_utilizations`."""
     managees: ClassVar[Many[User]] = Many("managee_ids", "users")
-    """The managees with the ids in `managee_ids`."""
+    """The managees whose ids are in `managee_ids`, if `include` names `managees`."""
     manager: ClassVar[One[User]] = One("manager_id", "users")
-    """The manager with the id in `manager_id`."""
+    """The manager whose id is in `manager_id`, if `include` names `manager`."""
     possible_managees: ClassVar[Many[User]] = Many("possible_managee_ids", "users")
-    """The possible managees with the ids in `possible_managee_ids`."""
+    """The possible managees whose ids are in `possible_managee_ids`, if `include` names `possible_managees`."""
     possible_managers: ClassVar[Many[User]] = Many("possible_manager_ids", "users")
-    """The possible managers with the ids in `possible_manager_ids`."""
+    """The possible managers whose ids are in `possible_manager_ids`, if `include` names `possible_managers`."""
     skill_memberships: ClassVar[Many[SkillMembership]] = Many("skill_membership_ids", "skill_memberships")
-    """The skill memberships with the ids in `skill_membership_ids`."""
+    """The skill memberships whose ids are in `skill_membership_ids`, if `include` names `skill_memberships`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -63,15 +63,16 @@ class Assignment(Model):
         ) -> Self: ...
 
     assignee: ClassVar[One[User]] = One("assignee_id", "users")
-    """The assignee with the id in `assignee_id`."""
+    """The assignee whose id is in `assignee_id`, if `include` names `assignee`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     story_allocation_days: ClassVar[Many[StoryAllocationDay]] = Many(
         "story_allocation_day_ids", "story_allocation_days"
     )
-    """The story allocation days with the ids in `story_allocation_day_ids`. Needs plannable=true; unnamed
-    resources also include_unnamed=true."""
+    """The story allocation days whose ids are in `story_allocation_day_ids`, if `include` names
+    `story_allocation_days`. Needs plannable=true; unnamed resources also include_unnamed=true."""

@@ -44,6 +44,6 @@ class BackupApproverAssociation(Model):
         ) -> Self: ...
 
     approver: ClassVar[One[User]] = One("approver_id", "users")
-    """The approver with the id in `approver_id`."""
+    """The approver whose id is in `approver_id`, if `include` names `approver`."""
     backup_approver: ClassVar[One[User]] = One("backup_approver_id", "users")
-    """The backup approver with the id in `backup_approver_id`."""
+    """The backup approver whose id is in `backup_approver_id`, if `include` names `backup_approver`."""

@@ -51,6 +51,7 @@ class BillableUtilization(Model):
         ) -> Self: ...
 
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
-    """The account membership with the id in `account_membership_id`."""
+    """The account membership whose id is in `account_membership_id`, if `include` names
+    `account_membership`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""

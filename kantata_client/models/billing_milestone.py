@@ -70,10 +70,11 @@ class BillingMilestone(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     invoices: ClassVar[Many[Invoice]] = Many("invoice_ids", "invoices")
-    """The invoices with the ids in `invoice_ids`."""
+    """The invoices whose ids are in `invoice_ids`, if `include` names `invoices`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

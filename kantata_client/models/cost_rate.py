@@ -49,4 +49,5 @@ class CostRate(Model):
         ) -> Self: ...
 
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
-    """The account membership with the id in `account_membership_id`."""
+    """The account membership whose id is in `account_membership_id`, if `include` names
+    `account_membership`."""

@@ -77,12 +77,13 @@ class CustomField(Model):
         ) -> Self: ...
 
     choices: ClassVar[Many[CustomFieldChoice]] = Many("choice_ids", "custom_field_choices")
-    """The choices with the ids in `choice_ids`."""
+    """The choices whose ids are in `choice_ids`, if `include` names `choices`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     custom_field_set: ClassVar[One[CustomFieldSet]] = One("custom_field_set_id", "custom_field_sets")
-    """The custom field set with the id in `custom_field_set_id`."""
+    """The custom field set whose id is in `custom_field_set_id`, if `include` names `custom_field_set`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""

@@ -49,8 +49,9 @@ class CustomFieldChoice(Model):
         ) -> Self: ...
 
     custom_field: ClassVar[One[CustomField]] = One("custom_field_id", "custom_fields")
-    """The custom field with the id in `custom_field_id`."""
+    """The custom field whose id is in `custom_field_id`, if `include` names `custom_field`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""

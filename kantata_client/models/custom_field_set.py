@@ -50,8 +50,9 @@ class CustomFieldSet(Model):
         ) -> Self: ...
 
     custom_fields: ClassVar[Many[CustomField]] = Many("custom_field_ids", "custom_fields")
-    """The custom fields with the ids in `custom_field_ids`."""
+    """The custom fields whose ids are in `custom_field_ids`, if `include` names `custom_fields`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""

@@ -77,15 +77,16 @@ class CustomFieldValue(Model):
         ) -> Self: ...
 
     custom_field: ClassVar[One[CustomField]] = One("custom_field_id", "custom_fields")
-    """The custom field with the id in `custom_field_id`."""
+    """The custom field whose id is in `custom_field_id`, if `include` names `custom_field`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     selected_choices: ClassVar[Many[CustomFieldChoice]] = Many("selected_choice_ids", "custom_field_choices")
-    """The selected choices with the ids in `selected_choice_ids`."""
+    """The selected choices whose ids are in `selected_choice_ids`, if `include` names `selected_choices`."""
     setter: ClassVar[One[User]] = One("setter_id", "users")
-    """The setter with the id in `setter_id`."""
+    """The setter whose id is in `setter_id`, if `include` names `setter`."""
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`. Top-level key is subject_ref's `key`; Estimate, Workspace,
-    WorkspaceGroup, Resource, Story or User."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`. Top-level key is subject_ref's
+    `key`; Estimate, Workspace, WorkspaceGroup, Resource, Story or User."""

@@ -70,18 +70,21 @@ class Estimate(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )
-    """The custom field values with the ids in `custom_field_value_ids`."""
+    """The custom field values whose ids are in `custom_field_value_ids`, if `include` names
+    `custom_field_values`."""
     estimate_scenarios: ClassVar[Many[EstimateScenario]] = Many("estimate_scenario_ids", "estimate_scenarios")
-    """The estimate scenarios with the ids in `estimate_scenario_ids`."""
+    """The estimate scenarios whose ids are in `estimate_scenario_ids`, if `include` names
+    `estimate_scenarios`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""
     workspace_group: ClassVar[One[WorkspaceGroup]] = One("workspace_group_id", "workspace_groups")
-    """The workspace group with the id in `workspace_group_id`."""
+    """The workspace group whose id is in `workspace_group_id`, if `include` names `workspace_group`."""

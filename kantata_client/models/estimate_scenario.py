@@ -62,10 +62,12 @@ class EstimateScenario(Model):
     estimate_scenario_resources: ClassVar[Many[EstimateScenarioResource]] = Many(
         "estimate_scenario_resource_ids", "estimate_scenario_resources"
     )
-    """The estimate scenario resources with the ids in `estimate_scenario_resource_ids`."""
+    """The estimate scenario resources whose ids are in `estimate_scenario_resource_ids`, if `include` names
+    `estimate_scenario_resources`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     rate_card: ClassVar[One[RateCard]] = One("rate_card_id", "rate_cards")
-    """The rate card with the id in `rate_card_id`."""
+    """The rate card whose id is in `rate_card_id`, if `include` names `rate_card`."""

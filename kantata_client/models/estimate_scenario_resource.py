@@ -77,18 +77,20 @@ class EstimateScenarioResource(Model):
     allocation: ClassVar[One[EstimateScenarioResourceAllocation]] = One(
         "allocation_id", "estimate_scenario_resource_allocations"
     )
-    """The allocation with the id in `allocation_id`."""
+    """The allocation whose id is in `allocation_id`, if `include` names `allocation`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     geography: ClassVar[One[Geography]] = One("geography_id", "organizations")
-    """The geography with the id in `geography_id`."""
+    """The geography whose id is in `geography_id`, if `include` names `geography`."""
     organization_membership: ClassVar[One[OrganizationMembership]] = One(
         "organization_membership_id", "organization_memberships"
     )
-    """The organization membership with the id in `organization_membership_id`."""
+    """The organization membership whose id is in `organization_membership_id`, if `include` names
+    `organization_membership`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -49,4 +49,4 @@ class EstimateScenarioResourceAllocation(Model):
         ) -> Self: ...
 
     resource: ClassVar[One[EstimateScenarioResource]] = One("resource_id", "estimate_scenario_resources")
-    """The resource with the id in `resource_id`."""
+    """The resource whose id is in `resource_id`, if `include` names `resource`."""

@@ -135,28 +135,30 @@ class Expense(Model):
     active_submission: ClassVar[One[ExpenseReportSubmission]] = One(
         "active_submission_id", "expense_report_submissions"
     )
-    """The active submission with the id in `active_submission_id`."""
+    """The active submission whose id is in `active_submission_id`, if `include` names `active_submission`."""
     expense_budget: ClassVar[One[ExpenseBudget]] = One("expense_budget_id", "expense_budgets")
-    """The expense budget with the id in `expense_budget_id`."""
+    """The expense budget whose id is in `expense_budget_id`, if `include` names `expense_budget`."""
     expense_category: ClassVar[One[ExpenseCategory]] = One("expense_category_id", "expense_categories")
-    """The expense category with the id in `expense_category_id`. Id field named without _id in source."""
+    """The expense category whose id is in `expense_category_id`, if `include` names `expense_category`. Id
+    field named without _id in source."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     receipt: ClassVar[One[ReceiptAttachment]] = One("receipt_id", "attachments")
-    """The receipt with the id in `receipt_id`."""
+    """The receipt whose id is in `receipt_id`, if `include` names `receipt`."""
     recent_submission: ClassVar[One[ExpenseReportSubmission]] = One(
         "recent_submission_id", "expense_report_submissions"
     )
-    """The recent submission with the id in `recent_submission_id`."""
+    """The recent submission whose id is in `recent_submission_id`, if `include` names `recent_submission`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     vendor: ClassVar[One[Vendor]] = One("vendor_id", "vendors")
-    """The vendor with the id in `vendor_id`."""
+    """The vendor whose id is in `vendor_id`, if `include` names `vendor`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

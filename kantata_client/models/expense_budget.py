@@ -78,14 +78,15 @@ class ExpenseBudget(Model):
         ) -> Self: ...
 
     expenses: ClassVar[Many[Expense]] = Many("expense_ids", "expenses")
-    """The expenses with the ids in `expense_ids`."""
+    """The expenses whose ids are in `expense_ids`, if `include` names `expenses`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     fixed_fee_items: ClassVar[Many[FixedFeeItem]] = Many("fixed_fee_item_ids", "fixed_fee_items")
-    """The fixed fee items with the ids in `fixed_fee_item_ids`."""
+    """The fixed fee items whose ids are in `fixed_fee_item_ids`, if `include` names `fixed_fee_items`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -110,14 +110,15 @@ class ExpenseReportSubmission(Model):
         ) -> Self: ...
 
     expenses: ClassVar[Many[Expense]] = Many("expense_ids", "expenses")
-    """The expenses with the ids in `expense_ids`."""
+    """The expenses whose ids are in `expense_ids`, if `include` names `expenses`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     resolutions: ClassVar[Many[Resolution]] = Many("resolution_ids", "resolutions")
-    """The resolutions with the ids in `resolution_ids`."""
+    """The resolutions whose ids are in `resolution_ids`, if `include` names `resolutions`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

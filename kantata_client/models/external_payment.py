@@ -51,8 +51,8 @@ class ExternalPayment(Model):
         ) -> Self: ...
 
     invoice: ClassVar[One[Invoice]] = One("invoice_id", "invoices")
-    """The invoice with the id in `invoice_id`."""
+    """The invoice whose id is in `invoice_id`, if `include` names `invoice`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

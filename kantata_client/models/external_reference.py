@@ -74,4 +74,4 @@ class ExternalReference(Model):
         ) -> Self: ...
 
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`."""

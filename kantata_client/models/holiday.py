@@ -53,4 +53,5 @@ class Holiday(Model):
     holiday_calendar_associations: ClassVar[Many[HolidayCalendarAssociation]] = Many(
         "holiday_calendar_association_ids", "holiday_calendar_associations"
     )
-    """The holiday calendar associations with the ids in `holiday_calendar_association_ids`."""
+    """The holiday calendar associations whose ids are in `holiday_calendar_association_ids`, if `include`
+    names `holiday_calendar_associations`."""

@@ -44,6 +44,6 @@ class HolidayCalendarAssociation(Model):
         ) -> Self: ...
 
     holiday: ClassVar[One[Holiday]] = One("holiday_id", "holidays")
-    """The holiday with the id in `holiday_id`."""
+    """The holiday whose id is in `holiday_id`, if `include` names `holiday`."""
     holiday_calendar: ClassVar[One[HolidayCalendar]] = One("holiday_calendar_id", "holiday_calendars")
-    """The holiday calendar with the id in `holiday_calendar_id`."""
+    """The holiday calendar whose id is in `holiday_calendar_id`, if `include` names `holiday_calendar`."""

@@ -51,6 +51,6 @@ class HolidayCalendarMembership(Model):
         ) -> Self: ...
 
     holiday_calendar: ClassVar[One[HolidayCalendar]] = One("holiday_calendar_id", "holiday_calendars")
-    """The holiday calendar with the id in `holiday_calendar_id`."""
+    """The holiday calendar whose id is in `holiday_calendar_id`, if `include` names `holiday_calendar`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -53,4 +53,4 @@ class InsightsAccessGroupMembership(Model):
         ) -> Self: ...
 
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -111,22 +111,26 @@ class Invoice(Model):
         ) -> Self: ...
 
     additional_items: ClassVar[Many[AdditionalItem]] = Many("additional_item_ids", "additional_items")
-    """The additional items with the ids in `additional_item_ids`."""
+    """The additional items whose ids are in `additional_item_ids`, if `include` names `additional_items`."""
     billing_milestones: ClassVar[Many[BillingMilestone]] = Many("billing_milestone_ids", "billing_milestones")
-    """The billing milestones with the ids in `billing_milestone_ids`."""
+    """The billing milestones whose ids are in `billing_milestone_ids`, if `include` names
+    `billing_milestones`."""
     expenses: ClassVar[Many[Expense]] = Many("expense_ids", "expenses")
-    """The expenses with the ids in `expense_ids`."""
+    """The expenses whose ids are in `expense_ids`, if `include` names `expenses`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     fixed_fee_items: ClassVar[Many[FixedFeeItem]] = Many("fixed_fee_item_ids", "fixed_fee_items")
-    """The fixed fee items with the ids in `fixed_fee_item_ids`. So named in the file."""
+    """The fixed fee items whose ids are in `fixed_fee_item_ids`, if `include` names `fixed_fee_items`. So
+    named in the file."""
     recipient: ClassVar[One[User]] = One("recipient_id", "users")
-    """The recipient with the id in `recipient_id`. Client lead at creation, null if there was none."""
+    """The recipient whose id is in `recipient_id`, if `include` names `recipient`. Client lead at creation,
+    null if there was none."""
     time_entries: ClassVar[Many[TimeEntry]] = Many("time_entry_ids", "time_entries")
-    """The time entries with the ids in `time_entry_ids`."""
+    """The time entries whose ids are in `time_entry_ids`, if `include` names `time_entries`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspaces: ClassVar[Many[Workspace]] = Many("workspace_ids", "workspaces")
-    """The workspaces with the ids in `workspace_ids`."""
+    """The workspaces whose ids are in `workspace_ids`, if `include` names `workspaces`."""

@@ -42,4 +42,4 @@ class LineItemLock(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""

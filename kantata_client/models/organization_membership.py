@@ -53,6 +53,6 @@ class OrganizationMembership(Model):
         ) -> Self: ...
 
     department: ClassVar[One[Organization]] = One("department_id", "organizations")
-    """The department with the id in `department_id`."""
+    """The department whose id is in `department_id`, if `include` names `department`."""
     geography: ClassVar[One[Organization]] = One("geography_id", "organizations")
-    """The geography with the id in `geography_id`."""
+    """The geography whose id is in `geography_id`, if `include` names `geography`."""

@@ -117,20 +117,24 @@ class Participation(Model):
         ) -> Self: ...
 
     active_roles: ClassVar[Many[Role]] = Many("active_role_ids", "roles")
-    """The active roles with the ids in `active_role_ids`."""
+    """The active roles whose ids are in `active_role_ids`, if `include` names `active_roles`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     primary_role: ClassVar[One[Role]] = One("primary_role_id", "roles")
-    """The primary role with the id in `primary_role_id`. Account role; same account as the project only."""
+    """The primary role whose id is in `primary_role_id`, if `include` names `primary_role`. Account role;
+    same account as the project only."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""
     workspace_resources: ClassVar[Many[WorkspaceResource]] = Many(
         "workspace_resource_ids", "workspace_resources"
     )
-    """The workspace resources with the ids in `workspace_resource_ids`. Alphabetical."""
+    """The workspace resources whose ids are in `workspace_resource_ids`, if `include` names
+    `workspace_resources`. Alphabetical."""
     workspace_role: ClassVar[One[Role]] = One("workspace_role_id", "roles")
-    """The workspace role with the id in `workspace_role_id`. Primary project role."""
+    """The workspace role whose id is in `workspace_role_id`, if `include` names `workspace_role`. Primary
+    project role."""

@@ -105,26 +105,27 @@ class Post(Model):
         ) -> Self: ...
 
     attachments: ClassVar[Many[PostAttachment]] = Many("attachment_ids", "attachments")
-    """The attachments with the ids in `attachment_ids`."""
+    """The attachments whose ids are in `attachment_ids`, if `include` names `attachments`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     google_documents: ClassVar[Many[GoogleDocument]] = Many("google_document_ids", "google_documents")
-    """The google documents with the ids in `google_document_ids`."""
+    """The google documents whose ids are in `google_document_ids`, if `include` names `google_documents`."""
     newest_reply: ClassVar[One[Post]] = One("newest_reply_id", "posts")
-    """The newest reply with the id in `newest_reply_id`."""
+    """The newest reply whose id is in `newest_reply_id`, if `include` names `newest_reply`."""
     newest_reply_user: ClassVar[One[User]] = One("newest_reply_user_id", "users")
-    """The newest reply user with the id in `newest_reply_user_id`."""
+    """The newest reply user whose id is in `newest_reply_user_id`, if `include` names `newest_reply_user`."""
     recipients: ClassVar[Many[User]] = Many("recipient_ids", "users")
-    """The recipients with the ids in `recipient_ids`. Private posts."""
+    """The recipients whose ids are in `recipient_ids`, if `include` names `recipients`. Private posts."""
     replies: ClassVar[Many[Post]] = Many("reply_ids", "posts")
-    """The replies with the ids in `reply_ids`."""
+    """The replies whose ids are in `reply_ids`, if `include` names `replies`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`. Parent post, on replies."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`. Parent post, on replies."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -85,22 +85,26 @@ class ProjectSnapshot(Model):
     project_snapshot_assignments: ClassVar[Many[ProjectSnapshotAssignment]] = Many(
         "project_snapshot_assignment_ids", "project_snapshot_assignments"
     )
-    """The project snapshot assignments with the ids in `project_snapshot_assignment_ids`."""
+    """The project snapshot assignments whose ids are in `project_snapshot_assignment_ids`, if `include`
+    names `project_snapshot_assignments`."""
     project_snapshot_custom_field_values: ClassVar[Many[ProjectSnapshotCustomFieldValue]] = Many(
         "project_snapshot_custom_field_value_ids", "project_snapshot_custom_field_values"
     )
-    """The project snapshot custom field values with the ids in `project_snapshot_custom_field_value_ids`.
-    Project custom fields."""
+    """The project snapshot custom field values whose ids are in `project_snapshot_custom_field_value_ids`,
+    if `include` names `project_snapshot_custom_field_values`. Project custom fields."""
     project_snapshot_resources: ClassVar[Many[ProjectSnapshotResource]] = Many(
         "project_snapshot_resource_ids", "project_snapshot_resources"
     )
-    """The project snapshot resources with the ids in `project_snapshot_resource_ids`."""
+    """The project snapshot resources whose ids are in `project_snapshot_resource_ids`, if `include` names
+    `project_snapshot_resources`."""
     project_snapshot_task_custom_field_values: ClassVar[Many[ProjectSnapshotCustomFieldValue]] = Many(
         "project_snapshot_task_custom_field_value_ids", "project_snapshot_custom_field_values"
     )
-    """The project snapshot task custom field values with the ids in
-    `project_snapshot_task_custom_field_value_ids`. Task custom fields."""
+    """The project snapshot task custom field values whose ids are in
+    `project_snapshot_task_custom_field_value_ids`, if `include` names
+    `project_snapshot_task_custom_field_values`. Task custom fields."""
     project_snapshot_tasks: ClassVar[Many[ProjectSnapshotTask]] = Many(
         "project_snapshot_task_ids", "project_snapshot_tasks"
     )
-    """The project snapshot tasks with the ids in `project_snapshot_task_ids`."""
+    """The project snapshot tasks whose ids are in `project_snapshot_task_ids`, if `include` names
+    `project_snapshot_tasks`."""

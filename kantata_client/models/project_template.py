@@ -94,10 +94,12 @@ class ProjectTemplate(Model):
     project_template_additional_tabs: ClassVar[Many[ProjectTemplateAdditionalTab]] = Many(
         "project_template_additional_tab_ids", "project_template_additional_tabs"
     )
-    """The project template additional tabs with the ids in `project_template_additional_tab_ids`."""
+    """The project template additional tabs whose ids are in `project_template_additional_tab_ids`, if
+    `include` names `project_template_additional_tabs`."""
     project_template_assignments: ClassVar[Many[ProjectTemplateAssignment]] = Many(
         "project_template_assignment_ids", "project_template_assignments"
     )
-    """The project template assignments with the ids in `project_template_assignment_ids`."""
+    """The project template assignments whose ids are in `project_template_assignment_ids`, if `include`
+    names `project_template_assignments`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`. Template creator."""
+    """The user whose id is in `user_id`, if `include` names `user`. Template creator."""

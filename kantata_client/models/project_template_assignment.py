@@ -54,6 +54,6 @@ class ProjectTemplateAssignment(Model):
         ) -> Self: ...
 
     project_template: ClassVar[One[ProjectTemplate]] = One("project_template_id", "project_templates")
-    """The project template with the id in `project_template_id`."""
+    """The project template whose id is in `project_template_id`, if `include` names `project_template`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""

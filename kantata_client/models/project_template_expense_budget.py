@@ -68,4 +68,4 @@ class ProjectTemplateExpenseBudget(Model):
         ) -> Self: ...
 
     project_template: ClassVar[One[ProjectTemplate]] = One("project_template_id", "project_templates")
-    """The project template with the id in `project_template_id`."""
+    """The project template whose id is in `project_template_id`, if `include` names `project_template`."""

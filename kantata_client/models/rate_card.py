@@ -64,13 +64,15 @@ class RateCard(Model):
     effective_rate_card_version: ClassVar[One[RateCardVersion]] = One(
         "effective_rate_card_version_id", "rate_card_versions"
     )
-    """The effective rate card version with the id in `effective_rate_card_version_id`. Version effective
-    today; needs the `only` parameter."""
+    """The effective rate card version whose id is in `effective_rate_card_version_id`, if `include` names
+    `effective_rate_card_version`. Version effective today; needs the `only` parameter."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     rate_card_set: ClassVar[One[RateCardSet]] = One("rate_card_set_id", "rate_card_sets")
-    """The rate card set with the id in `rate_card_set_id`."""
+    """The rate card set whose id is in `rate_card_set_id`, if `include` names `rate_card_set`."""
     rate_card_versions: ClassVar[Many[RateCardVersion]] = Many("rate_card_version_ids", "rate_card_versions")
-    """The rate card versions with the ids in `rate_card_version_ids`."""
+    """The rate card versions whose ids are in `rate_card_version_ids`, if `include` names
+    `rate_card_versions`."""

@@ -48,6 +48,6 @@ class RateCardRole(Model):
         ) -> Self: ...
 
     rate_card_version: ClassVar[One[RateCardVersion]] = One("rate_card_version_id", "rate_card_versions")
-    """The rate card version with the id in `rate_card_version_id`."""
+    """The rate card version whose id is in `rate_card_version_id`, if `include` names `rate_card_version`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""

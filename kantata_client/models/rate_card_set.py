@@ -63,8 +63,9 @@ class RateCardSet(Model):
     rate_card_set_versions: ClassVar[Many[RateCardSetVersion]] = Many(
         "rate_card_set_version_ids", "rate_card_set_versions"
     )
-    """The rate card set versions with the ids in `rate_card_set_version_ids`."""
+    """The rate card set versions whose ids are in `rate_card_set_version_ids`, if `include` names
+    `rate_card_set_versions`."""
     rate_cards: ClassVar[Many[RateCard]] = Many("rate_card_ids", "rate_cards")
-    """The rate cards with the ids in `rate_card_ids`."""
+    """The rate cards whose ids are in `rate_card_ids`, if `include` names `rate_cards`."""
     workspace_groups: ClassVar[Many[WorkspaceGroup]] = Many("workspace_group_ids", "workspace_groups")
-    """The workspace groups with the ids in `workspace_group_ids`."""
+    """The workspace groups whose ids are in `workspace_group_ids`, if `include` names `workspace_groups`."""

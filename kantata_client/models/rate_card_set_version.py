@@ -53,6 +53,7 @@ class RateCardSetVersion(Model):
         ) -> Self: ...
 
     rate_card_set: ClassVar[One[RateCardSet]] = One("rate_card_set_id", "rate_card_sets")
-    """The rate card set with the id in `rate_card_set_id`."""
+    """The rate card set whose id is in `rate_card_set_id`, if `include` names `rate_card_set`."""
     rate_card_versions: ClassVar[Many[RateCardVersion]] = Many("rate_card_version_ids", "rate_card_versions")
-    """The rate card versions with the ids in `rate_card_version_ids`."""
+    """The rate card versions whose ids are in `rate_card_version_ids`, if `include` names
+    `rate_card_versions`."""

@@ -52,10 +52,11 @@ class RateCardVersion(Model):
         ) -> Self: ...
 
     rate_card: ClassVar[One[RateCard]] = One("rate_card_id", "rate_cards")
-    """The rate card with the id in `rate_card_id`."""
+    """The rate card whose id is in `rate_card_id`, if `include` names `rate_card`."""
     rate_card_roles: ClassVar[Many[RateCardRole]] = Many("rate_card_role_ids", "rate_card_roles")
-    """The rate card roles with the ids in `rate_card_role_ids`."""
+    """The rate card roles whose ids are in `rate_card_role_ids`, if `include` names `rate_card_roles`."""
     rate_card_set_version: ClassVar[One[RateCardSetVersion]] = One(
         "rate_card_set_version_id", "rate_card_set_versions"
     )
-    """The rate card set version with the id in `rate_card_set_version_id`."""
+    """The rate card set version whose id is in `rate_card_set_version_id`, if `include` names
+    `rate_card_set_version`."""

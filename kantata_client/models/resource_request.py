@@ -51,8 +51,9 @@ class ResourceRequest(Model):
         ) -> Self: ...
 
     approvers: ClassVar[Many[User]] = Many("approver_ids", "users")
-    """The approvers with the ids in `approver_ids`. Users able to approve or reject."""
+    """The approvers whose ids are in `approver_ids`, if `include` names `approvers`. Users able to approve
+    or reject."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`. Who submitted the request."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`. Who submitted the request."""
     resource: ClassVar[One[WorkspaceResource]] = One("resource_id", "workspace_resources")
-    """The resource with the id in `resource_id`. Resource to be staffed."""
+    """The resource whose id is in `resource_id`, if `include` names `resource`. Resource to be staffed."""

@@ -53,6 +53,7 @@ class Skill(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     skill_category: ClassVar[One[SkillCategory]] = One("skill_category_id", "skill_categories")
-    """The skill category with the id in `skill_category_id`."""
+    """The skill category whose id is in `skill_category_id`, if `include` names `skill_category`."""

@@ -38,4 +38,4 @@ class SkillCategory(Model):
         ) -> Self: ...
 
     skills: ClassVar[Many[Skill]] = Many("skill_ids", "skills")
-    """The skills with the ids in `skill_ids`."""
+    """The skills whose ids are in `skill_ids`, if `include` names `skills`."""

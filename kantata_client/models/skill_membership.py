@@ -55,8 +55,8 @@ class SkillMembership(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     skill: ClassVar[One[Skill]] = One("skill_id", "skills")
-    """The skill with the id in `skill_id`."""
+    """The skill whose id is in `skill_id`, if `include` names `skill`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -45,4 +45,5 @@ class StatusSet(Model):
     custom_task_statuses: ClassVar[Many[StatusSetOption]] = Many(
         "custom_task_status_ids", "custom_task_statuses"
     )
-    """The custom task statuses with the ids in `custom_task_status_ids`."""
+    """The custom task statuses whose ids are in `custom_task_status_ids`, if `include` names
+    `custom_task_statuses`."""

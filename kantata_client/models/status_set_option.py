@@ -51,4 +51,4 @@ class StatusSetOption(Model):
         ) -> Self: ...
 
     task_status_set: ClassVar[One[StatusSet]] = One("task_status_set_id", "task_status_sets")
-    """The task status set with the id in `task_status_set_id`."""
+    """The task status set whose id is in `task_status_set_id`, if `include` names `task_status_set`."""

@@ -253,68 +253,82 @@ class Story(Model):
         ) -> Self: ...
 
     ancestors: ClassVar[Many[Story]] = Many("ancestor_ids", "stories")
-    """The ancestors with the ids in `ancestor_ids`."""
+    """The ancestors whose ids are in `ancestor_ids`, if `include` names `ancestors`."""
     assigned_role: ClassVar[One[Role]] = One("assigned_role_id", "roles")
-    """The assigned role with the id in `assigned_role_id`. The authenticated user's role."""
+    """The assigned role whose id is in `assigned_role_id`, if `include` names `assigned_role`. The
+    authenticated user's role."""
     assignees: ClassVar[Many[User]] = Many("assignee_ids", "users")
-    """The assignees with the ids in `assignee_ids`. Without unnamed resources."""
+    """The assignees whose ids are in `assignee_ids`, if `include` names `assignees`. Without unnamed
+    resources."""
     attachments: ClassVar[Many[PostAttachment]] = Many("attachment_ids", "attachments")
-    """The attachments with the ids in `attachment_ids`. Needs `only`."""
+    """The attachments whose ids are in `attachment_ids`, if `include` names `attachments`. Needs `only`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     current_assignments: ClassVar[Many[Assignment]] = Many("current_assignment_ids", "assignments")
-    """The current assignments with the ids in `current_assignment_ids`."""
+    """The current assignments whose ids are in `current_assignment_ids`, if `include` names
+    `current_assignments`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )
-    """The custom field values with the ids in `custom_field_value_ids`."""
+    """The custom field values whose ids are in `custom_field_value_ids`, if `include` names
+    `custom_field_values`."""
     descendants: ClassVar[Many[Story]] = Many("descendant_ids", "stories")
-    """The descendants with the ids in `descendant_ids`."""
+    """The descendants whose ids are in `descendant_ids`, if `include` names `descendants`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     followers: ClassVar[Many[User]] = Many("follower_ids", "users")
-    """The followers with the ids in `follower_ids`."""
+    """The followers whose ids are in `follower_ids`, if `include` names `followers`."""
     google_documents: ClassVar[Many[GoogleDocument]] = Many("google_document_ids", "google_documents")
-    """The google documents with the ids in `google_document_ids`. Needs `only`."""
+    """The google documents whose ids are in `google_document_ids`, if `include` names `google_documents`.
+    Needs `only`."""
     parent: ClassVar[One[Story]] = One("parent_id", "stories")
-    """The parent with the id in `parent_id`."""
+    """The parent whose id is in `parent_id`, if `include` names `parent`."""
     potential_workspace_resources: ClassVar[Many[WorkspaceResource]] = Many(
         "potential_workspace_resource_ids", "workspace_resources"
     )
-    """The potential workspace resources with the ids in `potential_workspace_resource_ids`. Needs `only`;
-    named, not assigned."""
+    """The potential workspace resources whose ids are in `potential_workspace_resource_ids`, if `include`
+    names `potential_workspace_resources`. Needs `only`; named, not assigned."""
     potential_workspace_resources_with_unnamed: ClassVar[Many[WorkspaceResource]] = Many(
         "potential_workspace_resources_with_unnamed_ids", "workspace_resources"
     )
-    """The potential workspace resources with unnamed with the ids in
-    `potential_workspace_resources_with_unnamed_ids`. Needs `only`; not assigned."""
+    """The potential workspace resources with unnamed whose ids are in
+    `potential_workspace_resources_with_unnamed_ids`, if `include` names
+    `potential_workspace_resources_with_unnamed`. Needs `only`; not assigned."""
     replies: ClassVar[Many[Post]] = Many("reply_ids", "posts")
-    """The replies with the ids in `reply_ids`. Needs `only`; all but the first post."""
+    """The replies whose ids are in `reply_ids`, if `include` names `replies`. Needs `only`; all but the
+    first post."""
     root: ClassVar[One[Story]] = One("root_id", "stories")
-    """The root with the id in `root_id`."""
+    """The root whose id is in `root_id`, if `include` names `root`."""
     source_dependencies: ClassVar[Many[StoryDependency]] = Many("source_dependency_ids", "story_dependencies")
-    """The source dependencies with the ids in `source_dependency_ids`."""
+    """The source dependencies whose ids are in `source_dependency_ids`, if `include` names
+    `source_dependencies`."""
     story_state_changes: ClassVar[Many[StoryStateChange]] = Many(
         "story_state_change_ids", "story_state_changes"
     )
-    """The story state changes with the ids in `story_state_change_ids`. Needs `only`."""
+    """The story state changes whose ids are in `story_state_change_ids`, if `include` names
+    `story_state_changes`. Needs `only`."""
     story_tasks: ClassVar[Many[StoryTask]] = Many("story_task_ids", "story_tasks")
-    """The story tasks with the ids in `story_task_ids`."""
+    """The story tasks whose ids are in `story_task_ids`, if `include` names `story_tasks`."""
     sub_stories: ClassVar[Many[Story]] = Many("sub_story_ids", "stories")
-    """The sub stories with the ids in `sub_story_ids`. Direct subtasks only."""
+    """The sub stories whose ids are in `sub_story_ids`, if `include` names `sub_stories`. Direct subtasks
+    only."""
     tags: ClassVar[Many[Tag]] = Many("tag_ids", "tags")
-    """The tags with the ids in `tag_ids`."""
+    """The tags whose ids are in `tag_ids`, if `include` names `tags`."""
     target_dependencies: ClassVar[Many[StoryDependency]] = Many("target_dependency_ids", "story_dependencies")
-    """The target dependencies with the ids in `target_dependency_ids`."""
+    """The target dependencies whose ids are in `target_dependency_ids`, if `include` names
+    `target_dependencies`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""
     workspace_resources: ClassVar[Many[WorkspaceResource]] = Many(
         "workspace_resource_ids", "workspace_resources"
     )
-    """The workspace resources with the ids in `workspace_resource_ids`. Named only."""
+    """The workspace resources whose ids are in `workspace_resource_ids`, if `include` names
+    `workspace_resources`. Named only."""
     workspace_resources_with_unnamed: ClassVar[Many[WorkspaceResource]] = Many(
         "workspace_resources_with_unnamed_ids", "workspace_resources"
     )
-    """The workspace resources with unnamed with the ids in `workspace_resources_with_unnamed_ids`."""
+    """The workspace resources with unnamed whose ids are in `workspace_resources_with_unnamed_ids`, if
+    `include` names `workspace_resources_with_unnamed`."""

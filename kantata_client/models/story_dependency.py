@@ -51,6 +51,6 @@ class StoryDependency(Model):
         ) -> Self: ...
 
     source: ClassVar[One[Story]] = One("source_id", "stories")
-    """The source with the id in `source_id`. Predecessor."""
+    """The source whose id is in `source_id`, if `include` names `source`. Predecessor."""
     target: ClassVar[One[Story]] = One("target_id", "stories")
-    """The target with the id in `target_id`. Successor."""
+    """The target whose id is in `target_id`, if `include` names `target`. Successor."""

@@ -45,6 +45,6 @@ class StoryFollow(Model):
         ) -> Self: ...
 
     follower: ClassVar[One[User]] = One("follower_id", "users")
-    """The follower with the id in `follower_id`."""
+    """The follower whose id is in `follower_id`, if `include` names `follower`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""

@@ -53,6 +53,6 @@ class StoryTask(Model):
         ) -> Self: ...
 
     completed_by: ClassVar[One[User]] = One("completed_by_id", "users")
-    """The completed by with the id in `completed_by_id`."""
+    """The completed by whose id is in `completed_by_id`, if `include` names `completed_by`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""

@@ -65,5 +65,5 @@ class SubscribedEvent(Model):
         ) -> Self: ...
 
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`. {id, key = subject type}; null if deleted or moved to
-    another account."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`. {id, key = subject type}; null
+    if deleted or moved to another account."""

@@ -55,12 +55,14 @@ class SurveyAnswer(Model):
         ) -> Self: ...
 
     choices: ClassVar[Many[SurveyQuestionChoice]] = Many("choice_ids", "survey_question_choices")
-    """The choices with the ids in `choice_ids`. Single/multi choice answers only."""
+    """The choices whose ids are in `choice_ids`, if `include` names `choices`. Single/multi choice answers
+    only."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     survey_question: ClassVar[One[SurveyQuestion]] = One("survey_question_id", "survey_questions")
-    """The survey question with the id in `survey_question_id`."""
+    """The survey question whose id is in `survey_question_id`, if `include` names `survey_question`."""
     survey_response: ClassVar[One[SurveyResponse]] = One("survey_response_id", "survey_responses")
-    """The survey response with the id in `survey_response_id`."""
+    """The survey response whose id is in `survey_response_id`, if `include` names `survey_response`."""

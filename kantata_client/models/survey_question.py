@@ -50,8 +50,10 @@ class SurveyQuestion(Model):
         ) -> Self: ...
 
     choices: ClassVar[Many[SurveyQuestionChoice]] = Many("choice_ids", "survey_question_choices")
-    """The choices with the ids in `choice_ids`. Single/multi choice questions only."""
+    """The choices whose ids are in `choice_ids`, if `include` names `choices`. Single/multi choice questions
+    only."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""

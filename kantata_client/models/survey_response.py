@@ -78,16 +78,17 @@ class SurveyResponse(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     owner: ClassVar[One[User]] = One("owner_id", "users")
-    """The owner with the id in `owner_id`."""
+    """The owner whose id is in `owner_id`, if `include` names `owner`."""
     respondent: ClassVar[One[User]] = One("respondent_id", "users")
-    """The respondent with the id in `respondent_id`."""
+    """The respondent whose id is in `respondent_id`, if `include` names `respondent`."""
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`."""
     survey_answers: ClassVar[Many[SurveyAnswer]] = Many("survey_answer_ids", "survey_answers")
-    """The survey answers with the ids in `survey_answer_ids`."""
+    """The survey answers whose ids are in `survey_answer_ids`, if `include` names `survey_answers`."""
     survey_template: ClassVar[One[SurveyTemplate]] = One("survey_template_id", "survey_templates")
-    """The survey template with the id in `survey_template_id`."""
+    """The survey template whose id is in `survey_template_id`, if `include` names `survey_template`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

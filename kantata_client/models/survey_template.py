@@ -76,16 +76,18 @@ class SurveyTemplate(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     owner: ClassVar[One[User]] = One("owner_id", "users")
-    """The owner with the id in `owner_id`. Owner of surveys based on the template."""
+    """The owner whose id is in `owner_id`, if `include` names `owner`. Owner of surveys based on the
+    template."""
     respondent: ClassVar[One[User]] = One("respondent_id", "users")
-    """The respondent with the id in `respondent_id`."""
+    """The respondent whose id is in `respondent_id`, if `include` names `respondent`."""
     subject: ClassVar[Polymorphic] = Polymorphic("subject_ref")
-    """The subject with the id in `subject_ref`. E.g. the user under review."""
+    """The subject whose id is in `subject_ref`, if `include` names `subject`. E.g. the user under review."""
     survey_questions: ClassVar[Many[SurveyQuestion]] = Many("survey_question_ids", "survey_questions")
-    """The survey questions with the ids in `survey_question_ids`."""
+    """The survey questions whose ids are in `survey_question_ids`, if `include` names `survey_questions`."""
     survey_responses: ClassVar[Many[SurveyResponse]] = Many("survey_response_ids", "survey_responses")
-    """The survey responses with the ids in `survey_response_ids`."""
+    """The survey responses whose ids are in `survey_response_ids`, if `include` names `survey_responses`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -106,22 +106,25 @@ class TimeEntry(Model):
     active_submission: ClassVar[One[TimesheetSubmission]] = One(
         "active_submission_id", "timesheet_submissions"
     )
-    """The active submission with the id in `active_submission_id`. Approved or pending timesheet."""
+    """The active submission whose id is in `active_submission_id`, if `include` names `active_submission`.
+    Approved or pending timesheet."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     invoice: ClassVar[One[Invoice]] = One("invoice_id", "invoices")
-    """The invoice with the id in `invoice_id`."""
+    """The invoice whose id is in `invoice_id`, if `include` names `invoice`."""
     recent_submission: ClassVar[One[TimesheetSubmission]] = One(
         "recent_submission_id", "timesheet_submissions"
     )
-    """The recent submission with the id in `recent_submission_id`. Also rejected or cancelled."""
+    """The recent submission whose id is in `recent_submission_id`, if `include` names `recent_submission`.
+    Also rejected or cancelled."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""
     story: ClassVar[One[Story]] = One("story_id", "stories")
-    """The story with the id in `story_id`."""
+    """The story whose id is in `story_id`, if `include` names `story`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -53,8 +53,9 @@ class TimeOffEntry(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`. User's account role."""
+    """The role whose id is in `role_id`, if `include` names `role`. User's account role."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""

@@ -112,10 +112,11 @@ class TimesheetSubmission(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     time_entries: ClassVar[Many[TimeEntry]] = Many("time_entry_ids", "time_entries")
-    """The time entries with the ids in `time_entry_ids`."""
+    """The time entries whose ids are in `time_entry_ids`, if `include` names `time_entries`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`. Owner of the line items."""
+    """The user whose id is in `user_id`, if `include` names `user`. Owner of the line items."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

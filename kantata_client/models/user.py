@@ -98,22 +98,28 @@ class User(Model):
         ) -> Self: ...
 
     account_membership: ClassVar[One[AccountMembership]] = One("account_membership_id", "account_memberships")
-    """The account membership with the id in `account_membership_id`."""
+    """The account membership whose id is in `account_membership_id`, if `include` names
+    `account_membership`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )
-    """The custom field values with the ids in `custom_field_value_ids`. Those the current user may view."""
+    """The custom field values whose ids are in `custom_field_value_ids`, if `include` names
+    `custom_field_values`. Those the current user may view."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     manager: ClassVar[One[User]] = One("manager_id", "users")
-    """The manager with the id in `manager_id`."""
+    """The manager whose id is in `manager_id`, if `include` names `manager`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`. Account role."""
+    """The role whose id is in `role_id`, if `include` names `role`. Account role."""
     skill_memberships: ClassVar[Many[SkillMembership]] = Many("skill_membership_ids", "skill_memberships")
-    """The skill memberships with the ids in `skill_membership_ids`. With proficiency level."""
+    """The skill memberships whose ids are in `skill_membership_ids`, if `include` names `skill_memberships`.
+    With proficiency level."""
     skills: ClassVar[Many[Skill]] = Many("skill_ids", "skills")
-    """The skills with the ids in `skill_ids`. With description and category id."""
+    """The skills whose ids are in `skill_ids`, if `include` names `skills`. With description and category
+    id."""
     work_samples: ClassVar[Many[WorkSample]] = Many("work_sample_ids", "work_samples")
-    """The work samples with the ids in `work_sample_ids`. Portfolio items."""
+    """The work samples whose ids are in `work_sample_ids`, if `include` names `work_samples`. Portfolio
+    items."""

@@ -44,9 +44,9 @@ class UserFileAssociation(Model):
         ) -> Self: ...
 
     asset_object: ClassVar[Polymorphic] = Polymorphic("asset_object_ref")
-    """The asset object with the id in `asset_object_ref`. Ref object with ID and key (attachments or
-    google_documents)."""
+    """The asset object whose id is in `asset_object_ref`, if `include` names `asset_object`. Ref object with
+    ID and key (attachments or google_documents)."""
     post: ClassVar[One[Post]] = One("post_id", "posts")
-    """The post with the id in `post_id`."""
+    """The post whose id is in `post_id`, if `include` names `post`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -44,6 +44,6 @@ class UserWorkspaceGroup(Model):
         ) -> Self: ...
 
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workspace_group: ClassVar[One[WorkspaceGroup]] = One("workspace_group_id", "workspace_groups")
-    """The workspace group with the id in `workspace_group_id`."""
+    """The workspace group whose id is in `workspace_group_id`, if `include` names `workspace_group`."""

@@ -365,64 +365,82 @@ class Workspace(Model):
         ) -> Self: ...
 
     account_color: ClassVar[One[AccountColor]] = One("account_color_id", "account_colors")
-    """The account color with the id in `account_color_id`."""
+    """The account color whose id is in `account_color_id`, if `include` names `account_color`."""
     account_insights_mappings: ClassVar[Many[AccountInsightsMapping]] = Many(
         "account_insights_mapping_ids", "account_insights_mappings"
     )
-    """The account insights mappings with the ids in `account_insights_mapping_ids`."""
+    """The account insights mappings whose ids are in `account_insights_mapping_ids`, if `include` names
+    `account_insights_mappings`."""
     approver: ClassVar[One[User]] = One("approver_id", "users")
-    """The approver with the id in `approver_id`. First viewable approver by user id."""
+    """The approver whose id is in `approver_id`, if `include` names `approver`. First viewable approver by
+    user id."""
     approvers: ClassVar[Many[User]] = Many("approver_ids", "users")
-    """The approvers with the ids in `approver_ids`. Time approvers viewable to current user."""
+    """The approvers whose ids are in `approver_ids`, if `include` names `approvers`. Time approvers viewable
+    to current user."""
     billing_milestones: ClassVar[Many[BillingMilestone]] = Many("billing_milestone_ids", "billing_milestones")
-    """The billing milestones with the ids in `billing_milestone_ids`."""
+    """The billing milestones whose ids are in `billing_milestone_ids`, if `include` names
+    `billing_milestones`."""
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`. If creator left, see primary_counterpart."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`. If creator left, see
+    primary_counterpart."""
     current_status_report: ClassVar[One[StatusReport]] = One("current_status_report_id", "status_reports")
-    """The current status report with the id in `current_status_report_id`. Latest from today."""
+    """The current status report whose id is in `current_status_report_id`, if `include` names
+    `current_status_report`. Latest from today."""
     current_user_participation: ClassVar[One[Participation]] = One(
         "current_user_participation_id", "participations"
     )
-    """The current user participation with the id in `current_user_participation_id`."""
+    """The current user participation whose id is in `current_user_participation_id`, if `include` names
+    `current_user_participation`."""
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )
-    """The custom field values with the ids in `custom_field_value_ids`."""
+    """The custom field values whose ids are in `custom_field_value_ids`, if `include` names
+    `custom_field_values`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     financial_viewers: ClassVar[Many[User]] = Many("financial_viewer_ids", "users")
-    """The financial viewers with the ids in `financial_viewer_ids`."""
+    """The financial viewers whose ids are in `financial_viewer_ids`, if `include` names `financial_viewers`."""
     next_uncompleted_milestone: ClassVar[One[Story]] = One("next_uncompleted_milestone_id", "stories")
-    """The next uncompleted milestone with the id in `next_uncompleted_milestone_id`."""
+    """The next uncompleted milestone whose id is in `next_uncompleted_milestone_id`, if `include` names
+    `next_uncompleted_milestone`."""
     participants: ClassVar[Many[User]] = Many("participant_ids", "users")
-    """The participants with the ids in `participant_ids`."""
+    """The participants whose ids are in `participant_ids`, if `include` names `participants`."""
     participations: ClassVar[Many[Participation]] = Many("participation_ids", "participations")
-    """The participations with the ids in `participation_ids`."""
+    """The participations whose ids are in `participation_ids`, if `include` names `participations`."""
     possible_approvers: ClassVar[Many[User]] = Many("possible_approver_ids", "users")
-    """The possible approvers with the ids in `possible_approver_ids`."""
+    """The possible approvers whose ids are in `possible_approver_ids`, if `include` names
+    `possible_approvers`."""
     primary_counterpart: ClassVar[One[User]] = One("primary_counterpart_id", "users")
-    """The primary counterpart with the id in `primary_counterpart_id`. Client team lead."""
+    """The primary counterpart whose id is in `primary_counterpart_id`, if `include` names
+    `primary_counterpart`. Client team lead."""
     primary_maven: ClassVar[One[User]] = One("primary_maven_id", "users")
-    """The primary maven with the id in `primary_maven_id`. Provider team lead."""
+    """The primary maven whose id is in `primary_maven_id`, if `include` names `primary_maven`. Provider team
+    lead."""
     primary_workspace_group: ClassVar[One[WorkspaceGroup]] = One(
         "primary_workspace_group_id", "workspace_groups"
     )
-    """The primary workspace group with the id in `primary_workspace_group_id`."""
+    """The primary workspace group whose id is in `primary_workspace_group_id`, if `include` names
+    `primary_workspace_group`."""
     status_reports: ClassVar[Many[StatusReport]] = Many("status_report_ids", "status_reports")
-    """The status reports with the ids in `status_report_ids`."""
+    """The status reports whose ids are in `status_report_ids`, if `include` names `status_reports`."""
     timesheet_submissions: ClassVar[Many[TimesheetSubmission]] = Many(
         "timesheet_submission_ids", "timesheet_submissions"
     )
-    """The timesheet submissions with the ids in `timesheet_submission_ids`. Those the user can approve."""
+    """The timesheet submissions whose ids are in `timesheet_submission_ids`, if `include` names
+    `timesheet_submissions`. Those the user can approve."""
     workspace_groups: ClassVar[Many[WorkspaceGroup]] = Many("workspace_group_ids", "workspace_groups")
-    """The workspace groups with the ids in `workspace_group_ids`. Visible to current user."""
+    """The workspace groups whose ids are in `workspace_group_ids`, if `include` names `workspace_groups`.
+    Visible to current user."""
     workspace_resources: ClassVar[Many[WorkspaceResource]] = Many(
         "workspace_resource_ids", "workspace_resources"
     )
-    """The workspace resources with the ids in `workspace_resource_ids`. Named only."""
+    """The workspace resources whose ids are in `workspace_resource_ids`, if `include` names
+    `workspace_resources`. Named only."""
     workspace_resources_with_unnamed: ClassVar[Many[WorkspaceResource]] = Many(
         "workspace_resources_with_unnamed_ids", "workspace_resources"
     )
-    """The workspace resources with unnamed with the ids in `workspace_resources_with_unnamed_ids`."""
+    """The workspace resources with unnamed whose ids are in `workspace_resources_with_unnamed_ids`, if
+    `include` names `workspace_resources_with_unnamed`."""

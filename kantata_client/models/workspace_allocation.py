@@ -70,14 +70,16 @@ class WorkspaceAllocation(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     updater: ClassVar[One[User]] = One("updater_id", "users")
-    """The updater with the id in `updater_id`."""
+    """The updater whose id is in `updater_id`, if `include` names `updater`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""
     workspace_resource: ClassVar[One[WorkspaceResource]] = One("workspace_resource_id", "workspace_resources")
-    """The workspace resource with the id in `workspace_resource_id`."""
+    """The workspace resource whose id is in `workspace_resource_id`, if `include` names
+    `workspace_resource`."""

@@ -87,8 +87,8 @@ class WorkspaceBaseline(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     payload: ClassVar[One[BaselinePayload]] = One("payload_id", "baseline_payloads")
-    """The payload with the id in `payload_id`."""
+    """The payload whose id is in `payload_id`, if `include` names `payload`."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -72,8 +72,9 @@ class WorkspaceGroup(Model):
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     rate_card_sets: ClassVar[Many[RateCardSet]] = Many("rate_card_set_ids", "rate_card_sets")
-    """The rate card sets with the ids in `rate_card_set_ids`."""
+    """The rate card sets whose ids are in `rate_card_set_ids`, if `include` names `rate_card_sets`."""
     workspaces: ClassVar[Many[Workspace]] = Many("workspace_ids", "workspaces")
-    """The workspaces with the ids in `workspace_ids`."""
+    """The workspaces whose ids are in `workspace_ids`, if `include` names `workspaces`."""

@@ -91,20 +91,23 @@ class WorkspaceResource(Model):
     custom_field_values: ClassVar[Many[CustomFieldValue]] = Many(
         "custom_field_value_ids", "custom_field_values"
     )
-    """The custom field values with the ids in `custom_field_value_ids`."""
+    """The custom field values whose ids are in `custom_field_value_ids`, if `include` names
+    `custom_field_values`."""
     external_references: ClassVar[Many[ExternalReference]] = Many(
         "external_reference_ids", "external_references"
     )
-    """The external references with the ids in `external_reference_ids`."""
+    """The external references whose ids are in `external_reference_ids`, if `include` names
+    `external_references`."""
     organization_membership: ClassVar[One[OrganizationMembership]] = One(
         "organization_membership_id", "organization_memberships"
     )
-    """The organization membership with the id in `organization_membership_id`."""
+    """The organization membership whose id is in `organization_membership_id`, if `include` names
+    `organization_membership`."""
     participation: ClassVar[One[Participation]] = One("participation_id", "participations")
-    """The participation with the id in `participation_id`."""
+    """The participation whose id is in `participation_id`, if `include` names `participation`."""
     role: ClassVar[One[Role]] = One("role_id", "roles")
-    """The role with the id in `role_id`."""
+    """The role whose id is in `role_id`, if `include` names `role`."""
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`. Null for unnamed resources."""
+    """The user whose id is in `user_id`, if `include` names `user`. Null for unnamed resources."""
     workspace: ClassVar[One[Workspace]] = One("workspace_id", "workspaces")
-    """The workspace with the id in `workspace_id`."""
+    """The workspace whose id is in `workspace_id`, if `include` names `workspace`."""

@@ -56,8 +56,9 @@ class WorkspaceResourceSkill(Model):
         ) -> Self: ...
 
     creator: ClassVar[One[User]] = One("creator_id", "users")
-    """The creator with the id in `creator_id`."""
+    """The creator whose id is in `creator_id`, if `include` names `creator`."""
     skill: ClassVar[One[Skill]] = One("skill_id", "skills")
-    """The skill with the id in `skill_id`."""
+    """The skill whose id is in `skill_id`, if `include` names `skill`."""
     workspace_resource: ClassVar[One[WorkspaceResource]] = One("workspace_resource_id", "workspace_resources")
-    """The workspace resource with the id in `workspace_resource_id`."""
+    """The workspace resource whose id is in `workspace_resource_id`, if `include` names
+    `workspace_resource`."""

@@ -67,4 +67,5 @@ class Workweek(Model):
     workweek_memberships: ClassVar[Many[WorkweekMembership]] = Many(
         "workweek_membership_ids", "workweek_memberships"
     )
-    """The workweek memberships with the ids in `workweek_membership_ids`."""
+    """The workweek memberships whose ids are in `workweek_membership_ids`, if `include` names
+    `workweek_memberships`."""

@@ -48,6 +48,6 @@ class WorkweekMembership(Model):
         ) -> Self: ...
 
     user: ClassVar[One[User]] = One("user_id", "users")
-    """The user with the id in `user_id`."""
+    """The user whose id is in `user_id`, if `include` names `user`."""
     workweek: ClassVar[One[Workweek]] = One("workweek_id", "workweeks")
-    """The workweek with the id in `workweek_id`."""
+    """The workweek whose id is in `workweek_id`, if `include` names `workweek`."""
