@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE, differences, generated, understand
 from codegen.diff import as_json, as_markdown, as_table, diff, load_severities
 from codegen.errors import CodegenError, of_file, shown
-from codegen.load import load
+from codegen.load import load, load_data
 from codegen.lower import lower
 from codegen.names import class_name
+from codegen.overlay import apply
 from codegen.ratchet import check_losses
 from codegen.snapshot import SNAPSHOT, committed, dumped, snapshot
 
@@ -115,8 +116,9 @@ def _update(options: argparse.Namespace) -> int:
 def _drift(options: argparse.Namespace) -> int:
     from codegen.drift import read
 
-    contract = lower(load(CONTRACT))
-    text, notes = read(options.report, {class_name(each): each for each in contract["definitions"]})
+    contract = apply(lower(load(CONTRACT)), load_data(OVERRIDES / "overlay.yaml"))
+    classes = {class_name(each): each for each in contract["definitions"]}
+    text, notes = read(options.report, classes, contract)
     print(text or "no fields to declare", end="" if text else "\n")
     for each in notes:
         print(f"to look at: {each}", file=sys.stderr)

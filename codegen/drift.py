@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from codegen import names
 from codegen.errors import CodegenError, shown
+from codegen.load import apart
+from codegen.models import can_be_a_field
+from codegen.references import ENVELOPE
+from codegen.schemas import mappings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +38,24 @@ _TYPES: tuple[tuple[str, Json], ...] = (
 """What the report says of a value → its type."""
 
 
-def actions_of(report: Any, definitions: Mapping[str, str]) -> tuple[list[Json], list[str]]:
-    """(actions that declare the unknown fields of a report, what a person has to look at).
+_WIDER = {("integer", "a number"): {"type": "number"}, ("string", "text"): {"type": "string"}}
+"""(declared type, what was received) → the type that takes both."""
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
+_KEPT = ("description", "title", "readOnly")
+
+
+def actions_of(
+    report: Any, definitions: Mapping[str, str], contract: Json | None = None
+) -> tuple[list[Json], list[str]]:
+    """(actions that make the contract fit a report, what a person has to look at).
+
+    A field or envelope key that the contract lacks is added. A field of another type gets one that takes both: a wider
+    one, or any JSON.
 
     Args:
         report: What `kantata.drift.save` wrote.
         definitions: Class name → definition.
+        contract: The lowered and corrected contract, for fields of other types and envelope keys.
 
     Raises:
         CodegenError: The report has another form.
@@ -47,46 +64,129 @@ def actions_of(report: Any, definitions: Mapping[str, str]) -> tuple[list[Json],
     if not isinstance(rows, list):
         msg = 'expected {"drift": [...]}, as `kantata.drift.save` writes it'
         raise CodegenError(msg)
-    fields: dict[str, Json] = {}
-    notes: list[str] = []
+    found = _Found(definitions, contract or {})
     for row in cast("list[Any]", rows):
         entry = cast("Json", row) if isinstance(row, dict) else {}
-        model, field, expected = entry.get("model"), entry.get("field"), entry.get("expected")
-        if not isinstance(model, str) or not isinstance(field, str) or not isinstance(expected, str):
-            msg = f"expected rows with `model`, `field`, `expected` and `received`, got {row!r}"
+        parts = [entry.get(name) for name in ("model", "field", "expected", "received", "operation")]
+        if not all(isinstance(each, str) for each in parts):
+            msg = f"expected rows with `model`, `field`, `expected`, `received` and `operation`, got {row!r:.200}"
             raise CodegenError(msg)
-        seen = f"{model}.{field}: {entry.get('received')} instead of {expected}, in {entry.get('operation')}"
-        if expected == "no field" and model in definitions and field.isidentifier():
-            fields.setdefault(definitions[model], {})[field] = _schema(entry)
-        else:
-            notes.append(seen)
-    actions = [
-        {
-            "target": f"$.definitions['{definition}'].properties",
-            "description": "Sent by the service, but not in the contract yet.",
-            "update": dict(sorted(found.items())),
+        found.add(*cast("list[str]", parts))
+    return found.actions(), found.notes
+
+
+class _Found:
+    """The actions so far."""
+
+    def __init__(self, definitions: Mapping[str, str], contract: Json) -> None:
+        self._definitions = definitions
+        self._contract = contract
+        self._fields: dict[str, Json] = {}
+        """Definition → fields; without a name, new definitions."""
+        self._keys: dict[str, Json] = {}
+        self._replaced: dict[str, Json] = {}
+        self.notes: list[str] = []
+
+    def add(self, model: str, field: str, expected: str, received: str, operation: str) -> None:
+        definition = self._definitions.get(model, "")
+        if expected == "no field" and definition and can_be_a_field(field):
+            self._fields.setdefault(definition, {})[field] = _schema(received, operation)
+        elif model == "envelope" and expected == "no such key" and self._add_key(field, operation):
+            return
+        elif not self._replace(definition, field, received, operation):
+            self.notes.append(f"{model}.{field}: {received} instead of {expected}, in {operation}")
+
+    def _add_key(self, key: str, operation: str) -> bool:
+        """Declare an envelope key, if another response has it, or a definition is called so."""
+        method, _, path = operation.partition(" ")
+        responses = _inside(self._contract, "paths", path, method.lower(), "responses")
+        status = next((each for each in responses if each.startswith("2")), "")
+        if not _inside(responses, status, "schema", "properties").keys() >= ENVELOPE or not _KEY.fullmatch(
+            key
+        ):
+            return False
+        if not (kind := self._kind(key)):
+            kind = names.pascal(names.singular(key))
+            self._fields.setdefault("", {})[kind] = {
+                "type": "object",
+                "description": f"First seen in {operation}, under `{key}`.",
+                "properties": {"id": {"type": "string"}},
+            }
+        target = f"$.paths['{path}'].{method.lower()}.responses['{status}'].schema.properties"
+        self._keys.setdefault(target, {})[key] = {
+            "type": "object",
+            "additionalProperties": {"$ref": f"#/definitions/{kind}"},
         }
-        for definition, found in sorted(fields.items())
-    ]
-    return actions, notes
+        return True
+
+    def _kind(self, key: str) -> str | None:
+        """The definition of the objects under an envelope key."""
+        for each in mappings(self._contract.get("paths", {})):
+            reference = _inside(each, "properties", key, "additionalProperties").get("$ref")
+            if isinstance(reference, str) and reference.startswith("#/definitions/"):
+                return reference.removeprefix("#/definitions/")
+        return self._definitions.get(names.pascal(names.singular(key)))
+
+    def _replace(self, definition: str, field: str, received: str, operation: str) -> bool:
+        """Give a field a type that takes what was received too, if its own one does not."""
+        declared: Json = apart(_inside(self._contract, "definitions", definition, "properties", field))
+        if not declared or not any(re.match(pattern, received) for pattern, _ in _TYPES):
+            return False
+        any_json: Json = {}
+        wider = next(
+            (
+                schema
+                for (kind, begins), schema in _WIDER.items()
+                if declared.get("type") == kind and re.match(rf"(?:empty )?{begins}", received)
+            ),
+            any_json,
+        )
+        kept = {key: declared[key] for key in _KEPT if key in declared}
+        self._replaced[f"$.definitions['{definition}'].properties['{field}']"] = {
+            "description": f"Also {received}, in {operation}.",
+            "x-was": {key: value for key, value in declared.items() if key not in _KEPT},
+            "x-replace": {**kept, **wider} or {"description": f"Any JSON; also {received}."},
+        }
+        return True
+
+    def actions(self) -> list[Json]:
+        """All of them, in a fixed order."""
+        lacking = "Sent by the service, but not in the contract yet."
+        added = {
+            f"$.definitions['{name}'].properties" if name else "$.definitions": found
+            for name, found in self._fields.items()
+        }
+        return [
+            *(
+                {"target": target, "description": lacking, "update": dict(sorted(found.items()))}
+                for target, found in sorted((added | self._keys).items())
+            ),
+            *({"target": target, **found} for target, found in sorted(self._replaced.items())),
+        ]
 
 
-def _schema(entry: Json) -> Json:
-    received = str(entry.get("received", ""))
+def _inside(node: Any, *parts: str) -> Json:
+    """A mapping inside of another one; an empty one if there is none."""
+    for part in parts:
+        node = cast("Json", node).get(part) if isinstance(node, dict) else None
+    return cast("Json", node) if isinstance(node, dict) else {}
+
+
+def _schema(received: str, operation: str) -> Json:
     nothing: Json = {}
     found = next((schema for pattern, schema in _TYPES if re.match(pattern, received)), nothing)
-    return {**found, "description": f"First seen in {entry.get('operation', 'an answer')}."}
+    return {**found, "description": f"First seen in {operation}."}
 
 
-def read(path: Path, definitions: Mapping[str, str]) -> tuple[str, list[str]]:
+def read(path: Path, definitions: Mapping[str, str], contract: Json | None = None) -> tuple[str, list[str]]:
     """(the actions as YAML for `overrides/overlay.yaml`, what a person has to look at) of a report.
 
     Raises:
         CodegenError: The report can't be read.
     """
     try:
-        actions, notes = actions_of(json.loads(path.read_text(encoding="utf-8")), definitions)
-    except (OSError, ValueError, CodegenError) as error:
+        actions, notes = actions_of(json.loads(path.read_text(encoding="utf-8")), definitions, contract)
+    except (OSError, ValueError, RecursionError, CodegenError) as error:
         raise CodegenError(f"{shown(path)}:1: it can't be read: {error}", located=True) from error
     text = yaml.safe_dump(actions, sort_keys=False, width=110) if actions else ""
     return "".join(f"  {line}\n" for line in text.splitlines()), notes

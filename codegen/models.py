@@ -234,7 +234,7 @@ def _model(name: str, reader: Reader, place: Place) -> ModelFacts:
         if wire not in parsed:
             msg = f"{name}: field {wire!r} can't be expressed"
             raise CodegenError(msg)
-        if wire in _RESERVED or not _can_be_an_attribute(wire):
+        if not can_be_a_field(wire):
             msg = f"{name}: field {wire!r} can't be an attribute: remove it in overrides/overlay.yaml (`extra` keeps it)"
             at = (*place, "properties", wire)
             proposal = action(at, "`extra` keeps what can't be an attribute", remove=True)
@@ -242,6 +242,11 @@ def _model(name: str, reader: Reader, place: Place) -> ModelFacts:
         fields.append(_field(name, wire, parsed[wire], value, reader))
     fields.sort(key=lambda each: (each.name != "id", each.name))
     return ModelFacts(name, " ".join(schema.get("description", "").split()), tuple(fields))
+
+
+def can_be_a_field(name: str) -> bool:
+    """Whether a field of a response can be an attribute of a model."""
+    return name not in _RESERVED and _can_be_an_attribute(name)
 
 
 def _can_be_an_attribute(name: str) -> bool:

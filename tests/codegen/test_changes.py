@@ -11,19 +11,20 @@ import pytest
 import yaml
 
 from codegen import update
-from codegen.compile import CONTRACT
+from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.diff import RULES, as_json, as_markdown, as_table, bump, diff, load_severities
 from codegen.drift import actions_of, read
 from codegen.errors import CodegenError
-from codegen.load import load
+from codegen.load import load, load_data
 from codegen.lower import lower
 from codegen.overlay import apply
 from codegen.ratchet import LOSSES, check_losses
 from codegen.revisions import facts_of
-from codegen.snapshot import SNAPSHOT, committed, dumped
+from codegen.snapshot import SNAPSHOT, committed, dumped, snapshot
 from codegen.vendor import dumped as as_yaml
 from codegen.vendor import vendor
 from kantata_client._calls.drift import Drift
+from kantata_client._objects.model import Model
 from kantata_client.models import Story
 from kantata_client.operations import OPERATIONS
 from tests.codegen.converted import openapi_3_1
@@ -314,6 +315,69 @@ def test_drift_command_reads_what_a_client_saves(tmp_path: Path) -> None:
         {"overlay": "1.0.0", "info": {"title": "x", "version": "1"}, "actions": [action]},
     )
     assert "mood" in contract["definitions"]["Story"]["properties"]
+
+
+def test_every_kind_of_drift_becomes_actions_that_generate(tmp_path: Path) -> None:
+    drift = Drift("warn")
+    story = {
+        "id": "7",
+        "mood": "calm",
+        "badges": [1],
+        "title": True,
+        "start_date": "soon",
+        "percentage_complete": 1.5,
+        "2fast": 1,
+        "class": "x",
+        "thing_7123_count": 2,
+    }
+    drift.check(
+        {"stories": {"7": story}, "martian_beings": {"1": {"id": "1"}}},
+        lambda key: Story if key == "stories" else Model,
+        OPERATIONS["GET /stories"],
+        "r",
+        missing=["stories"],
+        unmapped={"users": []},
+    )
+    report = tmp_path / "drift.json"
+    drift.save(report)
+    corrections = load_data(OVERRIDES / "overlay.yaml")
+    contract = apply(lower(load(CONTRACT)), corrections)
+    text, notes = read(report, {"Story": "Story"}, contract)
+    assert (
+        len(notes) == 5
+    )  # three names that can't be attributes, the missing object, and the list under `users`
+    overrides = tmp_path / "overrides"
+    shutil.copytree(OVERRIDES, overrides)
+    overlay = overrides / "overlay.yaml"
+    overlay.write_text(overlay.read_text(encoding="utf-8").rstrip("\n") + "\n" + text, encoding="utf-8")
+    changed = diff(FACTS, snapshot(understand(overrides=overrides)))
+    found = {each.key for each in changed}
+    for field in ("mood", "badges"):
+        assert any(key.startswith("field added") and key.endswith(f"Story.{field}") for key in found), found
+    for field in ("title", "start_date", "percentage_complete"):
+        assert any(key.startswith("field type") and f"Story.{field}" in key for key in found), found
+    assert any("MartianBeing" in key for key in found), found
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "",
+        "null",
+        "[" * 100_000,
+        '{"drift": {}}',
+        '{"drift": [7]}',
+        '{"drift": [{"model": "Story", "field": "x"}]}',
+        '{"drift": [{"model": 7, "field": "x", "expected": "no field", "received": "text", "operation": "GET /x"}]}',
+        '{"drift": [{"model": "Story", "field": "x", "expected": "no field", "received": null, "operation": "GET /x"}]}',
+        "\ufeff{}",
+    ],
+)
+def test_malformed_drift_reports_are_refused(tmp_path: Path, report: str) -> None:
+    path = tmp_path / "drift.json"
+    path.write_text(report, encoding="utf-8")
+    with pytest.raises(CodegenError, match=r"drift\.json:1: it can't be read"):
+        read(path, {"Story": "Story"}, {})
 
 
 # --- update ------------------------------------------------------------------------------------
