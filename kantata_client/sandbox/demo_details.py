@@ -13,6 +13,7 @@ from kantata_client import models
 from kantata_client._objects.model import annotation_of
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox.pointers import plain
 from kantata_client.sandbox.relations import ABOUT, blank, singular, subject, subject_type
 
 if TYPE_CHECKING:
@@ -260,7 +261,8 @@ class _Maker:
 
     def _identity(self, key: str, field: str, number: int) -> int | None:
         """The id of a record for a field that is no declared association."""
-        target = _NAMED.get((key, field)) or _NAMED.get(("*", field))
+        member = (key, field) == ("organization_memberships", "member_id")
+        target = "users" if member else plain(key, field)
         if target == "workspaces":
             return int(self._story(number)["workspace_id"])
         ids = self._ids.get(target or "")
@@ -311,33 +313,6 @@ class _Maker:
         # Users from the end of the list: examples and tests use those at its start.
         return ids[-1 - (number * 7 + 2) % len(ids)] if target == "users" else ids[number % len(ids)]
 
-
-_NAMED: Mapping[tuple[str, str], str] = {
-    ("*", "workspace_id"): "workspaces",
-    ("*", "user_id"): "users",
-    ("*", "creator_id"): "users",
-    ("*", "current_resolution_creator_id"): "users",
-    ("*", "role_id"): "roles",
-    ("*", "status_set_id"): "task_status_sets",
-    ("*", "task_status_set_id"): "task_status_sets",
-    ("*", "rate_card_id"): "rate_cards",
-    ("*", "rate_card_set_id"): "rate_card_sets",
-    ("*", "rate_card_set_version_id"): "rate_card_set_versions",
-    ("*", "workspace_invoice_preference_id"): "workspace_invoice_preferences",
-    ("*", "project_template_id"): "project_templates",
-    ("*", "estimate_id"): "estimates",
-    ("*", "estimate_scenario_id"): "estimate_scenarios",
-    ("*", "access_group_id"): "access_groups",
-    ("*", "insights_access_group_id"): "access_groups",
-    ("*", "associated_tab_id"): "account_insights_mappings",
-    ("billing_milestones", "invoice_id"): "invoices",
-    ("*", "survey_question_id"): "survey_questions",
-    ("*", "project_snapshot_id"): "project_snapshots",
-    ("organization_memberships", "member_id"): "users",
-    ("organizations", "parent_id"): "organizations",
-    ("assignments", "resource_id"): "workspace_resources",
-}
-"""(envelope key or `*`, field) → the envelope key that a field refers to without a declared association."""
 
 _LEFT = frozenset(
     {

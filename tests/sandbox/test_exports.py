@@ -84,3 +84,13 @@ async def test_custom_fields_are_columns(api: API) -> None:
     assert stored
     assert stored == {identity: region for identity, region in found.items() if region}
     assert "Sprint" not in columns
+
+
+async def test_insights_reports_are_found_by_similar_titles(api: API) -> None:
+    titles = [report["title"] for report in await api.get("/insights_reports")]
+    assert titles == ["Project Margin by Month", "Time Entry Detail", "Utilization by Role"]
+    found = await api.get("/insights_reports", title="role utilization")
+    assert [report["title"] for report in found] == ["Utilization by Role"]
+    async with api.sandbox.client(on_drift="raise") as kantata:
+        reports = await kantata.insights_reports.list(title="time").collect()
+    assert [report.title for report in reports] == ["Time Entry Detail"]

@@ -21,7 +21,7 @@ declare(
     Resource(
         key="insights_report_exports",
         routes={
-            "GET /insights_reports": lambda call: [],
+            "GET /insights_reports": jobs.list_reports,
             "GET /scheduled_jobs/insights_report_exports": jobs.list_jobs,
             "POST /scheduled_jobs/insights_report_exports": jobs.create_job,
             "GET /scheduled_jobs/insights_report_exports/{id}": jobs.get_job,

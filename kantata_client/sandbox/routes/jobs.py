@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 _JOBS = "insights_report_exports"
 
 
+_REPORTS = (
+    ("3b9d1c5e7f20", "Project Margin by Month"),
+    ("8a41e6d20c93", "Time Entry Detail"),
+    ("c07f52b8e1d4", "Utilization by Role"),
+)
+"""Identifier and title of the classic Insights reports of every account."""
+
+
+def list_reports(call: Call) -> list[dict[str, Any]]:
+    """List the classic Insights reports; `title` finds those with similar titles."""
+    words = (call.parameter("title") or "").casefold().split()
+    times = dict.fromkeys(("created_at", "updated_at"), "2024-01-15T09:00:00Z")
+    return [
+        {"identifier": identifier, "title": title, **times}
+        for identifier, title in _REPORTS
+        if all(word in title.casefold() for word in words)
+    ]
+
+
 def _job(call: Call, record: Mapping[str, Any]) -> dict[str, Any]:
     shown = {field: value for field, value in record.items() if field != "updated_at"}
     return {"description": None, **shown, "id": int(record["id"]), "latest_success": None}
