@@ -36,10 +36,18 @@ def lazy_attributes(
         return value
 
     def names() -> list[str]:
-        public = vars(sys.modules[package]).get("__all__", ())
-        return sorted({*modules, *public, *(name for name in namespace if name.startswith("__"))})
+        public = namespace.get("__all__", ())
+        own = (name for name, value in namespace.items() if _belongs(name, value, package))
+        return sorted({*modules, *public, *own})
 
     return load, names
+
+
+def _belongs(name: str, value: object, package: str) -> bool:
+    """Whether a name of a package is not an import: a class or function of its own, or `__name__` and the like."""
+    if name.startswith("_"):
+        return name.startswith("__")
+    return isinstance(value, (FunctionType, type)) and value.__module__ == package
 
 
 class LazyConstants(Mapping[str, T]):

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 import kantata_client
-from kantata_client import Kantata, KantataError, MalformedResponseError, NotFoundError, UsageError
+from kantata_client import Kantata, KantataError, MalformedResponseError, NotFoundError, UsageError, errors
 from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import Sandbox
 
@@ -101,6 +101,10 @@ def test_every_public_name_can_be_imported() -> None:
     for name in kantata_client.__all__:
         assert getattr(kantata_client, name) is not None
     assert set(kantata_client.__all__) <= set(dir(kantata_client))
+    shown = [name for name in dir(errors) if not name.startswith("_")]
+    classes = [value.__name__ for value in vars(errors).values() if isinstance(value, type)]
+    assert set(shown) == {name for name in classes if name.endswith("Error")} | {"ErrorDetail"}
+    assert set(shown) < set(kantata_client.__all__)
 
 
 def test_misspelt_name_gets_a_suggestion() -> None:
