@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
@@ -17,13 +18,13 @@ from kantata_client.sandbox.cdn import Files
 from kantata_client.sandbox.columns import Columns, UnfitError, Values
 from kantata_client.sandbox.listings import ColumnListing, Listing, Reads, Search, WatchedStore
 from kantata_client.sandbox.packed import PackedRecords, evaluate
+from kantata_client.sandbox.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
         Container,
         Generator,
-        Iterable,
         Iterator,
         Mapping,
         MutableMapping,
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     )
 
     from kantata_client.sandbox.persistence import Database
-    from kantata_client.sandbox.records import Record
 
-Rows: TypeAlias = "Iterable[Record] | dict[str, Record] | PackedRecords"
+Rows: TypeAlias = (
+    Iterable[Record] | dict[str, Record] | PackedRecords
+)  # not text: other modules use it in hints
 """The records to start with, of one envelope key."""
 
 _Result = TypeVar("_Result")
