@@ -52,8 +52,8 @@ fuzz: $(READY) ## let schemathesis send more than 20,000 requests to the sandbox
 	@KANTATA_TEST_SCHEMATHESIS=$(CURDIR)/$(VENV)/fuzz/bin/schemathesis KANTATA_FUZZ_EXAMPLES=60 \
 		$(BIN)/python -m pytest -s -m foreign tests/foreign/test_schemathesis.py
 
-update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss)
-	@$(BIN)/python -m codegen update $(SOURCE) $(if $(ALLOW),--allow '$(ALLOW)')
+update-spec: $(READY) ## take over the published contract: fetch, vendor, generate, diff, changelog, checks (SOURCE=file or address, ALLOW=loss;loss)
+	@$(BIN)/python -m codegen update $(if $(SOURCE),'$(SOURCE)') $(if $(ALLOW),--allow '$(ALLOW)')
 
 bench: $(READY) ## measure speed and memory; fails when a target is missed (PLOT=docs/memory.svg draws the committed plot, ONLY=walking measures that alone)
 	@$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT)) $(if $(ONLY),--only $(ONLY))

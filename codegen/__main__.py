@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE, differences, generated, understand
 from codegen.diff import as_json, as_markdown, as_table, diff, load_severities
-from codegen.errors import CodegenError, of_file, shown
+from codegen.errors import CodegenError, collecting, of_file, reading, shown
 from codegen.load import load, load_data
 from codegen.lower import lower
 from codegen.names import class_name
@@ -50,13 +50,23 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("codegen: interrupted", file=sys.stderr)
         return 130
+    except OSError as error:  # a full disk, a folder that is missing or read-only
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"codegen: {where}can't be written: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codegen", description="The compiler of the contract.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     allow = argparse.ArgumentParser(add_help=False)
-    allow.add_argument("--allow", action="append", default=[], metavar="LOSS", help="a loss that is intended")
+    allow.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="LOSS",
+        help="losses that are intended, with `;` between",
+    )
     one = commands.add_parser("generate", parents=[allow], help="write the generated code")
     one.set_defaults(run=_generate)
     one = commands.add_parser("check", help="say whether the committed code is up to date")
@@ -96,10 +106,10 @@ def _vendor(options: argparse.Namespace) -> int:
     from codegen.vendor import dumped as as_yaml
     from codegen.vendor import vendor
 
-    present = load(CONTRACT)
-    published = load(options.file)
-    with of_file(options.file):
-        text = as_yaml(vendor(published, present))
+    with collecting():
+        published = load(options.file)
+        with of_file(options.file), reading("the contract"):
+            text = as_yaml(vendor(published, load(CONTRACT)))
     options.output.write_text(text, encoding="utf-8")
     print(f"written: {shown(options.output)}")
     return 0

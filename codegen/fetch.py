@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from codegen.errors import CodegenError, of_file
+from codegen.errors import CodegenError, collecting, of_file
 from codegen.load import load
 from codegen.lower import check_address
 
@@ -65,10 +65,12 @@ def fetch(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document = load(path)
-    with of_file(path):
-        check_address(document)
-    return document
+    found: list[dict[str, Any]] = []
+    with collecting():
+        found.append(load(path))
+        with of_file(path):
+            check_address(found[0])
+    return found[0]
 
 
 def _download(address: str, seconds: float) -> bytes:

@@ -279,6 +279,9 @@ _ASSOCIATION = re.compile(
     r"\s*(?P<text>.*)$",
     re.DOTALL,
 )
+_WAY_OUT = (
+    '"- `name` (Type). Text" in overrides/overlay.yaml or in the published file (or teach codegen/prose.py)'
+)
 _BULLET = re.compile(r"^\s*[-*•+]\s+")
 _UNMARKED = re.compile(
     rf"\s*[`\"']?[a-z]\w*[`\"']?\s*(?:\(\s*(?:one of:?\s+|array of\s+|list of\s+|an?\s+)?`?{_CLASS}\b[^()]*\)|"
@@ -610,7 +613,7 @@ def read_associations(where: str, prose: str, place: Place) -> tuple[Association
         elif entries and line.strip() and not (apart and _REMARK.fullmatch(line.strip())):
             msg = (
                 f"{where}: line {line.strip()!r} of the include parameter does not describe an association: write it as "
-                '"- `name` (Type). Text", or remove it in overrides/overlay.yaml'
+                f"{_WAY_OUT}, or remove it"
             )
             raise CodegenError(msg, place)
         apart = not line.strip()
@@ -644,7 +647,7 @@ def _association(where: str, line: str, place: Place) -> AssociationNode:
     entry = _ASSOCIATION.match(line)
     kinds = _types(next(filter(None, entry.group("type", "inside", "after", "late")))) if entry else []
     if entry is None or not kinds:
-        msg = f'{where}: association {line!r} can\'t be read: write it as "- `name` (Type). Text" in overrides/overlay.yaml'
+        msg = f"{where}: association {line!r} can't be read: write it as {_WAY_OUT}"
         raise CodegenError(msg, place)
     text = f"{entry['before'] or ''} {entry['text']}".strip().lstrip(".-\u2013\u2014:;, ").strip()
     notes = [

@@ -51,12 +51,13 @@ def check_losses(changes: Iterable[Change], allowed: Iterable[str]) -> None:
 
     Args:
         changes: From the committed code to the new one.
-        allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them.
+        allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them, with semicolons
+            between several.
 
     Raises:
         CodegenError: A loss is not allowed; the message counts and names all of them, and says how to allow them.
     """
-    patterns = list(allowed)
+    patterns = [part.strip() for each in allowed for part in each.split(";")]
     lost = [
         each
         for each in changes

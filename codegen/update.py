@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE
 from codegen.diff import as_markdown, as_table, bump, diff, load_severities
-from codegen.errors import ROOT, CodegenError, of_file
+from codegen.errors import ROOT, CodegenError, collecting, of_file, reading
 from codegen.fetch import fetch
 from codegen.load import load
 from codegen.lower import lower
@@ -72,9 +72,9 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
         raise CodegenError(msg, located=True)
     before = committed()
     with tempfile.TemporaryDirectory(prefix="codegen-") as folder:
-        path, published = fetch(source, Path(folder))
         present = load(CONTRACT)
-        with of_file(path):
+        path, published = fetch(source, Path(folder))
+        with collecting(), of_file(path), reading("the contract"):
             _check_whole(lower(published), lower(present))
             text = dumped(vendor(published, present))
     with _restoring():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from codegen.errors import guarded, parameter_place
 from codegen.lower import lower
 from codegen.markup import plain
 from codegen.names import METHODS
@@ -69,9 +70,10 @@ def vendor(published: Json, present: Json) -> Json:
     tags = {each.get("name"): each for each in present.get("tags", ())}
     listed = [tags.get(each["name"], {"name": each["name"]}) for each in lowered.get("tags", ())]
     document |= {"tags": listed} if listed else {}
-    document["definitions"] = {
-        name: _schema(schema, own["definitions"].get(name)) for name, schema in lowered["definitions"].items()
-    }
+    document["definitions"] = {}
+    for name, schema in lowered["definitions"].items():
+        with guarded("definitions", name):
+            document["definitions"][name] = _schema(schema, own["definitions"].get(name))
     document["paths"] = {
         path: _item(path, item, own["paths"].get(path, {})) for path, item in lowered["paths"].items()
     }
@@ -102,11 +104,12 @@ _Dumper.add_representer(str, _text)
 
 
 def _item(path: str, item: Json, own: Json) -> Json:
-    return {
-        method: _operation(f"{method.upper()} {path}", item[method], own.get(method, {}))
-        for method in METHODS
-        if method in item
-    }
+    found: Json = {}
+    for method in METHODS:
+        if method in item:
+            with guarded("paths", path, method):
+                found[method] = _operation(f"{method.upper()} {path}", item[method], own.get(method, {}))
+    return found
 
 
 def _operation(where: str, operation: Json, own: Json) -> Json:
@@ -189,7 +192,10 @@ def _include(where: str, parameter: Json, own: Json) -> str:
     def facts(entries: tuple[AssociationNode, ...]) -> list[tuple[str, str]]:
         return sorted((each.name, each.type) for each in entries)
 
-    entries = read_associations(where, prose, ())
+    method, _, path = where.partition(" ")
+    entries = read_associations(
+        where, prose, ("paths", path, method.lower(), "parameters", parameter_place(parameter))
+    )
     known = read_associations(where, ours, ()) if ours else ()
     if ours and facts(entries) == facts(known):
         return ours

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from codegen import update
+from codegen.__main__ import main
 from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.diff import RULES, as_json, as_markdown, as_table, bump, diff, load_severities
 from codegen.drift import actions_of, read
@@ -29,6 +31,7 @@ from kantata_client.models import Story
 from kantata_client.operations import OPERATIONS
 from tests.codegen.converted import openapi_3_1
 from tests.codegen.published import published
+from tests.codegen.small import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +204,7 @@ def test_ratchet_refuses_losses_and_names_each() -> None:
         check_losses(found, gone)
     check_losses(found, [*gone, "GET /stories include"])
     check_losses(found, ["operation removed: *", "parameter became single: *"])
+    check_losses(found, ["operation removed: *; parameter became single: *"])
 
 
 def test_additions_are_not_losses() -> None:
@@ -254,6 +258,39 @@ def test_vendor_drops_what_says_nothing() -> None:
     for definition in noisy["definitions"].values():
         definition["x-model"] = True
     assert vendor(noisy, present) == present
+
+
+def test_vendor_names_every_association_that_it_cannot_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract = load(CONTRACT)
+    for path in ("/stories", "/skills"):
+        (include,) = (
+            each for each in contract["paths"][path]["get"]["parameters"] if each["name"] == "include"
+        )
+        include["description"] += "\n- `author` whoever wrote it"
+    source, output = tmp_path / "published.json", tmp_path / "vendored.yaml"
+    source.write_text(json.dumps(contract, indent=1), encoding="utf-8")
+    assert main(["vendor", str(source), "--output", str(output)]) == 1
+    lines = source.read_text(encoding="utf-8").splitlines()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    for path in ("/stories", "/skills"):
+        pattern = rf"published\.json:(\d+): GET {path}: association '- `author` whoever wrote it'"
+        (found,) = (match for each in said if (match := re.search(pattern, each)))
+        assert lines[int(found[1]) - 1].strip() == "{", "the parameter itself"
+        assert '"include"' in "".join(lines[int(found[1]) : int(found[1]) + 3])
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("output", ["/dev/full", "/dev/null/vendored.yaml"])
+def test_what_cannot_be_written_is_said_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    source = tmp_path / "published.json"
+    source.write_text(json.dumps(openapi()), encoding="utf-8")
+    assert main(["vendor", str(source), "--output", output]) == 1
+    assert re.fullmatch(r"codegen: (?:\S+: )?can't be written: .+\n", capsys.readouterr().err)
 
 
 # --- drift -------------------------------------------------------------------------------------
