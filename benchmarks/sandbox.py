@@ -1,7 +1,8 @@
 """`kantata sandbox` as a process of its own: the CPU time of its start, its single gets and its full pages.
 
 The reference is a bare application on the same server (uvicorn, Starlette) that answers with as many bytes. The CPU time of
-the process (Linux: /proc) is what one core needs, whatever else the machine does meanwhile.
+the process (Linux: /proc) is what one core needs, whatever else the machine does meanwhile. Filtered pages of large accounts
+are compared with pages without filters.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ import attrs
 from benchmarks.measure import ROOT, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.measure import Report
 
@@ -77,6 +79,17 @@ class _Server:
         await writer.wait_closed()
         return size
 
+    def cost_of(self, paths: Sequence[str]) -> float:
+        """The CPU time of one of several different requests, in seconds."""
+
+        async def ask() -> None:
+            for path in paths:
+                await self.ask(path, 1)
+
+        before = self.seconds()
+        asyncio.run(ask())
+        return max(self.seconds() - before, 0.01) / len(paths)
+
     def cost(self, path: str, times: int) -> float:
         """The CPU time of one request, in seconds."""
 
@@ -125,6 +138,8 @@ def lines(rounds: int, report: Report | None = None) -> list[Line]:
                 size = asyncio.run(server.ask(path, 1))
                 costs[name].append((server.cost(path, times), bare.cost(f"/{size}", times)))
 
+    filtered = _filtered(rounds, report)
+
     def line(name: str, what: str, unit: str, target: float) -> Line:
         pairs = costs[what][1:]  # the first round compiled modules
         ours = median(pair[0] for pair in pairs)
@@ -135,4 +150,36 @@ def lines(rounds: int, report: Report | None = None) -> list[Line]:
         line("sandbox: start to first answer", "start", "ms", 7),
         line("sandbox: single gets, per CPU second", "get", "/s", 2.5),
         line("sandbox: pages of 200 with two includes", "page", "/s", 8),
+        *filtered,
     ]
+
+
+def _filtered(rounds: int, report: Report | None) -> list[Line]:
+    """Pages with filters that no request had before, compared with pages of the whole list."""
+    found: list[Line] = []
+    for entries, name, target in (
+        (60_000, "sandbox: pages of a stable walk, 60,000 entries", 1.3),
+        (1_000_000, "sandbox: filtered pages, 1,000,000 entries", 2),
+    ):
+        if report is not None:
+            report(name, rounds, rounds + 1)
+        with _running(*_COMMAND, "--entries", str(entries)) as server:
+            whole = server.cost_of([f"{_ANY_PAGE}&page={number}" for number in range(1, _WINDOWS + 1)])
+            cost = server.cost_of(list(_windows(projects=entries > 60_000)))
+        found.append(Line(name, cost * 1000, "ms", "pages without filters", cost / whole, target))
+    return found
+
+
+_ANY_PAGE = "/time_entries?order=updated_at:asc&per_page=200&include=workspace,user"
+_WINDOWS, _PROJECTS = 200, 40
+
+
+def _windows(*, projects: bool) -> Iterator[str]:
+    """The requests of a stable walk over a year of work; or longer spans, each of one project."""
+    end = datetime.now(UTC)
+    step = timedelta(days=366) / _WINDOWS
+    for number in range(_WINDOWS):
+        span = step * 20 if projects else step
+        after = end - step * (_WINDOWS - number)
+        path = f"{_ANY_PAGE}&updated_after={after:%Y-%m-%dT%H:%M:%SZ}&updated_before={after + span:%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{path}&workspace_id={10_001 + number % _PROJECTS}" if projects else path

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kantata_client.sandbox import RecordedRequest, Sandbox, Server
 
 _LOG_SECONDS = 0.2
+_LARGE = 100_000
+"""Number of time entries from which the command shows how far the account is filled."""
 _STATUSES = ("429", "500", "502", "503", "504")
 
 
@@ -121,6 +123,7 @@ def sandbox(
             persist=persist,
             clock=_clock(now or clock),
             time_zone=time_zone,
+            progress=_progress(entries or 0),
         )
         if clock is not None:
             opened.clock.set(clock)
@@ -150,6 +153,20 @@ def sandbox(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
+
+
+def _progress(entries: int) -> Callable[[float], None]:
+    """Print how far a large account is filled."""
+    printed = -1
+
+    def report(share: float) -> None:
+        nonlocal printed
+        percent = int(share * 5) * 20
+        if percent > printed and entries >= _LARGE:
+            printed = percent
+            typer.echo(f"Filling the account with {entries:,} time entries: {percent}%", err=True)
+
+    return report
 
 
 def _break(opened: Sandbox, faults: list[tuple[str, float]]) -> None:

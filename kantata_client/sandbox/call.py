@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from kantata_client.sandbox import envelopes, mutations, query, validation
+from kantata_client.sandbox import envelopes, mutations, query, schema, validation
 from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.tolerance import tolerate_properties
 
@@ -48,8 +48,7 @@ class Call:
     @property
     def key(self) -> str:
         """The envelope key of the results, or the collection in the path."""
-        words = [word for word in self.operation.path.strip("/").split("/") if not word.startswith("{")]
-        return self.operation.key or words[-1 if self.operation.path.endswith("}") else 0]
+        return schema.key_of(self.operation)
 
     @property
     def identity(self) -> str:

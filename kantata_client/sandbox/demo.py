@@ -14,7 +14,7 @@ from kantata_client.sandbox.packed import PackedRecords
 from kantata_client.sandbox.relations import blank, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kantata_client.sandbox.packed import Row
     from kantata_client.sandbox.records import Record
@@ -129,27 +129,35 @@ def by_id(last_day: date) -> Mapping[str, dict[str, Record]]:
     return {key: {record["id"]: record for record in rows} for key, rows in demo(last_day).items()}
 
 
-def large(last_day: date, entries: int) -> Mapping[str, Rows]:
+def large(
+    last_day: date, entries: int, progress: Callable[[float], None] = lambda share: None
+) -> Mapping[str, Rows]:
     """As `demo`, with more time entries: short ones, on the days and tasks of the others, packed to save memory.
 
     Args:
         last_day: The last day of the year of work.
         entries: How many time entries there are, `ENTRIES` to `MOST_ENTRIES`.
+        progress: Called from time to time with the share that is made, 0 to 1.
     """
+    progress(0)
     records = demo(last_day)
     originals = records["time_entries"]
     extra = entries - len(originals)
     templates = [{**row, **_EXTRA} for row in originals]
     rows: dict[str, Row | Record] = {row["id"]: row for row in originals}
-    rows.update(_packed_rows(templates, int(originals[-1]["id"]) + 1, extra))
+    for part in _packed_rows(templates, int(originals[-1]["id"]) + 1, extra):
+        rows.update(part)
+        progress(len(rows) / entries)
     stories = {row["id"]: row for row in records["stories"]}
     for (story, field), minutes in _extra_minutes(templates, extra).items():
         stories[story] = {**stories[story], field: stories[story][field] + minutes}
     return {**records, "stories": list(stories.values()), "time_entries": PackedRecords(templates, rows)}
 
 
-def _packed_rows(templates: Sequence[Record], first_id: int, count: int) -> Iterator[tuple[str, Row]]:
-    """Additional time entries: each template in turn, created an hour later in each round."""
+def _packed_rows(
+    templates: Sequence[Record], first_id: int, count: int
+) -> Iterator[Iterator[tuple[str, Row]]]:
+    """Additional time entries, round by round: each template in turn, created an hour later in each round."""
     size = len(templates)
     indexes = range(size)
     created = [
@@ -158,9 +166,7 @@ def _packed_rows(templates: Sequence[Record], first_id: int, count: int) -> Iter
     ]
     for start in range(0, count, size):
         ids = range(first_id + start, first_id + min(start + size, count))
-        yield from zip(
-            map(str, ids), zip(created[start // size % _HOURS], indexes, strict=True), strict=False
-        )
+        yield zip(map(str, ids), zip(created[start // size % _HOURS], indexes, strict=True), strict=False)
 
 
 def _extra_minutes(templates: Sequence[Record], count: int) -> Counter[tuple[str, str]]:

@@ -51,28 +51,29 @@ def envelope(
     sideloads: dict[tuple[str, str], None] = {}
     found_ids: list[str] = []
     own = maps[key]
-    simple = None if query.optional else _simple(key, references)
+    stored = _stored(key, references)
+    others = [reference for reference in references if reference.ids not in stored]
+    also = tuple(stored)
     for identity in ids:
-        record = scope.store.get(key, identity) or scope.store.deleted(key, identity)
+        record = scope.store.get(key, identity)
+        kept = record is not None
+        if record is None:
+            record = scope.store.deleted(key, identity)
         if record is None:
             continue
         found_ids.append(identity)
-        targets = None if simple is None else _targets(scope, record, simple)
-        if targets is not None and scope.store.get(key, identity) is not None:
-            sideloads.update(targets)
-            own[identity] = scope.store.encoded(key, identity, tuple(simple or ()))
-            continue
+        complete = kept and _add_targets(scope, record, stored, sideloads)
         shown: dict[str, Any] = {field: _optional(scope, key, record, field) for field in query.optional}
-        for reference in references:
+        for reference in others if complete else references:
             pairs = referred(scope, key, record, reference)
             sideloads.update(dict.fromkeys(pairs))
             _refer(shown, key, record, reference, pairs)
             if scope.store.references == "documented" and reference.ids not in shown:
                 shown[reference.ids] = record.get(reference.ids)
         own[identity] = (
-            (scope.store.shown(key, record) | shown)
-            if shown or scope.store.get(key, identity) is None
-            else scope.store.encoded(key, identity)
+            scope.store.encoded(key, identity, also if complete else (), shown)
+            if kept
+            else scope.store.shown(key, record) | shown
         )
     for target, identity in sideloads:
         found = maps.setdefault(target, {})
@@ -91,30 +92,36 @@ def envelope(
     }
 
 
-def _simple(key: str, references: Sequence[schema.Reference]) -> dict[str, str] | None:
-    """Field → envelope key of the references, if all of them are stored references to one record."""
+def _stored(key: str, references: Sequence[schema.Reference]) -> dict[str, str]:
+    """Field → envelope key of those references that a record stores as one id."""
     derived = registry.resource(key).derived
-    simple: dict[str, str] = {}
-    for reference in references:
-        field = reference.ids
-        if reference.key is None or reference.many or field.endswith("_ids") or field in derived:
-            return None
-        simple[field] = reference.key
-    return simple
+    return {
+        reference.ids: reference.key
+        for reference in references
+        if reference.key is not None
+        and not reference.many
+        and not reference.ids.endswith("_ids")
+        and reference.ids not in derived
+    }
 
 
-def _targets(scope: Scope, record: Record, fields: dict[str, str]) -> dict[tuple[str, str], None] | None:
-    """The (envelope key, id) that a record refers to; None if one of them does not exist."""
-    targets: dict[tuple[str, str], None] = {}
+def _add_targets(
+    scope: Scope, record: Record, fields: dict[str, str], sideloads: dict[tuple[str, str], None]
+) -> bool:
+    """Add the (envelope key, id) that a record refers to; false, and none, if one of them does not exist."""
+    targets: list[tuple[str, str]] = []
     for field, key in fields.items():
         if field not in record:
-            return None
-        if record[field] is not None:
-            target = key, str(record[field])
-            if scope.store.get(*target) is None:
-                return None
-            targets[target] = None
-    return targets
+            return False
+        value = record[field]
+        if value is not None:
+            target = key, str(value)
+            if target not in sideloads and scope.store.get(*target) is None:
+                return False
+            targets.append(target)
+    for target in targets:
+        sideloads[target] = None
+    return True
 
 
 def _optional(scope: Scope, key: str, record: Record, field: str) -> Any:

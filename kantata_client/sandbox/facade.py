@@ -82,6 +82,7 @@ class Sandbox:
         strict: bool = True,
         references: Literal["documented", "always"] | None = None,
         time_zone: str | None = None,
+        progress: Callable[[float], None] = lambda share: None,
     ) -> None:
         """Create an account.
 
@@ -90,7 +91,7 @@ class Sandbox:
                 a few archived projects, whose work ends yesterday by `clock`; the same day gives the same records
                 everywhere. `empty` (or None) has only the token's user.
             entries: The number of time entries in the demo account, 20,000 (default) to 1,000,000. A million take
-                up to 700 MB.
+                400 MB, and some seconds to make.
             records: Records of your own instead of a seed, by envelope key, such as
                 `{"users": [{"id": 1, "full_name": "Ada"}]}`. Missing fields are empty and missing ids are
                 generated; the token belongs to the first user.
@@ -105,6 +106,7 @@ class Sandbox:
                 does. A program that works with the first works with both. Default: `documented` if strict, else `always`.
             time_zone: The zone of the times in responses, such as `America/Denver`, or an offset such as `-07:00`: the
                 service writes times with offsets, too. Default: UTC, written with `Z`.
+            progress: Called with the share of the account that is made, 0 to 1, if `entries` is given.
 
         Raises:
             UsageError: `seed` or `time_zone` is unknown, the records violate the contract, or the file can't be used.
@@ -113,6 +115,7 @@ class Sandbox:
         self._zone = None if time_zone is None else zone_of(time_zone)
         self._seed = seed, records
         self._entries = entries
+        self._progress = progress
         self._last_day = self.clock().date() - timedelta(days=1)
         self._check_entries(persist)
         self.store = Store(
@@ -172,13 +175,17 @@ class Sandbox:
             )
 
     def _warm_up(self, owner: str) -> None:
-        """Sort and index a large list beforehand, so that its first pages take no longer than the others."""
+        """Make the columns of a large list beforehand, so that its first pages take no longer than the others."""
         from kantata_client.operations.time_entries import LIST
         from kantata_client.sandbox.query import prepare
         from kantata_client.sandbox.scope import Scope
 
         if self._entries is not None:
-            prepare(Scope(self.store, owner), LIST, "time_entries")
+            for share in prepare(Scope(self.store, owner), LIST, "time_entries"):
+                self._progress((1 + share) / 2)
+            columns = self.store.columns("time_entries")
+            if columns is not None:
+                columns.numbers("time_in_minutes")
 
     def _start(self) -> Mapping[str, Rows]:
         """The initial records."""
@@ -192,7 +199,7 @@ class Sandbox:
         if seed != "demo":
             return demo.empty()
         if self._entries is not None:
-            return demo.large(self._last_day, self._entries)
+            return demo.large(self._last_day, self._entries, lambda share: self._progress(share / 2))
         return demo.by_id(self._last_day)
 
     def _owner(self) -> str:

@@ -28,7 +28,7 @@ from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kantata_client.sandbox.listings import Rank
 
@@ -180,14 +180,21 @@ def select(scope: Scope, operation: Operation, key: str, query: Query) -> Sequen
     return scope.store.remembered(what, search)
 
 
-def prepare(scope: Scope, operation: Operation, key: str) -> None:
-    """Make the columns of a large list beforehand, so that the first page of a query takes no longer than others."""
+def prepare(scope: Scope, operation: Operation, key: str) -> Iterator[float]:
+    """Make the columns of a large list beforehand, so that the first page of a query takes no longer than others.
+
+    Yields the share that is made, 0 to 1.
+    """
     order = operation.query.get("order")
-    for value in order.values if order is not None else ():
-        Search(scope, operation, key, Query(order=value))()
-    for name, parameter in operation.query.items():
-        if name not in SHAPING:
-            Search(scope, operation, key, Query(filters=((name, SAMPLES[parameter.kind]),)))()
+    queries = [Query(order=value) for value in (order.values if order is not None else ())]
+    queries += [
+        Query(filters=((name, SAMPLES[parameter.kind]),))
+        for name, parameter in operation.query.items()
+        if name not in SHAPING
+    ]
+    for done, query in enumerate(queries, 1):
+        Search(scope, operation, key, query)()
+        yield done / len(queries)
 
 
 SAMPLES: Mapping[str, str] = {

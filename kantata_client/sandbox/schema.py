@@ -208,6 +208,12 @@ def operations_of(key: str) -> tuple[Operation, ...]:
     return found or tuple(operation for operation in OPERATIONS.values() if operation.key == key)
 
 
+def key_of(operation: Operation) -> str:
+    """The envelope key of an operation's results, or the collection in its path."""
+    words = [word for word in operation.path.strip("/").split("/") if not word.startswith("{")]
+    return operation.key or words[-1 if operation.path.endswith("}") else 0]
+
+
 @cache
 def list_of(key: str) -> Operation | None:
     """The list operation of an envelope key; its default filters also apply to a get by id."""

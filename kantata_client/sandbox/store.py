@@ -23,7 +23,6 @@ from kantata_client.sandbox.records import Record
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
-        Container,
         Generator,
         Iterator,
         Mapping,
@@ -61,7 +60,7 @@ class _Collection:
         self.records: MutableMapping[str, Record] = {}
         self.columns: Columns | None = None
         self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
-        self.encoded: dict[str, dict[tuple[str, ...], msgspec.Raw]] = {}
+        self.encoded: OrderedDict[str, dict[tuple[Any, ...], msgspec.Raw]] = OrderedDict()
 
     def put(self, record: Record) -> None:
         identity = record["id"]
@@ -129,6 +128,7 @@ class Store:
         self._check = check
         self.references: Literal["documented", "always"] = references
         """Whether single references are shown only when included, or always."""
+        self._unshown: dict[tuple[str, str], frozenset[str]] = {}
         self._collections: dict[str, _Collection] = {}
         self._clock = clock
         self.files = Files(clock)
@@ -429,30 +429,32 @@ class Store:
     def shown(self, key: str, record: Record) -> dict[str, Any]:
         """A record without the fields that are sent only on request."""
         model = schema.model(key)
-        bound: Container[str] = model.bound if self.references == "documented" else ()
-        shown = {
-            field: value
-            for field, value in record.items()
-            if field not in model.hidden and field not in bound
-        }
+        unshown = self._unshown.get((key, self.references))
+        if unshown is None:
+            bound = model.bound if self.references == "documented" else ()
+            unshown = self._unshown[key, self.references] = model.hidden.union(bound)
+        shown = {field: value for field, value in record.items() if field not in unshown}
         return shown | {"id": int(record["id"])} if model.numbered else shown
 
-    def encoded(self, key: str, identity: str, also: tuple[str, ...] = ()) -> msgspec.Raw:
-        """`shown` as JSON, with some hidden fields as well; cached until the record is written."""
+    def encoded(
+        self, key: str, identity: str, also: tuple[str, ...] = (), more: Mapping[str, Any] | None = None
+    ) -> msgspec.Raw:
+        """`shown` as JSON, with some hidden fields (`also`) and other values as well; cached until the record is written."""
         collection = self._collection(key)
         versions = collection.encoded.get(identity)
-        raw = None if versions is None else versions.get(also)
+        version = (also, msgspec.json.encode(more)) if more else also
+        raw = None if versions is None else versions.get(version)
         if raw is None:
             record = collection.records[identity]
             shown = self.shown(key, record) | {field: record.get(field) for field in also}
-            raw = msgspec.Raw(msgspec.json.encode(shown))
+            raw = msgspec.Raw(msgspec.json.encode({**shown, **more} if more else shown))
             if versions is None:
                 if len(collection.encoded) >= MOST_ENCODED:
-                    del collection.encoded[next(iter(collection.encoded))]
+                    collection.encoded.popitem(last=False)
                 versions = collection.encoded[identity] = {}
             if len(versions) >= MOST_VERSIONS:
                 versions.clear()
-            versions[also] = raw
+            versions[version] = raw
         return raw
 
     def remembered(self, query: object, search: Search) -> Sequence[str]:

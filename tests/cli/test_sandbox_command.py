@@ -24,7 +24,8 @@ from rich.console import Console
 
 from kantata_client import Kantata, NotFoundError
 from kantata_client.cli._request_table import table
-from kantata_client.cli._sandbox import _clock, _fault, warning
+from kantata_client.cli._sandbox import _clock, _fault, _progress, warning
+from kantata_client.sandbox import Sandbox
 from tests.foreign.running import running
 
 if TYPE_CHECKING:
@@ -200,6 +201,15 @@ def test_times_have_the_offset_of_the_zone() -> None:
     command = [sys.executable, "-c", PROGRAM, "sandbox", "--port", "0", "--time-zone", "Mars"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (finished.returncode, "`time_zone` must be" in finished.stderr) == (1, True)
+
+
+def test_a_large_account_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    Sandbox(entries=100_000, progress=_progress(100_000))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == ["0%", "20%", "40%", "60%", "80%", "100%"]
+    assert all("100,000 time entries" in line for line in lines)
+    Sandbox(entries=20_000, progress=_progress(20_000))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("fault", ["flood", "503:2", "503:x", "reset:0", ""])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
+from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.filters.common import COMMON
 from kantata_client.sandbox.filters.makers import (
@@ -29,11 +29,24 @@ _ENDINGS = (
 )
 
 
-@cache
+_RULES: dict[tuple[str, str], Rule] = {}
+
+
+def compile_filters() -> None:
+    """Make the table of all filters, from the declarations of the resources and the parameters of the contract."""
+    for operation in OPERATIONS.values():
+        if operation.method == "GET":
+            key = schema.key_of(operation)
+            declared = registry.resource(key).filters
+            for name in operation.query:
+                rule = declared.get(name) or COMMON.get(name) or _by_name(key, name)
+                if rule is not None:
+                    _RULES[key, name] = rule
+
+
 def rule_of(key: str, name: str) -> Rule | None:
     """The rule of a filter of a list; None if the sandbox does not emulate it."""
-    declared = registry.resource(key).filters.get(name)
-    return declared or COMMON.get(name) or _by_name(key, name)
+    return _RULES.get((key, name))
 
 
 def _by_name(key: str, name: str) -> Rule | None:

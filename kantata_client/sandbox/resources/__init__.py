@@ -1,10 +1,11 @@
 """What the sandbox knows of each resource beyond its contract, one declaration per envelope key.
 
-Importing this package declares them all; `registry.resource(key)` finds one.
+Importing this package declares them all and compiles the table of their filters; `registry.resource(key)` finds one.
 """
 
 from __future__ import annotations
 
+from kantata_client.sandbox.filters.named import compile_filters
 from kantata_client.sandbox.resources import (
     account,
     calendars,
@@ -50,3 +51,5 @@ __all__ = [
     "users",
     "workspaces",
 ]
+
+compile_filters()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kantata_client.sandbox import registry
+from kantata_client.sandbox.filters import named
 from kantata_client.sandbox.filters.common import COMMON
 
 from . import own_fields, related_records
@@ -86,6 +87,21 @@ def test_every_declared_filter_is_tested() -> None:
     assert not COMMON.keys() - {name for _, name in tested}
     hiding = {each.key for each in declared if each.default_filters}
     assert hiding == {key for key, _, _ in own_fields.LIFTED} | {"story_dependencies", "account_memberships"}
+
+
+def test_the_table_of_filters_is_made_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has each declared filter, and those that follow from names; a request only looks into it."""
+
+    def guess(key: str, name: str) -> None:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(named, "_by_name", guess)
+    for each in registry.declared():
+        for name in each.filters:
+            assert named.rule_of(each.key, name) is each.filters[name]
+    assert named.rule_of("time_entries", "workspace_id") is not None
+    assert named.rule_of("time_entries", "date_performed_between") is not None
+    assert named.rule_of("time_entries", "colour") is None
 
 
 @pytest.mark.parametrize(
