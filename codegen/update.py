@@ -77,6 +77,7 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
         with collecting(), of_file(path), reading("the contract"):
             _check_whole(lower(published), lower(present))
             text = dumped(vendor(published, present))
+    worded = CONTRACT.read_text(encoding="utf-8")
     with _restoring():
         CONTRACT.write_text(text, encoding="utf-8")
         proposed = _generate(allowed, generate)
@@ -85,16 +86,23 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
             diff(before, after, load_severities(OVERRIDES / "severities.yaml")) if before and after else []
         )
         if not changes:
+            if text != worded:  # such as another title: worth a commit, which must not show an earlier report
+                REPORT.write_text(_report([]), encoding="utf-8")
             print("The contract says nothing new for users.")
             return 0
         _log(changes)
         _run(_CHECKS)
-        REPORT.write_text(f"{as_markdown(changes)}\nBump: {bump(changes)}\n", encoding="utf-8")
+        REPORT.write_text(_report(changes), encoding="utf-8")
     print(as_table(changes))
     for each in proposed:
         print(f"decide: {each}")
     print(f"Read {REPORT.relative_to(ROOT)} and `git diff overrides`, then commit everything together.")
     return 0
+
+
+def _report(changes: list[Change]) -> str:
+    """What a pull request says; the last line is for the workflow that opens it."""
+    return f"{as_markdown(changes)}\nBump: {bump(changes)}\n"
 
 
 def _generate(allowed: list[str], generate: Callable[[list[str]], int]) -> list[str]:

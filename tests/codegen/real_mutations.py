@@ -476,6 +476,7 @@ def retype_answer(contract: Json, chance: random.Random) -> Mutation:
 
 def bulk_wording(contract: Json, chance: random.Random) -> Mutation:
     where, operation = _operation(contract, chance, _states_a_bulk_limit)
+    unlimited = re.search(r"no limit (?:stated|told)", operation["description"])
     operation["description"] = chance.choice(
         [
             "This endpoint supports bulk creating up to 7 objects.",
@@ -485,7 +486,9 @@ def bulk_wording(contract: Json, chance: random.Random) -> Mutation:
             "A maximum of 7 objects can be sent in a single request.",
         ]
     )
-    stated = where != "POST /project_accounting_records"  # no number is known of it, so that 7 is news
+    if unlimited and where.startswith("POST /timesheet_"):  # approvals and the like: a first limit is news
+        return _mutation(where, "bulk added")
+    stated = where != "POST /project_accounting_records"  # the overrides know 100 of it, so that 7 is less
     return _mutation(where, "bulk limit lowered", refused=stated)
 
 

@@ -437,7 +437,9 @@ def test_update_refuses_files_that_are_not_this_contract(tmp_path: Path, content
     assert str(caught.value).startswith(path.as_posix())
 
 
-def test_failed_update_restores_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what an update writes, in the place of the repository's own."""
     for name in ("CONTRACT", "SNAPSHOT", "CHANGELOG"):
         copied = tmp_path / getattr(update, name).name
         shutil.copy(getattr(update, name), copied)
@@ -447,6 +449,25 @@ def test_failed_update_restores_the_tree(tmp_path: Path, monkeypatch: pytest.Mon
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__", "_*"))
         monkeypatch.setattr(update, name, tmp_path / folder.name)
     monkeypatch.setattr(update, "REPORT", tmp_path / "changes.md")
+    return tmp_path
+
+
+def test_an_update_without_a_change_for_users_does_not_keep_an_earlier_report(tree: Path) -> None:
+    update.REPORT.write_text("An earlier one.\n\nBump: major\n", encoding="utf-8")
+    source = tree / "new.json"
+    contract = load(CONTRACT)
+    source.write_text(json.dumps(contract), encoding="utf-8")
+    assert update.update(str(source), [], lambda _: 0) == 0
+    assert update.REPORT.read_text(encoding="utf-8").startswith("An earlier one.")  # nothing is new at all
+    contract["definitions"]["Skill"]["properties"]["name"]["maxLength"] = 250
+    source.write_text(json.dumps(contract), encoding="utf-8")
+    assert update.update(str(source), [], lambda _: 0) == 0
+    assert "maxLength: 250" in update.CONTRACT.read_text(encoding="utf-8")
+    assert update.REPORT.read_text(encoding="utf-8") == "**No change for users.**\n\nBump: none\n"
+
+
+def test_failed_update_restores_the_tree(tree: Path) -> None:
+    tmp_path = tree
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     contract = load(CONTRACT)
     contract["definitions"]["Skill"]["properties"]["zz"] = {"type": "string"}
