@@ -413,22 +413,16 @@ class Values:
             for position, (old, new) in changes.items():
                 before, after = (_items(value) for value in (old, new))
                 self.many = self.many or isinstance(new, list)
+                self._check({type(item) for item in after})
                 for item in before ^ after:
                     flips.setdefault(item, []).append(position)
         except TypeError as error:
             raise UnfitError from error
         for value, positions in flips.items():
             if value not in self.sets:
-                self._check({type(value)})
                 self._spell(value)
                 self.sets[value] = array("I")
-            elif type(value) is not type(next(iter(self._spelled_as(value)))):
-                raise UnfitError
             self._flip(value, positions)
-
-    def _spelled_as(self, value: Any) -> list[Any]:
-        found = [each for each in self._spelled.get(str(value), ()) if each == value]
-        return found or [object()]
 
     def _flip(self, value: Any, positions: list[int]) -> None:
         found = self.sets[value]
