@@ -68,7 +68,7 @@ class Account:
 
     def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=300 + ENTRIES / 100)
         assert process.returncode == code, out + err
         return out, err
 
@@ -316,7 +316,8 @@ def test_kill_at_any_time_loses_nothing(account: Account) -> None:
             "time_entries",
             {**template, "id": None, "notes": str(number), "created_at": day, "updated_at": day},
         )
-    arguments = ("--resources", "time_entries,users", "--compare", "0s", "--slice", "4000", "--no-report")
+    rows = str(ENTRIES // 5)
+    arguments = ("--resources", "time_entries,users", "--compare", "0s", "--slice", rows, "--no-report")
     killed = 0
     for _ in range(5 * KILLS):  # a sync that has ended before its last step does not count
         account.sandbox.requests.clear()  # it remembers a limited number of them
