@@ -26,7 +26,7 @@ Level: TypeAlias = Literal["yes", "no effect", "501", "unclear"]
 
 ASPECTS = ("parameters", "orders", "includes", "optional fields", "properties")
 _ATTEMPTS = 60
-_VALUES, _FEW = 12, 4
+_VALUES, _FEW = 12, 2
 _LISTS = {"include": "includes", "optional_fields": "optional fields"}
 
 
@@ -108,6 +108,7 @@ class Probe:
     ) -> Answer:
         """What an operation answers to that request with more parameters or properties, or in another encoding."""
         if operation.id not in self._bases:
+            self._server.reset()  # requests that write may have come before
             self._bases[operation.id] = self._base(operation)
         base, answer = self._bases[operation.id]
         return answer if base is None else self._send(operation, base, query, item, encode)
