@@ -171,7 +171,7 @@ async def test_packed_records_are_listed_like_others() -> None:
 
 @pytest.fixture(scope="module")
 def large() -> Sandbox:
-    """An account whose time entries are packed, and sorted in advance."""
+    """An account whose time entries are packed, and have columns from the start."""
     return Sandbox(entries=20_500, clock=lambda: NOW)
 
 
