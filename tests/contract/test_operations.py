@@ -315,7 +315,7 @@ def test_resources_are_named_by_the_collection() -> None:
 def test_every_parameter_and_property_is_a_keyword(declared: Declared) -> None:
     signature = inspect.signature(public_method(Kantata("secret"), declared))
     if declared.method == "DELETE" and declared.path.endswith(BULK_DELETION):
-        assert list(signature.parameters) == ["ids", "concurrency", "progress"]
+        assert list(signature.parameters) == ["ids", "concurrency", "progress", "extra_query"]
         return
     positional = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
     keywords = {each.name: each for each in signature.parameters.values() if each.kind is each.KEYWORD_ONLY}
