@@ -250,11 +250,12 @@ class NumberedPages(Generic[M]):
             return None
         decoded = self._read(await self._fetch(page.number))
         again = FetchedPage(decoded, page.number, decoded.count)
-        if set(again.decoded.all_identities) != set(page.decoded.all_identities):
-            return again
+        moved = set(again.decoded.all_identities) != set(page.decoded.all_identities)
+        if moved and decoded.count is not None and (page.number - 1) * self._size < decoded.count:
+            return again  # the count says that there is such a page
         beyond = max(page.number, self._last or 0) + 1_000
         if self._read(await self._fetch(beyond)).entries == 0:
-            return None  # the service does tell pages apart: the list moved during the walk
+            return again if moved else None  # the service tells pages apart: the list moved during the walk
         from kantata_client.errors import UnstableListError
 
         msg = (
