@@ -40,7 +40,7 @@ LISTS = _family(
     r"\bcommas? (?:between|to (?:separate|delimit))\b",
     r"\b(?:give|supply|specify|provide|pass|enter|send|name|list|accepts?|supports?|takes?|allows?|"
     rf"filter(?:s|ed)? (?:by|for|on)) {_MANY}\b",
-    rf"\b{_MANY} (?:[\w-]+ ){{0,4}}(?:can|may|could) be {_DONE}\b",
+    rf"\b{_MANY} (?:[\w-]+ ){{0,6}}(?:can|may|could) be {_DONE}\b",
     rf"\bmore than one (?:[\w-]+ ){{0,2}}(?:can|may|could) be {_DONE}\b",
     rf"\b{_MANY} values?\b",
     rf"\b(?:multiple|several) (?:are |is )?{_DONE}\b",
@@ -131,11 +131,10 @@ VALUES_BEFORE = tuple(
     re.compile(each, re.IGNORECASE)
     for each in (
         rf"(?:\bcurrently,? )?{_LISTED} (?:are|is) (?:the (?:only )?)?{_FIT}(?: {_NOUNS})?(?=\s*(?:[.;,)]|$))",
-        rf"\A\s*{_LISTED}\s*\.?\s*\Z",
-        rf"(?<=\n\n){_LISTED}\s*\.?\s*\Z",
+        rf"(?:\A\s*|(?<=\n\n)|(?<=[.!?] )){_LISTED}\s*(?:\.(?=\s|\Z)|(?=\n)|\Z)",
     )
 )
-"""Values that stand before the phrase, or alone."""
+"""Values that stand before the phrase, or alone in a sentence."""
 
 _NAME = r"[`\"']?(\w+)[`\"']?"
 _CODE = r"[`\"'](\w+)[`\"']"

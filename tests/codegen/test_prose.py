@@ -277,7 +277,8 @@ def test_texts_without_a_bulk_limit(text: str) -> None:
 
 @pytest.mark.parametrize("wording", phrases.LISTS)
 def test_wordings_of_lists(wording: str) -> None:
-    assert is_list("things", plain(wording.format(what="things")))
+    for what in ("things", "external reference service model refs"):
+        assert is_list("things", plain(wording.format(what=what))), what
 
 
 @pytest.mark.parametrize("wording", phrases.MAXIMA)
@@ -294,7 +295,8 @@ def test_wordings_of_maxima(wording: str) -> None:
 )
 def test_wordings_of_values(wording: str, values: tuple[str, ...]) -> None:
     said = wording.format(name="order", **listed(list(values)))
-    assert values_in(plain(f"Some text.\n\n{said}"))[0] == values
+    for before in ("", "Some text.\n\n", *(["Some text. "] if said[0] != "|" else [])):
+        assert values_in(plain(before + said))[0] == values, before
 
 
 @pytest.mark.parametrize("wording", phrases.BOUND)
