@@ -386,10 +386,17 @@ class Values:
 
     def find(self, word: str) -> Sequence[int]:
         """The positions that have a value which is written like a word, ascending."""
+        found = self._written_like(word)
+        return unpacked(found) if isinstance(found, int) else found
+
+    def number(self, word: str) -> int:
+        """The number of positions that `find` returns."""
+        found = self._written_like(word)
+        return found.bit_count() if isinstance(found, int) else len(found)
+
+    def _written_like(self, word: str) -> Bits | array[int]:
         values = [value for value in self._spelled.get(word, ()) if value is not None]
-        if len(values) == 1 and not isinstance(found := self.sets[values[0]], int):
-            return found
-        return unpacked(self.bits(values))
+        return self.sets[values[0]] if len(values) == 1 else self.bits(values)
 
     def spelled(self, words: Iterable[str]) -> Bits:
         """The positions that have a value which is written like one of the words."""

@@ -208,7 +208,7 @@ class Store:
             values = self._values_of(key, field)
             if values is None:
                 return len(self._collection(key).index(field).get(_indexed(value), ()))
-            return len(values[1].find(str(_indexed(value))))
+            return values[1].number(str(_indexed(value)))
 
     def _values_of(self, key: str, field: str) -> tuple[Columns, Values] | None:
         """The column that takes the place of an index in a large collection."""

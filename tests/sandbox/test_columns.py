@@ -116,6 +116,7 @@ def test_values_find_what_has_them() -> None:
             ]
             if word != "None":
                 assert list(values.find(word)) == unpacked(values.spelled([word])) == having
+                assert values.number(word) == len(having)
         empty = [p for p, row in enumerate(rows) if row is None or row == []]
         assert unpacked(values.bits([None])) == empty
         for p in gone:
