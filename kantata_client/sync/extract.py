@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 8
 """Parts of a list that are read concurrently."""
+_MAX_PARENTS = 24
+"""Parents whose lists are read concurrently. They are thousands of short lists, and take most of the requests of a sync."""
 _SPLIT_PAGES = 8
 """A list with at least this many pages is split."""
 _PAGE_SIZE = 200
@@ -142,7 +144,7 @@ class Walk:
         if self._parts is None:
             self._parts = await self._initial_parts()
         pending = list(self._parts)
-        limit = asyncio.Semaphore(MAX_PARTS)
+        limit = asyncio.Semaphore(MAX_PARTS if self._spec.saves_position else _MAX_PARENTS)
 
         async def read(part: Part) -> None:
             async with limit:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 QUEUED_PAGES = 160
 """Pages of all lists that may wait: at 100 pages a second, those that arrive while dlt stores the ones before."""
+_SHORT = 10
+"""Records of a page that is short."""
 CONCURRENT_LISTS = 16
 
 
@@ -55,6 +57,11 @@ class End:
 Message = Rows | End | Exception
 
 
+def _takes_room(message: Message) -> bool:
+    """Whether a message counts as a queued page: not the short lists of thousands of parents, which have no position."""
+    return isinstance(message, Rows) and (message.state is not None or len(message.rows) > _SHORT)
+
+
 class Reading:
     """The queue of a list that is being read."""
 
@@ -67,13 +74,13 @@ class Reading:
         if not self._messages:
             return None
         message = self._messages.popleft()
-        if isinstance(message, Rows):
+        if _takes_room(message):
             self._reader.release()
         return message
 
     async def put(self, message: Message) -> None:
         """Queue a message; rows wait while too many pages are queued."""
-        if isinstance(message, Rows):
+        if _takes_room(message):
             await self._reader.room.acquire()
         self._messages.append(message)
 
