@@ -99,9 +99,10 @@ class Call:
         if not self.scope.strict:
             item = tolerate_properties(self.scope, self.operation, item, None)
         errors = [invalid(name, "is not a property of the body.") for name in item if name not in described]
+        kept = validation.required_by_creation(self.operation.path.removesuffix("/{id}")) & item.keys()
         for name, parameter in described.items():
             problem = validation.wrong(name, item.get(name), parameter)
-            if parameter.required and item.get(name) is None:
+            if (parameter.required or name in kept) and validation.blank(item.get(name)):
                 problem = "can't be blank."
             if problem is not None:
                 errors.append(invalid(name, problem))

@@ -138,14 +138,14 @@ def _check_item(
     fields: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, parameter in described.items():
-        if not partial and parameter.required and _blank(item.get(name)):
+        if not partial and parameter.required and blank(item.get(name)):
             errors.append(invalid(name, "can't be blank.", index))
     for name, value in item.items():
         parameter = described.get(name)
         if parameter is None:
             errors.append(invalid(name, f"is not a property of {singular(key)}.", index))
             continue
-        if partial and _blank(value) and (name in _NEVER_BLANK or name in _required(key)):
+        if partial and blank(value) and (name in _NEVER_BLANK or name in required_by_creation(f"/{key}")):
             errors.append(invalid(name, "can't be blank.", index))
             continue
         problem = (
@@ -171,15 +171,15 @@ def _check_item(
     return Checked(fields, others)
 
 
-def _blank(value: Any) -> bool:
+def blank(value: Any) -> bool:
     """Whether a value is missing: null, text without a visible character, or an empty list."""
     return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 
 @cache
-def _required(key: str) -> frozenset[str]:
-    """The properties that a creation requires, and that no update can clear."""
-    operation = OPERATIONS.get(f"POST /{key}")
+def required_by_creation(path: str) -> frozenset[str]:
+    """The properties that a creation at a path requires, and that no update can clear."""
+    operation = OPERATIONS.get(f"POST {path}")
     if operation is None or operation.body is None:
         return frozenset()
     return frozenset(name for name, parameter in operation.body.fields.items() if parameter.required)

@@ -27,6 +27,9 @@ FORM = "application/x-www-form-urlencoded"
 VARYING = {"POST /attachments", "GET /exports/{id}/download_url", "GET /subscribed_events"}
 """Operations whose answers are never the same: with signed addresses, and with ids that no reset restarts."""
 
+NOT_EMULATED = {"GET /recommendations/estimate_scenario_resource"}
+"""The only operation that the sandbox answers with 501."""
+
 
 @cache
 def probe(strict: bool) -> Probe:
@@ -40,8 +43,6 @@ def server(strict: bool) -> Server:
 
 def known(operation: Operation) -> Answer:
     answer = probe(strict=True).again(operation)
-    if answer.status == 501:
-        pytest.skip("the sandbox does not emulate it")
     assert answer.ok, answer
     return answer
 
@@ -236,7 +237,11 @@ def test_an_order_without_a_direction_or_with_too_many_parts(name: str) -> None:
 
 
 def gets() -> list[str]:
-    return [name for name, operation in OPERATIONS.items() if operation.method == "GET"]
+    return [
+        name
+        for name, operation in OPERATIONS.items()
+        if operation.method == "GET" and name not in NOT_EMULATED
+    ]
 
 
 @pytest.mark.parametrize("name", gets())

@@ -55,9 +55,14 @@ _BUDGETS: Mapping[tuple[bool, bool, bool], str] = {
 
 
 def _kind_of_budget(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    kind = tuple(bool(record.get(field)) for field in ("fixed_fee", "burns_budget", "billable"))
-    if kind not in _BUDGETS and {"fixed_fee", "burns_budget", "billable"} & changes.keys():
-        message = "can't be combined so with `burns_budget` and `billable`."
+    fields = ("fixed_fee", "burns_budget", "billable")
+    kind = tuple(bool(record.get(field)) for field in fields)
+    if kind not in _BUDGETS and changes.keys() & fields:
+        possible = "; ".join(
+            f"{name} has {', '.join(str(each).lower() for each in values)}"
+            for values, name in _BUDGETS.items()
+        )
+        message = f"can't be combined with the other two of {', '.join(fields)}: {possible}."
         raise Refusal(422, invalid("fixed_fee", message))
 
 
