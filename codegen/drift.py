@@ -166,7 +166,7 @@ class _Found:
 
 
 def _inside(node: Any, *parts: str) -> Json:
-    """A mapping inside of another one; an empty one if there is none."""
+    """The mapping at a path of keys, or an empty mapping if there is no such path."""
     for part in parts:
         node = cast("Json", node).get(part) if isinstance(node, dict) else None
     return cast("Json", node) if isinstance(node, dict) else {}

@@ -26,7 +26,7 @@ def check_shape(document: Json) -> bool:
         document: A contract in any dialect.
 
     Returns:
-        Whether there are none.
+        Whether every value is of the right kind.
 
     Raises:
         CodegenError: A value is of the wrong kind; inside `codegen.errors.collecting`, every one is collected.
@@ -63,28 +63,25 @@ def _mapping(
     owner: Json, key: str, above: Place, each: Callable[[Any, Place], Iterator[Fault]]
 ) -> Iterator[Fault]:
     """The faults of a key whose value, if any, is a mapping."""
-    if owner.get(key) is None:
-        return
-    value, at = owner[key], (*above, key)
-    if not isinstance(value, dict):
+    value, at = owner.get(key), (*above, key)
+    if isinstance(value, dict):
+        for name, inner in cast("Json", value).items():
+            if not name.startswith("x-") or key in _SCHEMAS:
+                yield from each(inner, (*at, name))
+    elif value is not None:
         yield at, "a mapping", value
-        return
-    for name, inner in cast("Json", value).items():
-        if not name.startswith("x-") or key in _SCHEMAS:
-            yield from each(inner, (*at, name))
 
 
 def _listed(
     owner: Json, key: str, above: Place, each: Callable[[Any, Place], Iterator[Fault]]
 ) -> Iterator[Fault]:
-    if owner.get(key) is None:
-        return
-    value, at = owner[key], (*above, key)
-    if not isinstance(value, list):
+    """The faults of a key whose value, if any, is a list."""
+    value, at = owner.get(key), (*above, key)
+    if isinstance(value, list):
+        for number, inner in enumerate(cast("list[Any]", value)):
+            yield from each(inner, (*at, number))
+    elif value is not None:
         yield at, "a list", value
-        return
-    for number, inner in enumerate(cast("list[Any]", value)):
-        yield from each(inner, (*at, number))
 
 
 def _texts(owner: Json, key: str, above: Place) -> Iterator[Fault]:
