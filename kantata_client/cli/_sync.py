@@ -85,7 +85,7 @@ def sync(
     retry_for: Annotated[
         str,
         typer.Option(
-            help="How long to try again when the network or the service fails in the middle: 10m. 0s does not."
+            help="How long to wait in all, to read lists again when the network or the service failed: 10m. 0s does not."
         ),
     ] = "10m",
     report: Annotated[bool, typer.Option(help="Write an HTML report beside the DuckDB file.")] = True,

@@ -60,7 +60,8 @@ class Plan:
     """Requests a second; found automatically by default."""
     rows_a_slice: int = ROWS_A_SLICE
     retry_for: timedelta = timedelta(minutes=10)
-    """How long to try again to read lists that failed because of the network or the service, since the last record came."""
+    """How long to wait, in all pauses together, before lists are read again that failed because of the network or the
+    service."""
     without: tuple[str, ...] = ()
     """Lists that are left out."""
     nested: tuple[str, ...] = ()
@@ -182,7 +183,6 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
             with _open_database(plan):
                 pipeline.load()
             seconds = min(2 * seconds, _SLICE_SECONDS)
-            options = attrs.evolve(options, full=False)
             unfinished = {
                 name: spec for name, spec in unfinished.items() if progress.for_list(name).status == "partial"
             }
@@ -208,26 +208,22 @@ class _Patience:
     """Decides whether to read lists again that failed because of the network or the service."""
 
     def __init__(self, limit: timedelta) -> None:
-        self._limit = limit.total_seconds()
-        self._rows = 0
-        self._until = 0.0
+        self._left = limit.total_seconds()
         self._pause = _FIRST_PAUSE
 
     def wait(self, progress: Progress) -> bool:
         """Wait before the lists are read again.
 
         Returns:
-            Whether to read them again: not if none failed for such a reason, if this sync has not read any records, if the
-            last ones came too long ago, or if the sync is stopped.
+            Whether to read them again: not if none failed for such a reason, if this sync has not read any records, if it
+            has waited long enough, or if it is stopped.
         """
         failed = [each.name for each in progress.failed if each.reason == "temporary"]
-        rows = sum(each.rows for each in progress.lists.values())
-        if rows > self._rows:
-            self._rows, self._until, self._pause = rows, time.monotonic() + self._limit, _FIRST_PAUSE
-        if not failed or time.monotonic() + self._pause > self._until:
+        if not failed or self._pause > self._left or not any(each.rows for each in progress.lists.values()):
             return False
         logger.warning("%s failed and will be read again in %d s", ", ".join(failed), self._pause)
         progress.pause(self._pause)
+        self._left -= self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return not progress.stopping
 

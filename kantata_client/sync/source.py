@@ -351,7 +351,10 @@ class _Run:
         """Begin a walk, or continue one that an earlier sync has begun."""
         spec, options = self._spec, self._options
         now = datetime.now(UTC)
-        saved = None if options.full else state.get("walk")
+        saved, began = state.get("walk"), self._reader.progress.began
+        is_older = saved is not None and datetime.fromisoformat(saved["started"]) < began
+        if options.full and is_older:
+            saved, is_older = None, False
         compares = self._compares_ids(state, now)
         events = yield from self._deletion_events(state)
         since = None
@@ -359,8 +362,6 @@ class _Run:
             since = options.since
             if "since" in state:
                 since = datetime.fromisoformat(state["since"]) - options.overlap
-        began = self._reader.progress.began
-        is_older = saved is not None and datetime.fromisoformat(saved["started"]) < began
         return ListWalk(self._reader.read(spec, since, saved), now, since, compares, events, is_older)
 
     def _read(self, pages: Reading, state: dict[str, Any]) -> Generator[Any, None, End | None]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import attrs
 import dlt
 import pytest
 
@@ -332,6 +333,24 @@ def test_sync_goes_on_after_a_fault_of_the_network_or_the_service(
     [entries] = [each for each in summary.lists if each.name == "time_entries"]
     assert ENTRIES <= entries.rows < ENTRIES + 200  # times are read again where a part goes on
     assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, "time_entries", ENTRY)
+
+
+def test_list_that_fails_at_the_same_record_each_time_is_given_up(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Lists that are read for each parent begin again, so more and more rows are no sign of progress."""
+    sandbox.faults.status(500, path="/workspace_status_changes", after=20, times=None)
+    plan = Plan(str(tmp_path / "account.duckdb"), ("workspace_status_changes",))
+    progress = Pauses()
+    assert run(plan, progress, lambda: sandbox.client(retries=0)).status == "all failed"
+    assert progress.pauses == [5, 10, 20, 40, 80, 120, 120, 120]
+
+
+def test_full_sync_that_goes_on_after_a_fault_is_full(sandbox: Sandbox, tmp_path: Path) -> None:
+    plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "users"), **NOW)
+    run(plan, Pauses(), sandbox.client)
+    sandbox.faults.status(503, path="/time_entries", after=1, times=3)
+    again = run(attrs.evolve(plan, full=True), Pauses(), lambda: sandbox.client(retries=0))
+    assert again.status == "done"
+    assert {each.name: each.rows >= ENTRIES for each in again.lists}["time_entries"]
 
 
 @pytest.mark.parametrize(
