@@ -15,6 +15,8 @@ from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema
 from kantata_client.sandbox.pointers import plain
 from kantata_client.sandbox.relations import ABOUT, blank, singular, subject, subject_type
+from kantata_client.sandbox.routes import rate_cards
+from kantata_client.sandbox.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,12 +137,23 @@ def complete(records: dict[str, list[dict[str, Any]]], moved_by: timedelta) -> N
     for key in sorted(records):
         if key not in missing:
             maker.fill(key)
+    _show_currencies(records)
     for field, target in ABOUT.items():
         _describe(records, field, target)
     invoice = records["invoices"][0]
     billed = [row for row in records["expenses"] if row["workspace_id"] in invoice["workspace_ids"]]
     for row in billed[:2] or records["expenses"][:1]:
         row |= {"invoice_id": invoice["id"], "is_invoiced": True}
+
+
+def _show_currencies(records: dict[str, list[dict[str, Any]]]) -> None:
+    """Let the sets of rate cards and their versions show the currencies of their cards."""
+    store = Store({key: records[key] for key in rate_cards.KEYS})
+    for row in records[rate_cards.SETS]:
+        row["default_currencies"] = rate_cards.default_currencies(store)
+        row["active_currencies"] = rate_cards.active_currencies(store, row["id"])
+    for row in records[rate_cards.SET_VERSIONS]:
+        row["used_currencies"] = rate_cards.used_currencies(store, row["id"])
 
 
 def _describe(records: dict[str, list[dict[str, Any]]], field: str, target: str) -> None:
@@ -260,7 +273,7 @@ class _Maker:
         return f"{words.capitalize()} {number + 1}"
 
     def _identity(self, key: str, field: str, number: int) -> int | None:
-        """The id of a record for a field that is no declared association."""
+        """The id of a record for a field that is not a declared association."""
         member = (key, field) == ("organization_memberships", "member_id")
         target = "users" if member else plain(key, field)
         if target == "workspaces":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kantata_client.sandbox import Sandbox
+from kantata_client.sandbox.routes import rate_cards
 
 from .conftest import NOW, connected, only
 
@@ -140,3 +141,48 @@ async def test_the_first_request_makes_the_default_set_and_activation_takes_its_
         path = "/account_rate_cards_activations"
         assert "default set" in await refusal(api, "POST", path, rate_card_set_version_id=wrong["id"])
         assert (await api.post(path, None, rate_card_set_version_id=version))["activated"] is True
+
+
+async def shown(api: API) -> tuple[Any, ...]:
+    """The currencies that the default set, its published version and the other set show."""
+    default, custom = [only(await api.get(f"/rate_card_sets/{each}")) for each in (DEFAULT, CUSTOM)]
+    version = only(await api.get("/rate_card_set_versions/85901"))
+    return (
+        default["default_currencies"],
+        default["active_currencies"],
+        version["used_currencies"],
+        custom["default_currencies"],
+    )
+
+
+async def test_sets_and_versions_show_the_currencies_of_their_cards(api: API) -> None:
+    one, two, other = ["USD"], ["EUR", "USD"], ["GBP", "USD"]
+    assert await shown(api) == (one, one, one, one)
+    card = await make_card(api, DEFAULT)
+    assert await shown(api) == (two, two, two, two)
+    await api.put(f"/rate_cards/{card['id']}", {"rate_card": {"currency": "GBP"}})
+    assert await shown(api) == (other, other, other, other)
+    made = only(await api.post("/rate_card_sets", {"rate_card_set": {"title": "Partners"}}))
+    assert only(await api.get(f"/rate_card_sets/{made['id']}"))["default_currencies"] == other
+    await api.delete(f"/rate_cards/{card['id']}")
+    assert await shown(api) == (one, one, one, one)
+    assert only(await api.get(f"/rate_card_sets/{made['id']}"))["default_currencies"] == one
+
+
+async def test_a_deleted_version_no_longer_makes_currencies_active(api: API) -> None:
+    version = await make_version(api, DEFAULT, "2026-07-01")
+    await make_card(api, DEFAULT, rate_card_set_version_id=version["id"])
+    await api.put(f"/rate_card_set_versions/{version['id']}/publish")
+    await api.delete("/rate_card_set_versions/85901")
+    assert only(await api.get(f"/rate_card_sets/{DEFAULT}"))["active_currencies"] == ["EUR", "USD"]
+    await api.delete(f"/rate_card_set_versions/{version['id']}")
+    assert only(await api.get(f"/rate_card_sets/{DEFAULT}"))["active_currencies"] == []
+
+
+def test_the_demo_account_shows_the_currencies_that_follow_from_its_cards(sandbox: Sandbox) -> None:
+    store = sandbox.store
+    for row in store.all("rate_card_sets"):
+        assert row["default_currencies"] == rate_cards.default_currencies(store) == ["USD"]
+        assert row["active_currencies"] == rate_cards.active_currencies(store, row["id"])
+    for row in store.all("rate_card_set_versions"):
+        assert row["used_currencies"] == rate_cards.used_currencies(store, row["id"]) == ["USD"]

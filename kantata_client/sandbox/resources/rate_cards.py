@@ -64,6 +64,11 @@ def _rename_cards(scope: Scope, old: Record | None, new: Record | None) -> None:
             scope.store.change("rate_cards", card["id"], rate_card_set_title=new.get("title"))
 
 
+def _show_default_currencies(scope: Scope, old: Record | None, new: Record | None) -> None:
+    if old is None and new is not None:
+        rate_cards.show_currencies(scope, new["id"])
+
+
 def _prepare_card(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """A set has one card for a currency, and cards only for currencies of the account's default set."""
     store, currency = scope.store, record.get("currency")
@@ -97,7 +102,13 @@ def _versions(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     for version in versions:
         if version["id"] == chosen or version.get("active"):
             rate_cards.add_version(scope, record["id"], version["id"], None)
-    rate_cards.show_currencies(scope, record["rate_card_set_id"])
+
+
+def _show_currencies(scope: Scope, old: Record | None, new: Record | None) -> None:
+    """Update what sets and versions show when a card or a version of a set appears, changes or disappears."""
+    sets = {str(record["rate_card_set_id"]) for record in (old, new) if record is not None}
+    for card_set in sorted(sets):
+        rate_cards.show_currencies(scope, card_set)
 
 
 def _prepare_set_version(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -146,6 +157,7 @@ declare(
         },
         prepare=(_prepare_card,),
         created=(_versions,),
+        written=(_show_currencies,),
         properties={"rate_card_set_version_id": nothing_more},
         undeletable=lambda scope, row: (
             "a project uses it" if rate_cards.used(scope.store, row["id"]) else None
@@ -165,7 +177,7 @@ declare(
             "workspace_groups": one_of("workspace_group_ids"),
         },
         prepare=(_prepare_set,),
-        written=(_rename_cards,),
+        written=(_rename_cards, _show_default_currencies),
         undeletable=_set_in_use,
         owned=(("rate_cards", "rate_card_set_id"), ("rate_card_set_versions", "rate_card_set_id")),
         routes={"GET /rate_card_sets": rate_cards.list_sets, "POST /rate_card_sets": rate_cards.create_set},
@@ -202,6 +214,7 @@ declare(
             "effective_on_date": lambda scope, value: where(lambda row: _effective(scope, row["id"], value))
         },
         prepare=(_prepare_set_version,),
+        written=(_show_currencies,),
         owned=(
             ("rate_card_versions", "rate_card_set_version_id"),
             ("rate_card_table_rows", "rate_card_set_version_id"),

@@ -10,6 +10,8 @@ from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.routes import generic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 SETS, SET_VERSIONS = "rate_card_sets", "rate_card_set_versions"
 CARDS, CARD_VERSIONS = "rate_cards", "rate_card_versions"
 ROLES, ROWS = "rate_card_roles", "rate_card_table_rows"
+KEYS = (SETS, SET_VERSIONS, CARDS, CARD_VERSIONS)
+"""The envelope keys of the records that decide which currencies a set shows."""
 
 
 def default_set(store: Store) -> Record | None:
@@ -145,25 +149,43 @@ def take_effect(scope: Scope, card: str) -> None:
 
 
 def show_currencies(scope: Scope, card_set: str) -> None:
-    """Update the currencies that a set and its versions show."""
+    """Update the currencies that a set and its versions show, and the default ones that every set shows."""
     store = scope.store
-    used: set[str] = set()
     for version in store.where(SET_VERSIONS, "rate_card_set_id", card_set):
-        rows = store.where(CARD_VERSIONS, "rate_card_set_version_id", version["id"])
-        cards = (store.get(CARDS, row["rate_card_id"]) or {} for row in rows)
-        currencies = sorted({str(card["currency"]) for card in cards if card.get("currency")})
-        if version.get("used_currencies") != currencies:
-            store.change(SET_VERSIONS, version["id"], used_currencies=currencies)
-        used |= set(currencies) if version.get("active") else set()
+        _show(store, SET_VERSIONS, version, used_currencies=used_currencies(store, version["id"]))
+    for record in store.all(SETS):
+        shown = {"default_currencies": default_currencies(store)}
+        if record["id"] == card_set:
+            shown["active_currencies"] = active_currencies(store, card_set)
+        _show(store, SETS, record, **shown)
+
+
+def _show(store: Store, key: str, record: Record, **shown: list[str]) -> None:
+    if any(record.get(field) != value for field, value in shown.items()):
+        store.change(key, record["id"], **shown)
+
+
+def used_currencies(store: Store, version: str) -> list[str]:
+    """The currencies of the cards in a version of a set."""
+    rows = store.where(CARD_VERSIONS, "rate_card_set_version_id", version)
+    return _currencies(store.get(CARDS, row["rate_card_id"]) or {} for row in rows)
+
+
+def active_currencies(store: Store, card_set: str) -> list[str]:
+    """The currencies of the cards in the published versions of a set."""
+    versions = store.where(SET_VERSIONS, "rate_card_set_id", card_set)
+    published = [version["id"] for version in versions if version.get("active")]
+    return sorted({currency for each in published for currency in used_currencies(store, each)})
+
+
+def default_currencies(store: Store) -> list[str]:
+    """The currencies of the cards in the account's default set."""
     default = default_set(store)
-    everywhere = store.where(CARDS, "rate_card_set_id", default["id"]) if default else ()
-    shown = {
-        "active_currencies": sorted(used),
-        "default_currencies": sorted(str(card["currency"]) for card in everywhere),
-    }
-    record = store.get(SETS, card_set)
-    if record is not None and any(record.get(field) != value for field, value in shown.items()):
-        store.change(SETS, card_set, **shown)
+    return _currencies(store.where(CARDS, "rate_card_set_id", default["id"]) if default else ())
+
+
+def _currencies(cards: Iterable[Record]) -> list[str]:
+    return sorted({str(card["currency"]) for card in cards if card.get("currency")})
 
 
 def publish(call: Call) -> dict[str, Any]:
