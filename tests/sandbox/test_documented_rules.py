@@ -76,6 +76,19 @@ async def test_only_active_invoices_are_cancelled(api: API) -> None:
     assert "already" in await refusal(api, "PUT", f"/invoices/{active['id']}/cancel")
 
 
+async def test_a_new_invoice_has_a_number_that_no_other_has(api: API) -> None:
+    bill = {"workspace_id": 10002, "payment_schedule": 30, "additional_items": [{"notes": "x", "amount": 9}]}
+    first, _ = [await make(api, "invoices", "invoice", **bill, draft=True) for _ in range(2)]
+    await api.delete(f"/invoices/{first['id']}")
+    number = (await api.get("/invoices/next_invoice_number"))["next_invoice_number"]
+    third = await make(api, "invoices", "invoice", **bill, draft=True)
+    assert str(third["user_invoice_number"]) == number
+    numbers = [str(row["user_invoice_number"]) for row in api.sandbox.store.all("invoices")]
+    assert len(set(numbers)) == len(numbers)
+    await make(api, "invoices", "invoice", **bill, user_invoice_number=900)
+    assert (await make(api, "invoices", "invoice", **bill))["user_invoice_number"] == 901
+
+
 async def test_a_payment_settles_a_waiting_invoice_of_its_project(api: API) -> None:
     store = api.sandbox.store
     bill = {

@@ -55,7 +55,7 @@ def _bill(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     }
     billed = store.put("invoices", {**record, **{field: made for field, made in ids.items() if made}})
     balance = line_total(scope, billed)
-    number = record.get("user_invoice_number") or len(store.ids("invoices"))
+    number = record.get("user_invoice_number") or actions.next_invoice_number(store)
     store.change("invoices", record["id"], balance_in_cents=balance, status="new", user_invoice_number=number)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
+    from kantata_client.sandbox.store import Store
 
 
 def me(call: Call) -> dict[str, Any]:
@@ -47,9 +48,14 @@ def same(call: Call) -> dict[str, Any]:
 
 
 def next_number(call: Call) -> dict[str, Any]:
+    """Get the number that the next invoice has."""
+    return {"next_invoice_number": str(next_invoice_number(call.scope.store))}
+
+
+def next_invoice_number(store: Store) -> int:
     """The number after the highest invoice number."""
-    numbers = [str(row.get("user_invoice_number") or "") for row in call.scope.store.all("invoices")]
-    return {"next_invoice_number": str(max((int(n) for n in numbers if n.isdigit()), default=0) + 1)}
+    numbers = [str(row.get("user_invoice_number") or "") for row in store.all("invoices")]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0) + 1
 
 
 def cancel_invoice(call: Call) -> dict[str, Any]:
