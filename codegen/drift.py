@@ -38,8 +38,6 @@ _TYPES: tuple[tuple[str, Json], ...] = (
 """What the report says of a value → its type."""
 
 
-_WIDER = {("integer", "a number"): {"type": "number"}, ("string", "text"): {"type": "string"}}
-"""(declared type, what was received) → the type that takes both."""
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _KEPT = ("description", "title", "readOnly")
 
@@ -49,8 +47,8 @@ def actions_of(
 ) -> tuple[list[Json], list[str]]:
     """(actions that make the contract fit a report, what a person has to look at).
 
-    A field or envelope key that the contract lacks is added. A field of another type gets one that takes both: a wider
-    one, or any JSON.
+    A field or envelope key that the contract lacks is added. A field that was received with other types than declared
+    gets one that takes all of them: a wider one, or any JSON.
 
     Args:
         report: What `kantata.drift.save` wrote.
@@ -81,23 +79,43 @@ class _Found:
     def __init__(self, definitions: Mapping[str, str], contract: Json) -> None:
         self._definitions = definitions
         self._contract = contract
-        self._fields: dict[str, Json] = {}
-        """Definition → fields; without a name, new definitions."""
-        self._keys: dict[str, Json] = {}
+        self._added: dict[str, Json] = {}
+        """Target → what is added to it, by name."""
         self._replaced: dict[str, Json] = {}
+        """Target → the rest of the action that replaces it."""
+        self._received: dict[tuple[str, str], Json] = {}
+        """(definition, field) → the type that takes every value received so far."""
         self.notes: list[str] = []
 
     def add(self, model: str, field: str, expected: str, received: str, operation: str) -> None:
         definition = self._definitions.get(model, "")
         if expected == "no field" and definition and can_be_a_field(field):
-            self._fields.setdefault(definition, {})[field] = _schema(received, operation)
+            self._add_field(definition, field, received, operation)
         elif model == "envelope" and expected == "no such key" and self._add_key(field, operation):
             return
         elif not self._replace(definition, field, received, operation):
             self.notes.append(f"{model}.{field}: {received} instead of {expected}, in {operation}")
 
+    def _observe(self, definition: str, field: str, received: str) -> Json:
+        """The type that takes this value of a field and all earlier ones."""
+        at, found = (definition, field), _type(received)
+        earlier = self._received.setdefault(at, found)
+        if found != earlier:
+            self._received[at] = _wider(earlier, found)
+        return self._received[at]
+
+    def _add_field(self, definition: str, field: str, received: str, operation: str) -> None:
+        """Declare a field with a type that takes everything received."""
+        fields = self._added.setdefault(f"$.definitions['{definition}'].properties", {})
+        before = _inside(fields, field)
+        said = before.get("description") or f"First seen in {operation}."
+        kind = self._observe(definition, field, received)
+        if before and before != {**kind, "description": said}:
+            said = f"{said} Also {received}, in {operation}."
+        fields[field] = {**kind, "description": said}
+
     def _add_key(self, key: str, operation: str) -> bool:
-        """Declare an envelope key, if another response has it, or a definition is called so."""
+        """Declare an envelope key, with a new definition of its objects if the contract has none; False if it can't be."""
         method, _, path = operation.partition(" ")
         responses = _inside(self._contract, "paths", path, method.lower(), "responses")
         status = next((each for each in responses if each.startswith("2")), "")
@@ -107,13 +125,14 @@ class _Found:
             return False
         if not (kind := self._kind(key)):
             kind = names.pascal(names.singular(key))
-            self._fields.setdefault("", {})[kind] = {
+            definition: Json = {
                 "type": "object",
                 "description": f"First seen in {operation}, under `{key}`.",
                 "properties": {"id": {"type": "string"}},
             }
+            self._added.setdefault("$.definitions", {}).setdefault(kind, definition)
         target = f"$.paths['{path}'].{method.lower()}.responses['{status}'].schema.properties"
-        self._keys.setdefault(target, {})[key] = {
+        self._added.setdefault(target, {})[key] = {
             "type": "object",
             "additionalProperties": {"$ref": f"#/definitions/{kind}"},
         }
@@ -128,38 +147,30 @@ class _Found:
         return self._definitions.get(names.pascal(names.singular(key)))
 
     def _replace(self, definition: str, field: str, received: str, operation: str) -> bool:
-        """Give a field a type that takes what was received too, if its own one does not."""
+        """Give a field a type that takes what was received, besides what is declared; False if it can't be."""
         declared: Json = apart(_inside(self._contract, "definitions", definition, "properties", field))
-        if not declared or not any(re.match(pattern, received) for pattern, _ in _TYPES):
+        if not declared or not _type(received):
             return False
-        any_json: Json = {}
-        wider = next(
-            (
-                schema
-                for (kind, begins), schema in _WIDER.items()
-                if declared.get("type") == kind and re.match(rf"(?:empty )?{begins}", received)
-            ),
-            any_json,
-        )
+        target = f"$.definitions['{definition}'].properties['{field}']"
+        earlier = _inside(self._replaced, target).get("description", "")
+        also = f"Also {received}, in {operation}."
+        said = earlier if also in earlier else f"{earlier} {also}".strip()
         kept = {key: declared[key] for key in _KEPT if key in declared}
-        self._replaced[f"$.definitions['{definition}'].properties['{field}']"] = {
-            "description": f"Also {received}, in {operation}.",
+        kind = _wider(declared, self._observe(definition, field, received))
+        self._replaced[target] = {
+            "description": said,
             "x-was": {key: value for key, value in declared.items() if key not in _KEPT},
-            "x-replace": {**kept, **wider} or {"description": f"Any JSON; also {received}."},
+            "x-replace": {**kept, **kind} or {"description": f"Any JSON. {said}"},
         }
         return True
 
     def actions(self) -> list[Json]:
         """All of them, in a fixed order."""
         lacking = "Sent by the service, but not in the contract yet."
-        added = {
-            f"$.definitions['{name}'].properties" if name else "$.definitions": found
-            for name, found in self._fields.items()
-        }
         return [
             *(
                 {"target": target, "description": lacking, "update": dict(sorted(found.items()))}
-                for target, found in sorted((added | self._keys).items())
+                for target, found in sorted(self._added.items())
             ),
             *({"target": target, **found} for target, found in sorted(self._replaced.items())),
         ]
@@ -172,10 +183,18 @@ def _inside(node: Any, *parts: str) -> Json:
     return cast("Json", node) if isinstance(node, dict) else {}
 
 
-def _schema(received: str, operation: str) -> Json:
+def _type(received: str) -> Json:
+    """The type of a value, from what the report says of it; empty if that is not a value."""
     nothing: Json = {}
-    found = next((schema for pattern, schema in _TYPES if re.match(pattern, received)), nothing)
-    return {**found, "description": f"First seen in {operation}."}
+    return next((schema for pattern, schema in _TYPES if re.match(pattern, received)), nothing)
+
+
+def _wider(one: Json, other: Json) -> Json:
+    """A type that takes the values of two different ones; an empty schema takes any JSON."""
+    kinds = {str(one.get("type")), str(other.get("type"))}
+    if kinds == {"string"}:
+        return {"type": "string"}
+    return {"type": "number"} if kinds == {"integer", "number"} else {}
 
 
 def read(path: Path, definitions: Mapping[str, str], contract: Json | None = None) -> tuple[str, list[str]]:

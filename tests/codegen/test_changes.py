@@ -333,6 +333,67 @@ def test_drift_report_becomes_overlay_actions(tmp_path: Path) -> None:
         read(path, {})
 
 
+def _drift_rows(expected: str, *received: str) -> dict[str, list[dict[str, str]]]:
+    return {
+        "drift": [
+            {"model": "Story", "field": "size", "expected": expected, "received": each, "operation": "GET /x"}
+            for each in received
+        ]
+    }
+
+
+OBSERVATIONS = [
+    (("text like 'aaa'", "a number"), None),
+    (("a number", "text like 'aaa'"), None),
+    (("a number", "text like 'aaa'", "a number"), None),
+    (("an object", "an array"), None),
+    (("a number", "a whole number"), "number"),
+    (("a whole number", "a number", "a whole number"), "number"),
+    (("a number", "a number"), "number"),
+]
+"""(what was received, one after the other; the type that takes an integer and all of them)."""
+
+
+@pytest.mark.parametrize(("received", "expected"), OBSERVATIONS)
+def test_a_declared_field_takes_every_type_it_was_received_with(
+    received: tuple[str, ...], expected: str | None
+) -> None:
+    contract = {
+        "definitions": {"Story": {"properties": {"size": {"type": "integer", "description": "Size."}}}}
+    }
+    (action,), notes = actions_of(_drift_rows("int", *received), {"Story": "Story"}, contract)
+    assert action["target"] == "$.definitions['Story'].properties['size']"
+    assert action["x-replace"] == {"description": "Size."} | ({"type": expected} if expected else {})
+    assert action["description"] == " ".join(f"Also {each}, in GET /x." for each in dict.fromkeys(received))
+    assert action["x-was"] == {"type": "integer"}
+    assert notes == []
+
+
+@pytest.mark.parametrize(("received", "expected"), OBSERVATIONS)
+def test_an_unknown_field_takes_every_type_it_was_received_with(
+    received: tuple[str, ...], expected: str | None
+) -> None:
+    (action,), _ = actions_of(_drift_rows("no field", *received), {"Story": "Story"})
+    assert action["update"]["size"].get("type") == expected
+    assert action["update"]["size"]["description"].startswith("First seen in GET /x.")
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        (("text like '9999-99-99'", "text like '9999-99-99'"), {"type": "string", "format": "date"}),
+        (("text like '9999-99-99'", "empty text"), {"type": "string"}),
+        (("text like '9999-99-99'", "text like '9999-99-99a99:99:99a'"), {"type": "string"}),
+        (("an array", "an array"), {"type": "array", "items": {}}),
+        (("a boolean", "text like 'aaa'"), {}),
+    ],
+)
+def test_texts_of_several_formats_are_texts(received: tuple[str, ...], expected: dict[str, object]) -> None:
+    (action,), _ = actions_of(_drift_rows("no field", *received), {"Story": "Story"})
+    found = action["update"]["size"]
+    assert {key: value for key, value in found.items() if key != "description"} == expected
+
+
 def test_drift_command_reads_what_a_client_saves(tmp_path: Path) -> None:
     drift = Drift("warn")
     drift.check(
