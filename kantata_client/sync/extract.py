@@ -199,7 +199,7 @@ class Walk:
         return None if first is None else _parse_time(first.to_dict().get(by))
 
     async def _read(self, part: Part) -> None:
-        """Read a part to its end, or until the run stops."""
+        """Read a part to its end, or until the sync stops."""
         spec = self._spec
         if self._progress.stopping:
             return
@@ -218,7 +218,9 @@ class Walk:
             done = True  # the parent was deleted in the meantime
         if done:
             cast("list[Part]", self._parts).remove(part)
-            await self._emit([], self._state())
+            state = self._state()
+            if state is not None:
+                await self._emit([], state)
 
     async def _read_by_time(self, part: Part) -> bool:
         spec = self._spec
@@ -255,7 +257,7 @@ class Walk:
         await self._emit(rows, state)
 
     def _new_rows(self, items: list[Any]) -> list[dict[str, Any]]:
-        """Return the records that this run has not read yet. A newer version of a record is left to the next run."""
+        """Return the records that this walk has not read yet. A newer version of a record is left to the next walk."""
         spec = self._spec
         new: list[dict[str, Any]] = []
         for item in items:
@@ -350,7 +352,7 @@ class Walk:
 
     @property
     def seen(self) -> Seen:
-        """The ids of the records that this run has read."""
+        """The ids of the records that this walk has read."""
         return self._seen
 
 

@@ -30,7 +30,6 @@ ROWS_A_SLICE = 50_000
 _FIRST_SLICE_SECONDS, _SLICE_SECONDS = 10, 300
 """Time after which fewer records are stored: in the first slice, and at most. It doubles from slice to slice, because each
 costs time in the destination."""
-_OVERLAP = timedelta(minutes=5)
 _FIRST_PAUSE, _LONGEST_PAUSE = 5, 120
 """Seconds before lists that failed are read again: the first time, and at most. They double each time."""
 DATASET = "main"
@@ -151,47 +150,46 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from kantata_client.sync.reader import Reader
-    from kantata_client.sync.source import ListWalk, Options, counting_client, source_of
+    from kantata_client.sync.source import OVERLAP, ListWalk, Options, counting_client, source_of
 
     started, began = datetime.now(UTC), time.monotonic()
     specs = {each.name: each for each in select(plan.resources, plan.without)}
     for name in specs:
         progress.for_list(name)
     options = Options(
-        plan.since,
-        plan.full,
-        _OVERLAP,
-        plan.deletions,
-        timedelta() if plan.full else plan.compare_every,
-        plan.soft_delete,
-        "skip",
-        select_nested(plan.nested),
+        since=plan.since,
+        full=plan.full,
+        overlap=OVERLAP,
+        deletions=plan.deletions,
+        compare_every=timedelta() if plan.full else plan.compare_every,
+        soft_delete=plan.soft_delete,
+        on_error="skip",
+        nested=select_nested(plan.nested),
     )
     reader = Reader(client or counting_client(specs.values(), progress, throttle=plan.rate), progress)
     walks: dict[str, ListWalk] = {}
     seconds = _FIRST_SLICE_SECONDS
     patience = _Patience(plan.retry_for)
     unfinished = specs
-    with _file_lock(plan), reader:
+    with _file_lock(plan):
         pipeline = pipeline_of(plan)
         with _open_database(plan):
             pipeline.run()  # restores the state, and stores what the last sync has read if it was killed before
-        while unfinished and (walks or not progress.stopping):
-            progress.next_slice(seconds)
-            pipeline.extract(source_of(unfinished.values(), reader, options, walks))
-            pipeline.normalize()
-            with _open_database(plan):
-                pipeline.load()
-            seconds = min(2 * seconds, _SLICE_SECONDS)
-            unfinished = {
-                name: spec for name, spec in unfinished.items() if progress.for_list(name).status == "partial"
-            }
-            if not unfinished and patience.wait(progress):
+        with reader:
+            while unfinished and (walks or not progress.stopping):
+                progress.next_slice(seconds)
+                pipeline.extract(source_of(unfinished.values(), reader, options, walks))
+                pipeline.normalize()
+                with _open_database(plan):
+                    pipeline.load()
+                seconds = min(2 * seconds, _SLICE_SECONDS)
                 unfinished = {
                     name: spec
-                    for name, spec in specs.items()
-                    if progress.for_list(name).reason == "temporary"
+                    for name, spec in unfinished.items()
+                    if progress.for_list(name).status == "partial"
                 }
+                if not unfinished:
+                    unfinished = {name: specs[name] for name in patience.wait(progress)}
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
     status: Literal["done", "some failed", "all failed", "stopped"]
@@ -211,21 +209,21 @@ class _Patience:
         self._left = limit.total_seconds()
         self._pause = _FIRST_PAUSE
 
-    def wait(self, progress: Progress) -> bool:
+    def wait(self, progress: Progress) -> list[str]:
         """Wait before the lists are read again.
 
         Returns:
-            Whether to read them again: not if none failed for such a reason, if this sync has not read any records, if it
-            has waited long enough, or if it is stopped.
+            Their names; none if this sync has not read any records, if it has waited long enough, or if it is stopped.
         """
         failed = [each.name for each in progress.failed if each.reason == "temporary"]
-        if not failed or self._pause > self._left or not any(each.rows for each in progress.lists.values()):
-            return False
+        has_read = any(each.rows for each in progress.lists.values())
+        if not failed or not has_read or progress.stopping or self._pause > self._left:
+            return []
         logger.warning("%s failed and will be read again in %d s", ", ".join(failed), self._pause)
         progress.pause(self._pause)
         self._left -= self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        return not progress.stopping
+        return [] if progress.stopping else failed
 
 
 def pipeline_of(plan: Plan) -> Any:

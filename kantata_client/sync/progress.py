@@ -66,8 +66,8 @@ class Progress:
         """Start at zero.
 
         Args:
-            rows: Records after which a run leaves the rest of the lists that can be continued to the next run; `None` reads
-                all lists to their end.
+            rows: Records after which a run leaves the rest to the next run, if the list can be continued; `None` reads all
+                lists to their end.
             stop: Ends the sync at the next page when it is set, as `stop()` does.
         """
         self.began = datetime.now(UTC)
@@ -76,7 +76,7 @@ class Progress:
         self.drift = ""
         """Differences between the service and the contract, as a table in text."""
         self.stored = 0
-        """Records that are in the warehouse. Those of the current run are added when it has ended."""
+        """Records that are in the warehouse. Those of a run are added when the next one begins."""
         self.resumes: float | None = None
         """End of the pause before failed lists are read again, by the monotonic clock."""
         self._rows = rows

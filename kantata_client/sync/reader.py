@@ -1,6 +1,6 @@
 """Reads lists in a thread with an event loop, several at once, while dlt stores rows in the main thread.
 
-Each list has a queue of pages. All lists pause when too many pages wait, until dlt takes some.
+Each list has a queue of pages. All lists pause when too many records wait, until dlt takes some.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-QUEUED_PAGES = 160
-"""Pages of all lists that may wait: at 100 pages a second, those that arrive while dlt stores the ones before."""
-_SHORT = 10
-"""Records of a page that is short."""
+_QUEUED_ROWS = 32_000
+"""Records of all lists that may wait: those that arrive while dlt stores the ones before."""
+_LEAST = 20
+"""A page with fewer records counts as this many."""
 CONCURRENT_LISTS = 16
 
 
@@ -57,9 +57,44 @@ class End:
 Message = Rows | End | Exception
 
 
-def _takes_room(message: Message) -> bool:
-    """Whether a message counts as a queued page: not the short lists of thousands of parents, which have no position."""
-    return isinstance(message, Rows) and (message.state is not None or len(message.rows) > _SHORT)
+def _size(message: Message) -> int:
+    """How much room a message takes in the queues."""
+    return min(max(len(message.rows), _LEAST), _QUEUED_ROWS) if isinstance(message, Rows) else 0
+
+
+class Room:
+    """Room for a number of records. Waiters are served in order, so no position overtakes the rows that lead to it."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, size: int) -> None:
+        """Wait until there is room, and take it."""
+        if not self._waiting and self._free >= size:
+            self._free -= size
+            return
+        served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = size, served
+        self._waiting.append(waiter)
+        try:
+            await served
+        except asyncio.CancelledError:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                self.give(0)
+            elif not served.cancelled():
+                self.give(size)
+            raise
+
+    def give(self, size: int) -> None:
+        """Give room back, and serve those who wait for it."""
+        self._free += size
+        while self._waiting and self._waiting[0][0] <= self._free:
+            taken, served = self._waiting.popleft()
+            if not served.cancelled():
+                self._free -= taken
+                served.set_result(None)
 
 
 class Reading:
@@ -68,21 +103,30 @@ class Reading:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._messages: deque[Message] = deque()
+        self.task: Future[None]
+        """The walk that fills the queue."""
 
     def poll(self) -> Message | None:
         """Take the next message; `None` if the queue is empty."""
         if not self._messages:
             return None
         message = self._messages.popleft()
-        if _takes_room(message):
-            self._reader.release()
+        self._reader.give(_size(message))
         return message
 
     async def put(self, message: Message) -> None:
-        """Queue a message; rows wait while too many pages are queued."""
-        if _takes_room(message):
-            await self._reader.room.acquire()
+        """Queue a message; rows wait until there is room."""
+        await self._reader.room.take(_size(message))
         self._messages.append(message)
+
+    def drop(self) -> None:
+        """End the walk, and give the room of its pages back."""
+        self.task.cancel()
+        self._reader.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        while self.poll() is not None:
+            pass
 
 
 class Reader:
@@ -99,8 +143,8 @@ class Reader:
         self._failure: Exception | None = None
         self._closing: asyncio.Event
         self._slots: asyncio.Semaphore
-        self.room: asyncio.Semaphore
-        """Room in the queues. Waiters are served in order, so no position is queued before the rows that lead to it."""
+        self.room: Room
+        """Room in the queues."""
         self.kantata: Kantata
 
     def open(self) -> None:
@@ -158,10 +202,15 @@ class Reader:
                 self._shared[name] = self.submit(work())
             return self._shared[name]
 
-    def release(self) -> None:
-        """Make room for another page in the queues."""
+    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Call a function in the thread, without waiting for it."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.room.release)
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def give(self, size: int) -> None:
+        """Give room in the queues back."""
+        if size:
+            self.call_soon(self.room.give, size)
 
     def read(self, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None) -> Reading:
         """Begin to read a list in the background.
@@ -175,7 +224,7 @@ class Reader:
             The queue of pages.
         """
         reading = Reading(self)
-        self.submit(self._read(reading, spec, since, saved))
+        reading.task = self.submit(self._read(reading, spec, since, saved))
         return reading
 
     async def _read(
@@ -238,7 +287,7 @@ class Reader:
             self._loop = asyncio.get_running_loop()
             self._closing = asyncio.Event()
             self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
-            self.room = asyncio.Semaphore(QUEUED_PAGES)
+            self.room = Room(_QUEUED_ROWS)
             async with self._client() as self.kantata:
                 ready.set()
                 await self._closing.wait()

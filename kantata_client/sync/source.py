@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OVERLAP = timedelta(minutes=5)
+"""How long before the last run an incremental run begins to read updates."""
+
 logger = logging.getLogger("kantata_client")
 
 _BATCH_ROWS = 5_000
@@ -79,7 +82,7 @@ def kantata_source(
     without: Iterable[str] | None = None,
     since: datetime | None = None,
     full: bool = False,
-    overlap: timedelta = timedelta(minutes=5),
+    overlap: timedelta = OVERLAP,
     deletions: Literal["auto", "ids", "off"] = "auto",
     compare_every: timedelta = timedelta(days=1),
     soft_delete: bool = False,
@@ -323,13 +326,15 @@ class _Run:
             Whether the warehouse has the list as it was when the sync began; if not, the list has to be read once more.
         """
         spec, options = self._spec, self._options
-        kept = self._walks if self._walks is not None else {}
-        walk = kept.pop(spec.name, None)
+        walk = self._walks.pop(spec.name, None) if self._walks is not None else None
         if walk is None:
             walk = yield from self._begin(state)
         end = yield from self._read(walk.pages, state)
         if end is None:
-            kept[spec.name] = walk
+            if self._walks is None:
+                walk.pages.drop()
+            else:
+                self._walks[spec.name] = walk
             return False
         if walk.events is not None:
             ids, feed_read_until = walk.events
@@ -433,7 +438,8 @@ class _Run:
         if not types:
             return None
         now = datetime.now(UTC)
-        since = datetime.fromisoformat(state["events"]) if "events" in state else now
+        # A list that is read again has the deletions from the beginning of the sync: they are read once.
+        since = datetime.fromisoformat(state["events"]) if "events" in state else self._reader.progress.began
         states: dict[str, Any] = dlt.current.source_state().get("resources", {})
         earliest = min(
             (datetime.fromisoformat(each["events"]) for each in states.values() if "events" in each),
