@@ -56,14 +56,13 @@ def _check_lock(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]
         raise Refusal(422, invalid("locked_to", "is not a Saturday in the past."))
     if day < lock_date(scope):
         raise Refusal(422, invalid("locked_to", f"is before the present lock, {lock_date(scope)}."))
-    waiting = (
-        row["id"]
-        for row in scope.store.all("time_entries")
-        if str(row.get("date_performed")) <= day and not approved(scope, row)
+    waiting = scope.store.evaluate(
+        "time_entries",
+        lambda row: None,
+        lambda row: str(row.get("date_performed")) <= day and not approved(scope, row),
     )
-    first = next(waiting, None)
-    if first is not None:
-        raise Refusal(422, invalid("locked_to", f"is too late: time entry {first} is not approved."))
+    for identity, _ in waiting:
+        raise Refusal(422, invalid("locked_to", f"is too late: time entry {identity} is not approved."))
 
 
 declare(Resource(key="line_item_locks", prepare=(_check_lock,)))
