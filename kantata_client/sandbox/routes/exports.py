@@ -18,7 +18,7 @@ from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.relations import fresh, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.records import Record
@@ -183,9 +183,12 @@ def _table(store: Store, key: str, entry: Mapping[str, Any]) -> bytes:
     available = {column.key: column for column in _columns(store, dataset)}
     # A custom field may have been deleted since then.
     columns = [available[each["key"]] for each in entry["columns"] if each["key"] in available]
-    rows = _filtered(store.all(dataset), entry["filters"])
-    cells = ([_cell(store, dataset, row, column) for column in columns] for row in rows)
-    return as_csv([column.name for column in columns], cells)
+    rows = store.evaluate(
+        dataset,
+        lambda row: [_cell(store, dataset, row, column) for column in columns],
+        _within(entry["filters"]),
+    )
+    return as_csv([column.name for column in columns], (cells for _, cells in rows))
 
 
 def _cell(store: Store, dataset: str, row: Record, column: _Column) -> Any:
@@ -207,13 +210,10 @@ def _packed(tables: Mapping[str, bytes]) -> bytes:
     return archive.getvalue()
 
 
-def _filtered(rows: Iterable[Record], filters: Mapping[str, str]) -> list[Record]:
+def _within(filters: Mapping[str, str]) -> Callable[[Record], bool] | None:
+    """The test of the filters of a data set; None without filters."""
     start, end = filters.get("start_date", ""), filters.get("end_date", "9999")
-    return (
-        [row for row in rows if start <= str(row.get("created_at") or "")[:10] <= end]
-        if filters
-        else list(rows)
-    )
+    return (lambda row: start <= str(row.get("created_at") or "")[:10] <= end) if filters else None
 
 
 def _named(dataset: str) -> dict[str, str]:
