@@ -234,12 +234,13 @@ def _columns(store: Store, dataset: str) -> list[_Column]:
         _Column(column_key(dataset, name), name.replace("_", " ").title(), kind, name)
         for name, kind in shown_fields(dataset).items()
     ]
-    custom = [row for row in store.all("custom_fields") if row.get("subject_type") == _SUBJECTS.get(dataset)]
+    subject_type = _SUBJECTS.get(dataset)
+    custom = store.where("custom_fields", "subject_type", subject_type) if subject_type else ()
     return made + [
         _Column(
             column_key(dataset, f"custom/{row['id']}"), str(row.get("name")), "str", row["id"], custom=True
         )
-        for row in (custom if dataset in _SUBJECTS else ())
+        for row in custom
     ]
 
 
