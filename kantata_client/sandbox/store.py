@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
@@ -54,11 +54,13 @@ MOST_ENCODED, MOST_VERSIONS = 50_000, 4
 class _Collection:
     """The records under one envelope key."""
 
-    __slots__ = ("columns", "encoded", "indexes", "records")
+    __slots__ = ("columns", "encoded", "indexes", "records", "unfit")
 
     def __init__(self) -> None:
         self.records: MutableMapping[str, Record] = {}
         self.columns: Columns | None = None
+        self.unfit = False
+        """Whether the records can't have columns, until one is removed."""
         self.indexes: dict[str, dict[Any, dict[str, None]]] = {}
         self.encoded: OrderedDict[str, dict[tuple[Any, ...], msgspec.Raw]] = OrderedDict()
 
@@ -80,6 +82,7 @@ class _Collection:
 
     def remove(self, identity: str) -> None:
         record = self.records.pop(identity)
+        self.unfit = False
         self.encoded.pop(identity, None)
         if self.columns is not None:
             self.columns.note(identity, record)
@@ -484,14 +487,16 @@ class Store:
         return self._collection(key).records
 
     def columns(self, key: str) -> Columns | None:
-        """The columns of the records under an envelope key; None if the records are few, or their ids are no numbers."""
+        """The columns of the records under an envelope key; None if the records are few, or an id is not a number."""
         collection = self._collection(key)
         if collection.columns is None or collection.columns.lost:
             collection.columns = None
-            if len(collection.records) >= LARGE:
+            if len(collection.records) >= LARGE and not collection.unfit:
                 kinds = {**dict.fromkeys(schema.TIMES, "datetime"), **schema.model(key).kinds}
-                with suppress(UnfitError):
+                try:
                     collection.columns = Columns(collection.records, kinds)
+                except UnfitError:
+                    collection.unfit = True
         return collection.columns
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from kantata_client.sandbox import Sandbox, store
 from kantata_client.sandbox.columns import (
     MISSING,
+    Columns,
     Numbers,
     UnfitError,
     Values,
@@ -141,8 +142,29 @@ def test_a_part_of_a_set() -> None:
     assert unpacked(0) == numbered(0, 0, 5) == []
 
 
+def test_columns_are_tried_again_only_after_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LARGE", 2)
+    made: list[int] = []
+
+    def make(records: dict[str, Any], kinds: dict[str, str]) -> Columns:
+        made.append(len(records))
+        return Columns(records, kinds)
+
+    monkeypatch.setattr(store, "Columns", make)
+    held = store.Store({"stories": [{"id": each, "title": each} for each in ("1", "2", "abc")]})
+    assert held.columns("stories") is None
+    assert held.columns("stories") is None
+    held.put("stories", {"id": "3", "title": "3"})
+    assert held.find("stories", "title", "3") == ["3"]
+    assert made == [3]
+    held.remove("stories", "abc")
+    assert held.columns("stories") is not None
+    assert held.find("stories", "title", "3") == ["3"]
+    assert made == [3, 3]
+
+
 async def test_writes_that_columns_cannot_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids below existing ones, ids that are no numbers, and values that are not of their kind."""
+    """Ids below existing ones, ids that are not numbers, and values that are not of their kind."""
     monkeypatch.setattr(store, "LARGE", 1)
     sandbox = Sandbox("demo", clock=lambda: NOW)
     query: dict[str, Any] = {"order": "date_performed:asc", "per_page": 5}
