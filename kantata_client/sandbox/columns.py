@@ -414,7 +414,6 @@ class Values:
             UnfitError: See `__init__`.
         """
         self.size = max(self.size, max(changes, default=0) + 1)
-        self._unions.clear()
         flips: dict[Any, list[int]] = {}
         try:
             for position, (old, new) in changes.items():
@@ -425,6 +424,8 @@ class Values:
                     flips.setdefault(item, []).append(position)
         except TypeError as error:
             raise UnfitError from error
+        if flips:
+            self._unions.clear()
         for value, positions in flips.items():
             if value not in self.sets:
                 self._spell(value)

@@ -296,7 +296,8 @@ class Page(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, int):
-            return self[range(self._count)[index] :][0]
+            position = range(self._count)[index]
+            return self[position : position + 1][0]
         start, stop, step = index.indices(self._count)
         if self._numbers is None:
             found = numbered(self._bits, start, stop) if start < stop else []
