@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kantata_client.operations import OPERATIONS
 from kantata_client.sandbox import registry, schema, validation
 from kantata_client.sandbox.pointers import pointers
 from kantata_client.sandbox.properties import COMMON_PROPERTIES
@@ -239,7 +237,8 @@ def _let_go(scope: Scope, key: str, pointer: Pointer, row: Record, identity: str
     """Remove a reference from a record, or the record if it requires the reference."""
     if scope.store.get(key, row["id"]) is None:
         return  # it was a dependant of another one
-    if (pointer.key is None and pointer.type_field is None) or _needed(key, pointer.field):
+    required = pointer.field in validation.required_by_creation(f"/{key}")
+    if required or (pointer.key is None and pointer.type_field is None):
         delete_one(scope, key, row, whole=True)
         return
     scope.store.change(key, row["id"], **{pointer.field: _without(row.get(pointer.field), identity)})
@@ -253,14 +252,6 @@ def _without(held: Any, identity: str) -> Any:
 def _is_type(key: str, name: Any) -> bool:
     """Whether a type such as `Workspace` or `workspace` is that of an envelope key."""
     return str(name).casefold() == schema.model(key).name.casefold()
-
-
-@cache
-def _needed(key: str, field: str) -> bool:
-    """Whether the contract requires a reference on creation."""
-    operation = OPERATIONS.get(f"POST /{key}")
-    described = operation.body.fields.get(field) if operation is not None and operation.body else None
-    return described is not None and described.required
 
 
 def _marked(key: str, record: Record) -> bool:
