@@ -136,7 +136,7 @@ declare(
         deleting=(_leave,),
         computed={
             "non_participant": lambda scope, row: (
-                not scope.store.find("participations", "user_id", row["user_id"])
+                not scope.store.number("participations", "user_id", row["user_id"])
             )
         },
         orders={

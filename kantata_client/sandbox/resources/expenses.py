@@ -72,7 +72,7 @@ declare(
         prepare=(_kind_of_budget,),
         undeletable=lambda scope, row: (
             "expenses are logged to it"
-            if scope.store.find("expenses", "expense_budget_id", row["id"])
+            if scope.store.number("expenses", "expense_budget_id", row["id"])
             else None
         ),
     )

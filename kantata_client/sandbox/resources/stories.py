@@ -262,7 +262,7 @@ declare(
             "by_tag_name": _tagged,
             "by_status": one_of("status"),
             "by_subtask_count": lambda scope, value: where(
-                lambda row: len(scope.store.find("stories", "parent_id", row["id"])) == int(value) > 0
+                lambda row: scope.store.number("stories", "parent_id", row["id"]) == int(value) > 0
             ),
             "by_workspace_group": linked("workspace_id", "workspaces", one_of("workspace_group_ids")),
             "completed": when_true(_completed),

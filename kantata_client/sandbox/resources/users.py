@@ -170,15 +170,15 @@ declare(
             "only_possible_managers": when_true(lambda scope, user: user["id"] in possible_managers(scope)),
             "potential_followers_for_story": _could_follow,
             "provider_leads_on_account_projects": when_true(
-                lambda scope, user: bool(scope.store.find("workspaces", "primary_maven_id", user["id"]))
+                lambda scope, user: bool(scope.store.number("workspaces", "primary_maven_id", user["id"]))
             ),
             "show_users_in_insights_groups": when_true(
                 lambda scope, user: bool(
-                    scope.store.find("insights_access_group_memberships", "user_id", user["id"])
+                    scope.store.number("insights_access_group_memberships", "user_id", user["id"])
                 )
             ),
             "with_created_estimates": when_true(
-                lambda scope, user: bool(scope.store.find("estimates", "creator_id", user["id"]))
+                lambda scope, user: bool(scope.store.number("estimates", "creator_id", user["id"]))
             ),
             "with_organizations": has_organization("user"),
             "with_skills": with_skills("id"),
@@ -199,7 +199,7 @@ declare(
             "can_view_reports": _member(lambda row: bool(row.get("can_view_reports"))),
             "is_project_lead": _member(lambda row: row.get("permission") in LEADS),
             "managers": when_true(
-                lambda scope, user: bool(scope.store.find("users", "manager_id", user["id"]))
+                lambda scope, user: bool(scope.store.number("users", "manager_id", user["id"]))
             ),
             "participant_in": participates("id"),
             "not_participant_in": opposite(participates("id")),

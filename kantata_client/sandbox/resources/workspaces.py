@@ -552,7 +552,7 @@ declare(
             ("workspace_task_status_sets", "status_set_id"),
         ),
         undeletable=lambda scope, row: (
-            "a project uses it" if scope.store.find("workspaces", "task_status_set_id", row["id"]) else None
+            "a project uses it" if scope.store.number("workspaces", "task_status_set_id", row["id"]) else None
         ),
         routes={"PUT /task_status_sets/{id}/update_account_default": actions.default_statuses},
     )

@@ -40,7 +40,7 @@ def _user(scope: Scope, given: Mapping[str, Any]) -> str:
 def become_member(scope: Scope, record: Record, body: Mapping[str, Any]) -> None:
     """Make the invitee a member of the account, as if the invitation were accepted immediately."""
     user = _user(scope, {**record, **body})
-    if scope.store.find("account_memberships", "user_id", user):
+    if scope.store.number("account_memberships", "user_id", user):
         return
     if (scope.store.get("users", user) or {}).get("left_account"):
         scope.store.change("users", user, left_account=None)
