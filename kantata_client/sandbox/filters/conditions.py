@@ -30,7 +30,7 @@ class Condition(Protocol):
         ...
 
     def bits(self, columns: Columns, among: Bits) -> Bits | None:
-        """The positions (among some) of the records that satisfy it; None if the columns don't tell."""
+        """The positions (among some) of the records that satisfy it; None if the columns can't answer it."""
         ...
 
 

@@ -114,7 +114,7 @@ def positions(store: Store, key: str, columns: Columns, matches: Sequence[Match]
         store: The records.
         key: Their envelope key.
         columns: Their columns.
-        matches: The results of the filters. What the columns don't tell is tested last, on the records that are left.
+        matches: The results of the filters. What the columns can't answer is tested last, on the remaining records.
     """
     bits = columns.alive
     tests: list[Callable[[Record], bool]] = []

@@ -66,7 +66,7 @@ def _answer_choices(scope: Scope, key: str, identity: str, value: Any) -> None:
     }
     unknown = [str(label) for label in value if str(label) not in choices]
     if unknown:
-        message = f"are no choices of the question: {', '.join(unknown)}."
+        message = f"are not choices of the question: {', '.join(unknown)}."
         raise Refusal(422, invalid("choice_values", message))
     store.change(key, identity, choice_ids=[choices[str(label)] for label in value])
 
