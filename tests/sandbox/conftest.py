@@ -79,6 +79,12 @@ def only(answer: dict[str, Any]) -> dict[str, Any]:
     return answer[result["key"]][result["id"]]
 
 
+async def refusal(api: API, method: str, path: str, body: Any = None, **query: Any) -> str:
+    """Send a request that must be refused with 422; returns the fields and messages of its errors."""
+    answer = await api.send(method, path, body=body, status=422, **query)
+    return " ".join(f"{error['field']} {error['message']}" for error in answer["errors"])
+
+
 @asynccontextmanager
 async def connected(sandbox: Sandbox) -> AsyncIterator[API]:
     """Requests to a sandbox in process, with the token of its owner."""

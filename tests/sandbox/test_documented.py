@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import only
+from .conftest import only, refusal
 
 if TYPE_CHECKING:
     from .conftest import API
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 ENTRY = {"workspace_id": 10002, "date_performed": "2026-06-30", "time_in_minutes": 45}
-
-
-async def refusal(api: API, method: str, path: str, body: Any = None) -> str:
-    answer = await api.send(method, path, body=body, status=422)
-    return " ".join(f"{error['field']} {error['message']}" for error in answer["errors"])
 
 
 async def test_deleting_a_role_marks_it_if_used_and_removes_it_otherwise(api: API) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kantata_client.operations import OPERATIONS
 
-from .conftest import only
+from .conftest import only, refusal
 
 if TYPE_CHECKING:
     from kantata_client._contract import Operation
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from .conftest import API
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
-
-
-async def refusal(api: API, method: str, path: str, body: Any = None, **query: Any) -> str:
-    answer = await api.send(method, path, body=body, status=422, **query)
-    return " ".join(f"{error['field']} {error['message']}" for error in answer["errors"])
 
 
 async def make(api: API, key: str, wrapper: str, **fields: Any) -> dict[str, Any]:

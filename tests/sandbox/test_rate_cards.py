@@ -9,7 +9,7 @@ import pytest
 from kantata_client.sandbox import Sandbox
 from kantata_client.sandbox.routes import rate_cards
 
-from .conftest import NOW, connected, only
+from .conftest import NOW, connected, only, refusal
 
 if TYPE_CHECKING:
     from .conftest import API
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.one_loop]
 
 DEFAULT, CUSTOM, DEFAULT_CARD = 86001, 86002, 86301
-
-
-async def refusal(api: API, method: str, path: str, body: Any = None, **query: Any) -> str:
-    answer = await api.send(method, path, body=body, status=422, **query)
-    return " ".join(f"{error['field']} {error['message']}" for error in answer["errors"])
 
 
 async def make_version(api: API, card_set: int, day: str = "2026-10-01", **query: Any) -> dict[str, Any]:
