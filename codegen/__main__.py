@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="LOSS",
-        help="losses that are intended, with `;` between",
+        help="intended losses, separated by `;`",
     )
     one = commands.add_parser("generate", parents=[allow], help="write the generated code")
     one.set_defaults(run=_generate)

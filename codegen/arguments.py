@@ -78,11 +78,11 @@ def parse(contract: Contract, output: Path) -> tuple[GeneratorData, Config]:
 
 
 def endpoints(data: GeneratorData, components: Mapping[str, ComponentNode]) -> dict[str, Endpoint]:
-    """What was parsed of each operation, by `METHOD /path`.
+    """What the parser found for each operation, by `METHOD /path`.
 
     Args:
         data: What the parser read.
-        components: The nodes of the classes; a problem with one is reported at its place.
+        components: The nodes of the classes, to report problems at their places.
     """
     problems = list(data.errors)
     found: dict[str, Endpoint] = {}
@@ -94,7 +94,7 @@ def endpoints(data: GeneratorData, components: Mapping[str, ComponentNode]) -> d
     for each in problems:
         detail, header = (" ".join((part or "").split()) for part in (each.detail, each.header))
         if spoilt and "Could not find reference" in detail:
-            continue  # to the class whose problem is reported
+            continue  # the class it refers to has a problem, which is reported
         name, place = _place_of(f"{header} {detail}", components)
         with guarded(*place):
             msg = f"{name or header}: openapi-python-client can't express it: {detail}"

@@ -35,7 +35,7 @@ _TYPES: tuple[tuple[str, Json], ...] = (
     (r"an array", {"type": "array", "items": {}}),
     (r"an object", {"type": "object"}),
 )
-"""What the report says of a value → its type."""
+"""How the report describes a value → its type."""
 
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*")

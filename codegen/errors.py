@@ -73,8 +73,8 @@ class CodegenError(Exception):
         stale: Whether it is an override that the contract has made unnecessary.
         located: Whether the message begins with file and line already.
         proposals: Lines for `overrides/` that would settle it, in the most careful way.
-        shape: Whether a value of the wrong kind is there; other errors around it may follow from it.
-        vague: Whether it is known only that something could not be read.
+        shape: Whether the place holds a value of the wrong kind, which may cause other errors around it.
+        vague: Whether the error only says that something could not be read, and not what.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class _Collection:
             self.messages.append(message)
 
     def spoils(self, error: CodegenError) -> bool:
-        """Whether an error may follow from a value of the wrong kind, which has been reported."""
+        """Whether a value of the wrong kind that has been reported may have caused this error."""
         at = _surroundings(error.place)
         return bool(self.spoilt) and (error.vague or at in self.spoilt or len(at) < 2)
 

@@ -91,18 +91,18 @@ _BINARY = {
     b"BZh": "it is compressed with bzip2: unpack it",
     b"(\xb5/\xfd": "it is compressed with zstd: unpack it",
     b"%PDF": "it is a PDF file",
-    b"\x89PNG": "it is a picture",
+    b"\x89PNG": "it is an image",
     b"\xff\xfe": "it is UTF-16: save it as UTF-8",
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
 }
-"""How files begin that are not text in UTF-8."""
+"""What common files that are not UTF-8 text begin with → what to do about it."""
 
 
 def _text(path: Path) -> str:
     """A file's text, without a byte order mark.
 
     Raises:
-        CodegenError: It can't be read, or is not UTF-8 or an HTML page.
+        CodegenError: It can't be read, is not UTF-8, or is XML or HTML.
     """
     try:
         content = path.read_bytes()
@@ -126,14 +126,14 @@ def _text(path: Path) -> str:
         what = "XML" if start == "<?xml" else "HTML"
         msg = (
             f"{shown(path)}:1: this is {what}, not a contract; it looks like a sign-in page: download the file while "
-            "signed in, or take the other address"
+            "signed in, or use the other address"
         )
         raise CodegenError(msg, located=True)
     return text
 
 
 def _fault(text: str, error: Exception) -> tuple[int, str]:
-    """(line, problem) of an error of a parser."""
+    """(line, problem) of a parser's error."""
     if isinstance(error, json.JSONDecodeError):
         comment = re.search(r"^\s*(?://|/\*)|[{,]\s*(?://|/\*)", text)
         return error.lineno, f"{error.msg} (JSON has no comments)" if comment else error.msg
@@ -156,7 +156,7 @@ _LONG = re.compile(r"\d{4000,}")
 
 
 def _line_of_second(text: str, key: str) -> int:
-    """The line of a key that a JSON object gives twice; YAML's parser knows the lines."""
+    """The line where a JSON object repeats a key, as YAML's parser reports it; 1 if it doesn't."""
     try:
         yaml.load(text, _Loader)  # noqa: S506 - derived from the safe one
     except yaml.MarkedYAMLError as error:
@@ -168,7 +168,7 @@ def _line_of_second(text: str, key: str) -> int:
 
 
 class _TwiceError(ValueError):
-    """A JSON object gives a key twice."""
+    """A JSON object has the same key twice."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"key {key!r} is given twice in one object")
@@ -179,20 +179,20 @@ _LARGEST = 3_000_000
 """Values in a document, once YAML's aliases are expanded; the contract has some 100,000."""
 _DEEPEST = 200
 _HALF = re.compile(r"[\ud800-\udfff]")
-"""One of the two codes that JSON writes a character above U+FFFF with."""
+"""Half of a surrogate pair, with which JSON escapes a character above U+FFFF."""
 
 
 def _check_size(data: Any) -> None:
     """Refuse documents that YAML's aliases make endless or huge.
 
     Raises:
-        CodegenError: An anchor contains itself, the document is too deep or too large, or a text can't be written.
+        CodegenError: An anchor contains itself, the document is too deep or too large, or a text can't be encoded.
     """
     sizes: dict[int, int] = {}
 
     def check_text(text: str | int, at: tuple[str | int, ...]) -> None:
         if isinstance(text, str) and _HALF.search(text):
-            msg = f"{place(at)}: {text!r:.60} has half of a character, which UTF-8 can't write: correct it"
+            msg = f"{place(at)}: {text!r:.60} has half of a surrogate pair, which UTF-8 can't encode: correct it"
             raise CodegenError(msg, at)
 
     def size(node: Any, above: tuple[int, ...], at: tuple[str | int, ...]) -> int:
@@ -315,7 +315,9 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _not_json(_: _Loader, node: yaml.Node) -> Any:
-    problem = f"JSON has nothing like {str(node.tag).rpartition(':')[2]!r}: write a list, a mapping or a text"
+    problem = (
+        f"JSON has no equivalent of {str(node.tag).rpartition(':')[2]!r}: write a list, a mapping or a text"
+    )
     raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 

@@ -134,7 +134,7 @@ VALUES_BEFORE = tuple(
         rf"(?:\A\s*|(?<=\n\n)|(?<=[.!?] )){_LISTED}\s*(?:\.(?=\s|\Z)|(?=\n)|\Z)",
     )
 )
-"""Values that stand before the phrase, or alone in a sentence."""
+"""Values before the phrase, or alone in a sentence."""
 
 _NAME = r"[`\"']?(\w+)[`\"']?"
 _CODE = r"[`\"'](\w+)[`\"']"
@@ -167,7 +167,7 @@ REQUESTED = _family(
     rf"(?:\bnot|n't|\bnever) (?:be )?(?:included|returned|sent|present|given|shown)(?: \w+){{0,3}}? unless {_ASKED}",
     rf"\b(?:must|has to|have to|needs to) be {_ASKED}",
 )
-"""The same, if the sentence does not speak of an association."""
+"""The same, if the sentence doesn't mention an association."""
 
 _OBJECTS = r"(?:[\w-]+ ){0,6}"
 _TOGETHER = (
@@ -269,7 +269,7 @@ _AFTER = (
     rf"`?(?:(?:an?|array|list|collection|of|one|either)\s+)*`?{_CLASS}`?(?:\s*(?:\||/|,|\bor\b|"
     rf"\band\b)\s*`?{_CLASS}`?)*"
 )
-"""A type, or several, behind a colon or a dash."""
+"""One or more types after a colon or a dash."""
 _ASSOCIATION = re.compile(
     r"^\s*[-*•+]\s+[`\"']?(?P<name>\w+)[`\"']?\s*"
     r"(?:\(\s*(?P<type>[^()\n]+?)\s*\)|\[\s*(?P<inside>[^()\[\]\n]+?)\s*\]"
@@ -629,7 +629,7 @@ def _goes_on(entry: str, line: str) -> bool:
 
 
 def _apart(line: str) -> list[str]:
-    """The associations of one line, which are several if nothing but commas stands between them."""
+    """The associations of one line: several if only commas or other separators are between them."""
     between = _WITHIN.sub("", _BULLET.sub("", line))
     several = len(_WITHIN.findall(line)) > 1 and re.fullmatch(r"(?:[\s,;&|/.]|and|or)*", between)
     return _in_sentences(line) if several else [line]

@@ -51,8 +51,8 @@ def check_losses(changes: Iterable[Change], allowed: Iterable[str]) -> None:
 
     Args:
         changes: From the committed code to the new one.
-        allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them, with semicolons
-            between several.
+        allowed: What `--allow` names: keys of changes (`rule: subject`), subjects, or patterns of them, several
+            separated by semicolons.
 
     Raises:
         CodegenError: A loss is not allowed; the message counts and names all of them, and says how to allow them.

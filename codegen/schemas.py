@@ -33,13 +33,13 @@ def objects_in(schema: Json) -> Iterator[Json]:
 
 
 _SAID = ("description", "title", "pattern")
-"""Keywords with a text that changes no type; a property of the same name has a mapping."""
+"""Keywords whose text doesn't affect the type; the value of a property with such a name is a mapping."""
 _CHECKED = ("readOnly", "minLength", "maxLength", "uniqueItems", "deprecated")
-"""Keywords with a number or a boolean that change no type either."""
+"""Keywords whose number or boolean doesn't affect the type either."""
 
 
 def structure(schema: Json) -> str:
-    """A schema as text without what changes no type, to compare it with others."""
+    """A schema as text, without what doesn't affect the type, to compare it with others."""
     bare = copy.deepcopy(schema)
     for each in mappings(bare):
         for key in (*_SAID, *_CHECKED):

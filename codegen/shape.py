@@ -1,4 +1,4 @@
-"""Shape: whether each keyword of a contract has the kind of value that it must have, before anything relies on it."""
+"""Shape: whether the values of a contract's keywords are of the right kind, checked before anything relies on it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Place = tuple[str | int, ...]
 Fault = tuple[Place, str, Any]
-"""(place, what is expected there, what was found)."""
+"""(place, what was expected there, what was found)."""
 
 _SCHEMAS = ("properties", "patternProperties")
 _LISTS = ("allOf", "oneOf", "anyOf")
 
 
 def check_shape(document: Json) -> bool:
-    """Refuse values of the wrong kind, each by its own place.
+    """Refuse values of the wrong kind, and name the place of each.
 
     Args:
         document: A contract in any dialect.
@@ -62,7 +62,7 @@ def _document(document: Json) -> Iterator[Fault]:
 def _mapping(
     owner: Json, key: str, above: Place, each: Callable[[Any, Place], Iterator[Fault]]
 ) -> Iterator[Fault]:
-    """The faults of a key whose value, if any, is a mapping."""
+    """The faults of a key whose value, if there is one, must be a mapping."""
     value, at = owner.get(key), (*above, key)
     if isinstance(value, dict):
         for name, inner in cast("Json", value).items():
@@ -75,7 +75,7 @@ def _mapping(
 def _listed(
     owner: Json, key: str, above: Place, each: Callable[[Any, Place], Iterator[Fault]]
 ) -> Iterator[Fault]:
-    """The faults of a key whose value, if any, is a list."""
+    """The faults of a key whose value, if there is one, must be a list."""
     value, at = owner.get(key), (*above, key)
     if isinstance(value, list):
         for number, inner in enumerate(cast("list[Any]", value)):

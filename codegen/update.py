@@ -45,7 +45,7 @@ _CHECKS = {
         *("tests/contract", "tests/test_client.py", "tests/objects/test_associations.py"),
         "--deselect=tests/contract/test_actions.py::test_refuses_an_undecided_put",  # these generate once more
         "--deselect=tests/contract/test_actions.py::test_refuses_a_decision_that_changes_nothing",
-        # What is decided of a new PUT goes into the docs with the person who decides.
+        # Whoever decides about a new PUT also adds it to the docs.
         "--deselect=tests/contract/test_actions.py::test_docs_list_the_actions",
     ],
 }
@@ -88,7 +88,7 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
             diff(before, after, load_severities(OVERRIDES / "severities.yaml")) if before and after else []
         )
         if not changes:
-            if text != worded:  # such as another title: worth a commit, which must not show an earlier report
+            if text != worded:  # a new title, say: worth a commit, which must not show an earlier report
                 REPORT.write_text(_report([]), encoding="utf-8")
             print("The contract says nothing new for users.")
             return 0
@@ -103,7 +103,7 @@ def update(source: str | None, allowed: list[str], generate: Callable[[list[str]
 
 
 def _report(changes: list[Change]) -> str:
-    """What a pull request says; the last line is for the workflow that opens it."""
+    """The text of a pull request; the workflow that opens it reads the last line."""
     return f"{as_markdown(changes)}\nBump: {bump(changes)}\n"
 
 

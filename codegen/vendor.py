@@ -44,7 +44,7 @@ _INFO = {
     "description": "Facts of the Kantata OX REST API (paths, parameters, bodies, responses), in this project's own words.",
 }
 _UNUSED = ("description", "schema", "example", "examples", "allowEmptyValue")
-"""What a vendored parameter has elsewhere, or does not need."""
+"""Keywords that a vendored parameter has elsewhere, or doesn't need."""
 _INTRO = "Associations to sideload, comma-separated:"
 
 
