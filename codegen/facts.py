@@ -75,6 +75,8 @@ class OperationFacts:
     """A PUT that must not be repeated like other PUTs."""
     upsert: bool
     """A creation that changes what is there already."""
+    identified_by: tuple[str, ...]
+    """The properties in which items agree that the creation writes into one object."""
     deprecated: bool
     stable_by: str | None
     alternative: tuple[str, str] | None

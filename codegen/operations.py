@@ -91,6 +91,7 @@ def _operation(
         widest=dict(semantics.widest.get(where, {})),
         action=semantics.repeatable.get(where) is False,
         upsert=where in semantics.upserts,
+        identified_by=semantics.identified_by.get(where, ()),
         stable_by=_stable_by(node, arguments, contract),
         alternative=_alternative(node, contract, semantics),
     )
@@ -195,6 +196,10 @@ def _check_bulk(operation: OperationFacts, semantics: Semantics) -> None:
     if name in semantics.bulk_delete and operation.name != "delete_many":
         msg = f"bulk_delete: {name} is not a deletion on a collection, so `delete_many` can't use it"
         raise CodegenError(msg, ("bulk_delete", name), facts=True)
+    properties = {each.name for each in operation.body.arguments} if operation.body else set[str]()
+    if strange := [field for field in operation.identified_by if field not in properties]:
+        msg = f"identified_by: the body of {name} has no property {strange[0]!r}; correct or delete the line"
+        raise CodegenError(msg, ("identified_by", name), facts=True)
     if operation.name != "delete_many":
         return
     way_out = "name it in overrides/semantics.yaml, and it gets a method of its own"

@@ -55,6 +55,8 @@ class Semantics:
     bulk_limit_unless_stated: int
     upserts: frozenset[str]
     """Creations that change what is there already."""
+    identified_by: Mapping[str, tuple[str, ...]]
+    """Bulk creation → the fields in which items agree that it writes into one object."""
     repeatable: Mapping[str, bool]
     """PUT → whether it may be carried out twice; decided for each that is not on the path of a record."""
     own_rate_limit: frozenset[str]
@@ -143,6 +145,7 @@ class _Reader:
                 "bulk_limit_unless_stated", data["bulk_limit_unless_stated"]
             ),
             upserts=self._set_of_operations("upserts", data["upserts"]),
+            identified_by=self._identified_by(data["identified_by"]),
             repeatable=self._repeatable(data["repeatable"]),
             own_rate_limit=self._set_of_operations("own_rate_limit", data["own_rate_limit"]),
             associations=self._associations(data["associations"]),
@@ -232,6 +235,15 @@ class _Reader:
                 if self._operation(section, operation) and operation in listed[:number]:
                     self._fail(f"{section}: {operation} is listed twice")
         return frozenset(listed) & self._operations
+
+    def _identified_by(self, data: Any) -> Mapping[str, tuple[str, ...]]:
+        def read(operation: str, fields: Any) -> tuple[str, ...]:
+            listed = cast("list[Any]", fields) if isinstance(fields, list) else []
+            if not listed or not all(isinstance(field, str) for field in listed):
+                self._fail(f"identified_by: {operation}: {fields!r} is not a list of properties of its body")
+            return tuple(listed)
+
+        return self._by_operation("identified_by", data, read)
 
     def _associations(self, data: Any) -> Mapping[tuple[str, str], Mapping[str, str]]:
         found: dict[tuple[str, str], Mapping[str, str]] = {}

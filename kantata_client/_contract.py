@@ -84,6 +84,8 @@ class Operation:
     """A PUT that does something each time it is carried out (`split`, `approve`), so it is not repeated like other PUTs."""
     upsert: bool = False
     """A creation that changes an existing object, so that carrying it out twice does no harm."""
+    identified_by: tuple[str, ...] = ()
+    """The properties in which items of a bulk creation agree that are written into one object."""
     external_reference: bool = False
     """A creation that takes an `external_reference`, by which the resource's list filters."""
     widest: Mapping[str, bool] = attrs.field(factory=dict[str, bool])

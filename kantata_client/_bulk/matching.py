@@ -34,7 +34,7 @@ class UnassignedError(MalformedResponseError):
         ids = [str(each.to_dict().get("id")) for each in objects]
         listed = ", ".join(ids[:_LISTED]) + (", …" if len(ids) > _LISTED else "")
         message = (
-            f"{operation}: the {len(ids)} items of this request were created, but which is which is unknown: the objects in "
+            f"{operation}: the items of this request were created, but which is which is unknown: the objects in "
             f"the answer do not repeat the values of the items in the same order (ids {listed}). They are in `objects` of "
             "this error. Compare them with the items; do not send the items again."
         )
@@ -74,6 +74,24 @@ def in_order(sent: Sequence[Mapping[str, Any]], received: Sequence[Mapping[str, 
             return False  # the same values, in another order
         changed.append(given)
     return not changed or _told_apart(changed, repeated)
+
+
+def grouped(sent: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[int]:
+    """For each item the number of its group, from 0 in order of appearance; the items of a group agree in some fields.
+
+    Args:
+        sent: The items, as they were sent.
+        fields: The fields; without any, each item is a group of its own.
+    """
+    if not fields:
+        return list(range(len(sent)))
+    numbers: dict[tuple[str | None, ...], int] = {}
+    return [numbers.setdefault(identity(item, fields), len(numbers)) for item in sent]
+
+
+def identity(item: Mapping[str, Any], fields: Sequence[str]) -> tuple[str | None, ...]:
+    """The values of some fields, which are equal for items that agree in them."""
+    return tuple(_text(_comparable(item.get(field)), numbers=False) for field in fields)
 
 
 def _told_apart(changed: list[list[_Value]], repeated: list[list[_Value]]) -> bool:

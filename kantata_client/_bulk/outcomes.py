@@ -23,6 +23,8 @@ class Item:
     """The form in which it is sent."""
     key: str | None = None
     """Its external reference, which must be unique in the input."""
+    identity: tuple[str | None, ...] | None = None
+    """What identifies the object that it is written into, if that must be unique in the input as well."""
     alone: bool = False
     """Whether it needs a request of its own."""
 

@@ -146,7 +146,7 @@ class _Items:
     def __init__(self, job: Job[Any], source: Input) -> None:
         self._job = job
         self._source = source
-        self._keys: dict[str, int] = {}
+        self._keys: dict[object, int] = {}
         self._index = 0
         self._given: Sequence[Any] | None = None
         self._iterator: AsyncIterator[Any] | None = None
@@ -225,7 +225,14 @@ class _Items:
                 f"{self._job.name}: items[{first}] and items[{item.index}] have the same external reference "
                 f"{item.key!r}, which identifies a single object"
             )
-        if self._iterator is not None and len(self._keys) > REMEMBERED_KEYS:
+        if item.identity is not None and (
+            (first := self._keys.setdefault(item.identity, item.index)) != item.index
+        ):
+            raise UsageError(
+                f"{self._job.name}: the service writes items[{first}] and items[{item.index}] into one object, which keeps "
+                "only one of their external references. Combine them into one item, or leave out the key"
+            )
+        while self._iterator is not None and len(self._keys) > REMEMBERED_KEYS:
             del self._keys[next(iter(self._keys))]
 
     def _empty(self) -> UsageError:

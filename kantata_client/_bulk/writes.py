@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from kantata_client._bulk.matching import UnassignedError, in_order
+from kantata_client._bulk.matching import UnassignedError, grouped, identity, in_order
 from kantata_client._bulk.outcomes import Item, Outcome
 from kantata_client._bulk.run import BulkRun
 from kantata_client._bulk.splitting import Splitter, blamed
@@ -182,12 +182,15 @@ class _Creation(Generic[M]):
 
     def prepare(self, index: int, given: Any) -> Item:
         where, ref, item = f"items[{index}]", None, given
+        fields = self._operation.identified_by
         if self._key is not None:
             from kantata_client._bulk.reference_key import keyed
 
             ref, item = keyed(self._key, self._fields, given, f"{self.name}: {where}")
         item = _with_extra(self._operation, item, given, self._extra)
-        return Item(index, given, item_of(self._operation, item, where), ref)
+        ready = item_of(self._operation, item, where)
+        same = identity(ready, fields) if fields and self._key is not None else None
+        return Item(index, given, ready, ref, same)
 
     async def _write(self, part: list[Item]) -> Sequence[M]:
         if self._plural is None:
@@ -467,10 +470,23 @@ async def _write_array(
     rows: list[Any],
     query: Mapping[str, Any],
 ) -> tuple[list[M], Callable[[], None]]:
-    """Write several objects; returns them, and a check that their order is that of the rows, which may raise."""
+    """Write several objects; returns that of each row, and a check that their order is that of the rows, which may raise."""
     path, sent = path_of(operation, ()), query_of(operation, query)
     response = await session.send(operation, path, sent, {plural: rows})
     found = session.read(response, operation, cls, requested_by(sent)).items
+    places = grouped(rows, operation.identified_by)
+    distinct = list({str(each.to_dict().get("id")): each for each in found}.values())
+    if len(set(places)) < len(rows) and len(distinct) == len(set(places)):
+        # Each group was written into one object, which the service may name once or once for each row.
+        compared: list[Mapping[str, Any]] = [
+            rows[places.index(place)]
+            if places.count(place) == 1
+            else {name: rows[places.index(place)].get(name) for name in operation.identified_by}
+            for place in range(len(distinct))
+        ]
+        found = [distinct[place] for place in places]
+    else:
+        compared, distinct = rows, found
     if len(found) != len(rows):
         msg = (
             f"{operation.id}: {len(rows)} objects were sent and {len(found)} came back, so it is unknown which were written "
@@ -479,9 +495,9 @@ async def _write_array(
         raise MalformedResponseError(msg, method=operation.method, path=path, request_id=response.request_id)
 
     def check() -> None:
-        if not in_order(rows, [each.to_dict() for each in found]):
+        if not in_order(compared, [each.to_dict() for each in distinct]):
             raise UnassignedError(
-                operation.id, found, method=operation.method, path=path, request_id=response.request_id
+                operation.id, distinct, method=operation.method, path=path, request_id=response.request_id
             )
 
     return found, check

@@ -61,6 +61,7 @@ CREATE = Operation(
     ),
     bulk_limit=100,
     upsert=True,
+    identified_by=("account_membership_id", "currency"),
 )
 UPDATE = Operation(
     "PUT",

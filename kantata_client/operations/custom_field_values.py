@@ -85,6 +85,7 @@ CREATE = Operation(
     bulk_limit=100,
     own_rate_limit=True,
     upsert=True,
+    identified_by=("custom_field_id", "subject_type", "subject_id"),
 )
 DELETE_MANY = Operation(
     "DELETE",

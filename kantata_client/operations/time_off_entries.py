@@ -84,6 +84,7 @@ CREATE = Operation(
         plural="time_off_entries",
     ),
     bulk_limit=100,
+    identified_by=("user_id", "requested_date"),
     external_reference=True,
 )
 DELETE_MANY = Operation(

@@ -38,7 +38,8 @@ def create(
                 for error in refusal.errors:
                     error["message"] = f"Item {index}: {error['message']}"
             raise
-    return ids
+    # An item may have changed or replaced what an earlier one made.
+    return [identity for identity in dict.fromkeys(ids) if scope.store.get(key, identity) is not None]
 
 
 def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, Any]) -> str:
@@ -48,7 +49,7 @@ def _create(scope: Scope, key: str, fields: dict[str, Any], others: dict[str, An
     if resource.identified_by:
         match = _same(scope, key, resource.identified_by, fields)
         if match is not None and resource.replaced:
-            store.remove(key, match)
+            delete_one(scope, key, existing(scope, key, match), whole=True)
         elif match is not None:
             _change(scope, key, match, fields, others)
             return match

@@ -206,6 +206,20 @@ async def test_time_off_on_the_same_day_is_one_entry(api: API) -> None:
     assert only(changed)["hours"] == 2
 
 
+async def test_replaced_values_take_along_what_refers_to_them(api: API) -> None:
+    value = {"custom_field_id": 3801, "subject_type": "Workspace", "subject_id": 10002}
+    made = await make(api, "custom_field_values", "custom_field_value", **value, value="a")
+    reference = {"subject_type": "CustomFieldValue", "subject_id": int(made["id"]), "service_model_ref": "7"}
+    named = {**reference, "service_name": "erp", "service_model": "value"}
+    await api.post("/external_references/create_or_update", {"external_reference": named})
+    two = [{**value, "value": "b"}, {**value, "value": "c"}]
+    body = await api.post("/custom_field_values", {"custom_field_values": two})
+    assert (body["count"], len(body["results"]), only(body)["value"]) == (1, 1, "c")
+    assert not api.sandbox.store.find(
+        "external_references", "subject_ref", {"key": "custom_field_values", "id": made["id"]}
+    )
+
+
 async def test_a_survey_answer_has_one_value(api: API) -> None:
     ids = {"survey_question_id": 88101, "survey_response_id": 88201}
     path = "/survey_answers"
