@@ -11,6 +11,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tests.foreign.running import running
 pytestmark = pytest.mark.foreign
 
 SECONDS = 60
+SCENARIOS = "419 operations, and then chains of requests"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -42,12 +45,39 @@ def test_answers_stay_within_the_contract(tmp_path: Path) -> None:
             *("--no-shrink", "--seed", "1", "--generation-database", "none"),
             *(("--max-examples", examples) if examples else ("--max-time", str(SECONDS))),
         ]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    failures = finished.stdout.find("= FAILURES =")  # -1 without: then the end of the report
-    report = finished.stdout[failures:] if failures > 0 else finished.stdout[-20_000:]
-    assert finished.returncode == 0, report[:20_000] + finished.stderr[-2_000:]
-    assert "Selected: 419/419" in finished.stdout
-    cases = re.search(r"([\d,]+) generated", finished.stdout)
-    assert cases is not None, finished.stdout[-2_000:]
+        returned, output = _run(command, tmp_path, shown=examples is not None)
+    failures = output.find("= FAILURES =")  # -1 without: then the end of the report
+    report = output[failures:] if failures > 0 else output[-20_000:]
+    assert returned == 0, report[:20_000]
+    assert "Selected: 419/419" in output
+    cases = re.search(r"([\d,]+) generated", output)
+    assert cases is not None, output[-2_000:]
     number = int(cases[1].replace(",", ""))
+    if examples:
+        sys.stderr.write(f"{number:,} cases; {_links(output)}\n")
     assert number >= (419 * int(examples) * 0.8 if examples else 200)
+
+
+def _run(command: list[str], folder: Path, *, shown: bool) -> tuple[int, str]:
+    """Run schemathesis; returns its status and its output. With `shown`, print how far it is every 10 seconds."""
+    events, output = folder / "events.ndjson", folder / "output.txt"
+    command = [*command, "--report", "ndjson", "--report-ndjson-path", str(events)]
+    started = time.monotonic()
+    with (
+        output.open("wb") as written,
+        subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, cwd=folder) as process,
+    ):
+        while True:
+            try:
+                returned = process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                if shown:
+                    done = events.read_bytes().count(b'{"ScenarioFinished"') if events.exists() else 0
+                    sys.stderr.write(f"{time.monotonic() - started:.0f} s: {done} of {SCENARIOS}\n")
+            else:
+                return returned, output.read_text(encoding="utf-8")
+
+
+def _links(output: str) -> str:
+    found = re.search(r"API Links: +(.*)", output)
+    return "no links" if found is None else f"links: {found[1]}"
