@@ -190,7 +190,7 @@ class TimeWindows(Generic[M]):
             return await self._advance(concurrency)
         # The service may return smaller pages than requested.
         self._size = min(self._size, decoded.size or self._size)
-        times_read = self._times_by_identity(page)
+        times_read = _times_by_identity(page, times)
         before = self._moment
         if decoded.entries >= decoded.count:
             self._at_end = True
@@ -206,7 +206,7 @@ class TimeWindows(Generic[M]):
                 if error is not None:
                     return [self._numbered(each) for each in pages], error
                 for each in pages:
-                    times_read |= self._times_by_identity(each)
+                    times_read |= _times_by_identity(each, self._times(each))
                 latest += 2 * self._grain
             if before is not None and latest - self._grain <= before:
                 self._fail(f"it ignores {self._after}: no record is newer than {latest.isoformat()}")
@@ -220,7 +220,7 @@ class TimeWindows(Generic[M]):
         Raises:
             UnstableListError: The service has not sorted or filtered by them.
         """
-        times = [self._time(item) for item in page.decoded.items]
+        times = self._times(page)
         for time in times:
             if time.second or time.microsecond:
                 self._finest = min(self._finest, _GRAINS[0])
@@ -237,13 +237,6 @@ class TimeWindows(Generic[M]):
                 f"returned a record of {times[0].isoformat()}"
             )
         return times
-
-    def _times_by_identity(self, page: FetchedPage[M]) -> dict[Any, datetime]:
-        """The time of each record of a page. One whose object is missing counts as old as the oldest."""
-        decoded = page.decoded
-        times = [self._time(item) for item in decoded.items]
-        known = dict(zip(decoded.identities or (), times, strict=False))
-        return known | dict.fromkeys(decoded.absent, min(times, default=datetime.min.replace(tzinfo=UTC)))
 
     async def _is_gap(self, decoded: Decoded[M]) -> bool:
         """Whether records between the last moment and this one were not read. If so, the walk returns to the last moment.
@@ -290,7 +283,7 @@ class TimeWindows(Generic[M]):
         page = await self._fetch(1, window)
         unread = sum(
             time <= moment and identity not in last.times and identity not in current
-            for identity, time in self._times_by_identity(page).items()
+            for identity, time in _times_by_identity(page, self._times(page)).items()
         )
         return unread or (0 if page.decoded.entries == page.decoded.count else None)
 
@@ -370,16 +363,29 @@ class TimeWindows(Generic[M]):
             window[self._after] = lower.isoformat()
         return window
 
-    def _time(self, item: M) -> datetime:
-        time = getattr(item, self._by)
-        if not isinstance(time, datetime):
-            malformed(f"{item!r} has no {self._by}, which a stable walk is sorted by", self._operation, None)
-        return _zoned(time.replace(microsecond=0))
+    def _times(self, page: FetchedPage[M]) -> list[datetime]:
+        """The time of each object of a page."""
+        times: list[datetime] = []
+        for item in page.decoded.items:
+            time = getattr(item, self._by)
+            if not isinstance(time, datetime):
+                malformed(
+                    f"{item!r} has no {self._by}, which a stable walk is sorted by", self._operation, None
+                )
+            times.append(_zoned(time.replace(microsecond=0)))
+        return times
 
     def _numbered(self, page: FetchedPage[M]) -> FetchedPage[M]:
         self._number += 1
         # Only the first window is the whole list.
         return attrs.evolve(page, number=self._number, count=page.count if self._number == 1 else None)
+
+
+def _times_by_identity(page: FetchedPage[Any], times: list[datetime]) -> dict[Any, datetime]:
+    """The time of each record of a page, given those of its objects. One without an object counts as old as the oldest."""
+    decoded = page.decoded
+    known = dict(zip(decoded.identities or (), times, strict=False))
+    return known | dict.fromkeys(decoded.absent, min(times, default=datetime.min.replace(tzinfo=UTC)))
 
 
 def _parsed(text: str | None) -> datetime | None:
