@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from importlib import import_module
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -12,7 +13,7 @@ import orjson
 from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, KEY, POSITION, VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from kantata_client.sync.catalog import Child, Kind, ListSpec, NestedTable
 
@@ -38,11 +39,9 @@ def records(spec: ListSpec, rows: list[dict[str, Any]]) -> Any:
     """
     extras: list[dict[str, Any]] = [{} for _ in rows]
     columns: dict[str, Any] = {}
+    values = _values(spec, rows)
     for name, kind in spec.columns.items():
-        owner, _, part = name.rpartition("__")
-        in_reference = owner in spec.references
-        values = [_part(row.get(owner), part) if in_reference else row.get(name) for row in rows]
-        columns[name] = _column(name, kind, values, extras)
+        columns[name] = _column(name, kind, values[name], extras)
     children = {child.field for child in spec.children}
     declared = {*spec.columns, *spec.references, *children}
     for row, extra in zip(rows, extras, strict=True):
@@ -53,6 +52,24 @@ def records(spec: ListSpec, rows: list[dict[str, Any]]) -> Any:
                 extra[reference] = row[reference]
     columns[EXTRA] = pa.array([_json(extra) if extra else None for extra in extras], pa.string())
     return _table(spec.key, columns)
+
+
+def _values(spec: ListSpec, rows: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Return the values of all records by column."""
+    found: dict[str, Sequence[Any]] = {}
+    names = [spec.key]  # twice, so that there are always two
+    for name in spec.columns:
+        owner, _, part = name.rpartition("__")
+        if owner in spec.references:
+            found[name] = [_part(row.get(owner), part) for row in rows]
+        else:
+            names.append(name)
+    try:
+        # Going through the records once is several times faster than once for each column.
+        found |= zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
+    except KeyError:  # a record lacks a field
+        found |= {name: [row.get(name) for row in rows] for name in names}
+    return found
 
 
 def children(child: Child, key: str, rows: list[dict[str, Any]]) -> Any:
@@ -168,6 +185,11 @@ def _items(table: NestedTable, value: Any) -> list[tuple[str | None, dict[str, A
     ]
 
 
+def joined(tables: list[Any]) -> Any:
+    """Return tables with the same columns as one."""
+    return pa.concat_tables(tables)
+
+
 def deletions(spec: ListSpec, ids: Collection[str], requested: Collection[str] = ()) -> list[tuple[str, Any]]:
     """Make the rows that delete records and their rows in child tables; pairs of table name and table."""
     ordered = sorted(ids)
@@ -207,7 +229,7 @@ def _part(reference: Any, part: str) -> Any:
     return cast("dict[str, Any]", reference).get(part) if isinstance(reference, dict) else None
 
 
-def _column(name: str, kind: Kind, values: list[Any], extras: list[dict[str, Any]]) -> Any:
+def _column(name: str, kind: Kind, values: Sequence[Any], extras: list[dict[str, Any]]) -> Any:
     """Convert the values of a field: all at once if their types allow it, else one by one."""
     types = set(map(type, values)) - {type(None)}
     expected, convert = _CONVERSIONS[kind]
@@ -273,7 +295,7 @@ def _timestamps(values: Iterable[Any]) -> Any:
     return pa.array(values, pa.string()).cast(_TYPES["timestamp"])
 
 
-_CONVERSIONS: Mapping[Kind, tuple[set[type], Callable[[list[Any]], Any]]] = {
+_CONVERSIONS: Mapping[Kind, tuple[set[type], Callable[[Sequence[Any]], Any]]] = {
     "text": ({str}, lambda values: pa.array(values, pa.string())),
     "bigint": ({int}, lambda values: pa.array(values, pa.int64())),
     "double": ({int, float}, lambda values: pa.array(values, pa.float64())),

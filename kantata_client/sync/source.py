@@ -49,7 +49,9 @@ OVERLAP = timedelta(minutes=5)
 logger = logging.getLogger("kantata_client")
 
 _BATCH_ROWS = 5_000
-"""Records in one Arrow table."""
+"""Records that are converted to Arrow tables at once; until then they take several times the memory."""
+_TABLE_ROWS = 25_000
+"""Records in one Arrow table for dlt, which spends milliseconds on each table."""
 _LOOKUP_IDS = 200
 """Ids in one look-up request."""
 _CONCURRENT_LOOKUPS = 8
@@ -287,6 +289,36 @@ def _reason(error: KantataError) -> Reason:
     )
 
 
+class _Tables:
+    """The Arrow tables of a list, until there are enough records for dlt."""
+
+    def __init__(self, spec: ListSpec, nested: frozenset[str]) -> None:
+        self._spec = spec
+        self._nested = [each for each in spec.nested if each.name in nested]
+        self._pieces: dict[str, list[Any]] = {}
+        self.rows = 0
+        """Records that wait."""
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Convert records."""
+        spec = self._spec
+        if not rows:
+            return
+        self.rows += len(rows)
+        found = {spec.name: arrow.records(spec, rows)}
+        found |= {child.table: arrow.children(child, spec.key, rows) for child in spec.children}
+        found |= {each.table: arrow.nested(each, spec.key, rows) for each in self._nested}
+        for name, piece in found.items():
+            if piece is not None:
+                self._pieces.setdefault(name, []).append(piece)
+
+    def take(self) -> Iterator[Any]:
+        """Yield the tables for dlt."""
+        for name, pieces in self._pieces.items():
+            yield dlt.mark.with_table_name(arrow.joined(pieces), name)
+        self._pieces, self.rows = {}, 0
+
+
 class _Run:
     """One run of one dlt resource: rows, then deletions, then the state for the next run."""
 
@@ -377,6 +409,7 @@ class _Run:
         """
         spec, progress = self._spec, self._reader.progress
         can_stop = self._walks is not None or (spec.saves_position and spec.stable_by is not None)
+        tables = _Tables(spec, self._options.nested)
         batch: list[dict[str, Any]] = []
         saved: Mapping[str, Any] | None = None
         while True:
@@ -391,29 +424,19 @@ class _Run:
                 saved = message.state or saved
                 if len(batch) < _BATCH_ROWS:
                     continue
-            yield from self._tables(batch)
+                tables.add(batch)
+                batch = []
+                if tables.rows < _TABLE_ROWS:
+                    continue
+            tables.add(batch)
             batch = []
+            yield from tables.take()
             if saved is not None:
                 state["walk"] = dict(saved)
             if isinstance(message, Exception):
                 raise message
             if isinstance(message, End) or is_full:
                 return message if isinstance(message, End) else None
-
-    def _tables(self, rows: list[dict[str, Any]]) -> Iterator[Any]:
-        spec = self._spec
-        if not rows:
-            return
-        yield dlt.mark.with_table_name(arrow.records(spec, rows), spec.name)
-        for child in spec.children:
-            items = arrow.children(child, spec.key, rows)
-            if items is not None:
-                yield dlt.mark.with_table_name(items, child.table)
-        for each in spec.nested:
-            if each.name in self._options.nested:
-                nested = arrow.nested(each, spec.key, rows)
-                if nested is not None:
-                    yield dlt.mark.with_table_name(nested, each.table)
 
     # --- deletions ---
 

@@ -114,6 +114,21 @@ def test_values_are_converted_to_column_types() -> None:
     assert found["notes"] is None
 
 
+def test_record_that_lacks_a_field_has_null_there() -> None:
+    spec = lists()["time_entries"]
+    whole = {**dict.fromkeys(spec.columns), "id": "1", "notes": "Call", "time_in_minutes": 30}
+    lacking = {"id": "2", "time_in_minutes": 15}
+    both = arrow.records(spec, [whole, lacking]).to_pylist()
+    assert both == [
+        *arrow.records(spec, [whole]).to_pylist(),
+        *arrow.records(spec, [lacking]).to_pylist(),
+    ]
+    assert [(each["id"], each["notes"], each["time_in_minutes"]) for each in both] == [
+        ("1", "Call", 30),
+        ("2", None, 15),
+    ]
+
+
 def test_values_of_similar_types_are_converted() -> None:
     first, second = converted(
         {"id": 5, "workspace_id": 7, "rate_in_cents": "100", "time_in_minutes": 3.0, "date_performed": None},
