@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import signal
@@ -11,6 +12,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -92,7 +94,7 @@ def sync(
     rows_a_slice: Annotated[
         int,
         typer.Option("--slice", min=200, help="Records that are read before they are stored."),
-    ] = 50_000,
+    ] = 200_000,
     nested: Annotated[
         str | None,
         typer.Option(
@@ -121,17 +123,17 @@ def sync(
 
             plan = Plan(
                 to,
-                _parse_names("--resources", resources) or None,
-                _parse_since(since),
-                full,
-                deletions.value,
-                _parse_duration("--compare", compare),
-                soft_delete,
-                rate,
-                rows_a_slice,
-                _parse_duration("--retry-for", retry_for),
-                _parse_names("--without", without),
-                _parse_names("--nested", nested),
+                resources=_parse_names("--resources", resources) or None,
+                without=_parse_names("--without", without),
+                since=_parse_since(since),
+                full=full,
+                deletions=deletions.value,
+                compare_every=_parse_duration("--compare", compare),
+                soft_delete=soft_delete,
+                nested=_parse_names("--nested", nested),
+                rate=rate,
+                rows_a_slice=rows_a_slice,
+                retry_for=_parse_duration("--retry-for", retry_for),
             )
             pause = None if every is None else _parse_duration("--every", every)
             if pause is not None and pause < timedelta(seconds=1):
@@ -223,6 +225,7 @@ def _sync_repeatedly(plan: Plan, pause: timedelta | None, output: _Output, stop:
     from kantata_client.sync import job
     from kantata_client.sync.progress import Progress
 
+    _freeze_modules()
     is_first = True
     while True:
         progress = Progress(rows=plan.rows_a_slice, stop=stop)
@@ -253,6 +256,16 @@ def _sync_repeatedly(plan: Plan, pause: timedelta | None, output: _Output, stop:
         output.out.print(f"Next sync in {_format_duration(pause.total_seconds())}; press Ctrl-C to end.")
         if _wait(stop, pause.total_seconds()):
             return code
+
+
+def _freeze_modules() -> None:
+    """Load all modules, and keep the garbage collector from visiting what they hold, which never becomes garbage.
+
+    Visiting it takes a sixth of the time of a sync.
+    """
+    import_module("kantata_client.sync.source")
+    gc.collect()
+    gc.freeze()
 
 
 def _describe_kept(plan: Plan, progress: Progress) -> str:
