@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -22,6 +23,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unsteady = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6}", item.nodeid)]
     if unsteady:
         raise pytest.UsageError(f"These tests need ids without a memory address: {unsteady}")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what collection made from garbage collection.
+
+    Thousands of tests and parsed contracts stay until the end, and each full collection would look through all of them.
+    """
+    import hypothesis  # noqa: F401 - while it loads, it looks for who else refers to trio's generator of random numbers
+
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
