@@ -100,6 +100,7 @@ async def test_walk_can_be_entered_instead_of_the_client() -> None:
         await anext(pages)
         await anyio.lowlevel.checkpoint()
     assert service.under_way == 0, "the tasks have ended when the block has"
+    service.steps = 3
     async with kantata.stories.list(per_page=10).items(limit=5) as items:
         assert [each.id async for each in items] == ["0", "1", "2", "3", "4"]
     async with kantata.stories.list(per_page=10).dicts(limit=2) as dicts:
