@@ -61,7 +61,7 @@ def test_printed_variables_point_a_program_at_the_sandbox(host: str) -> None:
             found = asyncio.run(workspaces(settings["KANTATA_BASE_URL"], settings["KANTATA_ACCESS_TOKEN"]))
             assert found == 40
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             process.kill()
 
@@ -83,7 +83,7 @@ def test_lenient(options: tuple[str, ...], expected: int) -> None:
             assert asyncio.run(status(url, token, "/stories?per_page=5000&colour=red")) == expected
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 SEED = {"users": [{"id": 5, "full_name": "Ada"}], "workspaces": [{"title": "P", "creator_id": 5}]}
@@ -117,7 +117,7 @@ def test_seed_file_log_and_shutdown(tmp_path: Path, ending: signal.Signals) -> N
             assert asyncio.run(status(base, token, "/__sandbox__/health")) == 200
             time.sleep(0.5)  # the log is printed a few times a second
             process.send_signal(ending)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0
@@ -258,7 +258,7 @@ def test_tls_and_rate_are_options_of_the_command(tmp_path: Path) -> None:
             assert 429 in statuses
             time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0
@@ -291,7 +291,7 @@ def test_a_service_is_recorded_and_replayed(kantata_sandbox, tmp_path: Path) -> 
                     url = process.stdout.readline().strip().partition("=")[2]
                     assert asyncio.run(workspaces(url, token)) == 40
                     process.send_signal(signal.SIGTERM)
-                    _, errors = process.communicate(timeout=20)
+                    _, errors = process.communicate(timeout=60)
                 finally:
                     process.kill()
             assert process.returncode == 0, errors

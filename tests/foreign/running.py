@@ -51,4 +51,4 @@ def running(*options: str, quiet: bool = False) -> Iterator[Running]:
             yield Running(url, token)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)

@@ -244,7 +244,7 @@ async def test_total_timeout_ends_a_response_that_trickles_in(lane, bound, kind)
     async with listening(lambda stream: trickle(stream, head, drop, 10)) as port:
         network = {"own": None, "httpx": lambda: httpx.AsyncHTTPTransport(), "aiohttp": "aiohttp"}[lane]  # noqa: PLW0108
         transport = Transport(base_url=f"http://127.0.0.1:{port}", transport=network, **options)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             with pytest.raises(KantataTimeoutError, match=r"no complete answer within 0\.3 s"):
                 await transport.send(attrs.evolve(get(transport), **call))
             with pytest.raises(UnknownOutcomeError, match=r"no complete answer within 0\.3 s"):

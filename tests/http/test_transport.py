@@ -203,7 +203,7 @@ async def test_a_post_is_repeated_when_no_connection_was_made(answer, connect):
         return data
 
     transport = Transport(base_url=f"http://127.0.0.1:{reserved.getsockname()[1]}", sleep=nap)
-    with reserved, anyio.fail_after(20):
+    with reserved, anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
 
             async def accept():
@@ -730,7 +730,7 @@ async def test_requests_waiting_for_an_own_limit_leave_slots_for_others(connect,
         max_concurrency=most,
         throttle=Stuck(1),
     )
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             for number in range(20):
                 tasks.start_soon(transport.send, request(transport, path=f"/{number % 3}", own_limit=True))

@@ -62,7 +62,7 @@ def prism(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:

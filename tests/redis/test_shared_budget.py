@@ -235,7 +235,7 @@ async def test_429_for_one_client_holds_the_others(redis: Server) -> None:
     assert await one.acquire("GET /x", False) is None
     one.limited("GET /x", False, None, 0.01)
     probe = None
-    with anyio.move_on_after(10):
+    with anyio.move_on_after(60):
         while probe is None:  # Redis is updated in another thread
             probe = one._budget("GET /x", False).refusing or None
             await anyio.sleep(0.01)
@@ -244,7 +244,7 @@ async def test_429_for_one_client_holds_the_others(redis: Server) -> None:
         await one.acquire("GET /x", False)  # waits for the answer to the probe, a second at most
     assert scope.cancelled_caught
     other.succeeded("GET /y", False)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         assert await one.acquire("GET /x", False) is None
     one.close()
     other.close()

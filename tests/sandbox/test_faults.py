@@ -132,7 +132,7 @@ async def test_a_reset_is_a_tcp_reset(sandbox: Sandbox) -> None:
         parts = httpx.URL(server.url)
 
         def talk() -> None:
-            with socket.create_connection((parts.host, parts.port), timeout=5) as plain:
+            with socket.create_connection((parts.host, parts.port), timeout=60) as plain:
                 plain.sendall(b"GET /api/v1/users/me HTTP/1.1\r\nhost: x\r\n\r\n")
                 plain.recv(1000)
 
