@@ -25,6 +25,9 @@ from openapi_python_client.parser.properties.union import UnionProperty
 from codegen import names
 from codegen.errors import CodegenError, guarded
 from codegen.facts import Argument
+from codegen.markup import plain
+from codegen.prose import DEPRECATED, TIMES, says
+from codegen.schemas import CONSTRAINTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -138,7 +141,8 @@ class Reader:
                 value,
                 description=value.get("description", ""),
                 required=name in required,
-                default=None,
+                default=_default_of(value),
+                deprecated=is_deprecated(value),
             )
             for name, value in schema["properties"].items()
         )
@@ -189,6 +193,7 @@ class Reader:
             fields=self.arguments(where, item["$ref"].rsplit("/", 1)[-1]) if "$ref" in item else None,
             models=models,
             deprecated=deprecated,
+            constraints=_constraints(schema),
         )
 
     def type(
@@ -238,6 +243,27 @@ class Reader:
         return "object", f"{mapping}[str, {annotation}]", models
 
 
+def _default_of(schema: Json) -> str | int | bool | None:
+    """What the service assumes when a property is not sent, if it is a single value."""
+    default = schema.get("default")
+    return default if isinstance(default, str | int) else None
+
+
+def is_deprecated(schema: Json) -> bool:
+    """Whether a property is deprecated, by its keyword or its description."""
+    return schema.get("deprecated") is True or says(DEPRECATED, plain(schema.get("description") or ""))
+
+
+def _constraints(schema: Json) -> dict[str, str | float | bool]:
+    """What the service checks, of a value or of each value of a list."""
+    found = {key: schema[key] for key in CONSTRAINTS if key in schema}
+    item = schema.get("items")
+    if isinstance(item, dict) and schema.get("type") == "array":
+        inner = cast("Json", item)
+        found |= {f"items.{key}": inner[key] for key in ("maximum", *CONSTRAINTS) if key in inner}
+    return {key: value for key, value in found.items() if value is not False}
+
+
 def _names_objects(name: str, kind: str, description: str) -> bool:
     """Whether a value is an id, which is taken as a number and as text alike."""
     if kind not in ("integer", "string"):
@@ -251,9 +277,7 @@ def range_of(argument: Argument) -> Literal["date", "datetime"] | None:
     if argument.kind != "string" or argument.many or not argument.name.endswith("_between"):
         return None
     return (
-        "datetime"
-        if re.search(r"time ?stamp|_at_between", f"{argument.name} {argument.description}")
-        else "date"
+        "datetime" if argument.name.endswith("_at_between") or says(TIMES, argument.description) else "date"
     )
 
 

@@ -10,14 +10,14 @@ from codegen.load import apart
 from codegen.lower import FORM, JSON, URLENCODED
 from codegen.names import METHODS
 from codegen.nodes import COMPONENTS
-from codegen.schemas import mappings
+from codegen.schemas import CONSTRAINTS, mappings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Json = dict[str, Any]
 
-_SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "minimum", "maxItems")
+_SCHEMA_KEYS = ("type", "format", "items", "enum", "default", "maximum", "maxItems", *CONSTRAINTS)
 
 
 def to_openapi_3(contract: Json) -> Json:

@@ -16,6 +16,7 @@ import attrs
 from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
 from codegen.names import plural
+from codegen.snapshot import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +57,11 @@ RULES: Mapping[str, tuple[Severity, str]] = {
     "maximum removed": ("additive", "any number is accepted"),
     "parameter restored": ("cosmetic", "no longer deprecated"),
     "parameter deprecated": ("risky", "the service may remove it"),
+    "constraint added": ("risky", "the service may refuse values that it accepted"),
+    "constraint tightened": ("breaking", "the service refuses values that it accepted"),
+    "constraint loosened": ("additive", "the service accepts more values"),
+    "constraint changed": ("risky", "the service checks values in another way"),
+    "constraint removed": ("additive", "the service accepts more values"),
     "bulk limit lowered": ("cosmetic", "the client sends smaller chunks by itself"),
     "bulk limit raised": ("cosmetic", "the client sends larger chunks by itself"),
     "bulk added": ("additive", "many at once"),
@@ -71,6 +77,12 @@ RULES: Mapping[str, tuple[Severity, str]] = {
     "field renamed": ("breaking", "a guess by their likeness; the attribute has another name"),
     "field added": ("additive", "a new attribute"),
     "field type changed": ("breaking", "the attribute has another type"),
+    "field deprecated": ("risky", "the service may remove it"),
+    "field restored": ("cosmetic", "no longer deprecated"),
+    "field value added": ("risky", "code that handles each known value meets a new one"),
+    "field value removed": ("cosmetic", "it is no longer sent; code that handles it still works"),
+    "field values free": ("risky", "any value may be sent"),
+    "field values listed": ("cosmetic", "now known; the type is the same"),
     "field now on request": ("breaking", "reading it needs `include` or `optional_fields`"),
     "field needs another association": ("breaking", "reading it needs another `include`"),
     "field always sent": ("additive", "reading it needs nothing"),
@@ -112,6 +124,7 @@ def diff(old: Json, new: Json, severities: Mapping[str, tuple[Severity, str]] | 
         new: Another one.
         severities: Rule, or `rule: subject` → severity and reason, where people decided otherwise.
     """
+    old, new = comparable(old, new)
     found = [*_operations(old["operations"], new["operations"]), *_models(old["models"], new["models"])]
     found = _with_new_associations(found, new["operations"])
     decided = severities or {}
@@ -240,6 +253,7 @@ def _operation(name: str, old: Json, new: Json) -> Iterator[Change]:
         ("result", "result changed"),
         ("model", "model changed"),
         ("path", "path arguments changed"),
+        ("path_types", "path arguments changed"),
     ):
         if old.get(key) != new.get(key):
             yield _change(rule, name, python, _from_to(old.get(key), new.get(key)))
@@ -296,6 +310,8 @@ def _arguments(name: str, python: str, old: Json, new: Json, inside: str = "") -
 def _argument(old: Json, new: Json) -> Iterator[tuple[str, str]]:
     if old.get("kind") != new.get("kind"):
         yield "parameter type changed", _from_to(old.get("kind"), new.get("kind"))
+    elif old.get("range") != new.get("range"):
+        yield "parameter type changed", _from_to(old.get("range"), new.get("range"))
     if bool(old.get("many")) != bool(new.get("many")):
         yield "parameter became a list" if new.get("many") else "parameter became single", ""
     if bool(old.get("required")) != bool(new.get("required")):
@@ -313,14 +329,33 @@ def _argument(old: Json, new: Json) -> Iterator[tuple[str, str]]:
         lowered = after is not None and (before is None or after < before)
         rule = "maximum lowered" if lowered else "maximum removed" if after is None else "maximum raised"
         yield rule, _from_to(before, after)
-    values, others = old.get("values", []), new.get("values", [])
-    if bool(values) != bool(others):
-        yield "values listed" if others else "values free", ", ".join(map(str, others or values))
-    elif values != others:
-        if removed := [str(each) for each in values if each not in others]:
+    yield from _values(old.get("values", []), new.get("values", []))
+    yield from _constraints(old.get("constraints", {}), new.get("constraints", {}))
+
+
+def _values(old: list[Any], new: list[Any]) -> Iterator[tuple[str, str]]:
+    if bool(old) != bool(new):
+        yield "values listed" if new else "values free", ", ".join(map(str, new or old))
+    elif old != new:
+        if removed := [str(each) for each in old if each not in new]:
             yield "value removed", ", ".join(removed)
-        if extra := [str(each) for each in others if each not in values]:
+        if extra := [str(each) for each in new if each not in old]:
             yield "value added", ", ".join(extra)
+
+
+def _constraints(old: Json, new: Json) -> Iterator[tuple[str, str]]:
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if before is None or after is None:
+            rule = "constraint added" if before is None else "constraint removed"
+        elif key.rpartition(".")[2] in ("pattern", "multipleOf"):
+            rule = "constraint changed"
+        else:
+            upwards = key.rpartition(".")[2].startswith("min")
+            rule = "constraint tightened" if (after > before) == upwards else "constraint loosened"
+        yield rule, f"{key} {_from_to(before, after)}"
 
 
 def _kind(argument: Json) -> str:
@@ -362,6 +397,8 @@ def _model(name: str, old: Json, new: Json) -> Iterator[Change]:
     for each in before:
         if each in after and before[each] != after[each]:
             yield _field(f"{name}.{each}", before[each], after[each])
+        if each in after:
+            yield from _field_facts(f"{name}.{each}", _facts_of(each, old), _facts_of(each, new))
     yield from _associations(name, old.get("associations", {}), new.get("associations", {}))
     for key, rule in (("conditions", "field needs another association"), ("references", "association moved")):
         known, fresh = old.get(key, {}), new.get(key, {})
@@ -374,6 +411,18 @@ def _field(subject: str, old: str, new: str) -> Change:
     (kind, _, request), (other, _, asked) = old.partition(", on request"), new.partition(", on request")
     rule = "field type changed" if kind != other else "field now on request" if asked else "field always sent"
     return _change(rule, subject, subject, _from_to(old, new) if kind != other or (request and asked) else "")
+
+
+def _facts_of(field: str, model: Json) -> tuple[list[Any], bool]:
+    """(known values, whether it is deprecated) of a field."""
+    return model.get("values", {}).get(field, []), field in model.get("deprecated", ())
+
+
+def _field_facts(subject: str, old: tuple[list[Any], bool], new: tuple[list[Any], bool]) -> Iterator[Change]:
+    for rule, detail in _values(old[0], new[0]):
+        yield _change(f"field {rule}", subject, subject, detail)
+    if old[1] != new[1]:
+        yield _change("field deprecated" if new[1] else "field restored", subject, subject)
 
 
 def _associations(name: str, old: Json, new: Json) -> Iterator[Change]:

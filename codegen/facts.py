@@ -13,6 +13,7 @@ from openapi_python_client.parser.openapi import GeneratorData
 from codegen import names
 
 _NOTHING: Mapping[str, tuple[str, int]] = MappingProxyType({})
+_NO_CONSTRAINTS: Mapping[str, str | float | bool] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -40,6 +41,8 @@ class Argument:
     narrowed: bool = False
     """Whether the alias lists values that this operation does not take."""
     deprecated: bool = False
+    constraints: Mapping[str, str | float | bool] = _NO_CONSTRAINTS
+    """What else the service checks, by keyword of JSON Schema: `maxLength`, or `items.pattern` for each value of a list."""
 
 
 @attrs.frozen
@@ -105,6 +108,9 @@ class FieldFacts:
     """The class attribute that answers when the field is missing, or that converts it when it is read."""
     description: str
     models: frozenset[str]
+    values: tuple[str | int, ...] = ()
+    """The known values; others are read as well."""
+    deprecated: bool = False
 
 
 @attrs.frozen

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from codegen.errors import CodegenError, guarded, reading
 from codegen.load import apart, follow
 from codegen.names import METHODS
+from codegen.schemas import CONSTRAINTS
 from kantata_client._http.transport import BASE_URL
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ JSON = "application/json"
 FORM = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
 
-_KEPT = ("type", "format", "items", "enum", "default", "maximum", "minimum", "maxItems", "minItems")
+_KEPT = ("type", "format", "items", "enum", "default", "maximum", "maxItems", *CONSTRAINTS)
 """What a schema says that a Swagger 2.0 parameter says itself."""
 _STYLES = {"form": "csv", "simple": "csv", "spaceDelimited": "ssv", "pipeDelimited": "pipes"}
 _DROPPED = frozenset(
@@ -189,6 +190,7 @@ def schema_of(schema: Any, *, top: bool = False) -> Any:
         elif key not in _DROPPED and not key.startswith("x-"):
             found[key] = value
     _one_type(found)
+    _flagged(found)
     return found if top else _collapsed(found)
 
 
@@ -204,6 +206,18 @@ def _one_type(schema: Json) -> None:
         values = [each for each in cast("list[Any]", schema["enum"]) if each is not None]
         if values:
             schema["enum"] = values
+
+
+def _flagged(schema: Json) -> None:
+    """`exclusiveMaximum: 10`, as 3.1 has it, as a maximum and a flag, in place."""
+    for bound, flag, stricter in (("maximum", "exclusiveMaximum", min), ("minimum", "exclusiveMinimum", max)):
+        excluded, included = schema.get(flag), schema.get(bound)
+        if not isinstance(excluded, int | float) or isinstance(excluded, bool):
+            continue
+        if not isinstance(included, int | float) or stricter(excluded, included) == excluded:
+            schema |= {bound: excluded, flag: True}
+        else:
+            del schema[flag]
 
 
 def _collapsed(schema: Json) -> Json:

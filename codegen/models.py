@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codegen import names
-from codegen.arguments import by_name
+from codegen.arguments import by_name, is_deprecated
 from codegen.errors import CodegenError, Proposal, action, guarded, outdated
 from codegen.facts import AssociationFacts, FieldFacts, InputFacts, ModelFacts
+from codegen.markup import plain
 from codegen.nodes import AssociationNode
-from codegen.prose import sent_on_request
+from codegen.prose import DEPRECATED, says, sent_on_request, values_in
+from codegen.relax import KNOWN_VALUES
 from kantata_client._objects.model import Model
 
 if TYPE_CHECKING:
@@ -255,6 +257,7 @@ def _can_be_an_attribute(name: str) -> bool:
 
 def _field(owner: str, wire: str, parsed: PropertyProtocol, schema: Json, reader: Reader) -> FieldFacts:
     kind, annotation, models = reader.type(f"{owner}.{wire}", parsed, schema, given=False)
+    deprecated = is_deprecated(schema)
     if wire == "id" and kind in ("string", "integer"):
         return FieldFacts(wire, annotation, '""' if kind == "string" else "0", "", frozenset())
     many = annotation.startswith(("list[", "dict["))
@@ -266,7 +269,17 @@ def _field(owner: str, wire: str, parsed: PropertyProtocol, schema: Json, reader
     else:
         default = "None"
     description = " ".join(schema.get("description", "").split())
-    return FieldFacts(wire, f"{annotation} | None", default, description, models)
+    if deprecated and not says(DEPRECATED, description):
+        description = f"{description} Deprecated.".strip()
+    values = _known_values(kind, schema)
+    return FieldFacts(wire, f"{annotation} | None", default, description, models, values, deprecated)
+
+
+def _known_values(kind: str, schema: Json) -> tuple[str | int, ...]:
+    """The values of a field that the contract lists, in `enum` or in its description."""
+    if KNOWN_VALUES in schema:
+        return tuple(each for each in schema[KNOWN_VALUES] if each is not None)
+    return values_in(plain(schema.get("description", "")))[0] if kind == "string" else ()
 
 
 def _association(

@@ -263,6 +263,8 @@ DEPRECATED = _family(
     r"value)\b",
     r"\bdeprecation (?:notice|warning)\b",
 )
+TIMES = _family(r"time ?stamp")
+"""A range of times, and not of dates."""
 
 _CLASS = r"(?:[A-Z]\w*(?:::\w+)*|polymorphic)"
 _AFTER = (

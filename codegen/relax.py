@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _COMPOSED = ("allOf", "oneOf", "anyOf")
+KNOWN_VALUES = "x-known-values"
+"""The keyword that keeps what `enum` listed for a field of a response."""
 
 
 def relax(components: dict[str, ComponentNode], nodes: Iterable[OperationNode]) -> None:
@@ -117,6 +119,7 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
             # The service is ahead of its contract: a value that is not listed yet has to read as well as the others.
             if listed := each.pop("enum", None):
                 known = ", ".join(f"`{one}`" for one in listed if one is not None)
+                value[KNOWN_VALUES] = list(listed)
                 value["description"] = f"{value.get('description', '')} Known values: {known}.".strip()
         inner = _name_objects(f"{owner}{names.pascal(name)}", value, components, (*place, "properties", name))
         schema["properties"][name] = _nullable(inner)

@@ -32,6 +32,11 @@ def objects_in(schema: Json) -> Iterator[Json]:
             yield from objects_in(schema[key])
 
 
+CONSTRAINTS = (
+    *("minimum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minLength", "maxLength", "pattern", "minItems", "uniqueItems", "readOnly"),
+)
+"""Keywords that restrict what the service accepts, besides a maximum, which is a fact of its own."""
 _SAID = ("description", "title", "pattern")
 """Keywords whose text doesn't affect the type; the value of a property with such a name is a mapping."""
 _CHECKED = ("readOnly", "minLength", "maxLength", "uniqueItems", "deprecated")

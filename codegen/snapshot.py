@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from codegen.errors import ROOT
 
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SNAPSHOT = ROOT / "openapi" / "facts.json"
+_ID = "int | str"
+"""The annotation of a path argument, unless it is not an id."""
 _INCLUDED = re.compile(r"includ(?:ed\(|e=)\"(\w+)\"")
 """The association that a field needs, in its class attribute."""
+VERSION = 2
+"""Raised when snapshots get facts that earlier ones lack, which `comparable` then leaves out."""
 _NOTHING: tuple[Any, ...] = (None, False, (), [], {}, "")
 
 
@@ -28,11 +32,13 @@ def snapshot(facts: Facts) -> Json:
     """The facts of a contract.
 
     Returns:
-        `operations` by `METHOD /path`, and `models` by class, each without what is empty or false.
+        `version` of the format, `operations` by `METHOD /path`, and `models` by class, each without what is empty or
+        false.
     """
     operations = [operation for resource in facts.resources for operation in resource.operations]
     models = [each for model in facts.models for each in (model, *model.nested)]
     return {
+        "version": VERSION,
         "operations": {each.id: _operation(each) for each in sorted(operations, key=lambda each: each.id)},
         "models": {each.name: _model(each) for each in sorted(models, key=lambda each: each.name)},
     }
@@ -42,8 +48,12 @@ def dumped(data: Json) -> str:
     """A snapshot as text, one line for each operation and model."""
     sections: list[str] = []
     for name, entries in data.items():
+        if not isinstance(entries, dict):
+            sections.append(f"{json.dumps(name)}: {json.dumps(entries)}")
+            continue
         lines = ",\n".join(
-            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items()
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+            for key, value in cast("Json", entries).items()
         )
         sections.append(f"{json.dumps(name)}: {{\n{lines}\n}}")
     return "{\n" + ",\n".join(sections) + "\n}\n"
@@ -52,6 +62,38 @@ def dumped(data: Json) -> str:
 def committed(path: Path = SNAPSHOT) -> Json | None:
     """The snapshot of the committed code; `None` if the file is missing."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def comparable(old: Json, new: Json) -> tuple[Json, Json]:
+    """Two snapshots, without what only one of them can state because the other was made before it was recorded."""
+    if old.get("version", 1) == new.get("version", 1):
+        return old, new
+    return _of_version_1(old), _of_version_1(new)
+
+
+def _of_version_1(data: Json) -> Json:
+    def arguments(entries: Json, *dropped: str) -> Json:
+        return {
+            name: {
+                key: arguments(value, *dropped) if key == "fields" else value
+                for key, value in each.items()
+                if key not in ("constraints", "range", *dropped)
+            }
+            for name, each in entries.items()
+        }
+
+    operations: Json = {}
+    for name, each in data["operations"].items():
+        operations[name] = {key: value for key, value in each.items() if key != "path_types"}
+        if "query" in each:
+            operations[name]["query"] = arguments(each["query"])
+        if "body" in each:
+            operations[name]["body"] = arguments(each["body"], "deprecated", "default")
+    models = {
+        name: {key: value for key, value in each.items() if key not in ("values", "deprecated")}
+        for name, each in data["models"].items()
+    }
+    return {"operations": operations, "models": models}
 
 
 def _operation(operation: OperationFacts) -> Json:
@@ -63,6 +105,9 @@ def _operation(operation: OperationFacts) -> Json:
             "model": operation.model,
             "deprecated": operation.deprecated,
             "path": [each.keyword for each in operation.path_arguments],
+            "path_types": {
+                each.keyword: each.annotation for each in operation.path_arguments if each.annotation != _ID
+            },
             "query": {each.name: _argument(each) for each in operation.query},
             "body": {each.name: _argument(each) for each in body.arguments} if body else {},
             "wrapper": body.wrapper if body else None,
@@ -86,6 +131,8 @@ def _argument(argument: Argument) -> Json:
             "default": argument.default,
             "maximum": argument.maximum,
             "deprecated": argument.deprecated,
+            "range": argument.range,
+            "constraints": dict(argument.constraints),
             "fields": {each.name: _argument(each) for each in fields},
         }
     ) | ({"default": argument.default} if argument.default is not None else {})
@@ -106,6 +153,8 @@ def _model(model: ModelFacts) -> Json:
             "conditions": {
                 each.name: found[1] for each in model.fields if (found := _INCLUDED.search(each.default))
             },
+            "values": {each.name: list(each.values) for each in model.fields if each.values},
+            "deprecated": [each.name for each in model.fields if each.deprecated],
             "references": {
                 each.name: each.ids + (f" in {each.key}" if each.key else "") for each in model.associations
             },

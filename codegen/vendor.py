@@ -18,6 +18,7 @@ from codegen.markup import plain
 from codegen.names import METHODS
 from codegen.prose import (
     DEPRECATED,
+    TIMES,
     bulk_limit,
     default_of,
     has_own_rate_limit,
@@ -247,7 +248,7 @@ def _sentence(schema: Json, own: Json, beside: Collection[str] = ()) -> str:
     ours = own.get("description") or "" if isinstance(own.get("description"), str) else ""
     if ours and _stated(schema, ours, beside) == _stated(schema, text, beside):
         return ours
-    many, limit, values, default, bound, optional, deprecated = _stated(schema, text, beside)
+    many, limit, values, default, bound, optional, deprecated, times = _stated(schema, text, beside)
     name = str(schema.get("name", "")).replace("_", " ")
     noun = re.sub(r"^(with|by|for|in|not|without) ", "", name)
     parts = [
@@ -261,6 +262,7 @@ def _sentence(schema: Json, own: Json, beside: Collection[str] = ()) -> str:
         ),
         *([f"Present only when `include` names `{bound}`."] if bound else []),
         *(["Returned only when named in `optional_fields`."] if optional else []),
+        *(["A range of time stamps."] if times else []),
         *(["Deprecated."] if deprecated else []),
     ]
     return " ".join(parts)
@@ -268,8 +270,8 @@ def _sentence(schema: Json, own: Json, beside: Collection[str] = ()) -> str:
 
 def _stated(
     schema: Json, text: str, beside: Collection[str] = ()
-) -> tuple[bool, int | None, tuple[str, ...], str | int | bool | None, str | None, bool, bool]:
-    """(list, maximum, values, default, association, optional, deprecated) that a text states of a type."""
+) -> tuple[bool, int | None, tuple[str, ...], str | int | bool | None, str | None, bool, bool, bool]:
+    """(list, maximum, values, default, association, optional, deprecated, range of times) that a text states of a type."""
     kind, query = schema.get("type"), schema.get("in") == "query"
     item: Json = schema["items"] if isinstance(schema.get("items"), dict) else schema
     free = kind in ("string", "array") and item.get("type") == "string" and "enum" not in item
@@ -287,4 +289,5 @@ def _stated(
         request[1] if request and request[0] == "include" else None,
         request is not None and request[0] == "optional_fields",
         says(DEPRECATED, text) and not schema.get("deprecated"),
+        query and str(schema.get("name")).endswith("_between") and says(TIMES, text),
     )
