@@ -239,11 +239,23 @@ def _range(operation: Operation, name: str, kind: Literal["date", "datetime"], p
         problem = f"must be a pair (start, end), one of which may be None, got {shown(pair)}"
         raise invalid(operation, name, problem)
     start, end = ["" if bound is None else checked(operation, name, Parameter(kind), bound) for bound in pair]
-    if start and end and _moment(start) > _moment(end):
+    try:
+        moments = [_moment(bound) if bound else None for bound in (start, end)]
+    except OverflowError:
+        raise invalid(
+            operation, name, f"is not within the years 1 to 9999 in UTC, got {shown(pair)}"
+        ) from None
+    first, last = moments
+    if first and last and first > last:
         raise invalid(operation, name, f"must not end before it starts, got {start} to {end}")
     if kind == "datetime":
-        start, end = [bound and f"{_moment(bound):%Y%m%dT%H%M%SZ}" for bound in (start, end)]
+        start, end = ["" if moment is None else _compact(moment) for moment in moments]
     return f"{start}:{end}"
+
+
+def _compact(moment: datetime) -> str:
+    """A time without colons and fractions. `strftime` would write years before 1000 with three digits."""
+    return f"{moment.year:04}{moment:%m%dT%H%M%SZ}"
 
 
 def _moment(text: str) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -138,7 +137,7 @@ def _fits(value: str, kind: str) -> bool:
             case "date":
                 return schema.is_date(value)
             case "datetime":
-                datetime.fromisoformat(value)
+                return schema.is_time(value)
             case _:
                 pass
     except ValueError:

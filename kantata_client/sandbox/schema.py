@@ -110,6 +110,23 @@ def is_date(value: Any) -> bool:
         return False
 
 
+def is_text(value: str) -> bool:
+    """Whether a text can be sent: half of a surrogate pair can't."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_time(value: Any) -> bool:
+    """Whether a JSON value is a time that can be written in UTC."""
+    try:
+        return isinstance(value, str) and bool(written(datetime.fromisoformat(value)))
+    except (ValueError, OverflowError):
+        return False
+
+
 def typed(kind: str, value: Any) -> Any:
     """Convert a JSON value to the kind of a field: numeric ids to strings, times to UTC.
 
@@ -140,7 +157,7 @@ def typed(kind: str, value: Any) -> Any:
 def written(moment: datetime) -> str:
     """A time as the API writes it: in UTC, with seconds. A naive datetime is taken as UTC."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 @attrs.frozen

@@ -240,5 +240,5 @@ def _milliseconds(time: str) -> float | None:
     """A time as JavaScript counts it, since 1970; None if the text is not a time."""
     try:
         return datetime.fromisoformat(time).timestamp() * 1000 if "T" in time else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -165,10 +164,28 @@ def _check_item(
             unfit = _unfit(kind, spelt)
             if unfit is not None:
                 errors.append(invalid(name, unfit, index))
-            fields[name] = bool(spelt) if kind == "bool" and spelt is not None else schema.typed(kind, spelt)
+            typed = bool(spelt) if kind == "bool" and spelt is not None else schema.typed(kind, spelt)
+            fields[name] = _typed_inside(typed, parameter)
         elif name not in resource.without_effect and value is not None:
             scope.lacks(f"the property `{name}` in the body of {operation.id}")
     return Checked(fields, others)
+
+
+_KINDS = {"string": "str", "integer": "int", "number": "float", "datetime": "datetime"}
+"""Kind of a property → that of a field."""
+
+
+def _typed_inside(value: Any, parameter: Parameter) -> Any:
+    """A valid value with the objects in it as records show them: a text that was sent as a number is a text."""
+    if isinstance(value, list):
+        return [_typed_inside(row, parameter) for row in cast("list[Any]", value)]
+    if not isinstance(value, dict) or not parameter.fields:
+        return cast("Any", value)
+    return {
+        name: _typed_inside(schema.typed(_KINDS.get(inner.kind, "Any"), given), inner)
+        for name, given in cast("dict[str, Any]", value).items()
+        for inner in (parameter.fields[name],)
+    }
 
 
 def blank(value: Any) -> bool:
@@ -269,7 +286,7 @@ def _is_a(value: Any, kind: str) -> bool:
             case "date":
                 return schema.is_date(value)
             case "datetime":
-                return isinstance(value, str) and bool(datetime.fromisoformat(value))
+                return schema.is_time(value)
             case "object":
                 return isinstance(value, dict)
             case _:

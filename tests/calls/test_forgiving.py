@@ -49,6 +49,12 @@ def test_range_of_times_is_written_without_colons() -> None:
 def test_range_of_times_accepts_dates() -> None:
     operation = OPERATIONS["GET /story_allocation_days"]
     pair = ("2026-01-02", datetime(2026, 1, 2, 3, tzinfo=UTC))
+    early = (datetime(1, 1, 1, tzinfo=UTC), datetime(829, 2, 12, tzinfo=UTC))
+    assert query_of(operation, {"updated_at_between": early}) == [
+        ("updated_at_between", "00010101T000000Z:08290212T000000Z")
+    ]
+    with pytest.raises(UsageError, match="years 1 to 9999 in UTC"):
+        query_of(operation, {"updated_at_between": (datetime.min.replace(tzinfo=EAST), None)})
     sent = [("updated_at_between", "20260102T000000Z:20260102T030000Z")]
     assert query_of(operation, {"updated_at_between": pair}) == sent
 

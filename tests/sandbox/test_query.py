@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .conftest import only, refusal
+
 if TYPE_CHECKING:
     from .conftest import API
 
@@ -24,6 +26,27 @@ async def test_pages_contain_every_record_once(api: API) -> None:
 async def test_a_page_has_20_records_by_default(api: API) -> None:
     assert len(await api.ids("/users")) == 20
     assert len(await api.ids("/users.json", per_page=7)) == 7
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+async def test_times_outside_the_calendar_are_refused(api: API, time: str) -> None:
+    refused = await api.send("GET", "/stories", status=400, created_after=time)
+    assert "datetime" in refused["errors"][0]["message"]
+    post = {"workspace_id": 10002, "message": "x", "backdated_to": time}
+    assert "backdated_to" in await refusal(api, "POST", "/posts", {"post": post})
+
+
+async def test_times_before_the_year_1000(api: API) -> None:
+    row = {
+        "approver_id": 1005,
+        "backup_approver_id": 1006,
+        "start_date": "0588-12-07",
+        "end_date": "0829-02-12",
+    }
+    made = only(await api.post("/backup_approver_associations", {"backup_approver_association": row}))
+    assert (made["start_date"], made["end_date"]) == ("0588-12-07T00:00:00Z", "0829-02-12T00:00:00Z")
+    for fraction in ("", ".5"):
+        assert not await api.ids("/stories", created_before=f"0829-01-01T00:00:00{fraction}Z")
 
 
 async def test_limit_and_offset_win_over_page_and_per_page(api: API) -> None:

@@ -455,3 +455,17 @@ async def test_a_value_of_a_wider_type_has_to_fit_the_record(api: API) -> None:
 async def test_every_id_in_a_body_has_to_be_that_of_a_record(api: API, path: str, body: Any) -> None:
     answer = await api.post(path, body, status=422)
     assert any("names no record of" in error["message"] for error in answer["errors"])
+
+
+async def test_texts_inside_objects_that_were_sent_as_numbers_are_texts(api: API) -> None:
+    link = {"workspace": {"title": "P", "external_link": {"url": 7, "text": 5.5}}}
+    assert only(await api.post("/workspaces", link))["external_link"] == {"url": "7", "text": "5.5"}
+    detail = {"category": "schedule", "color": "red", "description": 7}
+    body = {"status_report": {"workspace_id": 10002, "color": "red", "description": 7, "details": [detail]}}
+    made = only(await api.post("/status_reports", body))
+    assert (made["description"], made["details"][0]["description"]) == ("7", "7")
+    money = {"source_currency": "EUR", "source_value": 7}
+    expense = {"workspace_id": 10002, "date": "2026-06-01", "amount_in_cents": 100, "category": "Travel"}
+    body = {"expense": {**expense, "expense_category_id": 3701, "foreign_exchange_amount": money}}
+    made = only(await api.post("/expenses", body))
+    assert made["foreign_exchange_amount"]["source_value"] == "7"

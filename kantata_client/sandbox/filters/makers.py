@@ -217,8 +217,9 @@ def moment(field: str, *, after: bool) -> Rule:
         parsed = datetime.fromisoformat(value)
         parsed = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
         # Stored times are UTC with seconds; a fraction matters for the comparison of strings.
-        fraction = ".%f" if parsed.microsecond else ""
-        expected = parsed.strftime("%Y-%m-%dT%H:%M:%S" + fraction) + "Z"
+        fraction = bool(parsed.microsecond)
+        precision = "microseconds" if fraction else "seconds"
+        expected = parsed.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
         def seconds(record: Record) -> str:
             found: str = record.get(field) or ""
