@@ -295,6 +295,7 @@ _CHOICES = (
     "/custom_fields",
     {"custom_field": {"name": "Size", "value_type": "single"}},
 )
+_COAST = ("POST", "/organizations", {"organization": {"name": "Coast", "parent_id": 84401}})
 _LOOSE = (
     "POST",
     "/time_entries",
@@ -355,6 +356,7 @@ TRIALS: Mapping[tuple[str, str], Trial] = {
     ("PUT /survey_answers/{id}", "choice_values"): Trial(
         Sample(path=("87901",)), (["Survey question choice 1"], [])
     ),
+    ("PUT /organizations/{id}", "parent_id"): Trial(Sample(path=(MADE,), before=(_COAST,)), (84403,)),
     ("PUT /invoices/{id}", "time_entry_ids"): Trial(values=([119999],)),
     ("PUT /invoices/{id}", "expense_ids"): Trial(values=([60158],)),
     ("PUT /resource_requests/{id}", "allocations_state"): Trial(

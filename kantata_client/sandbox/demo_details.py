@@ -33,7 +33,7 @@ NEVER = frozenset(
     {
         *(("stories", "deleted_at"), ("roles", "deleted_at"), ("expense_categories", "deleted_at")),
         *(("attachments", "deleted_at"), ("attachments", "url"), ("users", "photo_path")),
-        *(("workspace_resources", "photo_path"), ("organizations", "ancestor_ids")),
+        ("workspace_resources", "photo_path"),
     }
 )
 """Fields without a value in the demo account: nothing in it is deleted, and no picture or file is on the CDN."""
@@ -138,6 +138,7 @@ def complete(records: dict[str, list[dict[str, Any]]], moved_by: timedelta) -> N
         if key not in missing:
             maker.fill(key)
     _show_currencies(records)
+    _plant(records["organizations"])
     for field, target in ABOUT.items():
         _describe(records, field, target)
     invoice = records["invoices"][0]
@@ -173,6 +174,15 @@ def _describe(records: dict[str, list[dict[str, Any]]], field: str, target: str)
         if target == "external_references":
             about |= {"service_name": "archive", "service_model": model.name, "service_model_ref": subject_id}
         records[target].append({**first, "id": str(int(records[target][-1]["id"]) + 1), **about})
+
+
+def _plant(organizations: list[dict[str, Any]]) -> None:
+    """Make a tree of the organizations of each type: the first one is above the others."""
+    roots: dict[str, dict[str, Any]] = {}
+    for row in organizations:
+        root = roots.setdefault(row["type"], row)
+        below = row is not root
+        row |= {"parent_id": root["id"] if below else None, "ancestor_ids": [root["id"]] if below else []}
 
 
 class _Maker:

@@ -150,6 +150,15 @@ def delete_one(scope: Scope, key: str, record: Record, *, whole: bool = False) -
 
     With `whole` the record is removed even so: a dependant of a removed record can't remain.
     """
+    place = key, record["id"]
+    if place in scope.being_deleted:
+        return  # records that refer to each other
+    scope.being_deleted.add(place)
+    _delete_one(scope, key, record, whole=whole)
+    scope.being_deleted.discard(place)
+
+
+def _delete_one(scope: Scope, key: str, record: Record, *, whole: bool) -> None:
     store = scope.store
     resource = registry.resource(key)
     identity: str = record["id"]

@@ -19,6 +19,8 @@ class Scope:
     """Whether to refuse what the sandbox does not emulate or the contract does not describe."""
     gaps: Gaps = attrs.Factory(Gaps)
     """Records it if not."""
+    being_deleted: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], eq=False)
+    """(envelope key, id) of the records that the request is about to delete."""
 
     def lacks(self, what: str) -> None:
         """Refuse the request with 501 because something is not emulated; note it if lenient."""

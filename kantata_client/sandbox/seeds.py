@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kantata_client.sandbox.records import Record
 
 _SHOWN_ERRORS = 10
+_ID = re.compile(r"[^\s/,?#]+")
 _FREE = frozenset({"settings"})
 
 
@@ -99,6 +101,7 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
     for key, rows in made.items():
         for identity, record in rows.items():
             errors += _dangling(key, identity, record, made)
+        errors += _cycles(key, rows)
     if errors:
         more = f"\n  … and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
         listed = "\n  ".join(errors[:_SHOWN_ERRORS])
@@ -190,7 +193,28 @@ def _record(key: str, row: Mapping[str, Any], now: str, label: str, errors: list
             errors.append(f"{label}: `{field}` must be of type {kind}, got {value!r}")
         made[field] = typed
     made["id"] = str(row["id"])
+    if isinstance(row["id"], bool) or not _ID.fullmatch(made["id"]):
+        errors.append(
+            f"{label}: `id` must be a number, or a text without spaces, commas and slashes, got {row['id']!r}"
+        )
     return made
+
+
+def _cycles(key: str, rows: dict[str, Record]) -> list[str]:
+    """The errors about records that are above themselves; the ancestors of the others are completed."""
+    errors: list[str] = []
+    for identity, record in rows.items():
+        above: list[str] = []
+        parent = record.get("parent_id")
+        while parent is not None and str(parent) in rows and str(parent) not in above:
+            above.append(str(parent))
+            parent = rows[above[-1]].get("parent_id")
+        if identity in above:
+            errors.append(f"{key} {identity}: `parent_id` is the record itself, or below it")
+        elif above and "ancestor_ids" in record and not record["ancestor_ids"]:
+            tree = {"root_id": above[-1], "ancestry_depth": len(above)} if key == "stories" else {}
+            rows[identity] = {**record, **tree, "ancestor_ids": above[::-1]}
+    return errors
 
 
 def _boolean(value: Any) -> Any:
@@ -203,12 +227,16 @@ def _fits(kind: str, value: Any) -> bool:
     if isinstance(value, list):
         return all(_fits(kind, item) for item in cast("list[Any]", value))
     match kind:
-        case "str" | "date" | "datetime":
-            return isinstance(value, str)
+        case "str":
+            return isinstance(value, str) and schema.is_text(value)
+        case "date":
+            return schema.is_date(value)
+        case "datetime":
+            return schema.is_time(value)
         case "int":
-            return isinstance(value, int) and not isinstance(value, bool)
+            return not isinstance(value, (str, float)) and schema.is_integer(value)
         case "float":
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
+            return not isinstance(value, str) and schema.is_number(value)
         case "bool":
             return isinstance(value, bool)
         case _:

@@ -236,6 +236,21 @@ def test_put_refuses_unknown_keys_and_fields(
         ({"users": [{"id": 1}, {"id": "1"}]}, "the id 1 occurs twice"),
         ({"users": [{"manager_id": 7}]}, "`manager_id` names no record of users: 7"),
         ({"stories": [{"position": "third"}]}, "`position` must be of type int, got 'third'"),
+        ({"stories": [{"position": 2**64}]}, "`position` must be of type int"),
+        ({"stories": [{"title": "\ud800"}]}, "`title` must be of type str"),
+        ({"stories": [{"start_date": "2026-13-01"}]}, "`start_date` must be of type date, got '2026-13-01'"),
+        ({"stories": [{"created_at": "soon"}]}, "`created_at` must be of type datetime, got 'soon'"),
+        ({"stories": [{"created_at": "0001-01-01T00:00:00+02:00"}]}, "`created_at` must be of type datetime"),
+        ({"stories": [{"id": True}]}, "`id` must be a number, or a text without spaces"),
+        ({"stories": [{"id": "a/b"}]}, "`id` must be a number, or a text without spaces"),
+        (
+            {"stories": [{"id": 1, "parent_id": 1}]},
+            "stories 1: `parent_id` is the record itself, or below it",
+        ),
+        (
+            {"organizations": [{"id": 1, "parent_id": 2}, {"id": 2, "parent_id": 1}]},
+            "organizations 2: `parent_id` is the record itself, or below it",
+        ),
     ],
 )
 async def test_records_that_violate_the_contract_are_refused(records: dict[str, Any], message: str) -> None:

@@ -220,6 +220,42 @@ async def test_replaced_values_take_along_what_refers_to_them(api: API) -> None:
     )
 
 
+async def test_organizations_are_two_trees(api: API) -> None:
+    rows = api.sandbox.store.all("organizations")
+    geography, department = (
+        [row for row in rows if row["type"] == kind] for kind in ("Geography", "Department")
+    )
+    root, child = geography
+    assert (root["parent_id"], child["parent_id"], child["ancestor_ids"]) == (None, root["id"], [root["id"]])
+    leaf = await make(api, "organizations", "organization", name="Coast", parent_id=int(child["id"]))
+    assert (leaf["type"], leaf["ancestor_ids"]) == ("Geography", [root["id"], child["id"]])
+    other = await make(api, "organizations", "organization", name="Hills", parent_id=int(root["id"]))
+
+    async def move(row: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
+        body = {"organization": {"parent_id": int(parent["id"])}}
+        return only(await api.put(f"/organizations/{row['id']}", body))
+
+    for row in (root, child, leaf):
+        body = {"organization": {"parent_id": int(leaf["id"])}}
+        assert "or below it" in await refusal(api, "PUT", f"/organizations/{row['id']}", body)
+    body = {"organization": {"parent_id": int(department[0]["id"])}}
+    assert "not a Geography" in await refusal(api, "PUT", f"/organizations/{leaf['id']}", body)
+    moved = await move(child, other)
+    assert moved["ancestor_ids"] == [root["id"], other["id"]]
+    below = only(await api.get(f"/organizations/{leaf['id']}"))
+    assert below["ancestor_ids"] == [root["id"], other["id"], child["id"]]
+    await api.delete(f"/organizations/{root['id']}")
+    assert await api.ids("/organizations") == [row["id"] for row in department]
+
+
+async def test_records_that_refer_to_each_other_can_be_deleted(api: API) -> None:
+    first, second, *_ = (row["id"] for row in api.sandbox.store.all("organizations"))
+    api.sandbox.store.change("organizations", first, parent_id=second)
+    api.sandbox.store.change("organizations", second, parent_id=first)
+    await api.delete(f"/organizations/{first}")
+    assert not {first, second} & set(await api.ids("/organizations"))
+
+
 async def test_a_survey_answer_has_one_value(api: API) -> None:
     ids = {"survey_question_id": 88101, "survey_response_id": 88201}
     path = "/survey_answers"

@@ -20,6 +20,7 @@ from kantata_client.sandbox.filters.makers import (
     where,
 )
 from kantata_client.sandbox.registry import Resource, declare
+from kantata_client.sandbox.resources._organizations import move_below, tree_of_parent
 from kantata_client.sandbox.resources._shared import PERMISSIONS, membership
 from kantata_client.sandbox.resources._skills import with_skills
 from kantata_client.sandbox.resources.users import possible_managees, possible_managers
@@ -173,7 +174,14 @@ declare(
         removed_if_unused=True,
     )
 )
-declare(Resource(key="organizations", filters={"for_current_user": no_filter}))
+declare(
+    Resource(
+        key="organizations",
+        filters={"for_current_user": no_filter},
+        prepare=(tree_of_parent,),
+        written=(move_below,),
+    )
+)
 declare(
     Resource(
         key="insights_access_group_memberships",
