@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
@@ -27,7 +28,7 @@ from kantata_client.sync import arrow
 from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select, select_nested
 from kantata_client.sync.progress import Progress
 from kantata_client.sync.reader import End, Reader, Reading, Rows
-from kantata_client.sync.warehouse import Warehouse
+from kantata_client.sync.warehouse import Database, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
@@ -191,19 +192,20 @@ def source_of(
         walks: Keeps the walks that a run leaves to the next run, by name of the list. The reader goes on with them in
             between, so it has to stay open.
     """
+    database = Database()
 
     @dlt.source(name="kantata", section="kantata", max_table_nesting=0)
     def kantata() -> list[DltResource]:
-        return [_resource(spec, reader, options, walks) for spec in specs]
+        return [_resource(spec, reader, database, options, walks) for spec in specs]
 
     return kantata()
 
 
 def _resource(
-    spec: ListSpec, reader: Reader, options: Options, walks: dict[str, ListWalk] | None
+    spec: ListSpec, reader: Reader, database: Database, options: Options, walks: dict[str, ListWalk] | None
 ) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _Run(spec, reader, options, walks).rows()
+        yield from _Run(spec, reader, database, options, walks).rows()
 
     columns: dict[str, Any] = {
         name: {"name": name, "data_type": kind, "nullable": name != spec.key}
@@ -323,10 +325,16 @@ class _Run:
     """One run of one dlt resource: rows, then deletions, then the state for the next run."""
 
     def __init__(
-        self, spec: ListSpec, reader: Reader, options: Options, walks: dict[str, ListWalk] | None
+        self,
+        spec: ListSpec,
+        reader: Reader,
+        database: Database,
+        options: Options,
+        walks: dict[str, ListWalk] | None,
     ) -> None:
         self._spec = spec
         self._reader = reader
+        self._warehouse = Warehouse(database, spec, soft_delete=options.soft_delete)
         self._options = options
         self._walks = walks
         self._deleted_ids: set[str] = set()
@@ -484,7 +492,9 @@ class _Run:
     def _delete_reported(self, ids: set[str]) -> Iterator[Any]:
         """Delete records that the change feed reports as deleted, if the warehouse has them."""
         spec = self._spec
-        stored = sorted(Warehouse(spec, soft_delete=self._options.soft_delete).existing_ids(sorted(ids)))
+        if not ids:
+            return
+        stored = sorted(self._warehouse.existing_ids(sorted(ids)))
         if not spec.filters_ids or spec.fan_out is not None:
             yield from self._delete(stored)
             return
@@ -501,12 +511,12 @@ class _Run:
         run read the whole list (`whole`).
         """
         spec = self._spec
-        warehouse = Warehouse(spec, soft_delete=self._options.soft_delete)
         parts = spec.fan_out.values if spec.fan_out is not None and spec.filters_ids else (None,)
         for part in parts:
             futures: list[Future[set[str]]] = []
             asked: list[list[str]] = []
-            for chunk in warehouse.ids(_LOOKUP_IDS, part):
+            stored = self._warehouse.ids(part)
+            while chunk := list(islice(stored, _LOOKUP_IDS)):
                 unread = [identity for identity in chunk if identity not in seen]
                 if not unread:
                     continue
@@ -534,7 +544,7 @@ class _Run:
             return
         self._deleted_ids |= ids
         if self._options.soft_delete:
-            stored = Warehouse(spec, soft_delete=True).rows(sorted(ids))
+            stored = self._warehouse.rows(sorted(ids))
             if not stored:
                 return
             tables = [(spec.name, arrow.soft_deletions(spec, stored, datetime.now(UTC)))]

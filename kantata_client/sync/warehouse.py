@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import dlt
 from dlt.common.configuration.container import Container
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.common.pipeline import PipelineContext
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
@@ -19,38 +20,84 @@ if TYPE_CHECKING:
 
 _LOOKUP_ROWS = 500
 """Ids in one query."""
+_LISTED_ROWS = 20_000
+"""Ids in the result of one query."""
+
+
+class Database:
+    """The destination of the running pipeline.
+
+    It is connected for one query at a time, so that other programs can open a DuckDB file in between.
+    """
+
+    def __init__(self) -> None:
+        self._pipeline: Any = None
+        self._client: Any = None
+
+    @contextmanager
+    def open(self, table: str) -> Generator[Any]:
+        """Connect; `None` if the destination has no such table, or is not a SQL database."""
+        if table not in dlt.current.source_schema().tables:
+            yield None
+            return
+        with ExitStack() as stack:
+            try:
+                client = stack.enter_context(self._sql_client())
+                name = client.make_qualified_table_name(table)
+                with client.execute_query(f"SELECT 1 FROM {name} WHERE 1 = 0"):  # noqa: S608 - the name is escaped
+                    pass
+            except (DatabaseUndefinedRelation, DestinationUndefinedEntity, SqlClientNotAvailable):
+                client = None
+            yield client
+
+    def _sql_client(self) -> Any:
+        # Made once: dlt.current.pipeline() resolves the configuration each time, and sql_client() loads the schema.
+        pipeline: Any = Container()[PipelineContext].pipeline()
+        if pipeline is not self._pipeline:
+            self._client, self._pipeline = pipeline.sql_client(), pipeline
+        return self._client
 
 
 class Warehouse:
-    """The table of a list in the running pipeline's destination; empty if the destination is not a SQL database."""
+    """The table of a list in a database; empty if the database can't be queried."""
 
-    def __init__(self, spec: ListSpec, *, soft_delete: bool) -> None:
+    def __init__(self, database: Database, spec: ListSpec, *, soft_delete: bool) -> None:
+        self._database = database
         self._spec = spec
         self._soft_delete = soft_delete
 
-    def ids(self, size: int, part: str | None) -> Iterator[list[str]]:
-        """Yield the ids in the table in sorted chunks; `part` limits them to one value of the list's parameter."""
+    def ids(self, part: str | None) -> Iterator[str]:
+        """Yield the ids in the table, sorted; `part` limits them to one value of the list's parameter."""
+        last: str | None = None
+        while listed := self._listed(part, last):
+            yield from listed
+            last = listed[-1]
+
+    def _listed(self, part: str | None, last: str | None) -> list[str]:
+        """Return the next ids after one of them."""
         spec = self._spec
-        with self._client() as client:
+        with self._database.open(spec.name) as client:
             if client is None:
-                return
+                return []
             table, key = client.make_qualified_table_name(spec.name), client.escape_column_name(spec.key)
             conditions: list[str] = []
             parameters: list[str] = []
+            if last is not None:
+                conditions.append(f"{key} > %s")
+                parameters.append(last)
             if part is not None and spec.fan_out is not None:
                 conditions.append(f"{client.escape_column_name(spec.fan_out.parameter)} = %s")
                 parameters.append(part)
             if self._soft_delete:
                 conditions.append(f"{client.escape_column_name(DELETED_AT)} IS NULL")
-            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-            sql = f"SELECT {key} FROM {table}{where} ORDER BY {key}"  # noqa: S608 - names are escaped
+            where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+            sql = f"SELECT {key} FROM {table} {where}ORDER BY {key} LIMIT {_LISTED_ROWS}"  # noqa: S608 - names are escaped
             with client.execute_query(sql, *parameters) as cursor:
-                while rows := cursor.fetchmany(size):
-                    yield [str(row[0]) for row in rows]
+                return [str(row[0]) for row in cursor.fetchall()]
 
     def existing_ids(self, ids: list[str]) -> set[str]:
         """Return those of the ids that the table has; all of them if the destination can't be queried."""
-        with self._client() as client:
+        with self._database.open(self._spec.name) as client:
             if client is None:
                 return set(ids)
             return {
@@ -59,7 +106,7 @@ class Warehouse:
 
     def rows(self, ids: list[str]) -> list[dict[str, Any]]:
         """Return the rows with these ids, as dictionaries by column."""
-        with self._client() as client:
+        with self._database.open(self._spec.name) as client:
             if client is None:
                 return []
             found = self._find(client, "*", ids)
@@ -79,23 +126,3 @@ class Warehouse:
                 names = [column[0] for column in cursor.description]
                 for row in cursor.fetchall():
                     yield names, row
-
-    @contextmanager
-    def _client(self) -> Generator[Any]:
-        """Connect to the destination; `None` if it has no such table."""
-        pipeline: Any = Container()[
-            PipelineContext
-        ].pipeline()  # dlt.current resolves the configuration each time
-        name = self._spec.name
-        if not pipeline.default_schema_name or name not in pipeline.default_schema.tables:
-            yield None
-            return
-        try:
-            with pipeline.sql_client() as client:
-                table = client.make_qualified_table_name(name)
-                key = client.escape_column_name(self._spec.key)
-                with client.execute_query(f"SELECT {key} FROM {table} WHERE 1 = 0"):  # noqa: S608 - names are escaped
-                    pass
-                yield client
-        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
-            yield None

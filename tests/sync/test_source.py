@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
 import dlt
+import duckdb
 import pytest
 
 from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
@@ -435,6 +437,30 @@ def test_destination_without_sql_gets_files(target: Target, sandbox: Sandbox, tm
     pipeline.run(kantata_source(resources=["users"], client=sandbox.client), loader_file_format="parquet")
     files = list((tmp_path / "lake" / "kantata" / "users").glob("*.parquet"))
     assert files
+
+
+def test_destination_that_cannot_be_queried_is_synced_again(
+    target: Target, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    received: list[str] = []
+
+    def receive(file: str, table: Any) -> None:
+        if table["name"] == "users":
+            received.extend(
+                identity for (identity,) in duckdb.sql(f"SELECT id FROM read_parquet('{file}')").fetchall()
+            )
+
+    pipeline = dlt.pipeline(
+        "sink",
+        destination=dlt.destination(
+            receive, name="sink", loader_file_format="parquet", batch_size=0, skip_dlt_columns_and_tables=True
+        ),
+        pipelines_dir=str(tmp_path / "state"),
+    )
+    for run_number in (1, 2):
+        pipeline.run(kantata_source(resources=["users"], client=sandbox.client, **NOW))
+        assert Counter(received) == dict.fromkeys(set(received), run_number)
+    assert len(received) > 100
 
 
 def test_nested_tables_follow_updates_and_deletions(target: Target, sandbox: Sandbox) -> None:
