@@ -94,7 +94,7 @@ def sync(
     rows_a_slice: Annotated[
         int,
         typer.Option("--slice", min=200, help="Records that are read before they are stored."),
-    ] = 200_000,
+    ] = 100_000,
     nested: Annotated[
         str | None,
         typer.Option(

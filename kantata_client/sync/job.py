@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kantata_client")
 
-ROWS_A_SLICE = 200_000
+ROWS_A_SLICE = 100_000
 """Records that are read before they are stored, together with the positions in the lists."""
 _FIRST_SLICE_SECONDS, _SLICE_SECONDS = 10, 300
 """Time after which fewer records are stored: in the first slice, and at most. It doubles from slice to slice, because each
