@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -192,6 +193,7 @@ def _run(checks: dict[str, list[str]]) -> None:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                start_new_session=True,
             )
         for name, process in running.items():
             printed = process.communicate()[0]
@@ -199,55 +201,54 @@ def _run(checks: dict[str, list[str]]) -> None:
                 tail = "\n".join(printed.strip().splitlines()[-15:])
                 failures.append(f"{name} failed, and the tree is as it was:\n{tail}")
     finally:
-        for process in running.values():  # none is left behind by an interrupt
-            process.kill()
+        for process in running.values():  # an interrupt leaves none behind, and none that one of them started
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
     if failures:
         raise CodegenError("\n".join(failures))
 
 
 @contextmanager
-def _interruptible() -> Generator[None]:
-    """Turn SIGTERM into `KeyboardInterrupt`, so that it too ends with the tree as it was."""
+def _interrupted_once() -> Generator[None]:
+    """Turn the first SIGINT or SIGTERM into `KeyboardInterrupt`, and ignore later ones while the tree is put back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: handler for each, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
 
     def interrupt(*_: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
+        for each in before:
+            signal.signal(each, interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _uninterrupted() -> Generator[None]:
-    """Ignore SIGINT and SIGTERM."""
-    main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-    handlers = {each: signal.signal(each, signal.SIG_IGN) for each in numbers}
-    try:
-        yield
-    finally:
-        for each, handler in handlers.items():
+        for each, handler in before.items():
             signal.signal(each, handler)
 
 
 @contextmanager
 def _restoring() -> Generator[None]:
     """Put back everything that an update writes, should it fail; after a kill, `restore` does."""
-    _save()
-    try:
-        with _interruptible():
-            yield
-    except BaseException:
-        with _uninterrupted():
-            _restore()
-        raise
-    _forget()
+    with _interrupted_once():
+        try:
+            try:
+                _save()
+                yield
+                _forget()
+            except BaseException:
+                _put_back()
+                raise
+        except KeyboardInterrupt:  # it may have come before the line above put everything back
+            _put_back()
+            raise
 
 
 def _written() -> list[Path]:
@@ -276,7 +277,12 @@ def restore() -> int:
     if not SAVED.exists():
         msg = f"{SAVED.name}:1: no update was killed, so that there is nothing to put back"
         raise CodegenError(msg, located=True)
-    _restore()
+    with _interrupted_once():
+        try:
+            _restore()
+        except KeyboardInterrupt:
+            _put_back()
+            raise
     print("The tree is as it was before the update.")
     return 0
 
@@ -285,6 +291,12 @@ def _forget() -> None:
     partial = SAVED.with_name(f"{SAVED.name}.partial")
     SAVED.rename(partial)  # not complete from here on
     shutil.rmtree(partial)
+
+
+def _put_back() -> None:
+    """Restore the tree, unless nothing was written yet, or everything is put back already."""
+    if SAVED.exists():
+        _restore()
 
 
 def _restore() -> None:
@@ -296,5 +308,6 @@ def _restore() -> None:
     for name in GENERATED:
         for folder in (PACKAGE / name, PACKAGE / f"{name}.new", PACKAGE / f"{name}.old"):
             shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(SAVED / name, PACKAGE / name)
+        # A check that outlived the update may just have made the folder again, for its bytecode.
+        shutil.copytree(SAVED / name, PACKAGE / name, dirs_exist_ok=True)
     _forget()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import select
 import shutil
+import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -510,6 +514,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__", "_*"))
         monkeypatch.setattr(update, name, tmp_path / folder.name)
     monkeypatch.setattr(update, "REPORT", tmp_path / "changes.md")
+    monkeypatch.setattr(update, "SAVED", tmp_path / update.SAVED.name)
     return tmp_path
 
 
@@ -544,3 +549,86 @@ def test_failed_update_restores_the_tree(tree: Path) -> None:
         update.update(str(source), [], fails)
     source.unlink()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("again", ["while it restores", "before it restores"])
+def test_an_update_that_is_interrupted_twice_restores_the_tree(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    before = _files(tree)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    restore, tried = update._restore, []
+
+    def interrupted() -> None:
+        tried.append(again)
+        if again == "while it restores":
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        elif len(tried) == 1:
+            signal.raise_signal(signal.SIGINT)
+        restore()
+
+    def updated() -> None:
+        with update._restoring():
+            (update.PACKAGE / "api" / "skills.py").write_text("broken")
+            (update.PACKAGE / "api" / "new.py").write_text("new")
+            update.CONTRACT.unlink()
+            update.REPORT.write_text("half")
+            if again == "while it restores":
+                signal.raise_signal(signal.SIGTERM)
+            raise CodegenError("it can't be")  # and then the first signal comes
+
+    monkeypatch.setattr(update, "_restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        updated()
+    assert len(tried) == (1 if again == "while it restores" else 2)
+    assert _files(tree) == before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_restore_overwrites_a_folder_that_a_check_made_again(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, remove = _files(tree), shutil.rmtree
+
+    def removed(folder: Path, **options: Any) -> None:
+        remove(folder, **options)
+        if folder == update.PACKAGE / "api":
+            (folder / "__pycache__").mkdir(parents=True)
+
+    def fails() -> None:
+        with update._restoring():
+            raise CodegenError("it can't be")
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    with pytest.raises(CodegenError, match="it can't be"):
+        fails()
+    assert _files(tree) == before
+
+
+def test_what_a_check_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that a check started, as basedpyright starts Node, doesn't outlive an interrupt."""
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    inner = f"import time; file = open({str(alive)!r}, 'w'); time.sleep(600)"
+    (tmp_path / "starts.py").write_text(
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {inner!r}])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    opened: list[int] = []
+
+    def interrupted(_: object) -> None:
+        opened.append(os.open(alive, os.O_RDONLY))  # returns when the inner program runs
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        update._run({"a check": ["starts"]})
+    (reading,) = opened
+    assert select.select([reading], [], [], 60)[0], "it still runs"
+    assert os.read(reading, 1) == b""
+    os.close(reading)
