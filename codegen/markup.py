@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TAG = re.compile(
-    r"</?(?:a|abbr|b|big|blockquote|caption|col|colgroup|del|em|font|h[1-6]|hr|i|img|ins|kbd|mark|pre|q|s|samp|section|small|span"
+    r"</?(?:a|abbr|b|big|blockquote|caption|col|colgroup|del|em|font|h[1-6]|hr|i|img|ins|mark|pre|q|s|section|small|span"
     r"|strong|sub|sup|table|t[dhr]|tbody|tfoot|thead|u|var)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
@@ -78,7 +78,7 @@ def plain(text: str) -> str:
 
 
 def _without_html(text: str) -> str:
-    text = re.sub(r"</?(?:code|tt)(?:\s[^<>]*)?>", "`", text)
+    text = re.sub(r"</?(?:code|kbd|samp|tt)(?:\s[^<>]*)?>", "`", text)
     text = _HTML_ROW.sub(_table_row, text)
     text = re.sub(r"<(?:li|dt)(?:\s[^<>]*)?>\s*", "\n- ", text)
     text = re.sub(r"</dt>\s*<dd(?:\s[^<>]*)?>", " - ", text)

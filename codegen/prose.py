@@ -30,7 +30,7 @@ def _family(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 _DONE = r"(?:given|supplied|specified|provided|passed|sent|listed|requested|used|allowed|accepted|combined)"
 _MANY = r"(?:one or more|one or several|multiple|several|any number of|many)"
-_COMMAS = r"(?:csvs?|comm?a(?: \([`\"']?,[`\"']?\))?[-\s]*(?:sep[ae]rated|delimited))"
+_COMMAS = r"(?:csvs?|comm?a(?: \([`\"']?,[`\"']?\))?[-\s]*(?:sep[ae]rated|delimited|joined))"
 _SPLIT = r"(?:sep[ae]rat|delimit|divid|split|join|combin|concatenat)\w*"
 
 LISTS = _family(
@@ -62,8 +62,8 @@ NOT_LISTS = _family(
 
 _MORE = r"(?:more|longer|larger|greater)"
 _MOST = (
-    r"(?:up to(?: an? max(?:imum)?(?: of)?)?|at most|max(?:imum|imal|\.)?(?: of|:| is)?|(?:no|not) (?:be )?(?:more|longer|"
-    r"larger) than|"
+    r"(?:up to(?: an? max(?:imum)?(?: of)?)?|at (?:the )?most|max(?:imum|imal|\.)?(?: of|:| is)?|(?:no|not) "
+    r"(?:be )?(?:more|longer|larger) than|"
     r"(?:as )?many as|fewer than or equal to|less than or equal to|limit(?:ed|s)?(?: to| of| is|:)?|restricted to|capped at|"
     rf"(?:can ?not|can't|not) (?:contain|be|have|hold|include|list|name|take) {_MORE} than|"
     r"(?:can ?not|can't|may not|must not|should not|do not|don't|not)(?: to)? exceed(?:ing)?|only the first)"
@@ -87,6 +87,7 @@ MAXIMA = _family(
     rf"\bonly {_NUMBER} (?:[\w-]+ ){{0,3}}(?:is|are|may be|can be) {_DONE}",
     rf"\bmore than {_NUMBER}\b(?=[^.]*\b{_REFUSED}\b)",
     rf"\blimit (?:of|is|:) ?{_NUMBER}\b",
+    rf"(?:<=|=<|\u2264|\u2a7d) ?{_NUMBER}\b",
 )
 """The most values that a list takes."""
 _OF_SOMETHING_ELSE = re.compile(
@@ -105,7 +106,8 @@ _FIT = r"(?:valid|allowed|possible|accepted|acceptable|supported|permitted|avail
 _OPEN = r"(?=[`\"'(\[{])"
 VALUES = _family(
     rf"\b{_FIT} {_NOUNS}(?: \([^()]*\))?(?: (?:for|of) (?:(?:this|the) )?(?:`?\w+`?)(?: \w+)?)?(?: \([^()]*\))?"
-    r"(?: (?:are|is|include|includes|can be))?(?: any)?(?: one of)?(?: the following)?\s*(?:[:=]|[\u2013\u2014-](?= ))?\s*",
+    r"(?: (?:are|is|include|includes|can be))?(?: any)?(?: one of)?(?: the following)?\s*"
+    r"(?:[=-]>|\u2192|[:=]|[\u2013\u2014-](?= ))?\s*",
     r"\b(?:can|may|must|should|could|has to|have to|needs to|will) (?:only )?be (?:set to )?(?:one|any|either)(?: of)?"
     rf"(?: the following| these)?(?: {_PLURALS})?\s*:?\s*",
     rf"\b(?:the )?following {_NOUNS} (?:are|is|can be) (?:{_FIT}|used)\s*:?\s*",
@@ -119,7 +121,7 @@ VALUES = _family(
 )
 """What stands before the values that a text may have."""
 LOOSE_VALUES = _family(
-    rf"\b(?:can|may|must|should|could) (?:only )?be (?:set to )?{_OPEN}",
+    rf"\b(?:can|may|must|should|could) (?:only )?be (?:set to |in )?{_OPEN}",
     rf"\b(?:either|values (?:are|can be|include)|(?:options|choices) are|enumeration of|must (?:equal|match)|use|"
     rf"choose(?: from| between| one of)?|select|specify|supports|takes|"
     rf"accepts|set (?:(?:this|it) )?to)(?: (?:the )?(?:values?|options?))?\s*{_OPEN}",
@@ -200,6 +202,9 @@ BULK = _family(
     rf"\bmore than {_NUMBER} {_OBJECTS}{_TOGETHER}",
     rf"\b{_NUMBER} {_OBJECTS}(?:can|may) be {_WRITTEN} {_TOGETHER}",
     rf"\bmax(?:imum)? (?:number|count) of {_OBJECTS}{_TOGETHER} (?:is|:) ?{_NUMBER}\b",
+    rf"(?:<=|=<|\u2264|\u2a7d) ?{_NUMBER} {_OBJECTS}{_TOGETHER}",
+    rf"\bbulk (?:[\w-]+ ){{1,3}}{_NUMBER} {_OBJECTS}at (?:the )?most\b",
+    rf"\b{_WRITTEN} {_MANY} (?:[\w-]+ ){{0,2}}\({_MOST} {_NUMBER}\)",
 )
 """The most objects in one request."""
 _OWN = (
@@ -424,11 +429,23 @@ def default_of(kind: str | None, values: Iterable[str], text: str) -> str | int 
 
 _QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|'([^'\n]+)'")
 _AFTER_ITEM = re.compile(r"\s*\([^()]*\)")
-_EXPLANATION = re.compile(r"\s*(?:[-\u2013\u2014:=]|means)\s+[^\n`]*(?=\n|$)")
-_SEPARATOR = re.compile(r"\s*(?:[,;|/]|\n\s*[-*•+]?|\b(?:or|and|as well as)\b|&)\s*", re.IGNORECASE)
+_EXPLANATION = re.compile(
+    r"[ \t]*(?:[-\u2013\u2014:=]|means)[ \t]+(?:[^\n`]*(?=\n|$)|[^\n`.]*?(?=[,;][ \t]*(?:(?:and|or)[ \t]+)?`))"
+)
+"""What a value means: up to the end of the line, or up to the next value."""
+_SEPARATOR = re.compile(
+    r"\s*(?:[,;|/]|\n\s*[-*•+](?=\s)|\n\s*(?=[`\"'])|\n[ \t]*(?=\w)|\b(?:or|and) (?:to|the|just|also|even)\b(?=\s*[`\"'])|"
+    r"\b(?:or|and|as well as)\b|&|(?<=`)[ \t]+(?=`))\s*",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(r"[ \t]*(?:[-\u2013\u2014:=]|means)[ \t]+")
+_UP_TO_NEXT = r"(?:\n(?![ \t]*(?:[-*•+][ \t]|\n))[^\n]+)+(?=\n[ \t]*[-*•+][ \t])"
+"""Lines without a bullet before one that has it."""
+_OWN_LINE = re.compile(r"(?:^|\n)([ \t]*)[-*•+][ \t]+\Z")
 _START = re.compile(r"\s*(?:[-*•+]\s+)?[(\[{]?\s*")
 _STOP = re.compile(r"\s*[)\]}]?\s*(?:[.;]|$|\n)")
-_BARE = re.compile(r"[A-Za-z_][\w+:/]*(?:-\w+)*(?: [A-Z]\w*){0,3}")
+_BARE_STOP = re.compile(r"[ \t]*(?:[.;(\n]|$)")
+_BARE = re.compile(r"[A-Za-z_]\w*(?:[+:/]+\w+)*(?:-\w+)*(?: [A-Z]\w*){0,3}")
 
 
 def values_in(text: str) -> tuple[tuple[str, ...], str]:
@@ -464,17 +481,40 @@ def _separators(text: str, at: int) -> tuple[int, bool]:
 def _quoted_values(text: str, at: int) -> tuple[tuple[str, ...], int]:
     found: list[str] = []
     start = _START.match(text, at)
-    at = start.end() if start else at
+    at = end = start.end() if start else at
     while match := _QUOTED.match(text, at):
+        if found and _after_list(text, end, at):
+            break
         found.append(next(group for group in match.groups() if group is not None))
-        end = at = match.end()
-        for extra in (_AFTER_ITEM, _EXPLANATION):
-            if after := extra.match(text, at):
-                at = after.end()
-        at, more = _separators(text, at)
+        end = match.end()
+        at, more = _separators(text, _explained(text, match))
         if not more:
-            return tuple(dict.fromkeys(found)), end
-    return tuple(dict.fromkeys(found)), at if found else 0
+            break
+    else:
+        end = at
+    if len(found) == 1 and not _STOP.match(text, end) and not _STOP.match(text, at):
+        return (), 0  # the list goes on in a way that can't be read
+    return tuple(dict.fromkeys(found)), end if found else 0
+
+
+def _explained(text: str, item: re.Match[str]) -> int:
+    """The end of what is said of a value; of a list item, that is all of its lines."""
+    at = item.end()
+    if after := _AFTER_ITEM.match(text, at):
+        at = after.end()
+    explanation = _EXPLANATION.match(text, at)
+    if bullet := _OWN_LINE.search(text, 0, item.start()):
+        inside = rf"(?:\n[ \t]{{{len(bullet[1]) + 1},}}(?![-*•+][ \t])\S[^\n]*)*"
+        begun = explanation or _EXPLAINS.match(text, at)
+        whole = re.compile(rf"[^\n]*(?:{_UP_TO_NEXT}|{inside})" if begun else inside).match(text, at)
+        return whole.end() if whole else at
+    return explanation.end() if explanation else at
+
+
+def _after_list(text: str, end: int, at: int) -> bool:
+    """Whether what follows a list with bullets has none."""
+    listed = re.search(r"(?:^|\n)[ \t]*[-*•+][ \t][^\n]*\Z", text[:end])
+    return listed is not None and "\n" in text[end:at] and not _OWN_LINE.search(text, 0, at)
 
 
 def _bare_values(text: str, at: int) -> tuple[tuple[str, ...], int]:
@@ -482,28 +522,21 @@ def _bare_values(text: str, at: int) -> tuple[tuple[str, ...], int]:
     start = _START.match(text, at)
     at = end = start.end() if start else at
     while match := _BARE.match(text, at):
+        if found and _after_list(text, end, at):
+            break
+        after = _explained(text, match)
+        following, more = _separators(text, after)
+        if not more and not _BARE_STOP.match(text, after):
+            if "\n" in text[end:at] and len(found) > 1:
+                break  # a sentence after the list
+            return (), 0
         found.append(match[0])
-        at = match.end()
-        for extra in (_AFTER_ITEM, _EXPLANATION):
-            if after := extra.match(text, at):
-                at = after.end()
-        end = at
-        at, more = _separators(text, at)
+        at, end = following, after
         if not more:
             break
-    stops = re.match(r"\s*(?:[.;(]|$)", text[end:])
-    lone = len(found) < 2 or found[0].lower() in (
-        "the",
-        "a",
-        "an",
-        "these",
-        "those",
-        "your",
-        "our",
-        "this",
-        "its",
-    )
-    return ((), 0) if lone or not stops else (tuple(dict.fromkeys(found)), end)
+    articles = ("the", "a", "an", "these", "those", "your", "our", "this", "its")
+    lone = len(found) < 2 or found[0].lower() in articles
+    return ((), 0) if lone or not _BARE_STOP.match(text, end) else (tuple(dict.fromkeys(found)), end)
 
 
 def read_values(schema: Json, prose: str) -> str:

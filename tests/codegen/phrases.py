@@ -861,6 +861,9 @@ BULK = (
     "Up to {n} can be bulk created.",
     "{n} {res} can be created per request.",
     "Multiple {res} can be created with one request, up to {n}.",
+    "Bulk creation accepts {n} {res} at most.",
+    "Creates one or several {res} (max {n}).",
+    "≤ {n} {res} per request.",
 )
 """At most `n` objects, called `res`, in one request."""
 
