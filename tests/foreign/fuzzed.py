@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.contract import METHODS, contract
+from tests.foreign.narrowed import demo, narrow
 
 CSV = "/project_accounting_records/export_to_csv"
 """The path of an operation that the contract declares as JSON, and the documentation as a CSV file."""
@@ -23,8 +24,11 @@ def document() -> dict[str, Any]:
     made.pop("produces", None)
     for definition in made["definitions"].values():
         _nullable(definition)
-    for item in made["paths"].values():
+    store = demo()
+    for path, item in made["paths"].items():
         for method in METHODS:
+            if method in item:
+                narrow(f"{method.upper()} {path}", item[method], store)
             responses = item.get(method, {}).get("responses", {})
             for response in responses.values():
                 if "schema" in response:
