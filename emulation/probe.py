@@ -343,7 +343,8 @@ class Probe:
         """Some records as they are read, each by itself."""
         listing, getting = OPERATIONS.get(f"GET /{key}"), OPERATIONS.get(f"GET /{key}/{{id}}")
         if getting is not None:
-            return [self._server.send("GET", f"/{key}/{row['id']}").body for row in rows[:5]]
+            every = self._everything(getting)
+            return [self._server.send("GET", f"/{key}/{row['id']}", every).body for row in rows[:5]]
         if listing is None:
             return []
         needed = {name: p for name, p in listing.query.items() if p.required}

@@ -226,6 +226,7 @@ SAMPLES: Mapping[str, Sample] = {
     "PUT /workspace_task_status_sets/bulk_update": Sample(
         body={"workspace_task_status_sets": [{"status_set_id": 88502, "workspace_id": 10002}]}
     ),
+    "PUT /project_accounting_records/delete": Sample(query={"ids": "84801"}),
     "PUT /workspaces/{id}/apply_template": Sample(body={"project_tracker_template_id": 85701}),
 }
 """Operation → what makes it succeed."""
@@ -356,6 +357,7 @@ TRIALS: Mapping[tuple[str, str], Trial] = {
     ("PUT /survey_answers/{id}", "choice_values"): Trial(
         Sample(path=("87901",)), (["Survey question choice 1"], [])
     ),
+    ("PUT /project_accounting_records/delete", "csv_file"): Trial(values=("ID\n84802",)),
     ("PUT /organizations/{id}", "parent_id"): Trial(Sample(path=(MADE,), before=(_COAST,)), (84403,)),
     ("PUT /invoices/{id}", "time_entry_ids"): Trial(values=([119999],)),
     ("PUT /invoices/{id}", "expense_ids"): Trial(values=([60158],)),
@@ -373,6 +375,9 @@ TRIALS: Mapping[tuple[str, str], Trial] = {
         )
         for kind in ("time", "expense")
     },
+    ("PUT /workspaces/{id}/toggle_expense_approvals", "backfill_date"): Trial(
+        Sample(path=("10004",)), ("2026-12-31",)
+    ),
     ("POST /attachments", "attachment[filename]"): Trial(_DIRECT, ("a.pdf",)),
     ("POST /attachments", "direct"): Trial(_DIRECT, (True,)),
     ("GET /subscribed_events", "subject_id"): Trial(

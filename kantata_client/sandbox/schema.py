@@ -34,7 +34,7 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
 """Fields that the contract has a filter for but does not show."""
 
 INTERNAL: Mapping[str, tuple[str, ...]] = {
-    "expenses": ("invoice_id",),
+    "expenses": ("invoice_id", "approved"),
     "users": ("left_account",),
 }
 """Fields that only the sandbox uses."""

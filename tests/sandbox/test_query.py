@@ -208,16 +208,16 @@ async def test_optional_fields_are_sent_on_request(api: API) -> None:
 
 
 async def test_optional_fields_that_are_not_computed_are_refused(api: API) -> None:
-    refused = await api.get("/workspaces", optional_fields="lock_date", status=501)
-    assert "lock_date" in refused["errors"][0]["message"]
+    refused = await api.get("/users", optional_fields="abbreviated_timezone", status=501)
+    assert "abbreviated_timezone" in refused["errors"][0]["message"]
     # A field that requests can set is null until then; one that a test stores is shown.
     assert (await api.get("/workspaces/10002", optional_fields="stage"))["workspaces"]["10002"][
         "stage"
     ] is None
     store = api.sandbox.store
-    store.put("workspaces", {**(store.get("workspaces", 10002) or {}), "lock_date": "2026-01-31"})
-    answer = await api.get("/workspaces/10002", optional_fields="lock_date")
-    assert answer["workspaces"]["10002"]["lock_date"] == "2026-01-31"
+    store.change("users", "1002", abbreviated_timezone="CET")
+    answer = await api.get("/users/1002", optional_fields="abbreviated_timezone")
+    assert answer["users"]["1002"]["abbreviated_timezone"] == "CET"
 
 
 @pytest.mark.parametrize(

@@ -307,12 +307,6 @@ async def test_an_unexpected_body_is_refused(api: API) -> None:
     await api.put("/account_memberships/2005/disable", {})
 
 
-async def test_backfilling_approvals_is_501(api: API) -> None:
-    path = "/workspaces/10002/toggle_time_approvals"
-    body = {"enable": True, "backfill_date": "2026-01-01"}
-    assert "backfill_date" in (await api.put(path, {"workspace": body}, status=501))["errors"][0]["message"]
-
-
 async def test_posting_a_custom_field_value_replaces_the_existing_one(api: API) -> None:
     body = {"subject_type": "Workspace", "subject_id": 10002, "custom_field_id": 3801, "value": "West"}
     before = api.sandbox.store.count("custom_field_values")

@@ -112,7 +112,8 @@ def on_an_invoice(scope: Scope, record: Record) -> str | None:
     return "it is on an invoice" if invoiced(scope, record) else None
 
 
-def _marked_approved(scope: Scope, record: Record) -> bool:
+def marked_approved(scope: Scope, record: Record) -> bool:
+    """Whether a record was approved by itself, or with its submission."""
     return bool(record.get("approved"))
 
 
@@ -137,17 +138,14 @@ def _needs_no_approval(field: str) -> Callable[[Scope, Record], bool]:
 
 
 APPROVED_TIME = (
-    _marked_approved,
+    marked_approved,
     _needs_no_approval("require_time_approvals"),
     _in_approved_submission("timesheet_submissions"),
 )
 """The tests of which an approved time entry passes one."""
 
-APPROVED_EXPENSE = (
-    _marked_approved,
-    _needs_no_approval("require_expense_approvals"),
-    _in_approved_submission("expense_report_submissions"),
-)
+reported = _in_approved_submission("expense_report_submissions")
+APPROVED_EXPENSE = (marked_approved, _needs_no_approval("require_expense_approvals"), reported)
 """The tests of which an approved expense passes one."""
 
 
@@ -155,6 +153,11 @@ def approved(scope: Scope, record: Record) -> bool:
     """Whether a time entry or an expense is approved, or needs no approval."""
     tests = APPROVED_EXPENSE if "amount_in_cents" in record else APPROVED_TIME
     return any(test(scope, record) for test in tests)
+
+
+def lock_date(scope: Scope) -> str:
+    """The last day up to which time is locked; empty without a lock."""
+    return max((str(row.get("locked_to")) for row in scope.store.all("line_item_locks")), default="")
 
 
 def line_total(scope: Scope, invoice: Record) -> int:

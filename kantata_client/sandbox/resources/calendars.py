@@ -15,15 +15,16 @@ from kantata_client.sandbox.filters.makers import (
     when_true,
     where,
 )
-from kantata_client.sandbox.refusals import Refusal, invalid
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.registry import Resource, declare
 from kantata_client.sandbox.relations import fresh
 from kantata_client.sandbox.resources._shared import participates, workspaces_of
-from kantata_client.sandbox.routes import planning
+from kantata_client.sandbox.routes import generic, planning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.filters.match import Match
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -155,9 +156,18 @@ def _own_workweek(scope: Scope, identity: str, body: Mapping[str, Any]) -> None:
     store.change("workweek_memberships", identity, workweek_id=same[0])
 
 
+def _create_workweek(call: Call) -> dict[str, Any]:
+    """Create a workweek; the first one switches workweeks on, which has to be asked for."""
+    enable = call.parameter("enable_workweeks") == "true"
+    if not enable and not call.scope.store.count("workweeks"):
+        raise bad_request("The first workweek needs `enable_workweeks=true`.")
+    return generic.create(call)
+
+
 declare(
     Resource(
         key="workweeks",
+        routes={"POST /workweeks": _create_workweek},
         filters={"effective_date": _in_effect},
         prepare=(_add_up,),
         owned=(("workweek_memberships", "workweek_id"),),

@@ -24,8 +24,10 @@ from kantata_client.sandbox.resources._shared import (
     currency_of_workspace,
     defaults,
     invoiced,
+    marked_approved,
     mine,
     on_an_invoice,
+    reported,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +114,11 @@ declare(
         default_filters=(OF_LIVE_WORKSPACE,),
         prepare=(_keep_workspace, defaults(is_billable=True, is_invoiced=False), currency_of_workspace),
         properties={"billable": _billable},
-        computed={"user_can_edit": lambda scope, row: not invoiced(scope, row)},
+        computed={
+            "user_can_edit": lambda scope, row: (
+                not invoiced(scope, row) and not marked_approved(scope, row) and not reported(scope, row)
+            )
+        },
         undeletable=on_an_invoice,
     )
 )

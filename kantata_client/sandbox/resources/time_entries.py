@@ -15,6 +15,7 @@ from kantata_client.sandbox.resources._shared import (
     currency_of_workspace,
     fill,
     invoiced,
+    lock_date,
     membership,
     on_an_invoice,
 )
@@ -42,11 +43,6 @@ def _prepare(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -
     if "rate_in_cents" not in changes and record.get("rate_in_cents") is None:
         rate = membership(scope, record.get("user_id")).get("bill_rate_in_cents", 0)
         record["rate_in_cents"] = rate if record["billable"] else 0
-
-
-def lock_date(scope: Scope) -> str:
-    """The last day up to which time is locked; empty without a lock."""
-    return max((str(row.get("locked_to")) for row in scope.store.all("line_item_locks")), default="")
 
 
 def _check_lock(scope: Scope, record: dict[str, Any], changes: Mapping[str, Any]) -> None:

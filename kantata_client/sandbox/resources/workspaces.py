@@ -46,15 +46,17 @@ from kantata_client.sandbox.resources._shared import (
     approvers,
     fill,
     line_total,
+    lock_date,
     membership,
     nothing_more,
 )
 from kantata_client.sandbox.routes import actions, invitations, templates
-from kantata_client.sandbox.routes.decisions import toggle
+from kantata_client.sandbox.routes.decisions import approve_until, toggle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.filters.match import Rule
     from kantata_client.sandbox.records import Record
     from kantata_client.sandbox.scope import Scope
@@ -383,6 +385,14 @@ def _regroup(scope: Scope, group: str, ids: Any, *, member: bool) -> None:
             scope.store.change("workspaces", workspace["id"], workspace_group_ids=groups + [group] * member)
 
 
+def _unarchive(call: Call) -> dict[str, Any]:
+    """Unarchive a workspace that requires approvals, and approve its time up to the account's lock."""
+    locked = lock_date(call.scope)
+    if locked and call.existing().get("require_time_approvals"):
+        approve_until(call.scope, "time_entries", call.identity, locked)
+    return call.change(archived=False)
+
+
 declare(
     Resource(
         key="workspaces",
@@ -452,6 +462,7 @@ declare(
                 for story in scope.store.where("stories", "workspace_id", row["id"])
             ),
             "incoming_email_address": lambda _, row: f"project-{row['id']}@sandbox.example",
+            "lock_date": lambda scope, _: lock_date(scope) or None,
             "minutes_logged": _minutes,
             "non_billable_minutes": lambda scope, row: _minutes(
                 scope, row, where(lambda entry: not entry.get("billable"))
@@ -493,7 +504,7 @@ declare(
             "PUT /workspaces/{id}/toggle_expense_approvals": toggle(
                 "require_expense_approvals", "expense_report_submissions"
             ),
-            "PUT /workspaces/{id}/unarchive_with_approvals": lambda call: call.change(archived=False),
+            "PUT /workspaces/{id}/unarchive_with_approvals": _unarchive,
             "POST /workspaces/{id}/invite": invitations.invite,
             "GET /workspaces/{id}/permissions": actions.permissions,
             "PUT /workspaces/{id}/apply_template": templates.apply_to_workspace,

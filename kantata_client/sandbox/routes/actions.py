@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 from kantata_client.sandbox import mutations
 from kantata_client.sandbox.currencies import NAMES, SYMBOLS
 from kantata_client.sandbox.properties import refer_externally
-from kantata_client.sandbox.refusals import Refusal, invalid
+from kantata_client.sandbox.refusals import Refusal, bad_request, invalid
 from kantata_client.sandbox.relations import fresh, key_of_type
+from kantata_client.sandbox.routes.files import ids_of
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
@@ -156,8 +157,10 @@ def default_statuses(call: Call) -> dict[str, Any]:
 
 def soft_delete(call: Call) -> dict[str, Any]:
     """Mark accounting records as deleted."""
-    given: Any = call.parameter("ids") or ""
-    ids = [word for word in given.split(",") if word]
+    given, text = call.parameter("ids") or "", call.parameter("csv_file")
+    ids = [word for word in given.split(",") if word] + ([] if text is None else ids_of(text))
+    if not ids:
+        raise bad_request("`ids` is needed, or `csv_file`.")
     for identity in ids:
         mutations.existing(call.scope, call.key, identity)
         call.scope.store.change(call.key, identity, deleted_at=call.scope.store.now())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kantata_client.sandbox import mutations, schema
-from kantata_client.sandbox.refusals import Refusal, invalid, not_emulated
+from kantata_client.sandbox.refusals import Refusal, invalid
 from kantata_client.sandbox.relations import fresh
 
 if TYPE_CHECKING:
     from kantata_client.sandbox.call import Call
     from kantata_client.sandbox.registry import Handler
+    from kantata_client.sandbox.scope import Scope
 
 
 _LINES = {"timesheet_submissions": "time_entries", "expense_report_submissions": "expenses"}
@@ -72,19 +73,29 @@ def decide_many(status: str) -> Handler:
     return perform
 
 
+def approve_until(scope: Scope, key: str, workspace: str, until: str) -> None:
+    """Approve the time entries or expenses of a workspace up to a date that are in no submission."""
+    day = "date" if key == "expenses" else "date_performed"
+    for row in scope.store.where(key, "workspace_id", workspace):
+        if str(row.get(day)) <= until and row.get("active_submission_id") is None and not row.get("approved"):
+            scope.store.change(key, row["id"], approved=True)
+
+
 def toggle(field: str, submissions: str) -> Handler:
     """Switch approvals on or off for the workspace in the path."""
 
     def perform(call: Call) -> dict[str, Any]:
         fields = call.fields()
-        if fields.get("backfill_date") is not None:
-            raise not_emulated(f"the property `backfill_date` in the body of {call.operation.id}")
-        enable = bool(fields.get("enable", True))
+        enable, backfill = bool(fields.get("enable", True)), fields.get("backfill_date")
+        if backfill is not None and not enable:
+            raise Refusal(422, invalid("backfill_date", "is only possible when approvals are switched on."))
         rows = call.scope.store.where(submissions, "workspace_id", call.identity)
         if not enable and any(row.get("status") in {"pending", "approved"} for row in rows):
             raise Refusal(
                 422, invalid("enable", f"can't be switched off: the project has active {submissions}.")
             )
+        if backfill is not None:
+            approve_until(call.scope, _LINES[submissions], call.identity, str(backfill)[:10])
         return call.change(**{field: enable})
 
     return perform

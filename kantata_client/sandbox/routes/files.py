@@ -174,6 +174,14 @@ def rates_of(text: str) -> list[dict[str, str]]:
     ]
 
 
+def ids_of(text: str) -> list[str]:
+    """The ids in the column `ID` of a CSV text."""
+    rows = _rows(text.encode())
+    if "ID" not in rows[0]:
+        raise Refusal(422, invalid("csv_file", "has no column `ID`."))
+    return [row["ID"] for row in rows]
+
+
 def _record_fields() -> Sequence[str]:
     operation = OPERATIONS["POST /project_accounting_records"]
     return tuple(operation.body.fields) if operation.body else ()
