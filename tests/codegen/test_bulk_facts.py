@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from codegen.errors import CodegenError
-from codegen.load import load, load_data
+from codegen.load import load_data
 from codegen.overlay import apply
 from codegen.semantics import load_semantics
 from kantata_client.operations import OPERATIONS
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "overrides" / "semantics.yaml"
-CONTRACT = apply(
-    load(ROOT / "openapi" / "specification.yaml"), load_data(ROOT / "overrides" / "overlay.yaml")
-)
+CONTRACT = apply(vendored(), load_data(ROOT / "overrides" / "overlay.yaml"))
 KEYED = [operation for operation in OPERATIONS.values() if operation.external_reference]
 
 

@@ -21,7 +21,7 @@ from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.diff import RULES, as_json, as_markdown, as_table, bump, diff, load_severities
 from codegen.drift import actions_of, read
 from codegen.errors import CodegenError
-from codegen.load import load, load_data
+from codegen.load import load_data
 from codegen.lower import lower
 from codegen.overlay import apply
 from codegen.ratchet import LOSSES, check_losses
@@ -36,6 +36,7 @@ from kantata_client.operations import OPERATIONS
 from tests.codegen.converted import openapi_3_1
 from tests.codegen.published import published
 from tests.codegen.small import openapi
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,12 +224,12 @@ def test_additions_are_not_losses() -> None:
 
 
 def test_vendoring_the_vendored_file_changes_nothing() -> None:
-    present = load(CONTRACT)
+    present = vendored()
     assert as_yaml(vendor(present, present)) == CONTRACT.read_text(encoding="utf-8")
 
 
 def test_vendor_replaces_the_publishers_words() -> None:
-    present = load(CONTRACT)
+    present = vendored()
     foreign = vendor(openapi_3_1(published(present)), present)
     text = as_yaml(foreign)
     assert "<b>" not in text
@@ -240,7 +241,7 @@ def test_vendor_replaces_the_publishers_words() -> None:
 
 
 def test_vendor_keeps_every_fact_without_a_present_file_too(tmp_path: Path) -> None:
-    present = load(CONTRACT)
+    present = vendored()
     path = tmp_path / "specification.json"
     path.write_text(
         json.dumps(vendor(published(present, seed=3), {"swagger": "2.0", "paths": {}, "definitions": {}})),
@@ -250,7 +251,7 @@ def test_vendor_keeps_every_fact_without_a_present_file_too(tmp_path: Path) -> N
 
 
 def test_vendor_drops_what_says_nothing() -> None:
-    present = load(CONTRACT)
+    present = vendored()
     noisy = copy.deepcopy(present)
     noisy["consumes"] = ["application/json", "application/x-www-form-urlencoded"]
     noisy["x-groups"] = []
@@ -267,7 +268,7 @@ def test_vendor_drops_what_says_nothing() -> None:
 def test_vendor_names_every_association_that_it_cannot_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    contract = load(CONTRACT)
+    contract = vendored()
     for path in ("/stories", "/skills"):
         (include,) = (
             each for each in contract["paths"][path]["get"]["parameters"] if each["name"] == "include"
@@ -413,7 +414,7 @@ def test_drift_command_reads_what_a_client_saves(tmp_path: Path) -> None:
     assert action["update"]["mood"]["format"] == "date"
     assert notes == []
     contract = apply(
-        lower(load(CONTRACT)),
+        lower(vendored()),
         {"overlay": "1.0.0", "info": {"title": "x", "version": "1"}, "actions": [action]},
     )
     assert "mood" in contract["definitions"]["Story"]["properties"]
@@ -443,7 +444,7 @@ def test_every_kind_of_drift_becomes_actions_that_generate(tmp_path: Path) -> No
     report = tmp_path / "drift.json"
     drift.save(report)
     corrections = load_data(OVERRIDES / "overlay.yaml")
-    contract = apply(lower(load(CONTRACT)), corrections)
+    contract = apply(lower(vendored()), corrections)
     text, notes = read(report, {"Story": "Story"}, contract)
     assert (
         len(notes) == 5
@@ -521,7 +522,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_update_without_a_change_for_users_does_not_keep_an_earlier_report(tree: Path) -> None:
     update.REPORT.write_text("An earlier one.\n\nBump: major\n", encoding="utf-8")
     source = tree / "new.json"
-    contract = load(CONTRACT)
+    contract = vendored()
     source.write_text(json.dumps(contract), encoding="utf-8")
     assert update.update(str(source), [], lambda _: 0) == 0
     assert update.REPORT.read_text(encoding="utf-8").startswith("An earlier one.")  # nothing is new at all
@@ -535,7 +536,7 @@ def test_an_update_without_a_change_for_users_does_not_keep_an_earlier_report(tr
 def test_failed_update_restores_the_tree(tree: Path) -> None:
     tmp_path = tree
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    contract = load(CONTRACT)
+    contract = vendored()
     contract["definitions"]["Skill"]["properties"]["zz"] = {"type": "string"}
     source = tmp_path / "new.json"
     source.write_text(json.dumps(contract))

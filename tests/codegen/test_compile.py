@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from codegen.compile import CONTRACT, GENERATED, OVERRIDES, PACKAGE, differences, understand
+from codegen.compile import GENERATED, OVERRIDES, PACKAGE, differences, understand
 from codegen.errors import CodegenError
-from codegen.load import load
 from kantata_client.operations import OPERATIONS
+from tests.codegen.vendored import vendored
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90
@@ -98,7 +98,7 @@ def test_differences_name_files(tmp_path: Path) -> None:
 
 @cache
 def operations_of_the_contract() -> dict[str, dict[str, Any]]:
-    return load(CONTRACT)["paths"]
+    return vendored()["paths"]
 
 
 def test_every_operation_has_a_method(fresh: tuple[Path, Path, float]) -> None:
@@ -119,7 +119,7 @@ def test_every_operation_has_a_method(fresh: tuple[Path, Path, float]) -> None:
 
 def test_generation_stops_and_names_what_changed(tmp_path: Path) -> None:
     """An operation that comes without a success response, say: the message names it, and nothing is left out."""
-    contract = load(CONTRACT)
+    contract = vendored()
     contract["paths"]["/stories/{id}"]["get"]["responses"].pop("200", None)
     contract["paths"]["/stories/{id}"]["get"]["responses"].pop(200, None)
     changed = tmp_path / "specification.yaml"

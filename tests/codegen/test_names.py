@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import keyword
-from pathlib import Path
 
 import pytest
 
 from codegen import names
-from codegen.load import load
+from tests.codegen.vendored import vendored
 
-PATHS = list(load(Path(__file__).parents[2] / "openapi" / "specification.yaml")["paths"])
+PATHS = list(vendored()["paths"])
 COLLECTIONS = names.find_collections(PATHS)
 
 

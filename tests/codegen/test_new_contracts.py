@@ -18,7 +18,7 @@ from codegen.__main__ import _replace
 from codegen.compile import CONTRACT, OVERRIDES, understand, write
 from codegen.describe import describe
 from codegen.errors import ROOT, CodegenError
-from codegen.load import apart, load, load_data
+from codegen.load import apart, load_data
 from codegen.lower import lower
 from codegen.normalise import normalise
 from codegen.render import check, render
@@ -26,6 +26,7 @@ from codegen.resolve import resolve
 from codegen.semantics import Alternative
 from codegen.verify import verify
 from tests.codegen.small import NOTHING_KNOWN, envelope, openapi, swagger
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from codegen.semantics import Semantics
 
 Json = dict[str, Any]
-PUBLISHED = load(CONTRACT)
+PUBLISHED = vendored()
 
 
 def facts(contract: Json, semantics: Semantics = NOTHING_KNOWN) -> Facts:

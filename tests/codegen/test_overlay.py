@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from codegen.compile import CONTRACT, OVERRIDES
+from codegen.compile import OVERRIDES
 from codegen.errors import CodegenError
-from codegen.load import load, load_data
+from codegen.load import load_data
 from codegen.lower import lower
 from codegen.overlay import apply
+from tests.codegen.vendored import vendored
 
 
 def overlay(*actions: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def test_type_corrections_record_the_old_type() -> None:
     overlay = load_data(OVERRIDES / "overlay.yaml")
     replacements = [each for each in overlay["actions"] if "x-replace" in each]
     assert len(replacements) >= 8
-    contract = lower(load(CONTRACT))
+    contract = lower(vendored())
     corrected = apply(contract, overlay)
     with pytest.raises(CodegenError, match=r"delete this action|has .* already|selects nothing"):
         apply(corrected, overlay)

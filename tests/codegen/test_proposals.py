@@ -11,16 +11,17 @@ import pytest
 from codegen import update
 from codegen.compile import CONTRACT, OVERRIDES, understand
 from codegen.errors import CodegenError, Proposal
-from codegen.load import apart, load
+from codegen.load import apart
 from codegen.proposals import MARK, write_proposals
 from codegen.render import check, render
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 Json = dict[str, Any]
-VENDORED = load(CONTRACT)
+VENDORED = vendored()
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import attrs
 import pytest
 import yaml
 
-from codegen.compile import CONTRACT, GENERATED, PACKAGE, understand, write
-from codegen.load import load
+from codegen.compile import GENERATED, PACKAGE, understand, write
 from tests.codegen.converted import openapi_3_0, openapi_3_1
 from tests.codegen.published import published
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from codegen.facts import Facts
 
 Json = dict[str, Any]
-VENDORED = load(CONTRACT)
+VENDORED = vendored()
 SEEDS = range(1, 1 + int(os.environ.get("KANTATA_TEST_RENDERINGS", "2")))
 """Renderings besides the first, each with wordings by chance."""
 

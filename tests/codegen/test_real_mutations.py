@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codegen.compile import CONTRACT, OVERRIDES, understand
+from codegen.compile import OVERRIDES, understand
 from codegen.diff import diff
 from codegen.errors import CodegenError
-from codegen.load import apart, load
+from codegen.load import apart
 from codegen.render import check, render
 from codegen.snapshot import snapshot
 from tests.codegen.real_mutations import EVERY
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from codegen.facts import Facts
 
 MUTATIONS = int(os.environ.get("KANTATA_TEST_REAL_MUTATIONS", "40"))
-VENDORED = load(CONTRACT)
+VENDORED = vendored()
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from codegen.errors import CodegenError
-from codegen.load import load, load_data
+from codegen.load import load_data
 from codegen.overlay import apply
 from codegen.semantics import load_semantics
+from tests.codegen.vendored import vendored
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "overrides" / "semantics.yaml"
 DATA = load_data(PATH)
-CONTRACT = apply(
-    load(ROOT / "openapi" / "specification.yaml"), load_data(ROOT / "overrides" / "overlay.yaml")
-)
+CONTRACT = apply(vendored(), load_data(ROOT / "overrides" / "overlay.yaml"))
 SEMANTICS = load_semantics(PATH, CONTRACT)
 DESCRIPTIONS = {
     f"{method.upper()} {path}": operation.get("description", "")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.compile import CONTRACT, understand
+from codegen.compile import understand
 from codegen.errors import CodegenError, collecting, of_file
 from codegen.load import apart, load
 from tests.codegen.small import openapi, swagger
 from tests.codegen.test_mutations import facts
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,7 @@ def test_names_the_value_of_the_wrong_kind(
 
 
 def test_names_all_of_them_and_nothing_that_follows(tmp_path: Path) -> None:
-    contract = load(CONTRACT)
+    contract = vendored()
     story = contract["definitions"]["Story"]["properties"]
     story["title"] = {"type": "array", "items": "string"}
     story["start_date"] = 7

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from codegen.compile import CONTRACT, ROOT
-from codegen.load import apart, load
+from codegen.compile import ROOT
+from codegen.load import apart
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def test_an_update_that_is_interrupted_leaves_the_tree_as_it_was(
 ) -> None:
     tree = copied(tmp_path / "tree")
     source = tmp_path / "new.json"
-    source.write_text(json.dumps(with_four_additions(load(CONTRACT))))
+    source.write_text(json.dumps(with_four_additions(vendored())))
     before = state(tree)
     command = [sys.executable, "-m", "codegen", "update", str(source)]
     with subprocess.Popen(
@@ -104,7 +105,7 @@ def test_four_additions_need_no_edit_by_hand(tmp_path: Path, record_property: An
     tree = copied(tmp_path / "tree")
     source = tmp_path / "new.yaml"
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    source.write_text(yaml.dump(with_four_additions(load(CONTRACT)), Dumper=dumper, sort_keys=False))
+    source.write_text(yaml.dump(with_four_additions(vendored()), Dumper=dumper, sort_keys=False))
     began = time.perf_counter()
     ran = subprocess.run(
         [sys.executable, "-m", "codegen", "update", str(source)],

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codegen.compile import CONTRACT, OVERRIDES, understand
+from codegen.compile import OVERRIDES, understand
 from codegen.errors import CodegenError
 from codegen.facts import Argument
 from codegen.load import load_data
 from codegen.schemas import mappings
 from codegen.wording import Wording, load_wording
 from kantata_client.models import TimeEntry
+from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def test_a_note_keeps_the_values_and_conditions_of_a_field() -> None:
 def test_every_note_is_of_a_sentence_in_the_vendored_contract() -> None:
     said = " ".join(
         " ".join(each["description"].split())
-        for document in (load_data(CONTRACT), load_data(OVERRIDES / "overlay.yaml"))
+        for document in (vendored(), load_data(OVERRIDES / "overlay.yaml"))
         for each in mappings(document)
         if isinstance(each.get("description"), str)
     )
