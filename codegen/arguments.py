@@ -27,7 +27,7 @@ from codegen.errors import CodegenError, guarded
 from codegen.facts import Argument
 from codegen.markup import plain
 from codegen.prose import DEPRECATED, TIMES, says
-from codegen.schemas import CONSTRAINTS
+from codegen.schemas import CONSTRAINTS, default_of_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -141,7 +141,7 @@ class Reader:
                 value,
                 description=value.get("description", ""),
                 required=name in required,
-                default=_default_of(value),
+                default=default_of_schema(value),
                 deprecated=is_deprecated(value),
             )
             for name, value in schema["properties"].items()
@@ -169,7 +169,7 @@ class Reader:
         *,
         description: str,
         required: bool,
-        default: str | int | bool | None,
+        default: str | float | bool | None,
         deprecated: bool = False,
     ) -> Argument:
         name = text(parsed.name)
@@ -243,12 +243,6 @@ class Reader:
         return "object", f"{mapping}[str, {annotation}]", models
 
 
-def _default_of(schema: Json) -> str | int | bool | None:
-    """What the service assumes when a property is not sent, if it is a single value."""
-    default = schema.get("default")
-    return default if isinstance(default, str | int) else None
-
-
 def is_deprecated(schema: Json) -> bool:
     """Whether a property is deprecated, by its keyword or its description."""
     return schema.get("deprecated") is True or says(DEPRECATED, plain(schema.get("description") or ""))
@@ -261,7 +255,7 @@ def _constraints(schema: Json) -> dict[str, str | float | bool]:
     if isinstance(item, dict) and schema.get("type") == "array":
         inner = cast("Json", item)
         found |= {f"items.{key}": inner[key] for key in ("maximum", *CONSTRAINTS) if key in inner}
-    return {key: value for key, value in found.items() if value is not False}
+    return {key: value for key, value in found.items() if value is not False and value is not None}
 
 
 def _names_objects(name: str, kind: str, description: str) -> bool:

@@ -29,7 +29,7 @@ class Argument:
     required: bool
     many: bool = False
     values: tuple[str | int, ...] = ()
-    default: str | int | bool | None = None
+    default: str | float | bool | None = None
     maximum: int | None = None
     fields: tuple[Argument, ...] | None = None
     models: frozenset[str] = frozenset()

@@ -48,7 +48,7 @@ class ParameterNode:
     """Its type in OpenAPI 3, without a default."""
     description: str
     required: bool
-    default: str | int | bool | None
+    default: str | float | bool | None
     """What the service assumes when the parameter is not sent."""
     place: Place
     deprecated: bool = False

@@ -22,7 +22,7 @@ from codegen.prose import DEPRECATED, bulk_limit, has_own_rate_limit, read_param
 from codegen.references import inline
 from codegen.relax import relax
 from codegen.results import describe_results
-from codegen.schemas import mappings
+from codegen.schemas import default_of_schema, mappings
 from kantata_client._resources.base import Resource
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _parameter(parameter: Json, place: Place) -> ParameterNode:
         schema=schema,
         description=parameter.get("description", ""),
         required=parameter.get("required", False),
-        default=parameter["schema"].get("default") if parameter["in"] == "query" else None,
+        default=default_of_schema(parameter["schema"]) if parameter["in"] == "query" else None,
         place=place,
         deprecated=parameter.get("deprecated", False) is True,
     )

@@ -37,6 +37,30 @@ CONSTRAINTS = (
     *("minLength", "maxLength", "pattern", "minItems", "uniqueItems", "readOnly"),
 )
 """Keywords that restrict what the service accepts, besides a maximum, which is a fact of its own."""
+
+
+def default_of_schema(schema: Json) -> str | float | bool | None:
+    """What a schema says that the service assumes, in the schema's own type; a list as it is sent, with commas.
+
+    Returns:
+        `None` if it says nothing, or nothing that is sent as one value.
+    """
+    default, kind = schema.get("default"), schema.get("type")
+    if isinstance(default, list):
+        values = cast("list[Any]", default)
+        single = all(isinstance(each, str | int | float) for each in values)
+        return ",".join(map(str, values)) if values and single else None
+    if not isinstance(default, str | int | float):
+        return None
+    if isinstance(default, str) and kind == "boolean" and default.lower() in ("true", "false"):
+        return default.lower() == "true"
+    if isinstance(default, str) and kind == "integer" and default.isdecimal():
+        return int(default)
+    return (
+        int(default) if kind == "integer" and isinstance(default, float) and default.is_integer() else default
+    )
+
+
 _SAID = ("description", "title", "pattern")
 """Keywords whose text doesn't affect the type; the value of a property with such a name is a mapping."""
 _CHECKED = ("readOnly", "minLength", "maxLength", "uniqueItems", "deprecated")

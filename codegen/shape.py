@@ -17,6 +17,10 @@ Fault = tuple[Place, str, Any]
 
 _SCHEMAS = ("properties", "patternProperties")
 _LISTS = ("allOf", "oneOf", "anyOf")
+_NUMBERS = ("maximum", "minimum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems")
+_BOUNDS = ("exclusiveMaximum", "exclusiveMinimum")
+"""Flags in earlier dialects, and numbers since 3.1."""
+_FLAGS = ("deprecated", "readOnly", "uniqueItems")
 
 
 def check_shape(document: Json) -> bool:
@@ -113,6 +117,7 @@ def _operation(operation: Any, at: Place) -> Iterator[Fault]:
     found = cast("Json", operation)
     for key in ("tags", "consumes", "produces"):
         yield from _texts(found, key, at)
+    yield from _checks({key: found[key] for key in ("deprecated",) if key in found}, at)
     yield from _listed(found, "parameters", at, _parameter)
     yield from _mapping(found, "responses", at, _response)
     if "requestBody" in found:
@@ -179,8 +184,10 @@ def _schema(schema: Any, at: Place) -> Iterator[Fault]:
         yield from _texts(found, "type", at)
     elif "type" in found:
         yield from _text(kind, (*at, "type"))
-    if "format" in found:
-        yield from _text(found["format"], (*at, "format"))
+    for key in ("format", "pattern"):
+        if key in found:
+            yield from _text(found[key], (*at, key))
+    yield from _checks(found, at)
     for key in _SCHEMAS:
         yield from _mapping(found, key, at, _schema)
     for key in ("items", "additionalProperties", "not"):
@@ -194,6 +201,20 @@ def _schema(schema: Any, at: Place) -> Iterator[Fault]:
         yield from _values(found["enum"], (*at, "enum"))
     if not isinstance(found.get("required"), bool):
         yield from _texts(found, "required", at)
+
+
+def _checks(schema: Json, at: Place) -> Iterator[Fault]:
+    """The faults of keywords that are numbers or flags; null is the same as none."""
+    for keys, kinds, expected in (
+        (_NUMBERS, (int, float), "a number"),
+        (_BOUNDS, (int, float), "a number, true or false"),
+        (_FLAGS, (bool,), "true or false"),
+    ):
+        for key in keys:
+            value = schema.get(key)
+            wrong = not isinstance(value, kinds) or (keys is _NUMBERS and isinstance(value, bool))
+            if value is not None and wrong:
+                yield (*at, key), expected, value
 
 
 def _values(values: Any, at: Place) -> Iterator[Fault]:

@@ -436,7 +436,7 @@ class ModelView(_View):
     def targets(self) -> list[str]:
         """Models of associations, imported for the type checker alone."""
         every = {each.model for each in self.facts.associations if each.model}
-        return sorted(every - set(self.classes))
+        return sorted(every - {*self.classes, *self.shared})
 
     @property
     def shared(self) -> list[str]:

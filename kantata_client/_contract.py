@@ -31,7 +31,7 @@ class Parameter:
     required: bool = False
     values: tuple[str, ...] = ()
     """What it accepts, where the contract lists it (of each item, when `many`)."""
-    default: str | int | bool | None = None
+    default: str | float | bool | None = None
     """What the service assumes when it is not sent."""
     maximum: int | None = None
     """Largest number, or, when `many`, most items."""

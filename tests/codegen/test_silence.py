@@ -15,6 +15,7 @@ from codegen.errors import ROOT, CodegenError, collecting, of_file
 from codegen.load import load_data
 from codegen.lower import check_address, lower
 from codegen.normalise import normalise
+from codegen.render import check, render
 from codegen.resolve import resolve
 from tests.codegen.small import NOTHING_KNOWN, openapi, swagger
 
@@ -117,6 +118,40 @@ def test_oneof_is_any_json() -> None:
     contract["definitions"]["Author"]["properties"]["favourite"] = {"oneOf": one_of}
     author = next(each for each in facts(contract).models if each.name == "Author")
     assert {each.name: each.annotation for each in author.fields}["favourite"] == "object | None"
+
+
+def test_a_field_may_be_of_the_class_that_an_association_leads_to(tmp_path: Path) -> None:
+    contract = swagger()
+    writer = {"allOf": [{"$ref": "#/definitions/Author"}], "description": "Who wrote it."}
+    contract["definitions"]["Library::Book"]["properties"]["writer"] = writer
+    found = facts(contract)
+    render(found, ROOT / "overrides" / "templates", tmp_path)
+    module = (tmp_path / "models" / "book.py").read_text(encoding="utf-8")
+    check(module)
+    assert module.count("import Author") == 1
+    assert "writer: Author | None = nested(Author)" in module
+    assert 'author: ClassVar[One[Author]] = One("author_id", "authors")' in module
+
+
+@pytest.mark.parametrize(
+    ("schema", "default"),
+    [
+        ({"type": "boolean", "default": "False"}, False),
+        ({"type": "integer", "default": "20"}, 20),
+        ({"type": "integer", "default": 20.0}, 20),
+        ({"type": "number", "default": 0.5}, 0.5),
+        ({"type": "string", "default": "20"}, "20"),
+        ({"type": "array", "items": {"type": "string"}, "default": ["a", "b"]}, "a,b"),
+        ({"type": "array", "items": {"type": "string"}, "default": []}, None),
+        ({"type": "string", "default": {"a": 1}}, None),
+        ({"type": "string", "default": None}, None),
+    ],
+)
+def test_defaults_have_the_type_of_their_parameter(schema: Json, default: object) -> None:
+    contract = swagger()
+    contract["paths"]["/books"]["get"]["parameters"].append({"in": "query", "name": "given", **schema})
+    (found,) = (each for each in operation(contract, "GET /books").query if each.name == "given")
+    assert (found.default, type(found.default)) == (default, type(default))
 
 
 def test_semantics_decide_the_wrapper() -> None:
