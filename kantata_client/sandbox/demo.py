@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter
 from datetime import date, timedelta
@@ -144,14 +145,17 @@ def large(
     originals = records["time_entries"]
     extra = entries - len(originals)
     templates = [{**row, **_EXTRA} for row in originals]
-    rows: dict[str, Row | Record] = {row["id"]: row for row in originals}
+    own: dict[str, Record] = {row["id"]: row for row in originals}
+    rows: dict[str, Row | None] = dict.fromkeys(own)
     for part in _packed_rows(templates, int(originals[-1]["id"]) + 1, extra):
         rows.update(part)
         progress(len(rows) / entries)
     stories = {row["id"]: row for row in records["stories"]}
     for (story, field), minutes in _extra_minutes(templates, extra).items():
         stories[story] = {**stories[story], field: stories[story][field] + minutes}
-    return {**records, "stories": list(stories.values()), "time_entries": PackedRecords(templates, rows)}
+    packed = PackedRecords(templates, own, rows)
+    gc.collect()  # which finds that there is nothing to collect in `rows`, and leaves it alone from then on
+    return {**records, "stories": list(stories.values()), "time_entries": packed}
 
 
 def _packed_rows(

@@ -20,34 +20,41 @@ _OWN = frozenset({"id", "created_at", "updated_at"})
 
 
 class PackedRecords(MutableMapping[str, "Record"]):
-    """Records by id, in order of creation. A record that was written since is kept as it is."""
+    """Records by id, in order of creation. A record that was written since is kept as it is.
 
-    __slots__ = ("_rows", "_templates")
+    The large dict holds no dicts, so that Python's garbage collector does not go through it.
+    """
 
-    def __init__(self, templates: Sequence[Record], rows: dict[str, Row | Record]) -> None:
-        """Start with packed and other records.
+    __slots__ = ("_own", "_rows", "_templates")
+
+    def __init__(
+        self, templates: Sequence[Record], own: dict[str, Record], rows: dict[str, Row | None]
+    ) -> None:
+        """Start with packed and other records. Changes are made in these dicts.
 
         Args:
             templates: What packed records share: all fields but `id`, `created_at` and `updated_at`.
-            rows: Id → record, or its packed form. Changes are made in this dict.
+            own: Id → record, of those that are not packed.
+            rows: Id → packed record, or None for those in `own`.
         """
         self._templates = templates
+        self._own = own
         self._rows = rows
 
     def __getitem__(self, identity: str) -> Record:
-        return self._unpacked(identity, self._rows[identity])
-
-    def _unpacked(self, identity: str, row: Row | Record) -> Record:
-        if not isinstance(row, tuple):
-            return row
+        row = self._rows[identity]
+        if row is None:
+            return self._own[identity]
         created, template = row
         return {**self._templates[template], "id": identity, "created_at": created, "updated_at": created}
 
     def __setitem__(self, identity: str, record: Record) -> None:
-        self._rows[identity] = record
+        self._own[identity] = record
+        self._rows[identity] = None
 
     def __delitem__(self, identity: str) -> None:
         del self._rows[identity]
+        self._own.pop(identity, None)
 
     def __contains__(self, identity: object) -> bool:
         return identity in self._rows
@@ -73,21 +80,22 @@ class PackedRecords(MutableMapping[str, "Record"]):
         rows = self._rows
         chosen = rows.items() if ids is None else ((each, rows[each]) for each in ids if each in rows)
         for identity, row in chosen:
-            if not isinstance(row, tuple):
-                if test is None or test(row):
-                    yield identity, function(row)
+            if row is None:
+                record = self._own[identity]
+                if test is None or test(record):
+                    yield identity, function(record)
             elif passes is None or passes(identity, row):
                 yield identity, value(identity, row)
 
     def column(self, field: str) -> list[Any]:
         """The values of a field, in the order of the records."""
-        rows = self._rows.values()
+        rows, own = self._rows.items(), self._own
         if field == "id":
             return list(self._rows)
         if field in _OWN:
-            return [row[0] if isinstance(row, tuple) else row.get(field) for row in rows]
+            return [own[identity].get(field) if row is None else row[0] for identity, row in rows]
         shared = [template.get(field) for template in self._templates]
-        return [shared[row[1]] if isinstance(row, tuple) else row.get(field) for row in rows]
+        return [own[identity].get(field) if row is None else shared[row[1]] for identity, row in rows]
 
 
 class _Shared(Generic[_Result]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
+import sys
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -148,6 +150,19 @@ PACKED_QUERIES: list[dict[str, Any]] = [
     {"with_user_ids": "1005", "approved": False},
     {"include": "user,story", "date_performed_between": "2026-06-01:2026-06-30"},
 ]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the collector goes through every dict")
+async def test_the_garbage_collector_leaves_packed_records_alone() -> None:
+    sandbox = Sandbox(entries=25_000, clock=lambda: NOW)
+    records: Any = sandbox.store.records("time_entries")
+    async with connected(sandbox) as api:
+        for identity in ("100001", "124999"):
+            await api.put(f"/time_entries/{identity}", {"time_entry": {"notes": "x"}})
+            assert (sandbox.store.get("time_entries", identity) or {})["notes"] == "x"
+        await api.delete("/time_entries/124998")
+        assert len(records) == sandbox.store.count("time_entries") == 24_999
+    assert not gc.is_tracked(records._rows)
 
 
 async def test_packed_records_are_listed_like_others() -> None:
