@@ -150,6 +150,7 @@ def _check_arguments(operation: OperationFacts) -> None:
     """Refuse two arguments of one method with the same keyword."""
     places = {"self": "what the method is called on", operation.constant: "its operation"}
     places |= {operation.model: "its result"} if operation.model else {}
+    places |= dict.fromkeys(("extra_query", "extra_body"), "what the contract lacks")
     body = operation.body.arguments if operation.body else ()
     for place, arguments in (("path", operation.path_arguments), ("query", operation.query), ("body", body)):
         for argument in arguments:

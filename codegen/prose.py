@@ -50,15 +50,21 @@ LISTS = _family(
     r"\blist of (?:[\w-]+ ){0,4}ids\b",
 )
 """A text parameter that takes several values, separated by commas."""
+_OTHER_MARKS = (
+    r"(?:pipes?|vertical bars?|(?:single )?spaces?|white ?space|tabs?|newlines?|line breaks?|slash(?:es)?|colons?|dots?|"
+    r"hyphens?|dash(?:es)?|plus(?:es)?)"
+)
 NOT_LISTS = _family(
     rf"\b{_COMMAS} (?:values? )?files?\b",
     r"\bcollectionformat\b",
     rf"\b(?:two|three|both) {_COMMAS}\b",
     rf"\b{_COMMAS}[^.]*;[^.]*\b{_COMMAS}\b",
     r"\bsemi-?colons?\b|`;`",
+    rf"(?<!comma or )(?<!comma/)\b{_OTHER_MARKS}(?: \([^()]*\))?[-\s](?:separated|delimited|joined)\b",
+    rf"\b{_SPLIT} (?:by|with|using) (?:an? |the )?(?:{_OTHER_MARKS}|[`\"'][^\w,`\"'\s]{{1,2}}[`\"'])(?=\W|$)",
     r"\bmin(?:imum)?(?: and |, ?)max(?:imum)?\b",
 )
-"""The same words with another meaning: a file, a fixed number of values, a list of lists."""
+"""The same words with another meaning: a file, a fixed number of values, a list of lists, or other marks than commas."""
 
 _MORE = r"(?:more|longer|larger|greater)"
 _MOST = (

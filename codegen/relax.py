@@ -126,11 +126,14 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
 
 
 def _any_of(value: Json) -> None:
-    """Drop `oneOf` and the like: the value is read as it is, because no single annotation would be true."""
+    """Drop `oneOf` and the like, also inside lists and maps: what is received is read as it is, since no class fits."""
     for key in ("oneOf", "anyOf", "allOf"):
         if key in value:
             for word in [each for each in value if each != "description"]:
                 del value[word]
+    for key in ("items", "additionalProperties"):
+        if isinstance(value.get(key), dict):
+            _any_of(value[key])
 
 
 def _name_objects(name: str, schema: Json, components: dict[str, ComponentNode], place: Place) -> Json:

@@ -109,6 +109,12 @@ def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
             raise CodegenError(msg)
         else:
             _check_schema(each, said)
+        if each["in"] in ("query", "path") and _holds_parts(each):
+            msg = (
+                f"{said} is a list of lists or objects, which can't be sent with commas between: make it a text in "
+                "overrides/overlay.yaml"
+            )
+            raise CodegenError(msg, proposals=_as_text(where, each))
         if each.get("collectionFormat", "csv") != "csv" and each.get("type") == "array":
             msg = (
                 f"{said} separates its values by `{each['collectionFormat']}`, and the client by commas: if the service "
@@ -118,13 +124,19 @@ def _parameters(document: Json, holder: Json, where: str) -> list[Json]:
     return sorted(found, key=lambda each: (_ORDER.get(each["in"], len(_ORDER)), each["name"]))
 
 
+def _holds_parts(parameter: Json) -> bool:
+    """Whether each value of a list is a list or an object itself."""
+    item: Any = parameter.get("items")
+    return isinstance(item, dict) and cast("Json", item).get("type") in ("array", "object")
+
+
 def _as_text(where: str, parameter: Json) -> list[Proposal]:
     method, _, path = where.partition(" ")
     if not path:
         return []
     text = {key: parameter[key] for key in ("in", "name", "required", "description") if key in parameter}
     at = ("paths", path, method.lower(), "parameters", parameter_place(parameter))
-    was = {"type": "array", "collectionFormat": parameter["collectionFormat"]}
+    was = {key: parameter[key] for key in ("type", "collectionFormat") if key in parameter}
     return [action(at, "does the service take commas too?", x_was=was, x_replace=text | {"type": "string"})]
 
 

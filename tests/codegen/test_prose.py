@@ -56,6 +56,11 @@ def test_lists(text: str) -> None:
         "A comma-separated list of geography ids, a semicolon, and a comma-separated list of department ids.",
         "Minimum and maximum, separated by a comma.",
         "",
+        "Pipe-separated list of ids.",
+        "A space-delimited list of ids.",
+        "A list of ids, separated by pipes.",
+        "A list of ids separated with `|`.",
+        "Takes several ids, joined by a colon.",
     ],
 )
 def test_texts_that_are_not_lists(text: str) -> None:

@@ -154,6 +154,25 @@ def test_defaults_have_the_type_of_their_parameter(schema: Json, default: object
     assert (found.default, type(found.default)) == (default, type(default))
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one_of: {"type": "array", "items": one_of},
+        lambda one_of: {"type": "object", "additionalProperties": one_of},
+        lambda one_of: {"type": "array", "items": {"type": "array", "items": one_of}},
+    ],
+    ids=["list", "map", "list of lists"],
+)
+def test_oneof_inside_is_any_json_too(wrap: Callable[[Json], Json]) -> None:
+    contract = swagger()
+    one_of = {"oneOf": [{"$ref": "#/definitions/Author"}, {"$ref": "#/definitions/Library::Book"}]}
+    contract["definitions"]["Author"]["properties"]["favourites"] = wrap(one_of)
+    author = next(each for each in facts(contract).models if each.name == "Author")
+    (found,) = (each.annotation for each in author.fields if each.name == "favourites")
+    assert "object" in found
+    assert not {"Author", "Book"} & set(re.findall(r"\w+", found))
+
+
 def test_semantics_decide_the_wrapper() -> None:
     contract = swagger()
     body(contract)["properties"]["options"] = {"type": "object", "properties": {"x": {"type": "string"}}}
@@ -192,6 +211,23 @@ def multi(contract: Json) -> None:
         "collectionFormat": "multi",
     }
     contract["paths"]["/books"]["get"]["parameters"].append(many)
+
+
+def list_of_lists(contract: Json) -> None:
+    pairs = {"type": "array", "items": {"type": "string"}, "collectionFormat": "pipes"}
+    contract["paths"]["/books"]["get"]["parameters"].append(
+        {"in": "query", "name": "pairs", "type": "array", "items": pairs}
+    )
+
+
+def property_named_like_an_option(contract: Json) -> None:
+    body(contract)["properties"]["book"]["properties"]["extra_body"] = {"type": "string"}
+
+
+def filter_named_like_an_option(contract: Json) -> None:
+    contract["paths"]["/books"]["get"]["parameters"].append(
+        {"in": "query", "name": "extra_query", "type": "string"}
+    )
 
 
 def same_module(contract: Json) -> None:
@@ -243,6 +279,9 @@ REFUSED: dict[Callable[[Json], None], tuple[str, str, str]] = {
     text_beside_the_wrapper: ("POST /books", "'mode'", "`wrappers`"),
     urlencoded: ("POST /books", "x-www-form-urlencoded", "overlay.yaml"),
     multi: ("GET /books", "'tags' separates its values by `multi`", "overlay.yaml"),
+    list_of_lists: ("GET /books", "'pairs' is a list of lists", "overlay.yaml"),
+    property_named_like_an_option: ("POST /books", "`extra_body`", "rename"),
+    filter_named_like_an_option: ("GET /books", "`extra_query`", "rename"),
     same_module: ("BookURL", "BookUrl", "rename"),
     inputs: ("Inputs", "something else", "rename"),
     body_is_a_list: ("POST /books", "a list", "overlay.yaml"),
