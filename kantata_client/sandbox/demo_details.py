@@ -110,6 +110,7 @@ _TYPED: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("project_accounting_records", "type"): ("Forecasting", "Recognition"),
     ("project_snapshots", "is_baseline"): (True, False, False, False),
     ("project_templates", "sharing"): ("private", "shared", "editable"),
+    ("resolutions", "target_type"): ("TimesheetSubmission",),
     ("resolutions", "type"): ("approval", "rejection"),
     ("resource_requests", "status"): ("new", "approved", "new", "rejected"),
     ("survey_questions", "question_type"): ("string", "single"),

@@ -45,7 +45,6 @@ _PLAIN: Mapping[tuple[str, str], str] = {
     ("organizations", "parent_id"): "organizations",
     ("posts", "subject_id"): "posts",
     ("project_template_additional_tabs", "associated_tab_id"): "account_insights_mappings",
-    ("resolutions", "target_id"): "timesheet_submissions",
     ("survey_responses", "subject_id"): "workspaces",
     ("survey_templates", "subject_id"): "workspaces",
 }
@@ -54,6 +53,7 @@ _PLAIN: Mapping[tuple[str, str], str] = {
 _TYPES: Mapping[tuple[str, str], str] = {
     ("organization_memberships", "member_id"): "member_type",
     ("project_snapshot_custom_field_values", "subject_id"): "subject_type",
+    ("resolutions", "target_id"): "target_type",
 }
 """(envelope key, field) → the field with the type of the record with that id."""
 

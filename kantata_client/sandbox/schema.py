@@ -35,6 +35,9 @@ UNSHOWN: Mapping[str, tuple[str, ...]] = {
 
 INTERNAL: Mapping[str, tuple[str, ...]] = {
     "expenses": ("invoice_id", "approved"),
+    "project_snapshot_assignments": ("project_snapshot_id",),
+    "project_snapshot_custom_field_values": ("project_snapshot_id",),
+    "task_status_sets": ("account_default",),
     "users": ("left_account",),
 }
 """Fields that only the sandbox uses."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SHOWN_ERRORS = 10
 _ID = re.compile(r"[^\s/,?#]+")
 _FREE = frozenset({"settings"})
+"""Keys of the sandbox's own records, which dumps contain."""
 
 
 @cache
@@ -28,7 +29,9 @@ def keys() -> frozenset[str]:
     """The envelope keys of the contract, and the resources of which it has plain objects."""
     operations = schema.OPERATIONS.values()
     plain = {resource.key for resource in registry.declared()}
-    return frozenset({*models.KEYS, *(operation.key for operation in operations if operation.key), *plain})
+    return frozenset(
+        {*_FREE, *models.KEYS, *(operation.key for operation in operations if operation.key), *plain}
+    )
 
 
 def read(path: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -86,6 +89,9 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
     for key, rows in records.items():
         if key not in keys():
             errors.append(_unknown_key(key))
+            continue
+        if key in _FREE:
+            made[key] = {str(row["id"]): dict(row) for row in rows if row.get("id") is not None}
             continue
         ids = {str(row["id"]) for row in rows if row.get("id") is not None}
         following = max((int(identity) for identity in ids if identity.isdigit()), default=0)

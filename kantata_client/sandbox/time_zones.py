@@ -40,7 +40,11 @@ def writer(zone: tzinfo) -> Callable[[bytes], bytes]:
     def written(match: re.Match[bytes]) -> bytes:
         moment = datetime.fromisoformat(f"{match[1].decode()}+00:00")
         try:
-            return moment.astimezone(zone).isoformat().encode()
+            local = moment.astimezone(zone)
+            offset = local.utcoffset()
+            # Before there were zones, local times differed by seconds too, which no offset in JSON can say.
+            whole = offset is None or not offset.seconds % 60
+            return local.isoformat().encode() if whole else match[0]
         except OverflowError:  # the first or the last day of the calendar
             return match[0]
 

@@ -87,3 +87,15 @@ async def test_accounting_records_are_deleted_by_a_csv_file(api: API) -> None:
     await api.send("PUT", path, status=404, csv_file=f"ID\n{ids[0]}\n7")
     await api.send("PUT", path, csv_file=f"ID,Note\n{ids[0]},x\n{ids[2]},y", ids=ids[1])
     assert await api.ids("/project_accounting_records") == ids[3:]
+
+
+@pytest.mark.parametrize("key", ["timesheet_submissions", "expense_report_submissions"])
+async def test_decisions_go_with_the_submission(api: API, key: str) -> None:
+    store = api.sandbox.store
+    row = next(row for row in store.all(key) if row["status"] == "pending")
+    await api.put(f"/{key}/{row['id']}/approve", {"resolution": {}})
+    decision = store.all("resolutions")[-1]
+    assert str(decision["target_id"]) == row["id"]
+    await api.delete(f"/workspaces/{row['workspace_id']}")
+    kept = store.get("resolutions", decision["id"])
+    assert kept is None or kept["target_id"] is None

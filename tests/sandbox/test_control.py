@@ -11,6 +11,8 @@ import pytest
 from kantata_client import UsageError
 from kantata_client.sandbox import Clock, Sandbox
 
+from .conftest import NOW
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -257,6 +259,23 @@ async def test_records_that_violate_the_contract_are_refused(records: dict[str, 
     with pytest.raises(UsageError) as refused:
         Sandbox(records=records)
     assert message in str(refused.value)
+
+
+async def test_a_dump_contains_what_the_sandbox_keeps_for_itself_and_can_be_loaded() -> None:
+    sandbox = Sandbox(clock=lambda: NOW)
+    status_set = sandbox.store.ids("task_status_sets")[1]
+    version = sandbox.store.where("rate_card_set_versions", "rate_card_set_id", "86001")[0]["id"]
+    async with api(sandbox) as client:
+        for method, path, body in (
+            ("POST", "project_snapshots", {"project_snapshot": {"workspace_id": 10002}}),
+            ("PUT", f"task_status_sets/{status_set}/update_account_default", None),
+            ("POST", f"account_rate_cards_activations?rate_card_set_version_id={version}", None),
+        ):
+            response = await client.request(method, path, json=body)
+            assert response.is_success, response.text
+    dumped = sandbox.dump()
+    assert "settings" in dumped
+    assert Sandbox(records=dumped, clock=lambda: NOW).dump() == dumped
 
 
 async def test_records_persist_in_a_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from emulation.arguments import widest
 from kantata_client.operations import OPERATIONS
-from kantata_client.sandbox import registry, schema
+from kantata_client.sandbox import Sandbox, registry, schema
 
 from .random_bodies import Bodies, creations
 
@@ -152,3 +152,4 @@ def test_no_id_dangles_whatever_is_deleted(seed: int) -> None:
             gone = {identity: key for identity, key in known.items() if identity not in left}
             assert dangling(store, gone) == set()
     assert len(ids(store)) < len(known) - 100
+    Sandbox(records=made.server.sandbox.dump())  # what is left is complete, and can be loaded

@@ -104,3 +104,13 @@ async def test_a_record_is_read_and_written_back_in_its_zone() -> None:
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="time_zone"):
         Sandbox("empty", time_zone=name)
+
+
+async def test_times_before_there_were_zones_stay_in_utc() -> None:
+    zoned = Sandbox(clock=lambda: NOW, time_zone="America/Denver")
+    row = zoned.store.all("backup_approver_associations")[0]
+    days = {"start_date": "0829-02-12T00:00:00Z", "end_date": "1901-02-12T00:00:00Z"}
+    zoned.store.change("backup_approver_associations", row["id"], **days)
+    async with connected(zoned) as api:
+        found = only(await api.get(f"/backup_approver_associations/{row['id']}"))
+    assert (found["start_date"], found["end_date"]) == ("0829-02-12T00:00:00Z", "1901-02-11T17:00:00-07:00")
