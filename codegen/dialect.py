@@ -107,6 +107,8 @@ def _converted(where: str, operation: Json, contract: Json) -> Json:
             if schema.get("type") == "file":
                 schema |= {"type": "string", "format": "binary"}
             schema["description"] = parameter.get("description", "")
+            if parameter.get("deprecated") is True:
+                schema["deprecated"] = True
             form["properties"][parameter["name"]] = schema
             if parameter.get("required"):
                 form.setdefault("required", []).append(parameter["name"])

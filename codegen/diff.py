@@ -16,7 +16,7 @@ import attrs
 from codegen.errors import CodegenError, of_file, reading
 from codegen.load import load_data
 from codegen.names import plural
-from codegen.snapshot import comparable
+from codegen.snapshot import ID, comparable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -253,10 +253,11 @@ def _operation(name: str, old: Json, new: Json) -> Iterator[Change]:
         ("result", "result changed"),
         ("model", "model changed"),
         ("path", "path arguments changed"),
-        ("path_types", "path arguments changed"),
     ):
         if old.get(key) != new.get(key):
             yield _change(rule, name, python, _from_to(old.get(key), new.get(key)))
+    if old.get("path") == new.get("path"):
+        yield from _placeholders(name, python, old.get("path_types", {}), new.get("path_types", {}))
     if bool(old.get("deprecated")) != bool(new.get("deprecated")):
         yield _change("operation deprecated" if new.get("deprecated") else "operation restored", name, python)
     if (old.get("wrapper"), old.get("multipart")) != (new.get("wrapper"), new.get("multipart")):
@@ -268,6 +269,14 @@ def _operation(name: str, old: Json, new: Json) -> Iterator[Change]:
     yield from _bulk(name, python, old.get("bulk_limit"), new.get("bulk_limit"))
     for place in ("query", "body"):
         yield from _arguments(name, old["python"], old.get(place, {}), new.get(place, {}))
+
+
+def _placeholders(name: str, python: str, old: Json, new: Json) -> Iterator[Change]:
+    """The path arguments of another type; those that take ids are not in the facts."""
+    for each in sorted(old.keys() | new.keys()):
+        before, after = old.get(each, ID), new.get(each, ID)
+        if before != after:
+            yield _change("path arguments changed", name, python, f"{each}: {_from_to(before, after)}")
 
 
 def _bulk(name: str, python: str, old: int | None, new: int | None) -> Iterator[Change]:
@@ -349,8 +358,13 @@ def _constraints(old: Json, new: Json) -> Iterator[tuple[str, str]]:
         if before == after:
             continue
         if before is None or after is None:
-            rule = "constraint added" if before is None else "constraint removed"
-        elif key.rpartition(".")[2] in ("pattern", "multipleOf"):
+            yield (
+                ("constraint added", f"{key} {after}")
+                if before is None
+                else ("constraint removed", f"{key} {before}")
+            )
+            continue
+        if key.rpartition(".")[2] in ("pattern", "multipleOf"):
             rule = "constraint changed"
         else:
             upwards = key.rpartition(".")[2].startswith("min")

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from codegen.errors import CodegenError, guarded, reading
 from codegen.load import apart, follow
 from codegen.names import METHODS
-from codegen.schemas import CONSTRAINTS
+from codegen.schemas import BESIDE, CONSTRAINTS
 from kantata_client._http.transport import BASE_URL
 
 Json = dict[str, Any]
@@ -230,12 +230,8 @@ def _collapsed(schema: Json) -> Json:
         real = [each for each in every if not _is_null(each)]
         if len(real) < len(every) or (key == "allOf" and len(real) == 1 and "$ref" in real[0]):
             rest = {name: value for name, value in schema.items() if name != key}
-            if (
-                len(real) == 1
-                and isinstance(real[0], dict)
-                and rest.keys() <= {"description", "title", "type"}
-            ):
-                said = {name: value for name, value in rest.items() if name == "description"}
+            if len(real) == 1 and isinstance(real[0], dict) and rest.keys() <= {"title", "type", *BESIDE}:
+                said = {name: rest[name] for name in BESIDE if name in rest}
                 return {**cast("Json", real[0]), **said}
             schema[key] = real
     return schema
@@ -357,6 +353,8 @@ class _Lowering:
         found |= {key: flat[key] for key in _KEPT if key in flat}
         if "type" not in found and found.get("enum"):
             found["type"] = "string" if isinstance(found["enum"][0], str) else "integer"
+        if flat.get("deprecated") is True:
+            found["deprecated"] = True
         if not found.get("description") and isinstance(flat.get("description"), str):
             found["description"] = flat["description"]
         if found.get("type") == "array":
@@ -402,7 +400,7 @@ class _Lowering:
             if name in needed:
                 fields["required"] = True
             flat = cast("Json", value)
-            fields |= {key: flat[key] for key in ("description", *_KEPT) if key in flat}
+            fields |= {key: flat[key] for key in ("description", "deprecated", *_KEPT) if key in flat}
             if flat.get("format") == "binary" or flat.get("type") is None:
                 fields.pop("format", None)
                 fields["type"] = "file"
@@ -437,7 +435,7 @@ class _Lowering:
             if target in seen:
                 msg = f"{target} contains itself, which an argument can't"
                 raise CodegenError(msg)
-            said = {key: value for key, value in found.items() if key == "description"}
+            said = {key: value for key, value in found.items() if key in BESIDE}
             inner: Any = self._inlined(follow(self._contract, target), (*seen, target))
             return {**cast("Json", inner), **said} if isinstance(inner, dict) else inner
         return {key: self._inlined(value, seen) for key, value in found.items()}
@@ -455,6 +453,6 @@ class _Lowering:
         target = found.get("$ref")
         if isinstance(target, str) and target.startswith("#/components/schemas/"):
             name = unquote(target.removeprefix("#/components/schemas/")).replace("~1", "/").replace("~0", "~")
-            said = {key: value for key, value in found.items() if key == "description"}
+            said = {key: value for key, value in found.items() if key in BESIDE}
             return {"$ref": f"#/definitions/{self._names.get(name, name)}", **said}
         return {key: self._referring(value) for key, value in found.items()}

@@ -8,6 +8,7 @@ from codegen.dialect import operations
 from codegen.errors import CodegenError, reading
 from codegen.load import apart
 from codegen.nodes import COMPONENTS
+from codegen.schemas import BESIDE
 
 Json = dict[str, Any]
 
@@ -55,5 +56,5 @@ def _inlined(node: Any, schemas: Json, inside: tuple[str, ...]) -> Any:
     if name in inside:
         msg = f"definition {name} contains itself, which an argument can't: cut the cycle in overrides/overlay.yaml"
         raise CodegenError(msg)
-    said = {key: value for key, value in found.items() if key == "description"}
+    said = {key: value for key, value in found.items() if key in BESIDE}
     return {**_inlined(apart(schemas[name]), schemas, (*inside, name)), **said}

@@ -11,7 +11,7 @@ from codegen.errors import CodegenError, action, guarded
 from codegen.nodes import COMPONENTS, ComponentNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from codegen.errors import Proposal
     from codegen.nodes import OperationNode, Place
@@ -115,7 +115,7 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
     schema.pop("required", None)
     for name, value in schema["properties"].items():
         _any_of(value)
-        for each in (value, value.get("items", {})):
+        for each in _with_values(value):
             # The service is ahead of its contract: a value that is not listed yet has to read as well as the others.
             if listed := each.pop("enum", None):
                 known = ", ".join(f"`{one}`" for one in listed if one is not None)
@@ -123,6 +123,14 @@ def _relax(owner: str, schema: Json, components: dict[str, ComponentNode], place
                 value["description"] = f"{value.get('description', '')} Known values: {known}.".strip()
         inner = _name_objects(f"{owner}{names.pascal(name)}", value, components, (*place, "properties", name))
         schema["properties"][name] = _nullable(inner)
+
+
+def _with_values(schema: Json) -> Iterator[Json]:
+    """A schema, and the schemas of what its lists and maps hold."""
+    yield schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _with_values(schema[key])
 
 
 def _any_of(value: Json) -> None:
@@ -147,7 +155,8 @@ def _name_objects(name: str, schema: Json, components: dict[str, ComponentNode],
             bare = {key: value for key, value in schema.items() if key != "description"}
             components[name] = ComponentNode(name, bare, is_input=False, place=place)
             _relax(name, bare, components, place)
-        return {"$ref": COMPONENTS + name, "description": schema.get("description", "")}
+        said = {"deprecated": True} if schema.get("deprecated") is True else {}
+        return {"$ref": COMPONENTS + name, "description": schema.get("description", ""), **said}
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict) and schema[key]:
             one = names.singular(name)
@@ -161,7 +170,7 @@ def _nullable(schema: Json) -> Json:
         return {
             "nullable": True,
             "allOf": [{"$ref": schema["$ref"]}],
-            **({"description": schema["description"]} if schema.get("description") else {}),
+            **{key: schema[key] for key in ("description", "deprecated") if schema.get(key)},
         }
     if schema.get("type") == "object":  # a map: the generator would make a class of its nullable form
         return schema

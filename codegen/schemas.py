@@ -61,6 +61,8 @@ def default_of_schema(schema: Json) -> str | float | bool | None:
     )
 
 
+BESIDE = ("description", "deprecated", "readOnly")
+"""What is said of a property beside a reference, and not by what it refers to."""
 _SAID = ("description", "title", "pattern")
 """Keywords whose text doesn't affect the type; the value of a property with such a name is a mapping."""
 _CHECKED = ("readOnly", "minLength", "maxLength", "uniqueItems", "deprecated")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SNAPSHOT = ROOT / "openapi" / "facts.json"
-_ID = "int | str"
+ID = "int | str"
 """The annotation of a path argument, unless it is not an id."""
 _INCLUDED = re.compile(r"includ(?:ed\(|e=)\"(\w+)\"")
 """The association that a field needs, in its class attribute."""
@@ -106,7 +106,7 @@ def _operation(operation: OperationFacts) -> Json:
             "deprecated": operation.deprecated,
             "path": [each.keyword for each in operation.path_arguments],
             "path_types": {
-                each.keyword: each.annotation for each in operation.path_arguments if each.annotation != _ID
+                each.keyword: each.annotation for each in operation.path_arguments if each.annotation != ID
             },
             "query": {each.name: _argument(each) for each in operation.query},
             "body": {each.name: _argument(each) for each in body.arguments} if body else {},

@@ -312,6 +312,22 @@ CHANGES: dict[str, tuple[Callable[[Json], Any], tuple[tuple[Change, ...], tuple[
         lambda c: received(c, "shelf")["properties"]["room"].update(deprecated=True),
         both("BookShelf.room", "field deprecated", "field restored"),
     ),
+    "deprecated field of a class": (
+        lambda c: received(c, "writer").update(deprecated=True),
+        both("Book.writer", "field deprecated", "field restored"),
+    ),
+    "deprecated object": (
+        lambda c: received(c, "shelf").update(deprecated=True),
+        both("Book.shelf", "field deprecated", "field restored"),
+    ),
+    "deprecated field of a definition that is no class": (
+        lambda c: received(c, "size").update(deprecated=True),
+        both("Book.size", "field deprecated", "field restored"),
+    ),
+    "value in a map of a field": (
+        lambda c: received(c, "moods")["additionalProperties"]["enum"].append("glad"),
+        both("Book.moods", "field value added", "field value removed"),
+    ),
     "values of a field": (
         lambda c: received(c).update(enum=["a", "b"]),
         both(FIELD, "field values listed", "field values free"),
@@ -361,6 +377,11 @@ def before() -> Json:
     ]
     binding = {"type": "string", "description": "Valid values: `hard`, `soft`."}
     contract["definitions"]["Library::Book"]["properties"]["binding"] = binding
+    moods = {"type": "object", "additionalProperties": {"type": "string", "enum": ["calm"]}}
+    contract["definitions"]["Library::Book"]["properties"]["moods"] = moods
+    contract["definitions"]["Library::Book"]["properties"]["writer"] = {"$ref": "#/definitions/Author"}
+    contract["definitions"]["Size"] = {"type": "string", "enum": ["large", "small"]}
+    contract["definitions"]["Library::Book"]["properties"]["size"] = {"$ref": "#/definitions/Size"}
     named = {"in": "path", "name": "name", "required": True, "type": "string"}
     shelf = operation(contract, "get /books/{id}") | {"parameters": [named]}
     contract["paths"]["/shelves/{name}"] = {"get": shelf}
@@ -402,6 +423,24 @@ def test_severity_is_for_users_of_this_client(name: str, part: str) -> None:
     contract = before()
     CHANGES[name][0](contract)
     assert bump(diff(KNOWN, facts(contract))) == part
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "back"),
+    [
+        ("maxLength of a parameter", "maxLength 9", "maxLength 9"),
+        ("shorter text", "maxLength 90 to 50", "maxLength 50 to 90"),
+        ("length of the values of a list", "items.maxLength 3", "items.maxLength 3"),
+        ("value of a field", "famous", "famous"),
+        ("type of a placeholder", "name: str to int", "name: int to str"),
+    ],
+)
+def test_details_say_what_changed(name: str, there: str, back: str) -> None:
+    contract = before()
+    CHANGES[name][0](contract)
+    changed = facts(contract)
+    assert [each.detail for each in diff(KNOWN, changed)] == [there]
+    assert [each.detail for each in diff(changed, KNOWN)] == [back]
 
 
 def test_numeric_exclusive_bounds_are_those_of_earlier_dialects() -> None:
@@ -460,3 +499,34 @@ def test_what_an_earlier_snapshot_does_not_record_is_no_change() -> None:
     assert diff(new, old) == []
     assert comparable(KNOWN, new) == (KNOWN, new)
     assert {rule for _, (there, back) in CHANGES.values() for rule, _ in (*there, *back)} <= RULES.keys()
+
+
+@pytest.mark.parametrize(
+    "said", [{"deprecated": True}, {"readOnly": True}, {"nullable": True, "deprecated": True}]
+)
+def test_a_reference_in_allof_is_that_reference_whatever_is_said_beside_it(said: Json) -> None:
+    def book(field: Json) -> Json:
+        contract = openapi()
+        contract["components"]["schemas"]["Library::Book"]["properties"]["writer"] = field
+        return facts(contract)["models"]["Book"]
+
+    author = {"$ref": "#/components/schemas/Author"}
+    assert book({"allOf": [author], **said}) == book({**author, **said})
+    assert book({"allOf": [author], **said})["fields"]["writer"] == "Author"
+    assert ("writer" in book({"allOf": [author], **said}).get("deprecated", ())) == ("deprecated" in said)
+
+
+def test_a_deprecation_is_read_wherever_a_dialect_has_it() -> None:
+    contract = openapi()
+    parameters = operation(contract)["parameters"]
+    parameters.append({"in": "query", "name": "one", "schema": {"type": "string", "deprecated": True}})
+    parameters.append({"in": "query", "name": "other", "deprecated": True, "schema": {"type": "string"}})
+    old = {"type": "string", "deprecated": True}
+    form = {"type": "object", "properties": {"old": old, "title": {"type": "string"}}}
+    operation(contract, "post /books")["requestBody"] = {"content": {"multipart/form-data": {"schema": form}}}
+    found = facts(contract)["operations"]
+    assert [name for name, each in found[BOOKS]["query"].items() if each.get("deprecated")] == [
+        "one",
+        "other",
+    ]
+    assert [name for name, each in found["POST /books"]["body"].items() if each.get("deprecated")] == ["old"]
