@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MUTATIONS = int(os.environ.get("KANTATA_TEST_REAL_MUTATIONS", "40"))
 VENDORED = vendored()
+check_once = cache(check)
+"""Most modules are those of the contract without a mutation."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def test_mutations_become_valid_code_or_located_errors(
         assert mutation.rules & {each.rule for each in changes}, changes
     render(facts, OVERRIDES / "templates", tmp_path)
     for module in tmp_path.rglob("*.py"):
-        check(module.read_text(encoding="utf-8"))
+        check_once(module.read_text(encoding="utf-8"))
 
 
 def _check_refusal(message: str, subject: str, path: Path) -> None:
