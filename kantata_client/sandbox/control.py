@@ -96,6 +96,8 @@ class _Control:
         given = cast("dict[str, Any]", body or {})
         if given.keys() - {"seed", "records"}:
             raise _Wrong(f"The body takes `seed` or `records`, got {', '.join(map(str, given))}.")
+        if len(given) > 1:
+            raise _Wrong("The body takes `seed` or `records`, not both.")
         self._sandbox.reset(seed=given.get("seed"), records=given.get("records"))
         return {"counts": self._sandbox.store.counts()}
 
@@ -104,7 +106,7 @@ class _Control:
         if not isinstance(body, dict):
             raise _Wrong('The body must be records by envelope key, such as {"users": [{"full_name": "…"}]}.')
         store, rows = self._sandbox.store, cast("dict[str, Any]", body)
-        seeds.check_all(rows)
+        seeds.check_all(rows, store.get)
         with store.all_or_nothing():
             made = {key: [store.put(key, row)["id"] for row in given] for key, given in rows.items()}
         return {"ids": made}

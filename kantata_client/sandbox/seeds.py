@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -106,7 +106,9 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
             made.setdefault(key, {})[identity] = record
     for key, rows in made.items():
         for identity, record in rows.items():
-            errors += _dangling(key, identity, record, made)
+            errors += _dangling(
+                key, f"{key} {identity}", record, lambda other, each: made.get(other, {}).get(each)
+            )
         errors += _cycles(key, rows)
     if errors:
         more = f"\n  … and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
@@ -118,6 +120,8 @@ def complete(records: Mapping[str, Iterable[Mapping[str, Any]]], now: str) -> di
 def check(key: str, record: Mapping[str, Any]) -> None:
     """Check the envelope key and the names of the fields of a record.
 
+    Values are not checked: a test may want to see what a program does with a strange one.
+
     Raises:
         UsageError: The key or a field is unknown.
     """
@@ -126,16 +130,37 @@ def check(key: str, record: Mapping[str, Any]) -> None:
         raise UsageError(f"The record does not fit the contract: {'; '.join(errors)}.", consequence="")
 
 
-def check_all(records: Any) -> None:
-    """Check the shape of records by envelope key, and the names of their keys and fields.
+def check_all(records: Any, present: Callable[[str, str], Record | None]) -> None:
+    """Check records that are added to others.
+
+    Args:
+        records: Envelope key → records.
+        present: Returns the record under an envelope key with an id, if there is one.
 
     Raises:
-        UsageError: The records have another shape, or a key or a field is unknown.
+        UsageError: The records have another shape, a key or a field is unknown, a value is of the wrong type, or a
+            reference dangles.
     """
     _shape(records)
+    given: dict[str, dict[str, Record]] = {}
     for key, rows in records.items():
         for row in rows:
             check(key, row)
+            given.setdefault(key, {})[str(row.get("id"))] = row
+
+    def found(key: str, identity: str) -> Record | None:
+        return given.get(key, {}).get(identity) or present(key, identity)
+
+    errors: list[str] = []
+    for key, rows in records.items():
+        for number, row in enumerate(rows):
+            label = f"{key}[{number}]"
+            errors += _wrong_values(key, row, label)
+            errors += _dangling(key, label, row, found)
+            if _above_itself(key, row, found):
+                errors.append(f"{label}: `parent_id` is the record itself, or below it")
+    if errors:
+        raise UsageError(f"The records do not fit the contract: {'; '.join(errors)}.", consequence="")
 
 
 def _shape(records: Any) -> None:
@@ -192,18 +217,30 @@ def _record(key: str, row: Mapping[str, Any], now: str, label: str, errors: list
     model = schema.model(key)
     errors += _unknown_fields(key, row, label)
     made: dict[str, Any] = {**blank(key), **dict.fromkeys(schema.TIMES, now)}
-    for field, value in row.items():
-        kind = model.kinds.get(field, "Any")
-        typed = schema.typed(kind, _boolean(value) if kind == "bool" else value)
-        if not _fits(kind, typed):
-            errors.append(f"{label}: `{field}` must be of type {kind}, got {value!r}")
-        made[field] = typed
+    errors += _wrong_values(key, row, label)
+    made |= {field: _typed(model.kinds.get(field, "Any"), value) for field, value in row.items()}
     made["id"] = str(row["id"])
-    if isinstance(row["id"], bool) or not _ID.fullmatch(made["id"]):
-        errors.append(
-            f"{label}: `id` must be a number, or a text without spaces, commas and slashes, got {row['id']!r}"
-        )
     return made
+
+
+def _wrong_values(key: str, row: Mapping[str, Any], label: str) -> list[str]:
+    """The errors about values that are not of the types of their fields."""
+    kinds = schema.model(key).kinds
+    errors = [
+        f"{label}: `{field}` must be of type {kinds[field]}, got {value!r}"
+        for field, value in row.items()
+        if field in kinds and field != "id" and not _fits(kinds[field], _typed(kinds[field], value))
+    ]
+    identity = row.get("id")
+    if identity is not None and (isinstance(identity, bool) or not _ID.fullmatch(str(identity))):
+        errors.append(
+            f"{label}: `id` must be a number, or a text without spaces, commas and slashes, got {identity!r}"
+        )
+    return errors
+
+
+def _typed(kind: str, value: Any) -> Any:
+    return schema.typed(kind, _boolean(value) if kind == "bool" else value)
 
 
 def _cycles(key: str, rows: dict[str, Record]) -> list[str]:
@@ -249,7 +286,18 @@ def _fits(kind: str, value: Any) -> bool:
             return True
 
 
-def _dangling(key: str, identity: str, record: Record, made: Mapping[str, Mapping[str, Record]]) -> list[str]:
+def _above_itself(key: str, record: Record, found: Callable[[str, str], Record | None]) -> bool:
+    """Whether a record is among those above it."""
+    identity, seen, above = str(record.get("id")), set[str](), record
+    while above is not None and (parent := above.get("parent_id")) is not None and str(parent) not in seen:
+        if str(parent) == identity:
+            return True
+        seen.add(str(parent))
+        above = found(key, str(parent))
+    return False
+
+
+def _dangling(key: str, label: str, record: Record, found: Callable[[str, str], Record | None]) -> list[str]:
     """The errors about references of a record to records that do not exist."""
     errors: list[str] = []
     for reference in schema.model(key).references.values():
@@ -257,10 +305,9 @@ def _dangling(key: str, identity: str, record: Record, made: Mapping[str, Mappin
             continue
         held: Any = record.get(reference.ids)
         items = cast("list[Any]", held) if isinstance(held, list) else [held]
-        allowed = made.get(reference.key, {})
         errors += [
-            f"{key} {identity}: `{reference.ids}` names no record of {reference.key}: {item}"
+            f"{label}: `{reference.ids}` names no record of {reference.key}: {item}"
             for item in items
-            if item is not None and str(item) not in allowed
+            if item is not None and found(reference.key, str(item)) is None
         ]
     return errors

@@ -261,6 +261,43 @@ async def test_records_that_violate_the_contract_are_refused(records: dict[str, 
     assert message in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ({"time_entries": [{"date_performed": "2026-13-45"}]}, "`date_performed` must be of type date"),
+        ({"stories": [{"position": "third"}]}, "`position` must be of type int"),
+        ({"stories": [{"title": "x", "workspace_id": 7}]}, "stories[0]: `workspace_id` names no record"),
+        ({"vendors": [{"id": "a/b"}]}, "`id` must be a number, or a text without spaces"),
+        ({"organizations": [{"id": 5, "parent_id": 5}]}, "`parent_id` is the record itself, or below it"),
+        (
+            {"organizations": [{"id": 5, "parent_id": 6}, {"id": 6, "parent_id": 5}]},
+            "organizations[1]: `parent_id` is the record itself, or below it",
+        ),
+    ],
+)
+async def test_added_records_are_checked_like_initial_ones(
+    sandbox: Sandbox, outside: httpx.AsyncClient, records: dict[str, Any], message: str
+) -> None:
+    counts = sandbox.store.counts()
+    response = await outside.post("/__sandbox__/seed", json={"vendors": [{"name": "N"}], **records})
+    assert response.status_code == 400
+    assert message in response.json()["error"]
+    assert sandbox.store.counts() == counts
+
+
+async def test_added_records_may_refer_to_each_other_and_to_those_there(
+    sandbox: Sandbox, outside: httpx.AsyncClient
+) -> None:
+    rows = {
+        "stories": [{"id": 9, "title": "x", "workspace_id": 8}, {"title": "y", "workspace_id": 10002}],
+        "workspaces": [{"id": 8, "title": "P", "creator_id": "1001"}],
+    }
+    assert (await outside.post("/__sandbox__/seed", json=rows)).status_code == 200
+    assert (sandbox.store.get("stories", "9") or {})["workspace_id"] == "8"
+    both = {"seed": "demo", "records": {}}
+    assert "not both" in (await outside.post("/__sandbox__/reset", json=both)).json()["error"]
+
+
 async def test_a_dump_contains_what_the_sandbox_keeps_for_itself_and_can_be_loaded() -> None:
     sandbox = Sandbox(clock=lambda: NOW)
     status_set = sandbox.store.ids("task_status_sets")[1]
