@@ -30,7 +30,7 @@ class Argument:
     many: bool = False
     values: tuple[str | int, ...] = ()
     default: str | float | bool | None = None
-    maximum: int | None = None
+    maximum: float | None = None
     fields: tuple[Argument, ...] | None = None
     models: frozenset[str] = frozenset()
     """Input classes that the annotation names."""

@@ -33,7 +33,7 @@ class Parameter:
     """What it accepts, where the contract lists it (of each item, when `many`)."""
     default: str | float | bool | None = None
     """What the service assumes when it is not sent."""
-    maximum: int | None = None
+    maximum: float | None = None
     """Largest number, or, when `many`, most items."""
     range: Literal["date", "datetime"] | None = None
     """A text `START:END` that may be given as a pair of dates or times."""

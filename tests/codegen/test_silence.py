@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import attrs
 import pytest
@@ -17,6 +17,7 @@ from codegen.lower import check_address, lower
 from codegen.normalise import normalise
 from codegen.render import check, render
 from codegen.resolve import resolve
+from kantata_client._contract import Parameter
 from tests.codegen.small import NOTHING_KNOWN, openapi, swagger
 
 if TYPE_CHECKING:
@@ -152,6 +153,17 @@ def test_defaults_have_the_type_of_their_parameter(schema: Json, default: object
     contract["paths"]["/books"]["get"]["parameters"].append({"in": "query", "name": "given", **schema})
     (found,) = (each for each in operation(contract, "GET /books").query if each.name == "given")
     assert (found.default, type(found.default)) == (default, type(default))
+    assert isinstance(found.default, int | get_type_hints(Parameter)["default"])
+
+
+def test_a_maximum_need_not_be_whole() -> None:
+    contract = swagger()
+    contract["paths"]["/books"]["get"]["parameters"].append(
+        {"in": "query", "name": "share", "type": "number", "maximum": 9.5}
+    )
+    (found,) = (each for each in operation(contract, "GET /books").query if each.name == "share")
+    assert found.maximum == 9.5
+    assert isinstance(found.maximum, get_type_hints(Parameter)["maximum"])
 
 
 @pytest.mark.parametrize(
