@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def listening(handle: Callable[[SocketStream], Awaitable[object]]) -> AsyncIterator[int]:
-    """Call `handle` for each connection to the port that this gives; fails if the block takes half a minute."""
+    """Call `handle` for each connection to the port that this gives; fails if the block takes two minutes."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             yield listener.extra(SocketAttribute.local_port)
         tasks.cancel_scope.cancel()
 

@@ -92,7 +92,7 @@ class Leaks:
 
     async def __aenter__(self) -> None:
         gc.collect()  # or what earlier tests left is counted
-        await anyio.sleep(0.01)  # until the server's tasks have begun
+        await anyio.wait_all_tasks_blocked()  # until the server has started its tasks, which stay
         self._tasks = {task.id for task in anyio.get_running_tasks()}
         self._caught = warnings.catch_warnings(record=True)
         self._warned = self._caught.__enter__()
@@ -107,7 +107,7 @@ class Leaks:
         with anyio.move_on_after(60):  # the server's own tasks take a moment to end
             while self._left():  # noqa: ASYNC110 - nothing tells when a task is gone
                 await anyio.sleep(0.005)
-        assert self._left() == []
+        assert [str(each) for each in self._left()] == []
 
     def _left(self) -> list[anyio.TaskInfo]:
         """Tasks that were started since, except those that serve a connection; all of these are closed."""
