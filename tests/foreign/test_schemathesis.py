@@ -23,7 +23,7 @@ from tests.foreign.running import running
 pytestmark = pytest.mark.foreign
 
 SECONDS = 60
-SCENARIOS = "419 operations, and then chains of requests"
+SCENARIOS = "scenarios; the first 419 are the operations, the others chains of requests"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -73,7 +73,7 @@ def _run(command: list[str], folder: Path, *, shown: bool) -> tuple[int, str]:
             except subprocess.TimeoutExpired:
                 if shown:
                     done = events.read_bytes().count(b'{"ScenarioFinished"') if events.exists() else 0
-                    sys.stderr.write(f"{time.monotonic() - started:.0f} s: {done} of {SCENARIOS}\n")
+                    sys.stderr.write(f"{time.monotonic() - started:.0f} s: {done} {SCENARIOS}\n")
             else:
                 return returned, output.read_text(encoding="utf-8")
 
