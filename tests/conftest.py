@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse names that differ from process to process: pytest-xdist and `--last-failed` compare them."""
-    unsteady = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6}", item.nodeid)]
+    unsteady = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6}|set\(\{", item.nodeid)]
     if unsteady:
-        raise pytest.UsageError(f"These tests need ids without a memory address: {unsteady}")
+        raise pytest.UsageError(f"These tests need ids without a memory address or a set: {unsteady}")
 
 
 def pytest_collection_finish() -> None:
