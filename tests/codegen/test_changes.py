@@ -39,7 +39,7 @@ from tests.codegen.small import openapi
 from tests.codegen.vendored import vendored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Json = dict[str, Any]
@@ -556,6 +556,15 @@ def _files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises `KeyboardInterrupt`; a shell starts processes in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("again", ["while it restores", "before it restores"])
 def test_an_update_that_is_interrupted_twice_restores_the_tree(
     tree: Path, monkeypatch: pytest.MonkeyPatch, again: str
