@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 import zlib
+from types import SimpleNamespace
 
 import anyio
 import attrs
@@ -147,7 +148,11 @@ async def test_connection_is_not_reused_after_an_error_or_a_cancellation():
 
 async def test_last_idle_connection_is_reused_first_and_expired_ones_are_closed(monkeypatch):
     now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    clock = SimpleNamespace(
+        monotonic=lambda: now
+    )  # `time.monotonic` is also that of event loops in other threads
+    monkeypatch.setattr("kantata_client._http.http11.time", clock)
+    monkeypatch.setattr("kantata_client._http.pool.time", clock)
     started, release = 0, anyio.Event()
 
     async def handle(stream):
