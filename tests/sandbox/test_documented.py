@@ -180,7 +180,7 @@ async def test_overriding_a_custom_field_value_creates_a_new_id(api: API) -> Non
     ("method", "path", "body", "field"),
     [
         ("POST", "/time_entries", {"time_entry": {**ENTRY, "time_in_minutes": -5}}, "time_in_minutes"),
-        ("POST", "/workspaces", {"workspace": {"title": "P", "currency": "XXX"}}, "currency"),
+        ("POST", "/workspaces", {"workspace": {"title": "P", "currency": "ZZZ"}}, "currency"),
         (
             "POST",
             "/workspaces",
