@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _LOOKUP_ROWS = 500
 """Ids in one query."""
-_LISTED_ROWS = 20_000
-"""Ids in the result of one query."""
+_LISTED_ROWS = 200_000
+"""Ids that are taken from the result of one query."""
 
 
 class Database:
@@ -90,10 +90,11 @@ class Warehouse:
                 parameters.append(part)
             if self._soft_delete:
                 conditions.append(f"{client.escape_column_name(DELETED_AT)} IS NULL")
-            where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-            sql = f"SELECT {key} FROM {table} {where}ORDER BY {key} LIMIT {_LISTED_ROWS}"  # noqa: S608 - names are escaped
+            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            # Not all databases have LIMIT.
+            sql = f"SELECT {key} FROM {table}{where} ORDER BY {key}"  # noqa: S608 - names are escaped
             with client.execute_query(sql, *parameters) as cursor:
-                return [str(row[0]) for row in cursor.fetchall()]
+                return [str(row[0]) for row in cursor.fetchmany(_LISTED_ROWS)]
 
     def existing_ids(self, ids: list[str]) -> set[str]:
         """Return those of the ids that the table has; all of them if the destination can't be queried."""

@@ -148,6 +148,17 @@ def test_ids_are_compared_only_when_due(target: Target, sandbox: Sandbox) -> Non
     assert target.sync(sandbox, "time_entries", **ids, **NOW).for_list("time_entries").deleted == 7
 
 
+def test_ids_are_compared_page_by_page(
+    target: Target, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kantata_client.sync.warehouse._LISTED_ROWS", 300)
+    target.sync(sandbox, "time_entries")
+    for identity in sandbox.store.ids("time_entries")[::50]:
+        sandbox.store.remove("time_entries", identity)
+    target.sync(sandbox, "time_entries", deletions="ids", **NOW)
+    assert not differences(target, sandbox, "time_entries", ENTRY)
+
+
 def test_change_feed_deletes_without_a_comparison(target: Target, sandbox: Sandbox) -> None:
     sandbox.feed.disturb(doubled=0.3, seed=3)
     target.sync(sandbox, "time_entries", "stories")
