@@ -475,14 +475,15 @@ async def _write_array(
     response = await session.send(operation, path, sent, {plural: rows})
     found = session.read(response, operation, cls, requested_by(sent)).items
     places = grouped(rows, operation.identified_by)
+    groups: dict[int, list[Mapping[str, Any]]] = {}
+    for place, row in zip(places, rows, strict=True):
+        groups.setdefault(place, []).append(row)
     distinct = list({str(each.to_dict().get("id")): each for each in found}.values())
-    if len(set(places)) < len(rows) and len(distinct) == len(set(places)):
+    if len(distinct) == len(groups) < len(rows):
         # Each group was written into one object, which the service may name once or once for each row.
         compared: list[Mapping[str, Any]] = [
-            rows[places.index(place)]
-            if places.count(place) == 1
-            else {name: rows[places.index(place)].get(name) for name in operation.identified_by}
-            for place in range(len(distinct))
+            first if not more else {name: first.get(name) for name in operation.identified_by}
+            for first, *more in groups.values()
         ]
         found = [distinct[place] for place in places]
     else:
