@@ -39,6 +39,8 @@ _CATCH_UP = 0.97
 """The shortest time between two requests after a late one, as a share of the usual time."""
 _EVERY_SECOND = 0.45
 """The accepted share of a pace above which the limit may be anywhere between the accepted requests and the pace."""
+_FULL_WINDOW = 3
+"""Refused probes from which on a run seems to last until a window ends: a bucket accepts an earlier one."""
 _IDLE = 10.0
 """Seconds without a request after which earlier accepted requests no longer count."""
 
@@ -330,7 +332,9 @@ class Limit(Pace):
         elif fall:
             ceiling = self._proven
         elif calm:
-            if self._grown >= 2:
+            if math.isfinite(self._recovered) and self._probes >= _FULL_WINDOW and not few:
+                ceiling = allowed  # the count began with a window and ended with one
+            elif self._grown >= 2:
                 ceiling = max(allowed, 0.97 * paced)
             elif few:
                 ceiling, brief = max(allowed, 0.93 * paced), True

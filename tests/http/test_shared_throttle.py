@@ -52,6 +52,15 @@ def test_8_processes_use_a_count_in_windows(rate: float, window: float) -> None:
     assert min(shared.counts) > 0.8 * max(shared.counts)
 
 
+@pytest.mark.parametrize("phase", [0.1, 0.4, 0.8])
+def test_windows_of_two_seconds_are_found_within_a_few(phase: float) -> None:
+    """The refused requests of the first windows, in which the limit is found, are included."""
+    shared = simulate_processes(Windows(60, 2, phase), seconds=40)
+    assert shared.seen.refusals(0, 40) <= 0.03
+    assert shared.seen.share(0, 40, 60) >= 0.9
+    assert shared.seen.refusals(10, 40) <= 0.015
+
+
 @pytest.mark.parametrize("processes", [1, 3, 20])
 def test_the_number_of_processes_does_not_matter(processes: int) -> None:
     shared = simulate_processes(Bucket(60, 15), seconds=60, processes=processes, tasks=6)
