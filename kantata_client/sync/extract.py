@@ -77,6 +77,8 @@ class Walk:
         self._emit = emit
         self._seen = Seen()
         self._newest: datetime | None = None
+        self._counts: dict[str | None, int | None] = {}
+        """Records of each part, counted when the walk began."""
         if saved is None:
             self._since = since
             self._started = datetime.now(UTC)
@@ -163,17 +165,14 @@ class Walk:
         return True
 
     async def _initial_parts(self) -> list[Part]:
-        spec = self._spec
-        if spec.fan_out is None:
-            self._latest = await self._latest_update({})
-            return [Part()]
-        if spec.fan_out.parent is None:
-            latest = [
-                await self._latest_update({spec.fan_out.parameter: value}) for value in spec.fan_out.values
-            ]
-            self._latest = max((each for each in latest if each is not None), default=None)
-            return [Part(value) for value in spec.fan_out.values]
-        return [Part(value) async for value in self._parents(spec.fan_out)]
+        """Return the parts that have records to read, and note the latest update of all of them."""
+        fan_out = self._spec.fan_out
+        if fan_out is not None and fan_out.parent is not None:
+            return [Part(value) async for value in self._parents(fan_out)]
+        parts = [Part(value) for value in (fan_out.values if fan_out is not None else (None,))]
+        latest = [await self._latest_update(part) for part in parts]
+        self._latest = max((each for each in latest if each is not None), default=None)
+        return [part for part in parts if self._since is None or self._counts.get(part.value) != 0]
 
     async def _parents(self, fan_out: FanOut) -> AsyncIterator[str]:
         parent = lists()[str(fan_out.parent)]
@@ -187,16 +186,20 @@ class Walk:
             for item in page.items:
                 yield str(item.to_dict()[parent.key])
 
-    async def _latest_update(self, more: Mapping[str, Any]) -> datetime | None:
+    async def _latest_update(self, part: Part) -> datetime | None:
+        """Return the time of the latest update in a part, and note how many records it has."""
         spec = self._spec
         by = "created_at" if spec.log else "updated_at"
         order = spec.operation.query.get("order")
         if spec.since is None or order is None or f"{by}:desc" not in order.values:
             return None
-        query = {name: value for name, value in spec.query.items() if name != "include"}
+        latest = self._paginator(part, {"order": f"{by}:desc"}, include=False)
         self._progress.requested(spec.name)
-        first = await self._method()(**query, **more, order=f"{by}:desc").first()
-        return None if first is None else _parse_time(first.to_dict().get(by))
+        async for page in latest.pages(concurrency=1, limit=1):
+            self._counts[part.value] = page.count
+            return _parse_time(page.items[0].to_dict().get(by)) if page.items else None
+        self._counts[part.value] = 0
+        return None
 
     async def _read(self, part: Part) -> None:
         """Read a part to its end, or until the sync stops."""
@@ -281,9 +284,10 @@ class Walk:
             The other ranges.
         """
         spec = self._spec
-        paginator = self._paginator(part, include=False)
-        self._progress.requested(spec.name)
-        count = await paginator.count()
+        count = self._counts.get(part.value)
+        if count is None:
+            self._progress.requested(spec.name)
+            count = await self._paginator(part, include=False).count()
         pages = -(-count // _PAGE_SIZE)
         if pages < _SPLIT_PAGES:
             return []

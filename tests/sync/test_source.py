@@ -281,6 +281,19 @@ def test_slices_of_a_sync_read_each_record_once(sandbox: Sandbox, tmp_path: Path
         assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, name, fields)
 
 
+def test_sync_asks_parts_of_a_list_without_updates_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One request returns the latest update of a part, and the number of its records."""
+    plan = Plan(str(tmp_path / "account.duckdb"), ("custom_field_values",), deletions="off")
+    run(plan, Progress(), sandbox.client)
+    sandbox.requests.clear()
+    summary = run(plan, Progress(), sandbox.client)
+    sizes = [dict(each.query)["per_page"] for each in sandbox.requests]
+    assert summary.requests == len(sizes)
+    parts = lists()["custom_field_values"].fan_out
+    assert parts is not None
+    assert sorted(sizes) == ["1"] * len(parts.values) + ["200"]  # the latest record itself is in the overlap
+
+
 def test_slices_during_changes_lose_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "stories"), **NOW)
 
