@@ -6,7 +6,7 @@ import json
 from datetime import UTC, date, datetime
 from importlib import import_module
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import orjson
 
@@ -31,26 +31,32 @@ _TYPES: Mapping[Kind, Any] = {
 
 _LARGEST = 2**63
 
+_Extras: TypeAlias = dict[int, dict[str, Any]]
+"""By the number of a row, what does not fit its columns."""
+
 
 def records(spec: ListSpec, rows: list[dict[str, Any]]) -> Any:
     """Convert records to a table.
 
     Unknown fields, and values whose type is not the contract's, go to the column `_extra`.
     """
-    extras: list[dict[str, Any]] = [{} for _ in rows]
+    extras: _Extras = {}
     columns: dict[str, Any] = {}
     values = _values(spec, rows)
     for name, kind in spec.columns.items():
         columns[name] = _column(name, kind, values[name], extras)
     children = {child.field for child in spec.children}
-    declared = {*spec.columns, *spec.references, *children}
-    for row, extra in zip(rows, extras, strict=True):
-        if row.keys() - declared:
-            extra.update((name, value) for name, value in row.items() if name not in declared)
-        for reference in spec.references:
+    unknown = set[str]().union(*rows) - {*spec.columns, *spec.references, *children}
+    if unknown:
+        for number, row in enumerate(rows):
+            for name in row:
+                if name in unknown:
+                    extras.setdefault(number, {})[name] = row[name]
+    for reference in spec.references:
+        for number, row in enumerate(rows):
             if not isinstance(row.get(reference), (dict, type(None))):
-                extra[reference] = row[reference]
-    columns[EXTRA] = pa.array([_json(extra) if extra else None for extra in extras], pa.string())
+                extras.setdefault(number, {})[reference] = row[reference]
+    columns[EXTRA] = _extra_column(extras, len(rows))
     return _table(spec.key, columns)
 
 
@@ -62,12 +68,14 @@ def _values(spec: ListSpec, rows: list[dict[str, Any]]) -> dict[str, Sequence[An
         owner, _, part = name.rpartition("__")
         if owner in spec.references:
             found[name] = [_part(row.get(owner), part) for row in rows]
+        elif rows and name not in rows[0]:
+            found[name] = [row.get(name) for row in rows]
         else:
             names.append(name)
     try:
         # Going through the records once is several times faster than once for each column.
         found |= zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
-    except KeyError:  # a record lacks a field
+    except KeyError:  # a record lacks a field that the first one has
         found |= {name: [row.get(name) for row in rows] for name in names}
     return found
 
@@ -144,9 +152,11 @@ def nested(table: NestedTable, key: str, rows: list[dict[str, Any]]) -> Any:
             deleted.append(True)
     if not owners:
         return None
-    extras: list[dict[str, Any]] = [
-        {name: value for name, value in item.items() if name not in table.columns} for item in items
-    ]
+    extras: _Extras = {}
+    for number, item in enumerate(items):
+        for name in item:
+            if name not in table.columns:
+                extras.setdefault(number, {})[name] = item[name]
     columns = {
         table.owner: pa.array(owners, pa.string()),
         POSITION: pa.array(positions, pa.int64()),
@@ -154,7 +164,7 @@ def nested(table: NestedTable, key: str, rows: list[dict[str, Any]]) -> Any:
     }
     for name, kind in table.columns.items():
         columns[_free(name, table)] = _column(name, kind, [item.get(name) for item in items], extras)
-    columns[EXTRA] = pa.array([_json(extra) if extra else None for extra in extras], pa.string())
+    columns[EXTRA] = _extra_column(extras, len(items))
     columns[DELETED] = pa.array(deleted, pa.bool_())
     return _table(table.owner, columns)
 
@@ -229,7 +239,13 @@ def _part(reference: Any, part: str) -> Any:
     return cast("dict[str, Any]", reference).get(part) if isinstance(reference, dict) else None
 
 
-def _column(name: str, kind: Kind, values: Sequence[Any], extras: list[dict[str, Any]]) -> Any:
+def _extra_column(extras: _Extras, number: int) -> Any:
+    if not extras:
+        return pa.nulls(number, pa.string())
+    return pa.array([_json(extras[row]) if row in extras else None for row in range(number)], pa.string())
+
+
+def _column(name: str, kind: Kind, values: Sequence[Any], extras: _Extras) -> Any:
     """Convert the values of a field: all at once if their types allow it, else one by one."""
     types = set(map(type, values)) - {type(None)}
     expected, convert = _CONVERSIONS[kind]
@@ -239,12 +255,12 @@ def _column(name: str, kind: Kind, values: Sequence[Any], extras: list[dict[str,
     except (pa.ArrowInvalid, OverflowError):
         pass
     converted: list[Any] = []
-    for value, extra in zip(values, extras, strict=True):
+    for number, value in enumerate(values):
         try:
             converted.append(None if value is None else _SINGLE_CONVERSIONS[kind](value))
         except (ValueError, TypeError, OverflowError):
             converted.append(None)
-            extra[name] = value
+            extras.setdefault(number, {})[name] = value
     return pa.array(converted, _TYPES[kind])
 
 
