@@ -27,19 +27,44 @@ _LISTED_ROWS = 200_000
 class Database:
     """The destination of the running pipeline.
 
-    It is connected for one query at a time, so that other programs can open a DuckDB file in between.
+    It is connected for one query at a time, so that other programs can open a DuckDB file in between. If a run begins before
+    dlt has stored anything in it, the queries of that run find nothing.
     """
 
     def __init__(self) -> None:
         self._pipeline: Any = None
         self._client: Any = None
+        self._users = 0
+        self._is_new: bool | None = None
+        """Whether dlt has stored nothing in it, as far as the present run knows."""
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """Mark a list of a run; the run ends with the last one."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._is_new = None
 
     @contextmanager
     def open(self, table: str) -> Generator[Any]:
         """Connect; `None` if the destination has no such table, or is not a SQL database."""
-        if table not in dlt.current.source_schema().tables:
+        schema = dlt.current.source_schema()
+        if self._is_new is None:
+            # Connecting takes as long as some requests, and the first sync asks for each list.
+            with self._open(schema.loads_table_name) as client:
+                self._is_new = client is None
+        if self._is_new or table not in schema.tables:
             yield None
             return
+        with self._open(table) as client:
+            yield client
+
+    @contextmanager
+    def _open(self, table: str) -> Generator[Any]:
         with ExitStack() as stack:
             try:
                 client = stack.enter_context(self._sql_client())
