@@ -35,6 +35,16 @@ _Extras: TypeAlias = dict[int, dict[str, Any]]
 """By the number of a row, what does not fit its columns."""
 
 
+def tables(spec: ListSpec, requested: Collection[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Convert records to the tables of a list, by name: its own, and those for ids and for the requested nested fields."""
+    if not rows:
+        return {}
+    found = {spec.name: records(spec, rows)}
+    found |= {child.table: children(child, spec.key, rows) for child in spec.children}
+    found |= {each.table: nested(each, spec.key, rows) for each in spec.nested if each.name in requested}
+    return {name: table for name, table in found.items() if table is not None}
+
+
 def records(spec: ListSpec, rows: list[dict[str, Any]]) -> Any:
     """Convert records to a table.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kantata_client.sync.catalog import FanOut, ListSpec
     from kantata_client.sync.progress import Progress
 
-MAX_PARTS = 8
+MAX_PARTS = 12
 """Parts of a list that are read concurrently."""
 _MAX_PARENTS = 24
 """Parents whose lists are read concurrently. They are thousands of short lists, and take most of the requests of a sync."""

@@ -27,7 +27,7 @@ logger = logging.getLogger("kantata_client")
 
 ROWS_A_SLICE = 100_000
 """Records that are read before they are stored, together with the positions in the lists."""
-_FIRST_SLICE_SECONDS, _SLICE_SECONDS = 4, 300
+_FIRST_SLICE_SECONDS, _SLICE_SECONDS = 3, 300
 """Time after which fewer records are stored: in the first slice, and at most. It doubles from slice to slice, because each
 costs time in the destination."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 5, 120

@@ -1,12 +1,14 @@
 """Reads lists in a thread with an event loop, several at once, while dlt stores rows in the main thread.
 
-Each list has a queue of pages. All lists pause when too many records wait, until dlt takes some.
+The thread also converts the records to Arrow tables, so that this goes on while dlt stores those before. Each list has a
+queue of tables. All lists pause when too many records wait, until dlt takes some.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import attrs
 
 from kantata_client.errors import KantataError
+from kantata_client.sync import arrow
 from kantata_client.sync.extract import Seen, Walk
 
 if TYPE_CHECKING:
@@ -27,20 +30,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_QUEUED_ROWS = 32_000
+_QUEUED_ROWS = 100_000
 """Records of all lists that may wait: those that arrive while dlt stores the ones before."""
 _LEAST = 20
 """A page with fewer records counts as this many."""
+_BATCH_ROWS, _BATCH_SECONDS = 2_000, 1.0
+"""Records of a list that are converted at once, and how long fewer wait for more; as received, they take more memory."""
 CONCURRENT_LISTS = 16
 
 
 @attrs.frozen
 class Rows:
-    """Records of a list, as received."""
+    """Records of a list."""
 
-    rows: list[dict[str, Any]]
-    state: Mapping[str, Any] | None = None
+    count: int
+    tables: Mapping[str, Any]
+    """Arrow tables of the list and of its child tables, by name."""
+    state: Mapping[str, Any] | None
     """State of the walk to save once these rows are stored."""
+    room: int
+    """How much room they take in the queues."""
 
 
 @attrs.frozen
@@ -57,21 +66,27 @@ class End:
 Message = Rows | End | Exception
 
 
-def _size(message: Message) -> int:
-    """How much room a message takes in the queues."""
-    return min(max(len(message.rows), _LEAST), _QUEUED_ROWS) if isinstance(message, Rows) else 0
-
-
 class Room:
-    """Room for a number of records. Waiters are served in order, so no position overtakes the rows that lead to it."""
+    """Room for a number of records, taken in the order of the calls: no position overtakes the rows that lead to it."""
 
     def __init__(self, size: int) -> None:
         self._free = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._served = 0
+        """Waiters that have their room and have not resumed yet."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for room."""
+        return bool(self._waiting or self._served)
+
+    def has(self, size: int) -> bool:
+        """Whether `take` would not wait."""
+        return not self.wanted and self._free >= size
 
     async def take(self, size: int) -> None:
         """Wait until there is room, and take it."""
-        if not self._waiting and self._free >= size:
+        if self.has(size):
             self._free -= size
             return
         served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,10 +97,13 @@ class Room:
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-                self.give(0)
             elif not served.cancelled():
-                self.give(size)
+                self._served -= 1
+                self._free += size
+            self.give(0)
             raise
+        self._served -= 1
+        self.give(0)
 
     def give(self, size: int) -> None:
         """Give room back, and serve those who wait for it."""
@@ -94,15 +112,23 @@ class Room:
             taken, served = self._waiting.popleft()
             if not served.cancelled():
                 self._free -= taken
+                self._served += 1
                 served.set_result(None)
 
 
 class Reading:
     """The queue of a list that is being read."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, spec: ListSpec, nested: frozenset[str]) -> None:
         self._reader = reader
+        self._spec = spec
+        self._nested = nested
         self._messages: deque[Message] = deque()
+        # Records that are not converted yet.
+        self._rows: list[dict[str, Any]] = []
+        self._state: Mapping[str, Any] | None = None
+        self._room = 0
+        self._began = 0.0
         self.task: Future[None]
         """The walk that fills the queue."""
 
@@ -111,20 +137,46 @@ class Reading:
         if not self._messages:
             return None
         message = self._messages.popleft()
-        self._reader.give(_size(message))
+        if isinstance(message, Rows):
+            self._reader.give(message.room)
         return message
 
-    async def put(self, message: Message) -> None:
-        """Queue a message; rows wait until there is room."""
-        await self._reader.room.take(_size(message))
+    async def add(self, rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
+        """Add records, and the state of the walk after them. They wait until there is room."""
+        size = min(max(len(rows), _LEAST), _QUEUED_ROWS)
+        room = self._reader.room
+        if not room.has(size):
+            self._convert()  # dlt gives back the room of what it can take
+        await room.take(size)
+        if not self._room:
+            self._began = time.monotonic()
+        self._rows += rows
+        self._room += size
+        self._state = state or self._state
+        is_old = time.monotonic() - self._began > _BATCH_SECONDS
+        if len(self._rows) >= _BATCH_ROWS or is_old or room.wanted:
+            self._convert()
+
+    def end(self, message: End | Exception) -> None:
+        """Add the last message."""
+        self._convert()
         self._messages.append(message)
 
     def drop(self) -> None:
-        """End the walk, and give the room of its pages back."""
+        """End the walk, and give the room of its records back."""
         self.task.cancel()
         self._reader.call_soon(self._drain)
 
+    def _convert(self) -> None:
+        if not self._room:
+            return
+        rows, state, room = self._rows, self._state, self._room
+        self._rows, self._state, self._room = [], None, 0
+        tables = arrow.tables(self._spec, self._nested, rows)
+        self._messages.append(Rows(len(rows), tables, state, room))
+
     def _drain(self) -> None:
+        self._convert()
         while self.poll() is not None:
             pass
 
@@ -212,18 +264,25 @@ class Reader:
         if size:
             self.call_soon(self.room.give, size)
 
-    def read(self, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None) -> Reading:
+    def read(
+        self,
+        spec: ListSpec,
+        since: datetime | None,
+        saved: Mapping[str, Any] | None,
+        nested: frozenset[str] = frozenset(),
+    ) -> Reading:
         """Begin to read a list in the background.
 
         Args:
             spec: The list.
             since: Read what was updated since then; `None` reads everything.
             saved: State of a walk that an earlier run began.
+            nested: Fields with nested objects that get a child table.
 
         Returns:
-            The queue of pages.
+            The queue of tables.
         """
-        reading = Reading(self)
+        reading = Reading(self, spec, nested)
         reading.task = self.submit(self._read(reading, spec, since, saved))
         return reading
 
@@ -232,19 +291,15 @@ class Reader:
     ) -> None:
         async with self._slots:
             if self.progress.stopping:
-                await reading.put(End(complete=False))
+                reading.end(End(complete=False))
                 return
-
-            async def emit(rows: list[dict[str, Any]], state: Mapping[str, Any] | None) -> None:
-                await reading.put(Rows(rows, state))
-
             try:
-                walk = Walk(self.kantata, spec, since, saved, self.progress, emit)
+                walk = Walk(self.kantata, spec, since, saved, self.progress, reading.add)
                 complete = await walk.run()
             except Exception as error:  # noqa: BLE001 - the consumer of the queue raises or reports it
-                await reading.put(error)
+                reading.end(error)
             else:
-                await reading.put(End(complete, walk.seen, walk.latest))
+                reading.end(End(complete, walk.seen, walk.latest))
 
     async def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> set[str]:
         """Return those of the ids that the service still has."""

@@ -49,8 +49,6 @@ OVERLAP = timedelta(minutes=5)
 
 logger = logging.getLogger("kantata_client")
 
-_BATCH_ROWS = 5_000
-"""Records that are converted to Arrow tables at once; until then they take several times the memory."""
 _TABLE_ROWS = 25_000
 """Records in one Arrow table for dlt, which spends milliseconds on each table."""
 _LOOKUP_IDS = 200
@@ -205,7 +203,8 @@ def _resource(
     spec: ListSpec, reader: Reader, database: Database, options: Options, walks: dict[str, ListWalk] | None
 ) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _Run(spec, reader, database, options, walks).rows()
+        with database.in_use():
+            yield from _Run(spec, reader, database, options, walks).rows()
 
     columns: dict[str, Any] = {
         name: {"name": name, "data_type": kind, "nullable": name != spec.key}
@@ -294,25 +293,16 @@ def _reason(error: KantataError) -> Reason:
 class _Tables:
     """The Arrow tables of a list, until there are enough records for dlt."""
 
-    def __init__(self, spec: ListSpec, nested: frozenset[str]) -> None:
-        self._spec = spec
-        self._nested = [each for each in spec.nested if each.name in nested]
+    def __init__(self) -> None:
         self._pieces: dict[str, list[Any]] = {}
         self.rows = 0
         """Records that wait."""
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        """Convert records."""
-        spec = self._spec
-        if not rows:
-            return
-        self.rows += len(rows)
-        found = {spec.name: arrow.records(spec, rows)}
-        found |= {child.table: arrow.children(child, spec.key, rows) for child in spec.children}
-        found |= {each.table: arrow.nested(each, spec.key, rows) for each in self._nested}
-        for name, piece in found.items():
-            if piece is not None:
-                self._pieces.setdefault(name, []).append(piece)
+    def add(self, rows: Rows) -> None:
+        """Keep the tables of some records."""
+        self.rows += rows.count
+        for name, piece in rows.tables.items():
+            self._pieces.setdefault(name, []).append(piece)
 
     def take(self) -> Iterator[Any]:
         """Yield the tables for dlt."""
@@ -407,7 +397,8 @@ class _Run:
             since = options.since
             if "since" in state:
                 since = datetime.fromisoformat(state["since"]) - options.overlap
-        return ListWalk(self._reader.read(spec, since, saved), now, since, compares, events, is_older)
+        pages = self._reader.read(spec, since, saved, options.nested)
+        return ListWalk(pages, now, since, compares, events, is_older)
 
     def _read(self, pages: Reading, state: dict[str, Any]) -> Generator[Any, None, End | None]:
         """Yield the rows of a walk.
@@ -417,8 +408,7 @@ class _Run:
         """
         spec, progress = self._spec, self._reader.progress
         can_stop = self._walks is not None or (spec.saves_position and spec.stable_by is not None)
-        tables = _Tables(spec, self._options.nested)
-        batch: list[dict[str, Any]] = []
+        tables = _Tables()
         saved: Mapping[str, Any] | None = None
         while True:
             is_full = can_stop and progress.slice_full
@@ -427,17 +417,11 @@ class _Run:
                 yield None
                 continue
             if isinstance(message, Rows):
-                progress.read(spec.name, len(message.rows))
-                batch += message.rows
+                progress.read(spec.name, message.count)
+                tables.add(message)
                 saved = message.state or saved
-                if len(batch) < _BATCH_ROWS:
-                    continue
-                tables.add(batch)
-                batch = []
                 if tables.rows < _TABLE_ROWS:
                     continue
-            tables.add(batch)
-            batch = []
             yield from tables.take()
             if saved is not None:
                 state["walk"] = dict(saved)

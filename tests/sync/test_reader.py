@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress, reader
-from kantata_client.sync.reader import Room
+from kantata_client.sync.catalog import lists
+from kantata_client.sync.reader import End, Reader, Reading, Room, Rows
 from tests.sync.account import Target, shorten
 
 if TYPE_CHECKING:
@@ -40,6 +41,28 @@ def test_waiters_for_room_are_served_in_order() -> None:
     assert asyncio.run(main()) == [8, 7, 1, 5]
 
 
+def test_nobody_takes_room_before_a_waiter_that_was_served() -> None:
+    """The one that was served runs later in the event loop; the other asks in the meantime."""
+
+    async def main() -> list[str]:
+        room, order = Room(2), list[str]()
+
+        async def take(name: str) -> None:
+            await room.take(1)
+            order.append(name)
+
+        await room.take(2)
+        first = asyncio.create_task(take("first"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(take("second"))  # begins when the first resumes at the earliest
+        room.give(2)
+        await asyncio.gather(first, second)
+        await asyncio.wait_for(room.take(0), 60)
+        return order
+
+    assert asyncio.run(main()) == ["first", "second"]
+
+
 def test_a_cancelled_waiter_takes_no_room() -> None:
     async def main() -> None:
         room = Room(10)
@@ -56,6 +79,32 @@ def test_a_cancelled_waiter_takes_no_room() -> None:
             assert first.cancelled() or first.done()
 
     asyncio.run(main())
+
+
+def test_records_do_not_keep_the_room_that_others_wait_for() -> None:
+    """Each of five pages is the only one of its task, and there is room for two."""
+
+    async def main() -> int:
+        sandbox = Sandbox()
+        reader = Reader(sandbox.client, Progress())
+        reader.room = Room(40)
+        reading = Reading(reader, lists()["currencies"], frozenset())
+        tasks = [asyncio.create_task(reading.add([{"id": str(page)}], None)) for page in range(5)]
+        rows = 0
+        async with asyncio.timeout(60):
+            while rows < 4:
+                await asyncio.sleep(0)
+                message = reading.poll()
+                if isinstance(message, Rows):
+                    rows += message.count
+                    reader.room.give(message.room)  # the thread that would do it does not run
+            await asyncio.gather(*tasks)
+        reading.end(End(complete=True))
+        last, end = reading.poll(), reading.poll()
+        assert isinstance(end, End)
+        return rows + (last.count if isinstance(last, Rows) else 0)
+
+    assert asyncio.run(main()) == 5
 
 
 def test_a_run_that_leaves_a_list_to_the_next_one_does_not_block_the_others(

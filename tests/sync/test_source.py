@@ -15,7 +15,7 @@ import pytest
 
 from kantata_client import Hooks, Kantata, PermissionDeniedError, UsageError
 from kantata_client.sandbox import Sandbox
-from kantata_client.sync import Progress, kantata_source
+from kantata_client.sync import Progress, kantata_source, reader
 from kantata_client.sync.catalog import lists
 from kantata_client.sync.job import Plan, pipeline_of, run
 from tests.sync.account import Target, change_entries, differences, differences_in, shorten, table_in
@@ -257,6 +257,13 @@ def test_stopped_run_keeps_rows_and_the_next_run_continues(target: Target, sandb
     assert not differences(target, sandbox, "stories", STORY)
 
 
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each page to dlt, so that few records fill a slice."""
+    monkeypatch.setattr(reader, "_BATCH_ROWS", 1)
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_slices_of_a_sync_read_each_record_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """A walk goes on from slice to slice: what an earlier slice has read is neither read nor looked up again."""
     plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "story_state_changes"), **NOW)
@@ -281,6 +288,17 @@ def test_slices_of_a_sync_read_each_record_once(sandbox: Sandbox, tmp_path: Path
         assert not differences_in(tmp_path / "account.duckdb", "main", sandbox, name, fields)
 
 
+def test_source_that_runs_again_finds_deletions(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its first run finds an empty database."""
+    target = Target(tmp_path)
+    source = kantata_source(resources=["skills", "users"], deletions="ids", client=sandbox.client, **NOW)
+    target.pipeline().run(source)
+    [removed, *_] = sandbox.store.ids("skills")
+    sandbox.store.remove("skills", removed)
+    target.pipeline().run(source)
+    assert set(target.table("skills")) == set(sandbox.store.ids("skills"))
+
+
 def test_sync_asks_parts_of_a_list_without_updates_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """One request returns the latest update of a part, and the number of its records."""
     plan = Plan(str(tmp_path / "account.duckdb"), ("custom_field_values",), deletions="off")
@@ -294,6 +312,7 @@ def test_sync_asks_parts_of_a_list_without_updates_once(sandbox: Sandbox, tmp_pa
     assert sorted(sizes) == ["1"] * len(parts.values) + ["200"]  # the latest record itself is in the overlap
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_slices_during_changes_lose_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     plan = Plan(str(tmp_path / "account.duckdb"), ("time_entries", "stories"), **NOW)
 
