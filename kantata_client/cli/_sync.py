@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import signal
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 SOME_FAILED, ALL_FAILED, STOPPED = 3, 4, 130
 """Exit codes besides 0: all lists were synced, 1: the sync could not start or store, 2: wrong options."""
 
-_GARBAGE = 50_000
-"""New objects after which the garbage collector runs."""
 _SHOWN_LISTS = 24
 """Lists in the live table."""
 
@@ -225,9 +222,11 @@ def _sync_repeatedly(plan: Plan, pause: timedelta | None, output: _Output, stop:
     from dlt.common.exceptions import DltException
 
     from kantata_client.sync import job
+    from kantata_client.sync.process import ease_garbage_collection
     from kantata_client.sync.progress import Progress
 
-    _ease_garbage_collection()
+    import_module("kantata_client.sync.source")  # with dlt, whose modules are many
+    ease_garbage_collection()
     is_first = True
     while True:
         progress = Progress(rows=plan.rows_a_slice, stop=stop)
@@ -258,18 +257,6 @@ def _sync_repeatedly(plan: Plan, pause: timedelta | None, output: _Output, stop:
         output.out.print(f"Next sync in {_format_duration(pause.total_seconds())}; press Ctrl-C to end.")
         if _wait(stop, pause.total_seconds()):
             return code
-
-
-def _ease_garbage_collection() -> None:
-    """Load all modules, keep the garbage collector from visiting them, and let it run less often.
-
-    Modules never become garbage, and the objects of a page, of which there are thousands, have no cycles: without this, the
-    collector takes a fifth of the time of a sync.
-    """
-    import_module("kantata_client.sync.source")
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)
 
 
 def _describe_kept(plan: Plan, progress: Progress) -> str:

@@ -140,7 +140,8 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     Args:
         plan: What to sync.
         progress: Counters; its `stop()` ends the sync at the next page.
-        client: Makes the client; by default from the environment.
+        client: Makes the client, for a thread of this process. By default another process reads, with a client from the
+            environment.
 
     Raises:
         UsageError: A list or the destination is unknown, or another sync is writing to the file.
@@ -149,8 +150,9 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    from kantata_client.sync.process import ProcessReader
     from kantata_client.sync.reader import Reader
-    from kantata_client.sync.source import OVERLAP, ListWalk, Options, counting_client, source_of
+    from kantata_client.sync.source import OVERLAP, ListWalk, Options, source_of
 
     started, began = datetime.now(UTC), time.monotonic()
     specs = {each.name: each for each in select(plan.resources, plan.without)}
@@ -166,30 +168,31 @@ def run(plan: Plan, progress: Progress, client: Callable[[], Kantata] | None = N
         on_error="skip",
         nested=select_nested(plan.nested),
     )
-    reader = Reader(client or counting_client(specs.values(), progress, throttle=plan.rate), progress)
+    reader = (
+        Reader(client, progress) if client is not None else ProcessReader(list(specs), plan.rate, progress)
+    )
     walks: dict[str, ListWalk] = {}
     seconds = _FIRST_SLICE_SECONDS
     patience = _Patience(plan.retry_for)
     unfinished = specs
-    with _file_lock(plan):
+    with _file_lock(plan), reader:
         pipeline = pipeline_of(plan)
         with _open_database(plan):
             pipeline.run()  # restores the state, and stores what the last sync has read if it was killed before
-        with reader:
-            while unfinished and (walks or not progress.stopping):
-                progress.next_slice(seconds)
-                pipeline.extract(source_of(unfinished.values(), reader, options, walks))
-                pipeline.normalize()
-                with _open_database(plan):
-                    pipeline.load()
-                seconds = min(2 * seconds, _SLICE_SECONDS)
-                unfinished = {
-                    name: spec
-                    for name, spec in unfinished.items()
-                    if progress.for_list(name).status == "partial"
-                }
-                if not unfinished:
-                    unfinished = {name: specs[name] for name in patience.wait(progress)}
+        if isinstance(reader, ProcessReader):
+            reader.wait()
+        while unfinished and (walks or not progress.stopping):
+            progress.next_slice(seconds)
+            pipeline.extract(source_of(unfinished.values(), reader, options, walks))
+            pipeline.normalize()
+            with _open_database(plan):
+                pipeline.load()
+            seconds = min(2 * seconds, _SLICE_SECONDS)
+            unfinished = {
+                name: spec for name, spec in unfinished.items() if progress.for_list(name).status == "partial"
+            }
+            if not unfinished:
+                unfinished = {name: specs[name] for name in patience.wait(progress)}
     lists = tuple(each for _, each in sorted(progress.lists.items()))
     failed = [each for each in lists if each.status == "failed"]
     status: Literal["done", "some failed", "all failed", "stopped"]

@@ -12,19 +12,22 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import attrs
 
+from kantata_client.client import Kantata
 from kantata_client.errors import KantataError
+from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
+from kantata_client.sync.catalog import lists
 from kantata_client.sync.extract import Seen, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from concurrent.futures import Future
 
-    from kantata_client.client import Kantata
+    from kantata_client.hooks import ResponseEvent
     from kantata_client.sync.catalog import ListSpec
     from kantata_client.sync.progress import Progress
 
@@ -64,6 +67,84 @@ class End:
 
 
 Message = Rows | End | Exception
+Deleted = tuple[dict[str, set[str]], datetime]
+"""Deleted ids by class name, such as `"TimeEntry"`, and the time up to which the change feed was read."""
+
+
+class Queue(Protocol):
+    """What was read of a list."""
+
+    def poll(self) -> Message | None:
+        """Take the next message; `None` if the queue is empty."""
+        ...
+
+    def drop(self) -> None:
+        """End the walk, and give the room of its records back."""
+        ...
+
+
+class ListReader(Protocol):
+    """Reads lists in the background, shared by the lists of a run."""
+
+    @property
+    def progress(self) -> Progress:
+        """Counters of the sync."""
+        ...
+
+    def open(self) -> None:
+        """Start if it is not running. Each `open` that succeeds needs a `close`.
+
+        Raises:
+            KantataError: The client can't be made, for example without a token.
+        """
+        ...
+
+    def close(self) -> None:
+        """End when the last user closes it."""
+        ...
+
+    def read(
+        self,
+        spec: ListSpec,
+        since: datetime | None,
+        saved: Mapping[str, Any] | None,
+        nested: frozenset[str] = frozenset(),
+    ) -> Queue:
+        """Begin to read a list.
+
+        Args:
+            spec: The list.
+            since: Read what was updated since then; `None` reads everything.
+            saved: State of a walk that an earlier run began.
+            nested: Fields with nested objects that get a child table.
+
+        Returns:
+            The queue of tables.
+        """
+        ...
+
+    def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> Future[set[str]]:
+        """Find out which of the ids the service still has."""
+        ...
+
+    def deleted_records(self, since: datetime) -> Future[Deleted | None]:
+        """Read from the change feed which records were deleted since then, once for all lists of the run.
+
+        Returns:
+            The deleted ids; `None` if the account has no feed, or the feed does not reach back that far.
+        """
+        ...
+
+
+def counting_client(names: Iterable[str], progress: Progress, **options: Any) -> Callable[[], Kantata]:
+    """Return a function that makes a client with these options, whose 429s are counted in `progress`."""
+    operations = {lists()[name].operation.id: name for name in names}
+
+    def count_429(event: ResponseEvent) -> None:
+        if event.status == 429 and event.operation in operations:
+            progress.limited(operations[event.operation])
+
+    return lambda: Kantata(hooks=Hooks(on_response=count_429), **options)
 
 
 class Room:
@@ -160,6 +241,10 @@ class Reading:
     def end(self, message: End | Exception) -> None:
         """Add the last message."""
         self._convert()
+        self.put(message)
+
+    def put(self, message: Message) -> None:
+        """Queue a message."""
         self._messages.append(message)
 
     def drop(self) -> None:
@@ -173,7 +258,7 @@ class Reading:
         rows, state, room = self._rows, self._state, self._room
         self._rows, self._state, self._room = [], None, 0
         tables = arrow.tables(self._spec, self._nested, rows)
-        self._messages.append(Rows(len(rows), tables, state, room))
+        self.put(Rows(len(rows), tables, state, room))
 
     def _drain(self) -> None:
         self._convert()
@@ -191,7 +276,7 @@ class Reader:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._users = 0
-        self._shared: dict[str, Future[Any]] = {}
+        self._deleted: Future[Deleted | None] | None = None
         self._failure: Exception | None = None
         self._closing: asyncio.Event
         self._slots: asyncio.Semaphore
@@ -230,7 +315,7 @@ class Reader:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
             self._thread = self._loop = None
-            self._shared.clear()
+            self._deleted = None
 
     def __enter__(self) -> Self:
         self.open()
@@ -246,13 +331,6 @@ class Reader:
             work.close()
             raise RuntimeError("the reader is closed")
         return asyncio.run_coroutine_threadsafe(work, loop)
-
-    def once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Run a coroutine in the thread, once for all lists of the run; later calls return the same future."""
-        with self._lock:
-            if name not in self._shared:
-                self._shared[name] = self.submit(work())
-            return self._shared[name]
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the thread, without waiting for it."""
@@ -271,18 +349,13 @@ class Reader:
         saved: Mapping[str, Any] | None,
         nested: frozenset[str] = frozenset(),
     ) -> Reading:
-        """Begin to read a list in the background.
+        """Begin to read a list; see `ListReader.read`."""
+        return self.begin(Reading(self, spec, nested), spec, since, saved)
 
-        Args:
-            spec: The list.
-            since: Read what was updated since then; `None` reads everything.
-            saved: State of a walk that an earlier run began.
-            nested: Fields with nested objects that get a child table.
-
-        Returns:
-            The queue of tables.
-        """
-        reading = Reading(self, spec, nested)
+    def begin(
+        self, reading: Reading, spec: ListSpec, since: datetime | None, saved: Mapping[str, Any] | None
+    ) -> Reading:
+        """Begin to fill a queue."""
         reading.task = self.submit(self._read(reading, spec, since, saved))
         return reading
 
@@ -301,8 +374,18 @@ class Reader:
             else:
                 reading.end(End(complete, walk.seen, walk.latest))
 
-    async def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> set[str]:
-        """Return those of the ids that the service still has."""
+    def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> Future[set[str]]:
+        """Find out which of the ids the service still has."""
+        return self.submit(self._existing_ids(spec, ids, part))
+
+    def deleted_records(self, since: datetime) -> Future[Deleted | None]:
+        """Read deletions from the change feed; see `ListReader.deleted_records`."""
+        with self._lock:
+            if self._deleted is None:
+                self._deleted = self.submit(self._deleted_records(since))
+            return self._deleted
+
+    async def _existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> set[str]:
         query = {
             name: value for name, value in spec.query.items() if name not in ("include", "optional_fields")
         }
@@ -315,13 +398,7 @@ class Reader:
             found |= {str(item.to_dict().get(spec.key)) for item in page.items}
         return found
 
-    async def deleted_records(self, since: datetime) -> tuple[dict[str, set[str]], datetime] | None:
-        """Read from the change feed which records were deleted since then.
-
-        Returns:
-            Deleted ids by class name, such as `"TimeEntry"`, and the time up to which the feed was read; `None` if the
-            account has no feed, or the feed does not reach back that far.
-        """
+    async def _deleted_records(self, since: datetime) -> Deleted | None:
         deleted: dict[str, set[str]] = {}
         latest = since
         try:

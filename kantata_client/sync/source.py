@@ -14,7 +14,6 @@ from dlt.common.pipeline import PipelineContext
 
 from kantata_client import models
 from kantata_client._lazy import resolvable
-from kantata_client.client import Kantata
 from kantata_client.errors import (
     KantataConnectionError,
     KantataError,
@@ -23,11 +22,10 @@ from kantata_client.errors import (
     ServerError,
     UsageError,
 )
-from kantata_client.hooks import Hooks
 from kantata_client.sync import arrow
 from kantata_client.sync.catalog import DELETED, DELETED_AT, EXTRA, POSITION, select, select_nested
 from kantata_client.sync.progress import Progress
-from kantata_client.sync.reader import End, Reader, Reading, Rows
+from kantata_client.sync.reader import End, Queue, Reader, Rows, counting_client
 from kantata_client.sync.warehouse import Database, Warehouse
 
 if TYPE_CHECKING:
@@ -37,10 +35,11 @@ if TYPE_CHECKING:
     from dlt.extract import DltResource, DltSource
 
     from kantata_client._http.throttle import Throttle
-    from kantata_client.hooks import ResponseEvent
+    from kantata_client.client import Kantata
     from kantata_client.sync.catalog import ListSpec
     from kantata_client.sync.extract import Seen
     from kantata_client.sync.progress import Reason
+    from kantata_client.sync.reader import ListReader
 
 T = TypeVar("T")
 
@@ -140,7 +139,7 @@ def kantata_source(
     counters = progress or Progress()
     if client is None:
         client = counting_client(
-            specs,
+            [each.name for each in specs],
             counters,
             token=token,
             base_url=base_url,
@@ -153,33 +152,8 @@ def kantata_source(
     return source_of(specs, Reader(client, counters), options)
 
 
-def counting_client(
-    specs: Iterable[ListSpec],
-    progress: Progress,
-    *,
-    token: str | None = None,
-    base_url: str | None = None,
-    throttle: Throttle | float | None = None,
-    max_concurrency: int = 32,
-) -> Callable[[], Kantata]:
-    """Return a function that makes a client whose 429s are counted in `progress`."""
-    names = {each.operation.id: each.name for each in specs}
-
-    def count_429(event: ResponseEvent) -> None:
-        if event.status == 429 and event.operation in names:
-            progress.limited(names[event.operation])
-
-    return lambda: Kantata(
-        token,
-        base_url=base_url,
-        throttle=throttle,
-        max_concurrency=max_concurrency,
-        hooks=Hooks(on_response=count_429),
-    )
-
-
 def source_of(
-    specs: Iterable[ListSpec], reader: Reader, options: Options, walks: dict[str, ListWalk] | None = None
+    specs: Iterable[ListSpec], reader: ListReader, options: Options, walks: dict[str, ListWalk] | None = None
 ) -> DltSource:
     """Make a dlt source.
 
@@ -200,7 +174,11 @@ def source_of(
 
 
 def _resource(
-    spec: ListSpec, reader: Reader, database: Database, options: Options, walks: dict[str, ListWalk] | None
+    spec: ListSpec,
+    reader: ListReader,
+    database: Database,
+    options: Options,
+    walks: dict[str, ListWalk] | None,
 ) -> DltResource:
     def rows() -> Iterator[Any]:
         with database.in_use():
@@ -269,7 +247,7 @@ def _file_format() -> Any:
 class ListWalk:
     """A walk over a list, with what was known when it began."""
 
-    pages: Reading
+    pages: Queue
     began: datetime
     since: datetime | None
     compares: bool
@@ -317,7 +295,7 @@ class _Run:
     def __init__(
         self,
         spec: ListSpec,
-        reader: Reader,
+        reader: ListReader,
         database: Database,
         options: Options,
         walks: dict[str, ListWalk] | None,
@@ -400,7 +378,7 @@ class _Run:
         pages = self._reader.read(spec, since, saved, options.nested)
         return ListWalk(pages, now, since, compares, events, is_older)
 
-    def _read(self, pages: Reading, state: dict[str, Any]) -> Generator[Any, None, End | None]:
+    def _read(self, pages: Queue, state: dict[str, Any]) -> Generator[Any, None, End | None]:
         """Yield the rows of a walk.
 
         Returns:
@@ -461,9 +439,7 @@ class _Run:
             default=now,
         )
         earliest = min(earliest, since) - _FEED_OVERLAP
-        reader = self._reader
-        future = reader.once("deletions", lambda: reader.deleted_records(earliest))
-        [found] = yield from _wait_for([future])
+        [found] = yield from _wait_for([self._reader.deleted_records(earliest)])
         if found is None:
             state.pop("events", None)
             return None
@@ -486,7 +462,7 @@ class _Run:
         yield from self._delete_missing(chunks, [self._submit(chunk, None) for chunk in chunks])
 
     def _submit(self, ids: list[str], part: str | None) -> Future[set[str]]:
-        return self._reader.submit(self._reader.existing_ids(self._spec, ids, part))
+        return self._reader.existing_ids(self._spec, ids, part)
 
     def _compare(self, seen: Seen, *, whole: bool) -> Iterator[Any]:
         """Delete the records that the service no longer has.
