@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import pickle
 import signal
 import threading
 from collections import deque
@@ -88,7 +89,7 @@ class ProcessReader:
             KantataError: The client can't be made, for example without a token.
         """
         try:
-            failure = self._connection.recv()
+            _, failure = self._connection.recv()
         except EOFError:
             failure = _ended()
         if failure is not None:
@@ -272,6 +273,15 @@ def ease_garbage_collection() -> None:
 # --- the other process ---
 
 
+def sendable(error: Exception) -> Exception:
+    """Return the error, or one with the same message if it can't be sent: not all classes can be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - these bytes are our own
+    except Exception:  # noqa: BLE001 - any class may be in the way, and its error must not replace this one
+        return KantataError(f"{type(error).__name__}: {error}")
+    return error
+
+
 class _Counters(Progress):
     """Counters whose changes are sent."""
 
@@ -314,7 +324,7 @@ class _SentReading(Reading):
         self._send = send
 
     def put(self, message: Message) -> None:
-        self._send("message", self._number, message)
+        self._send("message", self._number, sendable(message) if isinstance(message, Exception) else message)
 
 
 class _Server:
@@ -339,9 +349,9 @@ class _Server:
         try:
             self.reader.open()
         except Exception as error:  # noqa: BLE001 - the other side raises it
-            self._connection.send(error)
+            self.send("ready", sendable(error))
             return
-        self._connection.send(None)
+        self.send("ready", None)
         with suppress(EOFError, OSError):
             while True:
                 what, *arguments = self._connection.recv()
@@ -383,7 +393,7 @@ class _Server:
     def _answer(self, number: int, future: Future[Any]) -> None:
         def done(future: Future[Any]) -> None:
             error = cast("Exception | None", future.exception())
-            self.send("result", number, None if error else future.result(), error)
+            self.send("result", number, None if error else future.result(), error and sendable(error))
 
         future.add_done_callback(done)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from kantata_client import KantataError
 from kantata_client.sandbox import Sandbox
 from kantata_client.sync import Progress
 from kantata_client.sync.catalog import lists
-from kantata_client.sync.process import ProcessReader
+from kantata_client.sync.process import ProcessReader, sendable
 from kantata_client.sync.reader import End, Rows
 
 if TYPE_CHECKING:
@@ -116,3 +117,25 @@ def test_missing_token_is_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KANTATA_ACCESS_TOKEN", "")
     with ProcessReader(["users"], None, Progress()) as reader, pytest.raises(KantataError, match="token"):
         reader.wait()
+
+
+class TwoPartsError(Exception):
+    """Can't be unpickled, since its arguments are not those of its constructor."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def test_error_that_cannot_be_sent_keeps_its_message() -> None:
+    assert str(sendable(TwoPartsError("no", "disk"))) == "TwoPartsError: no disk"
+    error = ValueError("no")
+    assert sendable(error) is error
+
+
+def test_reader_that_is_closed_before_it_is_ready_leaves_nothing(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ProcessReader(["users"], None, Progress()):
+        pass
+    assert multiprocessing.active_children() == []
+    assert capfd.readouterr().err == ""
