@@ -26,7 +26,7 @@ from kantata_client.sync.job import Plan, Summary, past_runs, record_run, state_
 from tests.sync.account import differences_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from anyio.from_thread import BlockingPortal
 
@@ -265,6 +265,31 @@ def test_report_that_cannot_be_written_fails_no_sync(account: Account) -> None:
     out, _ = account.run("--resources", "currencies")
     assert "1 of 1 lists" in out
     assert "The report could not be written: " in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_killed_sync_leaves_no_process(account: Account) -> None:
+    with account.start("--resources", "time_entries", "--rate", "5", "--no-report") as process:
+        _wait_until(lambda: len(account.sandbox.requests) > 5)
+        children = [path for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == process.pid]
+        assert children
+        process.kill()
+        process.communicate()
+    _wait_until(lambda: not any(path.exists() for path in children))
+
+
+def _parent(stat: Path) -> int | None:
+    """Return the parent of a process; `None` if it has ended."""
+    with suppress(OSError):
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    return None
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def change(sandbox: Sandbox, draw: random.Random) -> None:
