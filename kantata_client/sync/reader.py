@@ -369,10 +369,9 @@ class Reader:
             try:
                 walk = Walk(self.kantata, spec, since, saved, self.progress, reading.add)
                 complete = await walk.run()
+                reading.end(End(complete, walk.seen, walk.latest))
             except Exception as error:  # noqa: BLE001 - the consumer of the queue raises or reports it
                 reading.end(error)
-            else:
-                reading.end(End(complete, walk.seen, walk.latest))
 
     def existing_ids(self, spec: ListSpec, ids: list[str], part: str | None) -> Future[set[str]]:
         """Find out which of the ids the service still has."""

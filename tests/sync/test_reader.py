@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from kantata_client.sandbox import Sandbox
@@ -105,6 +106,22 @@ def test_records_do_not_keep_the_room_that_others_wait_for() -> None:
         return rows + (last.count if isinstance(last, Rows) else 0)
 
     assert asyncio.run(main()) == 5
+
+
+def test_records_that_cannot_be_converted_fail_their_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that waits for more is converted only at the end of the list."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no room for a table")
+
+    monkeypatch.setattr(reader.arrow, "tables", fail)
+    with Reader(Sandbox(seed="demo").client, Progress()) as thread:
+        queue = thread.read(lists()["users"], None, None)
+        deadline = time.monotonic() + 60
+        while (message := queue.poll()) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert isinstance(message, MemoryError)
 
 
 def test_a_run_that_leaves_a_list_to_the_next_one_does_not_block_the_others(
